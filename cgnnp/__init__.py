@@ -1,0 +1,32 @@
+"""Coarse-grained free-energy potentials: mean forces, equivariant networks, OpenMM.
+
+>>> import cgnnp
+>>> potential = cgnnp.load("runs/water/potential")       # doctest: +SKIP
+>>> system = potential.create_system(topology)           # doctest: +SKIP
+
+Names are imported when they are first used; importing the package itself imports nothing heavy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cgnnp.frames import Frames
+    from cgnnp.mapping import Mapping
+    from cgnnp.simulation.bundle import PotentialBundle, load
+
+__version__ = "0.1.0"
+__all__ = ["Frames", "Mapping", "PotentialBundle", "load"]
+
+_HOMES = {
+    "Frames": "cgnnp.frames",
+    "Mapping": "cgnnp.mapping",
+    "PotentialBundle": "cgnnp.simulation.bundle",
+    "load": "cgnnp.simulation.bundle",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cgnnp' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""Configuration: one commented primary file per command, and groups to choose from."""

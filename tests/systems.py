@@ -1,0 +1,194 @@
+"""Small systems and data sets with known properties, as plain functions."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from cgnnp.dynamics import LangevinProtocol
+from cgnnp.frames import Frames, FramesMeta
+from cgnnp.mapping import Block, Mapping
+from cgnnp.mappings.water import center_of_mass
+from cgnnp.pairs import minimum_image
+from cgnnp.reference.sampling import sample
+from cgnnp.reference.systems import ReferenceSystem, water_spce
+from cgnnp.reference.topology import describe
+
+
+def identity_mapping(counts: dict[str, int], name: str = "atoms", bonds: tuple[tuple[int, int], ...] = ()) -> Mapping:
+    """Every atom its own bead, of the types and in the numbers given; `bonds` make one molecule of each kind."""
+    blocks, first = [], 0
+    for kind, count in counts.items():
+        size, copies = (count, 1) if bonds else (1, count)
+        blocks.append(
+            Block(
+                name=kind,
+                configuration=np.eye(size),
+                force=np.eye(size),
+                bead_types=(kind,) * size,
+                masses=(39.9,) * size,
+                charges=(0.0,) * size,
+                copies=((first, size, copies),),
+                offsets=tuple(range(size)),
+                parents=(0,) * size,
+                bonds=bonds,
+            )
+        )
+        first += count
+    return Mapping(name, first, tuple(blocks))
+
+
+def frames_of(
+    positions: np.ndarray, forces: np.ndarray, length: float, mapping: Mapping | None = None, temperature: float = 300.0
+) -> Frames:
+    """Frames in a cubic box; of atoms of one kind unless a mapping is given."""
+    mapping = mapping or identity_mapping({"AR": positions.shape[1]})
+    boxes = np.tile(length * np.eye(3), (len(positions), 1, 1))
+    return Frames(positions, forces, boxes, FramesMeta(mapping, temperature=temperature, interval=1.0))
+
+
+def ideal_gas(
+    n_frames: int, n_beads: int, length: float, *, seed: int, mapping: Mapping | None = None, temperature: float = 300.0
+) -> Frames:
+    """Independent uniform positions, no forces."""
+    positions = np.random.default_rng(seed).uniform(0.0, length, (n_frames, n_beads, 3))
+    return frames_of(positions, np.zeros_like(positions), length, mapping, temperature)
+
+
+def hard_gas(
+    n_frames: int, n_beads: int, length: float, *, diameter: float, seed: int, mapping: Mapping | None = None
+) -> Frames:
+    """Independent random positions with no pair closer than the diameter, so that closest pairs are well sampled."""
+    rng = np.random.default_rng(seed)
+    positions = np.empty((n_frames, n_beads, 3))
+    for frame in positions:
+        placed = 0
+        while placed < n_beads:
+            vectors = frame[:placed] - (trial := rng.uniform(0.0, length, 3))
+            vectors -= length * np.round(vectors / length)
+            if (np.sum(vectors**2, axis=1) > diameter**2).all():
+                frame[placed] = trial
+                placed += 1
+    return frames_of(positions, np.zeros_like(positions), length, mapping)
+
+
+def all_pair_vectors(positions: np.ndarray, length: float) -> tuple[np.ndarray, np.ndarray]:
+    """R_I - R_J of every ordered pair in cubic boxes, (frames, beads, beads, 3), and distances, infinite for I = J."""
+    vectors = positions[:, :, None] - positions[:, None]
+    vectors -= length * np.round(vectors / length)
+    distances = np.linalg.norm(vectors, axis=-1)
+    distances[:, np.arange(positions.shape[1]), np.arange(positions.shape[1])] = np.inf
+    return vectors, distances
+
+
+def add_pair_forces(frames: Frames, force) -> Frames:
+    """Frames with F_I = sum_J f(R_IJ) R_IJ/|R_IJ| added, by the obvious double loop (cubic boxes)."""
+    vectors, distances = all_pair_vectors(np.asarray(frames.positions, dtype=float), float(frames.boxes[0, 0, 0]))
+    added = np.sum((force(distances) / distances)[..., None] * vectors, axis=2)
+    return replace(frames, forces=frames.forces + added)
+
+
+def add_noise(frames: Frames, sigma: float, seed: int) -> Frames:
+    """Frames with Gaussian noise of standard deviation sigma on every force component."""
+    noise = np.random.default_rng(seed).normal(0.0, sigma, frames.forces.shape)
+    return replace(frames, forces=frames.forces + noise)
+
+
+def metropolis(
+    energy, *, n_frames: int, n_beads: int, length: float, thermal_energy: float, sweeps: int, step: float, seed: int
+) -> np.ndarray:
+    """Independent Boltzmann configurations of u(r) pairs: as many Markov chains as frames, from uniform starts."""
+    rng = np.random.default_rng(seed)
+    positions = rng.uniform(0.0, length, (n_frames, n_beads, 3))
+
+    def energy_of(k: int, place: np.ndarray) -> np.ndarray:
+        vectors = np.delete(positions, k, axis=1) - place[:, None]
+        vectors -= length * np.round(vectors / length)
+        return energy(np.sqrt(np.einsum("fbx,fbx->fb", vectors, vectors))).sum(axis=1)
+
+    for _ in range(sweeps):
+        for k in range(n_beads):
+            trial = positions[:, k] + rng.uniform(-step, step, (n_frames, 3))
+            rise = energy_of(k, trial) - energy_of(k, positions[:, k])
+            accepted = rng.uniform(size=n_frames) < np.exp(-np.maximum(rise, 0.0) / thermal_energy)
+            positions[accepted, k] = trial[accepted]
+    return positions
+
+
+def random_triclinic(rng: np.random.Generator, low: float = 1.5, high: float = 2.5) -> np.ndarray:
+    """A reduced (lower triangular) cell: off-diagonal elements at most half the diagonal ones."""
+    a, b, c = rng.uniform(low, high, 3)
+    tilt = rng.uniform(-0.5, 0.5, 3)
+    return np.array([[a, 0, 0], [tilt[0] * a, b, 0], [tilt[1] * a, tilt[2] * b, c]])
+
+
+def brute_force_distances(positions: np.ndarray, box: np.ndarray, images: int = 2) -> np.ndarray:
+    """Shortest distances between all pairs by trying every image, (beads, beads)."""
+    shifts = np.stack(np.meshgrid(*[np.arange(-images, images + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) @ box
+    vectors = minimum_image((positions[:, None] - positions[None]).reshape(-1, 3), box)
+    return np.linalg.norm(vectors[:, None] + shifts, axis=-1).min(axis=1).reshape(len(positions), len(positions))
+
+
+@dataclass(frozen=True)
+class Water:
+    """Rigid SPC/E water and its one-bead mapping."""
+
+    reference: ReferenceSystem
+    mapping: Mapping
+
+
+def water(n_molecules: int) -> Water:
+    """The largest cutoff that the box allows, up to 0.9 nm."""
+    half = (n_molecules / 33.33) ** (1 / 3) / 2
+    reference = water_spce(n_molecules=n_molecules, cutoff_nm=min(0.9, np.floor(half * 0.99 * 100) / 100))
+    return Water(reference, center_of_mass(describe(reference.topology, reference.system)))
+
+
+FAST = LangevinProtocol(equilibration_ps=0.2, frame_interval_ps=0.02, seed=1)
+"""Too short to be liquid water; long enough to be frames."""
+
+
+def sample_water(
+    system: Water, directory: Path, n_frames: int, protocol: LangevinProtocol = FAST, chunk_frames: int = 3
+) -> Path:
+    """Sample on the CPU platform."""
+    return sample(system.reference, system.mapping, protocol, directory, n_frames, platform="CPU", chunk_frames=chunk_frames)
+
+
+def atoms_of(mapping: Mapping) -> Mapping:
+    """The same molecules with every atom a bead. Says nothing of constraints: only to store atoms, not to train on."""
+    (block,) = mapping.blocks
+    size = len(block.offsets)
+    atoms = replace(
+        block,
+        configuration=np.eye(size),
+        force=np.eye(size),
+        bead_types=tuple(f"A{k}" for k in range(size)),
+        masses=(1.0,) * size,
+        charges=(0.0,) * size,
+        rigid_groups=(),
+    )
+    return replace(mapping, name="atoms", blocks=(atoms,))
+
+
+def water_atom_frames(n_molecules: int, directory: Path, *, n_frames: int, interval_ps: float) -> tuple[Frames, Mapping]:
+    """Equilibrated frames of all atoms, to be mapped in several ways, and the one-bead mapping."""
+    system = water(n_molecules)
+    protocol = LangevinProtocol(equilibration_ps=6.0, frame_interval_ps=interval_ps, friction_per_ps=5.0, seed=3)
+    with patch("cgnnp.reference.sampling.certify"):  # which refuses the forces on single atoms of rigid water
+        stored = sample_water(
+            replace(system, mapping=atoms_of(system.mapping)), directory / "atoms", n_frames, protocol, 100
+        )
+    return Frames.open(stored), system.mapping
+
+
+def remap(atoms: Frames, mapping: Mapping) -> Frames:
+    """Map stored atoms."""
+    meta = replace(atoms.meta, mapping=mapping)
+    return Frames(mapping.map_positions(atoms.positions, atoms.boxes), mapping.map_forces(atoms.forces), atoms.boxes, meta)
+
+
+def with_force_map(mapping: Mapping, force: list[list[float]]) -> Mapping:
+    """The mapping with another force map in its only block, going around the certificate."""
+    return replace(mapping, blocks=(replace(mapping.blocks[0], force=np.array(force)),))
