@@ -1,0 +1,279 @@
+"""The mapping: linear maps C and B from atoms to beads, as plain data. Imports numpy only.
+
+A `Mapping` is a list of *blocks*, one per kind of molecule. A block holds the small dense matrices of one molecule and
+where its copies begin, so 100,000 waters cost what one costs.
+
+    R_I = sum_i C_Ii r_i        F_I = sum_i B_Ii f_i
+
+with r the atomic positions and f = -grad u the forces of the engine (constraint forces not included). When B is right,
+the mean of F_I at fixed R is minus the gradient of the potential of mean force (Noid et al., 10.1063/1.2938860;
+Ciccotti, Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.force_map` finds B and certifies it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Run = tuple[int, int, int]
+"""First atoms of equally spaced copies: (first, step, count)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Atomistic:
+    """What a mapping needs to know about the atoms: plain facts, whatever engine they come from.
+
+    `topology` is an mdtraj Topology (held, never used, here). `rigid_groups` are the connected clusters of atoms that
+    constraints hold at fixed distances, `virtual_sites` the atoms without mass whose place other atoms give.
+    """
+
+    topology: Any
+    masses: Float[np.ndarray, "atoms"]
+    charges: Float[np.ndarray, "atoms"]
+    rigid_groups: tuple[tuple[int, ...], ...] = ()
+    virtual_sites: tuple[int, ...] = ()
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms, virtual sites included."""
+        return len(self.masses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """The maps of one kind of molecule, and where its copies are.
+
+    Atom numbers inside a block count from 0 in the molecule; `offsets` are their distances from the molecule's first
+    atom in the system. `parents[i]` is the atom that atom i is made whole against (itself for the first).
+    """
+
+    name: str
+    configuration: Float[np.ndarray, "beads atoms"]
+    force: Float[np.ndarray, "beads atoms"]
+    bead_types: tuple[str, ...]
+    masses: tuple[float, ...]
+    charges: tuple[float, ...]
+    copies: tuple[Run, ...]
+    offsets: tuple[int, ...]
+    parents: tuple[int, ...]
+    bonds: tuple[tuple[int, int], ...] = ()
+    rigid_groups: tuple[tuple[int, ...], ...] = ()
+    virtual_sites: tuple[int, ...] = ()
+
+    @property
+    def n_copies(self) -> int:
+        """Number of molecules of this kind."""
+        return sum(count for _, _, count in self.copies)
+
+    @property
+    def n_beads(self) -> int:
+        """Beads of one molecule."""
+        return len(self.bead_types)
+
+    @cached_property
+    def atoms(self) -> Int[np.ndarray, "copies atoms"]:
+        """System-wide numbers of the atoms of every copy."""
+        first = np.concatenate([start + step * np.arange(count) for start, step, count in self.copies])
+        return first[:, None] + np.asarray(self.offsets)
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A coarse-graining of one system: configuration map C, force map B, and what the beads are.
+
+    Beads are ordered block by block, molecule by molecule.
+
+    >>> import numpy as np
+    >>> dimer = Block(name="N2", configuration=np.array([[0.5, 0.5]]), force=np.array([[1.0, 1.0]]), bead_types=("N2",),
+    ...               masses=(28.0,), charges=(0.0,), copies=((0, 2, 3),), offsets=(0, 1), parents=(0, 0))
+    >>> mapping = Mapping("nitrogen", 6, (dimer,))
+    >>> mapping.n_beads, mapping.bead_types
+    (3, ('N2', 'N2', 'N2'))
+    >>> mapping.map_forces(np.ones((1, 6, 3)))[0, 0]
+    array([2., 2., 2.])
+    """
+
+    name: str
+    n_atoms: int
+    blocks: tuple[Block, ...] = field(default=())
+
+    @cached_property
+    def n_beads(self) -> int:
+        """Number of beads in the system."""
+        return sum(block.n_beads * block.n_copies for block in self.blocks)
+
+    def _per_bead(self, attribute: str) -> list[Any]:
+        return [value for block in self.blocks for value in getattr(block, attribute) * block.n_copies]
+
+    @cached_property
+    def bead_types(self) -> tuple[str, ...]:
+        """Type name of every bead."""
+        return tuple(self._per_bead("bead_types"))
+
+    @cached_property
+    def type_names(self) -> tuple[str, ...]:
+        """The distinct bead types, in order of appearance."""
+        return tuple(dict.fromkeys(name for block in self.blocks for name in block.bead_types))
+
+    @cached_property
+    def types(self) -> Int[np.ndarray, "beads"]:
+        """Index of every bead's type in `type_names`."""
+        return np.array([self.type_names.index(name) for name in self.bead_types], dtype=np.int64)
+
+    @cached_property
+    def masses(self) -> Float[np.ndarray, "beads"]:
+        """Bead masses in Da: 1/M_I = sum_i C_Ii^2 / m_i."""
+        return np.array(self._per_bead("masses"))
+
+    @cached_property
+    def charges(self) -> Float[np.ndarray, "beads"]:
+        """Bead charges in e."""
+        return np.array(self._per_bead("charges"))
+
+    @cached_property
+    def bonds(self) -> tuple[tuple[int, int], ...]:
+        """Bonded pairs of beads, also the pairs excluded from every nonbonded prior."""
+        pairs, start = [], 0
+        for block in self.blocks:
+            for copy in range(block.n_copies):
+                shift = start + copy * block.n_beads
+                pairs += [(i + shift, j + shift) for i, j in block.bonds]
+            start += block.n_beads * block.n_copies
+        return tuple(pairs)
+
+    def of_beads(self, repeat: int = 1) -> "Mapping":
+        """The identity mapping of the beads themselves, as a coarse-grained run has them; `repeat` times as many."""
+        blocks, start = [], 0
+        for block in self.blocks:
+            identity = np.eye(block.n_beads)
+            count = block.n_copies * repeat
+            blocks.append(
+                replace(
+                    block,
+                    configuration=identity,
+                    force=identity,
+                    copies=((start, block.n_beads, count),),
+                    offsets=tuple(range(block.n_beads)),
+                    parents=tuple(range(block.n_beads)),
+                    rigid_groups=(),
+                    virtual_sites=(),
+                )
+            )
+            start += block.n_beads * count
+        return Mapping(self.name, start, tuple(blocks))
+
+    def map_positions(
+        self, positions: Float[np.ndarray, "frames atoms 3"], boxes: Float[np.ndarray, "frames 3 3"] | None = None
+    ) -> Float[np.ndarray, "frames beads 3"]:
+        """Bead positions, nm. With boxes (rows are box vectors) molecules are made whole first.
+
+        Raises:
+            ValueError: the number of atoms is not the mapping's.
+        """
+        self._check_atoms(positions)
+        mapped = []
+        for block in self.blocks:
+            local = positions[:, block.atoms]
+            if boxes is not None:
+                local = _make_whole(local, boxes, block.parents)
+            mapped.append(np.einsum("ba,fcax->fcbx", block.configuration, local).reshape(len(local), -1, 3))
+        return np.concatenate(mapped, axis=1)
+
+    def map_forces(self, forces: Float[np.ndarray, "frames atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:
+        """Bead forces B f, kJ/mol/nm.
+
+        Raises:
+            ValueError: the number of atoms is not the mapping's.
+        """
+        self._check_atoms(forces)
+        mapped = [
+            np.einsum("ba,fcax->fcbx", block.force, forces[:, block.atoms]).reshape(len(forces), -1, 3)
+            for block in self.blocks
+        ]
+        return np.concatenate(mapped, axis=1)
+
+    def _check_atoms(self, array: Float[np.ndarray, "frames atoms 3"]) -> None:
+        if array.ndim != 3 or array.shape[1:] != (self.n_atoms, 3):
+            raise ValueError(
+                f"mapping '{self.name}' expects arrays of shape (frames, {self.n_atoms}, 3), got {array.shape}: "
+                "these are not the frames of the system that the mapping was made for"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping as plain data (numbers, strings, lists), for JSON."""
+        blocks = [
+            {
+                f.name: value.tolist() if isinstance(value := getattr(block, f.name), np.ndarray) else value
+                for f in fields(block)
+            }
+            for block in self.blocks
+        ]
+        return json.loads(json.dumps({"name": self.name, "n_atoms": self.n_atoms, "blocks": blocks}))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Mapping":
+        """Inverse of `to_dict`."""
+        blocks = []
+        for entry in data["blocks"]:
+            values = {key: _tuples(value) for key, value in entry.items()}
+            for key in ("configuration", "force"):
+                values[key] = np.array(entry[key], dtype=float)
+            blocks.append(Block(**values))
+        return cls(data["name"], data["n_atoms"], tuple(blocks))
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the mapping as data; what stored frames are compared by."""
+        return data_digest(self.to_dict())
+
+
+def data_digest(data: Any) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of plain data, independent of key order."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def bead_mass(coefficients: Float[np.ndarray, "atoms"], masses: Float[np.ndarray, "atoms"]) -> float:
+    """Mass of a bead, 1/M = sum_i c_i^2 / m_i over its atoms (Noid et al. 2008, eq. 26); massless sites do not count."""
+    used = (coefficients != 0) & (masses > 0)
+    return float(1.0 / np.sum(coefficients[used] ** 2 / masses[used]))
+
+
+def runs(first_atoms: Iterable[int]) -> tuple[Run, ...]:
+    """Compress first atoms into equally spaced runs.
+
+    >>> runs([0, 3, 6, 20])
+    ((0, 3, 3), (20, 1, 1))
+    """
+    result: list[list[int]] = []
+    for atom in first_atoms:
+        if result and result[-1][2] == 1:
+            result[-1][1:] = [atom - result[-1][0], 2]
+        elif result and atom == result[-1][0] + result[-1][1] * result[-1][2]:
+            result[-1][2] += 1
+        else:
+            result.append([atom, 1, 1])
+    # A pair that no third copy confirmed is as good a run as any.
+    return tuple((start, step, count) for start, step, count in result)
+
+
+def _make_whole(
+    local: Float[np.ndarray, "frames copies atoms 3"], boxes: Float[np.ndarray, "frames 3 3"], parents: tuple[int, ...]
+) -> Float[np.ndarray, "frames copies atoms 3"]:
+    """Shift every atom to the periodic image nearest to its parent (box vectors as rows, reduced form)."""
+    whole = np.array(local, dtype=np.float64)
+    for atom, parent in enumerate(parents):
+        delta = whole[:, :, atom] - whole[:, :, parent]
+        for axis in (2, 1, 0):
+            vectors = boxes[:, None, axis].astype(np.float64)
+            delta -= vectors * np.round(delta[..., axis : axis + 1] / vectors[..., axis : axis + 1])
+        whole[:, :, atom] = whole[:, :, parent] + delta
+    return whole
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

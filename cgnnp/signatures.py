@@ -1,0 +1,75 @@
+"""Settings against the signature of what takes them: unknown names and wrong types are found before any work starts."""
+
+import difflib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+
+
+def checked_settings(target: Callable[..., Any], settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The settings, whole numbers as floats where `target` declares floats (300 and 300.0 are the same data set).
+
+    >>> def fit(*, features: int = 16): ...
+    >>> checked_settings(fit, {"features": 4}, "model")
+    {'features': 4}
+
+    Raises:
+        ValueError: one that `target` does not take, or of another type; names `prefix.key`, what was found and expected.
+    """
+    parameters = inspect.signature(target).parameters
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    result = dict(settings)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in settings.items():
+        if key not in parameters and not takes_any:
+            raise ValueError(unknown_setting(f"{prefix}.{key}", [*parameters]))
+        if not _fits(value, hints.get(key, Any)):
+            raise ValueError(f"{prefix}.{key}={value!r}: must be {_describe(hints[key])}")
+        if float in (hints.get(key), *typing.get_args(hints.get(key))) and isinstance(value, int):
+            result[key] = float(value)
+    return result
+
+
+def check_positive(prefix: str, **values: float) -> None:
+    """Refuse settings that are not above zero; `prefix` goes before their names in the message.
+
+    Raises:
+        ValueError: names the setting and what was found.
+    """
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{prefix}{name}={value}: must be positive")
+
+
+def unknown_setting(full_key: str, known: Sequence[str]) -> str:
+    """The message for a setting that does not exist; `known` are the names at the level of its last part."""
+    parent, _, key = full_key.rpartition(".")
+    hint = did_you_mean(key, known, f"{parent}." if parent else "")
+    return f"there is no setting '{full_key}'.{hint} Known{f' in {parent}' if parent else ''}: {', '.join(sorted(known))}"
+
+
+def did_you_mean(name: str, known: Sequence[str], prefix: str = "") -> str:
+    """A sentence with the closest known name, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value from a configuration is what plain annotations ask for; others are not judged."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in typing.get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint) if hint in WORDS else True
+
+
+def _describe(hint: Any) -> str:
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return " or ".join(WORDS.get(part, str(part)) for part in parts)

@@ -1,0 +1,16 @@
+import pytest
+
+from cgnnp.units import BOLTZMANN, number_density, thermal_energy
+
+
+def test_gas_constant_is_boltzmann_times_avogadro():
+    assert pytest.approx(1.380649e-23 * 6.02214076e23 / 1000, rel=1e-12) == BOLTZMANN
+
+
+def test_room_temperature_is_two_and_a_half_kj_per_mol():
+    assert thermal_energy(300.0) == pytest.approx(2.494339, abs=1e-6)
+
+
+def test_water_has_33_molecules_per_cubic_nanometre():
+    # 0.997 g/mL / 18.01528 g/mol = 55.342 mol/L, times 0.602214 per nm^3 and mol/L.
+    assert number_density(0.997, 18.01528) == pytest.approx(33.3277, abs=1e-4)
