@@ -1,0 +1,184 @@
+"""Langevin dynamics in OpenMM that writes mapped frames in chunks: shared by atomistic sampling and coarse-grained runs."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+from openmm import unit
+
+from cgnnp.frames import FramesWriter, chunk_infos, chunks
+from cgnnp.mapping import Mapping
+from cgnnp.platforms import PlatformChoice
+from cgnnp.signatures import check_positive
+from cgnnp.stored_xml import read_state
+
+STATE_FILE = "state.xml"
+SECONDS_PER_DAY = 86400.0
+
+
+class SimulationFailed(RuntimeError):
+    """Energies or forces are no longer finite; what was finished before stays on disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LangevinProtocol:
+    """Constant volume and temperature with OpenMM's LangevinMiddleIntegrator (Zhang et al. 2019, 10.1021/acs.jpca.9b02771).
+
+    Raises:
+        ValueError: a temperature, time step or interval that is not positive.
+    """
+
+    temperature_K: float = 300.0
+    timestep_fs: float = 4.0
+    friction_per_ps: float = 1.0
+    equilibration_ps: float = 40.0
+    frame_interval_ps: float = 0.4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive("", temperature_K=self.temperature_K, timestep_fs=self.timestep_fs)
+        check_positive("", frame_interval_ps=self.frame_interval_ps)
+        for name in ("friction_per_ps", "equilibration_ps"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must not be negative")
+
+    @property
+    def steps_per_frame(self) -> int:
+        """Time steps between two frames."""
+        return max(1, round(self.frame_interval_ps * 1000 / self.timestep_fs))
+
+    @property
+    def frame_interval(self) -> float:
+        """Time between two frames in ps, a whole number of steps."""
+        return self.steps_per_frame * self.timestep_fs / 1000
+
+
+def start(
+    topology: Any,
+    system: Any,
+    positions: np.ndarray,
+    protocol: LangevinProtocol,
+    platform: PlatformChoice,
+    directory: Path,
+    *,
+    minimize: bool = False,
+) -> Any:
+    """A Simulation at the end of the last chunk in `directory`, or equilibrated from `positions` (beads, 3)."""
+    done = chunks(directory)
+    integrator = openmm.LangevinMiddleIntegrator(
+        protocol.temperature_K * unit.kelvin, protocol.friction_per_ps / unit.picosecond, protocol.timestep_fs / 1000
+    )
+    integrator.setRandomNumberSeed(derived_seed(protocol.seed, len(done)))
+    simulation = platform.simulation(topology, system, integrator)
+    if done:
+        state = read_state(done[-1] / STATE_FILE)
+        simulation.context.setPeriodicBoxVectors(*state.getPeriodicBoxVectors())
+        simulation.context.setPositions(state.getPositions())
+        simulation.context.setVelocities(state.getVelocities())
+        n_frames = sum(info["n_frames"] for info in chunk_infos(directory))
+        simulation.context.setStepCount(n_frames * protocol.steps_per_frame)
+        simulation.context.setTime(n_frames * protocol.frame_interval)
+        return simulation
+    simulation.context.setPositions(positions)
+    if minimize:
+        try:
+            simulation.minimizeEnergy(maxIterations=500)
+        except openmm.OpenMMException as error:
+            raise _failure(simulation, f"minimisation of the starting positions failed ({error})") from error
+    simulation.context.setVelocitiesToTemperature(protocol.temperature_K, derived_seed(protocol.seed, -1))
+    _step(simulation, round(protocol.equilibration_ps * 1000 / protocol.timestep_fs))
+    simulation.context.setStepCount(0)
+    simulation.context.setTime(0.0)
+    return simulation
+
+
+def run_chunks(
+    simulation: Any,
+    mapping: Mapping,
+    protocol: LangevinProtocol,
+    writer: FramesWriter,
+    n_frames: int,
+    *,
+    chunk_frames: int = 50,
+    on_chunk: Callable[[int, float], None] | None = None,
+) -> None:
+    """Run and map until the data set has `n_frames` frames; each chunk carries the state to continue from.
+
+    `on_chunk` receives the number of new frames and the speed in ns/day.
+
+    Raises:
+        SimulationFailed: non-finite energies or forces.
+    """
+    done = sum(info["n_frames"] for info in chunk_infos(writer.directory))
+    while done < n_frames:
+        size = min(chunk_frames, n_frames - done)
+        started = time.perf_counter()
+        arrays = _run_chunk(simulation, mapping, protocol.steps_per_frame, size)
+        seconds = time.perf_counter() - started
+        state = simulation.context.getState(positions=True, velocities=True)
+        info = {
+            "seconds": seconds,
+            "ns": size * protocol.frame_interval / 1000,
+            "platform": simulation.context.getPlatform().getName(),
+            "openmm": openmm.version.version,
+        }
+        writer.append(*arrays, info=info, attachments={STATE_FILE: openmm.XmlSerializer.serialize(state)})
+        done += size
+        if on_chunk:
+            on_chunk(size, info["ns"] / seconds * SECONDS_PER_DAY)
+
+
+def speed_ns_per_day(directory: Path) -> float | None:
+    """ns/day of the run that wrote a data set (its median chunk), None when it is not known."""
+    speeds = [info["ns"] / info["seconds"] * SECONDS_PER_DAY for info in chunk_infos(directory) if "ns" in info]
+    return float(np.median(speeds)) if speeds else None
+
+
+def derived_seed(seed: int, index: int) -> int:
+    """A positive 31-bit seed of its own for every continuation; 0 would mean a random one to OpenMM."""
+    digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") % (2**31 - 2) + 1
+
+
+def _run_chunk(
+    simulation: Any, mapping: Mapping, steps_per_frame: int, n_frames: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, forces and boxes of `n_frames` mapped frames. The engine keeps molecules whole."""
+    positions, forces, boxes = [], [], []
+    for _ in range(n_frames):
+        _step(simulation, steps_per_frame)
+        state = simulation.context.getState(positions=True, forces=True, energy=True)
+        atoms = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        atom_forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+        energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+        if not (np.isfinite(energy) and np.isfinite(atom_forces).all()):
+            bad = np.flatnonzero(~np.isfinite(atom_forces).all(axis=1))
+            where = f"forces on particles {bad[:5].tolist()}" if len(bad) else f"energy {energy}"
+            raise _failure(simulation, f"{where} not finite")
+        positions.append(mapping.map_positions(atoms[None])[0])
+        forces.append(mapping.map_forces(atom_forces[None])[0])
+        boxes.append(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
+    return np.array(positions), np.array(forces), np.array(boxes)
+
+
+def _step(simulation: Any, steps: int) -> None:
+    try:
+        simulation.step(steps)
+    except openmm.OpenMMException as error:
+        positions = simulation.context.getState(positions=True).getPositions(asNumpy=True)
+        if "NaN" not in str(error) and np.isfinite(positions.value_in_unit(unit.nanometer)).all():
+            raise
+        raise _failure(simulation, str(error)) from error
+
+
+def _failure(simulation: Any, what: str) -> SimulationFailed:
+    step, time_ps = simulation.currentStep, simulation.context.getTime().value_in_unit(unit.picosecond)
+    return SimulationFailed(
+        f"the simulation blew up: {what} at step {step} ({time_ps:.3f} ps). Finished chunks are kept; lower the time "
+        "step (timestep_fs), check the starting positions, or train on more frames"
+    )

@@ -1,0 +1,77 @@
+"""Which OpenMM platform to run on, and with how many threads. Imports openmm, lazily."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PlatformChoice:
+    """An OpenMM platform by name, with the properties to create Contexts with."""
+
+    name: str
+    properties: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name + "".join(f", {key} {value}" for key, value in self.properties.items())
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it runs on an accelerator."""
+        return self.name not in ("CPU", "Reference")
+
+    def context(self, system: Any, integrator: Any) -> Any:
+        """A Context of a System on this platform."""
+        import openmm
+
+        return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(self.name), self.properties)
+
+    def simulation(self, topology: Any, system: Any, integrator: Any) -> Any:
+        """A Simulation of a System on this platform."""
+        import openmm
+        from openmm import app
+
+        platform = openmm.Platform.getPlatformByName(self.name)
+        return app.Simulation(topology, system, integrator, platform, self.properties)
+
+
+def available_cores() -> int:
+    """Cores this process may use (its affinity, not the machine's count)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_platform(name: str = "auto", threads: int | None = None) -> PlatformChoice:
+    """The fastest platform on which a Context can be created, or the one named.
+
+    Raises:
+        ValueError: the platform does not exist or does not work here.
+    """
+    import openmm
+
+    platforms = [openmm.Platform.getPlatform(k) for k in range(openmm.Platform.getNumPlatforms())]
+    by_speed = [platform.getName() for platform in sorted(platforms, key=lambda p: -p.getSpeed())]
+    wanted = by_speed if name == "auto" else [name]
+    for candidate in wanted:
+        if candidate in by_speed and _works(candidate):
+            return PlatformChoice(candidate, _properties(candidate, threads))
+    raise ValueError(f"OpenMM platform '{name}' does not work here: choose one of {', '.join(['auto', *by_speed])}")
+
+
+def _properties(name: str, threads: int | None) -> dict[str, str]:
+    if name == "CPU":
+        return {"Threads": str(threads or available_cores())}
+    if name in ("CUDA", "HIP", "OpenCL"):
+        return {"Precision": "mixed"}
+    return {}
+
+
+def _works(name: str) -> bool:
+    import openmm
+
+    system = openmm.System()
+    system.addParticle(1.0)
+    try:
+        openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(name))
+    except openmm.OpenMMException:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""Between OpenMM, mdtraj and `cgnnp.mapping`: what is constrained, what is virtual, and topologies of beads."""
+
+from typing import Any
+
+import mdtraj
+import numpy as np
+from jaxtyping import Float
+from openmm import NonbondedForce, System, Vec3, app, unit
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from cgnnp.mapping import Atomistic, Mapping
+
+
+def describe(topology: Any, system: System) -> Atomistic:
+    """Masses, charges, rigid groups and virtual sites of an OpenMM System, with its topology in mdtraj's form."""
+    n_atoms = system.getNumParticles()
+    masses = [system.getParticleMass(k).value_in_unit(unit.dalton) for k in range(n_atoms)]
+    charges = np.zeros(n_atoms)
+    for force in system.getForces():
+        if isinstance(force, NonbondedForce):
+            charges = np.array(
+                [force.getParticleParameters(k)[0].value_in_unit(unit.elementary_charge) for k in range(n_atoms)]
+            )
+    return Atomistic(
+        topology=mdtraj.Topology.from_openmm(topology),
+        masses=np.array(masses),
+        charges=charges,
+        rigid_groups=rigid_groups(system),
+        virtual_sites=tuple(k for k in range(n_atoms) if system.isVirtualSite(k)),
+    )
+
+
+def rigid_groups(system: System) -> tuple[tuple[int, ...], ...]:
+    """Connected clusters of atoms that distance constraints join."""
+    pairs = np.array([system.getConstraintParameters(k)[:2] for k in range(system.getNumConstraints())], dtype=int)
+    if not len(pairs):
+        return ()
+    n_atoms = system.getNumParticles()
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n_atoms, n_atoms))
+    _, labels = connected_components(graph, directed=False)
+    order = np.argsort(labels, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+    return tuple(tuple(int(k) for k in group) for group in groups if len(group) > 1)
+
+
+def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None, copies: int = 1) -> Any:
+    """OpenMM Topology with one atom per bead; bead types are atom names without elements, molecules are residues."""
+    topology = app.Topology()
+    for _ in range(copies):
+        for block in mapping.blocks:
+            chain = topology.addChain()
+            for _ in range(block.n_copies):
+                residue = topology.addResidue(block.name, chain)
+                beads = [topology.addAtom(name, None, residue) for name in block.bead_types]
+                for i, j in block.bonds:
+                    topology.addBond(beads[i], beads[j])
+    if box is not None:
+        topology.setPeriodicBoxVectors([Vec3(*map(float, row)) for row in box] * unit.nanometer)
+    return topology
