@@ -1,0 +1,26 @@
+"""Prior potentials: each is data that becomes an OpenMM force, so fit and simulation evaluate the same thing.
+
+`priors_from_data` rebuilds them from `prior.json`; nothing there names code to import.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cgnnp.priors.pair_spline import PairSpline, fit_pair_spline
+from cgnnp.priors.prior import Prior, prior_digest, prior_forces
+
+KINDS: dict[str, type[Prior]] = {"pair_spline": PairSpline}
+
+__all__ = ["PairSpline", "Prior", "fit_pair_spline", "prior_digest", "prior_forces", "priors_from_data"]
+
+
+def priors_from_data(entries: Sequence[dict[str, Any]], source: str = "prior.json") -> list[Prior]:
+    """Priors from plain data.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    for entry in entries:
+        if entry.get("kind") not in KINDS:
+            raise ValueError(f"{source}: prior of kind {entry.get('kind')!r}, this cgnnp knows {', '.join(KINDS)}")
+    return [KINDS[entry["kind"]].from_dict(entry) for entry in entries]

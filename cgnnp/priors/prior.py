@@ -1,0 +1,91 @@
+"""What every prior is: plain data that makes an OpenMM force."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import openmm
+from jaxtyping import Float
+from openmm import unit
+
+from cgnnp.frames import Frames
+from cgnnp.mapping import data_digest
+from cgnnp.platforms import choose_platform
+
+
+class Prior(ABC):
+    """A simple potential that carries what a network should not have to learn."""
+
+    @property
+    @abstractmethod
+    def cutoff(self) -> float | None:
+        """Distance beyond which it vanishes, nm; None for bonded terms."""
+
+    def first_sampled(self) -> dict[tuple[str, str], float]:
+        """First sampled distance (nm) of the pairs of bead types that it knows one of; inside it is a wall."""
+        return {}
+
+    @abstractmethod
+    def create_force(self, bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]]) -> openmm.Force:
+        """The OpenMM force for a system of these beads."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, with its `kind`."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Prior":
+        """Inverse of `to_dict`."""
+
+
+def prior_digest(priors: Sequence[Prior]) -> str:
+    """Hash of priors as data."""
+    return data_digest([prior.to_dict() for prior in priors])
+
+
+def check_cutoff(cutoff: float, box: Float[np.ndarray, "3 3"]) -> None:
+    """Refuse a box in which OpenMM's minimum image cannot hold a prior.
+
+    Raises:
+        ValueError: the cutoff is more than half the box.
+    """
+    half = float(np.diag(box).min()) / 2
+    if cutoff > half:
+        raise ValueError(
+            f"prior.cutoff_nm={cutoff:g} is more than half the box ({half:.4g} nm), which OpenMM's nonbonded forces "
+            "cannot hold: lower prior.cutoff_nm or use a larger box"
+        )
+
+
+def add_priors(
+    system: openmm.System, priors: Sequence[Prior], bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]]
+) -> None:
+    """Add priors to a System, each in a force group of its own (CUDA wants one cutoff per group)."""
+    for group, prior in enumerate(priors):
+        force = prior.create_force(bead_types, exclusions)
+        force.setForceGroup(group)
+        system.addForce(force)
+
+
+def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto") -> Float[np.ndarray, "frames beads 3"]:
+    """Forces that OpenMM computes with the priors on every frame, kJ/mol/nm, float32."""
+    if not priors:
+        return np.zeros_like(frames.forces)
+    system = openmm.System()
+    for _ in frames.mapping.bead_types:
+        system.addParticle(1.0)
+    system.setDefaultPeriodicBoxVectors(*frames.boxes[0].tolist())
+    for prior in priors:
+        if prior.cutoff is not None:
+            check_cutoff(prior.cutoff, frames.boxes[0])
+    add_priors(system, priors, frames.mapping.bead_types, frames.mapping.bonds)
+    context = choose_platform(platform).context(system, openmm.VerletIntegrator(0.001))
+    result = np.empty_like(frames.forces)
+    per_nm = unit.kilojoule_per_mole / unit.nanometer
+    for t in range(len(frames)):
+        context.setPeriodicBoxVectors(*frames.boxes[t].tolist())
+        context.setPositions(frames.positions[t].astype(np.float64))
+        result[t] = context.getState(forces=True).getForces(asNumpy=True).value_in_unit(per_nm)
+    return result
