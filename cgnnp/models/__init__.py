@@ -1,0 +1,1 @@
+"""Networks: torch only, and e3nn for the constants of the rotation group."""

@@ -1,0 +1,86 @@
+"""Neighbour list for any periodic cell and any cutoff, in plain torch operations that TorchScript compiles.
+
+Cells at least as large as the box permits are searched together with all their periodic images within the cutoff, so one
+algorithm serves large boxes (memory linear in the number of beads), triclinic cells, and cutoffs beyond half the box.
+"""
+
+import torch
+from torch import Tensor
+
+
+def wrap(positions: Tensor, box: Tensor) -> Tensor:
+    """Positions (beads, 3) moved into the cell whose row vectors are `box` (3, 3), in the precision they come in."""
+    fractional = positions @ torch.linalg.inv(box)
+    return positions - torch.floor(fractional) @ box
+
+
+def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
+    """All ordered pairs closer than the cutoff, images of a bead with itself included.
+
+    Args:
+        positions: (beads, 3), anywhere.
+        box: (3, 3), rows are the cell vectors.
+        cutoff: same unit.
+
+    Returns:
+        receivers (edges,), sorted; senders (edges,); shifts (edges, 3), Cartesian, such that the vector from receiver to
+        sender is positions[senders] - positions[receivers] + shifts.
+    """
+    n_beads = positions.size(0)
+    fractional = positions @ torch.linalg.inv(box)
+    origin = torch.floor(fractional)
+    fractional = fractional - origin
+
+    # Cells along each axis, no wider than needed for the cutoff and not many more than there are beads.
+    areas = torch.linalg.norm(torch.linalg.cross(box.roll(-1, 0), box.roll(-2, 0)), dim=1)
+    heights = torch.abs(torch.linalg.det(box)) / areas
+    most = int(2.0 * float(n_beads) ** (1.0 / 3.0)) + 1
+    n_cells = torch.floor(heights / cutoff).clamp(1.0, float(most)).to(torch.int64)
+    reach = torch.ceil(cutoff * n_cells / heights - 1e-9).to(torch.int64)
+    cells = torch.minimum((fractional * n_cells).to(torch.int64), n_cells - 1)
+
+    strides = torch.stack([n_cells[1] * n_cells[2], n_cells[2], torch.ones_like(n_cells[2])])
+    index = (cells * strides).sum(dim=1)
+    counts = torch.bincount(index, minlength=int(n_cells.prod()))
+    starts = torch.cumsum(counts, 0) - counts
+    order = torch.argsort(index, stable=True)
+
+    # Every bead with every cell within reach, in any image.
+    spans = [torch.arange(-int(reach[k]), int(reach[k]) + 1, device=positions.device) for k in range(3)]
+    offsets = torch.cartesian_prod(spans[0], spans[1], spans[2])
+    neighbor_cells = cells[:, None, :] + offsets[None, :, :]
+    images = torch.div(neighbor_cells, n_cells, rounding_mode="floor")
+    home = ((neighbor_cells - images * n_cells) * strides).sum(dim=2).flatten()
+    image_vectors = images.reshape(-1, 3).to(positions.dtype) @ box
+
+    # Candidate pairs: for each (bead, cell) the beads of that cell.
+    n_found = counts[home]
+    slot = torch.repeat_interleave(n_found)
+    first = torch.cumsum(n_found, 0) - n_found
+    senders = order[(starts[home] - first)[slot] + torch.arange(slot.size(0), device=positions.device)]
+    inside = fractional @ box
+    from_receiver = image_vectors - inside.repeat_interleave(offsets.size(0), dim=0)
+    vectors = inside[senders] + from_receiver[slot]
+    squares = vectors[:, 0] ** 2 + vectors[:, 1] ** 2 + vectors[:, 2] ** 2
+    # A bead is not its own neighbour, though its images are.
+    near = torch.nonzero((squares < cutoff * cutoff) & (squares > 0)).flatten()
+    slot, senders = slot[near], senders[near]
+    receivers = torch.div(slot, offsets.size(0), rounding_mode="floor")
+    shifts = image_vectors[slot] + (origin @ box)[receivers] - (origin @ box)[senders]
+    return receivers, senders, shifts
+
+
+def edge_vectors(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Vectors (edges, 3) from receiver to sender of all pairs within the cutoff, with receivers and senders (edges,).
+
+    Positions are wrapped first, all in the precision they come in.
+    """
+    wrapped = wrap(positions, box)
+    receivers, senders, shifts = neighbor_list(wrapped, box, cutoff)
+    return wrapped[senders] - wrapped[receivers] + shifts, receivers, senders
+
+
+def forces_on_beads(gradient: Tensor, receivers: Tensor, senders: Tensor, n_beads: int) -> Tensor:
+    """Forces (beads, 3) from the derivatives (edges, 3) of the energy by the vectors from receiver to sender."""
+    zero = torch.zeros(n_beads, 3, dtype=gradient.dtype, device=gradient.device)
+    return zero.index_add(0, receivers, gradient).index_add(0, senders, -gradient)

@@ -1,0 +1,99 @@
+"""What every network is: energies of beads from the vectors to their neighbours; forces follow by differentiation."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cgnnp.models.neighbors import edge_vectors, forces_on_beads
+
+
+class Potential(nn.Module, ABC):
+    """A potential energy as a sum over beads, each of its neighbours within `cutoff` (nm).
+
+    Subclasses take keyword arguments that are plain data (numbers, strings, lists of them); `config` returns them again,
+    so that a stored model is a class name, plain data and weights.
+    """
+
+    cutoff: float
+    type_names: tuple[str, ...]
+    knows_handedness: bool = False
+
+    @abstractmethod
+    def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
+        """Energies (beads,) in kJ/mol.
+
+        Args:
+            vectors: (edges, 3), from receiver to sender, nm.
+            receivers: (edges,), sorted.
+            senders: (edges,).
+            types: (beads,), indices into `type_names`.
+        """
+
+    @abstractmethod
+    def config(self) -> dict[str, object]:
+        """The constructor's keyword arguments as plain data."""
+
+    def precision(self) -> torch.dtype:
+        """Type of the weights."""
+        return next(self.parameters()).dtype
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Beads of one frame, or of several one after the other, with their edges.
+
+    `vectors` (edges, 3) point from receiver to sender, nm; `frame_of` (beads,) numbers the frame of each bead.
+    """
+
+    vectors: Tensor
+    receivers: Tensor
+    senders: Tensor
+    types: Tensor
+    frame_of: Tensor
+    n_frames: int
+
+    def to(self, device: torch.device) -> "Graph":
+        """The same on another device."""
+        moved: dict[str, Any] = {name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)}
+        return replace(self, **moved)
+
+
+def build_graph(positions: Tensor, box: Tensor, types: Tensor, cutoff: float, dtype: torch.dtype) -> Graph:
+    """The graph of one frame; only the vectors between neighbours are rounded to `dtype`, positions never are."""
+    vectors, receivers, senders = edge_vectors(positions, box, cutoff)
+    frame_of = torch.zeros(positions.size(0), dtype=torch.int64, device=positions.device)
+    return Graph(vectors.to(dtype), receivers, senders, types, frame_of, 1)
+
+
+def join_graphs(graphs: list[Graph]) -> Graph:
+    """Several frames as one graph without edges between them; bead counts may differ."""
+    sizes = torch.tensor([graph.types.size(0) for graph in graphs])
+    starts = (torch.cumsum(sizes, 0) - sizes).tolist()
+    frames = torch.tensor([graph.n_frames for graph in graphs])
+    first_frames = (torch.cumsum(frames, 0) - frames).tolist()
+    return Graph(
+        vectors=torch.cat([graph.vectors for graph in graphs]),
+        receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
+        senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts, strict=True)]),
+        types=torch.cat([graph.types for graph in graphs]),
+        frame_of=torch.cat([graph.frame_of + k for graph, k in zip(graphs, first_frames, strict=True)]),
+        n_frames=int(frames.sum()),
+    )
+
+
+def energies_and_forces(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
+    """Energy of every frame (frames,), float64, kJ/mol, and the force on every bead (beads, 3), kJ/mol/nm.
+
+    With `create_graph` both can be differentiated again, as a loss on them needs; without it they are plain numbers.
+    """
+    with torch.enable_grad():
+        vectors = graph.vectors.detach().requires_grad_()
+        energies = model(vectors, graph.receivers, graph.senders, graph.types)
+        (gradient,) = torch.autograd.grad(energies.sum(), vectors, create_graph=create_graph)
+    forces = forces_on_beads(gradient, graph.receivers, graph.senders, graph.types.size(0))
+    energies = energies if create_graph else energies.detach()
+    total = torch.zeros(graph.n_frames, dtype=torch.float64, device=energies.device)
+    return total.index_add(0, graph.frame_of, energies.to(torch.float64)), forces

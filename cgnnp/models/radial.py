@@ -1,0 +1,60 @@
+"""Radial functions: how an edge's length enters a network."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def unit_silu(x: Tensor) -> Tensor:
+    """SiLU scaled so that normal input gives a second moment of one."""
+    return 1.6765325 * nn.functional.silu(x)
+
+
+def smooth_cutoff(r: Tensor, cutoff: float, p: int = 6) -> Tensor:
+    """Polynomial that falls from 1 at r = 0 to 0 at the cutoff, twice differentiable (10.48550/arXiv.2003.03123)."""
+    x = (r / cutoff).clamp(max=1.0)
+    a, b, c = (p + 1.0) * (p + 2.0) / 2.0, p * (p + 2.0), p * (p + 1.0) / 2.0
+    return 1.0 - a * x**p + b * x ** (p + 1) - c * x ** (p + 2)
+
+
+def held_below(r: Tensor, edge: Tensor, width: float) -> Tensor:
+    """r itself above edge + width, constant below the edge, with two continuous derivatives between.
+
+    A network sees no distance that the data do not have: below the first sampled distance it exerts no radial force, and
+    the wall of the prior decides.
+    """
+    x = ((r - edge) / width).clamp(0.0, 1.0)
+    inside = edge + width * (0.5 + x**3 - 0.5 * x**4)
+    return torch.where(r < edge + width, inside, r)
+
+
+class BesselBasis(nn.Module):
+    """sqrt(2/rc) sin(n pi r / rc) / r, n = 1..size, times the smooth cutoff (10.48550/arXiv.2003.03123).
+
+    The frequencies are trainable.
+    """
+
+    def __init__(self, size: int, cutoff: float) -> None:
+        super().__init__()
+        self.cutoff = cutoff
+        self.frequencies = nn.Parameter(math.pi * torch.arange(1.0, size + 1.0))
+
+    def forward(self, r: Tensor) -> Tensor:
+        """(edges, size) from lengths (edges,) in nm; lengths enter in units of the cutoff."""
+        x = (r / self.cutoff)[:, None]
+        return math.sqrt(2.0) * torch.sin(self.frequencies * x) / x * smooth_cutoff(r, self.cutoff)[:, None]
+
+
+class RadialNetwork(nn.Module):
+    """A perceptron without biases on a radial basis: its outputs vanish smoothly at the cutoff, as the basis does."""
+
+    def __init__(self, n_basis: int, hidden: int, n_out: int) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(n_basis, hidden))
+        self.second = nn.Parameter(torch.randn(hidden, n_out))
+
+    def forward(self, basis: Tensor) -> Tensor:
+        """(edges, n_out) from (edges, n_basis)."""
+        hidden = unit_silu(basis @ self.first / math.sqrt(float(self.first.size(0))))
+        return hidden @ self.second / math.sqrt(float(self.second.size(0)))

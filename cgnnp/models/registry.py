@@ -1,0 +1,58 @@
+"""Networks as plain data: a class of this package by name, its keyword arguments, nothing that could run code."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from cgnnp.models.potential import Potential
+
+PACKAGE = "cgnnp.models."
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def model_to_dict(model: Potential) -> dict[str, Any]:
+    """Class name and keyword arguments; weights are stored apart."""
+    kind = type(model)
+    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "dtype": str(model.precision())[6:], **model.config()}
+
+
+def model_from_dict(data: dict[str, Any], source: str) -> Potential:
+    """A freshly initialised network.
+
+    Raises:
+        ValueError: the class is not one of `cgnnp.models`, or it does not take these arguments; `source` is named.
+    """
+    settings = dict(data)
+    target = str(settings.pop("_target_", None))
+    name_of_dtype = settings.pop("dtype", "float32")
+    if name_of_dtype not in DTYPES:
+        raise ValueError(f"{source}: dtype is {name_of_dtype!r}, expected one of {', '.join(DTYPES)}")
+    dtype = DTYPES[name_of_dtype]
+    module, _, name = target.rpartition(".")
+    if not module.startswith(PACKAGE):
+        raise ValueError(
+            f"{source}: '_target_' is {target!r}, only networks of {PACKAGE}* are built from files (no code comes from "
+            "data): do not use files from sources you do not trust"
+        )
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{source}: this cgnnp has no network {target}: it was written by another version") from error
+    if not (isinstance(kind, type) and issubclass(kind, Potential)):
+        raise ValueError(f"{source}: {target} is not a network")
+    try:
+        return create_model(kind, settings, dtype)
+    except TypeError as error:
+        raise ValueError(f"{source}: {target} does not take these settings ({error})") from error
+
+
+def create_model(kind: Callable[..., Potential], settings: dict[str, Any], dtype: torch.dtype) -> Potential:
+    """A network whose weights and constants have the given precision from the start."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        return kind(**settings)
+    finally:
+        torch.set_default_dtype(before)
