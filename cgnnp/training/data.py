@@ -1,0 +1,101 @@
+"""Mapped frames as graphs with target forces."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
+
+from cgnnp.frames import Frames
+from cgnnp.models.neighbors import neighbor_list
+from cgnnp.models.potential import Graph, build_graph, join_graphs
+
+
+@dataclass(frozen=True)
+class ForceSet:
+    """Frames with the forces that the priors already explain, kJ/mol/nm."""
+
+    frames: Frames
+    prior_forces: Float[np.ndarray, "frames beads 3"]
+
+    def __post_init__(self) -> None:
+        if self.prior_forces.shape != self.frames.forces.shape:
+            raise ValueError(
+                f"prior forces have shape {self.prior_forces.shape}, the frames' forces {self.frames.forces.shape}"
+            )
+
+    @property
+    def residual(self) -> Float[np.ndarray, "frames beads 3"]:
+        """What is left for the network."""
+        return self.frames.forces - self.prior_forces
+
+
+class GraphData(Dataset):
+    """One item per frame: its graph, built when asked for, and the residual forces (beads, 3)."""
+
+    def __init__(self, data: ForceSet, type_names: tuple[str, ...], cutoff: float, dtype: torch.dtype) -> None:
+        unknown = set(data.frames.mapping.type_names) - set(type_names)
+        if unknown:
+            raise ValueError(f"the data have bead types {sorted(unknown)}, the model knows {list(type_names)}")
+        self.frames, self.cutoff, self.dtype = data.frames, cutoff, dtype
+        self.residual = data.residual
+        self.types = torch.tensor([type_names.index(name) for name in data.frames.mapping.bead_types])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> tuple[Graph, Tensor]:
+        positions = torch.from_numpy(self.frames.positions[index].astype(np.float64))
+        box = torch.from_numpy(np.array(self.frames.boxes[index], dtype=np.float64))
+        graph = build_graph(positions, box, self.types, self.cutoff, self.dtype)
+        return graph, torch.from_numpy(np.array(self.residual[index])).to(self.dtype)
+
+
+class EpochShuffle(Sampler):
+    """Shuffles by seed and epoch alone, so that a resumed run sees the same order as an uninterrupted one."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of every epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return iter(torch.randperm(self.size, generator=generator).tolist())
+
+
+def collate(items: list[tuple[Graph, Tensor]]) -> tuple[Graph, Tensor]:
+    """One graph and one array of target forces."""
+    graphs, targets = zip(*items, strict=True)
+    return join_graphs(list(graphs)), torch.cat(targets)
+
+
+def make_loader(
+    sets: list[ForceSet],
+    type_names: tuple[str, ...],
+    cutoff: float,
+    dtype: torch.dtype,
+    batch_size: int,
+    shuffle_seed: int | None = None,
+) -> DataLoader:
+    """Batches of frames of all the sets; in order of time without a seed."""
+    data: ConcatDataset = ConcatDataset([GraphData(part, type_names, cutoff, dtype) for part in sets])
+    sampler = None if shuffle_seed is None else EpochShuffle(len(data), shuffle_seed)
+    return DataLoader(data, batch_size=batch_size, sampler=sampler, collate_fn=collate)
+
+
+def average_neighbors(frames: Frames, cutoff: float, n_frames: int = 10) -> float:
+    """Mean number of neighbours within the cutoff over a few frames; what sums in the network are normalised by."""
+    counts = []
+    for t in np.unique(np.linspace(0, len(frames) - 1, n_frames).astype(int)):
+        positions, box = (torch.from_numpy(np.array(a[t], dtype=np.float64)) for a in (frames.positions, frames.boxes))
+        receivers, _, _ = neighbor_list(positions, box, cutoff)
+        counts.append(len(receivers) / len(positions))
+    return max(1.0, float(np.mean(counts)))
