@@ -1,0 +1,299 @@
+"""The exported potential: a directory that stands alone, with a check of itself.
+
+system.xml          OpenMM System: native priors and a TorchForce that embeds the network
+model.pt            the network with neighbour list as TorchScript: positions, box -> energy, forces
+model.safetensors   its weights, and model.json its architecture, to rebuild it for other boxes and back ends
+prior.json          the priors as data
+topology.cif        beads (PDBx), with positions and box
+state.xml           the same as an OpenMM State, to start from
+manifest.json       units, temperature, densities, bead types, cutoffs, versions, checksums, self-check frames
+"""
+
+import importlib.metadata
+import logging
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+import torch
+from jaxtyping import Float
+from openmm import app, unit
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from cgnnp.frames import Frames, file_checksum, read_json, write_json
+from cgnnp.mapping import Mapping
+from cgnnp.models.potential import Potential
+from cgnnp.models.registry import model_from_dict, model_to_dict
+from cgnnp.platforms import PlatformChoice
+from cgnnp.priors import Prior, priors_from_data
+from cgnnp.priors.prior import add_priors, check_cutoff
+from cgnnp.reference.topology import bead_topology
+from cgnnp.simulation.force import choose_backend, network_force
+from cgnnp.simulation.torchscript import compile_module, save_module
+from cgnnp.units import UNITS
+
+log = logging.getLogger("cgnnp")
+
+BUNDLE_VERSION = 1
+FILES = ("model.pt", "model.safetensors", "model.json", "prior.json", "topology.cif", "state.xml", "system.xml")
+REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", "checksums_sha256", "self_check")
+SELF_CHECK_FRAMES = 2
+SELF_CHECK_TOLERANCE = 1e-4
+DENSITY_TOLERANCE = 0.1
+TEMPERATURE_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class PotentialBundle:
+    """A coarse-grained potential: priors and network, with what is known of where it holds.
+
+    `create_system` makes an OpenMM System of it for any number of beads in any box.
+    """
+
+    model: Potential
+    priors: tuple[Prior, ...]
+    mapping: Mapping
+    manifest: dict[str, Any]
+    directory: Path | None = None
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of the data, K."""
+        return float(self.manifest["temperature_K"])
+
+    def create_system(self, topology: Any, force_backend: str = "auto") -> openmm.System:
+        """An OpenMM System for the beads of an OpenMM topology with a box (atom names are bead types).
+
+        Warns when the density is not that of the data.
+
+        Raises:
+            ValueError: unknown bead types, no box, a box too small for a prior, or a back end that is not there.
+        """
+        names = [atom.name for atom in topology.atoms()]
+        vectors = topology.getPeriodicBoxVectors()
+        if vectors is None:
+            raise ValueError("the topology has no periodic box: topology.setPeriodicBoxVectors(...) first")
+        masses = self.manifest["bead_masses_Da"]
+        if unknown := set(names) - set(masses):
+            raise ValueError(f"the potential knows bead types {list(masses)}, the topology has {sorted(unknown)} too")
+        box = np.array(vectors.value_in_unit(unit.nanometer))
+        self._warn_of_density(names, box)
+        system = openmm.System()
+        system.setDefaultPeriodicBoxVectors(*box.tolist())
+        for name in names:
+            system.addParticle(masses[name])
+        for prior in self.priors:
+            if prior.cutoff is not None:
+                check_cutoff(prior.cutoff, box)
+        exclusions = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
+        add_priors(system, self.priors, names, exclusions)
+        force = network_force(self.model, names, choose_backend(force_backend))
+        force.setForceGroup(len(self.priors))
+        system.addForce(force)
+        return system
+
+    def warn_of_temperature(self, temperature: float) -> None:
+        """Say when a temperature is not that of the data: the potential is a free energy and depends on it."""
+        if abs(temperature / self.temperature - 1) > TEMPERATURE_TOLERANCE:
+            warnings.warn(
+                f"this potential is a free energy at {self.temperature:g} K and is used at {temperature:g} K: it holds "
+                "its own entropy, so other temperatures are extrapolation",
+                stacklevel=3,
+            )
+
+    def _warn_of_density(self, names: list[str], box: Float[np.ndarray, "3 3"]) -> None:
+        volume = abs(np.linalg.det(box))
+        for name, expected in self.manifest["number_density_nm3"].items():
+            found = names.count(name) / volume
+            if abs(found / expected - 1) > DENSITY_TOLERANCE:
+                warnings.warn(
+                    f"{found:.4g} beads {name} per nm^3, but the potential was trained at {expected:.4g}: it depends on "
+                    "density and composition, so this is extrapolation",
+                    stacklevel=3,
+                )
+
+
+def save_bundle(directory: Path, model: Potential, priors: list[Prior], frames: Frames, extra: dict[str, Any]) -> Path:
+    """Write a bundle; it appears complete or not at all, replacing one that is there.
+
+    Args:
+        directory: of the bundle.
+        model: the fitted network.
+        priors: what it was fitted on top of.
+        frames: frames of the system it holds for; the last is its starting configuration.
+        extra: more entries for the manifest (how it was made).
+    """
+    model = model.to("cpu").eval()
+    temporary = directory.with_name(f".{directory.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    bundle = PotentialBundle(model, tuple(priors), frames.mapping, _manifest(priors, frames, extra))
+    box, positions = frames.boxes[-1], np.asarray(frames.positions[-1], dtype=np.float64)
+    topology = bead_topology(frames.mapping, box)
+    _write_network(temporary, model, frames)
+    write_json(temporary / "prior.json", [prior.to_dict() for prior in priors])
+    with (temporary / "topology.cif").open("w") as file:
+        app.PDBxFile.writeFile(topology, positions * unit.nanometer, file)
+    backend = choose_backend("auto")
+    system = bundle.create_system(topology, backend)
+    if backend == "torch":
+        (temporary / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
+    else:
+        log.warning("openmm-torch is not installed: the bundle has no system.xml, only cgnnp.load can run it")
+    (temporary / "state.xml").write_text(_state_xml(system, positions))
+    manifest = bundle.manifest
+    manifest["checksums_sha256"] = {name: file_checksum(temporary / name) for name in FILES if (temporary / name).exists()}
+    manifest["self_check"] = _self_check_frames(bundle, frames)
+    write_json(temporary / "manifest.json", manifest)
+    if directory.exists():
+        shutil.rmtree(directory)
+    temporary.rename(directory)
+    return directory
+
+
+def load(directory: str | Path, self_check: bool = True) -> PotentialBundle:
+    """Read a bundle and repeat its self-check: energies and forces of its stored frames must come out again.
+
+    Raises:
+        FileNotFoundError: not a bundle.
+        ValueError: a damaged file, a newer version, or a self-check that fails.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    for name, expected in manifest["checksums_sha256"].items():
+        file = directory / name
+        if not file.is_file() or file_checksum(file) != expected:
+            raise ValueError(
+                f"{file}: missing, truncated or changed (checksum differs): delete the folder and export it again"
+            )
+    model = model_from_dict(read_json(directory / "model.json"), str(directory / "model.json"))
+    try:
+        model.load_state_dict(load_file(directory / "model.safetensors"))
+    except (RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{directory / 'model.safetensors'}: not the weights of model.json ({error})") from error
+    priors = priors_from_data(read_json(directory / "prior.json"), str(directory / "prior.json"))
+    bundle = PotentialBundle(model.eval(), tuple(priors), Mapping.from_dict(manifest["mapping"]), manifest, directory)
+    if self_check:
+        _repeat_self_check(bundle)
+    return bundle
+
+
+def read_manifest(directory: str | Path) -> dict[str, Any]:
+    """What a bundle says of itself.
+
+    Raises:
+        FileNotFoundError: not a bundle.
+        ValueError: damaged, of a newer version, or in other units.
+    """
+    path = Path(directory) / "manifest.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file: '{directory}' is not an exported potential")
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or manifest.get("format") != "cgnnp potential":
+        raise ValueError(f"{path}: not the manifest of an exported potential (no 'format' entry)")
+    if manifest["version"] > BUNDLE_VERSION:
+        raise ValueError(f"{path}: version {manifest['version']}, this cgnnp reads up to {BUNDLE_VERSION}: upgrade cgnnp")
+    if manifest.get("units") != UNITS:
+        raise ValueError(f"{path}: units are {manifest.get('units')}, expected {UNITS}: export the potential again")
+    if missing := [key for key in REQUIRED if manifest.get(key) is None]:
+        raise ValueError(f"{path}: has no {', '.join(missing)}: export the potential again")
+    return manifest
+
+
+def energy_and_forces(
+    bundle: PotentialBundle,
+    positions: Float[np.ndarray, "beads 3"],
+    box: Float[np.ndarray, "3 3"],
+    force_backend: str = "auto",
+) -> tuple[float, Float[np.ndarray, "beads 3"]]:
+    """Total energy (kJ/mol) and forces (kJ/mol/nm) of one frame of the bundle's own beads, on the Reference platform."""
+    system = bundle.create_system(bead_topology(bundle.mapping, box), force_backend)
+    context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
+    context.setPositions(positions)
+    state = context.getState(energy=True, forces=True)
+    per_nm = unit.kilojoule_per_mole / unit.nanometer
+    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    return energy, np.array(state.getForces(asNumpy=True).value_in_unit(per_nm))
+
+
+def _repeat_self_check(bundle: PotentialBundle) -> None:
+    for number, entry in enumerate(bundle.manifest["self_check"]):
+        energy, forces = energy_and_forces(bundle, np.array(entry["positions_nm"]), np.array(entry["box_nm"]))
+        expected = np.array(entry["forces_kJ_mol_nm"])
+        off = np.sqrt(np.mean((forces - expected) ** 2) / np.mean(expected**2))
+        energy_off = abs(energy - entry["energy_kJ_mol"]) / max(1.0, abs(entry["energy_kJ_mol"]))
+        if not max(off, energy_off) < SELF_CHECK_TOLERANCE:
+            raise ValueError(
+                f"{bundle.directory}: the self-check fails on frame {number}: energy {energy:.6g}, stored "
+                f"{entry['energy_kJ_mol']:.6g} kJ/mol; forces differ by {off:.2g} of their size: the files do not belong "
+                "together or this torch computes something else; export the potential again"
+            )
+
+
+def _write_network(directory: Path, model: Potential, frames: Frames) -> None:
+    types = torch.tensor([model.type_names.index(name) for name in frames.mapping.bead_types])
+    save_module(compile_module(model, types), directory / "model.pt")
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, directory / "model.safetensors")
+    write_json(directory / "model.json", model_to_dict(model))
+
+
+def _manifest(priors: list[Prior], frames: Frames, extra: dict[str, Any]) -> dict[str, Any]:
+    mapping = frames.mapping
+    volume = float(np.mean(np.abs(np.linalg.det(frames.boxes))))
+    packages = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "numpy")
+    return {
+        "format": "cgnnp potential",
+        "version": BUNDLE_VERSION,
+        "units": UNITS,
+        "temperature_K": frames.temperature,
+        "number_density_nm3": {name: mapping.bead_types.count(name) / volume for name in mapping.type_names},
+        "bead_masses_Da": _per_type(mapping, mapping.masses),
+        "bead_charges_e": _per_type(mapping, mapping.charges),
+        "prior_cutoffs_nm": [prior.cutoff for prior in priors],
+        "mapping": mapping.to_dict(),
+        "versions": package_versions(packages),
+        **extra,
+    }
+
+
+def _per_type(mapping: Mapping, values: Float[np.ndarray, "beads"]) -> dict[str, float]:
+    return {name: float(values[mapping.bead_types.index(name)]) for name in mapping.type_names}
+
+
+def _self_check_frames(bundle: PotentialBundle, frames: Frames) -> list[dict[str, Any]]:
+    result = []
+    for t in np.unique(np.linspace(0, len(frames) - 1, SELF_CHECK_FRAMES).astype(int)):
+        positions = np.asarray(frames.positions[t], dtype=np.float64)
+        energy, forces = energy_and_forces(bundle, positions, frames.boxes[t])
+        result.append(
+            {
+                "box_nm": frames.boxes[t].tolist(),
+                "positions_nm": positions.tolist(),
+                "energy_kJ_mol": energy,
+                "forces_kJ_mol_nm": forces.tolist(),
+            }
+        )
+    return result
+
+
+def _state_xml(system: openmm.System, positions: Float[np.ndarray, "beads 3"]) -> str:
+    context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
+    context.setPositions(positions)
+    return openmm.XmlSerializer.serialize(context.getState(positions=True))
+
+
+def package_versions(packages: Sequence[str]) -> dict[str, str | None]:
+    """Installed versions, None for what is not installed."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found

@@ -1,0 +1,132 @@
+"""Networks as OpenMM forces: the back ends, and which one to take."""
+
+import contextlib
+import copy
+import functools
+import importlib.metadata
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+import torch
+from openmm import unit
+
+from cgnnp.models.potential import Potential, build_graph, energies_and_forces
+from cgnnp.simulation.torchscript import compile_module
+
+log = logging.getLogger("cgnnp")
+
+BACKENDS = ("torch", "python")
+"""`torch`: TorchForce of openmm-torch. `python`: OpenMM's own PythonForce, for any torch."""
+
+
+def choose_backend(name: str = "auto") -> str:
+    """The back end to use; `auto` takes TorchForce where openmm-torch imports, PythonForce elsewhere.
+
+    Raises:
+        ValueError: an unknown back end, or one that is not installed.
+    """
+    if name not in ("auto", *BACKENDS):
+        raise ValueError(f"force_backend={name}: choose one of auto, {', '.join(BACKENDS)}")
+    if name == "auto":
+        name = "torch" if has_torch_force() else "python"
+    if name == "torch" and not has_torch_force():
+        raise ValueError(
+            "force_backend=torch needs openmm-torch with the torch it was built for: see README, or use force_backend=python"
+        )
+    if name == "python" and not hasattr(openmm, "PythonForce"):
+        raise ValueError(f"force_backend=python needs OpenMM 8.5 or newer, this is {openmm.version.version}")
+    return name
+
+
+@functools.cache
+def has_torch_force() -> bool:
+    """Whether openmm-torch is installed and works: its 1.5 is built against torch 2.9 and crashes with others."""
+    try:
+        version = importlib.metadata.version("openmmtorch")
+        import_torch_force()
+    except (ImportError, OSError) as error:
+        log.debug("openmm-torch cannot be used: %s", error)
+        return False
+    if version.startswith("1.5") and not torch.__version__.startswith("2.9."):
+        log.info("openmm-torch %s needs torch 2.9, this is %s: not used", version, torch.__version__)
+        return False
+    return True
+
+
+def network_force(model: Potential, bead_types: Sequence[str], backend: str) -> openmm.Force:
+    """The network as an OpenMM force for beads of these types, periodic.
+
+    Raises:
+        ValueError: a bead type that the network does not know.
+    """
+    if unknown := set(bead_types) - set(model.type_names):
+        raise ValueError(f"the network knows bead types {list(model.type_names)}, the system has {sorted(unknown)} too")
+    types = torch.tensor([model.type_names.index(name) for name in bead_types])
+    force = torch_force(compile_module(model, types)) if backend == "torch" else python_force(model, types)
+    force.setUsesPeriodicBoundaryConditions(True)
+    force.setName("cgnnp network")
+    return force
+
+
+@functools.cache
+def import_torch_force() -> Any:
+    """The class TorchForce; importing it is also what lets OpenMM read one back from XML.
+
+    The kernels of openmm-torch need torch's libraries. Where OpenMM was imported before torch they failed to load with
+    the other plugins, so they are loaded again here.
+    """
+    # openmmtorch warns, through print or logging, of a deprecated import of its own.
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            from openmmtorch import TorchForce
+    finally:
+        logging.disable(logging.NOTSET)
+    failures = openmm.Platform.getPluginLoadFailures()
+    for library in Path(openmm.version.openmm_library_path, "plugins").glob("libOpenMMTorch*"):
+        if any(library.name in failure for failure in failures):
+            with contextlib.suppress(openmm.OpenMMException):  # a platform that is not on this machine
+                openmm.Platform.loadPluginLibrary(str(library))
+    return TorchForce
+
+
+def torch_force(module: "torch.jit.ScriptModule | str") -> Any:
+    """A TorchForce of a module that returns energy and forces."""
+    force = import_torch_force()(module)
+    force.setOutputsForces(True)
+    return force
+
+
+def python_force(model: Potential, types: torch.Tensor) -> openmm.Force:
+    """A PythonForce that evaluates the network eagerly."""
+    return openmm.PythonForce(NetworkComputation(model, types))
+
+
+class NetworkComputation:
+    """What PythonForce calls: State in, energy (kJ/mol) and forces (beads, 3) in kJ/mol/nm out."""
+
+    def __init__(self, model: Potential, types: torch.Tensor) -> None:
+        self.model, self.types = copy.deepcopy(model).eval(), types
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+
+    def __call__(self, state: Any) -> tuple[float, np.ndarray]:
+        """Evaluate one state."""
+        positions = torch.from_numpy(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+        box = torch.from_numpy(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
+        return evaluate(self.model, positions, box, self.types)
+
+
+def evaluate(model: Potential, positions: torch.Tensor, box: torch.Tensor, types: torch.Tensor) -> tuple[float, np.ndarray]:
+    """Energy (kJ/mol) and forces (beads, 3) of the network in plain torch, from positions and box in nm (float64)."""
+    if not torch.isfinite(positions).all():
+        return float("nan"), np.full(tuple(positions.shape), np.nan)
+    device = next(model.parameters()).device
+    graph = build_graph(positions.to(device), box.to(device), types.to(device), model.cutoff, model.precision())
+    energy, forces = energies_and_forces(model, graph)
+    return float(energy[0]), forces.detach().cpu().numpy().astype(np.float64)

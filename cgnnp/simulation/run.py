@@ -1,0 +1,249 @@
+"""Coarse-grained molecular dynamics from a bundle: independent replicas side by side, restartable."""
+
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mdtraj
+import numpy as np
+import openmm
+import torch
+from jaxtyping import Float
+from openmm import app, unit
+
+from cgnnp.dynamics import LangevinProtocol, SimulationFailed, derived_seed, run_chunks, speed_ns_per_day, start
+from cgnnp.frames import Frames, FramesMeta, FramesWriter, check_same_data, concatenate_arrays, count_frames
+from cgnnp.mapping import data_digest
+from cgnnp.platforms import PlatformChoice, available_cores, choose_platform
+from cgnnp.progress import Progress, progress
+from cgnnp.simulation.bundle import PotentialBundle, load
+from cgnnp.simulation.force import choose_backend, import_torch_force
+from cgnnp.stored_xml import read_system
+
+log = logging.getLogger("cgnnp")
+
+TRAJECTORY, LOG, STATE, FRAMES = "trajectory.dcd", "log.csv", "state.xml", "frames"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationSettings:
+    """How a coarse-grained potential is run; `length_ps` is the sum over replicas, after equilibration."""
+
+    length_ps: float = 240.0
+    replicas: int | None = None
+    platform: str = "auto"
+    force_backend: str = "auto"
+    chunk_frames: int = 25
+
+    def __post_init__(self) -> None:
+        if not self.length_ps > 0:
+            raise ValueError(f"simulation.length_ps={self.length_ps}: must be positive (simulation=none runs nothing)")
+        if self.replicas is not None and self.replicas < 1:
+            raise ValueError(f"simulation.replicas={self.replicas}: must be 1 or more, or null to choose")
+        if self.chunk_frames < 1:
+            raise ValueError(f"simulation.chunk_frames={self.chunk_frames}: must be 1 or more")
+
+
+def simulate(
+    bundle_directory: Path,
+    directory: Path,
+    settings: SimulationSettings,
+    protocol: LangevinProtocol,
+    starts: Float[np.ndarray, "starts beads 3"] | None = None,
+) -> list[Path]:
+    """Run the replicas of a bundle to their length and return their folders.
+
+    Each writes `replica_<k>/` with trajectory.dcd, log.csv, state.xml and its frames with forces. What is there already
+    is continued. On a CPU every replica has one thread, and by default there are as many as cores (at most two); a GPU
+    runs one.
+
+    Args:
+        bundle_directory: of the exported potential.
+        directory: where the replicas write.
+        settings: length, replicas, platform and back end.
+        protocol: the dynamics; replicas get seeds of their own.
+        starts: starting positions, one for each replica in turn; the bundle's own without.
+
+    Raises:
+        SimulationFailed: a replica blew up; the others finish first.
+    """
+    bundle = load(bundle_directory)
+    bundle.warn_of_temperature(protocol.temperature_K)
+    platform = choose_platform(settings.platform, threads=1)
+    backend = choose_backend(settings.force_backend)
+    replicas = settings.replicas or (1 if platform.is_gpu else min(2, available_cores()))
+    n_frames = max(1, -(-round(settings.length_ps / protocol.frame_interval) // replicas))
+    chosen = " (chosen automatically)" if settings.force_backend == "auto" else ""
+    log.info("simulate: force back end %s%s, platform %s", backend, chosen, platform)
+    log.info("simulate: %d replicas of %d frames, time step %g fs", replicas, n_frames, protocol.timestep_fs)
+    folders = [directory / f"replica_{k}" for k in range(replicas)]
+    protocols = [replace(protocol, seed=derived_seed(protocol.seed, 1000 + k)) for k in range(replicas)]
+    metas = [_meta(bundle, seeded, backend) for seeded in protocols]
+    if all(_is_finished(folder, meta, n_frames) for folder, meta in zip(folders, metas, strict=True)):
+        log.info("simulate: all frames are already in %s", directory)
+        return folders
+    with ProcessPoolExecutor(replicas, mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(
+                run_replica,
+                bundle_directory,
+                folder,
+                protocols[k],
+                n_frames,
+                platform,
+                backend,
+                settings.chunk_frames,
+                None if starts is None else starts[k % len(starts)],
+            )
+            for k, folder in enumerate(folders)
+        ]
+        _watch(jobs, [folder / FRAMES for folder in folders], replicas * n_frames)
+    return folders
+
+
+def open_replicas(folders: Sequence[Path]) -> Frames:
+    """Frames of several replicas, one after the other.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    finished = [folder for folder in folders if count_frames(folder / FRAMES)]
+    if not finished:
+        raise FileNotFoundError("no finished frames of any replica: run `python -m cgnnp.simulate` first")
+    return concatenate_arrays([Frames.open(folder / FRAMES) for folder in finished])
+
+
+def run_replica(
+    bundle_directory: Path,
+    directory: Path,
+    protocol: LangevinProtocol,
+    n_frames: int,
+    platform: PlatformChoice,
+    backend: str,
+    chunk_frames: int,
+    positions: Float[np.ndarray, "beads 3"] | None,
+) -> None:
+    """One replica, in a process of its own, with one thread for torch: OpenMM's and torch's must not fight."""
+    torch.set_num_threads(1)
+    _die_with_parent()
+    bundle = load(bundle_directory, self_check=False)
+    file = app.PDBxFile(str(bundle_directory / "topology.cif"))
+    system = _system(bundle, file.topology, backend)
+    frames_directory = directory / FRAMES
+    writer = FramesWriter(frames_directory, _meta(bundle, protocol, backend))
+    (directory / STATE).unlink(missing_ok=True)  # it is there when the replica is finished
+    begin = positions if positions is not None else file.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    begin = np.asarray(begin, dtype=np.float64)
+    simulation = start(file.topology, system, begin, protocol, platform, frames_directory)
+    _add_reporters(simulation, directory, protocol, count_frames(frames_directory))
+    run_chunks(simulation, bundle.mapping.of_beads(), protocol, writer, n_frames, chunk_frames=chunk_frames)
+    simulation.saveState(str(directory / STATE))
+
+
+def _meta(bundle: PotentialBundle, protocol: LangevinProtocol, backend: str) -> FramesMeta:
+    return FramesMeta(
+        bundle.mapping.of_beads(),
+        temperature=protocol.temperature_K,
+        interval=protocol.frame_interval,
+        provenance={
+            "source": "cgnnp.simulation.run",
+            "potential": data_digest(bundle.manifest["checksums_sha256"]),
+            "protocol": asdict(protocol),
+            "force_backend": backend,
+        },
+    )
+
+
+def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:
+    """Whether a replica has its frames; refuses those of another protocol."""
+    if not count_frames(folder / FRAMES):
+        return False
+    check_same_data(folder / FRAMES, meta)
+    return count_frames(folder / FRAMES) >= n_frames and (folder / STATE).is_file()
+
+
+def _die_with_parent() -> None:
+    """End this process when the one that started it is gone, so that a killed job leaves nothing running."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _system(bundle: PotentialBundle, topology: Any, backend: str) -> openmm.System:
+    """The exported System itself where TorchForce runs it, else one built from the bundle's data."""
+    if backend == "torch" and bundle.directory is not None and (bundle.directory / "system.xml").is_file():
+        import_torch_force()
+        return read_system(bundle.directory / "system.xml")
+    return bundle.create_system(topology, backend)
+
+
+def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol, done: int) -> None:
+    """OpenMM's own reporters; after a restart what they wrote past the last chunk is cut off first."""
+    trajectory, table = directory / TRAJECTORY, directory / LOG
+    if trajectory.exists():
+        _keep_frames(trajectory, done)
+    if table.exists():
+        table.write_text("".join(table.read_text().splitlines(keepends=True)[: done + 1]))
+    appending = {"append": done > 0 and trajectory.exists()}
+    steps = protocol.steps_per_frame
+    simulation.reporters.append(app.DCDReporter(str(trajectory), steps, enforcePeriodicBox=False, **appending))
+    simulation.reporters.append(
+        app.StateDataReporter(
+            str(table),
+            steps,
+            step=True,
+            time=True,
+            potentialEnergy=True,
+            kineticEnergy=True,
+            temperature=True,
+            speed=True,
+            append=done > 0 and table.exists(),
+        )
+    )
+
+
+def _keep_frames(path: Path, n_frames: int) -> None:
+    """Shorten a DCD file to its first frames, where it has more."""
+    if n_frames == 0:
+        path.unlink()
+        return
+    with mdtraj.formats.DCDTrajectoryFile(str(path)) as file:
+        if len(file) == n_frames:
+            return
+        positions, lengths, angles = file.read(n_frames)
+    temporary = path.with_suffix(".part")
+    with mdtraj.formats.DCDTrajectoryFile(str(temporary), "w") as file:
+        file.write(positions, lengths, angles)
+    temporary.replace(path)
+
+
+def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
+    """Report frames as they appear on disk, then raise what a replica raised."""
+    done = sum(count_frames(folder) for folder in folders)
+    with progress("simulate: frame", total, done) as counter:
+        while wait(jobs, timeout=1.0).not_done:
+            _report(counter, folders)
+        _report(counter, folders)
+    for number, job in enumerate(jobs):
+        error = job.exception()
+        if isinstance(error, SimulationFailed):
+            raise SimulationFailed(f"replica {number}: {error}") from error
+        if error is not None:
+            raise error
+
+
+def _report(counter: Progress, folders: list[Path]) -> None:
+    new = sum(count_frames(folder) for folder in folders) - counter.done
+    if new:
+        counter.update(new, f"{sum(speed_ns_per_day(folder) or 0.0 for folder in folders):.0f} ns/day in all")

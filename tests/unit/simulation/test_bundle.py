@@ -1,0 +1,172 @@
+"""The exported potential: files, systems made of it, what it warns of."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import openmm
+import pytest
+import torch
+from openmm import Vec3, app, unit
+from systems import identity_mapping
+
+import cgnnp
+from cgnnp.analysis.dimer import dimer_scan
+from cgnnp.platforms import PlatformChoice
+from cgnnp.reference.topology import bead_topology
+from cgnnp.simulation.bundle import FILES, energy_and_forces
+from cgnnp.units import thermal_energy
+
+
+def topology(names, length, name="MOL"):
+    result = app.Topology()
+    chain = result.addChain()
+    for bead in names:
+        result.addAtom(bead, None, result.addResidue(name, chain))
+    if length:
+        result.setPeriodicBoxVectors([Vec3(*row) for row in (np.eye(3) * length).tolist()] * unit.nanometer)
+    return result
+
+
+def test_files_and_public_load(exported):
+    assert {path.name for path in exported.path.iterdir()} == {*FILES, "manifest.json"}
+    bundle = cgnnp.load(exported.path)
+    assert bundle.temperature == 300.0
+    assert bundle.manifest["number_density_nm3"] == {"AR": pytest.approx(24 / 1.5**3)}
+    assert bundle.manifest["first_sampled_nm"]["AR-AR"] == pytest.approx(exported.first)
+
+
+def test_topology_round_trip(exported, gas):
+    file = app.PDBxFile(str(exported.path / "topology.cif"))
+    assert [atom.name for atom in file.topology.atoms()] == list(gas.mapping.bead_types)
+    assert [atom.element for atom in file.topology.atoms()] == [None] * 24
+    assert file.topology.getNumResidues() == 24
+    box = np.array(file.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
+    np.testing.assert_allclose(box, gas.boxes[-1], atol=1e-4)
+    positions = file.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    np.testing.assert_allclose(positions, gas.positions[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("A", "B", "C", "D"),
+        pytest.param(
+            ("B",) * 4,
+            marks=pytest.mark.xfail(
+                strict=True, reason="PDBx finds bonds by atom name: beads of one type in one residue lose theirs"
+            ),
+        ),
+    ],
+)
+def test_topology_with_bonds_and_a_triclinic_box_round_trips(names, tmp_path):
+    mapping = identity_mapping({"MOL": 4}, bonds=((0, 1), (1, 2), (2, 3)))
+    mapping = replace(mapping, blocks=(replace(mapping.blocks[0], bead_types=names),))
+    box = np.array([[3.0, 0, 0], [0.6, 2.8, 0], [-0.5, 0.7, 2.6]])
+    made = bead_topology(mapping, box, copies=3)
+    with (tmp_path / "topology.cif").open("w") as file:
+        app.PDBxFile.writeFile(made, np.random.default_rng(0).uniform(0, 2, (12, 3)) * unit.nanometer, file)
+    read = app.PDBxFile(str(tmp_path / "topology.cif")).topology
+    assert [a.name for a in read.atoms()] == list(names) * 3
+    assert [r.name for r in read.residues()] == [r.name for r in made.residues()]
+    found = np.array(read.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
+    np.testing.assert_allclose(found, box, atol=1e-4)
+    bonds = [{tuple(sorted((a.index, b.index))) for a, b in topology.bonds()} for topology in (read, made)]
+    assert bonds[0] == bonds[1]
+
+
+def test_state_and_system_belong_together(exported, gas):
+    from cgnnp.simulation.force import import_torch_force
+
+    import_torch_force()
+    system = openmm.XmlSerializer.deserialize((exported.path / "system.xml").read_text())
+    assert system.getNumParticles() == 24
+    groups = [force.getForceGroup() for force in system.getForces()]
+    assert groups == [0, 1]
+    context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
+    context.setState(openmm.XmlSerializer.deserialize((exported.path / "state.xml").read_text()))
+    energy = context.getState(energy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    expected, _ = energy_and_forces(exported.bundle, gas.positions[-1].astype(float), gas.boxes[-1])
+    assert energy == pytest.approx(expected, rel=1e-6)
+
+
+def test_two_copies_have_twice_the_energy(exported, gas):
+    """create_system for another box and bead count: a doubled cell is the same system twice."""
+    positions, box = gas.positions[0].astype(float), gas.boxes[0]
+    energy, forces = energy_and_forces(exported.bundle, positions, box)
+    double = np.diag([2.0, 1.0, 1.0]) @ box
+    system = exported.bundle.create_system(bead_topology(gas.mapping, double, copies=2))
+    context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
+    context.setPositions(np.concatenate([positions, positions + box[0]]))
+    state = context.getState(energy=True, forces=True)
+    assert state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole) == pytest.approx(2 * energy, rel=1e-5)
+    found = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+    np.testing.assert_allclose(found, np.tile(forces, (2, 1)), atol=1e-4 * np.abs(forces).max())
+
+
+def test_warns_outside_the_density_and_temperature_of_its_data(exported):
+    with pytest.warns(UserWarning, match=r"beads AR per nm\^3, but the potential was trained at 7\.1"):
+        exported.bundle.create_system(topology(["AR"] * 24, 2.0))
+    with pytest.warns(UserWarning, match="at 300 K and is used at 350 K"):
+        exported.bundle.warn_of_temperature(350.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exported.bundle.create_system(topology(["AR"] * 24, 1.5))
+        exported.bundle.warn_of_temperature(301.0)
+
+
+def test_refuses_what_it_does_not_know(exported):
+    with pytest.raises(ValueError, match=r"knows bead types \['AR'\], the topology has \['KR'\] too"):
+        exported.bundle.create_system(topology(["AR", "KR"], 2.0))
+    with pytest.raises(ValueError, match="setPeriodicBoxVectors"):
+        exported.bundle.create_system(topology(["AR"] * 24, None))
+    with pytest.raises(ValueError, match="more than half the box"):
+        exported.bundle.create_system(topology(["AR"] * 9, 1.1))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_dimer_is_repelled_below_the_data(make_bundle, trained):
+    """Prior, wall and network together: energy falls all the way from 0.15 nm to the first sampled distance, and is
+    20 kT up at 0.05 nm inside, whatever the network learnt."""
+    made = make_bundle(trained=trained)
+    r = np.append(np.linspace(0.15, made.first, 40), made.first - 0.05)
+    scan = dimer_scan(made.bundle, ("AR", "AR"), r)
+    kt = thermal_energy(300.0)
+    assert (np.diff(scan.energy[:-1]) < 0).all()
+    assert scan.energy[-1] - scan.energy[-2] > 20 * kt
+
+
+@pytest.mark.slow
+def test_energy_is_conserved(make_bundle, gas):
+    """NVE at 2 fs: drift of the total energy below 0.5 % of the kinetic energy over 20 ps."""
+    drifts = nve_drift(make_bundle(torch.float32, trained=True), gas, n_steps=10_000)
+    assert abs(drifts) < 0.005
+
+
+def test_energy_is_conserved_for_a_moment(make_bundle, gas):
+    """The same over 1 ps in double precision."""
+    assert abs(nve_drift(make_bundle(torch.float64, trained=True), gas, n_steps=500)) < 0.005
+
+
+def nve_drift(made, gas, n_steps: int) -> float:
+    """Slope of the total energy times the length of the run, over the mean kinetic energy."""
+    system = made.bundle.create_system(bead_topology(gas.mapping, gas.boxes[-1]))
+    integrator = openmm.LangevinMiddleIntegrator(300, 5, 0.002)
+    integrator.setRandomNumberSeed(1)
+    context = PlatformChoice("CPU", {"Threads": "1"}).context(system, integrator)
+    context.setPositions(gas.positions[-1].astype(float))
+    context.setVelocitiesToTemperature(300, 1)
+    integrator.step(500)
+    state = context.getState(positions=True, velocities=True)
+    verlet = openmm.VerletIntegrator(0.002)
+    context = PlatformChoice("CPU", {"Threads": "1"}).context(system, verlet)
+    context.setPositions(state.getPositions())
+    context.setVelocities(state.getVelocities())
+    energies = []
+    for _ in range(50):
+        verlet.step(n_steps // 50)
+        state = context.getState(energy=True)
+        energies.append([state.getPotentialEnergy()._value, state.getKineticEnergy()._value])
+    potential, kinetic = np.array(energies).T
+    slope = np.polyfit(np.arange(50) / 50, potential + kinetic, 1)[0]
+    return slope / kinetic.mean()

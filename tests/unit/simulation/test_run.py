@@ -1,0 +1,138 @@
+"""Coarse-grained runs: restart, and simulations that blow up."""
+
+import csv
+
+import mdtraj
+import numpy as np
+import pytest
+
+from cgnnp.dynamics import LangevinProtocol, SimulationFailed
+from cgnnp.frames import Frames, count_frames
+from cgnnp.platforms import PlatformChoice
+from cgnnp.simulation import run as run_module
+from cgnnp.simulation.run import SimulationSettings, open_replicas, run_replica, simulate
+
+PROTOCOL = LangevinProtocol(
+    timestep_fs=4.0, friction_per_ps=2.0, equilibration_ps=0.2, frame_interval_ps=0.04, seed=2, temperature_K=300.0
+)
+CPU = PlatformChoice("CPU", {"Threads": "1"})
+
+
+def replica(exported, directory, n_frames, *, protocol=PROTOCOL, positions=None, chunk_frames=4) -> None:
+    run_replica(exported.path, directory, protocol, n_frames, CPU, "torch", chunk_frames, positions)
+
+
+def lengths(directory) -> tuple[int, int, int]:
+    """Frames on disk, in the trajectory, and rows of the log."""
+    with mdtraj.formats.DCDTrajectoryFile(str(directory / "trajectory.dcd")) as file:
+        n_trajectory = len(file.read()[0])
+    with (directory / "log.csv").open() as file:
+        n_rows = len(list(csv.DictReader(file)))
+    return count_frames(directory / "frames"), n_trajectory, n_rows
+
+
+def test_a_restart_trims_what_was_not_finished(exported, tmp_path, monkeypatch):
+    """Killed six frames into a run with chunks of four: the trajectory and log have six, the data set four."""
+    from cgnnp import dynamics
+
+    step, calls = dynamics._step, []
+
+    def dies(simulation, steps) -> None:
+        calls.append(steps)
+        if len(calls) == 1 + 7:  # equilibration, then frames
+            raise KeyboardInterrupt
+        step(simulation, steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dynamics, "_step", dies)
+        with pytest.raises(KeyboardInterrupt):
+            replica(exported, tmp_path, 12)
+    assert lengths(tmp_path) == (4, 6, 6)
+    first = Frames.open(tmp_path / "frames").positions.copy()
+    replica(exported, tmp_path, 12)
+    assert lengths(tmp_path) == (12, 12, 12)
+    frames = Frames.open(tmp_path / "frames")
+    np.testing.assert_array_equal(frames.positions[:4], first)
+    with mdtraj.formats.DCDTrajectoryFile(str(tmp_path / "trajectory.dcd")) as file:
+        np.testing.assert_allclose(file.read()[0] / 10, frames.positions, atol=2e-6)
+    with (tmp_path / "log.csv").open() as file:
+        steps = [int(row['#"Step"']) for row in csv.DictReader(file)]
+    assert steps == [10 * k for k in range(1, 13)]
+
+
+def test_a_restart_without_a_finished_chunk_begins_again(exported, tmp_path, monkeypatch):
+    from cgnnp import dynamics
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dynamics, "_run_chunk", lambda simulation, *rest: dies_after(simulation, 3))
+        with pytest.raises(KeyboardInterrupt):
+            replica(exported, tmp_path, 8)
+    assert count_frames(tmp_path / "frames") == 0
+    replica(exported, tmp_path, 8)
+    assert lengths(tmp_path) == (8, 8, 8)
+
+
+def dies_after(simulation, frames: int) -> None:
+    simulation.step(frames * PROTOCOL.steps_per_frame)
+    raise KeyboardInterrupt
+
+
+def test_beads_on_top_of_each_other(exported, gas, tmp_path):
+    positions = gas.positions[0].astype(float)
+    positions[1] = positions[0]
+    with pytest.raises(SimulationFailed, match=r"at step \d+ \(\d+\.\d+ ps\)"):
+        replica(exported, tmp_path, 8, positions=positions)
+
+
+def test_an_explosion_keeps_the_finished_chunks(exported, tmp_path):
+    """The second chunk gets a velocity that no time step survives."""
+    from cgnnp import dynamics
+
+    original, calls = dynamics._run_chunk, []
+
+    def bomb(simulation, *rest):
+        calls.append(1)
+        if len(calls) == 2:
+            simulation.context.setVelocities(np.full((24, 3), 1e30))
+        return original(simulation, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamics, "_run_chunk", bomb)
+        with pytest.raises(SimulationFailed, match=r"step \d+ .* ps\).*Finished chunks are kept; lower the time step"):
+            replica(exported, tmp_path, 8)
+    assert count_frames(tmp_path / "frames") == 4
+    replica(exported, tmp_path, 8)
+    assert lengths(tmp_path) == (8, 8, 8)
+
+
+def test_replicas_differ_and_a_failed_one_is_named(exported, tmp_path, gas):
+    settings = SimulationSettings(length_ps=0.32, replicas=2, platform="CPU", chunk_frames=2)
+    frames = open_replicas(simulate(exported.path, tmp_path / "two", settings, PROTOCOL))
+    assert len(frames) == 8
+    assert not np.array_equal(frames.positions[:4], frames.positions[4:])
+    before = (tmp_path / "two" / "replica_0" / "trajectory.dcd").stat().st_mtime_ns
+    assert (
+        len(open_replicas(simulate(exported.path, tmp_path / "two", settings, PROTOCOL))) == 8
+    )  # nothing to do: nothing done
+    assert (tmp_path / "two" / "replica_0" / "trajectory.dcd").stat().st_mtime_ns == before
+    starts = gas.positions[:2].astype(float)
+    starts[1, 1] = starts[1, 0]
+    with pytest.raises(SimulationFailed, match="replica 1: the simulation blew up"):
+        simulate(exported.path, tmp_path / "bad", settings, PROTOCOL, starts)
+    assert len(open_replicas(sorted((tmp_path / "bad").glob("replica_*")))) == 4  # the other one finished
+
+
+def test_other_temperatures_are_warned_of_and_other_protocols_refused(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "ProcessPoolExecutor", None)  # refused before anything starts
+    replica(exported, tmp_path / "replica_0", 2, protocol=PROTOCOL)
+    settings = SimulationSettings(length_ps=0.2, replicas=1, platform="CPU")
+    with pytest.raises(ValueError, match="another data set"):
+        simulate(exported.path, tmp_path, settings, PROTOCOL)
+    with pytest.warns(UserWarning, match="used at 400 K"), pytest.raises(ValueError, match="temperature"):
+        simulate(exported.path, tmp_path, settings, LangevinProtocol(temperature_K=400.0))
+
+
+@pytest.mark.parametrize(("key", "value"), [("length_ps", 0.0), ("replicas", 0), ("chunk_frames", 0)])
+def test_settings_out_of_range(key, value):
+    with pytest.raises(ValueError, match=rf"simulation\.{key}={value}"):
+        SimulationSettings(**{key: value})
