@@ -1,0 +1,1 @@
+"""Structure and free energies of trajectories and models."""

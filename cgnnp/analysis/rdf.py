@@ -1,0 +1,121 @@
+"""Radial distribution functions with block errors, and how far two of them are apart.
+
+    g_ab(r) = < n_ab(r) V > / ( N_a (N_b - delta_ab) 4 pi r^2 dr )
+
+with n_ab(r) the number of ordered pairs at r in dr, V each frame's own volume; counts are averaged, not curves. An ideal
+gas gives 1 at every N. Shells use their exact volume.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.frames import Frames
+from cgnnp.pairs import PairKinds, box_heights, near_pairs
+from cgnnp.statistics import block_estimate
+
+BIN_WIDTH = 0.002
+LONGEST = 1.2
+SMOOTHING = 0.02
+
+
+@dataclass(frozen=True)
+class Rdf:
+    """g(r) of one pair of bead types at bin centres r (nm), with its standard error, and the same of the two halves.
+
+    `tau_frames` is the integrated autocorrelation time, in frames, of the number of pairs in the first shell.
+    """
+
+    pair: tuple[str, str]
+    r: Float[np.ndarray, "bins"]
+    g: Float[np.ndarray, "bins"]
+    stderr: Float[np.ndarray, "bins"]
+    halves: tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "bins"]]
+    tau_frames: float = 0.5
+
+    @property
+    def name(self) -> str:
+        """For example Na-Cl."""
+        return "-".join(self.pair)
+
+    def smoothed(self) -> Float[np.ndarray, "bins"]:
+        """Running mean over an odd number of bins, about 0.02 nm, what peaks are read from."""
+        half = round(SMOOTHING / (self.r[1] - self.r[0])) // 2
+        padded = np.pad(self.g, half, mode="edge")
+        return np.convolve(padded, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
+
+    def first_peak(self) -> tuple[float, float]:
+        """Position (nm) and height of the first maximum of the smoothed curve.
+
+        The height is the smoothed curve's; the position is the vertex of a parabola through its upper tenth.
+        """
+        curve = self.smoothed()
+        above = np.flatnonzero(curve > 1.0)
+        if not len(above):
+            top = int(np.argmax(curve))
+        else:
+            end = above[0] + int(np.argmax(curve[above[0] :] < 1.0)) if (curve[above[0] :] < 1.0).any() else len(curve)
+            top = above[0] + int(np.argmax(curve[above[0] : end]))
+        near = np.flatnonzero((curve > 0.9 * curve[top]) & (np.abs(self.r - self.r[top]) < 0.03))
+        if len(near) < 3:
+            return float(self.r[top]), float(curve[top])
+        a, b, _ = np.polyfit(self.r[near] - self.r[top], curve[near], 2)
+        shift = float(np.clip(-b / (2 * a), -0.01, 0.01)) if a < 0 else 0.0
+        return float(self.r[top] + shift), float(curve[top])
+
+
+def longest_distance(frames: Frames) -> float:
+    """min(1.2 nm, half the smallest box)."""
+    return min(LONGEST, min(float(box_heights(box).min()) for box in frames.boxes) / 2)
+
+
+def rdf(frames: Frames, r_max: float | None = None) -> list[Rdf]:
+    """g(r) of every pair of bead types, bonded pairs left out.
+
+    Raises:
+        ValueError: `r_max` is more than half the box.
+    """
+    r_max = longest_distance(frames) if r_max is None else r_max
+    edges = np.arange(0.0, r_max + 1e-9, BIN_WIDTH)
+    kinds = PairKinds(frames.mapping)
+    counts = np.zeros((len(kinds.names), len(frames), len(edges) - 1))
+    for t, (positions, box) in enumerate(zip(frames.positions, frames.boxes, strict=True)):
+        pairs = near_pairs(positions, box, edges[-1], frames.mapping.bonds)
+        volume = abs(np.linalg.det(box))
+        kind = kinds.of(pairs)
+        bins = np.minimum((pairs.distances / BIN_WIDTH).astype(int), len(edges) - 2)
+        for k in range(len(kinds.names)):
+            counts[k, t] = volume * np.bincount(bins[kind == k], minlength=len(edges) - 1)
+    shells = 4.0 / 3.0 * np.pi * (edges[1:] ** 3 - edges[:-1] ** 3)
+    return [_curve(name, counts[k], shells, edges, kinds.n_pairs[k]) for k, name in enumerate(kinds.names)]
+
+
+def deviation(first: Float[np.ndarray, "bins"], second: Float[np.ndarray, "bins"]) -> float:
+    """D = sum |g_second - g_first| / sum |g_first|; zero for equal curves."""
+    return float(np.abs(second - first).sum() / np.abs(first).sum())
+
+
+def deviation_noise(curve: Rdf) -> float:
+    """The noise of the whole curve: half of D between its two halves."""
+    return deviation(*curve.halves) / 2
+
+
+def _curve(
+    pair: tuple[str, str],
+    counts: Float[np.ndarray, "frames bins"],
+    shells: Float[np.ndarray, "bins"],
+    edges: Float[np.ndarray, "edges"],
+    n_pairs: int,
+) -> Rdf:
+    g = counts / (n_pairs * shells) if n_pairs > 0 else np.zeros_like(counts)
+    mean = g.mean(axis=0)
+    centres = (edges[1:] + edges[:-1]) / 2
+    if len(g) < 2:
+        return Rdf(pair, centres, mean, np.zeros_like(mean), (mean, mean))
+    # The number of pairs in the first shell is what relaxes slowest of what g(r) shows.
+    shell = centres < 1.5 * centres[int(np.argmax(mean > 0))] if mean.any() else centres > 0
+    estimate = block_estimate(g, correlate=counts[:, shell].sum(axis=1))
+    half = len(g) // 2
+    halves = (g[:half].mean(axis=0), g[half:].mean(axis=0))
+    return Rdf(pair, centres, mean, np.asarray(estimate.stderr), halves, estimate.tau_frames)

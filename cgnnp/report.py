@@ -1,0 +1,243 @@
+"""What a run found, for people: one self-contained HTML page, pictures and a CSV of the curves.
+
+Every word of judgement on the page is computed from the numbers in the summary. Pictures are drawn twice, for light and
+for dark screens.
+"""
+
+import base64
+import csv
+import io
+import os
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior, plot_rdf, png
+from cgnnp.analysis.rdf import Rdf
+
+GOOD_D, FAIR_D, PEAK_HEIGHT, PEAK_SHIFT_NM, T_CONF, T_CONF_SIGMAS = 0.03, 0.1, 0.04, 0.004, 0.02, 4.0
+"""What counts as agreement: D, relative height and shift (nm) of the first peak, relative error of T_conf and
+its distance in standard errors."""
+
+NOISE_FACTOR = 1.5
+"""Two curves are called the same when D is below this many times what noise alone gives."""
+
+UNKNOWN = "–"
+
+CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
+
+
+def write_rdf_csv(path: Path, curves: Sequence[tuple[Rdf, Rdf]]) -> None:
+    """Write g(r) of every pair, atomistic and coarse-grained, with standard errors; one row per bin."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(CSV_COLUMNS)
+    for atomistic, cg in curves:
+        columns = (atomistic.r, atomistic.g, atomistic.stderr, cg.g, cg.stderr)
+        for r, *values in zip(*columns, strict=True):
+            writer.writerow([f"{r:.4f}", atomistic.name, *(f"{value:.6g}" for value in values)])
+    _replace(path, text.getvalue().encode())
+
+
+def write_report(
+    run_dir: Path,
+    summary: dict[str, Any],
+    curves: Sequence[tuple[Rdf, Rdf]],
+    metrics: Sequence[dict[str, float]],
+    priors: Sequence[Any],
+    config_yaml: str,
+    log_tail: str = "",
+) -> Path:
+    """Write report.html and the pictures in it (rdf.png, history.png, prior.png) to a run folder; the page's path.
+
+    Parts that the run does not have are left out of the page, which then says so.
+
+    Args:
+        run_dir: the run folder.
+        summary: what summary.json holds; keys that are missing or None are shown as unknown.
+        curves: g(r) of every pair, atomistic and coarse-grained; none without a simulation.
+        metrics: rows of metrics.csv.
+        priors: the prior potentials.
+        config_yaml: the resolved configuration.
+        log_tail: last lines of the log.
+    """
+    drawings: dict[str, Callable[[Theme], Figure | None]] = {}
+    if curves:
+        drawings["rdf"] = lambda theme: plot_rdf(curves, theme)
+    if metrics:
+        drawings["history"] = lambda theme: plot_history(metrics, theme)
+    if priors:
+        drawings["prior"] = lambda theme: plot_prior(priors, summary.get("temperature_K") or 300.0, theme)
+    images: dict[str, tuple[str, str]] = {}
+    for name, draw in drawings.items():
+        if (light := draw(LIGHT)) is not None and (dark := draw(DARK)) is not None:
+            pictures = png(light), png(dark)
+            _replace(run_dir / f"{name}.png", pictures[0])
+            images[name] = _base64(pictures[0]), _base64(pictures[1])
+    page = run_dir / "report.html"
+    text = {"config_yaml": config_yaml, "log_tail": log_tail}
+    _replace(
+        page,
+        render(
+            summary, images, path=str(run_dir), run_dir=shlex.quote(str(run_dir)), n_epochs=len(metrics), **text
+        ).encode(),
+    )
+    return page
+
+
+def render(summary: dict[str, Any], images: dict[str, tuple[str, str]], **text: Any) -> str:
+    """The page, from the summary and base64 pictures (light, dark)."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"num": number, "pm": plus_minus, "percent": percent, "duration": duration}
+    environment.globals |= {"relative": relative, "peak_shift": peak_shift, "temperature_agrees": temperature_agrees}
+    template = environment.from_string(resources.files("cgnnp").joinpath("report.html.j2").read_text("utf-8"))
+    timings = {name: seconds for name, seconds in (summary.get("timings_s") or {}).items() if seconds}
+    limits = {"d": GOOD_D, "height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
+    rdf = summary.get("rdf") or []
+    return template.render(s=summary, rdf=rdf, images=images, verdict=judge(summary), timings=timings, limits=limits, **text)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judgement in plain words: `level` is good, fair, poor or open; `concerns` say what a reader should look at."""
+
+    level: str
+    headline: str
+    concerns: list[str] = field(default_factory=list)
+
+
+def judge(summary: dict[str, Any]) -> Verdict:
+    """Does the coarse-grained model have the atomistic structure? From D, its noise, the first peaks and T_conf."""
+    system, rdf = summary.get("system") or "the atomistic system", summary.get("rdf") or []
+    judged = [entry for entry in rdf if number(entry.get("deviation")) != UNKNOWN]
+    concerns = [*(text for entry in rdf for text in _peak_concerns(entry)), *_temperature_concerns(summary)]
+    if not judged:
+        return Verdict("open", _fit_headline(summary), concerns)
+    worst = max(judged, key=lambda entry: entry["deviation"])
+    level, text = _grade(worst["deviation"], expected_noise(worst), system)
+    where = "its g(r) is" if len(judged) == 1 else f"the worst of {len(judged)} pairs, {worst['pair']}, is"
+    tail = f"{where} {percent(worst['deviation'])} away from the atomistic one"
+    tail += f", where noise alone would give about {percent(expected_noise(worst))}." if expected_noise(worst) else "."
+    return Verdict("fair" if level == "good" and concerns else level, f"{text}: {tail}", concerns)
+
+
+def _grade(d: float, noise: float, system: str) -> tuple[str, str]:
+    """Level and words for a deviation D beside its noise."""
+    same = d <= NOISE_FACTOR * noise
+    if same and noise > GOOD_D:
+        return "fair", f"Nothing tells the coarse-grained model from {system} yet, but the runs are too short to say"
+    if same:
+        return "good", f"The coarse-grained model cannot be told from {system} within the noise"
+    if d <= GOOD_D:
+        return "good", f"The coarse-grained model reproduces the structure of {system}"
+    if d <= FAIR_D:
+        return "fair", f"The coarse-grained model comes close to the structure of {system}, but not all the way"
+    return "poor", f"The coarse-grained model does not reproduce the structure of {system}"
+
+
+def expected_noise(entry: dict[str, Any]) -> float:
+    """D that two curves of the same liquid would show with the noise of these two."""
+    return float(np.hypot(entry.get("deviation_noise") or 0.0, entry.get("deviation_noise_cg") or 0.0))
+
+
+def _fit_headline(summary: dict[str, Any]) -> str:
+    if summary.get("r2_model") is None:
+        return "Nothing has been compared with the atomistic simulation yet."
+    model, prior = summary["r2_model"], summary.get("r2_prior")
+    reached = f"R² of the held-out forces is {model:.3f}"
+    if prior is None:
+        text = f"The potential is fitted: {reached}"
+    elif model > prior:
+        text = f"The network improves on its prior: {reached}, {prior:.3f} without it"
+    else:
+        text = f"The network does not improve on its prior: {reached}, {prior:.3f} without it"
+    return f"{text}. It has not been compared with the atomistic simulation yet."
+
+
+def _peak_concerns(entry: dict[str, Any]) -> Iterable[str]:
+    height, shift = relative(entry.get("peak_g_atomistic"), entry.get("peak_g_cg")), peak_shift(entry)
+    if height is not None and abs(height) > PEAK_HEIGHT:
+        off = f"{number(100 * height, 1, sign=True)} % off (asked: within {percent(PEAK_HEIGHT)})"
+        yield f"The height of the first {entry['pair']} peak is {off}."
+    if shift is not None and abs(shift) > PEAK_SHIFT_NM:
+        yield f"The first {entry['pair']} peak sits {number(shift, 4, sign=True)} nm off (asked: within {PEAK_SHIFT_NM} nm)."
+
+
+def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
+    advice = {
+        "t_conf": ("mapped data", "positions and forces are not of one Boltzmann distribution, doubt the force map"),
+        "t_conf_cg": ("coarse-grained run", "its time step or its temperature is not right"),
+    }
+    for key, (what, meaning) in advice.items():
+        if temperature_agrees(summary, key) is False:
+            found = plus_minus(summary[f"{key}_K"], summary.get(f"{key}_stderr_K"), 1)
+            yield f"T_conf of the {what} is {found} K at a thermostat of {summary['temperature_K']:g} K: {meaning}."
+
+
+def temperature_agrees(summary: dict[str, Any], key: str) -> bool | None:
+    """Whether T_conf (`key` is t_conf or t_conf_cg) is the thermostat's within 2 % or three standard errors."""
+    value, stderr = summary.get(f"{key}_K"), summary.get(f"{key}_stderr_K") or 0.0
+    thermostat = summary.get("temperature_K")
+    if value is None or not thermostat:
+        return None
+    return bool(abs(value - thermostat) <= max(T_CONF * thermostat, T_CONF_SIGMAS * stderr))
+
+
+def peak_shift(entry: dict[str, Any]) -> float | None:
+    """How far the first coarse-grained peak is from the atomistic one, nm."""
+    atomistic, cg = entry.get("peak_r_nm_atomistic"), entry.get("peak_r_nm_cg")
+    return None if atomistic is None or cg is None else cg - atomistic
+
+
+def relative(reference: float | None, value: float | None) -> float | None:
+    """(value - reference) / reference, where it exists."""
+    return None if not reference or value is None else (value - reference) / reference
+
+
+def number(value: Any, digits: int = 0, sign: bool = False) -> str:
+    """A number with thousands separated, or a dash where there is none."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
+        return UNKNOWN
+    return f"{float(value):{'+' if sign else ''},.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def percent(fraction: Any) -> str:
+    """A fraction in percent, with two figures where it is small."""
+    digits = 0 if number(fraction) == UNKNOWN or fraction >= 0.0995 else 1 if fraction >= 0.00995 else 2
+    return UNKNOWN if number(fraction) == UNKNOWN else f"{number(100 * fraction, digits)} %"
+
+
+def plus_minus(value: Any, stderr: Any, digits: int) -> str:
+    """A number and, where it is known, its standard error."""
+    error = number(stderr or None, digits)
+    return number(value, digits) + (f" ± {error}" if UNKNOWN not in (error, number(value)) else "")
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as a person says them."""
+    if number(seconds) == UNKNOWN:
+        return UNKNOWN
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that it is either complete or as it was."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)

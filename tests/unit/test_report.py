@@ -1,0 +1,278 @@
+"""The report: complete, self-contained, honest, and whole when parts of a run are missing."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf
+from cgnnp.analysis.rdf import Rdf
+from cgnnp.priors.pair_spline import PairSpline, PairTable
+from cgnnp.report import CSV_COLUMNS, duration, judge, number, percent, plus_minus, write_rdf_csv, write_report
+
+CONFIG = "mapping:\n  name: water_cg\nseed: 7\n"
+
+
+def curve(pair=("W", "W"), shift=0.0) -> Rdf:
+    r = np.arange(0.001, 0.9, 0.002)
+    g = (r > 0.2) * (1 + 2 * np.exp(-(((r - 0.28 - shift) / 0.02) ** 2)))
+    return Rdf(pair, r, g, np.full_like(r, 0.01), (g, g))
+
+
+@pytest.fixture
+def curves():
+    return [(curve(), curve(shift=0.001))]
+
+
+@pytest.fixture
+def metrics():
+    rows = ((0, 152.5, 0.6208, 0.5668, 0.01, 24.0), (1, 150.2, 0.6322, 0.5668, 0.0001, 25.0))
+    return [
+        dict(zip(("epoch", "force_rmse_kJ_mol_nm", "r2", "r2_prior", "learning_rate", "seconds"), row, strict=True))
+        for row in rows
+    ]
+
+
+@pytest.fixture
+def priors():
+    r = np.linspace(0.0, 0.9, 901)
+    return [PairSpline((PairTable(("W", "W"), 0.25, tuple((20 * (0.9 - r) ** 2).tolist())),), 0.9)]
+
+
+@pytest.fixture
+def summary():
+    return {
+        "run": "2025-11-21_0456_water_cg",
+        "created": "2025-11-21T04:56:12",
+        "mapping": "water_cg",
+        "system": "water_spce",
+        "temperature_K": 300.0,
+        "n_frames_train": 1350,
+        "n_frames_validation": 150,
+        "force_rms_kJ_mol_nm": 247.7,
+        "r2_prior": 0.5668,
+        "r2_model": 0.6322,
+        "r2_stderr": 0.0029,
+        "r2_max": None,
+        "r2_gain": 0.0653,
+        "r2_gain_stderr": 0.0012,
+        "t_conf_K": 299.4,
+        "t_conf_stderr_K": 1.1,
+        "t_conf_pair": "W-W",
+        "t_conf_cg_K": 302.2,
+        "t_conf_cg_stderr_K": 1.4,
+        "rdf": [
+            {
+                "pair": "W-W",
+                "deviation": 0.0171,
+                "deviation_noise": 0.0043,
+                "deviation_noise_cg": 0.0062,
+                "peak_r_nm_atomistic": 0.2783,
+                "peak_r_nm_cg": 0.2792,
+                "peak_g_atomistic": 2.883,
+                "peak_g_cg": 2.831,
+            }
+        ],
+        "cg_ns_per_day": 152.4,
+        "atomistic_ns_per_day": 207.1,
+        "timings_s": {"sample": 271.0, "map": 1.2, "fit": 278.6, "export": 4.3, "simulate": 275.0, "compare": 3.1},
+        "force_backend": "torch",
+        "platform": "CPU",
+        "versions": {"cgnnp": "0.1.0", "openmm": "8.5.2"},
+        "potential": "potential",
+        "certificate": {
+            "mapping": "water_cg",
+            "row_sum_error": 1.1e-16,
+            "identity_error": 2.2e-16,
+            "rigid_error": 0.0,
+            "virtual_site_error": 0.0,
+            "n_rigid_groups": 216,
+            "n_virtual_sites": 0,
+        },
+        "n_parameters": 5312,
+        "timestep_fs": 10.0,
+        "cg_replicas": 2,
+        "cg_length_ps": 240.0,
+        "command": "python -m cgnnp.train mapping=water_cg",
+    }
+
+
+def text_of(page: str) -> str:
+    """What a reader sees: no tags, no style, no pictures."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", re.sub(r"<style>.*?</style>", "", page, flags=re.S)))
+
+
+def test_the_page_holds_the_numbers_of_the_summary(tmp_path, summary, curves, metrics, priors):
+    before = json.dumps(summary)
+    path = write_report(tmp_path, summary, curves, metrics, priors, CONFIG, "INFO the last line")
+    text = text_of(path.read_text())
+    assert path == tmp_path / "report.html"
+    for value in ("1.7 %", "0.0171", "0.0043", "0.0062", "0.2783", "0.2792", "2.883", "2.831", "−1.8 %", "+0.0009 nm"):
+        assert value in text
+    for value in ("0.567 → 0.632", "0.0653 ± 0.0012", "0.6322 ± 0.0029", "299.4 ± 1.1 K", "302.2 ± 1.4 K", "300.0 K"):
+        assert value in text
+    for value in ("152 ns/day", "207 ns/day", "13 min 53 s", "4 min 39 s", "1,350", "1,500", "5,312", "216", "2.2e-16"):
+        assert value in text
+    for value in ("python -m cgnnp.train mapping=water_cg", "8.5.2", "seed: 7", "INFO the last line", str(tmp_path)):
+        assert value in text
+    assert json.dumps(summary) == before
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path, summary, curves, metrics, priors):
+    page = write_report(tmp_path, summary, curves, metrics, priors, CONFIG).read_text()
+    targets = re.findall(r'(?:src|srcset|href)="([^"]{0,40})', page)
+    assert len(targets) == 6
+    assert all(target.startswith("data:image/png;base64,") for target in targets)
+    assert "<script" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "url(" not in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_pictures_are_written_and_nothing_temporary_is_left(tmp_path, summary, curves, metrics, priors):
+    write_report(tmp_path, summary, curves, metrics, priors, CONFIG)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.png", "prior.png", "rdf.png", "report.html"]
+    for path in tmp_path.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_without_a_simulation_gives_a_whole_page(tmp_path, summary, metrics, priors):
+    gone = ("t_conf_K", "t_conf_stderr_K", "t_conf_cg_K", "t_conf_cg_stderr_K", "cg_ns_per_day", "cg_length_ps")
+    summary |= {"rdf": [], "t_conf_reason": "too few pairs", "timings_s": {"fit": 278.6}} | dict.fromkeys(gone)
+    page = write_report(tmp_path, summary, [], metrics, priors, CONFIG).read_text()
+    text = text_of(page)
+    assert not (tmp_path / "rdf.png").exists()
+    assert "has not been compared" in text
+    assert "too few pairs" in text
+    assert "Nothing was simulated" in text
+    assert f"cgnnp.simulate run={tmp_path}" in text
+    assert "None" not in text
+
+
+def test_an_empty_summary_gives_a_page(tmp_path):
+    text = text_of(write_report(tmp_path, {}, [], [], [], "").read_text())
+    assert "Nothing has been compared" in text
+    assert "None" not in text
+
+
+def test_every_key_may_be_none(tmp_path, summary, curves, metrics, priors):
+    text = text_of(write_report(tmp_path, dict.fromkeys(summary), curves, metrics, priors, CONFIG).read_text())
+    assert "Nothing has been compared" in text
+
+
+def test_every_key_may_be_none_on_its_own(tmp_path, summary):
+    for key in summary:
+        write_report(tmp_path, summary | {key: None}, [], [], [], CONFIG)
+    for key in summary["rdf"][0]:
+        if key != "pair":
+            write_report(tmp_path, summary | {"rdf": [summary["rdf"][0] | {key: None}]}, [], [], [], CONFIG)
+
+
+def test_names_are_escaped(tmp_path, summary, curves, metrics, priors):
+    evil = "<script>alert(1)</script>"
+    summary |= {"run": evil, "mapping": evil, "system": evil, "command": evil, "t_conf_K": 400.0}
+    summary["rdf"][0] |= {"pair": evil, "peak_g_cg": 9.0}
+    summary["versions"] = {evil: evil}
+    page = write_report(tmp_path, summary, curves, metrics, priors, evil, evil).read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "T<sub>conf</sub> of the mapped data is 400.0" in page
+
+
+@pytest.mark.parametrize(
+    ("d", "level", "words"),
+    [
+        (0.008, "good", "cannot be told from water_spce"),
+        (0.02, "good", "reproduces the structure"),
+        (0.05, "fair", "comes close"),
+        (0.3, "poor", "does not reproduce"),
+    ],
+)
+def test_the_verdict_follows_the_deviation(summary, d, level, words):
+    summary["rdf"][0]["deviation"] = d
+    verdict = judge(summary)
+    assert verdict.level == level
+    assert words in verdict.headline
+    assert percent(d) in verdict.headline
+    assert not verdict.concerns
+
+
+def test_noise_that_hides_everything_is_no_agreement(summary):
+    summary["rdf"][0] |= {"deviation": 0.08, "deviation_noise": 0.05, "deviation_noise_cg": 0.06}
+    verdict = judge(summary)
+    assert verdict.level == "fair"
+    assert "too short" in verdict.headline
+
+
+def test_the_verdict_names_the_worst_pair(summary):
+    best = summary["rdf"][0]
+    summary["rdf"] = [best, best | {"pair": "Na-Cl", "deviation": 0.2}]
+    assert "the worst of 2 pairs, Na-Cl, is 20 %" in judge(summary).headline
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"t_conf_K": 315.0}, "doubt the force map"),
+        ({"t_conf_cg_K": 330.0}, "time step"),
+        ({"rdf": {"peak_g_cg": 3.2}}, "height of the first W-W peak is +11.0 %"),
+        ({"rdf": {"peak_r_nm_cg": 0.27}}, "sits −0.0083 nm off"),
+    ],
+)
+def test_what_is_wrong_is_said_and_lowers_the_verdict(summary, changes, words):
+    summary["rdf"][0] |= changes.pop("rdf", {})
+    verdict = judge(summary | changes)
+    assert verdict.level == "fair"
+    assert len(verdict.concerns) == 1
+    assert words in verdict.concerns[0]
+
+
+def test_a_temperature_within_its_error_is_no_concern(summary):
+    assert not judge(summary | {"t_conf_K": 315.0, "t_conf_stderr_K": 6.0}).concerns
+
+
+def test_csv_has_a_row_for_every_bin_of_every_pair(tmp_path):
+    pairs = [(curve(pair), curve(pair, 0.002)) for pair in (("Na", "Na"), ("Cl", "Na"))]
+    write_rdf_csv(tmp_path / "rdf.csv", pairs)
+    with (tmp_path / "rdf.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    bins = len(pairs[0][0].r)
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert [row["pair"] for row in rows] == ["Na-Na"] * bins + ["Cl-Na"] * bins
+    np.testing.assert_allclose([float(row["g_cg"]) for row in rows[bins:]], pairs[1][1].g, rtol=1e-5)
+    np.testing.assert_allclose([float(row["r_nm"]) for row in rows[:bins]], pairs[0][0].r, atol=1e-9)
+
+
+def test_figures_have_units_on_their_axes(curves, metrics, priors):
+    labels = [
+        axis.get_label_text()
+        for figure in (plot_rdf(curves * 3, LIGHT), plot_prior(priors, 300.0), plot_history(metrics))
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+    ]
+    assert labels.count("r (nm)") == 4
+    assert "energy of the prior (kJ/mol)" in labels
+    assert "epoch" in labels
+
+
+def test_a_fit_that_diverged_can_be_drawn(tmp_path, metrics):
+    metrics[-1] |= {"r2": float("nan"), "learning_rate": 0.0}
+    write_report(tmp_path, {}, [], metrics, [], "")
+    write_report(tmp_path, {}, [], metrics[-1:], [], "")
+
+
+def test_numbers_in_words():
+    assert [number(12345.6, 1), number(None), number(float("nan")), number(-0.5, 1)] == ["12,345.6", "–", "–", "−0.5"]
+    assert [number(np.float32(0.25), 2), number(2, 1, sign=True)] == ["0.25", "+2.0"]
+    assert [plus_minus(1.0, 0.1, 1), plus_minus(1.0, None, 1), plus_minus(None, 0.1, 1)] == ["1.0 ± 0.1", "1.0", "–"]
+    assert [percent(0.173), percent(0.0171), percent(0.0043), percent(None)] == ["17 %", "1.7 %", "0.43 %", "–"]
+    assert [duration(s) for s in (1.23, 45, 278.6, 7300)] == ["1.2 s", "45 s", "4 min 39 s", "2 h 1 min"]
+
+
+def test_the_template_is_package_data():
+    pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert '"*.html.j2"' in pyproject
