@@ -1,0 +1,116 @@
+"""What the commands share: hydra, errors for people, exit codes. Imports hydra and nothing heavy."""
+
+import logging
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cgnnp.signatures import did_you_mean, unknown_setting
+
+USER_ERRORS = (
+    *(ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError),
+    *(HydraException, OmegaConfBaseException),
+)
+log = logging.getLogger("cgnnp")
+
+
+def run(config_name: str, body: Callable[[DictConfig], None]) -> None:
+    """Compose the configuration `conf/<config_name>.yaml` with the command line's overrides and do the job.
+
+    Errors that a user can mend are one message and exit code 2, a simulation that blew up is one message and exit code
+    1; the traceback goes to the run's log file.
+    """
+
+    def guarded(config: DictConfig) -> None:
+        try:
+            body(config)
+        except USER_ERRORS as error:
+            _stop(config_name, error, code=2)
+        except RuntimeError as error:
+            if type(error).__name__ != "SimulationFailed":
+                raise
+            _stop(config_name, error, code=1)
+
+    # Without hydra's own handling of errors, which would print a message of its own and exit with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://cgnnp.conf", config_name=config_name)(guarded)()
+    except USER_ERRORS as error:
+        _stop(config_name, error, code=2)
+
+
+def _stop(config_name: str, error: BaseException, code: int) -> NoReturn:
+    log.debug("stopped by an error", exc_info=error)
+    print(f"{config_name}: error: {_explain(error, config_name)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def command_line() -> str:
+    """How this job was started, to be started again."""
+    job = HydraConfig.get()
+    return f"python -m cgnnp.{job.job.config_name} {shlex.join(job.overrides.task)}".strip()
+
+
+def overrides() -> list[str]:
+    """What the command line changes."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def plain(config: DictConfig) -> str:
+    """The resolved configuration as YAML."""
+    return OmegaConf.to_yaml(config, resolve=True)
+
+
+def _explain(error: BaseException, config_name: str) -> str:
+    """The message in our words, with the right names where hydra says only that one is wrong."""
+    message = str(error).strip()
+    cause = error.__cause__
+    if cause is not None and "Error in call to target" in message:
+        message = str(cause)
+    if option := re.search(r"Could not find '([\w@/]+)/([^']*)'\s+Available options in '[^']+':((?:\s+\S+)*)", message):
+        group, name, rest = option.groups()
+        options = rest.split("Config search path")[0].split()
+        return f"there is no {group} '{name}'.{did_you_mean(name, options, f'{group}=')} Available: {', '.join(options)}"
+    wrong = re.search(r"[Kk]ey '([\w.]+)' is not in struct", message) or re.search(
+        r"Could not override '([\w.@/]+)'", message
+    )
+    if wrong:
+        return _unknown_key(_full_key(message, wrong.group(1)), config_name)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}' on the command line: settings are written key=value ({error.message})"
+    # Hydra's and omegaconf's further lines are about themselves.
+    return re.split(r"\n\s*(?:Config search path|full_key:|See https)", message)[0].strip()
+
+
+def _unknown_key(full_key: str, config_name: str) -> str:
+    """Names what is known at the deepest level that exists."""
+    config = _defaults(config_name)
+    parents = full_key.split(".")
+    node, depth = config, 0
+    while depth < len(parents) - 1 and isinstance(child := node.get(parents[depth]), DictConfig):
+        node, depth = child, depth + 1
+    names = [str(name) for name in node if not str(name).startswith("_")]
+    return unknown_setting(".".join(parents[: depth + 1]), names)
+
+
+def _full_key(message: str, key: str) -> str:
+    full = re.search(r"full_key: ([\w.]+)", message)
+    override = re.search(r"Could not override '([\w.@/]+)'", message)
+    return full.group(1) if full else (override.group(1) if override else key)
+
+
+def _defaults(config_name: str) -> DictConfig:
+    """The command's configuration without overrides."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):
+        return hydra.compose(config_name)

@@ -1,0 +1,267 @@
+"""The stages driven by a configuration: what the commands call."""
+
+import datetime
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+import torch
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from cgnnp.dynamics import LangevinProtocol
+from cgnnp.frames import Frames, count_frames
+from cgnnp.mapping import Mapping
+from cgnnp.models.registry import DTYPES, PACKAGE, create_model
+from cgnnp.platforms import available_cores, choose_platform
+from cgnnp.priors.prior import check_cutoff
+from cgnnp.reference.sampling import sample as sample_to
+from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.topology import describe
+from cgnnp.signatures import checked_settings, unknown_setting
+from cgnnp.simulation.bundle import package_versions, read_manifest
+from cgnnp.simulation.force import choose_backend
+from cgnnp.simulation.run import SimulationSettings
+from cgnnp.simulation.run import simulate as simulate_bundle
+from cgnnp.training.fit import FitSettings, check_accelerator
+from cgnnp.workflow import stages
+from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
+
+log = logging.getLogger("cgnnp")
+
+GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "simulation")
+KEYS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("data_dir", "platform", "force_backend"), (str,)),
+    **dict.fromkeys(("run_dir", "run", "potential", "output", "data"), (str, int, type(None))),
+    "seed": (int,),
+}
+"""What may stand beside the groups in the commands' configurations, and its types."""
+PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
+
+
+def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
+    """The main job; returns the summary."""
+    started = time.perf_counter()
+    _check_command(config)
+    simulation = _simulation(_plain(config.simulation), config.reference.temperature_K)
+    settings = _fit_settings(config)
+    reference, mapping, protocol = _atomistic(config)
+    _check_fit(config, reference, mapping)
+    choose_platform(config.platform)
+    choose_backend(config.force_backend)
+    data_root = _checked_data_root(config, reference, mapping, protocol)
+    run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name, config_text)
+    start_logging(run.path / "train.log")
+    log.info("run folder: %s", run.path)
+    run.update(command=command, versions=package_versions(PACKAGES), cores=available_cores())
+    if "created" not in run.summary():
+        run.update(created=f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}", rdf=[])
+    n_frames = config.reference.n_frames
+    frames = stages.sample_stage(run, reference, mapping, protocol, data_root, n_frames, config.platform)
+    stages.map_stage(run, frames)
+    model, priors = stages.fit_stage(
+        run,
+        frames,
+        _checked_instantiate(config, "prior"),
+        _checked_instantiate(config, "model"),
+        settings,
+        held_out_fraction=config.trainer.held_out_fraction,
+        dtype=config.trainer.dtype,
+        platform=config.platform,
+    )
+    if not run.potential.exists():
+        stages.export_stage(run, model, priors, frames)
+    if simulation is None:
+        summary = stages.report_stage(run, [])
+    else:
+        stages.simulate_stage(run, *simulation, frames)
+        summary = stages.compare_stage(run, frames)
+    log.info("done in %.0f s: %s", time.perf_counter() - started, run.path)
+    return summary
+
+
+def sample(config: DictConfig) -> Path:
+    """Sampling alone; prints where the data set is."""
+    start_logging()
+    _check_command(config)
+    reference, mapping, protocol = _atomistic(config)
+    choose_platform(config.platform)
+    data_root = _checked_data_root(config, reference, mapping, protocol)
+    directory = stages.data_directory(data_root, reference, mapping, protocol)
+    sample_to(reference, mapping, protocol, directory, config.reference.n_frames, platform=config.platform)
+    print(directory)
+    return directory
+
+
+def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
+    """Run or extend the simulation of a run (`run=`), or run any exported potential (`potential=`).
+
+    A run keeps the settings of its own config.yaml but for the `overrides` of the command line.
+    """
+    _check_command(config)
+    if (config.run is None) == (config.potential is None):
+        raise ValueError("name either run=<folder of a run> or potential=<exported potential>, and not both")
+    run = None if config.run is None else RunFolder.open(str(config.run))
+    potential = Path(str(config.potential)) if run is None else run.potential
+    manifest = read_manifest(potential)
+    values = _plain(config.simulation)
+    if run is not None:
+        values = _settings_of_run(run, overrides) or values
+    found = _simulation(values, manifest["temperature_K"])
+    if found is None:
+        raise ValueError("simulation=none leaves nothing to simulate: choose simulation=langevin")
+    settings, protocol = found
+    choose_platform(settings.platform)
+    choose_backend(settings.force_backend)
+    if run is not None:
+        start_logging(run.path / "train.log")
+        data = run.summary().get("data")
+        stages.simulate_stage(run, settings, protocol, Frames.open(data) if data and Path(data).is_dir() else None)
+        return
+    start_logging()
+    directory = Path(str(config.output)) if config.output is not None else potential.parent / "simulation"
+    check_writable(directory, "output")
+    log.info("frames in %s", ", ".join(map(str, simulate_bundle(potential, directory, settings, protocol))))
+
+
+def compare(config: DictConfig) -> dict[str, Any]:
+    """Compare the simulation of a run with its data, and write the report again."""
+    _check_command(config)
+    if config.run is None:
+        raise ValueError("name the folder of a run: run=runs/...")
+    run = RunFolder.open(str(config.run))
+    data = Path(str(config.data) if config.data is not None else run.summary().get("data", ""))
+    if not (data / "meta.json").is_file():
+        raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=<directory>")
+    mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"])
+    frames = Frames.open(data, mapping, n_frames=None if config.data is not None else run.summary()["n_frames"])
+    start_logging(run.path / "train.log")
+    run.update(compared_with=str(data.resolve()))
+    return stages.compare_stage(run, frames)
+
+
+def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]:
+    """The simulation settings that a run was made with, changed by what the command line says; none without any."""
+    config = OmegaConf.load(run.config_file)
+    made = config.get("simulation") if isinstance(config, DictConfig) else None
+    if not made:
+        return {}
+    shared = ("seed", "platform", "force_backend")
+    changes = [text.removeprefix("simulation.") for text in overrides if text.startswith("simulation.")]
+    changes += [text for text in overrides if text.split("=")[0] in shared]
+    merged = OmegaConf.merge(made, OmegaConf.from_dotlist(changes))
+    return {str(key): value for key, value in merged.items()}
+
+
+def _atomistic(config: DictConfig) -> tuple[ReferenceSystem, Mapping, LangevinProtocol]:
+    values = _plain(config.reference)
+    n_frames = values.pop("n_frames", None)
+    if not isinstance(n_frames, int) or n_frames < 1:
+        raise ValueError(f"reference.n_frames={n_frames!r}: must be a whole number, 1 or more")
+    protocol = LangevinProtocol(**checked_settings(LangevinProtocol, values, "reference"))
+    reference = _checked_instantiate(config, "system")
+    mapping = _checked_instantiate(config, "mapping")(describe(reference.topology, reference.system))
+    return reference, mapping, protocol
+
+
+def _simulation(values: dict[str, Any], temperature: float) -> tuple[SimulationSettings, LangevinProtocol] | None:
+    """Settings and protocol, or None for `simulation=none`; the temperature is the data's where none is given."""
+    if not values:
+        return None
+    if values.get("temperature_K") is None:
+        values = {**values, "temperature_K": temperature}
+    parts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    for key, value in values.items():
+        parts[key in LangevinProtocol.__dataclass_fields__][key] = value
+    settings, protocol = SimulationSettings, LangevinProtocol
+    return (
+        settings(**checked_settings(settings, parts[0], "simulation")),
+        protocol(**checked_settings(protocol, parts[1], "simulation")),
+    )
+
+
+def _fit_settings(config: DictConfig) -> FitSettings:
+    """How to fit, refusing what would be refused only after sampling."""
+    values = _plain(config.trainer)
+    dtype, fraction = values.pop("dtype", None), values.pop("held_out_fraction", None)
+    if dtype not in DTYPES:
+        raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
+    if not isinstance(fraction, float) or not 0 < fraction < 1:
+        raise ValueError(f"trainer.held_out_fraction={fraction!r}: must be a number between 0 and 1")
+    settings = FitSettings(**checked_settings(FitSettings, values, "trainer"))
+    check_accelerator(settings)
+    return settings
+
+
+def _check_fit(config: DictConfig, reference: ReferenceSystem, mapping: Mapping) -> None:
+    """Build prior and network once before anything is sampled, to find what is wrong with their settings."""
+    _check_targets(config)
+    cutoff = getattr(_checked_instantiate(config, "prior"), "keywords", {}).get("cutoff_nm")
+    box = np.array(reference.topology.getPeriodicBoxVectors().value_in_unit(openmm.unit.nanometer))
+    if cutoff is not None:
+        check_cutoff(cutoff, box)
+    n_held_out = round(config.reference.n_frames * config.trainer.held_out_fraction)
+    if not 0 < n_held_out < config.reference.n_frames:
+        raise ValueError(
+            f"trainer.held_out_fraction={config.trainer.held_out_fraction} of reference.n_frames="
+            f"{config.reference.n_frames} leaves no frames to fit or to test on: raise reference.n_frames"
+        )
+    make_model = _checked_instantiate(config, "model")
+    create_model(make_model, {"type_names": list(mapping.type_names)}, torch.float32)
+
+
+def _check_targets(config: DictConfig) -> None:
+    """Stored files name the classes of network and prior, and no code comes from files: only the package's own will do."""
+    for group, package in (("model", PACKAGE), ("prior", "cgnnp.priors.")):
+        target = str(config[group].get("_target_"))
+        if not target.startswith(package):
+            raise ValueError(
+                f"{group}._target_={target}: must be one of {package}*, since stored files name it and no code comes from "
+                "files: add it to the package (CONTRIBUTING.md says how)"
+            )
+
+
+def _checked_data_root(config: DictConfig, reference: ReferenceSystem, mapping: Mapping, protocol: LangevinProtocol) -> Path:
+    """Where data sets are kept; what is there already for these settings must be readable and theirs."""
+    root = Path(str(config.data_dir))
+    check_writable(root, "data_dir")
+    directory = stages.data_directory(root, reference, mapping, protocol)
+    if count_frames(directory):
+        Frames.open(directory, mapping)
+    return root
+
+
+def _check_command(config: DictConfig) -> None:
+    """Refuse keys that were added at the top level, and values there of the wrong type."""
+    values = {key: value for key, value in _plain(config).items() if key not in GROUPS}
+    known = [key for key in config if key in KEYS or key in GROUPS]
+    for key, value in values.items():
+        if key not in KEYS:
+            raise ValueError(unknown_setting(key, known))
+        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
+            kinds = " or ".join("null" if kind is type(None) else kind.__name__ for kind in KEYS[key])
+            raise ValueError(f"{key}={value!r}: must be {kinds}")
+    for group in GROUPS:
+        if group in config and not isinstance(config[group], DictConfig):
+            raise ValueError(f"{group}={config[group]!r}: must be a group of settings")
+
+
+def _checked_instantiate(config: DictConfig, group: str) -> Any:
+    """Hydra's instantiate, with lists and dictionaries as plain Python, after a look at names and types."""
+    values = _plain(config[group])
+    target = values.get("_target_")
+    try:
+        kind = get_object(str(target))
+    except Exception as error:
+        raise ValueError(f"{group}._target_={target}: cannot be imported ({error})") from error
+    settings = {key: value for key, value in values.items() if not key.startswith("_")}
+    return instantiate(config[group], _convert_="all", **checked_settings(kind, settings, group))
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    values = OmegaConf.to_container(config, resolve=True)
+    return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""The folder of one run: where everything is, its log, and a summary that grows stage by stage."""
+
+import datetime
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cgnnp.frames import read_json, write_json
+
+log = logging.getLogger("cgnnp")
+
+FREE = (
+    *("platform", "run_dir", "data_dir", "force_backend"),
+    *("simulation.platform", "simulation.length_ps", "simulation.chunk_frames"),
+)
+"""Settings that may change between visits to a run (those of the simulation are checked against its frames)."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run.
+
+    >>> RunFolder(Path("runs/water")).potential
+    PosixPath('runs/water/potential')
+    """
+
+    path: Path
+
+    @property
+    def potential(self) -> Path:
+        """The exported bundle."""
+        return self.path / "potential"
+
+    @property
+    def simulation(self) -> Path:
+        """The coarse-grained runs."""
+        return self.path / "simulation"
+
+    @property
+    def summary_file(self) -> Path:
+        """What a script needs to judge the run."""
+        return self.path / "summary.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @classmethod
+    def create(cls, path: str | Path | None, name: str, config: str) -> "RunFolder":
+        """The folder at `path`, or a new one `runs/<date>_<time>_<name>`; continues a run of the same configuration.
+
+        Raises:
+            ValueError: the folder cannot be written, or holds a run of another configuration.
+        """
+        folder = cls(Path(path) if path else _unused(name))
+        check_writable(folder.path, "run_dir")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        if folder.config_file.exists() and (changed := _differences(folder.config_file.read_text(), config)):
+            raise ValueError(
+                f"run_dir={folder.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
+                "repeat those to continue it, or choose another run_dir"
+            )
+        folder.config_file.write_text(config)
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """The folder of a run that exists.
+
+        Raises:
+            FileNotFoundError: no run there.
+        """
+        folder = cls(Path(path))
+        if not folder.summary_file.is_file():
+            raise FileNotFoundError(f"{folder.summary_file}: no such file: '{path}' is not the folder of a run")
+        return folder
+
+    def summary(self) -> dict[str, Any]:
+        """What is known so far."""
+        return read_json(self.summary_file) if self.summary_file.exists() else {}
+
+    def update(self, **values: Any) -> dict[str, Any]:
+        """Add to the summary; dictionaries are merged into those there."""
+        summary = self.summary()
+        for key, value in values.items():
+            merge = isinstance(value, dict) and isinstance(summary.get(key), dict)
+            summary[key] = {**summary[key], **value} if merge else value
+        write_json(self.summary_file, summary)
+        return summary
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage and log that it ran; its time adds to that of earlier, interrupted or extended, runs of it."""
+        log.info("--- %s", name)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            before = self.summary().get("timings_s", {}).get(name, 0.0)
+            self.update(timings_s={name: round(before + time.perf_counter() - started, 2)})
+
+    def finished(self, stage: str) -> bool:
+        """Whether a stage of this run has been completed."""
+        return stage in self.summary().get("finished", [])
+
+    def mark_finished(self, stage: str) -> None:
+        """Remember that a stage is complete."""
+        self.update(finished=[*(s for s in self.summary().get("finished", []) if s != stage), stage])
+
+
+def start_logging(file: Path | None = None) -> None:
+    """Log lines to the terminal and, with dates and the tracebacks of errors, to a file."""
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.INFO)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(terminal)
+    if file is not None:
+        writer = logging.FileHandler(file)
+        writer.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        log.addHandler(writer)
+
+
+def check_writable(path: Path, key: str) -> None:
+    """Refuse a directory that cannot be made or written; nothing is left behind. `key` is the setting that names it.
+
+    Raises:
+        ValueError: says what stands in the way.
+    """
+    existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if os.path.lexists(parent))
+    try:
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".cgnnp-"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{key}={path}: cannot be written ({existing}: {error.strerror}): choose another {key}") from error
+
+
+def _unused(name: str) -> Path:
+    stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{name}"
+    candidates = [Path("runs", stem), *(Path("runs", f"{stem}_{k}") for k in range(2, 1000))]
+    return next(path for path in candidates if not path.exists())
+
+
+def _differences(stored: str, new: str) -> list[str]:
+    """Settings that differ between two configurations, but for those that may change between visits to a run."""
+    one, two = (_flatten(yaml.safe_load(text)) for text in (stored, new))
+    keys = [key for key in {**one, **two} if key not in FREE]
+    if not all(any(key.startswith("simulation.") for key in side) for side in (one, two)):
+        keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now
+    return [f"{key} is {one.get(key)} there, {two.get(key)} now" for key in keys if one.get(key) != two.get(key)]
+
+
+def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {prefix: node}
+    result: dict[str, Any] = {}
+    for key, value in node.items():
+        result |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return result

@@ -1,0 +1,305 @@
+"""The six stages of the main job: sample, map, fit, export, simulate, compare. Each can be done alone and continued."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, longest_distance, rdf
+from cgnnp.configurational_temperature import ConfigurationalTemperature, configurational_temperature
+from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
+from cgnnp.force_map import certify
+from cgnnp.frames import Frames, chunk_infos, frames_digest, read_json, split_contiguous, write_json
+from cgnnp.mapping import Mapping, data_digest
+from cgnnp.models.potential import Potential
+from cgnnp.models.registry import DTYPES, create_model
+from cgnnp.platforms import available_cores
+from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
+from cgnnp.reference.sampling import sample, sampling_meta
+from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.report import write_rdf_csv, write_report
+from cgnnp.simulation.bundle import save_bundle
+from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, simulate
+from cgnnp.training.data import ForceSet, average_neighbors
+from cgnnp.training.fit import FitSettings, fit, load_checkpoint, read_metrics
+from cgnnp.training.metrics import fit_quality, predict_forces
+from cgnnp.workflow.run_folder import RunFolder
+
+log = logging.getLogger("cgnnp")
+
+T_CONF_TOLERANCE = 0.02
+T_CONF_SIGMAS = 4.0
+
+
+def data_directory(root: Path, reference: ReferenceSystem, mapping: Mapping, protocol: LangevinProtocol) -> Path:
+    """Where the data set of this system, mapping and protocol is kept: the name is a hash of them, not of the length."""
+    return root / f"{mapping.name}-{data_digest(sampling_meta(reference, mapping, protocol).to_dict())}"
+
+
+def sample_stage(
+    run: RunFolder,
+    reference: ReferenceSystem,
+    mapping: Mapping,
+    protocol: LangevinProtocol,
+    data_root: Path,
+    n_frames: int,
+    platform: str,
+) -> Frames:
+    """Sample what is not cached and read the first `n_frames` frames."""
+    directory = data_directory(data_root, reference, mapping, protocol)
+    with run.stage("sample"):
+        sample(reference, mapping, protocol, directory, n_frames, platform=platform)
+    digest = frames_digest(directory, n_frames)
+    if run.summary().get("data_digest", digest) != digest:
+        raise ValueError(
+            f"run_dir={run.path}: was fitted to other frames than those now in {directory} (sampled again?): "
+            "choose another run_dir, or restore the data"
+        )
+    run.update(
+        data_digest=digest,
+        mapping=mapping.name,
+        system=reference.name,
+        temperature_K=protocol.temperature_K,
+        data=str(directory.resolve()),
+        n_frames=n_frames,
+        atomistic_ns_per_day=speed_ns_per_day(directory),
+    )
+    return Frames.open(directory, mapping, n_frames)
+
+
+def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
+    """Certify the force map and test that positions and forces belong to one Boltzmann distribution.
+
+    Raises:
+        ValueError: the map is wrong, or the configurational temperature is not the thermostat's within 2 % and 4 sigma.
+    """
+    with run.stage("map"):
+        certificate = certify(frames.mapping)
+        log.info("%s", certificate)
+        result = configurational_temperature(frames)
+        log.info("%s (thermostat %g K)", result, frames.temperature)
+    run.update(
+        certificate=certificate.to_dict(),
+        t_conf_K=result.value,
+        t_conf_stderr_K=result.stderr,
+        t_conf_reason=result.reason,
+        t_conf_pair="-".join(result.pair),
+    )
+    if result.value is not None and result.stderr is not None:
+        off = abs(result.value - frames.temperature)
+        if off > max(T_CONF_TOLERANCE * frames.temperature, T_CONF_SIGMAS * result.stderr):
+            raise ValueError(
+                f"{result}, but the thermostat is at {frames.temperature:g} K: forces and positions do not belong "
+                "together (wrong force map, units, temperature or box); see the certificate above"
+            )
+    return result
+
+
+def fit_stage(
+    run: RunFolder,
+    frames: Frames,
+    fit_prior: Callable[[Frames], Prior],
+    make_model: Callable[..., Potential],
+    settings: FitSettings,
+    *,
+    held_out_fraction: float = 0.1,
+    dtype: str = "float32",
+    platform: str = "auto",
+) -> tuple[Potential, list[Prior]]:
+    """Fit the prior, subtract the forces that OpenMM computes with it, fit the network to the rest, measure both.
+
+    Raises:
+        ValueError: an unknown dtype, too few frames, or a prior that the data cannot determine.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
+    training, validation = split_contiguous(frames, held_out_fraction)
+    with run.stage("fit"):
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(available_cores())
+        priors = _fitted_priors(run, training, fit_prior)
+        sets = [
+            ForceSet(part, _stored_prior_forces(run, priors, part, name, platform))
+            for name, part in (("training", training), ("validation", validation))
+        ]
+        checkpoint = run.path / "checkpoints" / "best.ckpt"
+        if run.finished("fit"):
+            log.info("fit: finished before, reading %s", checkpoint)
+            model = load_checkpoint(checkpoint)
+        else:
+            model = fit(_new_model(make_model, sets[0], priors, dtype), sets[:1], sets[1:], settings, run.path)
+        quality = fit_quality(sets[1], predict_forces(model, sets[1]))
+    run.update(
+        n_frames_train=len(training),
+        n_frames_validation=len(validation),
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        force_rms_kJ_mol_nm=quality.force_rms,
+        force_rmse_kJ_mol_nm=quality.force_rmse,
+        r2_prior=quality.r2_prior.value,
+        r2_prior_stderr=quality.r2_prior.stderr,
+        r2_model=quality.r2_model.value,
+        r2_stderr=quality.r2_model.stderr,
+        r2_gain=quality.gain.value,
+        r2_gain_stderr=quality.gain.stderr,
+        r2_max=None,
+    )
+    run.mark_finished("fit")
+    log.info(
+        "fit: R2 of the prior %.4f(%.4f), of prior and network %.4f(%.4f), gain %.4f(%.4f), on %d held-out frames",
+        *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
+        *(quality.gain.value, quality.gain.stderr, len(validation)),
+    )
+    return model, priors
+
+
+def export_stage(run: RunFolder, model: Potential, priors: list[Prior], frames: Frames) -> Path:
+    """Write the bundle."""
+    with run.stage("export"):
+        summary = run.summary()
+        first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
+        made = {key: summary.get(key) for key in ("system", "r2_prior", "r2_model", "r2_stderr", "n_frames_train")}
+        extra = {"first_sampled_nm": first, "network_cutoff_nm": model.cutoff, "made_from": made}
+        save_bundle(run.potential, model, priors, frames, extra)
+    run.update(potential="potential")
+    log.info("export: %s", run.potential)
+    return run.potential
+
+
+def simulate_stage(
+    run: RunFolder, settings: SimulationSettings, protocol: LangevinProtocol, frames: Frames | None = None
+) -> Frames:
+    """Run the bundle of a run; replicas start from atomistic frames spread over the data where there are any."""
+    starts = None
+    if frames is not None:
+        starts = frames.positions[np.linspace(len(frames) - 1, 0, 8).astype(int)]
+    with run.stage("simulate"):
+        folders = simulate(run.potential, run.simulation, settings, protocol, starts)
+    result = open_replicas(folders)
+    speeds = [speed_ns_per_day(folder / FRAMES) or 0.0 for folder in folders]
+    provenance = result.meta.provenance
+    info = chunk_infos(folders[0] / FRAMES)[-1]
+    run.update(
+        cg_ns_per_day=sum(speeds),
+        cg_replicas=len(folders),
+        cg_length_ps=len(result) * result.meta.interval,
+        timestep_fs=protocol.timestep_fs,
+        force_backend=provenance["force_backend"],
+        platform=info["platform"],
+    )
+    log.info("simulate: %.0f ns/day in all (%d replicas side by side)", sum(speeds), len(folders))
+    return result
+
+
+def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
+    """g(r) of the data and of the coarse-grained run, their deviation, T_conf of the run; writes CSV, PNG and summary."""
+    with run.stage("compare"):
+        coarse = open_replicas(sorted(run.simulation.glob("replica_*")))
+        r_max = min(longest_distance(frames), longest_distance(coarse))
+        curves = list(zip(rdf(frames, r_max), rdf(coarse, r_max), strict=True))
+        temperature = configurational_temperature(coarse)
+        log.info("coarse-grained run: %s (thermostat %g K)", temperature, coarse.temperature)
+    rows = [_rdf_row(*pair) for pair in curves]
+    for row in rows:
+        log.info(
+            "compare: %s: D %.4f (noise of the data %.4f, of the run %.4f), first peak %.4f nm %.3f against %.4f nm %.3f",
+            *(row["pair"], row["deviation"], row["deviation_noise"], row["deviation_noise_cg"]),
+            *(row["peak_r_nm_cg"], row["peak_g_cg"], row["peak_r_nm_atomistic"], row["peak_g_atomistic"]),
+        )
+    run.update(
+        rdf=rows,
+        independent_frames_per_s=_independent_frames_per_s(run.summary(), frames, coarse, curves),
+        t_conf_cg_K=temperature.value,
+        t_conf_cg_stderr_K=temperature.stderr,
+        t_conf_cg_reason=temperature.reason,
+    )
+    write_rdf_csv(run.path / "rdf.csv", curves)
+    return report_stage(run, curves)
+
+
+def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]]) -> dict[str, Any]:
+    """Write report.html and its pictures from what the run folder holds, and return the summary."""
+    summary = run.update(run=run.path.name)
+    prior_file = run.potential / "prior.json"
+    priors = priors_from_data(read_json(prior_file)) if prior_file.exists() else []
+    log_file = run.path / "train.log"
+    log_tail = "\n".join(log_file.read_text().splitlines()[-40:]) if log_file.exists() else ""
+    config = run.config_file.read_text()
+    page = write_report(run.path, summary, curves, read_metrics(run.metrics_file), priors, config, log_tail)
+    log.info("report: %s", page)
+    return summary
+
+
+def _fitted_priors(run: RunFolder, training: Frames, fit_prior: Callable[[Frames], Prior]) -> list[Prior]:
+    """The prior of this run, fitted once."""
+    file = run.path / "prior.json"
+    if not file.exists():
+        log.info("fit: the prior, on %d frames", len(training))
+        write_json(file, [fit_prior(training).to_dict()])
+    return priors_from_data(read_json(file), str(file))
+
+
+def _stored_prior_forces(run: RunFolder, priors: list[Prior], frames: Frames, name: str, platform: str) -> np.ndarray:
+    """Forces of the priors on the frames by OpenMM, computed once and kept beside the checkpoints under the prior's hash."""
+    file = run.path / "checkpoints" / f"prior_forces_{name}_{prior_digest(priors)}.npy"
+    if file.exists() and len(stored := np.load(file, mmap_mode="r", allow_pickle=False)) == len(frames):
+        return np.asarray(stored)
+    forces = prior_forces(priors, frames, platform)
+    file.parent.mkdir(exist_ok=True)
+    temporary = file.with_suffix(".part.npy")
+    np.save(temporary, forces)
+    temporary.replace(file)
+    return forces
+
+
+def _new_model(make_model: Callable[..., Potential], data: ForceSet, priors: list[Prior], dtype: str) -> Potential:
+    """A network that knows from the data its bead types, scales and where sampling begins."""
+    frames = data.frames
+    names = list(frames.mapping.type_names)
+    first: dict[tuple[str, str], float] = {}
+    for prior in priors:
+        first |= prior.first_sampled()
+    inner = [[first.get((a, b), first.get((b, a), 0.0)) for b in names] for a in names]
+    residual = float(np.sqrt(np.mean(np.square(data.residual, dtype=np.float64))))
+    cutoff = make_model(type_names=names).cutoff
+    settings = {
+        "type_names": names,
+        "inner_cutoff_nm": inner,
+        "avg_num_neighbors": average_neighbors(frames, cutoff),
+        "energy_scale": 0.1 * residual,  # a residual force over 0.1 nm
+    }
+    return create_model(make_model, settings, DTYPES[dtype])
+
+
+def _independent_frames_per_s(
+    summary: dict[str, Any], frames: Frames, coarse: Frames, curves: list[tuple[Rdf, Rdf]]
+) -> dict[str, float | None]:
+    """How fast each side makes independent frames, by the slowest first-shell coordination number (2 tau a frame).
+
+    Beside ns/day, which bead masses and friction make arbitrary.
+    """
+    result: dict[str, float | None] = {}
+    for k, (side, part) in enumerate((("atomistic", frames), ("cg", coarse))):
+        speed = summary.get(f"{side}_ns_per_day")
+        tau_ps = max(pair[k].tau_frames for pair in curves) * part.meta.interval
+        result[side] = None if speed is None else speed * 1000 / SECONDS_PER_DAY / (2 * tau_ps)
+    return result
+
+
+def _rdf_row(atomistic: Rdf, coarse: Rdf) -> dict[str, Any]:
+    peak, peak_cg = atomistic.first_peak(), coarse.first_peak()
+    return {
+        "pair": atomistic.name,
+        "deviation": deviation(atomistic.g, coarse.g),
+        "deviation_noise": deviation_noise(atomistic),
+        "deviation_noise_cg": deviation_noise(coarse),
+        "peak_r_nm_atomistic": peak[0],
+        "peak_r_nm_cg": peak_cg[0],
+        "peak_g_atomistic": peak[1],
+        "peak_g_cg": peak_cg[1],
+        "tau_frames_atomistic": atomistic.tau_frames,
+        "tau_frames_cg": coarse.tau_frames,
+    }

@@ -1,0 +1,352 @@
+"""Bad input: one clear message, exit code 2, nothing half-written. Everything is refused before anything is sampled."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cgnnp.frames import file_checksum
+from commands import jobs
+
+SMALL = [*jobs.TRAINING, *jobs.SIMULATION]
+
+# (what is wrong, what the message must hold)
+ARGUMENTS = {
+    "unknown mapping": (["mapping=water"], ["mapping 'water'", "water_cg", "Did you mean"]),
+    "unknown model": (["model=neqip"], ["model 'neqip'", "Did you mean model=nequip?", "Available: nequip"]),
+    "unknown simulation": (["simulation=no"], ["simulation 'no'", "langevin", "none"]),
+    "empty choice": (["prior="], ["prior ''", "pair_spline"]),
+    "unknown key": (["sed=1"], ["'sed'", "Did you mean seed?", "run_dir"]),
+    "unknown key in a group": (["model.featurs=3"], ["'model.featurs'", "Did you mean model.features?", "l_max"]),
+    "unknown key below a value": (["trainer.foo.bar=1"], ["'trainer.foo'", "max_epochs"]),
+    "key added at the top": (["+foo=1"], ["'foo'", "run_dir"]),
+    "key added to a network": (["+model.depth=3"], ["'model.depth'", "layers"]),
+    "key added to the trainer": (["+trainer.epochs=3"], ["'trainer.epochs'", "Did you mean trainer.max_epochs?"]),
+    "key added to the protocol": (["+reference.pressure_bar=1"], ["'reference.pressure_bar'", "temperature_K"]),
+    "key added to the run": (["+simulation.steps=1"], ["'simulation.steps'", "length_ps"]),
+    "no equals sign": (["run_dir"], ["'run_dir'", "key=value"]),
+    "unclosed bracket": (["run_dir=[1"], ["key=value"]),
+    "sweep without -m": (["seed=0,1"], ["seed=0,1", "--multirun"]),
+    "no such primary config": (["--config-name=foo"], ["'foo'"]),
+    "text for a whole number": (["trainer.max_epochs=abc"], ["trainer.max_epochs='abc'", "a whole number"]),
+    "fraction for a whole number": (["model.layers=1.5"], ["model.layers=1.5", "a whole number"]),
+    "null for a whole number": (["model.features=null"], ["model.features=None", "a whole number"]),
+    "text for a number": (["simulation.length_ps=long"], ["simulation.length_ps='long'", "a number"]),
+    "infinite length": (["simulation.length_ps=inf"], ["simulation.length_ps=inf", "a number"]),
+    "text for a truth": (["model.odd_paths=maybe"], ["model.odd_paths='maybe'", "true or false"]),
+    "number of frames": (["reference.n_frames=many"], ["reference.n_frames='many'", "whole number"]),
+    "seed": (["seed=x"], ["seed='x'"]),
+    "number for a group": (["trainer=3"], ["Config group"]),
+    "no features": (["model.features=0"], ["model.features=0", "positive"]),
+    "no cutoff": (["model.cutoff_nm=-1"], ["model.cutoff_nm=-1", "positive"]),
+    "no epochs": (["trainer.max_epochs=0"], ["trainer.max_epochs=0", "positive"]),
+    "ema decay": (["trainer.ema_decay=1"], ["trainer.ema_decay=1", "[0, 1)"]),
+    "held out": (["trainer.held_out_fraction=1.5"], ["trainer.held_out_fraction=1.5", "between 0 and 1"]),
+    "held out nothing": (["trainer.held_out_fraction=0.001"], ["leaves no frames", "reference.n_frames"]),
+    "precision": (["trainer.dtype=float16"], ["trainer.dtype=float16", "float32, float64"]),
+    "accelerator": (["trainer.accelerator=abacus"], ["trainer.accelerator=abacus"]),
+    "temperature": (["reference.temperature_K=-3"], ["temperature_K=-3", "positive"]),
+    "no frames": (["reference.n_frames=0"], ["reference.n_frames=0"]),
+    "no length": (["simulation.length_ps=0"], ["simulation.length_ps=0", "simulation=none"]),
+    "no replicas": (["simulation.replicas=0"], ["simulation.replicas=0", "null"]),
+    "empty chunks": (["simulation.chunk_frames=0"], ["simulation.chunk_frames=0"]),
+    "no molecules": (["system.n_molecules=0"], ["system.n_molecules=0", "positive"]),
+    "system cutoff": (["system.cutoff_nm=0.9"], ["system.cutoff_nm=0.9", "half the box", "n_molecules"]),
+    "prior cutoff": (["prior.cutoff_nm=0.9"], ["prior.cutoff_nm=0.9", "half the box", "lower prior.cutoff_nm"]),
+    "selects nothing": (["mapping.selection='resname HEX'"], ["no molecules", "HOH", "mapping.selection"]),
+    "not a selection": (["mapping.selection='foo bar'"], ["foo"]),
+    "platform": (["platform=Abacus"], ["'Abacus'", "auto, "]),
+    "back end": (["force_backend=jax"], ["force_backend=jax", "torch, python"]),
+    "target not there": (["model._target_=cgnnp.models.nequip.Net"], ["model._target_=cgnnp.models.nequip.Net", "imported"]),
+    "foreign target": (["model._target_=nowhere.Net"], ["model._target_=nowhere.Net", "cgnnp.models."]),
+    "run_dir below a file": (["run_dir=file/run"], ["run_dir=file/run", "choose another run_dir"]),
+    "run_dir is a file": (["run_dir=file"], ["run_dir=file", "choose another run_dir"]),
+    "run_dir in /proc": (["run_dir=/proc/run"], ["run_dir=/proc/run", "choose another run_dir"]),
+    "data_dir below a file": (["data_dir=file/data"], ["data_dir=file/data", "choose another data_dir"]),
+}
+
+
+@pytest.fixture
+def refused(run_here, capsys):
+    """Run a command that must be refused; returns its message."""
+
+    def run(command: str, *arguments: str, cwd: Path, code: int = 2) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            run_here(command, *arguments, cwd=cwd)
+        error = capsys.readouterr().err
+        assert stop.value.code == code, error
+        return message_of(command, error)
+
+    return run
+
+
+def message_of(command: str, error: str) -> str:
+    """The one message, after whatever was logged before."""
+    assert "Traceback" not in error
+    assert error.count(f"{command}: error: ") == 1
+    message = error.split(f"{command}: error: ")[1].strip()
+    assert "Config search path" not in message
+    assert "full_key" not in message
+    assert len(message) > 15
+    return message
+
+
+@pytest.mark.parametrize("case", ARGUMENTS)
+def test_arguments_of_the_main_job(case, refused, tmp_path):
+    arguments, expected = ARGUMENTS[case]
+    (tmp_path / "file").write_text("")
+    message = refused("train", *SMALL, *arguments, cwd=tmp_path)
+    for text in expected:
+        assert text in message
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "expected"),
+    [
+        ("sample", ["mapping=foo"], ["mapping 'foo'", "water_cg"]),
+        ("sample", ["model=nequip"], ["'model'", "mapping"]),
+        ("sample", ["reference.n_frames=0"], ["reference.n_frames=0"]),
+        ("sample", ["platform=Abacus"], ["'Abacus'"]),
+        ("sample", ["data_dir=file/data"], ["data_dir=file/data"]),
+        ("simulate", [], ["run=", "potential="]),
+        ("simulate", ["run=a", "potential=b"], ["not both"]),
+        ("simulate", ["run=nowhere"], ["nowhere", "not the folder of a run"]),
+        ("simulate", ["potential=nowhere"], ["nowhere", "not an exported potential"]),
+        ("simulate", ["length_ps=3"], ["'length_ps'", "Known"]),
+        ("compare", [], ["run="]),
+        ("compare", ["run=nowhere"], ["nowhere", "not the folder of a run"]),
+        ("compare", ["run=file"], ["file", "not the folder of a run"]),
+    ],
+)
+def test_arguments_of_the_other_commands(command, arguments, expected, refused, tmp_path):
+    (tmp_path / "file").write_text("")
+    message = refused(command, *arguments, cwd=tmp_path)
+    for text in expected:
+        assert text in message
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [(["model=neqip"], "Did you mean model=nequip?"), (["prior.cutoff_nm=2"], "half the box"), (["seed"], "key=value")],
+)
+def test_a_real_process_exits_with_2(arguments, expected, tmp_path):
+    result = jobs.run("train", *SMALL, *arguments, cwd=tmp_path, code=2)
+    assert expected in message_of("train", result.stderr)
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_settings_in_the_same_folder(job_copy, refused):
+    before = jobs.snapshot(job_copy)
+    message = refused("train", *SMALL, "run_dir=run", "model.features=5", "trainer.batch_size=2", cwd=job_copy)
+    assert "run_dir=run" in message
+    assert "model.features is 4 there, 5 now" in message
+    assert "trainer.batch_size" in message
+    assert jobs.snapshot(job_copy) == before
+
+
+def test_a_run_extended_with_another_protocol(job_copy, refused):
+    before = jobs.snapshot(job_copy / "run" / "simulation")
+    message = refused("simulate", "run=run", "platform=CPU", *jobs.SIMULATION, "simulation.timestep_fs=2", cwd=job_copy)
+    assert "replica_0" in message
+    assert "another data set" in message
+    assert jobs.snapshot(job_copy / "run" / "simulation") == before
+
+
+# --- data sets -------------------------------------------------------------------------------------------------------
+
+
+def only(folder: Path) -> Path:
+    (found,) = folder.iterdir()
+    return found
+
+
+def edit_json(path: Path, **values) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def replace_array(chunk: Path, name: str, array: np.ndarray) -> None:
+    """Change an array and its checksum: what a user does who writes frames with a script."""
+    np.save(chunk / f"{name}.npy", array)
+    info = json.loads((chunk / "chunk.json").read_text())
+    info["sha256"][name] = file_checksum(chunk / f"{name}.npy")
+    (chunk / "chunk.json").write_text(json.dumps(info))
+
+
+def put_nan(data: Path) -> None:
+    forces = np.load(data / "chunk_000000" / "forces.npy")
+    forces[7, 3, 1] = np.nan
+    replace_array(data / "chunk_000000", "forces", forces)
+
+
+def drop_a_bead(data: Path) -> None:
+    replace_array(data / "chunk_000000", "positions", np.load(data / "chunk_000000" / "positions.npy")[:, 1:])
+
+
+def truncate(path: Path, keep: float = 0.5) -> None:
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+
+
+DATA = {
+    "NaN": (put_nan, ["chunk_000000", "forces of frame 7", "not finite"]),
+    "shape": (drop_a_bead, ["chunk_000000", "positions have shape (50, 26, 3)", "expected (50, 27, 3)"]),
+    "units": (lambda d: edit_json(d / "meta.json", units={"length": "angstrom"}), ["units", "angstrom", "nm", "convert"]),
+    "version": (lambda d: edit_json(d / "meta.json", version=99), ["format 99", "upgrade cgnnp"]),
+    "truncated array": (lambda d: truncate(d / "chunk_000000/forces.npy"), ["forces.npy", "damaged", "delete chunk_000000"]),
+    "truncated meta": (lambda d: truncate(d / "meta.json"), ["meta.json", "damaged or truncated"]),
+    "not ours": (lambda d: (d / "meta.json").write_text("{}"), ["meta.json", "not the description"]),
+    "missing chunk": (lambda d: shutil.rmtree(d / "chunk_000000"), ["chunk_000000 is missing"]),
+}
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_damaged_data(case, job_copy, refused):
+    damage, expected = DATA[case]
+    data = only(job_copy / "data")
+    damage(data)
+    shutil.rmtree(job_copy / "run" / "simulation" / "replica_1")
+    before = jobs.snapshot(job_copy)
+    for command, arguments in (("train", [*SMALL, "run_dir=new"]), ("sample", jobs.SAMPLING), ("compare", ["run=run"])):
+        message = refused(command, *arguments, cwd=job_copy)
+        for text in expected:
+            assert text in message
+        assert jobs.snapshot(job_copy) == before
+
+
+def test_data_of_another_mapping(job_copy, refused):
+    data = only(job_copy / "data")
+    other = job_copy / "other"
+    shutil.copytree(data, other)
+    meta = json.loads((other / "meta.json").read_text())
+    meta["mapping"]["name"] = "other"
+    meta["mapping"]["blocks"][0]["bead_types"] = ["X"]
+    (other / "meta.json").write_text(json.dumps(meta))
+    before = jobs.snapshot(job_copy)
+    message = refused("compare", "run=run", "data=other", cwd=job_copy)
+    assert "made with mapping 'other'" in message
+    assert "asked for 'water_cg'" in message
+    shutil.rmtree(data)
+    other.rename(data)
+    message = refused("train", *SMALL, "run_dir=new", cwd=job_copy)
+    assert "made with mapping 'other'" in message
+    assert not (job_copy / "new").exists()
+    assert set(jobs.snapshot(job_copy / "run")) == {name[4:] for name in before if name.startswith("run/")}
+
+
+def test_data_that_are_gone(job_copy, refused):
+    shutil.rmtree(job_copy / "data")
+    message = refused("compare", "run=run", cwd=job_copy)
+    assert "meta.json" in message
+    assert "data=<directory>" in message
+
+
+# --- bundles ---------------------------------------------------------------------------------------------------------
+
+
+def change_model(bundle: Path, **values) -> None:
+    """Change model.json and its checksum."""
+    edit_json(bundle / "model.json", **values)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["checksums_sha256"]["model.json"] = file_checksum(bundle / "model.json")
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def change_self_check(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["self_check"][0]["energy_kJ_mol"] += 1.0
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+BUNDLES = {
+    "no manifest": (lambda b: (b / "manifest.json").unlink(), ["manifest.json", "not an exported potential"]),
+    "truncated manifest": (lambda b: truncate(b / "manifest.json"), ["manifest.json", "damaged or truncated"]),
+    "not ours": (lambda b: (b / "manifest.json").write_text("{}"), ["manifest.json", "format"]),
+    "newer": (lambda b: edit_json(b / "manifest.json", version=99), ["version 99", "upgrade cgnnp"]),
+    "units": (lambda b: edit_json(b / "manifest.json", units={"length": "A"}), ["units", "expected"]),
+    "incomplete manifest": (lambda b: edit_json(b / "manifest.json", format="cgnnp potential", self_check=None), ["self"]),
+    "truncated weights": (lambda b: truncate(b / "model.safetensors"), ["model.safetensors", "truncated"]),
+    "truncated module": (lambda b: truncate(b / "model.pt"), ["model.pt", "truncated"]),
+    "truncated system": (lambda b: truncate(b / "system.xml"), ["system.xml", "truncated"]),
+    "missing prior": (lambda b: (b / "prior.json").unlink(), ["prior.json", "missing"]),
+    "self-check": (change_self_check, ["self-check fails on frame 0", "stored", "export"]),
+    "foreign network": (lambda b: change_model(b, _target_="os.system"), ["model.json", "'os.system'", "cgnnp.models"]),
+    "not a network": (lambda b: change_model(b, _target_="cgnnp.models.neighbors.wrap"), ["not a network"]),
+    "unknown network": (lambda b: change_model(b, _target_="cgnnp.models.nequip.Nequop"), ["no network"]),
+    "unknown argument": (lambda b: change_model(b, depth=3), ["model.json", "depth"]),
+    "other weights": (lambda b: change_model(b, features=5), ["model.safetensors", "not the weights of model.json"]),
+}
+
+
+@pytest.mark.parametrize("case", BUNDLES)
+def test_damaged_bundle(case, job_copy, refused):
+    damage, expected = BUNDLES[case]
+    damage(job_copy / "run" / "potential")
+    before = jobs.snapshot(job_copy)
+    arguments = [*jobs.SIMULATION, "platform=CPU", "simulation.length_ps=30"]
+    message = refused("simulate", "potential=run/potential", "output=new", *arguments, cwd=job_copy)
+    for text in expected:
+        assert text in message
+    assert jobs.snapshot(job_copy) == before
+
+
+def test_output_that_cannot_be_written(job_copy, refused):
+    (job_copy / "file").write_text("")
+    message = refused("simulate", "potential=run/potential", "output=file/new", "platform=CPU", cwd=job_copy)
+    assert "output=file/new" in message
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def change_checkpoint(path: Path, **values) -> None:
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["cgnnp"] |= values
+    torch.save(checkpoint, path)
+
+
+class Code:
+    """Unpickling this would run code."""
+
+    def __reduce__(self):
+        return (print, ("code ran",))
+
+
+CHECKPOINTS = {
+    "truncated": (truncate, ["truncated", "delete it and fit again"]),
+    "empty": (lambda p: p.write_bytes(b""), ["truncated"]),
+    "newer": (lambda p: change_checkpoint(p, version=99), ["version 99", "upgrade cgnnp"]),
+    "foreign": (lambda p: torch.save({"state_dict": {}}, p), ["not one that cgnnp wrote"]),
+    "not a dictionary": (lambda p: torch.save([1.0], p), ["not one that cgnnp wrote"]),
+    "code": (lambda p: torch.save({"cgnnp": Code()}, p), ["plain weights"]),
+    "target": (lambda p: change_checkpoint(p, model={"_target_": "os.system"}), ["'os.system'", "cgnnp.models"]),
+}
+
+
+@pytest.mark.parametrize("case", CHECKPOINTS)
+def test_damaged_checkpoint(case, job_copy, refused, capsys):
+    damage, expected = CHECKPOINTS[case]
+    checkpoint = job_copy / "run" / "checkpoints" / "best.ckpt"
+    damage(checkpoint)
+    before = jobs.snapshot(job_copy)
+    message = refused("train", *SMALL, "run_dir=run", cwd=job_copy)
+    assert "best.ckpt" in message
+    for text in expected:
+        assert text in message
+    assert "code ran" not in message + capsys.readouterr().out
+    after = jobs.snapshot(job_copy)
+    assert {n for n in after if after[n] != before.get(n)} <= {"run/summary.json", "run/train.log"}
+
+
+def test_the_traceback_is_in_the_log(job_copy, refused):
+    truncate(job_copy / "run" / "checkpoints" / "best.ckpt")
+    refused("train", *SMALL, "run_dir=run", cwd=job_copy)
+    text = (job_copy / "run" / "train.log").read_text()
+    assert "Traceback" in text
+    assert re.search(r"ValueError: .*best\.ckpt", text)

@@ -1,0 +1,100 @@
+"""What `cgnnp.simulate` keeps of a run's own settings, and what it refuses to continue."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from cgnnp import configured
+from cgnnp.frames import Frames, file_checksum, read_meta
+from commands import jobs
+
+SHORT = ["platform=CPU", "simulation.replicas=1", "simulation.equilibration_ps=0.1", "simulation.frame_interval_ps=0.1"]
+
+
+@pytest.fixture
+def chosen(job_copy, run_here, monkeypatch):
+    """The settings and the protocol that a command line comes to, without running them."""
+
+    def choose(*arguments: str):
+        seen = []
+        monkeypatch.setattr(configured.stages, "simulate_stage", lambda run, *rest: seen.append(rest[:2]))
+        monkeypatch.setattr(configured, "simulate_bundle", lambda potential, directory, *rest: seen.append(rest) or [])
+        run_here("simulate", *arguments, cwd=job_copy)
+        (found,) = seen
+        return found
+
+    return choose
+
+
+def edit_config(folder, **values) -> None:
+    file = folder / "run" / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["simulation"].update(values)
+    file.write_text(yaml.safe_dump(config))
+
+
+def test_a_run_keeps_its_settings_but_for_what_is_named(job_copy, chosen):
+    edit_config(job_copy, seed=7)
+    settings, protocol = chosen("run=run", "simulation.length_ps=20")
+    assert (settings.length_ps, settings.replicas, settings.chunk_frames, settings.platform) == (20.0, 2, 10, "CPU")
+    assert (protocol.timestep_fs, protocol.equilibration_ps, protocol.frame_interval_ps) == (5.0, 0.5, 0.2)
+    assert protocol.seed == 7
+
+
+@pytest.mark.parametrize("argument", ["seed=3", "simulation.seed=3"])
+def test_a_seed_on_the_command_line_counts(argument, job_copy, chosen):
+    edit_config(job_copy, seed=7)
+    settings, protocol = chosen("run=run", argument)
+    assert (protocol.seed, settings.length_ps, protocol.timestep_fs) == (3, 16.0, 5.0)
+
+
+@pytest.mark.parametrize("source", ["run=run", "potential=run/potential"])
+def test_no_temperature_means_that_of_the_data(source, job_copy, chosen):
+    file = job_copy / "run" / "potential" / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "temperature_K": 311.5}))
+    assert chosen(source, "platform=CPU")[1].temperature_K == 311.5
+    assert chosen(source, "platform=CPU", "simulation.temperature_K=290")[1].temperature_K == 290.0
+
+
+def test_a_bare_potential_has_the_settings_of_the_configuration(chosen):
+    settings, protocol = chosen("potential=run/potential", "simulation.length_ps=20", "platform=CPU", "seed=2")
+    assert (settings.length_ps, settings.replicas, protocol.timestep_fs, protocol.seed) == (20.0, None, 10.0, 2)
+
+
+def test_a_longer_run_continues_with_its_own_time_step_and_seed(job_copy, run_here):
+    """Nothing but the length is named; other settings would be another data set, and refused."""
+    folder = job_copy / "run/simulation/replica_0/frames"
+    before, meta = Frames.open(folder).positions.copy(), read_meta(folder)
+    run_here("simulate", "run=run", "simulation.length_ps=18", cwd=job_copy)
+    after = Frames.open(folder)
+    assert len(after) == 45
+    assert after.meta == meta
+    assert after.meta.provenance["protocol"]["timestep_fs"] == 5.0
+    assert after.temperature == 300.0
+    np.testing.assert_array_equal(after.positions[: len(before)], before)
+
+
+def test_another_potential_in_the_same_output_folder_is_refused(job_copy, run_here, capsys):
+    arguments = [*SHORT, "simulation.timestep_fs=5", "output=out"]
+    run_here("simulate", "potential=run/potential", *arguments, "simulation.length_ps=0.2", cwd=job_copy)
+    before = jobs.snapshot(job_copy / "out")
+    # The same physics in files that are not the same bytes: who knows what else differs.
+    other = shutil.copytree(job_copy / "run/potential", job_copy / "other")
+    with (other / "topology.cif").open("a") as file:
+        file.write("# another\n")
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["checksums_sha256"]["topology.cif"] = file_checksum(other / "topology.cif")
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    for length in (0.2, 0.4):
+        with pytest.raises(SystemExit) as stop:
+            run_here("simulate", "potential=other", *arguments, f"simulation.length_ps={length}", cwd=job_copy)
+        assert stop.value.code == 2
+        message = capsys.readouterr().err
+        assert "describes another data set" in message
+        assert "provenance differ" in message
+    assert jobs.snapshot(job_copy / "out") == before
+    run_here("simulate", "potential=run/potential", *arguments, "simulation.length_ps=0.4", cwd=job_copy)
+    assert len(Frames.open(job_copy / "out/replica_0/frames")) == 4

@@ -1,0 +1,84 @@
+"""Every option of every group composes, and what it names can be built."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from systems import water
+
+from cgnnp.configured import GROUPS, KEYS, _checked_instantiate, _fit_settings, _simulation
+from cgnnp.dynamics import LangevinProtocol
+from cgnnp.mapping import Mapping
+from cgnnp.models.potential import Potential
+from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.topology import describe
+from cgnnp.signatures import checked_settings
+
+CONF = Path(__file__).parents[2] / "conf"
+COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
+OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
+
+
+def compose(command: str, *overrides: str):
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):
+        return hydra.compose(command, list(overrides))
+
+
+def test_all_commands_and_groups_are_there():
+    assert COMMANDS == ["compare", "sample", "simulate", "train"]
+    assert {group for group, _ in OPTIONS} == set(GROUPS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_compose_and_know_their_keys(command):
+    config = compose(command)
+    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert set(config) <= {*GROUPS, *KEYS}
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_builds(group, option):
+    config = compose("train", f"{group}={option}")
+    made = {
+        "reference": lambda: LangevinProtocol(
+            **checked_settings(LangevinProtocol, {k: v for k, v in config.reference.items() if k != "n_frames"}, group)
+        ),
+        "trainer": lambda: _fit_settings(config),
+        "simulation": lambda: _simulation(OmegaConf.to_container(config.simulation, resolve=True), 300.0),
+    }.get(group, lambda: _checked_instantiate(config, group))()
+    if group == "system":
+        assert isinstance(made, ReferenceSystem)
+        assert made.system.getNumParticles() == len(made.positions) == made.topology.getNumAtoms()
+    if group == "model":
+        model = made(type_names=["A", "B"])
+        assert isinstance(model, Potential)
+        assert model.type_names == ("A", "B")
+    if group == "prior":
+        assert callable(made)
+    if group == "simulation":
+        assert (made is None) == (option == "none")
+
+
+def test_the_default_mapping_maps_the_default_system():
+    reference = water(27).reference
+    mapping = _checked_instantiate(compose("train"), "mapping")(describe(reference.topology, reference.system))
+    assert isinstance(mapping, Mapping)
+    assert mapping.n_beads == 27
+
+
+@pytest.mark.parametrize("group", [group for group in GROUPS if group != "simulation"])
+def test_configurations_name_every_setting(group):
+    """What a configuration leaves out takes its default silently: the YAML is the manual, so it must not."""
+    import inspect
+
+    from hydra.utils import get_object
+
+    given = {"mapping": {"atomistic"}, "prior": {"frames"}, "system": {"name"}}
+    given["model"] = {"type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale"}  # from the data
+    config = compose("train")[group]
+    if "_target_" in config:
+        missing = set(inspect.signature(get_object(config["_target_"])).parameters) - set(config) - given.get(group, set())
+        assert not missing

@@ -1,0 +1,162 @@
+"""Imports point one way only (DESIGN.md), and what is meant to be light stays light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("sample", "train", "simulate", "compare", "check", "commands", "configured")
+ORDER = (
+    *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
+    *("configurational_temperature", "statistics", "frames", "pairs", "mappings", "force_map", "mapping"),
+    *("platforms", "progress", "signatures", "stored_xml", "units"),
+)
+"""Below the commands, every module may import only what stands to its right."""
+
+FORBIDDEN = {
+    "models": {"openmm", "openmmtorch", "hydra", "lightning", "mdtraj"},
+    "training": {"openmm", "openmmtorch", "hydra", "mdtraj"},
+    "configurational_temperature": {"torch", "openmm"},
+    "statistics": {"torch", "openmm"},
+    "frames": {"torch", "openmm"},
+    "pairs": {"torch", "openmm"},
+    "force_map": {"torch", "openmm"},
+    "mapping": {"torch", "openmm", "mdtraj"},
+    "mappings": {"torch", "openmm"},
+    "units": {"numpy"},
+}
+"""What modules may not load, directly or through others."""
+
+
+def sources() -> dict[str, Path]:
+    """Dotted names and files of the package's modules; `mappings` and `conf` are installed inside it."""
+    files = {f"cgnnp.{path.relative_to(ROOT / 'cgnnp').as_posix()}": path for path in (ROOT / "cgnnp").rglob("*.py")}
+    files |= {f"cgnnp.{path.relative_to(ROOT).as_posix()}": path for path in (ROOT / "mappings").rglob("*.py")}
+    return {name.removesuffix(".py").replace("/", ".").removesuffix(".__init__"): path for name, path in files.items()}
+
+
+SOURCES = sources()
+
+
+def imported(path: Path, module: str, everything: bool) -> Iterator[str]:
+    """Absolute dotted names that a file imports; `from cgnnp.x import y` gives `cgnnp.x.y` where that is a module.
+
+    Without `everything` only what runs when the module is imported.
+    """
+    stack: list[ast.AST] = [ast.parse(path.read_text())]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not everything:
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not everything:
+            continue
+        stack.extend(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            for _ in range(node.level - 1):
+                package = package.rpartition(".")[0]
+            base = ".".join(filter(None, [package if node.level else "", node.module]))
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield full if full in SOURCES else base
+
+
+def part(module: str) -> str:
+    """The part of the package that a module is in: `cgnnp.models.nequip` is in `models`."""
+    return [*module.split("."), ""][1]
+
+
+def loaded(module: str) -> set[str]:
+    """Everything that importing a module loads from the package and names from outside, parents included."""
+    todo, seen, outside = [module], set(), set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in SOURCES:
+            continue
+        seen.add(name)
+        names = list(imported(SOURCES[name], name, everything=False))
+        outside |= {other.split(".")[0] for other in names if not other.startswith("cgnnp")}
+        todo += [other for other in names if other.startswith("cgnnp")]
+        todo += [name.rpartition(".")[0]]
+    return outside
+
+
+MODULES = sorted(name for name in SOURCES if name != "cgnnp")
+
+
+def test_the_parser_sees_what_is_there():
+    assert "cgnnp.mappings.water" in SOURCES
+    assert "cgnnp.mapping" in set(imported(SOURCES["cgnnp.force_map"], "cgnnp.force_map", False))
+    assert "openmm" in set(imported(SOURCES["cgnnp.platforms"], "cgnnp.platforms", True))
+    assert "openmm" not in loaded("cgnnp.platforms")
+    assert {"openmm", "scipy", "mdtraj"} <= loaded("cgnnp.reference.topology")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way_only(module):
+    allowed = ORDER if part(module) in COMMANDS else ORDER[ORDER.index(part(module)) :]
+    allowed += COMMANDS if part(module) in COMMANDS else ()
+    inside = {name for name in imported(SOURCES[module], module, True) if name.split(".")[0] == "cgnnp"}
+    upward = sorted(name for name in inside if part(name) not in allowed)
+    assert not upward, f"{module} imports {upward}, which stand above it"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in FORBIDDEN])
+def test_light_modules_load_nothing_heavy(module):
+    heavy = loaded(module) & FORBIDDEN[part(module)]
+    assert not heavy, f"importing {module} loads {sorted(heavy)}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_hydra_is_in_the_commands_only(module):
+    direct = {name.split(".")[0] for name in imported(SOURCES[module], module, True)}
+    found = sorted(direct & {"hydra", "omegaconf"})
+    assert part(module) in COMMANDS or not found, f"{module} imports {found}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in ("models", "training")])
+def test_training_needs_no_openmm_even_everything(module):
+    assert not {name.split(".")[0] for name in imported(SOURCES[module], module, True)} & {"openmm", "openmmtorch"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in COMMANDS[:-1]])
+def test_commands_start_light(module):
+    heavy = loaded(module) & {"torch", "openmm", "openmmtorch", "lightning", "mdtraj", "e3nn", "matplotlib"}
+    assert not heavy, f"`python -m {module} --help` would load {sorted(heavy)}"
+
+
+def modules_after(statement: str) -> set[str]:
+    """Top-level names in sys.modules after a statement in a fresh interpreter, less those of a bare one."""
+    code = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.split(".")[0] for name in result.stdout.split()}
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    third_party = {
+        "torch",
+        "openmm",
+        "hydra",
+        "omegaconf",
+        "lightning",
+        "mdtraj",
+        "numpy",
+        "scipy",
+        "e3nn",
+        "matplotlib",
+    }
+    names = modules_after("import cgnnp")
+    assert "cgnnp" in names
+    assert not names & third_party
+
+
+def test_data_modules_run_without_torch_openmm_and_hydra():
+    names = modules_after("import cgnnp.configurational_temperature, cgnnp.force_map")
+    assert "numpy" in names
+    assert not names & {"torch", "openmm", "hydra", "lightning", "mdtraj"}
