@@ -1,0 +1,293 @@
+"""Measure the figures of the README for a run of `python -m cgnnp.train mapping=water_cg`, and print them as a table.
+
+    python scripts/validate_water.py                        # a fresh run with its own data (half an hour)
+    python scripts/validate_water.py --run runs/water       # the table of a finished run
+    python scripts/validate_water.py --quick                # a small run with targets of its own, a few minutes
+
+With `--json FILE` the rows are written as {"figure", "value", "stderr", "target", "met"}; with `--work DIR` what takes
+long is kept and continued by a second call.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+import torch
+from openmm import app, unit
+
+import cgnnp
+from cgnnp.frames import read_json, write_json
+from cgnnp.models.registry import create_model
+from cgnnp.platforms import choose_platform
+from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.force import evaluate
+
+QUICK = [
+    *("system.n_molecules=125", "system.cutoff_nm=0.7", "prior.cutoff_nm=0.75", "reference.n_frames=200"),
+    *("reference.equilibration_ps=10", "trainer.max_epochs=4", "simulation.length_ps=40"),
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, its error, what it should be, and whether it is."""
+
+    figure: str
+    value: float | None
+    stderr: float | None
+    target: str
+    met: bool | None
+
+
+def main() -> None:
+    torch.set_num_threads(1)  # beside OpenMM, whose threads must not be fought
+    arguments = parse()
+    if arguments.rows:
+        rows = [Row(**entry) for entry in read_json(arguments.rows)]
+    else:
+        rows = measure(arguments)
+    print_table(rows)
+    if arguments.json:
+        write_json(arguments.json, [asdict(row) for row in rows])
+    if arguments.readme:
+        write_table(arguments.readme, rows)
+    sys.exit(0 if all(row.met is not False for row in rows) else 1)
+
+
+def measure(arguments: argparse.Namespace) -> list[Row]:
+    """All the rows."""
+    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_validate_"))
+    work.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    run = arguments.run
+    if run is None:
+        run = work / "run"
+        rows += timed_runs(work, QUICK if arguments.quick else [], arguments.quick)
+    rows += figures_of_the_run(read_json(run / "summary.json"), arguments.quick)
+    bundle = cgnnp.load(run / "potential")
+    rows += [*back_ends(bundle), standalone(run / "potential"), *dimer(bundle)]
+    return [*rows, energy_drift(bundle, run, 2.0 if arguments.quick else 20.0), help_time()]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, help="folder of a finished run; without it one is made")
+    parser.add_argument("--work", type=Path, help="keep data and run here, and continue what is there")
+    parser.add_argument("--quick", action="store_true", help="a small system with weaker targets")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--rows", type=Path, help="read the rows from such a file instead of measuring")
+    parser.add_argument("--readme", type=Path, help="write the table between the figure marks of this Markdown file")
+    return parser.parse_args()
+
+
+def timed_runs(work: Path, overrides: list[str], quick: bool) -> list[Row]:
+    """The main job with nothing cached, and again with the data cached."""
+    rows = []
+    for label, limit, folder in (("nothing cached", 20.0, "run"), ("data cached", 14.0, "run_again")):
+        finished = (work / folder / "report.html").exists()
+        began_fresh = not (work / folder).exists()
+        command = [sys.executable, "-m", "cgnnp.train", "mapping=water_cg", *overrides]
+        command += [f"run_dir={work / folder}", f"data_dir={work / 'data'}"]
+        started = time.perf_counter()
+        if not finished:
+            subprocess.run(command, check=True)
+        minutes = (time.perf_counter() - started) / 60
+        record = work / f"{folder}.minutes"
+        if not finished and began_fresh:
+            record.write_text(str(minutes))
+        value = float(record.read_text()) if record.exists() else None
+        limit = limit / 4 if quick else limit
+        rows.append(Row(f"main job, {label}, min", value, None, f"<= {limit:g}", None if value is None else value <= limit))
+    return rows
+
+
+def figures_of_the_run(summary: dict[str, Any], quick: bool) -> list[Row]:
+    """What the run found out about itself."""
+    thermostat, t_conf, t_err = summary["temperature_K"], summary["t_conf_K"], summary["t_conf_stderr_K"]
+    slack = 2.0 if not quick else 6.0
+    gain, gain_err = summary["r2_gain"], summary["r2_gain_stderr"]
+    least, most = (0.55, 0.03) if not quick else (0.50, 0.15)
+    target_gain = 0.05 if not quick else 0.01
+    rows = [
+        Row(
+            "T_conf of the mapped data, K",
+            t_conf,
+            t_err,
+            f"{thermostat:g} within {slack:g} %",
+            t_conf is not None and abs(t_conf / thermostat - 1) <= slack / 100,
+        ),
+        Row("R2 of the prior", summary["r2_prior"], summary["r2_prior_stderr"], f">= {least}", summary["r2_prior"] >= least),
+        Row("R2 of prior and network", summary["r2_model"], summary["r2_stderr"], "", None),
+        Row("gain in R2, paired", gain, gain_err, f">= {target_gain}", gain >= target_gain),
+    ]
+    for entry in summary["rdf"]:
+        noise = float(np.hypot(entry["deviation_noise"], entry["deviation_noise_cg"]))
+        height = 100 * (entry["peak_g_cg"] / entry["peak_g_atomistic"] - 1)
+        shift = entry["peak_r_nm_cg"] - entry["peak_r_nm_atomistic"]
+        pair = entry["pair"]
+        limits = (4.0, 0.004) if not quick else (15.0, 0.01)
+        rows += [
+            Row(f"D of g(r), {pair}", entry["deviation"], noise, f"<= {most}", entry["deviation"] <= most),
+            Row(f"first peak height, {pair}, %", height, None, f"within {limits[0]:g}", abs(height) <= limits[0]),
+            Row(f"first peak position, {pair}, nm", shift, None, f"within {limits[1]:g}", abs(shift) <= limits[1]),
+        ]
+    cg = summary.get("t_conf_cg_K")
+    rows.append(Row("T_conf of the CG run, K", cg, summary.get("t_conf_cg_stderr_K"), "", None))
+    rows.append(Row("atomistic ns/day", summary["atomistic_ns_per_day"], None, "", None))
+    rows.append(Row("CG ns/day, all replicas", summary["cg_ns_per_day"], None, "", None))
+    return rows
+
+
+def back_ends(bundle: PotentialBundle) -> list[Row]:
+    """Largest relative difference of forces between TorchForce, PythonForce and plain torch."""
+    config = bundle.model.config()
+    double = create_model(type(bundle.model), config, torch.float64)
+    double.load_state_dict(bundle.model.state_dict())
+    rows = []
+    for name, model, limit in (("float32", bundle.model, 1e-4), ("float64", double, 1e-9)):
+        entry = bundle.manifest["self_check"][0]
+        positions, box = np.array(entry["positions_nm"]), np.array(entry["box_nm"])
+        names = bundle.mapping.bead_types
+        types = torch.tensor([model.type_names.index(bead) for bead in names])
+        plain = evaluate(model, torch.from_numpy(positions), torch.from_numpy(box), types)[1]
+        scale = np.sqrt(np.mean(plain**2))
+        worst = max(
+            float(np.abs(network_only(model, names, positions, box, backend) - plain).max() / scale)
+            for backend in ("torch", "python")
+        )
+        rows.append(Row(f"back ends against plain torch, {name}", worst, None, f"<= {limit:g}", worst <= limit))
+    return rows
+
+
+def network_only(model: Any, names: tuple[str, ...], positions: np.ndarray, box: np.ndarray, backend: str) -> np.ndarray:
+    """Forces of the network through OpenMM's Reference platform."""
+    from cgnnp.simulation.force import network_force
+
+    system = openmm.System()
+    system.setDefaultPeriodicBoxVectors(*box.tolist())
+    for _ in names:
+        system.addParticle(1.0)
+    system.addForce(network_force(model, names, backend))
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(positions)
+    per_nm = unit.kilojoule_per_mole / unit.nanometer
+    return context.getState(forces=True).getForces(asNumpy=True).value_in_unit(per_nm)
+
+
+STANDALONE = """
+import json, sys
+import torch, openmm, openmmtorch
+from openmm import app
+folder = sys.argv[1]
+system = openmm.XmlSerializer.deserialize(open(folder + "/system.xml").read())
+entries = json.load(open(folder + "/manifest.json"))["self_check"]
+integrator = openmm.LangevinMiddleIntegrator(300, 1, 0.005)
+simulation = app.Simulation(app.PDBxFile(folder + "/topology.cif").topology, system, integrator)
+worst = 0.0
+for entry in entries:
+    simulation.context.setPositions(entry["positions_nm"])
+    energy = simulation.context.getState(energy=True).getPotentialEnergy()._value
+    worst = max(worst, abs(energy - entry["energy_kJ_mol"]) / abs(entry["energy_kJ_mol"]))
+simulation.step(100)
+assert not any(name.startswith("cgnnp") for name in sys.modules)
+print("worst", worst)
+"""
+
+
+def standalone(bundle: Path) -> Row:
+    """The bundle in a process without cgnnp: energies of the self-check frames, and 100 steps of dynamics."""
+    done = subprocess.run([sys.executable, "-c", STANDALONE, str(bundle)], capture_output=True, text=True, check=True)
+    worst = float(done.stdout.split("worst")[1])
+    return Row("bundle without cgnnp: self-check energies", worst, None, "<= 1e-05", worst <= 1e-5)
+
+
+def dimer(bundle: PotentialBundle) -> list[Row]:
+    """Rise of the total energy of two beads 0.05 nm inside the first sampled distance, and whether it is monotonic."""
+    from cgnnp.analysis.dimer import dimer_scan
+    from cgnnp.units import thermal_energy
+
+    rows = []
+    for pair, first in bundle.manifest["first_sampled_nm"].items():
+        r = np.append(np.linspace(0.15, first - 0.05, 60), np.linspace(first - 0.05, first, 60)[1:])
+        energy = dimer_scan(bundle, tuple(pair.split("-")), r).energy / thermal_energy(bundle.temperature)
+        rise = float(energy[59] - energy[-1])
+        falling = bool((np.diff(energy) < 0).all())
+        rows.append(Row(f"dimer wall, {pair}, kT", rise, None, ">= 20, monotonic", rise >= 20 and falling))
+    return rows
+
+
+def energy_drift(bundle: PotentialBundle, run: Path, length_ps: float) -> Row:
+    """Drift of the total energy at constant energy, 2 fs, in per cent of the kinetic energy."""
+    file = app.PDBxFile(str(run / "potential" / "topology.cif"))
+    system = bundle.create_system(file.topology)
+    langevin = openmm.LangevinMiddleIntegrator(bundle.temperature, 10.0, 0.002)
+    verlet = openmm.VerletIntegrator(0.002)
+    both = openmm.CompoundIntegrator()
+    for integrator in (langevin, verlet):
+        both.addIntegrator(integrator)
+    context = choose_platform(threads=1).context(system, both)
+    context.setPositions(file.getPositions())
+    context.setVelocitiesToTemperature(bundle.temperature, 1)
+    both.step(round(2.0 / 0.002))
+    both.setCurrentIntegrator(1)
+    totals, kinetic = [], []
+    for _ in range(100):
+        both.step(round(length_ps / 0.002 / 100))
+        state = context.getState(energy=True)
+        kinetic.append(state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole))
+        totals.append(state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole) + kinetic[-1])
+    slope = np.polyfit(np.arange(100), totals, 1)[0] * 100
+    drift = 100 * abs(float(slope)) / float(np.mean(kinetic))
+    return Row(f"NVE drift over {length_ps:g} ps at 2 fs, % of kinetic", drift, None, "< 0.5", drift < 0.5)
+
+
+def help_time() -> Row:
+    """Seconds of `python -m cgnnp.train --help`, the best of three."""
+    seconds = min(_seconds(lambda: _run([sys.executable, "-m", "cgnnp.train", "--help"])) for _ in range(3))
+    return Row("python -m cgnnp.train --help, s", seconds, None, "< 1.5", seconds < 1.5)
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _seconds(action: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def print_table(rows: list[Row]) -> None:
+    width = max(len(row.figure) for row in rows)
+    print(f"{'figure':{width}}  {'value':>10}  {'error':>8}  target")
+    for row in rows:
+        value = "-" if row.value is None else f"{row.value:.4g}"
+        error = "" if row.stderr is None else f"{row.stderr:.2g}"
+        verdict = {True: "met", False: "NOT MET", None: ""}[row.met]
+        print(f"{row.figure:{width}}  {value:>10}  {error:>8}  {row.target}  {verdict}")
+
+
+def write_table(file: Path, rows: list[Row]) -> None:
+    """Put the rows as a Markdown table between <!-- figures --> and <!-- /figures -->."""
+    before, rest = file.read_text().split("<!-- figures -->")
+    _, after = rest.split("<!-- /figures -->")
+    lines = ["| figure | value | target |", "|---|---|---|"]
+    for row in rows:
+        value = "not measured" if row.value is None else f"{row.value:.4g}"
+        error = "" if row.stderr is None else f" ± {row.stderr:.2g}"
+        verdict = " **not met**" if row.met is False else ""
+        lines.append(f"| {row.figure} | {value}{error}{verdict} | {row.target} |")
+    table = "\n".join(lines)
+    file.write_text(f"{before}<!-- figures -->\n{table}\n<!-- /figures -->{after}")
+
+
+if __name__ == "__main__":
+    main()
