@@ -70,7 +70,11 @@ def add_priors(
 
 
 def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto") -> Float[np.ndarray, "frames beads 3"]:
-    """Forces that OpenMM computes with the priors on every frame, kJ/mol/nm, float32."""
+    """Forces that OpenMM computes with the priors on every frame, kJ/mol/nm, float32; the same to the last bit each time.
+
+    Raises:
+        ValueError: the box cannot hold a prior's cutoff.
+    """
     if not priors:
         return np.zeros_like(frames.forces)
     system = openmm.System()
@@ -81,7 +85,8 @@ def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto"
         if prior.cutoff is not None:
             check_cutoff(prior.cutoff, frames.boxes[0])
     add_priors(system, priors, frames.mapping.bead_types, frames.mapping.bonds)
-    context = choose_platform(platform).context(system, openmm.VerletIntegrator(0.001))
+    # With more threads the CPU platform adds forces up in an order that changes, also with its DeterministicForces.
+    context = choose_platform(platform, threads=1).context(system, openmm.VerletIntegrator(0.001))
     result = np.empty_like(frames.forces)
     per_nm = unit.kilojoule_per_mole / unit.nanometer
     for t in range(len(frames)):

@@ -168,6 +168,13 @@ def test_prior_forces_are_the_fitted_ones_on_every_frame():
     np.testing.assert_allclose(forces.sum(axis=1), 0.0, atol=0.05)
 
 
+def test_prior_forces_are_the_same_to_the_last_bit_each_time():
+    """A network fitted to what they leave is then the same network; with two threads they differ in most repeats."""
+    frames = hard_gas(20, 216, 1.9, diameter=0.2, seed=4, mapping=identity_mapping({"A": 100, "B": 116}))
+    first = prior_forces([TWO_TYPES], frames, "CPU")
+    assert all(np.array_equal(prior_forces([TWO_TYPES], frames, "CPU"), first) for _ in range(8))
+
+
 def test_no_prior_is_no_force():
     assert not prior_forces([], mixture_frames(3)).any()
 
