@@ -94,7 +94,7 @@ class Convolution(nn.Module):
     def forward(self, features: Tensor, harmonics: Tensor, weights: Tensor, receivers: Tensor, senders: Tensor) -> Tensor:
         """(beads, out components, channels); weights are (edges, paths * channels)."""
         n_channels = features.size(2)
-        gathered = features[senders]
+        gathered = features.index_select(0, senders)
         by_path = weights.view(-1, self.n_paths, n_channels)
         messages: list[Tensor] = []
         for k, path in enumerate(self.paths):
@@ -124,11 +124,11 @@ class LinearPerDegree(nn.Module):
         """(beads, components, n_out) from (beads, components, n_in); more components than it knows are left out."""
         known = features[:, : self.degree_of.size(0)].transpose(0, 1)
         norm = 1.0 / math.sqrt(float(self.weight.size(2)))
-        result = torch.bmm(known, self.weight[0][self.degree_of])
+        result = torch.bmm(known, self.weight[0].index_select(0, self.degree_of))
         if self.weight.size(0) > 1:
             result = result * (types == 0)[None, :, None]
             for k in range(1, self.weight.size(0)):
-                other = torch.bmm(known, self.weight[k][self.degree_of])
+                other = torch.bmm(known, self.weight[k].index_select(0, self.degree_of))
                 result = result + other * (types == k)[None, :, None]
         return (result * norm).transpose(0, 1)
 
@@ -154,7 +154,7 @@ class Gate(nn.Module):
         if self.l_max == 0:
             return scalars
         factors = unit_silu(gates.view(gates.size(0), self.l_max, -1))
-        return torch.cat([scalars, features[:, 1:] * factors[:, self.degree_of]], dim=1)
+        return torch.cat([scalars, features[:, 1:] * factors.index_select(1, self.degree_of)], dim=1)
 
 
 class SphericalHarmonics(nn.Module):

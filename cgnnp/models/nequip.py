@@ -154,7 +154,7 @@ class NequIP(Potential):
         edges = self.inner[types[receivers], types[senders]]
         basis = self.bessel(held_below(lengths, edges, self.inner_width))
         harmonics = self.harmonics(vectors / lengths[:, None])
-        features = self.embedding[types][:, None, :]
+        features = self.embedding.index_select(0, types)[:, None, :]
         for interaction in self.interactions:
             features = interaction(features, harmonics, basis, receivers, senders, types)
         return self.energy_scale / math.sqrt(float(self.readout.size(0))) * (features[:, 0] @ self.readout)

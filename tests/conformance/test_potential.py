@@ -240,6 +240,21 @@ def test_forces_teach_every_parameter(factory):
     assert idle == []
 
 
+@every_model
+def test_a_training_step_is_the_same_to_the_last_bit_each_time(factory):
+    """Also with two threads: an interrupted fit can only then end as an uninterrupted one. The frame is large enough for
+    torch to share it out."""
+    model = build(factory, torch.float32)
+    positions = 1.9 * torch.rand(216, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    frame = (positions, 1.9 * torch.eye(3, dtype=torch.float64), torch.arange(216) % 2)
+    torch.set_num_threads(2)
+    gradients = []
+    for _ in range(5):
+        _, forces = evaluate(model, *frame, create_graph=True)
+        gradients.append(parameters_to_vector(torch.autograd.grad(forces.square().sum(), list(model.parameters()))))
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+
+
 # Limits
 
 
