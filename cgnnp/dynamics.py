@@ -1,7 +1,9 @@
 """Langevin dynamics in OpenMM that writes mapped frames in chunks: shared by atomistic sampling and coarse-grained runs."""
 
 import hashlib
+import io
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,8 @@ from cgnnp.frames import FramesWriter, chunk_infos, chunks
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.signatures import check_positive
-from cgnnp.stored_xml import read_state
 
-STATE_FILE = "state.xml"
+STATE_FILE = "state.npz"
 SECONDS_PER_DAY = 86400.0
 
 
@@ -68,7 +69,12 @@ def start(
     *,
     minimize: bool = False,
 ) -> Any:
-    """A Simulation at the end of the last chunk in `directory`, or equilibrated from `positions` (beads, 3)."""
+    """A Simulation at the end of the last chunk in `directory`, or equilibrated from `positions` (particles, 3), nm.
+
+    Raises:
+        ValueError: the last chunk has no readable state to continue from.
+        SimulationFailed: minimisation or equilibration blew up.
+    """
     done = chunks(directory)
     integrator = openmm.LangevinMiddleIntegrator(
         protocol.temperature_K * unit.kelvin, protocol.friction_per_ps / unit.picosecond, protocol.timestep_fs / 1000
@@ -76,10 +82,7 @@ def start(
     integrator.setRandomNumberSeed(derived_seed(protocol.seed, len(done)))
     simulation = platform.simulation(topology, system, integrator)
     if done:
-        state = read_state(done[-1] / STATE_FILE)
-        simulation.context.setPeriodicBoxVectors(*state.getPeriodicBoxVectors())
-        simulation.context.setPositions(state.getPositions())
-        simulation.context.setVelocities(state.getVelocities())
+        _restore(simulation.context, done[-1] / STATE_FILE)
         n_frames = sum(info["n_frames"] for info in chunk_infos(directory))
         simulation.context.setStepCount(n_frames * protocol.steps_per_frame)
         simulation.context.setTime(n_frames * protocol.frame_interval)
@@ -120,14 +123,13 @@ def run_chunks(
         started = time.perf_counter()
         arrays = _run_chunk(simulation, mapping, protocol.steps_per_frame, size)
         seconds = time.perf_counter() - started
-        state = simulation.context.getState(positions=True, velocities=True)
         info = {
             "seconds": seconds,
             "ns": size * protocol.frame_interval / 1000,
             "platform": simulation.context.getPlatform().getName(),
             "openmm": openmm.version.version,
         }
-        writer.append(*arrays, info=info, attachments={STATE_FILE: openmm.XmlSerializer.serialize(state)})
+        writer.append(*arrays, info=info, attachments={STATE_FILE: _state(simulation.context)})
         done += size
         if on_chunk:
             on_chunk(size, info["ns"] / seconds * SECONDS_PER_DAY)
@@ -164,6 +166,33 @@ def _run_chunk(
         forces.append(mapping.map_forces(atom_forces[None])[0])
         boxes.append(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
     return np.array(positions), np.array(forces), np.array(boxes)
+
+
+def _state(context: Any) -> bytes:
+    """Positions, velocities and box in double precision, as plain arrays: OpenMM's own XML may hold code to run."""
+    state = context.getState(positions=True, velocities=True)
+    content = io.BytesIO()
+    np.savez(
+        content,
+        positions=state.getPositions(asNumpy=True).value_in_unit(unit.nanometer),
+        velocities=state.getVelocities(asNumpy=True).value_in_unit(unit.nanometer / unit.picosecond),
+        box=state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer),
+    )
+    return content.getvalue()
+
+
+def _restore(context: Any, path: Path) -> None:
+    """Set what `_state` stored."""
+    try:
+        with np.load(path, allow_pickle=False) as state:
+            context.setPeriodicBoxVectors(*state["box"].tolist())
+            context.setPositions(state["positions"])
+            context.setVelocities(state["velocities"])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: no state to continue from ({error}): delete {path.parents[1]} to begin anew, or ask for the frames "
+            "that are there"
+        ) from error
 
 
 def _step(simulation: Any, steps: int) -> None:

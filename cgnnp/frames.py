@@ -7,30 +7,29 @@ On disk a data set is a directory of chunks of plain `.npy` arrays beside one `m
                  forces.npy       float32, (frames, beads, 3), kJ/mol/nm
                  boxes.npy        float64, (frames, 3, 3), rows are box vectors, nm
                  chunk.json       number of frames, checksums, whatever the writer adds
-                 ...              attachments, e.g. the state from which sampling continues
+                 ...              attachments, e.g. the state from which sampling continues (in the last two chunks)
 
 A chunk is written under another name and renamed: after a kill, what was finished is readable and nothing else is there.
 """
 
-import fcntl
-import hashlib
 import json
-import os
 import shutil
 import weakref
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from cgnnp.files import file_checksum, lock_directory, read_json, sync, write_json
 from cgnnp.mapping import Mapping, data_digest
 from cgnnp.units import UNITS
 
 FORMAT_VERSION = 1
+ARRAYS = ("positions", "forces", "boxes")
 BOLTZMANN_ENSEMBLES = ("NVT", "NPT")
 """Ensembles whose frames are Boltzmann-distributed in the configuration; others say what they are in words."""
 
@@ -66,18 +65,22 @@ class FramesMeta:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], source: str) -> "FramesMeta":
-        """Inverse of `to_dict`; `source` is named in errors."""
-        if data.get("format") != "cgnnp frames":
+        """Inverse of `to_dict`; `source` is named in errors.
+
+        Raises:
+            ValueError: not such a description, incomplete, of a newer format, or in other units.
+        """
+        if not isinstance(data, dict) or data.get("format") != "cgnnp frames":
             raise ValueError(f"{source}: not the description of a data set of mapped frames (no 'format' entry)")
         if missing := {"version", "units", "mapping", "temperature", "interval", "ensemble", "provenance"} - set(data):
             raise ValueError(f"{source}: has no {', '.join(sorted(missing))}: damaged, sample again")
-        if data["version"] > FORMAT_VERSION:
+        if not isinstance(data["version"], int) or data["version"] > FORMAT_VERSION:
             raise ValueError(
                 f"{source}: written in format {data['version']}, this cgnnp reads up to {FORMAT_VERSION}: upgrade cgnnp"
             )
         if data["units"] != UNITS:
             raise ValueError(f"{source}: units are {data['units']}, expected {UNITS}: convert the arrays and the entry")
-        mapping = Mapping.from_dict(data["mapping"])
+        mapping = Mapping.from_dict(data["mapping"], source)
         return cls(mapping, data["temperature"], data["interval"], data["ensemble"], data["provenance"])
 
 
@@ -138,7 +141,7 @@ class Frames:
         for chunk in chunks(directory):
             if n_frames is not None and read >= n_frames:
                 break
-            positions, forces, boxes = (_read_array(chunk, name) for name in ("positions", "forces", "boxes"))
+            positions, forces, boxes = (_read_array(chunk, name) for name in ARRAYS)
             check_arrays(positions, forces, boxes, meta.mapping.n_beads, str(chunk))
             parts.append(cls(positions, forces, boxes, meta))
             read += len(positions)
@@ -159,7 +162,7 @@ class FramesWriter:
         self.directory = Path(directory)
         self.meta = meta
         self.directory.mkdir(parents=True, exist_ok=True)
-        weakref.finalize(self, _lock(self.directory / ".lock").close)
+        weakref.finalize(self, lock_directory(self.directory, "data set").close)
         for leftover in self.directory.glob(".chunk_*"):
             shutil.rmtree(leftover)
         if (self.directory / "meta.json").exists():
@@ -173,9 +176,9 @@ class FramesWriter:
         forces: Float[np.ndarray, "frames beads 3"],
         boxes: Float[np.ndarray, "frames 3 3"],
         info: AbstractMapping[str, Any] | None = None,
-        attachments: AbstractMapping[str, str] | None = None,
+        attachments: AbstractMapping[str, bytes] | None = None,
     ) -> Path:
-        """Write one chunk; `attachments` are text files kept in the newest chunk only.
+        """Write one chunk; `attachments` are files kept in the two newest chunks (the last may turn out damaged).
 
         Raises:
             ValueError: wrong shapes or non-finite numbers.
@@ -194,19 +197,27 @@ class FramesWriter:
         for key, array in arrays.items():
             np.save(temporary / f"{key}.npy", array)
             checksums[key] = file_checksum(temporary / f"{key}.npy")
-        for file, text in (attachments or {}).items():
-            (temporary / file).write_text(text)
+        for name_of_file, content in (attachments or {}).items():
+            (temporary / name_of_file).write_bytes(content)
         write_json(temporary / "chunk.json", {"n_frames": len(positions), "sha256": checksums, **(info or {})})
+        for file in (*temporary.iterdir(), temporary):
+            sync(file)
         target = self.directory / name
         temporary.rename(target)
-        for previous in done[-1:]:
-            for file in attachments or {}:
-                (previous / file).unlink(missing_ok=True)
+        sync(self.directory)
+        for previous in done[-2:-1]:
+            for name_of_file in attachments or {}:
+                (previous / name_of_file).unlink(missing_ok=True)
         return target
 
 
 def read_meta(directory: str | Path) -> FramesMeta:
-    """Description of the data set in a directory."""
+    """Description of the data set in a directory.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: see `FramesMeta.from_dict`.
+    """
     path = Path(directory) / "meta.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file: '{directory}' is not a data set of mapped frames")
@@ -228,17 +239,6 @@ def check_same_data(directory: Path, meta: FramesMeta) -> None:
         )
 
 
-def _lock(path: Path) -> IO[str]:
-    """Hold a file lock until the returned file is closed: one writer at a time."""
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise ValueError(f"{path.parent}: another process is writing this data set: wait for it, or stop it") from error
-    return file
-
-
 def chunks(directory: str | Path) -> list[Path]:
     """Finished chunks of a data set, in order.
 
@@ -254,7 +254,18 @@ def chunks(directory: str | Path) -> list[Path]:
 
 def chunk_infos(directory: str | Path) -> list[dict[str, Any]]:
     """The `chunk.json` of every finished chunk."""
-    return [read_json(chunk / "chunk.json") for chunk in chunks(directory)]
+    return [_chunk_info(chunk) for chunk in chunks(directory)]
+
+
+def _chunk_info(chunk: Path) -> dict[str, Any]:
+    path, mend = chunk / "chunk.json", f"delete {chunk.name} and later chunks"
+    if not path.is_file():
+        raise ValueError(f"{path}: missing: {mend}")
+    info = read_json(path, mend)
+    sums = info.get("sha256") if isinstance(info, dict) else None
+    if not (isinstance(sums, dict) and set(ARRAYS) <= set(sums) and isinstance(info.get("n_frames"), int)):
+        raise ValueError(f"{path}: has no number of frames or no checksums: {mend}")
+    return info
 
 
 def frames_digest(directory: str | Path, n_frames: int) -> str:
@@ -289,33 +300,12 @@ def check_arrays(positions: np.ndarray, forces: np.ndarray, boxes: np.ndarray, n
             raise ValueError(f"{source}: {name} of frame {frame} are not finite: the simulation that wrote it blew up")
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON so that the file is either complete or not there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(data, indent=1) + "\n")
-    temporary.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON, naming the file when it is damaged."""
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: damaged or truncated JSON ({error}): delete it and make it again") from error
-
-
 def _read_array(chunk: Path, name: str) -> np.ndarray:
     path = chunk / f"{name}.npy"
-    expected = read_json(chunk / "chunk.json")["sha256"][name]
+    expected = _chunk_info(chunk)["sha256"][name]
     if not path.is_file() or file_checksum(path) != expected:
         raise ValueError(f"{path}: missing or damaged (checksum differs): delete {chunk.name} and later chunks")
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def file_checksum(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, Frames]:
@@ -333,7 +323,11 @@ def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, 
 
 
 def concatenate_arrays(parts: Sequence[Frames]) -> Frames:
-    """Frames of several runs of the same system, one after the other (replicas of one simulation)."""
+    """Frames of several runs of the same system, one after the other (replicas of one simulation).
+
+    Raises:
+        ValueError: their mappings differ.
+    """
     digests = {part.mapping.digest for part in parts}
     if len(digests) != 1:
         raise ValueError(f"cannot join frames of {len(digests)} different mappings into one array")

@@ -12,6 +12,7 @@ Ciccotti, Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.force_map` fin
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -19,6 +20,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
+"""Names of molecules and bead types: words in a PDBx file, and free of the hyphen that joins the names of a pair."""
 
 Run = tuple[int, int, int]
 """First atoms of equally spaced copies: (first, step, count)."""
@@ -50,6 +54,9 @@ class Block:
 
     Atom numbers inside a block count from 0 in the molecule; `offsets` are their distances from the molecule's first
     atom in the system. `parents[i]` is the atom that atom i is made whole against (itself for the first).
+
+    Raises:
+        ValueError: a name that files could not hold.
     """
 
     name: str
@@ -64,6 +71,12 @@ class Block:
     bonds: tuple[tuple[int, int], ...] = ()
     rigid_groups: tuple[tuple[int, ...], ...] = ()
     virtual_sites: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if wrong := [name for name in (self.name, *self.bead_types) if not NAME.fullmatch(name)]:
+            raise ValueError(
+                f"molecule {self.name!r}: {wrong[0]!r} cannot name a molecule or a bead type: use letters, digits, _ + ' *"
+            )
 
     @property
     def n_copies(self) -> int:
@@ -216,15 +229,16 @@ class Mapping:
         return json.loads(json.dumps({"name": self.name, "n_atoms": self.n_atoms, "blocks": blocks}))
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Mapping":
-        """Inverse of `to_dict`."""
-        blocks = []
-        for entry in data["blocks"]:
-            values = {key: _tuples(value) for key, value in entry.items()}
-            for key in ("configuration", "force"):
-                values[key] = np.array(entry[key], dtype=float)
-            blocks.append(Block(**values))
-        return cls(data["name"], data["n_atoms"], tuple(blocks))
+    def from_dict(cls, data: dict[str, Any], source: str = "mapping") -> "Mapping":
+        """Inverse of `to_dict`; `source` is named in errors.
+
+        Raises:
+            ValueError: incomplete, or not a mapping.
+        """
+        try:
+            return cls(data["name"], data["n_atoms"], tuple(_block(entry) for entry in data["blocks"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{source}: holds a mapping that is damaged ({error!r}): make the file again") from error
 
     @cached_property
     def digest(self) -> str:
@@ -273,6 +287,12 @@ def _make_whole(
             delta -= vectors * np.round(delta[..., axis : axis + 1] / vectors[..., axis : axis + 1])
         whole[:, :, atom] = whole[:, :, parent] + delta
     return whole
+
+
+def _block(entry: dict[str, Any]) -> Block:
+    values = {key: _tuples(value) for key, value in entry.items()}
+    arrays = {key: np.array(entry[key], dtype=float) for key in ("configuration", "force")}
+    return Block(**{**values, **arrays})
 
 
 def _tuples(value: Any) -> Any:

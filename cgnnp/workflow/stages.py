@@ -12,8 +12,9 @@ import torch
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, longest_distance, rdf
 from cgnnp.configurational_temperature import ConfigurationalTemperature, configurational_temperature
 from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
+from cgnnp.files import read_json, write_json
 from cgnnp.force_map import certify
-from cgnnp.frames import Frames, chunk_infos, frames_digest, read_json, split_contiguous, write_json
+from cgnnp.frames import Frames, chunk_infos, frames_digest, split_contiguous
 from cgnnp.mapping import Mapping, data_digest
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model

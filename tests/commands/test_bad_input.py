@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgnnp.frames import file_checksum
+from cgnnp.files import file_checksum
 from commands import jobs
 
 SMALL = [*jobs.TRAINING, *jobs.SIMULATION]

@@ -1,5 +1,4 @@
 import json
-import re
 import shutil
 from dataclasses import replace
 
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 from systems import frames_of, identity_mapping
 
+from cgnnp.files import read_json, write_json
 from cgnnp.frames import (
     FORMAT_VERSION,
     Frames,
@@ -16,10 +16,8 @@ from cgnnp.frames import (
     chunks,
     concatenate_arrays,
     count_frames,
-    read_json,
     read_meta,
     split_contiguous,
-    write_json,
 )
 
 MAPPING = identity_mapping({"A": 3, "B": 2})
@@ -36,8 +34,8 @@ def arrays(n_frames: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.nda
 def directory(tmp_path):
     """Two chunks, of 4 and 3 frames."""
     writer = FramesWriter(tmp_path / "data", META)
-    writer.append(*arrays(4, seed=1), info={"seconds": 2.0}, attachments={"state.xml": "first"})
-    writer.append(*arrays(3, seed=2), attachments={"state.xml": "second"})
+    writer.append(*arrays(4, seed=1), info={"seconds": 2.0}, attachments={"state": b"first"})
+    writer.append(*arrays(3, seed=2), attachments={"state": b"second"})
     return tmp_path / "data"
 
 
@@ -112,14 +110,40 @@ def test_nothing_is_visible_of_a_chunk_before_it_is_complete(directory, monkeypa
     assert len(Frames.open(directory)) == 12
 
 
-def test_attachments_are_kept_in_the_newest_chunk_only(directory):
+def test_attachments_are_kept_in_the_two_newest_chunks(directory):
+    """Should the last chunk turn out damaged, the one before it can be continued."""
     first, second = chunks(directory)
-    assert not (first / "state.xml").exists()
-    assert (second / "state.xml").read_text() == "second"
-    third = FramesWriter(directory, META).append(*arrays(1), attachments={"state.xml": "third"})
-    assert not (second / "state.xml").exists()
-    assert (third / "state.xml").read_text() == "third"
+    assert (first / "state").read_bytes() == b"first"
+    assert (second / "state").read_bytes() == b"second"
+    third = FramesWriter(directory, META).append(*arrays(1), attachments={"state": b"third"})
+    assert not (first / "state").exists()
+    assert (second / "state").exists()
+    assert (third / "state").read_bytes() == b"third"
     assert len(Frames.open(directory)) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "damaged or truncated"), ("[]", "no checksums"), ('{"n_frames": 3}', "no checksums"), (None, "missing")],
+)
+def test_a_damaged_description_of_a_chunk_is_named_with_what_to_do(directory, text, message):
+    file = chunks(directory)[1] / "chunk.json"
+    file.unlink()
+    if text is not None:
+        file.write_text(text)
+    for read in (Frames.open, count_frames):
+        with pytest.raises(ValueError, match=rf"chunk_000001/chunk\.json.*{message}.*delete chunk_000001 and later chunks"):
+            read(directory)
+
+
+@pytest.mark.parametrize(
+    "change", [{"mapping": {}}, {"mapping": {"name": "x", "n_atoms": 2, "blocks": [{"name": "x"}]}}, {"version": "new"}]
+)
+def test_a_damaged_description_of_a_data_set_is_named(directory, change):
+    file = directory / "meta.json"
+    write_json(file, {**read_json(file), **change})
+    with pytest.raises(ValueError, match=r"meta\.json: (holds a mapping that is damaged|written in format new)"):
+        Frames.open(directory)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -210,15 +234,6 @@ def test_missing_and_empty_data_sets(tmp_path):
     with pytest.raises(ValueError, match="holds no frames yet"):
         Frames.open(tmp_path)
     assert read_meta(tmp_path).to_dict() == META.to_dict()
-
-
-def test_damaged_json_is_named(tmp_path):
-    path = tmp_path / "x.json"
-    write_json(path, {"a": [1, 2]})
-    assert read_json(path) == {"a": [1, 2]}
-    path.write_text('{"a": [1,')
-    with pytest.raises(ValueError, match=re.escape(str(path)) + ".*damaged or truncated"):
-        read_json(path)
 
 
 def test_only_canonical_ensembles_are_boltzmann():

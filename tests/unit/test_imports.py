@@ -13,7 +13,7 @@ COMMANDS = ("sample", "train", "simulate", "compare", "check", "commands", "conf
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
     *("configurational_temperature", "statistics", "frames", "pairs", "mappings", "force_map", "mapping"),
-    *("platforms", "progress", "signatures", "stored_xml", "units"),
+    *("platforms", "progress", "signatures", "files", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
 

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_a_longer_run_extends_and_a_second_does_nothing(water_27, tmp_path):
     # The continuation goes on from where the first part ended: 0.02 ps move a molecule by about 0.01 nm, not by more.
     steps = np.linalg.norm(np.diff(frames.positions, axis=0), axis=-1)
     assert 0.0 < steps[3].max() < 3 * np.delete(steps, 3, axis=0).max()
-    assert [path.parent.name for path in directory.glob(f"chunk_*/{STATE_FILE}")] == [chunks(directory)[-1].name]
+    assert [(chunk / STATE_FILE).exists() for chunk in chunks(directory)] == [False, False, True, True]
 
 
 def test_an_interrupted_run_continues(water_27, tmp_path, monkeypatch):
@@ -73,6 +74,26 @@ def test_an_interrupted_run_continues(water_27, tmp_path, monkeypatch):
     assert count_frames(tmp_path / "data") == 6
     assert {name: after[name] for name in before} == before
     assert len({after[f"chunk_{k:06d}/positions.npy"] for k in range(3)}) == 3
+
+
+def test_a_damaged_last_chunk_can_be_deleted_and_the_run_continued(water_27, tmp_path):
+    directory = sample_water(water_27, tmp_path / "data", n_frames=6, chunk_frames=2)
+    before = chunk_bytes(directory)
+    (chunks(directory)[-1] / "forces.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match="delete chunk_000002 and later chunks"):
+        Frames.open(directory)
+    shutil.rmtree(chunks(directory)[-1])
+    sample_water(water_27, directory, n_frames=6, chunk_frames=2)
+    assert len(Frames.open(directory)) == 6
+    after = chunk_bytes(directory)
+    assert all(after[name] == data for name, data in before.items() if "chunk_000002" not in name)
+    # Further back nothing can be continued, and the message says so.
+    shutil.rmtree(chunks(directory)[-1])
+    shutil.rmtree(chunks(directory)[-1])
+    with pytest.raises(
+        ValueError, match=r"chunk_000000/state\.npz: no state to continue from.*: delete .*data to begin anew"
+    ):
+        sample_water(water_27, directory, n_frames=6, chunk_frames=2)
 
 
 def test_another_data_set_is_refused_even_when_it_is_long_enough(water_27, water_27_directory):
