@@ -45,13 +45,17 @@ def rigid_groups(system: System) -> tuple[tuple[int, ...], ...]:
 
 
 def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None, copies: int = 1) -> Any:
-    """OpenMM Topology with one atom per bead; bead types are atom names without elements, molecules are residues."""
+    """OpenMM Topology with one atom per bead; bead types are atom names without elements, molecules are residues.
+
+    Residues are called CG_<molecule>: OpenMM gives atoms of residues that it knows (HOH, ALA, ...) other names, and bonds
+    of its own, when it reads them from a file.
+    """
     topology = app.Topology()
     for _ in range(copies):
         for block in mapping.blocks:
             chain = topology.addChain()
             for _ in range(block.n_copies):
-                residue = topology.addResidue(block.name, chain)
+                residue = topology.addResidue(f"CG_{block.name}", chain)
                 beads = [topology.addAtom(name, None, residue) for name in block.bead_types]
                 for i, j in block.bonds:
                     topology.addBond(beads[i], beads[j])

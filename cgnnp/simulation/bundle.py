@@ -26,8 +26,9 @@ from openmm import app, unit
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from cgnnp.frames import Frames, file_checksum, read_json, write_json
-from cgnnp.mapping import Mapping
+from cgnnp.files import file_checksum, read_json, write_json
+from cgnnp.frames import Frames
+from cgnnp.mapping import Mapping, data_digest
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_from_dict, model_to_dict
 from cgnnp.platforms import PlatformChoice
@@ -66,6 +67,13 @@ class PotentialBundle:
     def temperature(self) -> float:
         """Temperature of the data, K."""
         return float(self.manifest["temperature_K"])
+
+    @property
+    def digest(self) -> str:
+        """Hash of what the energy depends on: network, weights, priors, masses. Two exports of one fit have the same."""
+        sums = self.manifest["checksums_sha256"]
+        parts = {name: sums.get(name) for name in ("model.json", "model.safetensors", "prior.json")}
+        return data_digest({**parts, "masses": self.manifest["bead_masses_Da"], "mapping": self.mapping.to_dict()})
 
     def create_system(self, topology: Any, force_backend: str = "auto") -> openmm.System:
         """An OpenMM System for the beads of an OpenMM topology with a box (atom names are bead types).
@@ -128,37 +136,52 @@ def save_bundle(directory: Path, model: Potential, priors: list[Prior], frames: 
         priors: what it was fitted on top of.
         frames: frames of the system it holds for; the last is its starting configuration.
         extra: more entries for the manifest (how it was made).
+
+    Raises:
+        ValueError: weights that are not finite, or beads of one type that differ in mass or charge.
     """
     model = model.to("cpu").eval()
+    if not all(bool(torch.isfinite(weights).all()) for weights in model.state_dict().values()):
+        raise ValueError(f"{directory}: the network has weights that are not finite, nothing is exported: fit again")
+    bundle = PotentialBundle(model, tuple(priors), frames.mapping, _manifest(priors, frames, extra))
     temporary = directory.with_name(f".{directory.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    bundle = PotentialBundle(model, tuple(priors), frames.mapping, _manifest(priors, frames, extra))
+    try:
+        _write_files(temporary, bundle, frames)
+        if directory.exists():
+            shutil.rmtree(directory)
+        temporary.rename(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return directory
+
+
+def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> None:
+    """Everything in a bundle, the manifest last."""
     box, positions = frames.boxes[-1], np.asarray(frames.positions[-1], dtype=np.float64)
     topology = bead_topology(frames.mapping, box)
-    _write_network(temporary, model, frames)
-    write_json(temporary / "prior.json", [prior.to_dict() for prior in priors])
-    with (temporary / "topology.cif").open("w") as file:
+    _write_network(directory, bundle.model, frames)
+    write_json(directory / "prior.json", [prior.to_dict() for prior in bundle.priors])
+    with (directory / "topology.cif").open("w") as file:
         app.PDBxFile.writeFile(topology, positions * unit.nanometer, file)
     backend = choose_backend("auto")
     system = bundle.create_system(topology, backend)
     if backend == "torch":
-        (temporary / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
+        (directory / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
     else:
-        log.warning("openmm-torch is not installed: the bundle has no system.xml, only cgnnp.load can run it")
-    (temporary / "state.xml").write_text(_state_xml(system, positions))
-    manifest = bundle.manifest
-    manifest["checksums_sha256"] = {name: file_checksum(temporary / name) for name in FILES if (temporary / name).exists()}
-    manifest["self_check"] = _self_check_frames(bundle, frames)
-    write_json(temporary / "manifest.json", manifest)
-    if directory.exists():
-        shutil.rmtree(directory)
-    temporary.rename(directory)
-    return directory
+        log.warning("openmm-torch cannot be used here: the bundle has no system.xml, only cgnnp.load can run it")
+    (directory / "state.xml").write_text(_state_xml(system, positions))
+    sums = {name: file_checksum(directory / name) for name in FILES if (directory / name).exists()}
+    checks = {"checksums_sha256": sums, "self_check": _self_check_frames(bundle, frames)}
+    write_json(directory / "manifest.json", {**bundle.manifest, **checks})
 
 
-def load(directory: str | Path, self_check: bool = True) -> PotentialBundle:
+def load(directory: str | Path, self_check: bool = True, force_backend: str = "auto") -> PotentialBundle:
     """Read a bundle and repeat its self-check: energies and forces of its stored frames must come out again.
+
+    The check is of the Systems that `create_system` makes with this back end. `system.xml` is not read: it is for programs
+    without cgnnp, and what is in it could run as code.
 
     Raises:
         FileNotFoundError: not a bundle.
@@ -178,9 +201,15 @@ def load(directory: str | Path, self_check: bool = True) -> PotentialBundle:
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"{directory / 'model.safetensors'}: not the weights of model.json ({error})") from error
     priors = priors_from_data(read_json(directory / "prior.json"), str(directory / "prior.json"))
-    bundle = PotentialBundle(model.eval(), tuple(priors), Mapping.from_dict(manifest["mapping"]), manifest, directory)
+    bundle = PotentialBundle(
+        model.eval(),
+        tuple(priors),
+        Mapping.from_dict(manifest["mapping"], str(directory / "manifest.json")),
+        manifest,
+        directory,
+    )
     if self_check:
-        _repeat_self_check(bundle)
+        _repeat_self_check(bundle, force_backend)
     return bundle
 
 
@@ -197,8 +226,9 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != "cgnnp potential":
         raise ValueError(f"{path}: not the manifest of an exported potential (no 'format' entry)")
-    if manifest["version"] > BUNDLE_VERSION:
-        raise ValueError(f"{path}: version {manifest['version']}, this cgnnp reads up to {BUNDLE_VERSION}: upgrade cgnnp")
+    version = manifest.get("version")
+    if not isinstance(version, int) or version > BUNDLE_VERSION:
+        raise ValueError(f"{path}: version {version}, this cgnnp reads up to {BUNDLE_VERSION}: upgrade cgnnp")
     if manifest.get("units") != UNITS:
         raise ValueError(f"{path}: units are {manifest.get('units')}, expected {UNITS}: export the potential again")
     if missing := [key for key in REQUIRED if manifest.get(key) is None]:
@@ -222,9 +252,9 @@ def energy_and_forces(
     return energy, np.array(state.getForces(asNumpy=True).value_in_unit(per_nm))
 
 
-def _repeat_self_check(bundle: PotentialBundle) -> None:
+def _repeat_self_check(bundle: PotentialBundle, force_backend: str) -> None:
     for number, entry in enumerate(bundle.manifest["self_check"]):
-        energy, forces = energy_and_forces(bundle, np.array(entry["positions_nm"]), np.array(entry["box_nm"]))
+        energy, forces = energy_and_forces(bundle, np.array(entry["positions_nm"]), np.array(entry["box_nm"]), force_backend)
         expected = np.array(entry["forces_kJ_mol_nm"])
         off = np.sqrt(np.mean((forces - expected) ** 2) / np.mean(expected**2))
         energy_off = abs(energy - entry["energy_kJ_mol"]) / max(1.0, abs(entry["energy_kJ_mol"]))
@@ -263,7 +293,21 @@ def _manifest(priors: list[Prior], frames: Frames, extra: dict[str, Any]) -> dic
 
 
 def _per_type(mapping: Mapping, values: Float[np.ndarray, "beads"]) -> dict[str, float]:
-    return {name: float(values[mapping.bead_types.index(name)]) for name in mapping.type_names}
+    """The value of every bead type.
+
+    Raises:
+        ValueError: beads of one type have different ones.
+    """
+    result = {}
+    for name in mapping.type_names:
+        found = np.unique(values[mapping.types == mapping.type_names.index(name)])
+        if np.ptp(found) > 1e-6:
+            raise ValueError(
+                f"mapping '{mapping.name}': beads of type {name} have different masses or charges ({found[:4].tolist()}): "
+                "give them types of their own"
+            )
+        result[name] = float(found[0])
+    return result
 
 
 def _self_check_frames(bundle: PotentialBundle, frames: Frames) -> list[dict[str, Any]]:

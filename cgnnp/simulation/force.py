@@ -45,15 +45,17 @@ def choose_backend(name: str = "auto") -> str:
 
 @functools.cache
 def has_torch_force() -> bool:
-    """Whether openmm-torch is installed and works: its 1.5 is built against torch 2.9 and crashes with others."""
+    """Whether openmm-torch is installed and works: its 1.5 crashes with other versions than torch 2.9 and OpenMM 8.5."""
     try:
         version = importlib.metadata.version("openmmtorch")
         import_torch_force()
     except (ImportError, OSError) as error:
         log.debug("openmm-torch cannot be used: %s", error)
         return False
-    if version.startswith("1.5") and not torch.__version__.startswith("2.9."):
-        log.info("openmm-torch %s needs torch 2.9, this is %s: not used", version, torch.__version__)
+    needed = torch.__version__.startswith("2.9.") and openmm.version.version.startswith("8.5.")
+    if version.startswith("1.5") and not needed:
+        versions = version, torch.__version__, openmm.version.version
+        log.info("openmm-torch %s needs torch 2.9 and OpenMM 8.5, these are %s and %s: not used", *versions)
         return False
     return True
 
@@ -81,12 +83,13 @@ def import_torch_force() -> Any:
     the other plugins, so they are loaded again here.
     """
     # openmmtorch warns, through print or logging, of a deprecated import of its own.
+    disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             from openmmtorch import TorchForce
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(disabled)
     failures = openmm.Platform.getPluginLoadFailures()
     for library in Path(openmm.version.openmm_library_path, "plugins").glob("libOpenMMTorch*"):
         if any(library.name in failure for failure in failures):

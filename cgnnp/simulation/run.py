@@ -3,14 +3,15 @@
 import logging
 import multiprocessing
 import os
+import struct
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import mdtraj
 import numpy as np
 import openmm
 import torch
@@ -18,17 +19,19 @@ from jaxtyping import Float
 from openmm import app, unit
 
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed, derived_seed, run_chunks, speed_ns_per_day, start
+from cgnnp.files import write_file
 from cgnnp.frames import Frames, FramesMeta, FramesWriter, check_same_data, concatenate_arrays, count_frames
-from cgnnp.mapping import data_digest
 from cgnnp.platforms import PlatformChoice, available_cores, choose_platform
 from cgnnp.progress import Progress, progress
+from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import PotentialBundle, load
-from cgnnp.simulation.force import choose_backend, import_torch_force
-from cgnnp.stored_xml import read_system
+from cgnnp.simulation.force import choose_backend
 
 log = logging.getLogger("cgnnp")
 
 TRAJECTORY, LOG, STATE, FRAMES = "trajectory.dcd", "log.csv", "state.xml", "frames"
+DCD_COUNT, DCD_HEADER, DCD_BOX = 8, 276, 56
+"""Bytes in OpenMM's DCD files: where the number of frames stands, the header, and the box before each frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +76,10 @@ def simulate(
     Raises:
         SimulationFailed: a replica blew up; the others finish first.
     """
-    bundle = load(bundle_directory)
-    bundle.warn_of_temperature(protocol.temperature_K)
     platform = choose_platform(settings.platform, threads=1)
     backend = choose_backend(settings.force_backend)
+    bundle = load(bundle_directory, force_backend=backend)
+    bundle.warn_of_temperature(protocol.temperature_K)
     replicas = settings.replicas or (1 if platform.is_gpu else min(2, available_cores()))
     n_frames = max(1, -(-round(settings.length_ps / protocol.frame_interval) // replicas))
     chosen = " (chosen automatically)" if settings.force_backend == "auto" else ""
@@ -134,16 +137,20 @@ def run_replica(
     _die_with_parent()
     bundle = load(bundle_directory, self_check=False)
     file = app.PDBxFile(str(bundle_directory / "topology.cif"))
-    system = _system(bundle, file.topology, backend)
+    box = file.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer)
+    # Built from data that were checked: system.xml is for programs without cgnnp, and a network in it may hold any code.
+    topology = bead_topology(bundle.mapping, np.array(box))
+    system = bundle.create_system(topology, backend)
     frames_directory = directory / FRAMES
     writer = FramesWriter(frames_directory, _meta(bundle, protocol, backend))
     (directory / STATE).unlink(missing_ok=True)  # it is there when the replica is finished
     begin = positions if positions is not None else file.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
     begin = np.asarray(begin, dtype=np.float64)
-    simulation = start(file.topology, system, begin, protocol, platform, frames_directory)
+    simulation = start(topology, system, begin, protocol, platform, frames_directory)
     _add_reporters(simulation, directory, protocol, count_frames(frames_directory))
     run_chunks(simulation, bundle.mapping.of_beads(), protocol, writer, n_frames, chunk_frames=chunk_frames)
-    simulation.saveState(str(directory / STATE))
+    state = simulation.context.getState(positions=True, velocities=True)
+    write_file(directory / STATE, openmm.XmlSerializer.serialize(state))
 
 
 def _meta(bundle: PotentialBundle, protocol: LangevinProtocol, backend: str) -> FramesMeta:
@@ -153,7 +160,7 @@ def _meta(bundle: PotentialBundle, protocol: LangevinProtocol, backend: str) -> 
         interval=protocol.frame_interval,
         provenance={
             "source": "cgnnp.simulation.run",
-            "potential": data_digest(bundle.manifest["checksums_sha256"]),
+            "potential": bundle.digest,
             "protocol": asdict(protocol),
             "force_backend": backend,
         },
@@ -180,21 +187,13 @@ def _die_with_parent() -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _system(bundle: PotentialBundle, topology: Any, backend: str) -> openmm.System:
-    """The exported System itself where TorchForce runs it, else one built from the bundle's data."""
-    if backend == "torch" and bundle.directory is not None and (bundle.directory / "system.xml").is_file():
-        import_torch_force()
-        return read_system(bundle.directory / "system.xml")
-    return bundle.create_system(topology, backend)
-
-
 def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol, done: int) -> None:
     """OpenMM's own reporters; after a restart what they wrote past the last chunk is cut off first."""
     trajectory, table = directory / TRAJECTORY, directory / LOG
     if trajectory.exists():
-        _keep_frames(trajectory, done)
+        _keep_frames(trajectory, done, simulation.topology.getNumAtoms())
     if table.exists():
-        table.write_text("".join(table.read_text().splitlines(keepends=True)[: done + 1]))
+        write_file(table, "".join(table.read_text().splitlines(keepends=True)[: done + 1]))
     appending = {"append": done > 0 and trajectory.exists()}
     steps = protocol.steps_per_frame
     simulation.reporters.append(app.DCDReporter(str(trajectory), steps, enforcePeriodicBox=False, **appending))
@@ -213,19 +212,22 @@ def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol,
     )
 
 
-def _keep_frames(path: Path, n_frames: int) -> None:
-    """Shorten a DCD file to its first frames, where it has more."""
+def _keep_frames(path: Path, n_frames: int, n_beads: int) -> None:
+    """Cut off what a DCD file holds beyond its first frames, half a frame included, in place.
+
+    Raises:
+        ValueError: it has fewer.
+    """
+    size = DCD_HEADER + n_frames * (DCD_BOX + 3 * (4 * n_beads + 8))
     if n_frames == 0:
         path.unlink()
         return
-    with mdtraj.formats.DCDTrajectoryFile(str(path)) as file:
-        if len(file) == n_frames:
-            return
-        positions, lengths, angles = file.read(n_frames)
-    temporary = path.with_suffix(".part")
-    with mdtraj.formats.DCDTrajectoryFile(str(temporary), "w") as file:
-        file.write(positions, lengths, angles)
-    temporary.replace(path)
+    if path.stat().st_size < size:
+        raise ValueError(f"{path}: has fewer than the {n_frames} frames in {FRAMES}: move it away to go on without it")
+    with path.open("r+b") as file:
+        file.seek(DCD_COUNT)
+        file.write(struct.pack("<i", n_frames))
+        file.truncate(size)
 
 
 def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
@@ -237,6 +239,11 @@ def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
         _report(counter, folders)
     for number, job in enumerate(jobs):
         error = job.exception()
+        if isinstance(error, BrokenProcessPool):
+            raise SimulationFailed(
+                "the process of a replica was killed (out of memory?) or crashed: finished chunks are kept; "
+                "the same command goes on from there"
+            ) from error
         if isinstance(error, SimulationFailed):
             raise SimulationFailed(f"replica {number}: {error}") from error
         if error is not None:

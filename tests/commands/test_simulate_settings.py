@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from cgnnp import configured
-from cgnnp.frames import Frames, file_checksum, read_meta
+from cgnnp.files import file_checksum
+from cgnnp.frames import Frames, read_meta
 from commands import jobs
 
 SHORT = ["platform=CPU", "simulation.replicas=1", "simulation.equilibration_ps=0.1", "simulation.frame_interval_ps=0.1"]

@@ -113,7 +113,7 @@ def test_topology_of_beads():
     assert sorted((a.index, b.index) for a, b in topology.bonds()) == [
         (0, 1), (1, 2), (3, 4), (4, 5), (6, 7), (7, 8), (9, 10), (10, 11),
     ]  # fmt: skip
-    assert [residue.name for residue in topology.residues()] == ["A", "B", "A", "B"]
+    assert [residue.name for residue in topology.residues()] == ["CG_A", "CG_B", "CG_A", "CG_B"]
     np.testing.assert_allclose(
         np.array(topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer)), np.diag([2.0, 2.5, 3.0])
     )

@@ -1,5 +1,7 @@
 """The exported potential: files, systems made of it, what it warns of."""
 
+import copy
+import logging
 import warnings
 from dataclasses import replace
 
@@ -14,7 +16,7 @@ import cgnnp
 from cgnnp.analysis.dimer import dimer_scan
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.topology import bead_topology
-from cgnnp.simulation.bundle import FILES, energy_and_forces
+from cgnnp.simulation.bundle import FILES, energy_and_forces, save_bundle
 from cgnnp.units import thermal_energy
 
 
@@ -73,6 +75,60 @@ def test_topology_with_bonds_and_a_triclinic_box_round_trips(names, tmp_path):
     np.testing.assert_allclose(found, box, atol=1e-4)
     bonds = [{tuple(sorted((a.index, b.index))) for a, b in topology.bonds()} for topology in (read, made)]
     assert bonds[0] == bonds[1]
+
+
+@pytest.mark.parametrize(
+    ("molecule", "names", "bonds"),
+    [("HOH", ("OW",), ()), ("ALA", ("BB", "SC"), ((0, 1),)), ("ALA", ("CA", "CB"), ()), ("SOL", ("OH2",), ())],
+)
+def test_beads_keep_their_names_and_bonds_in_molecules_that_openmm_knows(molecule, names, bonds, tmp_path):
+    """PDBxFile gives atoms of HOH, ALA, ... its own names, and bonds by them."""
+    mapping = identity_mapping({molecule: len(names)}, bonds=bonds or ((0, 0),))
+    block = replace(mapping.blocks[0], bead_types=names, bonds=bonds)
+    made = bead_topology(replace(mapping, blocks=(block,)), 2 * np.eye(3), copies=2)
+    with (tmp_path / "topology.cif").open("w") as file:
+        app.PDBxFile.writeFile(made, np.random.default_rng(0).uniform(0, 2, (2 * len(names), 3)) * unit.nanometer, file)
+    read = app.PDBxFile(str(tmp_path / "topology.cif")).topology
+    assert [atom.name for atom in read.atoms()] == [*names, *names]
+    assert [(a.index, b.index) for a, b in read.bonds()] == [(a.index, b.index) for a, b in made.bonds()]
+
+
+def test_a_potential_is_known_by_what_its_energy_depends_on(exported, gas, tmp_path):
+    """Not by dates and the order of things in files: exported again it is the same one, with other weights another."""
+    priors, extra = list(exported.bundle.priors), {"first_sampled_nm": {"AR-AR": exported.first}}
+    again = cgnnp.load(save_bundle(tmp_path / "again", exported.bundle.model, priors, gas, extra))
+    assert again.digest == exported.bundle.digest
+    other = copy.deepcopy(exported.bundle.model)
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.01)
+    assert cgnnp.load(save_bundle(tmp_path / "other", other, priors, gas, extra)).digest != again.digest
+
+
+def test_nothing_is_exported_of_a_mapping_or_a_network_that_is_wrong(exported, gas, tmp_path):
+    block = gas.mapping.blocks[0]
+    mapping = replace(
+        gas.mapping, blocks=(replace(block, copies=((0, 1, 12),)), replace(block, copies=((12, 1, 12),), masses=(2.0,)))
+    )
+    with pytest.raises(ValueError, match=r"beads of type AR have different masses or charges \(\[2\.0, 39\.9\]\)"):
+        save_bundle(tmp_path / "x", exported.bundle.model, [], replace(gas, meta=replace(gas.meta, mapping=mapping)), {})
+    broken = copy.deepcopy(exported.bundle.model)
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="weights that are not finite"):
+        save_bundle(tmp_path / "x", broken, [], gas, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_openmm_torch_the_bundle_has_no_system_xml_and_runs(exported, gas, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("cgnnp.simulation.force.has_torch_force", lambda: False)
+    monkeypatch.setattr(logging.getLogger("cgnnp"), "propagate", True)
+    path = save_bundle(tmp_path / "potential", exported.bundle.model, list(exported.bundle.priors), gas, {})
+    assert {file.name for file in path.iterdir()} == {*FILES, "manifest.json"} - {"system.xml"}
+    assert "no system.xml" in caplog.text
+    bundle = cgnnp.load(path)
+    energy, _ = energy_and_forces(bundle, gas.positions[0].astype(float), gas.boxes[0])
+    expected, _ = energy_and_forces(exported.bundle, gas.positions[0].astype(float), gas.boxes[0], "python")
+    assert energy == pytest.approx(expected, rel=1e-6)
 
 
 def test_state_and_system_belong_together(exported, gas):

@@ -1,15 +1,21 @@
 """Coarse-grained runs: restart, and simulations that blow up."""
 
 import csv
+import shutil
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
 import mdtraj
 import numpy as np
 import pytest
 
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed
+from cgnnp.files import file_checksum, read_json, write_json
 from cgnnp.frames import Frames, count_frames
 from cgnnp.platforms import PlatformChoice
 from cgnnp.simulation import run as run_module
+from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, run_replica, simulate
 
 PROTOCOL = LangevinProtocol(
@@ -58,6 +64,58 @@ def test_a_restart_trims_what_was_not_finished(exported, tmp_path, monkeypatch):
     with (tmp_path / "log.csv").open() as file:
         steps = [int(row['#"Step"']) for row in csv.DictReader(file)]
     assert steps == [10 * k for k in range(1, 13)]
+
+
+def test_half_a_frame_at_the_end_of_the_trajectory_is_cut_off(exported, tmp_path):
+    replica(exported, tmp_path, 4)
+    with (tmp_path / "trajectory.dcd").open("ab") as file:
+        file.write(b"\x30\x00\x00\x00 killed in the middle of writing")
+    replica(exported, tmp_path, 8)
+    assert lengths(tmp_path) == (8, 8, 8)
+    with mdtraj.formats.DCDTrajectoryFile(str(tmp_path / "trajectory.dcd")) as file:
+        np.testing.assert_allclose(file.read()[0] / 10, Frames.open(tmp_path / "frames").positions, atol=2e-6)
+
+
+def test_a_trajectory_that_lost_frames_is_not_gone_on_with(exported, tmp_path):
+    replica(exported, tmp_path, 4)
+    file = tmp_path / "trajectory.dcd"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"trajectory\.dcd: has fewer than the 4 frames in frames: move it away"):
+        replica(exported, tmp_path, 8)
+    file.unlink()
+    replica(exported, tmp_path, 8)
+    assert lengths(tmp_path) == (8, 4, 8)
+
+
+@pytest.mark.parametrize("backend", ["torch", "python"])
+def test_what_is_in_system_xml_is_not_read(exported, backend, tmp_path):
+    """It could hold code; every System is built from data that are checked."""
+    bundle = shutil.copytree(exported.path, tmp_path / "potential")
+    (bundle / "system.xml").write_text("<System type='System'>anything")
+    manifest = read_json(bundle / "manifest.json")
+    manifest["checksums_sha256"]["system.xml"] = file_checksum(bundle / "system.xml")
+    write_json(bundle / "manifest.json", manifest)
+    load(bundle)
+    run_replica(bundle, tmp_path / "run", PROTOCOL, 2, CPU, backend, 2, None)
+    assert lengths(tmp_path / "run") == (2, 2, 2)
+
+
+def test_back_ends_run_the_same_dynamics(exported, tmp_path):
+    """Rounding apart, for as long as that takes to grow."""
+    short = replace(PROTOCOL, equilibration_ps=0.0)
+    for backend in ("torch", "python"):
+        run_replica(exported.path, tmp_path / backend, short, 2, CPU, backend, 2, None)
+    one, other = (Frames.open(tmp_path / backend / "frames") for backend in ("torch", "python"))
+    assert np.abs(one.positions[1] - one.positions[0]).max() > 1e-3
+    np.testing.assert_allclose(one.positions, other.positions, atol=1e-5)
+    np.testing.assert_allclose(one.forces, other.forces, atol=1e-3 * np.abs(one.forces).max())
+
+
+def test_a_replica_whose_process_dies_says_what_to_do():
+    job: Future = Future()
+    job.set_exception(BrokenProcessPool("killed"))
+    with pytest.raises(SimulationFailed, match=r"process of a replica was killed.*the same command goes on from there"):
+        run_module._watch([job], [], 1)
 
 
 def test_a_restart_without_a_finished_chunk_begins_again(exported, tmp_path, monkeypatch):
