@@ -67,7 +67,7 @@ class EpochShuffle(Sampler):
         return self.size
 
     def __iter__(self):
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**64)
         return iter(torch.randperm(self.size, generator=generator).tolist())
 
 

@@ -1,9 +1,8 @@
-"""Fit a network to residual mean forces: trainer, checkpoints, resume, early stop, metrics."""
+"""Fit a network to residual mean forces: trainer, resume, early stop, metrics."""
 
 import csv
 import functools
 import logging
-import pickle
 import sys
 import time
 import warnings
@@ -14,19 +13,28 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from cgnnp.models.potential import Potential
-from cgnnp.models.registry import model_from_dict
 from cgnnp.signatures import check_positive
+from cgnnp.training.checkpoints import (
+    MovableCheckpoint,
+    WholeCheckpointIO,
+    early_stopping,
+    load_checkpoint,
+    read_checkpoint,
+    stopping_state,
+)
 from cgnnp.training.data import ForceSet, make_loader
-from cgnnp.training.module import CHECKPOINT_VERSION, ForceMatching
+from cgnnp.training.module import ForceMatching
 
 log = logging.getLogger("cgnnp")
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # not which devices it has not found
 
 METRICS = ("epoch", "loss", "force_rmse_kJ_mol_nm", "r2", "r2_prior", "learning_rate", "seconds")
+BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +46,7 @@ class FitSettings:
     learning_rate: float = 0.01
     ema_decay: float = 0.99
     gradient_clip: float = 1.0
-    patience: int = 6
+    patience: int = 3
     accelerator: str = "auto"
     seed: int = 0
 
@@ -60,44 +68,99 @@ def fit(
 ) -> Potential:
     """Fit, and return the network with the averaged weights of the best epoch.
 
-    `directory` receives metrics.csv and checkpoints/best.ckpt, last.ckpt; a last.ckpt that is there is continued from,
-    with the result of an uninterrupted run.
+    `directory` receives metrics.csv and checkpoints/best.ckpt, last.ckpt. A last.ckpt that is there is continued from
+    (anew where its best.ckpt is missing), also after the directory was moved. On a CPU the result is that of a fit that
+    was never interrupted, to the last bit with the same number of threads; on a GPU to rounding. A fit that had ended
+    is not repeated. Where R2 is no longer finite after a good epoch, that epoch's network is returned with a warning.
+
+    Raises:
+        ValueError: R2 or the weights are not finite from the first epoch on, or a checkpoint that is there is damaged.
     """
+    checkpoints = directory / "checkpoints"
+    resume = _continued_from(checkpoints)
+    if resume is not None and stopping_state(read_checkpoint(resume)).get("stopping_reason"):
+        log.info("fit: had stopped early, reading %s", checkpoints / BEST)
+    else:
+        _run(model, training, validation, settings, directory, resume)
+    return _best_network(checkpoints)
+
+
+def _continued_from(checkpoints: Path) -> Path | None:
+    """The last checkpoint if there is one, with its best one: a continued fit would not write that again."""
+    best, last = checkpoints / BEST, checkpoints / LAST
+    if not last.exists():
+        return None
+    if not best.exists():
+        log.info("fit: %s is missing: not continuing from %s, fitting anew", best, last)
+        last.unlink()
+        return None
+    for path in (best, last):
+        read_checkpoint(path)
+    return last
+
+
+def _run(
+    model: Potential,
+    training: list[ForceSet],
+    validation: list[ForceSet],
+    settings: FitSettings,
+    directory: Path,
+    resume: Path | None,
+) -> None:
+    """Train to the last epoch, or until R2 does not improve, and write all the files of a fit."""
+    if resume is not None:
+        log.info("fit: continuing from %s", resume)
     make = functools.partial(make_loader, type_names=model.type_names, cutoff=model.cutoff, dtype=model.precision())
     train_loader = make(training, batch_size=settings.batch_size, shuffle_seed=settings.seed)
     validation_loader = make(validation, batch_size=settings.batch_size)
     total_square = _mean_square([part.frames.forces for part in validation])
-    residual_square = _mean_square([part.residual for part in training])
     module = ForceMatching(
         model,
-        residual_square=residual_square,
+        residual_square=_mean_square([part.residual for part in training]),
         total_square=total_square,
         learning_rate=settings.learning_rate,
         total_steps=settings.max_epochs * len(train_loader),
     )
-    checkpoints = directory / "checkpoints"
-    best = ModelCheckpoint(
-        checkpoints,
-        "best",
-        monitor="r2",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-        auto_insert_metric_name=False,
-    )
     r2_prior = 1.0 - _mean_square([part.residual for part in validation]) / total_square
-    last = checkpoints / "last.ckpt"
-    resume = last if last.exists() else None
-    if resume:
-        read_checkpoint(resume)
-        log.info("fit: continuing from %s", resume)
-    trainer = _trainer(settings, [best, MetricsTable(directory / "metrics.csv", r2_prior)])
+    table = MetricsTable(directory / "metrics.csv", r2_prior)
+    trainer = _trainer(settings, [table, *_checkpoint_callbacks(directory / "checkpoints")])
     with warnings.catch_warnings():
         # Advice on loader workers and on small data sets, which graphs built in the loop make moot.
         warnings.filterwarnings("ignore", module="lightning")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         trainer.fit(module, train_loader, validation_loader, ckpt_path=resume, weights_only=True)
-    return load_checkpoint(checkpoints / "best.ckpt")
+
+
+def _checkpoint_callbacks(checkpoints: Path) -> list[MovableCheckpoint]:
+    """Keep the best epoch, then every last one (`save_last` of the first would write only the best epochs)."""
+    make = functools.partial(MovableCheckpoint, checkpoints, enable_version_counter=False, auto_insert_metric_name=False)
+    return [make(Path(BEST).stem, monitor="r2", mode="max"), make(Path(LAST).stem)]
+
+
+def _best_network(checkpoints: Path) -> Potential:
+    """What a fit that has ended returns.
+
+    Raises:
+        ValueError: it diverged before it had a finite R2 and finite weights.
+    """
+    best, last = checkpoints / BEST, checkpoints / LAST
+    model, best_epoch = load_checkpoint(best), read_checkpoint(best)["epoch"]
+    state = stopping_state(read_checkpoint(last))
+    diverged = state.get("stopping_reason") == EarlyStoppingReason.NON_FINITE_METRIC.value
+    finite = all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+    if not finite or (diverged and state["stopped_epoch"] <= best_epoch):
+        raise ValueError(
+            f"{best}: R2 or the weights are not finite, the fit diverged in epoch {best_epoch + 1}: "
+            "lower trainer.learning_rate, in a new run_dir"
+        )
+    if diverged:
+        log.warning(
+            "fit: diverged in epoch %d (R2 is not finite), epoch %d is kept: "
+            "a lower trainer.learning_rate, in a new run_dir, would do better",
+            state["stopped_epoch"] + 1,
+            best_epoch + 1,
+        )
+    return model
 
 
 def check_accelerator(settings: FitSettings) -> None:
@@ -122,10 +185,7 @@ def check_accelerator(settings: FitSettings) -> None:
 
 
 def _trainer(settings: FitSettings, callbacks: list[Any]) -> pl.Trainer:
-    callbacks = [
-        *callbacks,
-        EarlyStopping("r2", mode="max", patience=settings.patience, min_delta=1e-4),
-    ]
+    callbacks = [*callbacks, early_stopping(settings.patience)]
     if settings.ema_decay > 0:
         average = functools.partial(exponential_average, settings.ema_decay)
         callbacks.append(WeightAveraging(use_buffers=False, avg_fn=average))
@@ -138,6 +198,7 @@ def _trainer(settings: FitSettings, callbacks: list[Any]) -> pl.Trainer:
         devices=1,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
+        plugins=[WholeCheckpointIO()],
         logger=False,
         enable_progress_bar=in_terminal,
         enable_model_summary=False,
@@ -198,44 +259,6 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(newline="") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint as data; code in the file is never run.
-
-    Raises:
-        ValueError: truncated, not one of ours, or written by a newer version.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: truncated, or not a checkpoint of plain weights: delete it and fit again") from error
-    ours = checkpoint.get("cgnnp") if isinstance(checkpoint, dict) else None
-    if not isinstance(ours, dict):
-        raise ValueError(f"{path}: a checkpoint, but not one that cgnnp wrote (no 'cgnnp' entry)")
-    if not {"version", "model"} <= set(ours):
-        raise ValueError(f"{path}: its 'cgnnp' entry is not complete: delete it and fit again")
-    if ours["version"] > CHECKPOINT_VERSION:
-        raise ValueError(
-            f"{path}: checkpoint version {ours['version']}, this cgnnp reads up to {CHECKPOINT_VERSION}: upgrade cgnnp"
-        )
-    return checkpoint
-
-
-def load_checkpoint(path: Path) -> Potential:
-    """The network of a checkpoint, with its averaged weights.
-
-    Raises:
-        ValueError: see `read_checkpoint`; also weights that do not fit the network.
-    """
-    checkpoint = read_checkpoint(path)
-    model = model_from_dict(checkpoint["cgnnp"]["model"], str(path))
-    weights = {key.removeprefix("model."): value for key, value in checkpoint["state_dict"].items()}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: the weights do not fit the network it describes ({error})") from error
-    return model.eval()
 
 
 def _mean_square(arrays: list[np.ndarray]) -> float:

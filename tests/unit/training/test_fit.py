@@ -1,4 +1,9 @@
-"""The loop around force matching: resume, metrics, checkpoints."""
+"""The loop around force matching: resume, early stop, divergence, metrics."""
+
+import math
+import tempfile
+from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,8 +13,9 @@ from systems import add_noise, add_pair_forces, hard_gas
 
 from cgnnp.models.nequip import NequIP
 from cgnnp.training import fit as fit_module
+from cgnnp.training.checkpoints import load_checkpoint, read_checkpoint
 from cgnnp.training.data import ForceSet
-from cgnnp.training.fit import FitSettings, exponential_average, fit, load_checkpoint, read_checkpoint, read_metrics
+from cgnnp.training.fit import FitSettings, exponential_average, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
 
 SETTINGS = FitSettings(max_epochs=4, batch_size=3, learning_rate=0.02, accelerator="cpu", seed=5)
@@ -27,9 +33,23 @@ def network(seed: int = 0) -> NequIP:
     return NequIP(type_names=["AR"], cutoff_nm=0.55, layers=1, features=4, energy_scale=1.0, seed=seed)
 
 
-def fitted(sets, directory, settings=SETTINGS) -> NequIP:
+def fitted(sets, directory, settings=SETTINGS, callback: Callback | None = None) -> NequIP:
     directory.mkdir(exist_ok=True)
-    return fit(network(), sets[:1], sets[1:], settings, directory)
+    make_trainer, more = fit_module._trainer, [callback] if callback else []
+    with patch.object(fit_module, "_trainer", lambda settings, callbacks: make_trainer(settings, [*callbacks, *more])):
+        return fit(network(), sets[:1], sets[1:], settings, directory)
+
+
+def best_epoch(directory) -> int:
+    return read_checkpoint(directory / "checkpoints" / "best.ckpt")["epoch"]
+
+
+def last_epoch(directory) -> int:
+    return read_checkpoint(directory / "checkpoints" / "last.ckpt")["epoch"]
+
+
+def same(a: NequIP, b: NequIP) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
 
 
 class Killed(RuntimeError):
@@ -47,6 +67,28 @@ class KillAt(Callback):
             raise Killed
 
 
+class KillAtTheEnd(Callback):
+    """Stops the process after the last checkpoint."""
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        raise Killed
+
+
+class Spoil(Callback):
+    """Multiplies the weights before every batch from an epoch on (by 1.3: R2 is worse, by NaN: the fit diverges)."""
+
+    def __init__(self, epoch: int, factor: float, kill_at: int | None = None) -> None:
+        self.epoch, self.factor, self.kill_at = epoch, factor, kill_at
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.current_epoch == self.kill_at:
+            raise Killed
+        if trainer.current_epoch >= self.epoch:
+            with torch.no_grad():
+                for parameter in pl_module.parameters():
+                    parameter.mul_(self.factor)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(sets, tmp_path_factory):
     directory = tmp_path_factory.mktemp("whole")
@@ -54,17 +96,14 @@ def uninterrupted(sets, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("epoch", "batch"), [(0, 2), (1, 0), (2, 3)])
-def test_a_killed_fit_continues_bit_for_bit(epoch, batch, sets, uninterrupted, tmp_path, monkeypatch):
-    make_trainer = fit_module._trainer
-    with monkeypatch.context() as patch:
-        patch.setattr(fit_module, "_trainer", lambda s, callbacks: make_trainer(s, [*callbacks, KillAt(epoch, batch)]))
-        with pytest.raises(Killed):
-            fitted(sets, tmp_path)
+def test_a_killed_fit_continues_bit_for_bit(epoch, batch, sets, uninterrupted, tmp_path):
+    with pytest.raises(Killed):
+        fitted(sets, tmp_path, callback=KillAt(epoch, batch))
     assert (tmp_path / "checkpoints" / "last.ckpt").exists() == (epoch > 0)
     torch.manual_seed(99)
     model = fitted(sets, tmp_path)
     whole, directory = uninterrupted
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), whole.parameters(), strict=True))
+    assert same(model, whole)
     columns = ("epoch", "r2", "force_rmse_kJ_mol_nm", "learning_rate")
     rows, expected = (
         [[row[key] for key in columns] for row in read_metrics(d / "metrics.csv")] for d in (tmp_path, directory)
@@ -74,12 +113,133 @@ def test_a_killed_fit_continues_bit_for_bit(epoch, batch, sets, uninterrupted, t
     assert all(torch.equal(last[key], last_expected[key]) for key in last_expected)
 
 
-def test_a_finished_fit_is_not_repeated(sets, uninterrupted, monkeypatch):
+def test_a_finished_fit_is_not_repeated(sets, uninterrupted):
     whole, directory = uninterrupted
     before = (directory / "metrics.csv").read_bytes()
     again = fitted(sets, directory)
-    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), whole.parameters(), strict=True))
+    assert same(again, whole)
     assert (directory / "metrics.csv").read_bytes() == before
+
+
+def test_every_epoch_writes_the_last_checkpoint_also_one_that_is_worse(sets, tmp_path):
+    settings = replace(SETTINGS, ema_decay=0.0)
+    with pytest.raises(Killed):
+        fitted(sets, tmp_path, settings, Spoil(1, 1.3, kill_at=3))
+    assert (best_epoch(tmp_path), last_epoch(tmp_path)) == (0, 2)
+
+
+def test_a_fit_moved_in_the_middle_keeps_its_best_epoch(sets, tmp_path):
+    settings = replace(SETTINGS, ema_decay=0.0)
+    with pytest.raises(Killed):
+        fitted(sets, tmp_path / "old", settings, KillAt(2, 0))
+    moved = (tmp_path / "old").rename(tmp_path / "new")
+    best = (moved / "checkpoints" / "best.ckpt").read_bytes()
+    model = fitted(sets, moved, settings, Spoil(2, 1.3))
+    r2 = [row["r2"] for row in read_metrics(moved / "metrics.csv")]
+    assert len(r2) == 4
+    assert best_epoch(moved) == int(np.argmax(r2)) < 2
+    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == best
+    assert fit_quality(sets[1], predict_forces(model, sets[1])).r2_model.value == pytest.approx(max(r2), abs=1e-5)
+    assert not (tmp_path / "old").exists()
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+@pytest.mark.parametrize("kill", [KillAt(2, 0), None], ids=["killed", "finished"])
+def test_a_damaged_checkpoint_is_deleted_and_fitted_again(name, kill, sets, uninterrupted, tmp_path):
+    if kill:
+        with pytest.raises(Killed):
+            fitted(sets, tmp_path, callback=kill)
+    else:
+        fitted(sets, tmp_path)
+    file = tmp_path / "checkpoints" / name
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=rf"{name}: truncated.*delete it and fit again"):
+        fitted(sets, tmp_path)
+    file.unlink()
+    model = fitted(sets, tmp_path)
+    assert same(model, uninterrupted[0])
+    assert [row["epoch"] for row in read_metrics(tmp_path / "metrics.csv")] == [0, 1, 2, 3]
+
+
+def test_a_last_checkpoint_without_the_best_is_not_continued_from(sets, uninterrupted, tmp_path, caplog):
+    with pytest.raises(Killed):
+        fitted(sets, tmp_path, callback=KillAt(2, 0))
+    (tmp_path / "checkpoints" / "best.ckpt").unlink()
+    with caplog.at_level("INFO", "cgnnp"):
+        assert same(fitted(sets, tmp_path), uninterrupted[0])
+    assert f"{tmp_path}/checkpoints/best.ckpt is missing" in caplog.text
+    assert "fitting anew" in caplog.text
+
+
+def test_a_fit_that_does_not_improve_stops_early_and_is_not_continued(sets, tmp_path):
+    settings = replace(SETTINGS, learning_rate=1e-9, patience=1)
+    with pytest.raises(Killed):
+        fitted(sets, tmp_path, settings, KillAtTheEnd())
+    before = (tmp_path / "metrics.csv").read_bytes()
+    assert [row["epoch"] for row in read_metrics(tmp_path / "metrics.csv")] == [0, 1]
+    model = fitted(sets, tmp_path, settings)
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+    assert same(model, load_checkpoint(tmp_path / "checkpoints" / "best.ckpt"))
+
+
+def test_patience_is_shorter_than_the_fit_by_default():
+    assert FitSettings().patience < FitSettings().max_epochs
+
+
+def test_a_fit_that_diverges_at_once_is_refused_also_when_repeated(sets, tmp_path):
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"best\.ckpt: .* diverged in epoch 1: lower trainer\.learning_rate, in a new run_dir"
+        ):
+            fitted(sets, tmp_path, callback=Spoil(0, math.nan))
+    assert len(read_metrics(tmp_path / "metrics.csv")) == 1
+
+
+def test_a_learning_rate_far_too_large_is_refused(sets, tmp_path):
+    with pytest.raises(ValueError, match="diverged in epoch 1"):
+        fitted(sets, tmp_path, replace(SETTINGS, learning_rate=1e30))
+
+
+def test_weights_that_are_not_finite_are_refused_where_r2_is(sets, tmp_path):
+    fitted(sets, tmp_path)
+    file = tmp_path / "checkpoints" / "best.ckpt"
+    checkpoint = read_checkpoint(file)
+    next(iter(checkpoint["state_dict"].values())).fill_(math.inf)
+    torch.save(checkpoint, file)
+    with pytest.raises(ValueError, match=rf"weights are not finite.* epoch {checkpoint['epoch'] + 1}"):
+        fitted(sets, tmp_path)
+
+
+def test_a_fit_that_diverges_later_keeps_its_best_epoch_and_says_so(sets, tmp_path, caplog):
+    model = fitted(sets, tmp_path, callback=Spoil(2, math.nan))
+    rows = read_metrics(tmp_path / "metrics.csv")
+    assert [math.isnan(row["r2"]) for row in rows] == [False, False, True]
+    quality = fit_quality(sets[1], predict_forces(model, sets[1]))
+    assert quality.r2_model.value == pytest.approx(max(row["r2"] for row in rows[:2]), abs=1e-5)
+    message = f"diverged in epoch 3 (R2 is not finite), epoch {best_epoch(tmp_path) + 1} is kept"
+    assert [record.levelname for record in caplog.records if message in record.message] == ["WARNING"]
+    caplog.clear()
+    assert same(fitted(sets, tmp_path), model)
+    assert message in caplog.text
+    assert len(read_metrics(tmp_path / "metrics.csv")) == 3
+
+
+def test_checkpoints_do_not_pass_through_another_file_system(sets, uninterrupted, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not_there"))
+    assert same(fitted(sets, tmp_path / "run"), uninterrupted[0])
+    names = {path.name for path in (tmp_path / "run").rglob("*")}
+    assert names == {"metrics.csv", "checkpoints", "best.ckpt", "last.ckpt"}
+
+
+def test_without_averaging_the_best_weights_are_those_of_the_end_of_the_epoch(sets, tmp_path):
+    settings = replace(SETTINGS, ema_decay=0.0)
+    with pytest.raises(Killed):
+        fitted(sets, tmp_path / "killed", settings, KillAt(2, 1))
+    model = fitted(sets, tmp_path / "killed", settings)
+    assert same(model, fitted(sets, tmp_path / "whole", settings))
+    assert "current_model_state" not in read_checkpoint(tmp_path / "whole" / "checkpoints" / "best.ckpt")
+    r2 = max(row["r2"] for row in read_metrics(tmp_path / "killed" / "metrics.csv"))
+    assert fit_quality(sets[1], predict_forces(model, sets[1])).r2_model.value == pytest.approx(r2, abs=1e-5)
 
 
 def test_the_best_epoch_is_returned_and_the_metrics_are_its(sets, uninterrupted):
@@ -94,11 +254,6 @@ def test_the_best_epoch_is_returned_and_the_metrics_are_its(sets, uninterrupted)
     assert rows[0]["r2_prior"] == pytest.approx(0.0)
     loaded = load_checkpoint(directory / "checkpoints" / "best.ckpt")
     assert loaded.config() == model.config()
-
-
-def test_a_checkpoint_is_plain_weights(uninterrupted):
-    checkpoint = read_checkpoint(uninterrupted[1] / "checkpoints" / "best.ckpt")
-    assert checkpoint["cgnnp"]["model"]["_target_"] == "cgnnp.models.nequip.NequIP"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""Files of a fit: whole after a kill, known again after a move, refused when damaged."""
+
+import copy
+
+import pytest
+import torch
+
+from cgnnp.models.nequip import NequIP
+from cgnnp.models.registry import model_to_dict
+from cgnnp.training.checkpoints import MovableCheckpoint, WholeCheckpointIO, load_checkpoint, read_checkpoint
+from cgnnp.training.module import CHECKPOINT_VERSION
+
+
+@pytest.fixture(scope="module")
+def content():
+    """What is in a checkpoint, without the state of the trainer."""
+    model = NequIP(type_names=["AR"], cutoff_nm=0.55, layers=1, features=4, seed=1)
+    weights = {f"model.{key}": value for key, value in model.state_dict().items()}
+    return {"cgnnp": {"version": CHECKPOINT_VERSION, "model": model_to_dict(model)}, "state_dict": weights, "epoch": 3}
+
+
+def test_a_checkpoint_is_plain_weights(content, tmp_path):
+    WholeCheckpointIO().save_checkpoint(content, tmp_path / "new" / "best.ckpt")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["best.ckpt"]
+    checkpoint = read_checkpoint(tmp_path / "new" / "best.ckpt")
+    assert checkpoint["cgnnp"]["model"]["_target_"] == "cgnnp.models.nequip.NequIP"
+    state = load_checkpoint(tmp_path / "new" / "best.ckpt").state_dict()
+    assert all(torch.equal(content["state_dict"][f"model.{key}"], value) for key, value in state.items())
+
+
+def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(content, tmp_path, monkeypatch):
+    file, io = tmp_path / "last.ckpt", WholeCheckpointIO()
+    io.save_checkpoint(content, file)
+
+    def killed(data, path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            io.save_checkpoint({**content, "epoch": 4}, file)
+    assert read_checkpoint(file)["epoch"] == 3
+    io.save_checkpoint({**content, "epoch": 5}, file)
+    assert read_checkpoint(file)["epoch"] == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_the_best_score_survives_a_move(tmp_path):
+    old, new = (MovableCheckpoint(tmp_path / name, "best", monitor="r2", mode="max") for name in ("old", "new"))
+    path = str(tmp_path / "old" / "best.ckpt")
+    old.best_model_path = old.kth_best_model_path = path
+    old.best_model_score = old.kth_value = torch.tensor(0.3)
+    old.best_k_models = {path: torch.tensor(0.3)}
+    new.load_state_dict(copy.deepcopy(old.state_dict()))
+    here = str(tmp_path / "new" / "best.ckpt")
+    assert new.best_model_path == new.kth_best_model_path == here
+    assert new.best_k_models == {here: torch.tensor(0.3)}
+    assert new.best_model_score == new.kth_value == torch.tensor(0.3)
+    assert new.last_model_path == ""
+
+
+@pytest.mark.parametrize(
+    ("remove", "message"),
+    [
+        (("state_dict",), r"not complete \(no state_dict\): delete it and fit again"),
+        (("epoch",), r"not complete \(no epoch\)"),
+        (("cgnnp", "model"), r"not complete \(no model\)"),
+        (("cgnnp",), "not one that cgnnp wrote"),
+    ],
+)
+def test_incomplete_checkpoints(remove, message, content, tmp_path):
+    damaged = copy.deepcopy(content)
+    inner = damaged
+    for key in remove[:-1]:
+        inner = inner[key]
+    del inner[remove[-1]]
+    torch.save(damaged, tmp_path / "best.ckpt")
+    with pytest.raises(ValueError, match=rf"best\.ckpt: .*{message}"):
+        load_checkpoint(tmp_path / "best.ckpt")
+
+
+def test_a_checkpoint_of_a_newer_version(content, tmp_path):
+    newer = {**content, "cgnnp": {**content["cgnnp"], "version": CHECKPOINT_VERSION + 1}}
+    torch.save(newer, tmp_path / "best.ckpt")
+    with pytest.raises(ValueError, match="upgrade cgnnp"):
+        read_checkpoint(tmp_path / "best.ckpt")
+
+
+def test_a_missing_checkpoint_is_not_called_damaged(tmp_path):
+    with pytest.raises(ValueError, match=r"best\.ckpt: there is no such checkpoint"):
+        read_checkpoint(tmp_path / "best.ckpt")
