@@ -7,7 +7,7 @@ for dark screens.
 import base64
 import csv
 import io
-import os
+import math
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +22,16 @@ from matplotlib.figure import Figure
 
 from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior, plot_rdf, png
 from cgnnp.analysis.rdf import Rdf
+from cgnnp.files import write_file
 
 GOOD_D, FAIR_D, PEAK_HEIGHT, PEAK_SHIFT_NM, T_CONF, T_CONF_SIGMAS = 0.03, 0.1, 0.04, 0.004, 0.02, 4.0
-"""What counts as agreement: D, relative height and shift (nm) of the first peak, relative error of T_conf and
+"""What counts as agreement: D (good, fair), relative height and shift (nm) of the first peak, relative error of T_conf and
 its distance in standard errors."""
 
 NOISE_FACTOR = 1.5
 """Two curves are called the same when D is below this many times what noise alone gives."""
+
+T_CONF_OF = {"t_conf": "T_conf of the mapped data", "t_conf_cg": "T_conf of the coarse-grained run"}
 
 UNKNOWN = "–"
 
@@ -44,7 +47,7 @@ def write_rdf_csv(path: Path, curves: Sequence[tuple[Rdf, Rdf]]) -> None:
         columns = (atomistic.r, atomistic.g, atomistic.stderr, cg.g, cg.stderr)
         for r, *values in zip(*columns, strict=True):
             writer.writerow([f"{r:.4f}", atomistic.name, *(f"{value:.6g}" for value in values)])
-    _replace(path, text.getvalue().encode())
+    write_file(path, text.getvalue())
 
 
 def write_report(
@@ -80,24 +83,22 @@ def write_report(
     for name, draw in drawings.items():
         if (light := draw(LIGHT)) is not None and (dark := draw(DARK)) is not None:
             pictures = png(light), png(dark)
-            _replace(run_dir / f"{name}.png", pictures[0])
+            write_file(run_dir / f"{name}.png", pictures[0])
             images[name] = _base64(pictures[0]), _base64(pictures[1])
     page = run_dir / "report.html"
-    text = {"config_yaml": config_yaml, "log_tail": log_tail}
-    _replace(
-        page,
-        render(
-            summary, images, path=str(run_dir), run_dir=shlex.quote(str(run_dir)), n_epochs=len(metrics), **text
-        ).encode(),
-    )
+    text = {"config_yaml": config_yaml, "log_tail": log_tail, "path": str(run_dir), "run_dir": shlex.quote(str(run_dir))}
+    has_loss = any("loss" in row for row in metrics)
+    write_file(page, render(summary, images, n_epochs=len(metrics), has_loss=has_loss, **text).encode())
     return page
 
 
 def render(summary: dict[str, Any], images: dict[str, tuple[str, str]], **text: Any) -> str:
     """The page, from the summary and base64 pictures (light, dark)."""
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"num": number, "pm": plus_minus, "percent": percent, "duration": duration}
-    environment.globals |= {"relative": relative, "peak_shift": peak_shift, "temperature_agrees": temperature_agrees}
+    filters = {"num": number, "significant": significant, "pm": plus_minus, "percent": percent, "duration": duration}
+    environment.filters |= filters
+    environment.globals |= {"relative": relative, "peak_shift": peak_shift}
+    environment.globals |= {"temperature_agrees": temperature_agrees, "thermostat": thermostat}
     template = environment.from_string(resources.files("cgnnp").joinpath("report.html.j2").read_text("utf-8"))
     timings = {name: seconds for name, seconds in (summary.get("timings_s") or {}).items() if seconds}
     limits = {"d": GOOD_D, "height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
@@ -115,10 +116,14 @@ class Verdict:
 
 
 def judge(summary: dict[str, Any]) -> Verdict:
-    """Does the coarse-grained model have the atomistic structure? From D, its noise, the first peaks and T_conf."""
+    """Does the coarse-grained model have the atomistic structure?
+
+    From D, its noise, the first peaks and T_conf, and from whether the runs are long enough for their errors.
+    """
     system, rdf = summary.get("system") or "the atomistic system", summary.get("rdf") or []
     judged = [entry for entry in rdf if number(entry.get("deviation")) != UNKNOWN]
-    concerns = [*(text for entry in rdf for text in _peak_concerns(entry)), *_temperature_concerns(summary)]
+    peaks = [text for entry in rdf for text in _peak_concerns(entry)]
+    concerns = [*peaks, *_temperature_concerns(summary), *_error_concerns(summary)]
     if not judged:
         return Verdict("open", _fit_headline(summary), concerns)
     worst = max(judged, key=lambda entry: entry["deviation"])
@@ -172,23 +177,46 @@ def _peak_concerns(entry: dict[str, Any]) -> Iterable[str]:
 
 
 def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
+    """T_conf that is not the thermostat's, or that has no value although the run got so far."""
+    compared = bool(summary.get("rdf"))
     advice = {
-        "t_conf": ("mapped data", "positions and forces are not of one Boltzmann distribution, doubt the force map"),
-        "t_conf_cg": ("coarse-grained run", "its time step or its temperature is not right"),
+        "t_conf": "positions and forces are not of one Boltzmann distribution, doubt the force map",
+        "t_conf_cg": "its time step or its temperature is not right",
     }
-    for key, (what, meaning) in advice.items():
+    reached = {"t_conf": compared or summary.get("r2_model") is not None, "t_conf_cg": compared}
+    for key, what in T_CONF_OF.items():
         if temperature_agrees(summary, key) is False:
             found = plus_minus(summary[f"{key}_K"], summary.get(f"{key}_stderr_K"), 1)
-            yield f"T_conf of the {what} is {found} K at a thermostat of {summary['temperature_K']:g} K: {meaning}."
+            yield f"{what} is {found} K at a thermostat of {thermostat(summary, key):g} K: {advice[key]}."
+        elif summary.get(f"{key}_K") is None and reached[key]:
+            yield f"{what} has no value: {summary.get(f'{key}_reason') or 'the reason is not known'}."
+
+
+def _error_concerns(summary: dict[str, Any]) -> Iterable[str]:
+    """Errors of runs that are too short for them: fewer than 20 blocks of two autocorrelation times."""
+    runs = {"r2": "held-out part of the atomistic run", "t_conf": "atomistic run", "t_conf_cg": "coarse-grained run"}
+    figures = {"r2": "R²", **T_CONF_OF}
+    short = [(figures[key], run) for key, run in runs.items() if summary.get(f"{key}_reliable") is False]
+    for side, run in (("atomistic", "atomistic run"), ("cg", "coarse-grained run")):
+        pairs = [entry["pair"] for entry in summary.get("rdf") or [] if entry.get(f"reliable_{side}") is False]
+        short += [(f"g(r) ({', '.join(pairs)})", run)] if pairs else []
+    for figure, run in short:
+        yield f"The error of {figure} is not reliable: the {run} is too short for it."
 
 
 def temperature_agrees(summary: dict[str, Any], key: str) -> bool | None:
-    """Whether T_conf (`key` is t_conf or t_conf_cg) is the thermostat's within 2 % or three standard errors."""
+    """Whether T_conf (`key` is t_conf or t_conf_cg) is the thermostat's within 2 % or four standard errors."""
     value, stderr = summary.get(f"{key}_K"), summary.get(f"{key}_stderr_K") or 0.0
-    thermostat = summary.get("temperature_K")
-    if value is None or not thermostat:
+    expected = thermostat(summary, key)
+    if value is None or not expected:
         return None
-    return bool(abs(value - thermostat) <= max(T_CONF * thermostat, T_CONF_SIGMAS * stderr))
+    return bool(abs(value - expected) <= max(T_CONF * expected, T_CONF_SIGMAS * stderr))
+
+
+def thermostat(summary: dict[str, Any], key: str) -> float | None:
+    """The temperature (K) that T_conf (`key` is t_conf or t_conf_cg) should have: that of its own run."""
+    own = summary.get("cg_temperature_K") if key == "t_conf_cg" else None
+    return own or summary.get("temperature_K")
 
 
 def peak_shift(entry: dict[str, Any]) -> float | None:
@@ -207,6 +235,12 @@ def number(value: Any, digits: int = 0, sign: bool = False) -> str:
     if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
         return UNKNOWN
     return f"{float(value):{'+' if sign else ''},.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def significant(value: Any) -> str:
+    """A number with two significant figures; more where it is 100 or larger."""
+    known = number(value) != UNKNOWN and value != 0
+    return number(value, max(0, 1 - math.floor(math.log10(abs(value)))) if known else 0)
 
 
 def percent(fraction: Any) -> str:
@@ -234,10 +268,3 @@ def duration(seconds: Any) -> str:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is either complete or as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)

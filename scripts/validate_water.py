@@ -5,10 +5,14 @@
     python scripts/validate_water.py --quick                # a small run with targets of its own, a few minutes
 
 With `--json FILE` the rows are written as {"figure", "value", "stderr", "target", "met"}; with `--work DIR` what takes
-long is kept and continued by a second call.
+long is kept and continued by a second call. With `--picture FILE` the run's rdf.png is copied there, be the run a fresh
+one, that of `--work` or that of `--run`, which must have been compared with its data. Table and picture of the README:
+
+    python scripts/validate_water.py --json examples/water_cg.json --readme README.md --picture examples/water_cg.png
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +28,7 @@ import torch
 from openmm import app, unit
 
 import cgnnp
-from cgnnp.frames import read_json, write_json
+from cgnnp.files import read_json, write_json
 from cgnnp.models.registry import create_model
 from cgnnp.platforms import choose_platform
 from cgnnp.simulation.bundle import PotentialBundle
@@ -71,6 +75,8 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     if run is None:
         run = work / "run"
         rows += timed_runs(work, QUICK if arguments.quick else [], arguments.quick)
+    if arguments.picture:
+        copy_picture(run, arguments.picture)
     rows += figures_of_the_run(read_json(run / "summary.json"), arguments.quick)
     bundle = cgnnp.load(run / "potential")
     rows += [*back_ends(bundle), standalone(run / "potential"), *dimer(bundle)]
@@ -85,7 +91,19 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--rows", type=Path, help="read the rows from such a file instead of measuring")
     parser.add_argument("--readme", type=Path, help="write the table between the figure marks of this Markdown file")
-    return parser.parse_args()
+    parser.add_argument("--picture", type=Path, help="copy the run's rdf.png to this file")
+    arguments = parser.parse_args()
+    if arguments.rows and arguments.picture:
+        parser.error("--picture needs a run to copy from, and --rows measures none: use --run FOLDER")
+    return arguments
+
+
+def copy_picture(run: Path, target: Path) -> None:
+    """Copy the picture of g(r) of a run that was compared with its data."""
+    picture = run / "rdf.png"
+    if not picture.is_file():
+        sys.exit(f"{picture}: not there, the run was not compared: python -m cgnnp.simulate and cgnnp.compare run={run}")
+    shutil.copyfile(picture, target)
 
 
 def timed_runs(work: Path, overrides: list[str], quick: bool) -> list[Row]:
@@ -110,40 +128,51 @@ def timed_runs(work: Path, overrides: list[str], quick: bool) -> list[Row]:
 
 
 def figures_of_the_run(summary: dict[str, Any], quick: bool) -> list[Row]:
-    """What the run found out about itself."""
-    thermostat, t_conf, t_err = summary["temperature_K"], summary["t_conf_K"], summary["t_conf_stderr_K"]
-    slack = 2.0 if not quick else 6.0
-    gain, gain_err = summary["r2_gain"], summary["r2_gain_stderr"]
-    least, most = (0.55, 0.03) if not quick else (0.50, 0.15)
-    target_gain = 0.05 if not quick else 0.01
-    rows = [
-        Row(
-            "T_conf of the mapped data, K",
-            t_conf,
-            t_err,
-            f"{thermostat:g} within {slack:g} %",
-            t_conf is not None and abs(t_conf / thermostat - 1) <= slack / 100,
-        ),
-        Row("R2 of the prior", summary["r2_prior"], summary["r2_prior_stderr"], f">= {least}", summary["r2_prior"] >= least),
+    """What the run found out about itself; without a simulation, what it has."""
+    structure = [row for entry in summary["rdf"] for row in figures_of_a_pair(entry, quick)]
+    return [*figures_of_the_fit(summary, quick), *structure, *figures_of_the_dynamics(summary)]
+
+
+def figures_of_the_fit(summary: dict[str, Any], quick: bool) -> list[Row]:
+    """The mapped data and what the fit explains of them."""
+    thermostat, t_conf = summary["temperature_K"], summary["t_conf_K"]
+    slack, least, least_gain = (2.0, 0.55, 0.05) if not quick else (6.0, 0.50, 0.01)
+    agrees = t_conf is not None and abs(t_conf / thermostat - 1) <= slack / 100
+    target = f"{thermostat:g} within {slack:g} %"
+    prior, gain = summary["r2_prior"], summary["r2_gain"]
+    return [
+        Row("T_conf of the mapped data, K", t_conf, summary["t_conf_stderr_K"], target, agrees),
+        Row("R2 of the prior", prior, summary["r2_prior_stderr"], f">= {least}", prior >= least),
         Row("R2 of prior and network", summary["r2_model"], summary["r2_stderr"], "", None),
-        Row("gain in R2, paired", gain, gain_err, f">= {target_gain}", gain >= target_gain),
+        Row("gain in R2, paired", gain, summary["r2_gain_stderr"], f">= {least_gain}", gain >= least_gain),
     ]
-    for entry in summary["rdf"]:
-        noise = float(np.hypot(entry["deviation_noise"], entry["deviation_noise_cg"]))
-        height = 100 * (entry["peak_g_cg"] / entry["peak_g_atomistic"] - 1)
-        shift = entry["peak_r_nm_cg"] - entry["peak_r_nm_atomistic"]
-        pair = entry["pair"]
-        limits = (4.0, 0.004) if not quick else (15.0, 0.01)
-        rows += [
-            Row(f"D of g(r), {pair}", entry["deviation"], noise, f"<= {most}", entry["deviation"] <= most),
-            Row(f"first peak height, {pair}, %", height, None, f"within {limits[0]:g}", abs(height) <= limits[0]),
-            Row(f"first peak position, {pair}, nm", shift, None, f"within {limits[1]:g}", abs(shift) <= limits[1]),
-        ]
-    cg = summary.get("t_conf_cg_K")
-    rows.append(Row("T_conf of the CG run, K", cg, summary.get("t_conf_cg_stderr_K"), "", None))
-    rows.append(Row("atomistic ns/day", summary["atomistic_ns_per_day"], None, "", None))
-    rows.append(Row("CG ns/day, all replicas", summary["cg_ns_per_day"], None, "", None))
-    return rows
+
+
+def figures_of_a_pair(entry: dict[str, Any], quick: bool) -> list[Row]:
+    """How far g(r) of one pair of bead types is from the atomistic one."""
+    pair, d = entry["pair"], entry["deviation"]
+    most, most_height, most_shift = (0.03, 4.0, 0.004) if not quick else (0.15, 15.0, 0.01)
+    noise = float(np.hypot(entry["deviation_noise"], entry["deviation_noise_cg"]))
+    height = 100 * (entry["peak_g_cg"] / entry["peak_g_atomistic"] - 1)
+    shift = entry["peak_r_nm_cg"] - entry["peak_r_nm_atomistic"]
+    return [
+        Row(f"D of g(r), {pair}", d, noise, f"<= {most}", d <= most),
+        Row(f"first peak height, {pair}, %", height, None, f"within {most_height:g}", abs(height) <= most_height),
+        Row(f"first peak position, {pair}, nm", shift, None, f"within {most_shift:g}", abs(shift) <= most_shift),
+    ]
+
+
+def figures_of_the_dynamics(summary: dict[str, Any]) -> list[Row]:
+    """T_conf of the coarse-grained run, and how fast both sides are; what the run does not have is left out."""
+    independent = summary.get("independent_frames_per_s") or {}
+    figures = {
+        "T_conf of the CG run, K": (summary.get("t_conf_cg_K"), summary.get("t_conf_cg_stderr_K")),
+        "atomistic ns/day": (summary.get("atomistic_ns_per_day"), None),
+        "CG ns/day, all replicas": (summary.get("cg_ns_per_day"), None),
+        "independent frames/s, atomistic": (independent.get("atomistic"), None),
+        "independent frames/s, CG": (independent.get("cg"), None),
+    }
+    return [Row(figure, value, stderr, "", None) for figure, (value, stderr) in figures.items() if value is not None]
 
 
 def back_ends(bundle: PotentialBundle) -> list[Row]:
@@ -215,12 +244,13 @@ def dimer(bundle: PotentialBundle) -> list[Row]:
     from cgnnp.units import thermal_energy
 
     rows = []
-    for pair, first in bundle.manifest["first_sampled_nm"].items():
-        r = np.append(np.linspace(0.15, first - 0.05, 60), np.linspace(first - 0.05, first, 60)[1:])
-        energy = dimer_scan(bundle, tuple(pair.split("-")), r).energy / thermal_energy(bundle.temperature)
+    firsts = {pair: first for prior in bundle.priors for pair, first in prior.first_sampled().items()}
+    for pair, first in firsts.items():
+        r = np.append(np.linspace(min(0.15, first / 2), first - 0.05, 60), np.linspace(first - 0.05, first, 60)[1:])
+        energy = dimer_scan(bundle, pair, r).energy / thermal_energy(bundle.temperature)
         rise = float(energy[59] - energy[-1])
         falling = bool((np.diff(energy) < 0).all())
-        rows.append(Row(f"dimer wall, {pair}, kT", rise, None, ">= 20, monotonic", rise >= 20 and falling))
+        rows.append(Row(f"dimer wall, {'-'.join(pair)}, kT", rise, None, ">= 20, monotonic", rise >= 20 and falling))
     return rows
 
 

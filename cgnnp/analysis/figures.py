@@ -76,7 +76,7 @@ def _plot_pair(upper: Axes, lower: Axes, atomistic: Rdf, cg: Rdf, theme: Theme) 
 
 
 def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> Figure:
-    """R2 on held-out frames after every epoch, R2 of the prior alone, and the learning rate."""
+    """R2 on held-out frames after every epoch, R2 of the prior alone; below, learning rate and training loss."""
     figure = _figure(5.4, 4.2, theme)
     panels = figure.add_gridspec(2, 1, height_ratios=(3, 1), hspace=0.08)
     upper = figure.add_subplot(panels[0])
@@ -122,7 +122,8 @@ def _loss(axes: Axes, metrics: Sequence[dict[str, float]], theme: Theme) -> None
 def plot_prior(priors: Sequence[Any], temperature_K: float, theme: Theme = LIGHT) -> Figure | None:
     """Energy of each pair spline; dotted and shaded where it is the wall below the first sampled distance.
 
-    The vertical axis (kJ/mol, and k_B T on the right) reaches over what is sampled. None without a pair spline.
+    The vertical axis (kJ/mol, and k_B T on the right) reaches over what is sampled, up to 8 k_B T. None without a pair
+    spline.
     """
     tables = [(table, prior.cutoff_nm) for prior in priors if isinstance(prior, PairSpline) for table in prior.tables]
     if not tables:

@@ -11,7 +11,18 @@ import pytest
 from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.priors.pair_spline import PairSpline, PairTable
-from cgnnp.report import CSV_COLUMNS, duration, judge, number, percent, plus_minus, write_rdf_csv, write_report
+from cgnnp.report import (
+    CSV_COLUMNS,
+    duration,
+    judge,
+    number,
+    percent,
+    plus_minus,
+    significant,
+    temperature_agrees,
+    write_rdf_csv,
+    write_report,
+)
 
 CONFIG = "mapping:\n  name: water_cg\nseed: 7\n"
 
@@ -29,11 +40,9 @@ def curves():
 
 @pytest.fixture
 def metrics():
-    rows = ((0, 152.5, 0.6208, 0.5668, 0.01, 24.0), (1, 150.2, 0.6322, 0.5668, 0.0001, 25.0))
-    return [
-        dict(zip(("epoch", "force_rmse_kJ_mol_nm", "r2", "r2_prior", "learning_rate", "seconds"), row, strict=True))
-        for row in rows
-    ]
+    rows = ((0, 1.31, 152.5, 0.6208, 0.5668, 0.01, 24.0), (1, 0.83, 150.2, 0.6322, 0.5668, 0.0001, 25.0))
+    columns = ("epoch", "loss", "force_rmse_kJ_mol_nm", "r2", "r2_prior", "learning_rate", "seconds")
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 @pytest.fixture
@@ -59,11 +68,20 @@ def summary():
         "r2_max": None,
         "r2_gain": 0.0653,
         "r2_gain_stderr": 0.0012,
+        "r2_tau_frames": 0.5,
+        "r2_reliable": True,
         "t_conf_K": 299.4,
         "t_conf_stderr_K": 1.1,
+        "t_conf_reason": None,
         "t_conf_pair": "W-W",
+        "t_conf_tau_frames": 0.83,
+        "t_conf_reliable": True,
+        "cg_temperature_K": 300.0,
         "t_conf_cg_K": 302.2,
         "t_conf_cg_stderr_K": 1.4,
+        "t_conf_cg_reason": None,
+        "t_conf_cg_tau_frames": 0.71,
+        "t_conf_cg_reliable": True,
         "rdf": [
             {
                 "pair": "W-W",
@@ -74,10 +92,15 @@ def summary():
                 "peak_r_nm_cg": 0.2792,
                 "peak_g_atomistic": 2.883,
                 "peak_g_cg": 2.831,
+                "tau_frames_atomistic": 1.84,
+                "tau_frames_cg": 2.63,
+                "reliable_atomistic": True,
+                "reliable_cg": True,
             }
         ],
         "cg_ns_per_day": 152.4,
         "atomistic_ns_per_day": 207.1,
+        "independent_frames_per_s": {"atomistic": 0.652, "cg": 0.3354},
         "timings_s": {"sample": 271.0, "map": 1.2, "fit": 278.6, "export": 4.3, "simulate": 275.0, "compare": 3.1},
         "force_backend": "torch",
         "platform": "CPU",
@@ -116,6 +139,14 @@ def test_the_page_holds_the_numbers_of_the_summary(tmp_path, summary, curves, me
         assert value in text
     for value in ("152 ns/day", "207 ns/day", "13 min 53 s", "4 min 39 s", "1,350", "1,500", "5,312", "216", "2.2e-16"):
         assert value in text
+    for value in ("0.65 atomistic, 0.34 CG", "0.65 atomistic, 0.34 coarse-grained", "1.8 frames atomistic, 2.6 CG"):
+        assert value in text
+    for value in (
+        "0.0029, frames independent",
+        "K (autocorrelation time 0.83 frames)",
+        "run (autocorrelation time 0.71 frames)",
+    ):
+        assert value in text
     for value in ("python -m cgnnp.train mapping=water_cg", "8.5.2", "seed: 7", "INFO the last line", str(tmp_path)):
         assert value in text
     assert json.dumps(summary) == before
@@ -150,6 +181,19 @@ def test_a_run_without_a_simulation_gives_a_whole_page(tmp_path, summary, metric
     assert "too few pairs" in text
     assert "Nothing was simulated" in text
     assert f"cgnnp.simulate run={tmp_path}" in text
+    assert "None" not in text
+
+
+def test_a_summary_of_an_older_version_gives_a_page_without_new_concerns(tmp_path, summary, curves, metrics, priors):
+    new = ("tau_frames", "reliable", "cg_temperature_K", "independent_frames_per_s")
+    old, row = (
+        {key: value for key, value in entries.items() if not any(name in key for name in new)}
+        for entries in (summary, summary["rdf"][0])
+    )
+    text = text_of(write_report(tmp_path, old | {"rdf": [row]}, curves, metrics, priors, CONFIG).read_text())
+    assert not judge(old | {"rdf": [row]}).concerns
+    assert "autocorrelation time 0" not in text
+    assert "ndependent frames" not in text
     assert "None" not in text
 
 
@@ -219,6 +263,22 @@ def test_the_verdict_names_the_worst_pair(summary):
     [
         ({"t_conf_K": 315.0}, "doubt the force map"),
         ({"t_conf_cg_K": 330.0}, "time step"),
+        ({"t_conf_cg_K": 330.0, "cg_temperature_K": None}, "at a thermostat of 300 K: its time step"),
+        ({"cg_temperature_K": 350.0}, "coarse-grained run is 302.2 ± 1.4 K at a thermostat of 350 K"),
+        ({"t_conf_K": None, "t_conf_reason": "too few pairs"}, "T_conf of the mapped data has no value: too few pairs."),
+        ({"t_conf_cg_K": None, "t_conf_cg_reason": "a short run"}, "coarse-grained run has no value: a short run."),
+        ({"t_conf_cg_K": None}, "has no value: the reason is not known."),
+        ({"r2_reliable": False}, "The error of R² is not reliable: the held-out part of the atomistic run is too short"),
+        ({"t_conf_reliable": False}, "error of T_conf of the mapped data is not reliable: the atomistic run is too short"),
+        ({"t_conf_cg_reliable": False}, "T_conf of the coarse-grained run is not reliable: the coarse-grained run is too"),
+        (
+            {"rdf": {"reliable_atomistic": False}},
+            "error of g(r) (W-W) is not reliable: the atomistic run is too short for it.",
+        ),
+        (
+            {"rdf": {"reliable_cg": False}},
+            "error of g(r) (W-W) is not reliable: the coarse-grained run is too short for it.",
+        ),
         ({"rdf": {"peak_g_cg": 3.2}}, "height of the first W-W peak is +11.0 %"),
         ({"rdf": {"peak_r_nm_cg": 0.27}}, "sits −0.0083 nm off"),
     ],
@@ -233,6 +293,34 @@ def test_what_is_wrong_is_said_and_lowers_the_verdict(summary, changes, words):
 
 def test_a_temperature_within_its_error_is_no_concern(summary):
     assert not judge(summary | {"t_conf_K": 315.0, "t_conf_stderr_K": 6.0}).concerns
+
+
+@pytest.mark.parametrize(
+    ("off", "stderr", "agrees"), [(5.9, 0.1, True), (6.1, 0.1, False), (11.9, 3.0, True), (12.1, 3.0, False)]
+)
+def test_a_temperature_agrees_within_two_per_cent_or_four_standard_errors(summary, off, stderr, agrees):
+    changes = {"t_conf_K": 300.0 + off, "t_conf_stderr_K": stderr}
+    assert temperature_agrees(summary | changes, "t_conf") is agrees
+
+
+def test_a_run_at_another_temperature_is_judged_by_its_own_thermostat(tmp_path, summary):
+    summary |= {"cg_temperature_K": 350.0, "t_conf_cg_K": 351.0}
+    text = text_of(write_report(tmp_path, summary, [], [], [], CONFIG).read_text())
+    assert not judge(summary).concerns
+    assert "351.0 ± 1.4 Kthermostat 350.0 K" in text
+    assert "299.4 ± 1.1 Kthermostat 300.0 K" in text
+
+
+def test_a_run_that_is_not_finished_need_not_have_temperatures(summary):
+    gone = {"t_conf_K": None, "t_conf_cg_K": None, "rdf": []}
+    assert not judge(summary | gone | {"r2_model": None}).concerns
+    assert [text.split(" has")[0] for text in judge(summary | gone).concerns] == ["T_conf of the mapped data"]
+
+
+def test_pairs_whose_errors_are_not_reliable_are_named_together(summary):
+    row = summary["rdf"][0] | {"reliable_cg": False}
+    summary["rdf"] = [row, row | {"pair": "Na-Cl"}, row | {"pair": "Na-Na", "reliable_cg": True}]
+    assert [text.split(" is")[0] for text in judge(summary).concerns] == ["The error of g(r) (W-W, Na-Cl)"]
 
 
 def test_csv_has_a_row_for_every_bin_of_every_pair(tmp_path):
@@ -257,10 +345,20 @@ def test_figures_have_units_on_their_axes(curves, metrics, priors):
     assert labels.count("r (nm)") == 4
     assert "energy of the prior (kJ/mol)" in labels
     assert "epoch" in labels
+    assert "training loss" in labels
+
+
+def test_the_loss_is_drawn_and_named_where_there_is_one(tmp_path, summary, metrics):
+    assert "1 for a network without forces" in text_of(write_report(tmp_path, summary, [], metrics, [], "").read_text())
+    right = plot_history(metrics).axes[-1]
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), [1.31, 0.83])
+    without = [{key: value for key, value in row.items() if key != "loss"} for row in metrics]
+    assert len(plot_history(without).axes) == 2
+    assert "training loss" not in write_report(tmp_path, summary, [], without, [], "").read_text()
 
 
 def test_a_fit_that_diverged_can_be_drawn(tmp_path, metrics):
-    metrics[-1] |= {"r2": float("nan"), "learning_rate": 0.0}
+    metrics[-1] |= {"loss": float("nan"), "r2": float("nan"), "learning_rate": 0.0}
     write_report(tmp_path, {}, [], metrics, [], "")
     write_report(tmp_path, {}, [], metrics[-1:], [], "")
 
@@ -270,6 +368,7 @@ def test_numbers_in_words():
     assert [number(np.float32(0.25), 2), number(2, 1, sign=True)] == ["0.25", "+2.0"]
     assert [plus_minus(1.0, 0.1, 1), plus_minus(1.0, None, 1), plus_minus(None, 0.1, 1)] == ["1.0 ± 0.1", "1.0", "–"]
     assert [percent(0.173), percent(0.0171), percent(0.0043), percent(None)] == ["17 %", "1.7 %", "0.43 %", "–"]
+    assert [significant(x) for x in (152.4, 2.13, 0.0, 0.00415, None)] == ["152", "2.1", "0", "0.0042", "–"]
     assert [duration(s) for s in (1.23, 45, 278.6, 7300)] == ["1.2 s", "45 s", "4 min 39 s", "2 h 1 min"]
 
 
