@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from cgnnp.frames import Frames
 from cgnnp.pairs import PairKinds, box_heights, near_pairs
-from cgnnp.statistics import block_estimate
+from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.units import BOLTZMANN
 
 MIN_SIGNIFICANCE = 10.0
@@ -31,7 +31,10 @@ FRAMES_PER_BUMP = 5
 
 @dataclass(frozen=True)
 class ConfigurationalTemperature:
-    """T_conf in K with its block error and the range of the bumps in nm; null with a reason where it has no value."""
+    """T_conf in K with its block error and the range of the bumps in nm; null with a reason where it has no value.
+
+    `tau_frames` and `reliable` are those of the error, see `cgnnp.statistics.Estimate`.
+    """
 
     pair: tuple[str, str]
     start: float
@@ -39,6 +42,8 @@ class ConfigurationalTemperature:
     value: float | None
     stderr: float | None
     reason: str | None = None
+    tau_frames: float | None = None
+    reliable: bool | None = None
 
     def __str__(self) -> str:
         where = f"T_conf {'-'.join(self.pair)}, {self.start:.3f}-{self.end:.3f} nm"
@@ -48,18 +53,19 @@ class ConfigurationalTemperature:
 def configurational_temperature(
     frames: Frames, pair: tuple[str, str] | None = None, windows: list[tuple[float, float]] | None = None
 ) -> ConfigurationalTemperature:
-    """T_conf from the pairs of two bead types; by default of the first type with itself.
+    """T_conf from the pairs of two bead types; by default of those that there are most of.
 
     Without `windows` (start and end of each bump, nm) up to twelve half overlapping bumps cover the first 0.4 nm from the
     first sampled distance on.
 
     Raises:
-        ValueError: an unknown bead type.
+        ValueError: there are no such pairs.
     """
-    names = frames.mapping.type_names
-    pair = pair or (names[0], names[0])
-    if unknown := set(pair) - set(names):
-        raise ValueError(f"bead types {sorted(unknown)} are not in the data, which has {', '.join(names)}")
+    kinds = PairKinds(frames.mapping)
+    if not kinds.names:
+        return ConfigurationalTemperature(("", ""), 0.0, 0.0, None, None, "a single bead has no pairs")
+    pair = pair or kinds.names[int(np.argmax(kinds.n_pairs))]
+    kinds.number(pair)
     if not frames.meta.is_boltzmann:
         reason = f"frames are not Boltzmann-distributed ({frames.meta.ensemble})"
         return ConfigurationalTemperature(pair, 0.0, 0.0, None, None, reason)
@@ -67,9 +73,13 @@ def configurational_temperature(
     if not windows or len(frames) < 2 * len(windows):
         reason = f"{len(frames)} frames with too few close pairs to place bumps"
         return ConfigurationalTemperature(pair, 0.0, 0.0, None, None, reason)
-    sums = _pair_sums(frames, pair, windows)
-    result = _generalised_least_squares(sums, frames.temperature)
-    return ConfigurationalTemperature(pair, windows[0][0], windows[-1][1], *result)
+    estimate = _generalised_least_squares(_pair_sums(frames, pair, windows), frames.temperature)
+    where = pair, windows[0][0], windows[-1][1]
+    if estimate is None:
+        reason = "the denominator is within 10 standard errors of zero: place bumps on the rising flank of g(r)"
+        return ConfigurationalTemperature(*where, None, None, reason)
+    value, stderr = float(estimate.value), float(estimate.stderr)
+    return ConfigurationalTemperature(*where, value, stderr, None, estimate.tau_frames, estimate.reliable)
 
 
 def bump(
@@ -121,10 +131,8 @@ def _pair_sums(
     return sums
 
 
-def _generalised_least_squares(
-    sums: Float[np.ndarray, "frames windows 2"], temperature: float
-) -> tuple[float | None, float | None, str | None]:
-    """T_conf, its error, and the reason where there is none.
+def _generalised_least_squares(sums: Float[np.ndarray, "frames windows 2"], temperature: float) -> Estimate | None:
+    """T_conf with its error; none where the denominator is too close to zero.
 
     Each half of the frames is weighted with the covariance of the other half: weights fitted to the frames they are used
     on would follow their noise, and the error would come out too small. They hold the thermostat's temperature fixed.
@@ -140,8 +148,6 @@ def _generalised_least_squares(
         along[used] = np.stack([n[used] @ weights, d[used] @ weights], axis=1)
     denominator = block_estimate(along[:, 1:], lambda mean: mean[0])
     if not denominator.value > MIN_SIGNIFICANCE * denominator.stderr:
-        reason = "the denominator is within 10 standard errors of zero: place bumps on the rising flank of g(r)"
-        return None, None, reason
+        return None
     correlate = along[:, 0] + BOLTZMANN * temperature * along[:, 1]
-    estimate = block_estimate(along, lambda mean: -mean[0] / (BOLTZMANN * mean[1]), correlate=correlate)
-    return float(estimate.value), float(estimate.stderr), None
+    return block_estimate(along, lambda mean: -mean[0] / (BOLTZMANN * mean[1]), correlate=correlate)

@@ -27,28 +27,38 @@ class Pairs:
 
 
 class PairKinds:
-    """Numbers the unordered pairs of bead types of a mapping.
+    """Numbers the unordered pairs of bead types that a mapping has (one ion alone makes no pair with its like).
 
     `names` are the pairs of type names, `n_pairs` how many pairs of beads each kind has in one frame.
     """
 
     def __init__(self, mapping: Mapping) -> None:
         self.types = mapping.types
-        self.names = list(itertools.combinations_with_replacement(mapping.type_names, 2))
         counts = np.bincount(self.types, minlength=len(mapping.type_names))
-        self._number = np.zeros((len(counts), len(counts)), dtype=int)
-        self.n_pairs = []
-        for k, (a, b) in enumerate(itertools.combinations_with_replacement(range(len(counts)), 2)):
-            self._number[a, b] = self._number[b, a] = k
-            self.n_pairs.append(int(counts[a] * (counts[a] - 1) // 2 if a == b else counts[a] * counts[b]))
+        self._number = np.full((len(counts), len(counts)), -1)
+        self.names: list[tuple[str, str]] = []
+        self.n_pairs: list[int] = []
+        for a, b in itertools.combinations_with_replacement(range(len(counts)), 2):
+            n_pairs = counts[a] * (counts[a] - 1) // 2 if a == b else counts[a] * counts[b]
+            if n_pairs > 0:
+                self._number[a, b] = self._number[b, a] = len(self.names)
+                self.names.append((mapping.type_names[a], mapping.type_names[b]))
+                self.n_pairs.append(int(n_pairs))
 
     def of(self, pairs: Pairs) -> Int[np.ndarray, "pairs"]:
         """The kind of every pair, an index into `names`."""
         return self._number[self.types[pairs.i], self.types[pairs.j]]
 
     def number(self, pair: tuple[str, str]) -> int:
-        """Index of a pair of type names, in either order."""
-        return next(k for k, name in enumerate(self.names) if sorted(name) == sorted(pair))
+        """Index of a pair of type names, in either order.
+
+        Raises:
+            ValueError: there are no such pairs.
+        """
+        found = [k for k, name in enumerate(self.names) if sorted(name) == sorted(pair)]
+        if not found:
+            raise ValueError(f"there are no {'-'.join(pair)} pairs, only {', '.join('-'.join(name) for name in self.names)}")
+        return found[0]
 
 
 def box_heights(box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:

@@ -24,7 +24,8 @@ SMOOTHING = 0.02
 class Rdf:
     """g(r) of one pair of bead types at bin centres r (nm), with its standard error, and the same of the two halves.
 
-    `tau_frames` is the integrated autocorrelation time, in frames, of the number of pairs in the first shell.
+    `tau_frames` is the integrated autocorrelation time, in frames, of the number of pairs in the first shell; the error is
+    `reliable` when the series has 20 blocks of at least two of them.
     """
 
     pair: tuple[str, str]
@@ -33,6 +34,7 @@ class Rdf:
     stderr: Float[np.ndarray, "bins"]
     halves: tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "bins"]]
     tau_frames: float = 0.5
+    reliable: bool = False
 
     @property
     def name(self) -> str:
@@ -118,4 +120,4 @@ def _curve(
     estimate = block_estimate(g, correlate=counts[:, shell].sum(axis=1))
     half = len(g) // 2
     halves = (g[:half].mean(axis=0), g[half:].mean(axis=0))
-    return Rdf(pair, centres, mean, np.asarray(estimate.stderr), halves, estimate.tau_frames)
+    return Rdf(pair, centres, mean, np.asarray(estimate.stderr), halves, estimate.tau_frames, estimate.reliable)

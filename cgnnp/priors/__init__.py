@@ -6,12 +6,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cgnnp.priors.pair_spline import PairSpline, fit_pair_spline
+from cgnnp.priors.pair_spline import PairSpline, PairSplineFit
 from cgnnp.priors.prior import Prior, prior_digest, prior_forces
 
 KINDS: dict[str, type[Prior]] = {"pair_spline": PairSpline}
 
-__all__ = ["PairSpline", "Prior", "fit_pair_spline", "prior_digest", "prior_forces", "priors_from_data"]
+__all__ = ["PairSpline", "PairSplineFit", "Prior", "prior_digest", "prior_forces", "priors_from_data"]
 
 
 def priors_from_data(entries: Sequence[dict[str, Any]], source: str = "prior.json") -> list[Prior]:

@@ -60,11 +60,16 @@ class PairSpline(Prior):
         """A CustomNonbondedForce; for several bead types each table is switched by per-particle indicators.
 
         Raises:
-            ValueError: a bead type that no table knows.
+            ValueError: a bead type that no table knows, or a pair of them.
         """
         known = list(dict.fromkeys(name for table in self.tables for name in table.pair))
         if unknown := set(bead_types) - set(known):
             raise ValueError(f"the pair-spline prior knows bead types {known}, the system has also {sorted(unknown)}")
+        lonely = set(known) - {table.pair[0] for table in self.tables if table.pair[0] == table.pair[1]}
+        if several := [name for name in lonely if bead_types.count(name) > 1]:
+            raise ValueError(
+                f"the system has several beads of type {', '.join(several)}, the data had one: their pairs are unknown"
+            )
         force = openmm.CustomNonbondedForce(self._expression(known))
         force.setName("cgnnp pair spline")
         force.setNonbondedMethod(openmm.CustomNonbondedForce.CutoffPeriodic)
@@ -103,20 +108,11 @@ class PairSpline(Prior):
         return cls(tables, data["cutoff_nm"])
 
 
-def fit_pair_spline(
-    frames: Frames,
-    *,
-    cutoff_nm: float = 0.9,
-    knot_spacing_nm: float = 0.02,
-    max_frames: int = 300,
-    min_count: int = 50,
-    ridge: float = 1e-8,
-    wall_kT: float = 25.0,
-) -> PairSpline:
-    """Fit pair potentials to mapped forces by least squares over up to `max_frames` equally spaced frames.
+@dataclass(frozen=True, kw_only=True)
+class PairSplineFit:
+    """Fits pair potentials to mapped forces by least squares over up to `max_frames` equally spaced frames.
 
     Args:
-        frames: training frames.
         cutoff_nm: the force and its slope vanish here; at most half the box.
         knot_spacing_nm: distance between spline knots.
         max_frames: the fit saturates after tens of frames of a liquid.
@@ -125,26 +121,43 @@ def fit_pair_spline(
         wall_kT: rise of the wall over 0.05 nm.
 
     Raises:
-        ValueError: a setting is not positive, the cutoff does not fit the box, or a pair of bead types is hardly ever
-            within it.
+        ValueError: a setting is out of range.
+
+    >>> PairSplineFit(cutoff_nm=0.8).cutoff_nm
+    0.8
     """
-    check_positive("prior.", cutoff_nm=cutoff_nm, knot_spacing_nm=knot_spacing_nm, max_frames=max_frames)
-    check_positive("prior.", min_count=min_count, wall_kT=wall_kT)
-    check_cutoff(cutoff_nm, frames.boxes[0])
-    frames = frames[:: max(1, -(-len(frames) // max_frames))]
-    kinds = PairKinds(frames.mapping)
-    firsts = _first_sampled(frames, kinds, cutoff_nm, min_count)
-    knots = [_clamped_knots(first, cutoff_nm, knot_spacing_nm) for first in firsts]
-    normal, right = _normal_equations(frames, kinds, knots, cutoff_nm)
-    damping = ridge * np.trace(normal) / len(normal) * np.eye(len(normal))
-    coefficients = np.linalg.solve(normal + damping, right)
-    sizes = [_n_free(knot) for knot in knots]
-    rise = wall_kT * thermal_energy(frames.temperature)
-    tables = []
-    for k, part in enumerate(np.split(coefficients, np.cumsum(sizes)[:-1])):
-        spline = BSpline(knots[k], np.append(part, [0.0, 0.0]), DEGREE)
-        tables.append(PairTable(kinds.names[k], firsts[k], _tabulate(spline, firsts[k], cutoff_nm, rise)))
-    return PairSpline(tuple(tables), cutoff_nm)
+
+    cutoff_nm: float = 0.9
+    knot_spacing_nm: float = 0.02
+    max_frames: int = 300
+    min_count: int = 50
+    ridge: float = 1e-8
+    wall_kT: float = 25.0
+
+    def __post_init__(self) -> None:
+        check_positive("prior.", **asdict(self))
+
+    def __call__(self, frames: Frames) -> PairSpline:
+        """The prior for these training frames.
+
+        Raises:
+            ValueError: the cutoff does not fit the box, or a pair of bead types is hardly ever within it.
+        """
+        check_cutoff(self.cutoff_nm, frames.boxes[0])
+        frames = frames[:: max(1, -(-len(frames) // self.max_frames))]
+        kinds = PairKinds(frames.mapping)
+        firsts = _first_sampled(frames, kinds, self.cutoff_nm, self.min_count)
+        knots = [_clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
+        normal, right = _normal_equations(frames, kinds, knots, self.cutoff_nm)
+        damping = self.ridge * np.trace(normal) / len(normal) * np.eye(len(normal))
+        coefficients = np.linalg.solve(normal + damping, right)
+        sizes = [_n_free(knot) for knot in knots]
+        rise = self.wall_kT * thermal_energy(frames.temperature)
+        tables = []
+        for k, part in enumerate(np.split(coefficients, np.cumsum(sizes)[:-1])):
+            spline = BSpline(knots[k], np.append(part, [0.0, 0.0]), DEGREE)
+            tables.append(PairTable(kinds.names[k], firsts[k], _tabulate(spline, firsts[k], self.cutoff_nm, rise)))
+        return PairSpline(tuple(tables), self.cutoff_nm)
 
 
 def _frame_pairs(frames: Frames, t: int, cutoff: float) -> Pairs:

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from systems import brute_force_distances, random_triclinic
+from systems import brute_force_distances, identity_mapping, random_triclinic
 
 from cgnnp import pairs as pairs_module
-from cgnnp.pairs import box_heights, minimum_image, near_pairs
+from cgnnp.pairs import PairKinds, box_heights, minimum_image, near_pairs
 
 
 def as_dict(pairs) -> dict[tuple[int, int], float]:
@@ -93,3 +93,13 @@ def test_half_the_box_is_half_the_smallest_height():
 
 def test_minimum_image_of_a_known_case():
     np.testing.assert_allclose(minimum_image(np.array([[0.9, -0.6, 0.4]]), np.eye(3)), [[-0.1, 0.4, 0.4]], atol=1e-12)
+
+
+def test_only_kinds_of_pairs_that_there_are_have_numbers():
+    """One solute has no pair with its like."""
+    kinds = PairKinds(identity_mapping({"W": 4, "S": 1}))
+    assert kinds.names == [("W", "W"), ("W", "S")]
+    assert kinds.n_pairs == [6, 4]
+    assert kinds.number(("S", "W")) == 1
+    with pytest.raises(ValueError, match="there are no S-S pairs, only W-W, W-S"):
+        kinds.number(("S", "S"))

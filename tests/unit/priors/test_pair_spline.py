@@ -8,7 +8,7 @@ from scipy.interpolate import CubicSpline
 from systems import add_pair_forces, frames_of, hard_gas, ideal_gas, identity_mapping
 
 from cgnnp.pairs import PairKinds, near_pairs
-from cgnnp.priors import fit_pair_spline, prior_digest, prior_forces, priors_from_data
+from cgnnp.priors import PairSplineFit, prior_digest, prior_forces, priors_from_data
 from cgnnp.priors.pair_spline import PairSpline, PairTable, pair_design
 from cgnnp.units import thermal_energy
 
@@ -107,7 +107,7 @@ def mixture_frames(n_frames: int = 40):
 
 
 def test_the_fit_gives_the_exact_table_for_every_pair_of_types():
-    prior = fit_pair_spline(mixture_frames(60), cutoff_nm=CUTOFF, min_count=1)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(mixture_frames(60))
     assert [entry.pair for entry in prior.tables] == [("A", "A"), ("A", "B"), ("B", "B")]
     for entry in prior.tables:
         r = np.linspace(0.0, CUTOFF, len(entry.energy))
@@ -117,7 +117,7 @@ def test_the_fit_gives_the_exact_table_for_every_pair_of_types():
 
 
 def test_the_wall_goes_on_below_the_first_sampled_distance():
-    prior = fit_pair_spline(mixture_frames(), cutoff_nm=CUTOFF, min_count=20, wall_kT=30.0)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=20, wall_kT=30.0)(mixture_frames())
     for entry in prior.tables:
         energy, r = np.array(entry.energy), np.linspace(0.0, CUTOFF, len(entry.energy))
         below = r < entry.first_sampled
@@ -131,7 +131,7 @@ def test_the_wall_goes_on_below_the_first_sampled_distance():
 def test_first_sampled_distance_is_where_min_count_pairs_have_been_seen():
     frames = mixture_frames()
     kinds = PairKinds(frames.mapping)
-    prior = fit_pair_spline(frames, cutoff_nm=CUTOFF, min_count=20)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=20)(frames)
     distances = {pair: [] for pair in kinds.names}
     for t in range(len(frames)):
         pairs = near_pairs(frames.positions[t], frames.boxes[t], CUTOFF)
@@ -156,7 +156,7 @@ def test_design_matrix_columns_are_forces_that_sum_to_zero():
 
 def test_prior_forces_are_the_fitted_ones_on_every_frame():
     frames = mixture_frames()
-    prior = fit_pair_spline(frames, cutoff_nm=CUTOFF, min_count=1)  # all pairs are at or beyond the first sampled one
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(frames)  # all pairs are at or beyond the first sampled one
     forces = prior_forces([prior], frames)
     # The wall begins with a jump of the second derivative; the cubic table carries it a few points (0.001 nm) outwards.
     edge = max(prior.first_sampled().values()) + 0.01
@@ -184,7 +184,7 @@ def test_bonded_pairs_are_excluded_from_fit_and_force():
     positions = np.array([[[0.0, 0.0, 0.0], [0.3, 0.0, 0.0]]] * 60)
     frames = frames_of(positions, np.zeros_like(positions), 2.0, mapping)
     with pytest.raises(ValueError, match="only 0 A-A pairs"):
-        fit_pair_spline(frames, cutoff_nm=CUTOFF)
+        PairSplineFit(cutoff_nm=CUTOFF)(frames)
     assert not prior_forces([TWO_TYPES], frames).any()
     unbonded = frames_of(positions, np.zeros_like(positions), 2.0, identity_mapping({"A": 2}))
     assert np.abs(prior_forces([TWO_TYPES], unbonded)).max() > 0.1
@@ -193,18 +193,36 @@ def test_bonded_pairs_are_excluded_from_fit_and_force():
 def test_kinds_of_pairs_missing_from_some_frames_are_no_obstacle():
     mapping = identity_mapping({"A": 6, "B": 2})
     frames = ideal_gas(300, 8, 2.0, seed=1, mapping=mapping)
-    prior = fit_pair_spline(frames, cutoff_nm=0.5, min_count=5)
+    prior = PairSplineFit(cutoff_nm=0.5, min_count=5)(frames)
     assert len(prior.tables) == 3
+
+
+def test_one_solute_has_no_table_with_its_like_and_a_system_of_two_is_refused():
+    mapping = identity_mapping({"W": 20, "S": 1})
+    gas = hard_gas(60, 21, 2.0, diameter=0.3, seed=5, mapping=mapping)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(add_pair_forces(gas, lambda r: 40.0 * (r < CUTOFF)))
+    assert [entry.pair for entry in prior.tables] == [("W", "W"), ("W", "S")]
+    assert prior.create_force(["W", "W", "S"], []).getNumParticles() == 3
+    with pytest.raises(ValueError, match="several beads of type S, the data had one"):
+        prior.create_force(["W", "S", "S"], [])
+
+
+@pytest.mark.parametrize("setting", PairSplineFit().__dict__.items(), ids=lambda setting: setting[0])
+def test_settings_out_of_range_are_refused_before_there_are_data(setting):
+    name, default = setting
+    for wrong in (0 * default, -default):
+        with pytest.raises(ValueError, match=rf"prior\.{name}={wrong}: must be positive"):
+            PairSplineFit(**{name: wrong})
 
 
 def test_cutoff_of_more_than_half_the_box_is_refused():
     frames = mixture_frames(3)
     with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 is more than half the box \(1 nm\).*lower prior\.cutoff_nm"):
-        fit_pair_spline(frames, cutoff_nm=1.1)
+        PairSplineFit(cutoff_nm=1.1)(frames)
     with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 is more than half the box"):
         prior_forces([PairSpline(TWO_TYPES.tables, 1.1)], frames)
 
 
 def test_too_few_pairs_are_refused():
     with pytest.raises(ValueError, match=r"only \d+ A-A pairs within prior\.cutoff_nm=0\.8 in 2 frames, at least 500"):
-        fit_pair_spline(mixture_frames(2), cutoff_nm=CUTOFF, min_count=500)
+        PairSplineFit(cutoff_nm=CUTOFF, min_count=500)(mixture_frames(2))

@@ -6,7 +6,7 @@ from systems import add_pair_forces, hard_gas
 
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import create_model
-from cgnnp.priors import fit_pair_spline
+from cgnnp.priors import PairSplineFit
 from cgnnp.simulation.bundle import load, save_bundle
 from cgnnp.training.data import ForceSet
 from cgnnp.training.fit import FitSettings, fit
@@ -29,7 +29,7 @@ def make_bundle(gas, tmp_path_factory):
     import torch
 
     def make(dtype=torch.float32, trained: bool = False, scale: float = 10.0):
-        prior = fit_pair_spline(gas, cutoff_nm=0.7, min_count=5)
+        prior = PairSplineFit(cutoff_nm=0.7, min_count=5)(gas)
         first = prior.first_sampled()["AR", "AR"]
         settings = {
             **{"type_names": ["AR"], "cutoff_nm": 0.9, "inner_cutoff_nm": [[first]], "layers": 2, "features": 4},
