@@ -17,10 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cgnnp.signatures import did_you_mean, unknown_setting
 
-USER_ERRORS = (
-    *(ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError),
-    *(HydraException, OmegaConfBaseException),
-)
+USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException)
 log = logging.getLogger("cgnnp")
 
 

@@ -3,7 +3,7 @@
 import datetime
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from cgnnp.dynamics import LangevinProtocol
 from cgnnp.frames import Frames, count_frames
 from cgnnp.mapping import Mapping
+from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
-from cgnnp.priors.prior import check_cutoff
+from cgnnp.priors.prior import Prior, check_cutoff
 from cgnnp.reference.sampling import sample as sample_to
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.topology import describe
@@ -44,44 +45,37 @@ PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "num
 
 
 def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
-    """The main job; returns the summary."""
-    started = time.perf_counter()
+    """The main job; returns the summary. What can be wrong with the settings is found before anything is written."""
     _check_command(config)
     simulation = _simulation(_plain(config.simulation), config.reference.temperature_K)
     settings = _fit_settings(config)
     reference, mapping, protocol = _atomistic(config)
-    _check_fit(config, reference, mapping)
+    makers = _check_fit(config, reference, mapping)
     choose_platform(config.platform)
     choose_backend(config.force_backend)
     data_root = _checked_data_root(config, reference, mapping, protocol)
     run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name, config_text)
-    start_logging(run.path / "train.log")
-    log.info("run folder: %s", run.path)
-    run.update(command=command, versions=package_versions(PACKAGES), cores=available_cores())
-    if "created" not in run.summary():
-        run.update(created=f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}", rdf=[])
-    n_frames = config.reference.n_frames
-    frames = stages.sample_stage(run, reference, mapping, protocol, data_root, n_frames, config.platform)
-    stages.map_stage(run, frames)
-    model, priors = stages.fit_stage(
-        run,
-        frames,
-        _checked_instantiate(config, "prior"),
-        _checked_instantiate(config, "model"),
-        settings,
-        held_out_fraction=config.trainer.held_out_fraction,
-        dtype=config.trainer.dtype,
-        platform=config.platform,
-    )
-    if not run.potential.exists():
-        stages.export_stage(run, model, priors, frames)
-    if simulation is None:
-        summary = stages.report_stage(run, [])
-    else:
-        stages.simulate_stage(run, *simulation, frames)
-        summary = stages.compare_stage(run, frames)
-    log.info("done in %.0f s: %s", time.perf_counter() - started, run.path)
-    return summary
+    with run.locked():
+        started = time.perf_counter()
+        start_logging(run.path / "train.log")
+        log.info("run folder: %s", run.path)
+        run.update(command=command, versions=package_versions(PACKAGES), cores=available_cores())
+        if "created" not in run.summary():
+            run.update(created=f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}", rdf=[])
+        n_frames = config.reference.n_frames
+        frames = stages.sample_stage(run, reference, mapping, protocol, data_root, n_frames, config.platform)
+        stages.map_stage(run, frames)
+        options = {"held_out_fraction": config.trainer.held_out_fraction, "dtype": config.trainer.dtype}
+        model, priors = stages.fit_stage(run, frames, *makers, settings, **options, platform=config.platform)
+        if not (run.finished("export") and run.potential.exists()):
+            stages.export_stage(run, model, priors, frames)
+        if simulation is None:
+            summary = stages.report_stage(run, [])
+        else:
+            stages.simulate_stage(run, *simulation, frames)
+            summary = stages.compare_stage(run, frames)
+        log.info("done in %.0f s: %s", time.perf_counter() - started, run.path)
+        return summary
 
 
 def sample(config: DictConfig) -> Path:
@@ -109,18 +103,17 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     potential = Path(str(config.potential)) if run is None else run.potential
     manifest = read_manifest(potential)
     values = _plain(config.simulation)
-    if run is not None:
+    if run is not None and values:
         values = _settings_of_run(run, overrides) or values
     found = _simulation(values, manifest["temperature_K"])
     if found is None:
         raise ValueError("simulation=none leaves nothing to simulate: choose simulation=langevin")
     settings, protocol = found
-    choose_platform(settings.platform)
-    choose_backend(settings.force_backend)
     if run is not None:
-        start_logging(run.path / "train.log")
-        data = run.summary().get("data")
-        stages.simulate_stage(run, settings, protocol, Frames.open(data) if data and Path(data).is_dir() else None)
+        with run.locked():
+            start_logging(run.path / "train.log")
+            data = run.summary().get("data")
+            stages.simulate_stage(run, settings, protocol, Frames.open(data) if data and Path(data).is_dir() else None)
         return
     start_logging()
     directory = Path(str(config.output)) if config.output is not None else potential.parent / "simulation"
@@ -139,9 +132,10 @@ def compare(config: DictConfig) -> dict[str, Any]:
         raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=<directory>")
     mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"])
     frames = Frames.open(data, mapping, n_frames=None if config.data is not None else run.summary()["n_frames"])
-    start_logging(run.path / "train.log")
-    run.update(compared_with=str(data.resolve()))
-    return stages.compare_stage(run, frames)
+    with run.locked():
+        start_logging(run.path / "train.log")
+        run.update(compared_with=str(data.resolve()))
+        return stages.compare_stage(run, frames)
 
 
 def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]:
@@ -151,6 +145,7 @@ def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]
     if not made:
         return {}
     shared = ("seed", "platform", "force_backend")
+    overrides = [text.lstrip("+") for text in overrides]  # +key=value and ++key=value are hydra's ways to add
     changes = [text.removeprefix("simulation.") for text in overrides if text.startswith("simulation.")]
     changes += [text for text in overrides if text.split("=")[0] in shared]
     merged = OmegaConf.merge(made, OmegaConf.from_dotlist(changes))
@@ -169,7 +164,11 @@ def _atomistic(config: DictConfig) -> tuple[ReferenceSystem, Mapping, LangevinPr
 
 
 def _simulation(values: dict[str, Any], temperature: float) -> tuple[SimulationSettings, LangevinProtocol] | None:
-    """Settings and protocol, or None for `simulation=none`; the temperature is the data's where none is given."""
+    """Settings and protocol, or None for `simulation=none`; the temperature is the data's where none is given.
+
+    Raises:
+        ValueError: a setting that is wrong, or a platform or back end that does not work here.
+    """
     if not values:
         return None
     if values.get("temperature_K") is None:
@@ -177,11 +176,10 @@ def _simulation(values: dict[str, Any], temperature: float) -> tuple[SimulationS
     parts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
     for key, value in values.items():
         parts[key in LangevinProtocol.__dataclass_fields__][key] = value
-    settings, protocol = SimulationSettings, LangevinProtocol
-    return (
-        settings(**checked_settings(settings, parts[0], "simulation")),
-        protocol(**checked_settings(protocol, parts[1], "simulation")),
-    )
+    settings = SimulationSettings(**checked_settings(SimulationSettings, parts[0], "simulation"))
+    choose_platform(settings.platform)
+    choose_backend(settings.force_backend)
+    return settings, LangevinProtocol(**checked_settings(LangevinProtocol, parts[1], "simulation"))
 
 
 def _fit_settings(config: DictConfig) -> FitSettings:
@@ -197,21 +195,25 @@ def _fit_settings(config: DictConfig) -> FitSettings:
     return settings
 
 
-def _check_fit(config: DictConfig, reference: ReferenceSystem, mapping: Mapping) -> None:
-    """Build prior and network once before anything is sampled, to find what is wrong with their settings."""
+def _check_fit(
+    config: DictConfig, reference: ReferenceSystem, mapping: Mapping
+) -> tuple[Callable[[Frames], Prior], Callable[..., Potential]]:
+    """What fits the prior and what makes the network, both tried before anything is sampled, to find what is wrong."""
     _check_targets(config)
-    cutoff = getattr(_checked_instantiate(config, "prior"), "keywords", {}).get("cutoff_nm")
+    stages.check_unbonded(mapping)
+    fit_prior = _checked_instantiate(config, "prior")
     box = np.array(reference.topology.getPeriodicBoxVectors().value_in_unit(openmm.unit.nanometer))
-    if cutoff is not None:
-        check_cutoff(cutoff, box)
-    n_held_out = round(config.reference.n_frames * config.trainer.held_out_fraction)
-    if not 0 < n_held_out < config.reference.n_frames:
+    check_cutoff(fit_prior.cutoff_nm, box)
+    n_frames, fraction = config.reference.n_frames, config.trainer.held_out_fraction
+    n_held_out = round(n_frames * fraction)
+    if not 2 <= n_held_out < n_frames:
         raise ValueError(
-            f"trainer.held_out_fraction={config.trainer.held_out_fraction} of reference.n_frames="
-            f"{config.reference.n_frames} leaves no frames to fit or to test on: raise reference.n_frames"
+            f"trainer.held_out_fraction={fraction} of reference.n_frames={n_frames} leaves no frames to fit, or fewer than "
+            "the two that an error of R2 needs: raise reference.n_frames"
         )
     make_model = _checked_instantiate(config, "model")
     create_model(make_model, {"type_names": list(mapping.type_names)}, torch.float32)
+    return fit_prior, make_model
 
 
 def _check_targets(config: DictConfig) -> None:
@@ -254,6 +256,8 @@ def _checked_instantiate(config: DictConfig, group: str) -> Any:
     """Hydra's instantiate, with lists and dictionaries as plain Python, after a look at names and types."""
     values = _plain(config[group])
     target = values.get("_target_")
+    if target == "???":
+        raise ValueError(f"{group}._target_ is not set: name an importable function, {group}._target_=my_module.my_function")
     try:
         kind = get_object(str(target))
     except Exception as error:

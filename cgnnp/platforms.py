@@ -1,7 +1,9 @@
 """Which OpenMM platform to run on, and with how many threads. Imports openmm, lazily."""
 
+import contextlib
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -35,9 +37,13 @@ class PlatformChoice:
         return app.Simulation(topology, system, integrator, platform, self.properties)
 
 
-def available_cores() -> int:
-    """Cores this process may use (its affinity, not the machine's count)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores this process may use: its affinity and its container's quota, not the machine's count."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no such file, or no limit ("max")
+        time, period = quota.read_text().split()
+        cores = min(cores, max(1, int(time) // int(period)))
+    return cores
 
 
 def choose_platform(name: str = "auto", threads: int | None = None) -> PlatformChoice:

@@ -1,6 +1,8 @@
 """The folder of one run: where everything is, its log, and a summary that grows stage by stage."""
 
+import contextlib
 import datetime
+import itertools
 import logging
 import os
 import sys
@@ -14,13 +16,13 @@ from typing import Any
 
 import yaml
 
-from cgnnp.frames import read_json, write_json
+from cgnnp.files import lock_directory, read_json, write_file, write_json
 
 log = logging.getLogger("cgnnp")
 
 FREE = (
     *("platform", "run_dir", "data_dir", "force_backend"),
-    *("simulation.platform", "simulation.length_ps", "simulation.chunk_frames"),
+    *("simulation.platform", "simulation.force_backend", "simulation.length_ps", "simulation.chunk_frames"),
 )
 """Settings that may change between visits to a run (those of the simulation are checked against its frames)."""
 
@@ -65,17 +67,18 @@ class RunFolder:
         """The folder at `path`, or a new one `runs/<date>_<time>_<name>`; continues a run of the same configuration.
 
         Raises:
-            ValueError: the folder cannot be written, or holds a run of another configuration.
+            ValueError: the folder cannot be written, or holds a run of another or a damaged configuration.
         """
-        folder = cls(Path(path) if path else _unused(name))
+        folder = cls(Path(path) if path else Path("runs"))
         check_writable(folder.path, "run_dir")
+        folder = cls(folder.path if path else _new_folder(folder.path, name))
         folder.path.mkdir(parents=True, exist_ok=True)
-        if folder.config_file.exists() and (changed := _differences(folder.config_file.read_text(), config)):
+        if folder.config_file.exists() and (changed := _differences(folder.config_file, config)):
             raise ValueError(
                 f"run_dir={folder.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
                 "repeat those to continue it, or choose another run_dir"
             )
-        folder.config_file.write_text(config)
+        write_file(folder.config_file, config)
         return folder
 
     @classmethod
@@ -104,14 +107,27 @@ class RunFolder:
         return summary
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage and log that it ran; its time adds to that of earlier, interrupted or extended, runs of it."""
+    def locked(self) -> Iterator[None]:
+        """Keep other jobs out of the folder.
+
+        Raises:
+            ValueError: another job is in it.
+        """
+        with lock_directory(self.path, "run"):
+            yield
+
+    @contextmanager
+    def stage(self, name: str, again: bool = False) -> Iterator[None]:
+        """Time a stage and log that it ran.
+
+        Its time adds to that of earlier visits, which it continues, or replaces it where it does everything `again`.
+        """
         log.info("--- %s", name)
         started = time.perf_counter()
         try:
             yield
         finally:
-            before = self.summary().get("timings_s", {}).get(name, 0.0)
+            before = 0.0 if again else self.summary().get("timings_s", {}).get(name, 0.0)
             self.update(timings_s={name: round(before + time.perf_counter() - started, 2)})
 
     def finished(self, stage: str) -> bool:
@@ -154,15 +170,24 @@ def check_writable(path: Path, key: str) -> None:
         raise ValueError(f"{key}={path}: cannot be written ({existing}: {error.strerror}): choose another {key}") from error
 
 
-def _unused(name: str) -> Path:
+def _new_folder(root: Path, name: str) -> Path:
+    """Make a folder named by the time; of several jobs that start in the same second each gets its own."""
     stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{name}"
-    candidates = [Path("runs", stem), *(Path("runs", f"{stem}_{k}") for k in range(2, 1000))]
-    return next(path for path in candidates if not path.exists())
+    root.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = root / (stem if number == 1 else f"{stem}_{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            break
+    return path
 
 
-def _differences(stored: str, new: str) -> list[str]:
-    """Settings that differ between two configurations, but for those that may change between visits to a run."""
-    one, two = (_flatten(yaml.safe_load(text)) for text in (stored, new))
+def _differences(stored: Path, new: str) -> list[str]:
+    """Settings that differ from a stored configuration, but for those that may change between visits to a run."""
+    try:
+        one, two = (_flatten(yaml.safe_load(text)) for text in (stored.read_text(), new))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{stored}: damaged YAML ({error}): delete it, or choose another run_dir") from error
     keys = [key for key in {**one, **two} if key not in FREE]
     if not all(any(key.startswith("simulation.") for key in side) for side in (one, two)):
         keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now

@@ -25,8 +25,9 @@ from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import save_bundle
 from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, simulate
+from cgnnp.training.checkpoints import load_checkpoint
 from cgnnp.training.data import ForceSet, average_neighbors
-from cgnnp.training.fit import FitSettings, fit, load_checkpoint, read_metrics
+from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
 from cgnnp.workflow.run_folder import RunFolder
 
@@ -78,18 +79,14 @@ def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
     Raises:
         ValueError: the map is wrong, or the configurational temperature is not the thermostat's within 2 % and 4 sigma.
     """
-    with run.stage("map"):
+    with run.stage("map", again=True):
         certificate = certify(frames.mapping)
         log.info("%s", certificate)
         result = configurational_temperature(frames)
         log.info("%s (thermostat %g K)", result, frames.temperature)
-    run.update(
-        certificate=certificate.to_dict(),
-        t_conf_K=result.value,
-        t_conf_stderr_K=result.stderr,
-        t_conf_reason=result.reason,
-        t_conf_pair="-".join(result.pair),
-    )
+    run.update(certificate=certificate.to_dict(), t_conf_pair="-".join(result.pair), **_temperature_row("t_conf", result))
+    if result.value is None:
+        log.warning("map: the configurational temperature could not be tested: %s", result.reason)
     if result.value is not None and result.stderr is not None:
         off = abs(result.value - frames.temperature)
         if off > max(T_CONF_TOLERANCE * frames.temperature, T_CONF_SIGMAS * result.stderr):
@@ -114,8 +111,10 @@ def fit_stage(
     """Fit the prior, subtract the forces that OpenMM computes with it, fit the network to the rest, measure both.
 
     Raises:
-        ValueError: an unknown dtype, too few frames, or a prior that the data cannot determine.
+        ValueError: an unknown dtype, bonded beads, too few frames, a prior that the data cannot determine, or a fit that
+            diverged.
     """
+    check_unbonded(frames.mapping)
     if dtype not in DTYPES:
         raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
     training, validation = split_contiguous(frames, held_out_fraction)
@@ -128,10 +127,11 @@ def fit_stage(
             for name, part in (("training", training), ("validation", validation))
         ]
         checkpoint = run.path / "checkpoints" / "best.ckpt"
-        if run.finished("fit"):
+        if run.finished("fit") and checkpoint.exists():
             log.info("fit: finished before, reading %s", checkpoint)
             model = load_checkpoint(checkpoint)
         else:
+            run.update(finished=[])  # what was exported of an earlier fit is not of this one
             model = fit(_new_model(make_model, sets[0], priors, dtype), sets[:1], sets[1:], settings, run.path)
         quality = fit_quality(sets[1], predict_forces(model, sets[1]))
     run.update(
@@ -144,6 +144,8 @@ def fit_stage(
         r2_prior_stderr=quality.r2_prior.stderr,
         r2_model=quality.r2_model.value,
         r2_stderr=quality.r2_model.stderr,
+        r2_tau_frames=quality.r2_model.tau_frames,
+        r2_reliable=quality.r2_model.reliable,
         r2_gain=quality.gain.value,
         r2_gain_stderr=quality.gain.stderr,
         r2_max=None,
@@ -159,13 +161,14 @@ def fit_stage(
 
 def export_stage(run: RunFolder, model: Potential, priors: list[Prior], frames: Frames) -> Path:
     """Write the bundle."""
-    with run.stage("export"):
+    with run.stage("export", again=True):
         summary = run.summary()
         first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
         made = {key: summary.get(key) for key in ("system", "r2_prior", "r2_model", "r2_stderr", "n_frames_train")}
         extra = {"first_sampled_nm": first, "network_cutoff_nm": model.cutoff, "made_from": made}
         save_bundle(run.potential, model, priors, frames, extra)
     run.update(potential="potential")
+    run.mark_finished("export")
     log.info("export: %s", run.potential)
     return run.potential
 
@@ -187,6 +190,7 @@ def simulate_stage(
         cg_ns_per_day=sum(speeds),
         cg_replicas=len(folders),
         cg_length_ps=len(result) * result.meta.interval,
+        cg_temperature_K=protocol.temperature_K,
         timestep_fs=protocol.timestep_fs,
         force_backend=provenance["force_backend"],
         platform=info["platform"],
@@ -196,9 +200,14 @@ def simulate_stage(
 
 
 def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
-    """g(r) of the data and of the coarse-grained run, their deviation, T_conf of the run; writes CSV, PNG and summary."""
-    with run.stage("compare"):
-        coarse = open_replicas(sorted(run.simulation.glob("replica_*")))
+    """g(r) of the data and of the coarse-grained run, their deviation, T_conf of the run; writes CSV, PNG and summary.
+
+    Raises:
+        FileNotFoundError: there is no coarse-grained run yet.
+        ValueError: its frames are damaged.
+    """
+    with run.stage("compare", again=True):
+        coarse = open_replicas([run.simulation / f"replica_{k}" for k in range(run.summary().get("cg_replicas", 0))])
         r_max = min(longest_distance(frames), longest_distance(coarse))
         curves = list(zip(rdf(frames, r_max), rdf(coarse, r_max), strict=True))
         temperature = configurational_temperature(coarse)
@@ -213,9 +222,7 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
     run.update(
         rdf=rows,
         independent_frames_per_s=_independent_frames_per_s(run.summary(), frames, coarse, curves),
-        t_conf_cg_K=temperature.value,
-        t_conf_cg_stderr_K=temperature.stderr,
-        t_conf_cg_reason=temperature.reason,
+        **_temperature_row("t_conf_cg", temperature),
     )
     write_rdf_csv(run.path / "rdf.csv", curves)
     return report_stage(run, curves)
@@ -232,6 +239,30 @@ def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]]) -> dict[str, Any
     page = write_report(run.path, summary, curves, read_metrics(run.metrics_file), priors, config, log_tail)
     log.info("report: %s", page)
     return summary
+
+
+def check_unbonded(mapping: Mapping) -> None:
+    """Refuse bonded beads: neither the pair spline nor the network beyond its inner cutoff would hold them together.
+
+    Raises:
+        ValueError: the mapping has bonds.
+    """
+    if mapping.bonds:
+        raise ValueError(
+            f"mapping '{mapping.name}' has {len(mapping.bonds)} bonds between beads, and there is no prior for bonds yet: "
+            "choose a mapping with one bead per molecule"
+        )
+
+
+def _temperature_row(key: str, result: ConfigurationalTemperature) -> dict[str, Any]:
+    """What the summary says of a configurational temperature, under keys that begin with `key`."""
+    return {
+        f"{key}_K": result.value,
+        f"{key}_stderr_K": result.stderr,
+        f"{key}_reason": result.reason,
+        f"{key}_tau_frames": result.tau_frames,
+        f"{key}_reliable": result.reliable,
+    }
 
 
 def _fitted_priors(run: RunFolder, training: Frames, fit_prior: Callable[[Frames], Prior]) -> list[Prior]:
@@ -303,4 +334,6 @@ def _rdf_row(atomistic: Rdf, coarse: Rdf) -> dict[str, Any]:
         "peak_g_cg": peak_cg[1],
         "tau_frames_atomistic": atomistic.tau_frames,
         "tau_frames_cg": coarse.tau_frames,
+        "reliable_atomistic": atomistic.reliable,
+        "reliable_cg": coarse.reliable,
     }

@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from cgnnp.analysis.rdf import deviation
+from cgnnp.files import lock_directory
 from cgnnp.frames import Frames, chunk_infos, count_frames
 from cgnnp.training.fit import read_metrics
 from commands import jobs
@@ -230,6 +231,42 @@ def test_sample_finds_the_cache_and_extends_it(job_copy, run_here, capsys):
     assert count_frames(data) == 75
     after = jobs.snapshot(data)
     assert [name for name in before if name.endswith(".npy") and after[name] != before[name]] == []
+
+
+def test_a_mapping_of_ones_own_is_any_importable_function(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        textwrap.dedent("""
+            from dataclasses import replace
+
+            import numpy as np
+
+            from cgnnp.mapping import Mapping
+            from cgnnp.mappings.water import center_of_mass
+
+            def oxygen(atomistic, *, name, site="O") -> Mapping:
+                mapping = center_of_mass(atomistic, name=name, bead="W")
+                block = replace(mapping.blocks[0], configuration=np.array([[1.0, 0.0, 0.0]]), bead_types=(site,))
+                return replace(mapping, blocks=(block,))
+        """)
+    )
+    own = ["mapping=custom", "mapping._target_=mine.oxygen", "mapping.name=oxygen", "+mapping.site=OW"]
+    small = [*jobs.SAMPLING, "reference.n_frames=2", "reference.equilibration_ps=0.1"]
+    jobs.run("sample", *own, *small, cwd=tmp_path)
+    (data,) = (tmp_path / "data").iterdir()
+    frames = Frames.open(data)
+    assert data.name.startswith("oxygen-")
+    assert frames.mapping.type_names == ("OW",)
+    assert len(frames) == 2
+
+
+def test_a_run_with_another_job_in_it_is_refused(job_copy):
+    held = lock_directory(job_copy / "run", "run")
+    before = jobs.snapshot(job_copy)
+    for command, arguments in (("train", ALL), ("simulate", ["run=run"]), ("compare", ["run=run"])):
+        result = jobs.run(command, *arguments, cwd=job_copy, code=2)
+        assert "run: another process is writing this run: wait for it, or stop it" in result.stderr
+        assert {n for n, b in jobs.snapshot(job_copy).items() if b != before.get(n)} <= {"run/config.yaml"}
+    held.close()
 
 
 def test_without_a_simulation_the_job_stops_after_export(job_copy):

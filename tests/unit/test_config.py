@@ -41,7 +41,8 @@ def test_commands_compose_and_know_their_keys(command):
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_builds(group, option):
-    config = compose("train", f"{group}={option}")
+    own = ["mapping._target_=cgnnp.mappings.water.center_of_mass"] if option == "custom" else []
+    config = compose("train", f"{group}={option}", *own)
     made = {
         "reference": lambda: LangevinProtocol(
             **checked_settings(LangevinProtocol, {k: v for k, v in config.reference.items() if k != "n_frames"}, group)

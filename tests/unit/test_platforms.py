@@ -24,6 +24,16 @@ def test_threads_are_the_cores_this_process_may_use_or_those_asked_for():
     assert available_cores() >= 1
 
 
+def test_a_container_may_use_fewer_cores_than_there_are(tmp_path):
+    quota = tmp_path / "cpu.max"
+    everything = available_cores(quota)
+    for text, expected in (("50000 100000\n", 1), ("100000 100000\n", 1), ("max 100000\n", everything), ("", everything)):
+        quota.write_text(text)
+        assert available_cores(quota) == expected
+    quota.write_text("9900000 100000\n")
+    assert available_cores(quota) == everything
+
+
 def test_auto_skips_platforms_that_do_not_work(monkeypatch):
     monkeypatch.setattr("cgnnp.platforms._works", lambda name: name == "Reference")
     assert choose_platform().name == "Reference"
