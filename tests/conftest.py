@@ -15,6 +15,8 @@ from jaxtyping import install_import_hook
 # Never anything that TorchScript compiles: it cannot read the wrappers.
 install_import_hook(
     [
+        "cgnnp.analysis.dimer",
+        "cgnnp.analysis.rdf",
         "cgnnp.configurational_temperature",
         "cgnnp.dynamics",
         "cgnnp.force_map",
@@ -24,7 +26,12 @@ install_import_hook(
         "cgnnp.pairs",
         "cgnnp.priors",
         "cgnnp.reference",
+        "cgnnp.simulation.bundle",
+        "cgnnp.simulation.run",
         "cgnnp.statistics",
+        "cgnnp.training.data",
+        "cgnnp.training.metrics",
+        "cgnnp.workflow",
     ],
     "beartype.beartype",
 )

@@ -271,8 +271,11 @@ def test_a_run_with_another_job_in_it_is_refused(job_copy):
 
 def test_without_a_simulation_the_job_stops_after_export(job_copy):
     (job_copy / "run").rename(job_copy / "other")
-    result = jobs.run("train", *jobs.TRAINING, "simulation=none", "run_dir=short", "trainer.max_epochs=1", cwd=job_copy)
+    double = ["simulation=none", "run_dir=short", "trainer.max_epochs=1", "trainer.dtype=float64"]
+    result = jobs.run("train", *jobs.TRAINING, *double, cwd=job_copy)
     short = job_copy / "short"
+    assert json.loads((short / "potential/model.json").read_text())["dtype"] == "float64"
+    assert {array.dtype for array in load_file(short / "potential/model.safetensors").values()} == {np.dtype("float64")}
     assert {path.name for path in (short / "potential").iterdir()} == BUNDLE
     assert not (short / "simulation").exists()
     assert (short / "report.html").is_file()
