@@ -45,7 +45,7 @@ PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "num
 
 
 def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
-    """The main job; returns the summary. What can be wrong with the settings is found before anything is written."""
+    """The main job; returns the summary. What can be wrong with the settings is found before anything is sampled."""
     _check_command(config)
     simulation = _simulation(_plain(config.simulation), config.reference.temperature_K)
     settings = _fit_settings(config)
@@ -54,8 +54,9 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
     choose_platform(config.platform)
     choose_backend(config.force_backend)
     data_root = _checked_data_root(config, reference, mapping, protocol)
-    run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name, config_text)
+    run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name)
     with run.locked():
+        run.begin(config_text)
         started = time.perf_counter()
         start_logging(run.path / "train.log")
         log.info("run folder: %s", run.path)
@@ -130,7 +131,7 @@ def compare(config: DictConfig) -> dict[str, Any]:
     data = Path(str(config.data) if config.data is not None else run.summary().get("data", ""))
     if not (data / "meta.json").is_file():
         raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=<directory>")
-    mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"])
+    mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
     frames = Frames.open(data, mapping, n_frames=None if config.data is not None else run.summary()["n_frames"])
     with run.locked():
         start_logging(run.path / "train.log")
@@ -200,7 +201,7 @@ def _check_fit(
 ) -> tuple[Callable[[Frames], Prior], Callable[..., Potential]]:
     """What fits the prior and what makes the network, both tried before anything is sampled, to find what is wrong."""
     _check_targets(config)
-    stages.check_unbonded(mapping)
+    stages.check_mapping(mapping)
     fit_prior = _checked_instantiate(config, "prior")
     box = np.array(reference.topology.getPeriodicBoxVectors().value_in_unit(openmm.unit.nanometer))
     check_cutoff(fit_prior.cutoff_nm, box)

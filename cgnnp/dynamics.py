@@ -188,7 +188,7 @@ def _restore(context: Any, path: Path) -> None:
             context.setPeriodicBoxVectors(*state["box"].tolist())
             context.setPositions(state["positions"])
             context.setVelocities(state["velocities"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path}: no state to continue from ({error}): delete {path.parents[1]} to begin anew, or ask for the frames "
             "that are there"

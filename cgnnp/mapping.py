@@ -159,6 +159,23 @@ class Mapping:
             start += block.n_beads * block.n_copies
         return tuple(pairs)
 
+    def per_type(self, values: Float[np.ndarray, "beads"]) -> dict[str, float]:
+        """The value that the beads of each type have in common (their mass, their charge).
+
+        Raises:
+            ValueError: beads of one type have different ones.
+        """
+        result = {}
+        for number, name in enumerate(self.type_names):
+            found = np.unique(values[self.types == number])
+            if np.ptp(found) > 1e-6:
+                raise ValueError(
+                    f"mapping '{self.name}': beads of type {name} have different masses or charges ({found[:4].tolist()}): "
+                    "give them types of their own"
+                )
+            result[name] = float(found[0])
+        return result
+
     def of_beads(self, repeat: int = 1) -> "Mapping":
         """The identity mapping of the beads themselves, as a coarse-grained run has them; `repeat` times as many."""
         blocks, start = [], 0
@@ -237,7 +254,7 @@ class Mapping:
         """
         try:
             return cls(data["name"], data["n_atoms"], tuple(_block(entry) for entry in data["blocks"]))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{source}: holds a mapping that is damaged ({error!r}): make the file again") from error
 
     @cached_property

@@ -88,7 +88,7 @@ def write_report(
     page = run_dir / "report.html"
     text = {"config_yaml": config_yaml, "log_tail": log_tail, "path": str(run_dir), "run_dir": shlex.quote(str(run_dir))}
     has_loss = any("loss" in row for row in metrics)
-    write_file(page, render(summary, images, n_epochs=len(metrics), has_loss=has_loss, **text).encode())
+    write_file(page, render(summary, images, n_epochs=len(metrics), has_loss=has_loss, **text))
     return page
 
 

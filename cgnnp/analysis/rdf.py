@@ -110,7 +110,7 @@ def _curve(
     edges: Float[np.ndarray, "edges"],
     n_pairs: int,
 ) -> Rdf:
-    g = counts / (n_pairs * shells) if n_pairs > 0 else np.zeros_like(counts)
+    g = counts / (n_pairs * shells)
     mean = g.mean(axis=0)
     centres = (edges[1:] + edges[:-1]) / 2
     if len(g) < 2:

@@ -135,7 +135,9 @@ class PairSplineFit:
     wall_kT: float = 25.0
 
     def __post_init__(self) -> None:
-        check_positive("prior.", **asdict(self))
+        check_positive("prior.", **{name: value for name, value in asdict(self).items() if name != "ridge"})
+        if not self.ridge >= 0:
+            raise ValueError(f"prior.ridge={self.ridge}: must not be negative")
 
     def __call__(self, frames: Frames) -> PairSpline:
         """The prior for these training frames.

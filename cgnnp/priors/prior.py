@@ -70,7 +70,9 @@ def add_priors(
 
 
 def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto") -> Float[np.ndarray, "frames beads 3"]:
-    """Forces that OpenMM computes with the priors on every frame, kJ/mol/nm, float32; the same to the last bit each time.
+    """Forces that OpenMM computes with the priors on every frame, kJ/mol/nm, float32.
+
+    On a CPU they are the same to the last bit each time.
 
     Raises:
         ValueError: the box cannot hold a prior's cutoff.

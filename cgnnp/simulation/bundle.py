@@ -70,7 +70,7 @@ class PotentialBundle:
 
     @property
     def digest(self) -> str:
-        """Hash of what the energy depends on: network, weights, priors, masses. Two exports of one fit have the same."""
+        """Hash of what a run depends on: network, weights, priors, masses, mapping. Two exports of one fit have the same."""
         sums = self.manifest["checksums_sha256"]
         parts = {name: sums.get(name) for name in ("model.json", "model.safetensors", "prior.json")}
         return data_digest({**parts, "masses": self.manifest["bead_masses_Da"], "mapping": self.mapping.to_dict()})
@@ -283,31 +283,13 @@ def _manifest(priors: list[Prior], frames: Frames, extra: dict[str, Any]) -> dic
         "units": UNITS,
         "temperature_K": frames.temperature,
         "number_density_nm3": {name: mapping.bead_types.count(name) / volume for name in mapping.type_names},
-        "bead_masses_Da": _per_type(mapping, mapping.masses),
-        "bead_charges_e": _per_type(mapping, mapping.charges),
+        "bead_masses_Da": mapping.per_type(mapping.masses),
+        "bead_charges_e": mapping.per_type(mapping.charges),
         "prior_cutoffs_nm": [prior.cutoff for prior in priors],
         "mapping": mapping.to_dict(),
         "versions": package_versions(packages),
         **extra,
     }
-
-
-def _per_type(mapping: Mapping, values: Float[np.ndarray, "beads"]) -> dict[str, float]:
-    """The value of every bead type.
-
-    Raises:
-        ValueError: beads of one type have different ones.
-    """
-    result = {}
-    for name in mapping.type_names:
-        found = np.unique(values[mapping.types == mapping.type_names.index(name)])
-        if np.ptp(found) > 1e-6:
-            raise ValueError(
-                f"mapping '{mapping.name}': beads of type {name} have different masses or charges ({found[:4].tolist()}): "
-                "give them types of their own"
-            )
-        result[name] = float(found[0])
-    return result
 
 
 def _self_check_frames(bundle: PotentialBundle, frames: Frames) -> list[dict[str, Any]]:

@@ -74,7 +74,8 @@ def simulate(
         starts: starting positions, one for each replica in turn; the bundle's own without.
 
     Raises:
-        SimulationFailed: a replica blew up; the others finish first.
+        ValueError: the folders hold frames of another potential or protocol.
+        SimulationFailed: a replica blew up, and the others finished first; or its process was killed, which ends all.
     """
     platform = choose_platform(settings.platform, threads=1)
     backend = choose_backend(settings.force_backend)
@@ -171,7 +172,10 @@ def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:
     """Whether a replica has its frames; refuses those of another protocol."""
     if not count_frames(folder / FRAMES):
         return False
-    check_same_data(folder / FRAMES, meta)
+    try:
+        check_same_data(folder / FRAMES, meta)
+    except ValueError as error:
+        raise ValueError(f"{error}; or delete {folder.parent} to run anew") from error
     return count_frames(folder / FRAMES) >= n_frames and (folder / STATE).is_file()
 
 
@@ -213,21 +217,19 @@ def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol,
 
 
 def _keep_frames(path: Path, n_frames: int, n_beads: int) -> None:
-    """Cut off what a DCD file holds beyond its first frames, half a frame included, in place.
+    """Cut off, in place, what a DCD file holds beyond its first frames, and half a frame at its end.
 
-    Raises:
-        ValueError: it has fewer.
+    It may have fewer, where an earlier file was moved away or a power cut took what was not yet on the disk.
     """
-    size = DCD_HEADER + n_frames * (DCD_BOX + 3 * (4 * n_beads + 8))
-    if n_frames == 0:
+    one = DCD_BOX + 3 * (4 * n_beads + 8)
+    kept = min(n_frames, max(0, path.stat().st_size - DCD_HEADER) // one)
+    if kept == 0:
         path.unlink()
         return
-    if path.stat().st_size < size:
-        raise ValueError(f"{path}: has fewer than the {n_frames} frames in {FRAMES}: move it away to go on without it")
     with path.open("r+b") as file:
         file.seek(DCD_COUNT)
-        file.write(struct.pack("<i", n_frames))
-        file.truncate(size)
+        file.write(struct.pack("<i", kept))
+        file.truncate(DCD_HEADER + kept * one)
 
 
 def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import io
 import logging
 import sys
 import time
@@ -17,6 +18,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from cgnnp.files import write_file
 from cgnnp.models.potential import Potential
 from cgnnp.signatures import check_positive
 from cgnnp.training.checkpoints import (
@@ -238,10 +240,9 @@ class MetricsTable(pl.Callback):
         )
         # A resumed fit may repeat an epoch; its row replaces the one that is there, and later ones.
         kept = [{**row, "epoch": int(row["epoch"])} for row in read_metrics(self.path) if row["epoch"] < values[0]]
-        temporary = self.path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
-            csv.writer(file).writerows([METRICS, *(tuple(row.values()) for row in kept), values])
-        temporary.replace(self.path)
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([METRICS, *(tuple(row.values()) for row in kept), values])
+        write_file(self.path, text.getvalue())
         log.info(
             "fit: epoch %d of %d, R2 %.4f (prior alone %.4f), force RMSE %.2f kJ/mol/nm, %.0f s",
             values[0] + 1,

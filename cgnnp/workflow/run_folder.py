@@ -63,22 +63,16 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @classmethod
-    def create(cls, path: str | Path | None, name: str, config: str) -> "RunFolder":
-        """The folder at `path`, or a new one `runs/<date>_<time>_<name>`; continues a run of the same configuration.
+    def create(cls, path: str | Path | None, name: str) -> "RunFolder":
+        """The folder at `path`, or a new one `runs/<date>_<time>_<name>`.
 
         Raises:
-            ValueError: the folder cannot be written, or holds a run of another or a damaged configuration.
+            ValueError: the folder cannot be written.
         """
         folder = cls(Path(path) if path else Path("runs"))
         check_writable(folder.path, "run_dir")
         folder = cls(folder.path if path else _new_folder(folder.path, name))
         folder.path.mkdir(parents=True, exist_ok=True)
-        if folder.config_file.exists() and (changed := _differences(folder.config_file, config)):
-            raise ValueError(
-                f"run_dir={folder.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
-                "repeat those to continue it, or choose another run_dir"
-            )
-        write_file(folder.config_file, config)
         return folder
 
     @classmethod
@@ -92,6 +86,19 @@ class RunFolder:
         if not folder.summary_file.is_file():
             raise FileNotFoundError(f"{folder.summary_file}: no such file: '{path}' is not the folder of a run")
         return folder
+
+    def begin(self, config: str) -> None:
+        """Begin a run, or continue one of the same configuration.
+
+        Raises:
+            ValueError: the folder holds a run of another or of a damaged configuration.
+        """
+        if self.config_file.exists() and (changed := _differences(self.config_file, config)):
+            raise ValueError(
+                f"run_dir={self.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
+                "repeat those to continue it, or choose another run_dir"
+            )
+        write_file(self.config_file, config)
 
     def summary(self) -> dict[str, Any]:
         """What is known so far."""

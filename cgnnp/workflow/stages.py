@@ -1,5 +1,6 @@
 """The six stages of the main job: sample, map, fit, export, simulate, compare. Each can be done alone and continued."""
 
+import io
 import logging
 import os
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import torch
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, longest_distance, rdf
 from cgnnp.configurational_temperature import ConfigurationalTemperature, configurational_temperature
 from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
-from cgnnp.files import read_json, write_json
+from cgnnp.files import read_json, write_file, write_json
 from cgnnp.force_map import certify
 from cgnnp.frames import Frames, chunk_infos, frames_digest, split_contiguous
 from cgnnp.mapping import Mapping, data_digest
@@ -111,10 +112,10 @@ def fit_stage(
     """Fit the prior, subtract the forces that OpenMM computes with it, fit the network to the rest, measure both.
 
     Raises:
-        ValueError: an unknown dtype, bonded beads, too few frames, a prior that the data cannot determine, or a fit that
-            diverged.
+        ValueError: an unknown dtype, a mapping that cannot be fitted, too few frames, a prior that the data cannot
+            determine, or a fit that diverged.
     """
-    check_unbonded(frames.mapping)
+    check_mapping(frames.mapping)
     if dtype not in DTYPES:
         raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
     training, validation = split_contiguous(frames, held_out_fraction)
@@ -207,7 +208,8 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
         ValueError: its frames are damaged.
     """
     with run.stage("compare", again=True):
-        coarse = open_replicas([run.simulation / f"replica_{k}" for k in range(run.summary().get("cg_replicas", 0))])
+        folders = sorted(run.simulation.glob("replica_*"), key=lambda folder: int(folder.name.removeprefix("replica_")))
+        coarse = open_replicas(folders[: run.summary().get("cg_replicas")])  # all of a first run that was interrupted
         r_max = min(longest_distance(frames), longest_distance(coarse))
         curves = list(zip(rdf(frames, r_max), rdf(coarse, r_max), strict=True))
         temperature = configurational_temperature(coarse)
@@ -241,12 +243,17 @@ def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]]) -> dict[str, Any
     return summary
 
 
-def check_unbonded(mapping: Mapping) -> None:
-    """Refuse bonded beads: neither the pair spline nor the network beyond its inner cutoff would hold them together.
+def check_mapping(mapping: Mapping) -> None:
+    """Refuse what can be sampled but not fitted.
 
     Raises:
-        ValueError: the mapping has bonds.
+        ValueError: a single bead; beads of one type that differ; or bonds, which neither the pair spline nor the network,
+            flat inside its inner cutoff, would hold together.
     """
+    if mapping.n_beads < 2:
+        raise ValueError(f"mapping '{mapping.name}' makes a single bead, on which no other acts: there is nothing to fit")
+    for values in (mapping.masses, mapping.charges):
+        mapping.per_type(values)
     if mapping.bonds:
         raise ValueError(
             f"mapping '{mapping.name}' has {len(mapping.bonds)} bonds between beads, and there is no prior for bonds yet: "
@@ -281,9 +288,9 @@ def _stored_prior_forces(run: RunFolder, priors: list[Prior], frames: Frames, na
         return np.asarray(stored)
     forces = prior_forces(priors, frames, platform)
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_suffix(".part.npy")
-    np.save(temporary, forces)
-    temporary.replace(file)
+    content = io.BytesIO()
+    np.save(content, forces)
+    write_file(file, content.getvalue())
     return forces
 
 

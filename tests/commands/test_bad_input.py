@@ -64,7 +64,7 @@ ARGUMENTS = {
     "platform of the run": (["simulation.platform=Abacus"], ["'Abacus'", "auto, "]),
     "back end of the run": (["simulation.force_backend=jax"], ["force_backend=jax", "torch, python"]),
     "knots": (["prior.knot_spacing_nm=0"], ["prior.knot_spacing_nm=0", "positive"]),
-    "ridge": (["prior.ridge=-1"], ["prior.ridge=-1", "positive"]),
+    "ridge": (["prior.ridge=-1"], ["prior.ridge=-1", "negative"]),
     "one frame held out": (["reference.n_frames=10"], ["reference.n_frames=10", "two that an error of R2 needs"]),
     "no target": (["mapping=custom"], ["mapping._target_ is not set", "my_module"]),
     "name of a bead": (["mapping.bead='A B'"], ["'A B'", "letters, digits"]),
