@@ -21,6 +21,7 @@ from cgnnp.pairs import PairKinds, box_heights, near_pairs
 from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.units import BOLTZMANN
 
+TOLERANCE, SIGMAS = 0.02, 4.0
 MIN_SIGNIFICANCE = 10.0
 MOST_BUMPS = 12
 REACH = 0.4
@@ -80,6 +81,11 @@ def configurational_temperature(
         return ConfigurationalTemperature(*where, None, None, reason)
     value, stderr = float(estimate.value), float(estimate.stderr)
     return ConfigurationalTemperature(*where, value, stderr, None, estimate.tau_frames, estimate.reliable)
+
+
+def agrees(value: float, stderr: float, temperature: float) -> bool:
+    """Whether T_conf is a temperature (K) within 2 % or four standard errors."""
+    return abs(value - temperature) <= max(TOLERANCE * temperature, SIGMAS * stderr)
 
 
 def bump(

@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 
 from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior, plot_rdf, png
 from cgnnp.analysis.rdf import Rdf
+from cgnnp.configurational_temperature import agrees
 from cgnnp.files import write_file
 
-GOOD_D, FAIR_D, PEAK_HEIGHT, PEAK_SHIFT_NM, T_CONF, T_CONF_SIGMAS = 0.03, 0.1, 0.04, 0.004, 0.02, 4.0
-"""What counts as agreement: D (good, fair), relative height and shift (nm) of the first peak, relative error of T_conf and
-its distance in standard errors."""
+GOOD_D, FAIR_D, PEAK_HEIGHT, PEAK_SHIFT_NM = 0.03, 0.1, 0.04, 0.004
+"""What counts as agreement: D (good, fair), relative height and shift (nm) of the first peak."""
 
 NOISE_FACTOR = 1.5
 """Two curves are called the same when D is below this many times what noise alone gives."""
@@ -210,7 +210,7 @@ def temperature_agrees(summary: dict[str, Any], key: str) -> bool | None:
     expected = thermostat(summary, key)
     if value is None or not expected:
         return None
-    return bool(abs(value - expected) <= max(T_CONF * expected, T_CONF_SIGMAS * stderr))
+    return bool(agrees(value, stderr, expected))
 
 
 def thermostat(summary: dict[str, Any], key: str) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, longest_distance, rdf
-from cgnnp.configurational_temperature import ConfigurationalTemperature, configurational_temperature
+from cgnnp.configurational_temperature import ConfigurationalTemperature, agrees, configurational_temperature
 from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
 from cgnnp.files import read_json, write_file, write_json
 from cgnnp.force_map import certify
@@ -33,9 +33,6 @@ from cgnnp.training.metrics import fit_quality, predict_forces
 from cgnnp.workflow.run_folder import RunFolder
 
 log = logging.getLogger("cgnnp")
-
-T_CONF_TOLERANCE = 0.02
-T_CONF_SIGMAS = 4.0
 
 
 def data_directory(root: Path, reference: ReferenceSystem, mapping: Mapping, protocol: LangevinProtocol) -> Path:
@@ -88,13 +85,11 @@ def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
     run.update(certificate=certificate.to_dict(), t_conf_pair="-".join(result.pair), **_temperature_row("t_conf", result))
     if result.value is None:
         log.warning("map: the configurational temperature could not be tested: %s", result.reason)
-    if result.value is not None and result.stderr is not None:
-        off = abs(result.value - frames.temperature)
-        if off > max(T_CONF_TOLERANCE * frames.temperature, T_CONF_SIGMAS * result.stderr):
-            raise ValueError(
-                f"{result}, but the thermostat is at {frames.temperature:g} K: forces and positions do not belong "
-                "together (wrong force map, units, temperature or box); see the certificate above"
-            )
+    elif result.stderr is not None and not agrees(result.value, result.stderr, frames.temperature):
+        raise ValueError(
+            f"{result}, but the thermostat is at {frames.temperature:g} K: forces and positions do not belong "
+            "together (wrong force map, units, temperature or box); see the certificate above"
+        )
     return result
 
 
