@@ -11,18 +11,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cgnnp.dataset import open_frames
     from cgnnp.frames import Frames
     from cgnnp.mapping import Mapping
     from cgnnp.simulation.bundle import PotentialBundle, load
 
 __version__ = "0.1.0"
-__all__ = ["Frames", "Mapping", "PotentialBundle", "load"]
+__all__ = ["Frames", "Mapping", "PotentialBundle", "load", "open_frames"]
 
 _HOMES = {
     "Frames": "cgnnp.frames",
     "Mapping": "cgnnp.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
     "load": "cgnnp.simulation.bundle",
+    "open_frames": "cgnnp.dataset",
 }
 
 

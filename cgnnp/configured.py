@@ -13,8 +13,9 @@ import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from cgnnp.dataset import count_frames, open_frames
 from cgnnp.dynamics import LangevinProtocol
-from cgnnp.frames import Frames, count_frames
+from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
@@ -114,7 +115,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
         with run.locked():
             start_logging(run.path / "train.log")
             data = run.summary().get("data")
-            stages.simulate_stage(run, settings, protocol, Frames.open(data) if data and Path(data).is_dir() else None)
+            stages.simulate_stage(run, settings, protocol, open_frames(data) if data and Path(data).is_dir() else None)
         return
     start_logging()
     directory = Path(str(config.output)) if config.output is not None else potential.parent / "simulation"
@@ -132,7 +133,7 @@ def compare(config: DictConfig) -> dict[str, Any]:
     if not (data / "meta.json").is_file():
         raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=<directory>")
     mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
-    frames = Frames.open(data, mapping, n_frames=None if config.data is not None else run.summary()["n_frames"])
+    frames = open_frames(data, mapping, n_frames=None if config.data is not None else run.summary()["n_frames"])
     with run.locked():
         start_logging(run.path / "train.log")
         run.update(compared_with=str(data.resolve()))
@@ -234,7 +235,7 @@ def _checked_data_root(config: DictConfig, reference: ReferenceSystem, mapping: 
     check_writable(root, "data_dir")
     directory = stages.data_directory(root, reference, mapping, protocol)
     if count_frames(directory):
-        Frames.open(directory, mapping)
+        open_frames(directory, mapping)
     return root
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import openmm
 from openmm import unit
 
-from cgnnp.frames import FramesWriter, chunk_infos, chunks
+from cgnnp.dataset import FramesWriter, chunk_infos, chunks
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.signatures import check_positive

@@ -1,47 +1,37 @@
-"""Mapped frames: bead positions, mapped forces and boxes, in memory and on disk. Imports numpy only.
+"""Mapped frames in memory: bead positions, mapped forces and boxes, and what is known of them. Imports numpy only.
 
-On disk a data set is a directory of chunks of plain `.npy` arrays beside one `meta.json`:
-
-    meta.json                     units, temperature, ensemble, interval, the mapping as data, provenance
-    chunk_000000/positions.npy    float32, (frames, beads, 3), nm
-                 forces.npy       float32, (frames, beads, 3), kJ/mol/nm
-                 boxes.npy        float64, (frames, 3, 3), rows are box vectors, nm
-                 chunk.json       number of frames, checksums, whatever the writer adds
-                 ...              attachments, e.g. the state from which sampling continues (in the last two chunks)
-
-A chunk is written under another name and renamed: after a kill, what was finished is readable and nothing else is there.
+`cgnnp.dataset` has them on disk.
 """
 
-import json
-import shutil
-import weakref
-from collections.abc import Mapping as AbstractMapping
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from cgnnp.files import file_checksum, lock_directory, read_json, sync, write_json
-from cgnnp.mapping import Mapping, data_digest
+from cgnnp.mapping import Mapping
 from cgnnp.units import UNITS
 
 FORMAT_VERSION = 1
-ARRAYS = ("positions", "forces", "boxes")
 BOLTZMANN_ENSEMBLES = ("NVT", "NPT")
 """Ensembles whose frames are Boltzmann-distributed in the configuration; others say what they are in words."""
 
 
 @dataclass(frozen=True)
 class FramesMeta:
-    """What is known of every frame of a data set."""
+    """What is known of every frame of a data set.
+
+    `interval` is the time between frames in ps, `averaging_ps` the time over which the forces were averaged with the beads
+    held still (0: instantaneous forces).
+    """
 
     mapping: Mapping
     temperature: float
     interval: float
     ensemble: str = "NVT"
+    averaging_ps: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -58,6 +48,7 @@ class FramesMeta:
             "temperature": self.temperature,
             "interval": self.interval,
             "ensemble": self.ensemble,
+            "averaging_ps": self.averaging_ps,
             "mapping_digest": self.mapping.digest,
             "mapping": self.mapping.to_dict(),
             "provenance": self.provenance,
@@ -81,12 +72,40 @@ class FramesMeta:
         if data["units"] != UNITS:
             raise ValueError(f"{source}: units are {data['units']}, expected {UNITS}: convert the arrays and the entry")
         mapping = Mapping.from_dict(data["mapping"], source)
-        return cls(mapping, data["temperature"], data["interval"], data["ensemble"], data["provenance"])
+        averaging_ps = data.get("averaging_ps", 0.0)
+        return cls(mapping, data["temperature"], data["interval"], data["ensemble"], averaging_ps, data["provenance"])
+
+
+@dataclass(frozen=True)
+class MeanForceLabels:
+    """What is known of forces that were averaged over the eliminated atoms while the beads were held still.
+
+    Args:
+        halves: averages over the first and the second half of the averaging time (a drift between them shows atoms that
+            had not relaxed), kJ/mol/nm.
+        variance: variance of a component of the instantaneous force about its average in the averaging time.
+        second: average over a second, independent draw of the eliminated atoms; NaN where none was made, kJ/mol/nm.
+    """
+
+    halves: Float[np.ndarray, "frames 2 beads 3"]
+    variance: Float[np.ndarray, "frames beads"]
+    second: Float[np.ndarray, "frames beads 3"]
+
+    def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "MeanForceLabels":
+        return MeanForceLabels(self.halves[index], self.variance[index], self.second[index])
+
+    @property
+    def has_second(self) -> np.ndarray:
+        """Which frames have a second draw, (frames,) of bool."""
+        return np.isfinite(self.second).all(axis=(1, 2))
 
 
 @dataclass(frozen=True)
 class Frames:
     """Mapped frames of one system: positions (nm) and forces (kJ/mol/nm) of every bead, and the boxes.
+
+    `labels` come with forces that are averages. `sources` and `origin` say where each frame came from: the number of its
+    source and its place there.
 
     >>> from cgnnp.mapping import Block, Mapping
     >>> argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,),
@@ -101,15 +120,27 @@ class Frames:
     forces: Float[np.ndarray, "frames beads 3"]
     boxes: Float[np.ndarray, "frames 3 3"]
     meta: FramesMeta
+    labels: MeanForceLabels | None = None
+    sources: tuple[str, ...] = ("memory",)
+    origin: Int[np.ndarray, "frames 2"] = field(default_factory=lambda: np.empty((0, 2), int))
 
     def __post_init__(self) -> None:
-        check_arrays(self.positions, self.forces, self.boxes, self.meta.mapping.n_beads, "frames")
+        check_arrays(self.positions, self.forces, self.boxes, self.meta.mapping.n_beads, "frames", self.labels)
+        if not len(self.origin):
+            object.__setattr__(self, "origin", _numbered(len(self.positions)))
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "Frames":
-        return replace(self, positions=self.positions[index], forces=self.forces[index], boxes=self.boxes[index])
+        return replace(
+            self,
+            positions=self.positions[index],
+            forces=self.forces[index],
+            boxes=self.boxes[index],
+            labels=None if self.labels is None else self.labels[index],
+            origin=self.origin[index],
+        )
 
     @property
     def mapping(self) -> Mapping:
@@ -121,191 +152,58 @@ class Frames:
         """Temperature in K."""
         return self.meta.temperature
 
-    @classmethod
-    def open(cls, directory: str | Path, mapping: Mapping | None = None, n_frames: int | None = None) -> "Frames":
-        """Read a data set, at most its first `n_frames`, refusing one made with another mapping than `mapping`.
+    def came_from(self, frame: int) -> str:
+        """Source of a frame and its number there."""
+        source, number = self.origin[frame].tolist()
+        return f"{self.sources[source]}, frame {number}"
+
+    def thinned(self, stride: int) -> "Frames":
+        """Every `stride`-th frame.
 
         Raises:
-            FileNotFoundError: no data set there.
-            ValueError: damaged, in other units, of a newer format, empty, or made with another mapping.
+            ValueError: the stride is not a positive number.
         """
-        directory = Path(directory)
-        meta = read_meta(directory)
-        if mapping is not None and mapping.digest != meta.mapping.digest:
-            raise ValueError(
-                f"{directory}: made with mapping '{meta.mapping.name}' (digest {meta.mapping.digest}), asked for "
-                f"'{mapping.name}' (digest {mapping.digest}): sample again or name the other data set"
-            )
-        parts: list[Frames] = []
-        read = 0
-        for chunk in chunks(directory):
-            if n_frames is not None and read >= n_frames:
-                break
-            positions, forces, boxes = (_read_array(chunk, name) for name in ARRAYS)
-            check_arrays(positions, forces, boxes, meta.mapping.n_beads, str(chunk))
-            parts.append(cls(positions, forces, boxes, meta))
-            read += len(positions)
-        if not parts:
-            raise ValueError(f"{directory}: holds no frames yet: run `python -m cgnnp.sample` to its first chunk")
-        if n_frames is not None and read < n_frames:
-            raise ValueError(f"{directory}: holds {read} frames, {n_frames} were asked for: sample more or ask for fewer")
-        return concatenate_arrays(parts)[:n_frames]
+        if stride < 1:
+            raise ValueError(f"stride={stride}: must be 1 or more")
+        return replace(self[::stride], meta=replace(self.meta, interval=self.meta.interval * stride))
 
-
-class FramesWriter:
-    """Appends chunks of frames to a data set on disk.
-
-    Opening the directory of an existing data set continues it, and refuses to mix mappings, temperatures or intervals.
-    """
-
-    def __init__(self, directory: str | Path, meta: FramesMeta) -> None:
-        self.directory = Path(directory)
-        self.meta = meta
-        self.directory.mkdir(parents=True, exist_ok=True)
-        weakref.finalize(self, lock_directory(self.directory, "data set").close)
-        for leftover in self.directory.glob(".chunk_*"):
-            shutil.rmtree(leftover)
-        if (self.directory / "meta.json").exists():
-            check_same_data(self.directory, meta)
-        else:
-            write_json(self.directory / "meta.json", meta.to_dict())
-
-    def append(
-        self,
-        positions: Float[np.ndarray, "frames beads 3"],
-        forces: Float[np.ndarray, "frames beads 3"],
-        boxes: Float[np.ndarray, "frames 3 3"],
-        info: AbstractMapping[str, Any] | None = None,
-        attachments: AbstractMapping[str, bytes] | None = None,
-    ) -> Path:
-        """Write one chunk; `attachments` are files kept in the two newest chunks (the last may turn out damaged).
+    def blocks(self, n_blocks: int) -> list["Frames"]:
+        """Contiguous blocks of frames of nearly equal length, for folds that are independent of each other.
 
         Raises:
-            ValueError: wrong shapes or non-finite numbers.
+            ValueError: more blocks than frames.
         """
-        check_arrays(positions, forces, boxes, self.meta.mapping.n_beads, "frames to append")
-        done = chunks(self.directory)
-        name = f"chunk_{len(done):06d}"
-        temporary = self.directory / f".{name}"
-        temporary.mkdir()
-        arrays: dict[str, np.ndarray] = {
-            "positions": np.asarray(positions, np.float32),
-            "forces": np.asarray(forces, np.float32),
-            "boxes": np.asarray(boxes, np.float64),
-        }
-        checksums = {}
-        for key, array in arrays.items():
-            np.save(temporary / f"{key}.npy", array)
-            checksums[key] = file_checksum(temporary / f"{key}.npy")
-        for name_of_file, content in (attachments or {}).items():
-            (temporary / name_of_file).write_bytes(content)
-        write_json(temporary / "chunk.json", {"n_frames": len(positions), "sha256": checksums, **(info or {})})
-        for file in (*temporary.iterdir(), temporary):
-            sync(file)
-        target = self.directory / name
-        temporary.rename(target)
-        sync(self.directory)
-        for previous in done[-2:-1]:
-            for name_of_file in attachments or {}:
-                (previous / name_of_file).unlink(missing_ok=True)
-        return target
+        if not 1 <= n_blocks <= len(self):
+            raise ValueError(f"cannot make {n_blocks} blocks of {len(self)} frames: ask for 1 to {len(self)}")
+        edges = np.linspace(0, len(self), n_blocks + 1).astype(int)
+        return [self[start:end] for start, end in itertools.pairwise(edges)]
 
 
-def read_meta(directory: str | Path) -> FramesMeta:
-    """Description of the data set in a directory.
-
-    Raises:
-        FileNotFoundError: no data set there.
-        ValueError: see `FramesMeta.from_dict`.
-    """
-    path = Path(directory) / "meta.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file: '{directory}' is not a data set of mapped frames")
-    return FramesMeta.from_dict(read_json(path), str(path))
-
-
-def check_same_data(directory: Path, meta: FramesMeta) -> None:
-    """Refuse a data set that was made otherwise.
-
-    Raises:
-        ValueError: mapping, temperature, interval, ensemble or provenance differ.
-    """
-    stored, wanted = read_meta(directory).to_dict(), json.loads(json.dumps(meta.to_dict()))
-    if stored != wanted:
-        differing = ", ".join(key for key in wanted if stored.get(key) != wanted[key])
-        raise ValueError(
-            f"{directory / 'meta.json'}: describes another data set than the one to be appended ({differing} differ): "
-            "use a new directory, or the settings it was made with"
-        )
-
-
-def chunks(directory: str | Path) -> list[Path]:
-    """Finished chunks of a data set, in order.
-
-    Raises:
-        ValueError: one is missing among them.
-    """
-    found = sorted(path for path in Path(directory).glob("chunk_*") if path.is_dir())
-    for k, path in enumerate(found):
-        if path.name != f"chunk_{k:06d}":
-            raise ValueError(f"{directory}: chunk_{k:06d} is missing before {path.name}: delete the later chunks too")
-    return found
-
-
-def chunk_infos(directory: str | Path) -> list[dict[str, Any]]:
-    """The `chunk.json` of every finished chunk."""
-    return [_chunk_info(chunk) for chunk in chunks(directory)]
-
-
-def _chunk_info(chunk: Path) -> dict[str, Any]:
-    path, mend = chunk / "chunk.json", f"delete {chunk.name} and later chunks"
-    if not path.is_file():
-        raise ValueError(f"{path}: missing: {mend}")
-    info = read_json(path, mend)
-    sums = info.get("sha256") if isinstance(info, dict) else None
-    if not (isinstance(sums, dict) and set(ARRAYS) <= set(sums) and isinstance(info.get("n_frames"), int)):
-        raise ValueError(f"{path}: has no number of frames or no checksums: {mend}")
-    return info
-
-
-def frames_digest(directory: str | Path, n_frames: int) -> str:
-    """Hash of the chunks that hold the first `n_frames` frames: which data they are, not only how they were made."""
-    sums, read = [], 0
-    for info in chunk_infos(directory):
-        if read >= n_frames:
-            break
-        sums.append(info["sha256"])
-        read += info["n_frames"]
-    return data_digest(sums)
-
-
-def count_frames(directory: str | Path) -> int:
-    """Number of frames on disk; 0 where there is no data set."""
-    return sum(info["n_frames"] for info in chunk_infos(directory))
-
-
-def check_arrays(positions: np.ndarray, forces: np.ndarray, boxes: np.ndarray, n_beads: int, source: str) -> None:
-    """Refuse arrays of wrong shape or with numbers that are not finite.
+def check_arrays(
+    positions: np.ndarray,
+    forces: np.ndarray,
+    boxes: np.ndarray,
+    n_beads: int,
+    source: str,
+    labels: MeanForceLabels | None = None,
+) -> None:
+    """Refuse arrays of wrong shape or with numbers that are not finite (a frame may lack its second draw).
 
     Raises:
         ValueError: names the array, what was found and what was expected.
     """
-    n_frames = len(positions)
-    expected = {"positions": (n_frames, n_beads, 3), "forces": (n_frames, n_beads, 3), "boxes": (n_frames, 3, 3)}
-    for (name, shape), array in zip(expected.items(), (positions, forces, boxes), strict=True):
-        if array.shape != shape:
-            raise ValueError(f"{source}: {name} have shape {array.shape}, expected {shape} (frames, beads, 3)")
-        if not np.isfinite(array).all():
+    n = len(positions)
+    arrays = {"positions": positions, "forces": forces, "boxes": boxes}
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(("positions", "forces", "second"), (n, n_beads, 3))
+    expected |= {"boxes": (n, 3, 3), "halves": (n, 2, n_beads, 3), "variance": (n, n_beads)}
+    if labels is not None:
+        arrays |= {entry.name: getattr(labels, entry.name) for entry in fields(labels)}
+    for name, array in arrays.items():
+        if array.shape != expected[name]:
+            raise ValueError(f"{source}: {name} have shape {array.shape}, expected {expected[name]} (frames, beads, 3)")
+        if name != "second" and not np.isfinite(array).all():
             frame = int(np.argwhere(~np.isfinite(array))[0, 0])
             raise ValueError(f"{source}: {name} of frame {frame} are not finite: the simulation that wrote it blew up")
-
-
-def _read_array(chunk: Path, name: str) -> np.ndarray:
-    path = chunk / f"{name}.npy"
-    expected = _chunk_info(chunk)["sha256"][name]
-    if not path.is_file() or file_checksum(path) != expected:
-        raise ValueError(f"{path}: missing or damaged (checksum differs): delete {chunk.name} and later chunks")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, Frames]:
@@ -322,18 +220,47 @@ def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, 
     return frames[: len(frames) - n_held_out], frames[len(frames) - n_held_out :]
 
 
-def concatenate_arrays(parts: Sequence[Frames]) -> Frames:
-    """Frames of several runs of the same system, one after the other (replicas of one simulation).
+def concatenate(parts: Sequence[Frames]) -> Frames:
+    """Frames of several runs of the same system, one after the other; their origins stay known.
 
     Raises:
-        ValueError: their mappings differ.
+        ValueError: no parts, or mappings, temperatures, ensembles or averaging times that differ.
     """
-    digests = {part.mapping.digest for part in parts}
-    if len(digests) != 1:
-        raise ValueError(f"cannot join frames of {len(digests)} different mappings into one array")
+    if not parts:
+        raise ValueError("no frames to join")
+    first = parts[0]
+    for part in parts[1:]:
+        for name in ("temperature", "ensemble", "averaging_ps"):
+            if getattr(part.meta, name) != getattr(first.meta, name):
+                found = f"{getattr(first.meta, name)} and {getattr(part.meta, name)}"
+                raise ValueError(f"cannot join frames of different {name} ({found}): fit them as separate sets")
+        if part.mapping.digest != first.mapping.digest:
+            raise ValueError(
+                f"cannot join frames of different mappings ('{first.mapping.name}', digest {first.mapping.digest}, and "
+                f"'{part.mapping.name}', digest {part.mapping.digest}) into one array"
+            )
+        if (part.labels is None) != (first.labels is None):
+            raise ValueError("cannot join averaged forces with and without their variances: leave one of the sets out")
+    sources = tuple(dict.fromkeys(source for part in parts for source in part.sources))
+    origins = []
+    for part in parts:
+        numbers = np.array([sources.index(source) for source in part.sources])
+        origins.append(np.stack([numbers[part.origin[:, 0]], part.origin[:, 1]], axis=1))
+    labels = None
+    if first.labels is not None:
+        joined = ([getattr(part.labels, entry.name) for part in parts] for entry in fields(MeanForceLabels))
+        labels = MeanForceLabels(*(np.concatenate(arrays) for arrays in joined))
     return Frames(
         np.concatenate([part.positions for part in parts]),
         np.concatenate([part.forces for part in parts]),
         np.concatenate([part.boxes for part in parts]),
-        parts[0].meta,
+        first.meta,
+        labels,
+        sources,
+        np.concatenate(origins),
     )
+
+
+def _numbered(count: int) -> Int[np.ndarray, "frames 2"]:
+    """The origin of frames 0, 1, 2, ... of a single source."""
+    return np.stack([np.zeros(count, int), np.arange(count)], axis=1)

@@ -18,6 +18,7 @@ install_import_hook(
         "cgnnp.analysis.dimer",
         "cgnnp.analysis.rdf",
         "cgnnp.configurational_temperature",
+        "cgnnp.dataset",
         "cgnnp.dynamics",
         "cgnnp.force_map",
         "cgnnp.frames",

@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from cgnnp.dataset import open_frames
 from cgnnp.dynamics import LangevinProtocol
 from cgnnp.frames import Frames, FramesMeta
 from cgnnp.mapping import Block, Mapping
@@ -180,7 +181,7 @@ def water_atom_frames(n_molecules: int, directory: Path, *, n_frames: int, inter
         stored = sample_water(
             replace(system, mapping=atoms_of(system.mapping)), directory / "atoms", n_frames, protocol, 100
         )
-    return Frames.open(stored), system.mapping
+    return open_frames(stored), system.mapping
 
 
 def remap(atoms: Frames, mapping: Mapping) -> Frames:

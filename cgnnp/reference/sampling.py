@@ -7,9 +7,10 @@ from pathlib import Path
 
 import openmm
 
+from cgnnp.dataset import FramesWriter, check_same_data, chunks, count_frames
 from cgnnp.dynamics import LangevinProtocol, run_chunks, start
 from cgnnp.force_map import certify
-from cgnnp.frames import FramesMeta, FramesWriter, check_same_data, chunks, count_frames
+from cgnnp.frames import FramesMeta
 from cgnnp.mapping import Mapping, data_digest
 from cgnnp.platforms import choose_platform
 from cgnnp.progress import progress

@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Float
 from openmm import app, unit
 
+from cgnnp.dataset import FramesWriter, check_same_data, count_frames, open_frames
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed, derived_seed, run_chunks, speed_ns_per_day, start
 from cgnnp.files import write_file
-from cgnnp.frames import Frames, FramesMeta, FramesWriter, check_same_data, concatenate_arrays, count_frames
+from cgnnp.frames import Frames, FramesMeta, concatenate
 from cgnnp.platforms import PlatformChoice, available_cores, choose_platform
 from cgnnp.progress import Progress, progress
 from cgnnp.reference.topology import bead_topology
@@ -120,7 +121,7 @@ def open_replicas(folders: Sequence[Path]) -> Frames:
     finished = [folder for folder in folders if count_frames(folder / FRAMES)]
     if not finished:
         raise FileNotFoundError("no finished frames of any replica: run `python -m cgnnp.simulate` first")
-    return concatenate_arrays([Frames.open(folder / FRAMES) for folder in finished])
+    return concatenate([open_frames(folder / FRAMES) for folder in finished])
 
 
 def run_replica(

@@ -12,10 +12,11 @@ import torch
 
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, longest_distance, rdf
 from cgnnp.configurational_temperature import ConfigurationalTemperature, agrees, configurational_temperature
+from cgnnp.dataset import chunk_infos, frames_digest, open_frames
 from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
 from cgnnp.files import read_json, write_file, write_json
 from cgnnp.force_map import certify
-from cgnnp.frames import Frames, chunk_infos, frames_digest, split_contiguous
+from cgnnp.frames import Frames, split_contiguous
 from cgnnp.mapping import Mapping, data_digest
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
@@ -68,7 +69,7 @@ def sample_stage(
         n_frames=n_frames,
         atomistic_ns_per_day=speed_ns_per_day(directory),
     )
-    return Frames.open(directory, mapping, n_frames)
+    return open_frames(directory, mapping, n_frames)
 
 
 def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:

@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from cgnnp.analysis.rdf import deviation
+from cgnnp.dataset import chunk_infos, count_frames, open_frames
 from cgnnp.files import lock_directory
-from cgnnp.frames import Frames, chunk_infos, count_frames
 from cgnnp.training.fit import read_metrics
 from commands import jobs
 
@@ -36,7 +36,7 @@ def replicas(folder) -> list:
 
 def check_replica(folder, n_frames: int) -> None:
     """Frames, trajectory and log agree with each other, frame by frame."""
-    frames = Frames.open(folder / "frames")
+    frames = open_frames(folder / "frames")
     assert len(frames) == n_frames
     with mdtraj.formats.DCDTrajectoryFile(str(folder / "trajectory.dcd")) as file:
         positions = file.read()[0] / 10
@@ -192,13 +192,13 @@ def test_the_same_command_again_repeats_nothing(job_copy):
 
 
 def test_simulate_extends_a_run(job_copy):
-    before = Frames.open(job_copy / "run/simulation/replica_0/frames").positions.copy()
+    before = open_frames(job_copy / "run/simulation/replica_0/frames").positions.copy()
     settings = [setting for setting in jobs.SIMULATION if "length" not in setting]
     jobs.run("simulate", "run=run", "platform=CPU", "simulation.length_ps=20", *settings, cwd=job_copy)
     assert len(replicas(job_copy)) == 2
     for replica in replicas(job_copy):
         check_replica(replica, 50)
-    after = Frames.open(job_copy / "run/simulation/replica_0/frames").positions
+    after = open_frames(job_copy / "run/simulation/replica_0/frames").positions
     np.testing.assert_array_equal(after[: len(before)], before)
     # The continuation goes on from where the first part ended.
     steps = np.linalg.norm(np.diff(after, axis=0), axis=-1).max(axis=1)
@@ -253,7 +253,7 @@ def test_a_mapping_of_ones_own_is_any_importable_function(tmp_path):
     small = [*jobs.SAMPLING, "reference.n_frames=2", "reference.equilibration_ps=0.1"]
     jobs.run("sample", *own, *small, cwd=tmp_path)
     (data,) = (tmp_path / "data").iterdir()
-    frames = Frames.open(data)
+    frames = open_frames(data)
     assert data.name.startswith("oxygen-")
     assert frames.mapping.type_names == ("OW",)
     assert len(frames) == 2
@@ -311,7 +311,7 @@ def test_a_killed_sampling_continues(tmp_path):
     result = jobs.run("sample", *arguments, f"reference.n_frames={done + 5}", cwd=tmp_path)
     assert f"continuing after {done} frames" in result.stderr
     assert [info["n_frames"] for info in chunk_infos(data)] == [50] * (done // 50) + [5]
-    assert len(Frames.open(data)) == done + 5
+    assert len(open_frames(data)) == done + 5
     assert jobs.snapshot(data / "chunk_000000").items() >= {n: b for n, b in first.items() if n.endswith("npy")}.items()
 
 

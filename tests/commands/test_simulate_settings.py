@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cgnnp import configured
-from cgnnp.frames import Frames, read_meta
+from cgnnp.dataset import open_frames, read_meta
 from commands import jobs
 
 SHORT = ["platform=CPU", "simulation.replicas=1", "simulation.equilibration_ps=0.1", "simulation.frame_interval_ps=0.1"]
@@ -67,9 +67,9 @@ def test_a_bare_potential_has_the_settings_of_the_configuration(chosen):
 def test_a_longer_run_continues_with_its_own_time_step_and_seed(job_copy, run_here):
     """Nothing but the length is named; other settings would be another data set, and refused."""
     folder = job_copy / "run/simulation/replica_0/frames"
-    before, meta = Frames.open(folder).positions.copy(), read_meta(folder)
+    before, meta = open_frames(folder).positions.copy(), read_meta(folder)
     run_here("simulate", "run=run", "simulation.length_ps=18", cwd=job_copy)
-    after = Frames.open(folder)
+    after = open_frames(folder)
     assert len(after) == 45
     assert after.meta == meta
     assert after.meta.provenance["protocol"]["timestep_fs"] == 5.0
@@ -94,4 +94,4 @@ def test_another_potential_in_the_same_output_folder_is_refused(job_copy, run_he
         assert "provenance differ" in message
     assert jobs.snapshot(job_copy / "out") == before
     run_here("simulate", "potential=run/potential", *arguments, "simulation.length_ps=0.4", cwd=job_copy)
-    assert len(Frames.open(job_copy / "out/replica_0/frames")) == 4
+    assert len(open_frames(job_copy / "out/replica_0/frames")) == 4

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "train", "simulate", "compare", "check", "commands", "configured")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
-    *("configurational_temperature", "statistics", "frames", "pairs", "mappings", "force_map", "mapping"),
+    *("configurational_temperature", "statistics", "dataset", "frames", "pairs", "mappings", "force_map", "mapping"),
     *("platforms", "progress", "signatures", "files", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
@@ -22,6 +22,7 @@ FORBIDDEN = {
     "training": {"openmm", "openmmtorch", "hydra", "mdtraj"},
     "configurational_temperature": {"torch", "openmm"},
     "statistics": {"torch", "openmm"},
+    "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
     "pairs": {"torch", "openmm"},
     "force_map": {"torch", "openmm"},

@@ -7,8 +7,8 @@ from openmm import unit
 from systems import FAST, sample_water, with_force_map
 
 from cgnnp import dynamics
+from cgnnp.dataset import chunk_infos, chunks, count_frames, open_frames
 from cgnnp.dynamics import STATE_FILE, LangevinProtocol, derived_seed, speed_ns_per_day
-from cgnnp.frames import Frames, chunk_infos, chunks, count_frames
 
 
 def chunk_bytes(directory) -> dict[str, bytes]:
@@ -16,7 +16,7 @@ def chunk_bytes(directory) -> dict[str, bytes]:
 
 
 def test_frames_are_those_of_the_system(water_27, water_27_directory):
-    frames = Frames.open(water_27_directory, water_27.mapping)
+    frames = open_frames(water_27_directory, water_27.mapping)
     assert frames.positions.shape == frames.forces.shape == (8, 27, 3)
     box = water_27.reference.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer)
     np.testing.assert_allclose(frames.boxes, np.tile(np.array(box), (8, 1, 1)), atol=1e-6)
@@ -47,7 +47,7 @@ def test_a_longer_run_extends_and_a_second_does_nothing(water_27, tmp_path):
     sample_water(water_27, directory, n_frames=7, chunk_frames=2)
     later = chunk_bytes(directory)
     assert {name: later[name] for name in first} == first
-    frames = Frames.open(directory)
+    frames = open_frames(directory)
     assert len(frames) == 7
     # The continuation goes on from where the first part ended: 0.02 ps move a molecule by about 0.01 nm, not by more.
     steps = np.linalg.norm(np.diff(frames.positions, axis=0), axis=-1)
@@ -81,10 +81,10 @@ def test_a_damaged_last_chunk_can_be_deleted_and_the_run_continued(water_27, tmp
     before = chunk_bytes(directory)
     (chunks(directory)[-1] / "forces.npy").write_bytes(b"")
     with pytest.raises(ValueError, match="delete chunk_000002 and later chunks"):
-        Frames.open(directory)
+        open_frames(directory)
     shutil.rmtree(chunks(directory)[-1])
     sample_water(water_27, directory, n_frames=6, chunk_frames=2)
-    assert len(Frames.open(directory)) == 6
+    assert len(open_frames(directory)) == 6
     after = chunk_bytes(directory)
     assert all(after[name] == data for name, data in before.items() if "chunk_000002" not in name)
     # Further back nothing can be continued, and the message says so.
@@ -149,4 +149,4 @@ def test_a_simulation_that_blows_up_says_so_and_keeps_what_it_has(water_27, tmp_
     monkeypatch.setattr(dynamics, "_run_chunk", heated)
     with pytest.raises(dynamics.SimulationFailed, match=r"blew up.*lower the time step"):
         sample_water(water_27, tmp_path / "data", n_frames=60)
-    assert len(Frames.open(tmp_path / "data")) == 2
+    assert len(open_frames(tmp_path / "data")) == 2

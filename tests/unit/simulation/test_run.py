@@ -10,9 +10,9 @@ import mdtraj
 import numpy as np
 import pytest
 
+from cgnnp.dataset import count_frames, open_frames
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed
 from cgnnp.files import file_checksum, read_json, write_json
-from cgnnp.frames import Frames, count_frames
 from cgnnp.platforms import PlatformChoice
 from cgnnp.simulation import run as run_module
 from cgnnp.simulation.bundle import load
@@ -54,10 +54,10 @@ def test_a_restart_trims_what_was_not_finished(exported, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             replica(exported, tmp_path, 12)
     assert lengths(tmp_path) == (4, 6, 6)
-    first = Frames.open(tmp_path / "frames").positions.copy()
+    first = open_frames(tmp_path / "frames").positions.copy()
     replica(exported, tmp_path, 12)
     assert lengths(tmp_path) == (12, 12, 12)
-    frames = Frames.open(tmp_path / "frames")
+    frames = open_frames(tmp_path / "frames")
     np.testing.assert_array_equal(frames.positions[:4], first)
     with mdtraj.formats.DCDTrajectoryFile(str(tmp_path / "trajectory.dcd")) as file:
         np.testing.assert_allclose(file.read()[0] / 10, frames.positions, atol=2e-6)
@@ -73,7 +73,7 @@ def test_half_a_frame_at_the_end_of_the_trajectory_is_cut_off(exported, tmp_path
     replica(exported, tmp_path, 8)
     assert lengths(tmp_path) == (8, 8, 8)
     with mdtraj.formats.DCDTrajectoryFile(str(tmp_path / "trajectory.dcd")) as file:
-        np.testing.assert_allclose(file.read()[0] / 10, Frames.open(tmp_path / "frames").positions, atol=2e-6)
+        np.testing.assert_allclose(file.read()[0] / 10, open_frames(tmp_path / "frames").positions, atol=2e-6)
 
 
 def test_a_trajectory_that_lost_frames_or_was_moved_away_is_gone_on_with(exported, tmp_path):
@@ -106,7 +106,7 @@ def test_back_ends_run_the_same_dynamics(exported, tmp_path):
     short = replace(PROTOCOL, equilibration_ps=0.0)
     for backend in ("torch", "python"):
         run_replica(exported.path, tmp_path / backend, short, 2, CPU, backend, 2, None)
-    one, other = (Frames.open(tmp_path / backend / "frames") for backend in ("torch", "python"))
+    one, other = (open_frames(tmp_path / backend / "frames") for backend in ("torch", "python"))
     assert np.abs(one.positions[1] - one.positions[0]).max() > 1e-3
     np.testing.assert_allclose(one.positions, other.positions, atol=1e-5)
     np.testing.assert_allclose(one.forces, other.forces, atol=1e-3 * np.abs(one.forces).max())
