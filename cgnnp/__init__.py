@@ -13,18 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cgnnp.dataset import open_frames
     from cgnnp.frames import Frames
+    from cgnnp.force_map import certify
     from cgnnp.mapping import Mapping
+    from cgnnp.optimal_map import optimal_map
     from cgnnp.simulation.bundle import PotentialBundle, load
 
 __version__ = "0.1.0"
-__all__ = ["Frames", "Mapping", "PotentialBundle", "load", "open_frames"]
+__all__ = ["Frames", "Mapping", "PotentialBundle", "certify", "load", "open_frames", "optimal_map"]
 
 _HOMES = {
     "Frames": "cgnnp.frames",
     "Mapping": "cgnnp.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
+    "certify": "cgnnp.force_map",
     "load": "cgnnp.simulation.bundle",
     "open_frames": "cgnnp.dataset",
+    "optimal_map": "cgnnp.optimal_map",
 }
 
 

@@ -24,6 +24,8 @@ install_import_hook(
         "cgnnp.frames",
         "cgnnp.mapping",
         "cgnnp.mappings",
+        "cgnnp.molecules",
+        "cgnnp.optimal_map",
         "cgnnp.pairs",
         "cgnnp.priors",
         "cgnnp.reference",

@@ -45,18 +45,22 @@ def rigid_groups(system: System) -> tuple[tuple[int, ...], ...]:
 
 
 def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None, copies: int = 1) -> Any:
-    """OpenMM Topology with one atom per bead; bead types are atom names without elements, molecules are residues.
+    """OpenMM Topology with one atom per bead; bead types are atom names without elements, molecules are chains of residues.
 
     Residues are called CG_<molecule>: OpenMM gives atoms of residues that it knows (HOH, ALA, ...) other names, and bonds
-    of its own, when it reads them from a file.
+    of its own, when it reads them from a file. A bead whose type is in its residue already begins the next one, since files
+    find bonds by the names of atoms in residues.
     """
     topology = app.Topology()
     for _ in range(copies):
         for block in mapping.blocks:
             chain = topology.addChain()
             for _ in range(block.n_copies):
-                residue = topology.addResidue(f"CG_{block.name}", chain)
-                beads = [topology.addAtom(name, None, residue) for name in block.bead_types]
+                beads: list[Any] = []
+                for name in block.bead_types:
+                    if not beads or name in {atom.name for atom in beads[-1].residue.atoms()}:
+                        residue = topology.addResidue(f"CG_{block.name}", chain)
+                    beads.append(topology.addAtom(name, None, residue))
                 for i, j in block.bonds:
                     topology.addBond(beads[i], beads[j])
     if box is not None:

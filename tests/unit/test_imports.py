@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "train", "simulate", "compare", "check", "commands", "configured")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
-    *("configurational_temperature", "statistics", "dataset", "frames", "pairs", "mappings", "force_map", "mapping"),
-    *("platforms", "progress", "signatures", "files", "units"),
+    *("configurational_temperature", "optimal_map", "statistics", "dataset", "frames", "pairs"),
+    *("mappings", "molecules", "force_map", "mapping", "platforms", "progress", "signatures", "files", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
 
@@ -25,8 +25,10 @@ FORBIDDEN = {
     "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
     "pairs": {"torch", "openmm"},
-    "force_map": {"torch", "openmm"},
+    "optimal_map": {"torch", "openmm", "mdtraj"},
+    "force_map": {"torch", "openmm", "mdtraj"},
     "mapping": {"torch", "openmm", "mdtraj"},
+    "molecules": {"torch", "openmm", "mdtraj"},
     "mappings": {"torch", "openmm"},
     "units": {"numpy"},
 }
