@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cgnnp.dataset import open_frames
-    from cgnnp.frames import Frames
     from cgnnp.force_map import certify
+    from cgnnp.frames import Frames
     from cgnnp.mapping import Mapping
     from cgnnp.optimal_map import optimal_map
     from cgnnp.simulation.bundle import PotentialBundle, load
