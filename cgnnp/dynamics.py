@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import openmm
+from jaxtyping import Float
 from openmm import unit
 
 from cgnnp.dataset import FramesWriter, chunk_infos, chunks
@@ -94,7 +95,7 @@ def start(
         except openmm.OpenMMException as error:
             raise _failure(simulation, f"minimisation of the starting positions failed ({error})") from error
     simulation.context.setVelocitiesToTemperature(protocol.temperature_K, derived_seed(protocol.seed, -1))
-    _step(simulation, round(protocol.equilibration_ps * 1000 / protocol.timestep_fs))
+    advance(simulation, round(protocol.equilibration_ps * 1000 / protocol.timestep_fs))
     simulation.context.setStepCount(0)
     simulation.context.setTime(0.0)
     return simulation
@@ -129,7 +130,7 @@ def run_chunks(
             "platform": simulation.context.getPlatform().getName(),
             "openmm": openmm.version.version,
         }
-        writer.append(*arrays, info=info, attachments={STATE_FILE: _state(simulation.context)})
+        writer.append(*arrays, info=info, attachments={STATE_FILE: stored_state(simulation.context)})
         done += size
         if on_chunk:
             on_chunk(size, info["ns"] / seconds * SECONDS_PER_DAY)
@@ -153,22 +154,32 @@ def _run_chunk(
     """Positions, forces and boxes of `n_frames` mapped frames. The engine keeps molecules whole."""
     positions, forces, boxes = [], [], []
     for _ in range(n_frames):
-        _step(simulation, steps_per_frame)
+        advance(simulation, steps_per_frame)
         state = simulation.context.getState(positions=True, forces=True, energy=True)
         atoms = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-        atom_forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
-        energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-        if not (np.isfinite(energy) and np.isfinite(atom_forces).all()):
-            bad = np.flatnonzero(~np.isfinite(atom_forces).all(axis=1))
-            where = f"forces on particles {bad[:5].tolist()}" if len(bad) else f"energy {energy}"
-            raise _failure(simulation, f"{where} not finite")
+        atom_forces = finite_forces(simulation, state)
         positions.append(mapping.map_positions(atoms[None])[0])
         forces.append(mapping.map_forces(atom_forces[None])[0])
         boxes.append(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
     return np.array(positions), np.array(forces), np.array(boxes)
 
 
-def _state(context: Any) -> bytes:
+def finite_forces(simulation: Any, state: Any) -> Float[np.ndarray, "particles 3"]:
+    """The forces of a State that holds forces and energy, kJ/mol/nm.
+
+    Raises:
+        SimulationFailed: forces or energy are not finite.
+    """
+    forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
+    if not (np.isfinite(energy) and np.isfinite(forces).all()):
+        bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
+        where = f"forces on particles {bad[:5].tolist()}" if len(bad) else f"energy {energy}"
+        raise _failure(simulation, f"{where} not finite")
+    return forces
+
+
+def stored_state(context: Any) -> bytes:
     """Positions, velocities and box in double precision, as plain arrays: OpenMM's own XML may hold code to run."""
     state = context.getState(positions=True, velocities=True)
     content = io.BytesIO()
@@ -182,7 +193,7 @@ def _state(context: Any) -> bytes:
 
 
 def _restore(context: Any, path: Path) -> None:
-    """Set what `_state` stored."""
+    """Set what `stored_state` stored."""
     try:
         with np.load(path, allow_pickle=False) as state:
             context.setPeriodicBoxVectors(*state["box"].tolist())
@@ -195,7 +206,12 @@ def _restore(context: Any, path: Path) -> None:
         ) from error
 
 
-def _step(simulation: Any, steps: int) -> None:
+def advance(simulation: Any, steps: int) -> None:
+    """Take time steps.
+
+    Raises:
+        SimulationFailed: positions are no longer finite.
+    """
     try:
         simulation.step(steps)
     except openmm.OpenMMException as error:

@@ -41,7 +41,7 @@ def test_a_restart_trims_what_was_not_finished(exported, tmp_path, monkeypatch):
     """Killed six frames into a run with chunks of four: the trajectory and log have six, the data set four."""
     from cgnnp import dynamics
 
-    step, calls = dynamics._step, []
+    step, calls = dynamics.advance, []
 
     def dies(simulation, steps) -> None:
         calls.append(steps)
@@ -50,7 +50,7 @@ def test_a_restart_trims_what_was_not_finished(exported, tmp_path, monkeypatch):
         step(simulation, steps)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dynamics, "_step", dies)
+        patch.setattr(dynamics, "advance", dies)
         with pytest.raises(KeyboardInterrupt):
             replica(exported, tmp_path, 12)
     assert lengths(tmp_path) == (4, 6, 6)
