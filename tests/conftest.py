@@ -16,6 +16,7 @@ from jaxtyping import install_import_hook
 install_import_hook(
     [
         "cgnnp.analysis.dimer",
+        "cgnnp.analysis.free_energy_1d",
         "cgnnp.analysis.rdf",
         "cgnnp.configurational_temperature",
         "cgnnp.dataset",
