@@ -20,6 +20,7 @@ install_import_hook(
         "cgnnp.analysis.rdf",
         "cgnnp.configurational_temperature",
         "cgnnp.dataset",
+        "cgnnp.consistency",
         "cgnnp.dynamics",
         "cgnnp.force_map",
         "cgnnp.frames",
@@ -27,6 +28,7 @@ install_import_hook(
         "cgnnp.mappings",
         "cgnnp.molecules",
         "cgnnp.optimal_map",
+        "cgnnp.pair_fields",
         "cgnnp.pairs",
         "cgnnp.priors",
         "cgnnp.reference",
@@ -36,6 +38,7 @@ install_import_hook(
         "cgnnp.training.data",
         "cgnnp.training.metrics",
         "cgnnp.workflow",
+        "cgnnp.ybg",
     ],
     "beartype.beartype",
 )

@@ -28,7 +28,7 @@ def compose(command: str, *overrides: str):
 
 
 def test_all_commands_and_groups_are_there():
-    assert COMMANDS == ["compare", "sample", "simulate", "train"]
+    assert COMMANDS == ["check", "compare", "sample", "simulate", "train"]
     assert {group for group, _ in OPTIONS} == set(GROUPS)
 
 
