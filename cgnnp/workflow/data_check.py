@@ -8,9 +8,9 @@ from typing import Any
 
 from cgnnp.analysis.figures import plot_ybg
 from cgnnp.consistency import Consistency, check_consistency
+from cgnnp.dataset import open_frames
 from cgnnp.files import write_file, write_json
 from cgnnp.force_map import certify
-from cgnnp.dataset import open_frames
 from cgnnp.report import page_template, write_pictures, ybg_curves
 
 log = logging.getLogger("cgnnp")

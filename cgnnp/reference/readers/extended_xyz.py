@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from io import StringIO
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
