@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "train", "simulate", "compare", "check", "commands", "configured")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
-    *("configurational_temperature", "statistics", "frames", "pairs", "mappings", "force_map", "mapping"),
+    *("configurational_temperature", "statistics", "frames", "pairs", "mappings", "rigid", "force_map", "mapping"),
     *("platforms", "progress", "signatures", "files", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
@@ -24,6 +24,7 @@ FORBIDDEN = {
     "statistics": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
     "pairs": {"torch", "openmm"},
+    "rigid": {"torch", "openmm", "mdtraj", "scipy"},
     "force_map": {"torch", "openmm"},
     "mapping": {"torch", "openmm", "mdtraj"},
     "mappings": {"torch", "openmm"},
