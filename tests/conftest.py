@@ -32,6 +32,7 @@ install_import_hook(
         "cgnnp.pairs",
         "cgnnp.priors",
         "cgnnp.reference",
+        "cgnnp.rigid",
         "cgnnp.simulation.bundle",
         "cgnnp.simulation.run",
         "cgnnp.statistics",

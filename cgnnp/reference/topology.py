@@ -1,5 +1,6 @@
 """Between OpenMM, mdtraj and `cgnnp.mapping`: what is constrained, what is virtual, and topologies of beads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import mdtraj
@@ -33,11 +34,16 @@ def describe(topology: Any, system: System) -> Atomistic:
 
 def rigid_groups(system: System) -> tuple[tuple[int, ...], ...]:
     """Connected clusters of atoms that distance constraints join."""
-    pairs = np.array([system.getConstraintParameters(k)[:2] for k in range(system.getNumConstraints())], dtype=int)
+    pairs = [tuple(system.getConstraintParameters(k)[:2]) for k in range(system.getNumConstraints())]
+    return connected_groups(pairs, system.getNumParticles())
+
+
+def connected_groups(pairs: Sequence[tuple[int, int]], n_atoms: int) -> tuple[tuple[int, ...], ...]:
+    """Clusters of atoms that pairs join, directly or through others."""
     if not len(pairs):
         return ()
-    n_atoms = system.getNumParticles()
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n_atoms, n_atoms))
+    first, second = np.array(pairs, dtype=int).T
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(n_atoms, n_atoms))
     _, labels = connected_components(graph, directed=False)
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)

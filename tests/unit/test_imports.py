@@ -13,7 +13,7 @@ COMMANDS = ("sample", "train", "simulate", "compare", "check", "commands", "conf
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
     *("consistency", "ybg", "configurational_temperature", "pair_fields", "noise_floor", "optimal_map", "statistics"),
-    *("dataset", "frames", "pairs", "mappings", "molecules", "force_map", "mapping"),
+    *("dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
     *("platforms", "progress", "signatures", "files", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
@@ -31,6 +31,7 @@ FORBIDDEN = {
     "pairs": {"torch", "openmm"},
     "optimal_map": {"torch", "openmm", "mdtraj"},
     "force_map": {"torch", "openmm", "mdtraj"},
+    "rigid": {"torch", "openmm", "mdtraj"},
     "mapping": {"torch", "openmm", "mdtraj"},
     "molecules": {"torch", "openmm", "mdtraj"},
     "mappings": {"torch", "openmm"},

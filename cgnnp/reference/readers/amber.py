@@ -9,9 +9,7 @@ import numpy as np
 from cgnnp.reference.readers.stated_units import Units, fixed_units
 from cgnnp.reference.readers.trajectory import Piece, RawFrame
 
-HOW_TO_WRITE = (
-    "set ioutfm=1, ntwf=-1 with ntwx > 0 in the mdin file, which writes forces beside the coordinates of every frame"
-)
+HOW_TO_WRITE = "set ioutfm=1, ntwx > 0 and ntwf=-1 in the mdin file: forces are then written with the coordinates"
 
 
 def open_amber_netcdf(path: Path, units: Units | None) -> Piece:

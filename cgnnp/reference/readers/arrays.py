@@ -3,11 +3,11 @@
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 
-from cgnnp.reference.readers.stated_units import Units, stated_units
+from cgnnp.reference.readers.stated_units import FileUnits, Units, stated_units
 from cgnnp.reference.readers.trajectory import Piece, RawFrame
 
 NAMES = ("positions", "forces", "boxes")
@@ -71,7 +71,13 @@ def open_npz(path: Path, units: Units | None) -> Piece:
     return _piece(path, file_units, shapes, streams, box)
 
 
-def _piece(path, file_units, shapes, streams: Callable[[str], Stream], constant_box: Callable[[], np.ndarray]) -> Piece:
+def _piece(
+    path: Path,
+    file_units: FileUnits,
+    shapes: dict[str, tuple[tuple[int, ...], np.dtype]],
+    streams: Callable[[str], Stream],
+    constant_box: Callable[[], np.ndarray],
+) -> Piece:
     (shape, dtype), (force_shape, force_dtype), (box_shape, _) = (shapes[name] for name in NAMES)
     n_frames = shape[0] if shape else 0
     if (
@@ -108,7 +114,7 @@ def _stream(path: Path, name: str, numbers: range) -> Iterator[np.ndarray]:
             yield np.frombuffer(file.read(size), dtype).reshape(shape[1:])
 
 
-def _array_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype]:
+def _array_header(file: Any, where: str) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = reader(file)

@@ -18,9 +18,7 @@ MAGIC = 1993
 HEADER = struct.Struct(">3i12s13i")
 """Magic number, two lengths of the version string and itself, sizes of ten parts in bytes, atoms, step, an old entry."""
 
-HOW_TO_WRITE = (
-    "set nstfout = nstxout in the mdp file and run mdrun again (a TRR without forces cannot be given any afterwards)"
-)
+HOW_TO_WRITE = "set nstfout = nstxout in the mdp file and run mdrun again (forces cannot be added afterwards)"
 
 
 @dataclass(frozen=True)

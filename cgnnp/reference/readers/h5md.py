@@ -37,10 +37,10 @@ def _open(path: Path, file: Any, units: Units | None) -> Piece:
     groups = list(file.get("particles", ()))
     if len(groups) != 1:
         raise ValueError(f"{path}: has {len(groups)} groups of particles ({', '.join(groups)}), expected one")
-    group = file["particles"][groups[0]]
-    for name in ("position/value", "force/value", "box/edges"):
-        if name not in group:
-            raise ValueError(f"{path}: has no {group.name}/{name}: {HOW_TO_WRITE}, and a box")
+    group, name = file["particles"][groups[0]], f"particles/{groups[0]}"
+    for part in ("position/value", "force/value", "box/edges"):
+        if part not in group:
+            raise ValueError(f"{path}: has no {name}/{part}: {HOW_TO_WRITE}, and a box")
     position, force, edges = group["position"], group["force"], group["box/edges"]
     shape = position["value"].shape
     if len(shape) != 3 or shape[2] != 3 or force["value"].shape != shape:
@@ -53,7 +53,7 @@ def _open(path: Path, file: Any, units: Units | None) -> Piece:
         n_frames=shape[0],
         n_atoms=shape[1],
         units=_units(path, position["value"], force["value"], units),
-        read=lambda numbers: _read(path, group.name, varying, numbers),
+        read=lambda numbers: _read(path, name, varying, numbers),
         dtype=np.result_type(position["value"].dtype, force["value"].dtype, np.float32),
         times_ps=_times(position),
     )
