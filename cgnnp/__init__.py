@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from cgnnp.frames import Frames
     from cgnnp.mapping import Mapping
     from cgnnp.optimal_map import optimal_map
+    from cgnnp.reference.reporter import MappedReporter
     from cgnnp.simulation.bundle import PotentialBundle, load
 
 __version__ = "0.1.0"
-__all__ = ["Frames", "Mapping", "PotentialBundle", "certify", "load", "open_frames", "optimal_map"]
+__all__ = ["Frames", "MappedReporter", "Mapping", "PotentialBundle", "certify", "load", "open_frames", "optimal_map"]
 
 _HOMES = {
     "Frames": "cgnnp.frames",
+    "MappedReporter": "cgnnp.reference.reporter",
     "Mapping": "cgnnp.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
     "certify": "cgnnp.force_map",

@@ -19,8 +19,10 @@ from cgnnp.frames import FramesMeta
 from cgnnp.mapping import Atomistic, Mapping, data_digest
 from cgnnp.platforms import PlatformChoice
 from cgnnp.progress import progress
+from cgnnp.reference.kept import atoms_mapping, write_atomistic
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.together import align
 from cgnnp.reference.topology import describe
 
 log = logging.getLogger("cgnnp")
@@ -105,15 +107,42 @@ class LangevinSource(Source):
             ValueError: the mapping is not certified, or the directory holds another data set.
             SimulationFailed: the simulation blew up.
         """
-        certify(mapping, self.atomistic())
-        meta = self.meta(mapping)
-        done = count_frames(shard)
-        if done:
-            check_same_data(shard, meta)
-        if done >= n_frames:
-            log.info("sample: %d frames are already in %s", done, shard)
+        self.provide_together([mapping], [shard], n_frames, platform)
+
+    def provide_together(
+        self,
+        mappings: Sequence[Mapping],
+        shards: Sequence[Path],
+        n_frames: int,
+        platform: PlatformChoice,
+        atoms_shard: Path | None = None,
+    ) -> None:
+        """The same for several mappings, fed by one simulation; the atoms themselves are kept in `atoms_shard`.
+
+        Raises:
+            ValueError: as for `provide`, or data sets that are not in step.
+            SimulationFailed: the simulation blew up.
+        """
+        for mapping in mappings:
+            certify(mapping, self.atomistic())
+        targets = [(self.meta(mapping), shard) for mapping, shard in zip(mappings, shards, strict=True)]
+        if atoms_shard is not None:
+            targets.append((self.meta(atoms_mapping(self.atomistic())), atoms_shard))
+        for meta, shard in targets:
+            if count_frames(shard):
+                check_same_data(shard, meta)
+        if min(count_frames(shard) for _, shard in targets) >= n_frames:
+            log.info("sample: %d frames are already in %s", n_frames, ", ".join(str(shard) for _, shard in targets))
             return
-        self._run([FramesWriter(shard, meta)], n_frames, platform)
+        writers = [FramesWriter(shard, meta) for meta, shard in targets]
+        try:
+            if align(writers) < n_frames:
+                if atoms_shard is not None:
+                    write_atomistic(atoms_shard, self.atomistic())
+                self._run(writers, n_frames, platform)
+        finally:
+            for writer in writers:
+                writer.close()
 
     def _run(self, writers: Sequence[FramesWriter], n_frames: int, platform: PlatformChoice) -> None:
         """Continue the simulation that feeds these writers, all of the same length."""

@@ -147,6 +147,11 @@ class StoredSource(Source):
         """Temperature of the frames."""
         return self._meta.temperature
 
+    @property
+    def mapping(self) -> Mapping:
+        """What made the frames."""
+        return self._meta.mapping
+
     def atomistic(self) -> Atomistic:
         """There is none: only beads are left."""
         raise ValueError(f"data={self.stored}: holds beads, of which no other mapping can be made")
