@@ -147,7 +147,7 @@ def _chi2(sums: PairSums) -> YvonBornGreen:
     edges = np.linspace(0, n, m + 1).astype(int)
     blocks = np.add.reduceat(sums.residual, edges[:-1], axis=0) / np.diff(edges)[:, None]
     scale = blocks.std(axis=0, ddof=1)
-    moving = scale > 0
+    moving = scale > 1e-12 * np.abs(blocks).max(axis=0)
     dof = int(moving.sum())
     if not dof:
         return replace(_without_value("the forces along pairs do not vary"), n_blocks=m)

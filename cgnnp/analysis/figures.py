@@ -118,7 +118,7 @@ def _plot_residual(
         r, values = [row["r_nm"] for row in known], [row["temperature_K"] for row in known]
         errors = [2 * row["temperature_stderr_K"] for row in known]
         upper.errorbar(r, values, errors, linestyle="none", **bars)
-        upper.axhline(T, color=colour, linewidth=0.9, linestyle="--", zorder=0)
+        upper.axhline(T, color=colour, linewidth=1.2, linestyle="--", zorder=1)
         sharp = [(abs(v - T) + e) / T for v, e in zip(values, errors, strict=True) if e < 0.3 * T]
         highest = max(highest, *sharp, 0.0)
         force = [row["force_kJ_mol_nm"] for row in rows]

@@ -1,4 +1,4 @@
-"""Is a data set sound? Its force map certified, its configurational temperatures and g-YBG residual; a page that shows it."""
+"""Is a data set sound? Its force map, configurational temperatures and g-YBG residual, and a page that shows them."""
 
 import logging
 import shlex
