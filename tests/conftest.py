@@ -24,6 +24,7 @@ install_import_hook(
         "cgnnp.frames",
         "cgnnp.mapping",
         "cgnnp.mappings",
+        "cgnnp.noise_floor",
         "cgnnp.pairs",
         "cgnnp.priors",
         "cgnnp.reference",

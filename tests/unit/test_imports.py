@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "train", "simulate", "compare", "check", "commands", "configured")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
-    *("configurational_temperature", "statistics", "dataset", "frames", "pairs", "mappings", "force_map", "mapping"),
+    *("noise_floor", "configurational_temperature", "statistics", "dataset", "frames", "pairs", "mappings", "force_map", "mapping"),
     *("platforms", "progress", "signatures", "files", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
@@ -21,6 +21,7 @@ FORBIDDEN = {
     "models": {"openmm", "openmmtorch", "hydra", "lightning", "mdtraj"},
     "training": {"openmm", "openmmtorch", "hydra", "mdtraj"},
     "configurational_temperature": {"torch", "openmm"},
+    "noise_floor": {"torch", "openmm"},
     "statistics": {"torch", "openmm"},
     "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
