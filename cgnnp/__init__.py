@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from cgnnp.dataset import open_frames
     from cgnnp.frames import Frames
     from cgnnp.mapping import Mapping
+    from cgnnp.reference.reporter import MappedReporter
     from cgnnp.simulation.bundle import PotentialBundle, load
 
 __version__ = "0.1.0"
-__all__ = ["Frames", "Mapping", "PotentialBundle", "load", "open_frames"]
+__all__ = ["Frames", "MappedReporter", "Mapping", "PotentialBundle", "load", "open_frames"]
 
 _HOMES = {
     "Frames": "cgnnp.frames",
+    "MappedReporter": "cgnnp.reference.reporter",
     "Mapping": "cgnnp.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
     "load": "cgnnp.simulation.bundle",

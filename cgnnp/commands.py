@@ -1,55 +1,93 @@
 """What the commands share: hydra, errors for people, exit codes. Imports hydra and nothing heavy."""
 
 import logging
+import math
 import os
 import re
 import shlex
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from joblib import effective_n_jobs
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cgnnp.signatures import did_you_mean, unknown_setting
 
+PARALLEL_JOBS = "CGNNP_PARALLEL_JOBS"
+"""Environment variable with the number of jobs that run side by side, see `cgnnp.platforms.available_cores`."""
 USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException)
 log = logging.getLogger("cgnnp")
 
 
-def run(config_name: str, body: Callable[[DictConfig], None]) -> None:
+class JobFailed(Exception):
+    """A job of a sweep that failed and has said why; the others go on. Holds the exit code."""
+
+
+class ShareCores(Callback):
+    """Tells the jobs of a sweep how many run side by side, so that each takes its share of the cores."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Count them before any is started; hydra's own launcher runs one at a time."""
+        workers = config.hydra.launcher.get("n_jobs")
+        if workers is not None:
+            parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            jobs = math.prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())
+            os.environ[PARALLEL_JOBS] = str(min(jobs, effective_n_jobs(workers)))
+
+
+def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     """Compose the configuration `conf/<config_name>.yaml` with the command line's overrides and do the job.
 
     Errors that a user can mend are one message and exit code 2, a simulation that blew up is one message and exit code
-    1; the traceback goes to the run's log file.
+    1; the traceback goes to the run's log file. A job of a sweep that fails leaves the others running.
     """
 
     def guarded(config: DictConfig) -> None:
         try:
             body(config)
         except USER_ERRORS as error:
-            _stop(config_name, error, code=2)
+            _fail(config_name, error, code=2)
         except RuntimeError as error:
             if type(error).__name__ != "SimulationFailed":
                 raise
-            _stop(config_name, error, code=1)
+            _fail(config_name, error, code=1)
 
     # Without hydra's own handling of errors, which would print a message of its own and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(version_base="1.3", config_path="pkg://cgnnp.conf", config_name=config_name)(guarded)()
+    except JobFailed as failed:
+        sys.exit(failed.args[0])
+    except BrokenProcessPool:
+        message = (
+            "the process of a job was killed (out of memory?) or crashed: finished chunks are kept; the same command goes on"
+        )
+        print(f"{config_name}: error: {message}", file=sys.stderr)
+        sys.exit(1)
     except USER_ERRORS as error:
-        _stop(config_name, error, code=2)
+        sys.exit(_message(config_name, error, code=2))
 
 
-def _stop(config_name: str, error: BaseException, code: int) -> NoReturn:
+def _fail(config_name: str, error: BaseException, code: int) -> NoReturn:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise JobFailed(_message(config_name, error, code))
+    sys.exit(_message(config_name, error, code))
+
+
+def _message(config_name: str, error: BaseException, code: int) -> int:
     log.debug("stopped by an error", exc_info=error)
     print(f"{config_name}: error: {_explain(error, config_name)}", file=sys.stderr)
-    sys.exit(code)
+    return code
 
 
 def command_line() -> str:

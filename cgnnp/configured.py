@@ -1,30 +1,30 @@
 """The stages driven by a configuration: what the commands call."""
 
 import datetime
+import inspect
 import logging
 import time
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import openmm
 import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cgnnp.dataset import count_frames, open_frames
+from cgnnp.dataset import count_frames, has_data, open_frames, shards
 from cgnnp.dynamics import LangevinProtocol
 from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
+from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.priors.prior import Prior, check_cutoff
-from cgnnp.reference.sampling import sample as sample_to
-from cgnnp.reference.systems import ReferenceSystem
-from cgnnp.reference.topology import describe
-from cgnnp.signatures import checked_settings, unknown_setting
+from cgnnp.reference.kept import atoms_mapping, read_atomistic
+from cgnnp.reference.remap import map_shards
+from cgnnp.reference.source import Source, StoredSource, shard_directory
+from cgnnp.signatures import checked_settings, did_you_mean, unknown_setting
 from cgnnp.simulation.bundle import package_versions, read_manifest
 from cgnnp.simulation.force import choose_backend
 from cgnnp.simulation.run import SimulationSettings
@@ -39,7 +39,10 @@ GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "simula
 KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("data_dir", "platform", "force_backend"), (str,)),
     **dict.fromkeys(("run_dir", "run", "potential", "output", "data"), (str, int, type(None))),
-    "seed": (int,),
+    **dict.fromkeys(("seed", "replica"), (int,)),
+    "n_frames": (int, type(None)),
+    "keep_atoms": (bool,),
+    "also": (list,),
 }
 """What may stand beside the groups in the commands' configurations, and its types."""
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
@@ -48,13 +51,16 @@ PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "num
 def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
     """The main job; returns the summary. What can be wrong with the settings is found before anything is sampled."""
     _check_command(config)
-    simulation = _simulation(_plain(config.simulation), config.reference.temperature_K)
     settings = _fit_settings(config)
-    reference, mapping, protocol = _atomistic(config)
-    makers = _check_fit(config, reference, mapping)
-    choose_platform(config.platform)
+    source = _source(config)
+    mapping = (
+        source.mapping if isinstance(source, StoredSource) else _checked_instantiate(config, "mapping")(source.atomistic())
+    )
+    simulation = _simulation(_plain(config.simulation), source.temperature_K)
+    makers = _check_fit(config, source, mapping)
+    platform = choose_platform(config.platform)
     choose_backend(config.force_backend)
-    data_root = _checked_data_root(config, reference, mapping, protocol)
+    data_root = _checked_data_root(config, source, mapping)
     run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name)
     with run.locked():
         run.begin(config_text)
@@ -64,8 +70,7 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         run.update(command=command, versions=package_versions(PACKAGES), cores=available_cores())
         if "created" not in run.summary():
             run.update(created=f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}", rdf=[])
-        n_frames = config.reference.n_frames
-        frames = stages.sample_stage(run, reference, mapping, protocol, data_root, n_frames, config.platform)
+        frames = stages.sample_stage(run, source, mapping, data_root, platform)
         stages.map_stage(run, frames)
         options = {"held_out_fraction": config.trainer.held_out_fraction, "dtype": config.trainer.dtype}
         model, priors = stages.fit_stage(run, frames, *makers, settings, **options, platform=config.platform)
@@ -80,17 +85,36 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         return summary
 
 
-def sample(config: DictConfig) -> Path:
-    """Sampling alone; prints where the data set is."""
+def sample(config: DictConfig) -> list[Path]:
+    """Sampling alone, into the shards of one replica; prints where the data sets are."""
     start_logging()
     _check_command(config)
-    reference, mapping, protocol = _atomistic(config)
-    choose_platform(config.platform)
-    data_root = _checked_data_root(config, reference, mapping, protocol)
-    directory = stages.data_directory(data_root, reference, mapping, protocol)
-    sample_to(reference, mapping, protocol, directory, config.reference.n_frames, platform=config.platform)
-    print(directory)
-    return directory
+    source = _source(config)
+    mappings = _mappings(config, source.atomistic())
+    platform = choose_platform(config.platform)
+    data_root = _checked_data_root(config, source, *mappings)
+    metas = [source.meta(mapping) for mapping in mappings]
+    atoms = shard_directory(data_root, source.meta(atoms_mapping(source.atomistic()))) if config.keep_atoms else None
+    places = [shard_directory(data_root, meta) for meta in metas]
+    source.provide_together(mappings, places, source.n_frames, platform, atoms)
+    directories = [place.parent for place in (*places, *([atoms] if atoms else []))]
+    print(*directories, sep="\n")
+    return directories
+
+
+def map_kept(config: DictConfig) -> list[Path]:
+    """Map atoms that were kept; prints where the data sets are."""
+    start_logging()
+    _check_command(config)
+    if config.data is None:
+        raise ValueError("name the data set of kept atoms: data=data/atoms-... (python -m cgnnp.sample keep_atoms=true)")
+    kept = Path(str(config.data))
+    mappings = _mappings(config, read_atomistic(shards(kept)[0]))
+    root = Path(str(config.data_dir))
+    check_writable(root, "data_dir")
+    directories = [map_shards(kept, mapping, root, config.n_frames) for mapping in mappings]
+    print(*directories, sep="\n")
+    return directories
 
 
 def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
@@ -130,7 +154,7 @@ def compare(config: DictConfig) -> dict[str, Any]:
         raise ValueError("name the folder of a run: run=runs/...")
     run = RunFolder.open(str(config.run))
     data = Path(str(config.data) if config.data is not None else run.summary().get("data", ""))
-    if not (data / "meta.json").is_file():
+    if not has_data(data):
         raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=<directory>")
     mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
     frames = open_frames(data, mapping, n_frames=None if config.data is not None else run.summary()["n_frames"])
@@ -154,15 +178,48 @@ def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]
     return {str(key): value for key, value in merged.items()}
 
 
-def _atomistic(config: DictConfig) -> tuple[ReferenceSystem, Mapping, LangevinProtocol]:
-    values = _plain(config.reference)
-    n_frames = values.pop("n_frames", None)
-    if not isinstance(n_frames, int) or n_frames < 1:
-        raise ValueError(f"reference.n_frames={n_frames!r}: must be a whole number, 1 or more")
-    protocol = LangevinProtocol(**checked_settings(LangevinProtocol, values, "reference"))
-    reference = _checked_instantiate(config, "system")
-    mapping = _checked_instantiate(config, "mapping")(describe(reference.topology, reference.system))
-    return reference, mapping, protocol
+def _source(config: DictConfig) -> Source:
+    """Where frames come from.
+
+    Raises:
+        ValueError: a setting that is wrong.
+    """
+    if config.replica < 0:
+        raise ValueError(f"replica={config.replica}: must be 0 or more")
+    if config.get("data") is not None:
+        return StoredSource(Path(str(config.data)))
+    make = _checked_instantiate(config, "reference")
+    given = {"system": lambda: _checked_instantiate(config, "system"), "replica": lambda: config.replica}
+    takes = inspect.signature(make).parameters
+    if config.replica and "replica" not in takes:
+        raise ValueError(f"replica={config.replica}: this reference has no replicas: leave replica=0")
+    source: Source = make(**{key: value() for key, value in given.items() if key in takes})
+    if source.n_frames < 1:
+        raise ValueError(f"reference.n_frames={source.n_frames}: must be a whole number, 1 or more")
+    return source
+
+
+def _mappings(config: DictConfig, atomistic: Atomistic) -> list[Mapping]:
+    """The mapping of the configuration, and those of `also`, which are options of the installed group.
+
+    Raises:
+        ValueError: an option that does not exist, or the same mapping twice.
+    """
+    folder = files("cgnnp.conf.mapping")
+    options = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    options.remove("custom")
+    mappings = [_checked_instantiate(config, "mapping")(atomistic)]
+    for name in _plain(config)["also"]:
+        if name not in options:
+            raise ValueError(
+                f"also={name}: no such mapping.{did_you_mean(str(name), options)} Available: {', '.join(options)}"
+            )
+        one = OmegaConf.create({"mapping": OmegaConf.load(str(folder / f"{name}.yaml"))})
+        mappings.append(_checked_instantiate(one, "mapping")(atomistic))
+    digests = [mapping.digest for mapping in mappings]
+    if twice := [mapping.name for k, mapping in enumerate(mappings) if mapping.digest in digests[:k]]:
+        raise ValueError(f"also: mapping '{twice[0]}' is named twice")
+    return mappings
 
 
 def _simulation(values: dict[str, Any], temperature: float) -> tuple[SimulationSettings, LangevinProtocol] | None:
@@ -198,15 +255,14 @@ def _fit_settings(config: DictConfig) -> FitSettings:
 
 
 def _check_fit(
-    config: DictConfig, reference: ReferenceSystem, mapping: Mapping
+    config: DictConfig, source: Source, mapping: Mapping
 ) -> tuple[Callable[[Frames], Prior], Callable[..., Potential]]:
     """What fits the prior and what makes the network, both tried before anything is sampled, to find what is wrong."""
     _check_targets(config)
     stages.check_mapping(mapping)
     fit_prior = _checked_instantiate(config, "prior")
-    box = np.array(reference.topology.getPeriodicBoxVectors().value_in_unit(openmm.unit.nanometer))
-    check_cutoff(fit_prior.cutoff_nm, box)
-    n_frames, fraction = config.reference.n_frames, config.trainer.held_out_fraction
+    check_cutoff(fit_prior.cutoff_nm, source.box())
+    n_frames, fraction = source.n_frames, config.trainer.held_out_fraction
     n_held_out = round(n_frames * fraction)
     if not 2 <= n_held_out < n_frames:
         raise ValueError(
@@ -229,13 +285,14 @@ def _check_targets(config: DictConfig) -> None:
             )
 
 
-def _checked_data_root(config: DictConfig, reference: ReferenceSystem, mapping: Mapping, protocol: LangevinProtocol) -> Path:
-    """Where data sets are kept; what is there already for these settings must be readable and theirs."""
+def _checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) -> Path:
+    """Where data sets are kept; those that are there already for these settings must be readable and theirs."""
     root = Path(str(config.data_dir))
     check_writable(root, "data_dir")
-    directory = stages.data_directory(root, reference, mapping, protocol)
-    if count_frames(directory):
-        open_frames(directory, mapping)
+    for mapping in mappings:
+        directory = source.directory(root, mapping)
+        if count_frames(directory):
+            open_frames(directory, mapping)
     return root
 
 
@@ -246,7 +303,7 @@ def _check_command(config: DictConfig) -> None:
     for key, value in values.items():
         if key not in KEYS:
             raise ValueError(unknown_setting(key, known))
-        if not isinstance(value, KEYS[key]) or isinstance(value, bool):
+        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
             kinds = " or ".join("null" if kind is type(None) else kind.__name__ for kind in KEYS[key])
             raise ValueError(f"{key}={value!r}: must be {kinds}")
     for group in GROUPS:

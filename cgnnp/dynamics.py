@@ -4,7 +4,7 @@ import hashlib
 import io
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import openmm
 from jaxtyping import Float
 from openmm import unit
 
-from cgnnp.dataset import FramesWriter, chunk_infos, chunks
+from cgnnp.dataset import FramesWriter, chunk_infos, chunks, count_frames
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.signatures import check_positive
@@ -84,7 +84,7 @@ def start(
     simulation = platform.simulation(topology, system, integrator)
     if done:
         _restore(simulation.context, done[-1] / STATE_FILE)
-        n_frames = sum(info["n_frames"] for info in chunk_infos(directory))
+        n_frames = count_frames(directory)
         simulation.context.setStepCount(n_frames * protocol.steps_per_frame)
         simulation.context.setTime(n_frames * protocol.frame_interval)
         return simulation
@@ -103,34 +103,39 @@ def start(
 
 def run_chunks(
     simulation: Any,
-    mapping: Mapping,
     protocol: LangevinProtocol,
-    writer: FramesWriter,
+    writers: Sequence[FramesWriter],
     n_frames: int,
     *,
     chunk_frames: int = 50,
     on_chunk: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Run and map until the data set has `n_frames` frames; each chunk carries the state to continue from.
+    """Run and map until every writer's data set has `n_frames` frames; each chunk carries the state to continue from.
 
-    `on_chunk` receives the number of new frames and the speed in ns/day.
+    The data sets are in step: they have the same number of frames and get the same ones. `on_chunk` receives the number of
+    new frames and the speed in ns/day.
 
     Raises:
         SimulationFailed: non-finite energies or forces.
     """
-    done = sum(info["n_frames"] for info in chunk_infos(writer.directory))
+    mappings = [writer.meta.mapping for writer in writers]
+    together = {"together": [str(writer.directory) for writer in writers]} if len(writers) > 1 else {}
+    done = count_frames(writers[0].directory)
     while done < n_frames:
         size = min(chunk_frames, n_frames - done)
         started = time.perf_counter()
-        arrays = _run_chunk(simulation, mapping, protocol.steps_per_frame, size)
+        parts = _run_chunk(simulation, mappings, protocol.steps_per_frame, size)
         seconds = time.perf_counter() - started
         info = {
             "seconds": seconds,
             "ns": size * protocol.frame_interval / 1000,
             "platform": simulation.context.getPlatform().getName(),
             "openmm": openmm.version.version,
+            **together,
         }
-        writer.append(*arrays, info=info, attachments={STATE_FILE: stored_state(simulation.context)})
+        attachments = {STATE_FILE: stored_state(simulation.context)}
+        for writer, arrays in zip(writers, parts, strict=True):
+            writer.append(*arrays, info=info, attachments=attachments)
         done += size
         if on_chunk:
             on_chunk(size, info["ns"] / seconds * SECONDS_PER_DAY)
@@ -149,19 +154,21 @@ def derived_seed(seed: int, index: int) -> int:
 
 
 def _run_chunk(
-    simulation: Any, mapping: Mapping, steps_per_frame: int, n_frames: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, forces and boxes of `n_frames` mapped frames. The engine keeps molecules whole."""
-    positions, forces, boxes = [], [], []
+    simulation: Any, mappings: Sequence[Mapping], steps_per_frame: int, n_frames: int
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Positions, forces and boxes of `n_frames` frames for each mapping. The engine keeps molecules whole."""
+    boxes = []
+    mapped: list[tuple[list[np.ndarray], list[np.ndarray]]] = [([], []) for _ in mappings]
     for _ in range(n_frames):
         advance(simulation, steps_per_frame)
         state = simulation.context.getState(positions=True, forces=True, energy=True)
         atoms = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
         atom_forces = finite_forces(simulation, state)
-        positions.append(mapping.map_positions(atoms[None])[0])
-        forces.append(mapping.map_forces(atom_forces[None])[0])
         boxes.append(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
-    return np.array(positions), np.array(forces), np.array(boxes)
+        for mapping, (positions, forces) in zip(mappings, mapped, strict=True):
+            positions.append(mapping.map_positions(atoms[None])[0].astype(np.float32))
+            forces.append(mapping.map_forces(atom_forces[None])[0].astype(np.float32))
+    return [(np.array(positions), np.array(forces), np.array(boxes)) for positions, forces in mapped]
 
 
 def finite_forces(simulation: Any, state: Any) -> Float[np.ndarray, "particles 3"]:

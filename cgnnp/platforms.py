@@ -38,12 +38,15 @@ class PlatformChoice:
 
 
 def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Cores this process may use: its affinity and its container's quota, not the machine's count."""
+    """Cores this process may use: its affinity and its container's quota, not the machine's count.
+
+    The jobs of a sweep that run side by side share them (their number is in the environment, CGNNP_PARALLEL_JOBS).
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):  # no such file, or no limit ("max")
         time, period = quota.read_text().split()
         cores = min(cores, max(1, int(time) // int(period)))
-    return cores
+    return max(1, cores // int(os.environ.get("CGNNP_PARALLEL_JOBS", "1")))
 
 
 def choose_platform(name: str = "auto", threads: int | None = None) -> PlatformChoice:

@@ -12,7 +12,8 @@ from cgnnp.frames import Frames, FramesMeta
 from cgnnp.mapping import Block, Mapping
 from cgnnp.mappings.water import center_of_mass
 from cgnnp.pairs import minimum_image
-from cgnnp.reference.sampling import sample
+from cgnnp.platforms import choose_platform
+from cgnnp.reference.sampling import LangevinSource
 from cgnnp.reference.systems import ReferenceSystem, water_spce
 from cgnnp.reference.topology import describe
 
@@ -154,7 +155,9 @@ def sample_water(
     system: Water, directory: Path, n_frames: int, protocol: LangevinProtocol = FAST, chunk_frames: int = 3
 ) -> Path:
     """Sample on the CPU platform."""
-    return sample(system.reference, system.mapping, protocol, directory, n_frames, platform="CPU", chunk_frames=chunk_frames)
+    source = LangevinSource(system.reference, protocol, n_frames, chunk_frames=chunk_frames)
+    source.provide(system.mapping, directory, n_frames, choose_platform("CPU"))
+    return directory
 
 
 def atoms_of(mapping: Mapping) -> Mapping:

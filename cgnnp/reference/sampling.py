@@ -2,87 +2,180 @@
 
 import logging
 import re
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import openmm
+from jaxtyping import Float
+from openmm import unit
 
 from cgnnp.dataset import FramesWriter, check_same_data, chunks, count_frames
-from cgnnp.dynamics import LangevinProtocol, run_chunks, start
+from cgnnp.dynamics import LangevinProtocol, derived_seed, run_chunks, start
 from cgnnp.force_map import certify
 from cgnnp.frames import FramesMeta
-from cgnnp.mapping import Mapping, data_digest
-from cgnnp.platforms import choose_platform
+from cgnnp.mapping import Atomistic, Mapping, data_digest
+from cgnnp.platforms import PlatformChoice
 from cgnnp.progress import progress
+from cgnnp.reference.kept import atoms_mapping, write_atomistic
+from cgnnp.reference.source import Source
 from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.together import align
 from cgnnp.reference.topology import describe
 
 log = logging.getLogger("cgnnp")
 
 
-def sample(
-    reference: ReferenceSystem,
-    mapping: Mapping,
-    protocol: LangevinProtocol,
-    directory: Path,
-    n_frames: int,
+def langevin(
     *,
-    platform: str = "auto",
-    chunk_frames: int = 50,
-) -> Path:
-    """Bring the data set in `directory` to at least `n_frames` mapped frames and return the directory.
-
-    What is already there is kept: a longer run extends, an interrupted one continues from its last chunk.
+    system: ReferenceSystem,
+    replica: int = 0,
+    n_frames: int = 1500,
+    temperature_K: float = 300.0,
+    timestep_fs: float = 4.0,
+    friction_per_ps: float = 1.0,
+    equilibration_ps: float = 40.0,
+    frame_interval_ps: float = 0.4,
+    seed: int = 0,
+) -> "LangevinSource":
+    """Sampling at constant volume and temperature, its settings one by one as a configuration has them.
 
     Raises:
-        ValueError: the mapping is not certified, or the directory holds another data set.
-        SimulationFailed: the simulation blew up.
+        ValueError: a setting that is wrong.
     """
-    certify(mapping, describe(reference.topology, reference.system))
-    meta = sampling_meta(reference, mapping, protocol)
-    done = count_frames(directory)
-    if done:
-        check_same_data(directory, meta)
-    if done >= n_frames:
-        log.info("sample: %d frames are already in %s", done, directory)
-        return directory
-    writer = FramesWriter(directory, meta)
-    choice = choose_platform(platform)
-    log.info("sample: %s, OpenMM %s, platform %s", reference.name, openmm.version.version, choice)
-    if chunks(directory):
-        log.info("sample: continuing after %d frames", done)
-    else:
-        log.info("sample: equilibrating for %g ps", protocol.equilibration_ps)
-    simulation = start(reference.topology, reference.system, reference.positions, protocol, choice, directory, minimize=True)
-    with progress("sample: frame", n_frames, done) as counter:
-        run_chunks(
-            simulation,
+    protocol = LangevinProtocol(
+        temperature_K=temperature_K,
+        timestep_fs=timestep_fs,
+        friction_per_ps=friction_per_ps,
+        equilibration_ps=equilibration_ps,
+        frame_interval_ps=frame_interval_ps,
+        seed=seed,
+    )
+    return LangevinSource(system, protocol, n_frames, replica)
+
+
+@dataclass(frozen=True)
+class LangevinSource(Source):
+    """A system sampled with Langevin dynamics. Replicas differ in their seeds."""
+
+    system: ReferenceSystem
+    protocol: LangevinProtocol
+    n_frames: int
+    replica: int = 0
+    chunk_frames: int = 50
+
+    @property
+    def name(self) -> str:
+        """Name of the system."""
+        return self.system.name
+
+    @property
+    def temperature_K(self) -> float:
+        """Temperature of the thermostat."""
+        return self.protocol.temperature_K
+
+    def atomistic(self) -> Atomistic:
+        """The atoms of the system."""
+        return self._atomistic
+
+    def box(self) -> Float[np.ndarray, "3 3"]:
+        """The box that sampling starts in."""
+        return np.array(self.system.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
+
+    def meta(self, mapping: Mapping) -> FramesMeta:
+        """System, protocol and replica."""
+        return FramesMeta(
             mapping,
-            protocol,
-            writer,
-            n_frames,
-            chunk_frames=chunk_frames,
-            on_chunk=lambda size, speed: counter.update(size, f"{speed:.0f} ns/day"),
+            temperature=self.protocol.temperature_K,
+            interval=self.protocol.frame_interval,
+            ensemble="NVT",
+            provenance={
+                "source": "cgnnp.reference.sampling",
+                "system": self.system.description,
+                "system_digest": self._digest,
+                "protocol": asdict(self.protocol),
+                "replica": self.replica,
+            },
         )
-    return directory
+
+    def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
+        """Sample until the shard has `n_frames` frames: a longer run extends, an interrupted one continues.
+
+        Raises:
+            ValueError: the mapping is not certified, or the directory holds another data set.
+            SimulationFailed: the simulation blew up.
+        """
+        self.provide_together([mapping], [shard], n_frames, platform)
+
+    def provide_together(
+        self,
+        mappings: Sequence[Mapping],
+        shards: Sequence[Path],
+        n_frames: int,
+        platform: PlatformChoice,
+        atoms_shard: Path | None = None,
+    ) -> None:
+        """The same for several mappings, fed by one simulation; the atoms themselves are kept in `atoms_shard`.
+
+        Raises:
+            ValueError: as for `provide`, or data sets that are not in step.
+            SimulationFailed: the simulation blew up.
+        """
+        for mapping in mappings:
+            certify(mapping, self.atomistic())
+        targets = [(self.meta(mapping), shard) for mapping, shard in zip(mappings, shards, strict=True)]
+        if atoms_shard is not None:
+            targets.append((self.meta(atoms_mapping(self.atomistic())), atoms_shard))
+        for meta, shard in targets:
+            if count_frames(shard):
+                check_same_data(shard, meta)
+        if min(count_frames(shard) for _, shard in targets) >= n_frames:
+            log.info("sample: %d frames are already in %s", n_frames, ", ".join(str(shard) for _, shard in targets))
+            return
+        writers = [FramesWriter(shard, meta) for meta, shard in targets]
+        try:
+            if align(writers) < n_frames:
+                if atoms_shard is not None:
+                    write_atomistic(atoms_shard, self.atomistic())
+                self._run(writers, n_frames, platform)
+        finally:
+            for writer in writers:
+                writer.close()
+
+    def _run(self, writers: Sequence[FramesWriter], n_frames: int, platform: PlatformChoice) -> None:
+        """Continue the simulation that feeds these writers, all of the same length."""
+        directory = writers[0].directory
+        done = count_frames(directory)
+        who = f"sample: replica {self.replica}" if self.replica else "sample"
+        log.info("%s: %s, OpenMM %s, platform %s", who, self.name, openmm.version.version, platform)
+        if chunks(directory):
+            log.info("%s: continuing after %d frames", who, done)
+        else:
+            log.info("%s: equilibrating for %g ps", who, self.protocol.equilibration_ps)
+        protocol = replace(self.protocol, seed=derived_seed(self.protocol.seed, 1000 + self.replica))
+        system = self.system
+        simulation = start(system.topology, system.system, system.positions, protocol, platform, directory, minimize=True)
+        with progress(f"{who}: frame", n_frames, done) as counter:
+            run_chunks(
+                simulation,
+                protocol,
+                writers,
+                n_frames,
+                chunk_frames=self.chunk_frames,
+                on_chunk=lambda size, speed: counter.update(size, f"{speed:.0f} ns/day"),
+            )
+
+    @cached_property
+    def _atomistic(self) -> Atomistic:
+        return describe(self.system.topology, self.system.system)
+
+    @cached_property
+    def _digest(self) -> str:
+        return system_digest(self.system.system)
 
 
 def system_digest(system: openmm.System) -> str:
     """Hash of everything in a System, whichever OpenMM wrote it."""
     return data_digest(re.sub(r'openmmVersion="[^"]*"', "", openmm.XmlSerializer.serialize(system)))
-
-
-def sampling_meta(reference: ReferenceSystem, mapping: Mapping, protocol: LangevinProtocol) -> FramesMeta:
-    """What the data set records of how it was made, and what its cache key is made of (not its length)."""
-    return FramesMeta(
-        mapping,
-        temperature=protocol.temperature_K,
-        interval=protocol.frame_interval,
-        ensemble="NVT",
-        provenance={
-            "source": "cgnnp.reference.sampling",
-            "system": reference.description,
-            "system_digest": system_digest(reference.system),
-            "protocol": asdict(protocol),
-        },
-    )

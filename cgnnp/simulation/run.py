@@ -150,7 +150,7 @@ def run_replica(
     begin = np.asarray(begin, dtype=np.float64)
     simulation = start(topology, system, begin, protocol, platform, frames_directory)
     _add_reporters(simulation, directory, protocol, count_frames(frames_directory))
-    run_chunks(simulation, bundle.mapping.of_beads(), protocol, writer, n_frames, chunk_frames=chunk_frames)
+    run_chunks(simulation, protocol, [writer], n_frames, chunk_frames=chunk_frames)
     state = simulation.context.getState(positions=True, velocities=True)
     write_file(directory / STATE, openmm.XmlSerializer.serialize(state))
 

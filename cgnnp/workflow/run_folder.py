@@ -21,7 +21,7 @@ from cgnnp.files import lock_directory, read_json, write_file, write_json
 log = logging.getLogger("cgnnp")
 
 FREE = (
-    *("platform", "run_dir", "data_dir", "force_backend"),
+    *("platform", "run_dir", "data_dir", "force_backend", "replica"),
     *("simulation.platform", "simulation.force_backend", "simulation.length_ps", "simulation.chunk_frames"),
 )
 """Settings that may change between visits to a run (those of the simulation are checked against its frames)."""

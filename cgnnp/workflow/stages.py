@@ -17,13 +17,12 @@ from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
 from cgnnp.files import read_json, write_file, write_json
 from cgnnp.force_map import certify
 from cgnnp.frames import Frames, split_contiguous
-from cgnnp.mapping import Mapping, data_digest
+from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
-from cgnnp.platforms import available_cores
+from cgnnp.platforms import PlatformChoice, available_cores
 from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
-from cgnnp.reference.sampling import sample, sampling_meta
-from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import save_bundle
 from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, simulate
@@ -36,24 +35,15 @@ from cgnnp.workflow.run_folder import RunFolder
 log = logging.getLogger("cgnnp")
 
 
-def data_directory(root: Path, reference: ReferenceSystem, mapping: Mapping, protocol: LangevinProtocol) -> Path:
-    """Where the data set of this system, mapping and protocol is kept: the name is a hash of them, not of the length."""
-    return root / f"{mapping.name}-{data_digest(sampling_meta(reference, mapping, protocol).to_dict())}"
+def sample_stage(run: RunFolder, source: Source, mapping: Mapping, data_root: Path, platform: PlatformChoice) -> Frames:
+    """Provide what is not cached and read the first `source.n_frames` frames.
 
-
-def sample_stage(
-    run: RunFolder,
-    reference: ReferenceSystem,
-    mapping: Mapping,
-    protocol: LangevinProtocol,
-    data_root: Path,
-    n_frames: int,
-    platform: str,
-) -> Frames:
-    """Sample what is not cached and read the first `n_frames` frames."""
-    directory = data_directory(data_root, reference, mapping, protocol)
+    Raises:
+        ValueError: the run was fitted to other frames; and what the source raises.
+    """
+    n_frames = source.n_frames
     with run.stage("sample"):
-        sample(reference, mapping, protocol, directory, n_frames, platform=platform)
+        directory = source.complete(mapping, data_root, platform)
     digest = frames_digest(directory, n_frames)
     if run.summary().get("data_digest", digest) != digest:
         raise ValueError(
@@ -63,8 +53,8 @@ def sample_stage(
     run.update(
         data_digest=digest,
         mapping=mapping.name,
-        system=reference.name,
-        temperature_K=protocol.temperature_K,
+        system=source.name,
+        temperature_K=source.temperature_K,
         data=str(directory.resolve()),
         n_frames=n_frames,
         atomistic_ns_per_day=speed_ns_per_day(directory),

@@ -50,6 +50,8 @@ ARGUMENTS = {
     "precision": (["trainer.dtype=float16"], ["trainer.dtype=float16", "float32, float64"]),
     "accelerator": (["trainer.accelerator=abacus"], ["trainer.accelerator=abacus"]),
     "temperature": (["reference.temperature_K=-3"], ["temperature_K=-3", "positive"]),
+    "negative replica": (["replica=-1"], ["replica=-1", "0 or more"]),
+    "half a replica": (["replica=0.5"], ["replica=0.5", "int"]),
     "no frames": (["reference.n_frames=0"], ["reference.n_frames=0"]),
     "no length": (["simulation.length_ps=0"], ["simulation.length_ps=0", "simulation=none"]),
     "no replicas": (["simulation.replicas=0"], ["simulation.replicas=0", "null"]),
@@ -170,8 +172,8 @@ def test_a_run_extended_with_another_protocol(job_copy, refused):
 # --- data sets -------------------------------------------------------------------------------------------------------
 
 
-def only(folder: Path) -> Path:
-    (found,) = folder.iterdir()
+def only_shard(folder: Path) -> Path:
+    (found,) = folder.glob("*/replica_0")
     return found
 
 
@@ -216,7 +218,7 @@ DATA = {
 @pytest.mark.parametrize("case", DATA)
 def test_damaged_data(case, job_copy, refused):
     damage, expected = DATA[case]
-    data = only(job_copy / "data")
+    data = only_shard(job_copy / "data")
     damage(data)
     shutil.rmtree(job_copy / "run" / "simulation" / "replica_1")
     before = jobs.snapshot(job_copy)
@@ -228,7 +230,7 @@ def test_damaged_data(case, job_copy, refused):
 
 
 def test_data_of_another_mapping(job_copy, refused):
-    data = only(job_copy / "data")
+    data = only_shard(job_copy / "data")
     other = job_copy / "other"
     shutil.copytree(data, other)
     meta = json.loads((other / "meta.json").read_text())

@@ -301,18 +301,21 @@ def test_a_killed_sampling_continues(tmp_path):
     arguments = [*jobs.SAMPLING, "reference.frame_interval_ps=0.04"]
 
     def a_chunk_is_there() -> bool:
-        return any((tmp_path / "data").glob("*/chunk_000000"))
+        return any((tmp_path / "data").glob("*/replica_0/chunk_000000"))
 
     jobs.kill_when("sample", *arguments, "reference.n_frames=100000", cwd=tmp_path, condition=a_chunk_is_there)
     (data,) = (tmp_path / "data").iterdir()
     done = count_frames(data)
-    first = jobs.snapshot(data / "chunk_000000")
+    first = jobs.snapshot(data / "replica_0/chunk_000000")
     assert done % 50 == 0
     result = jobs.run("sample", *arguments, f"reference.n_frames={done + 5}", cwd=tmp_path)
     assert f"continuing after {done} frames" in result.stderr
     assert [info["n_frames"] for info in chunk_infos(data)] == [50] * (done // 50) + [5]
     assert len(open_frames(data)) == done + 5
-    assert jobs.snapshot(data / "chunk_000000").items() >= {n: b for n, b in first.items() if n.endswith("npy")}.items()
+    assert (
+        jobs.snapshot(data / "replica_0/chunk_000000").items()
+        >= {n: b for n, b in first.items() if n.endswith("npy")}.items()
+    )
 
 
 def test_a_job_killed_in_fit_and_in_simulation_ends_like_one_that_was_not(main_job, tmp_path):

@@ -9,12 +9,11 @@ from omegaconf import OmegaConf
 from systems import water
 
 from cgnnp.configured import GROUPS, KEYS, _checked_instantiate, _fit_settings, _simulation
-from cgnnp.dynamics import LangevinProtocol
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
+from cgnnp.reference.source import Source
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.topology import describe
-from cgnnp.signatures import checked_settings
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -28,7 +27,7 @@ def compose(command: str, *overrides: str):
 
 
 def test_all_commands_and_groups_are_there():
-    assert COMMANDS == ["compare", "sample", "simulate", "train"]
+    assert COMMANDS == ["compare", "map", "sample", "simulate", "train"]
     assert {group for group, _ in OPTIONS} == set(GROUPS)
 
 
@@ -44,15 +43,16 @@ def test_every_option_composes_and_builds(group, option):
     own = ["mapping._target_=cgnnp.mappings.water.center_of_mass"] if option == "custom" else []
     config = compose("train", f"{group}={option}", *own)
     made = {
-        "reference": lambda: LangevinProtocol(
-            **checked_settings(LangevinProtocol, {k: v for k, v in config.reference.items() if k != "n_frames"}, group)
-        ),
+        "reference": lambda: _checked_instantiate(config, group)(system=water(27).reference, replica=1),
         "trainer": lambda: _fit_settings(config),
         "simulation": lambda: _simulation(OmegaConf.to_container(config.simulation, resolve=True), 300.0),
     }.get(group, lambda: _checked_instantiate(config, group))()
     if group == "system":
         assert isinstance(made, ReferenceSystem)
         assert made.system.getNumParticles() == len(made.positions) == made.topology.getNumAtoms()
+    if group == "reference":
+        assert isinstance(made, Source)
+        assert (made.replica, made.n_frames) == (1, config.reference.n_frames)
     if group == "model":
         model = made(type_names=["A", "B"])
         assert isinstance(model, Potential)
@@ -77,7 +77,7 @@ def test_configurations_name_every_setting(group):
 
     from hydra.utils import get_object
 
-    given = {"mapping": {"atomistic"}, "prior": {"frames"}, "system": {"name"}}
+    given = {"mapping": {"atomistic"}, "prior": {"frames"}, "system": {"name"}, "reference": {"system", "replica"}}
     given["model"] = {"type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale"}  # from the data
     config = compose("train")[group]
     if "_target_" in config:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("sample", "train", "simulate", "compare", "check", "commands", "configured")
+COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
     *("noise_floor", "configurational_temperature", "statistics", "dataset", "frames", "pairs", "mappings", "force_map", "mapping"),

@@ -1,0 +1,125 @@
+"""Map atomistic frames that exist: kept by an earlier sampling run, or read from files."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.dataset import FramesWriter, chunk_infos, chunks, count_frames, iterate_frames, read_meta, shards
+from cgnnp.dynamics import STATE_FILE
+from cgnnp.files import write_file
+from cgnnp.force_map import certify
+from cgnnp.frames import FramesMeta
+from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.reference.kept import atom_order, read_atomistic
+from cgnnp.reference.source import shard_directory
+
+log = logging.getLogger("cgnnp")
+
+
+@runtime_checkable
+class Atoms(Protocol):
+    """Some atomistic frames: positions (nm), forces (kJ/mol/nm), boxes (nm, rows are box vectors)."""
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(frames, atoms, 3)."""
+
+    @property
+    def forces(self) -> np.ndarray:
+        """(frames, atoms, 3)."""
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(frames, 3, 3)."""
+
+
+@dataclass(frozen=True)
+class KeptAtoms:
+    """Atomistic frames of one chunk, in the order of the atoms."""
+
+    positions: Float[np.ndarray, "frames atoms 3"]
+    forces: Float[np.ndarray, "frames atoms 3"]
+    boxes: Float[np.ndarray, "frames 3 3"]
+
+
+def map_atoms(
+    parts: Iterable[Atoms],
+    atomistic: Atomistic,
+    mapping: Mapping,
+    meta: FramesMeta,
+    shard: Path,
+    n_frames: int | None = None,
+) -> int:
+    """Map a stream of atomistic frames into a shard, chunk by chunk, and return how many frames it then has.
+
+    Frames that the shard has already are passed over, so a longer stream extends it. Molecules are made whole.
+
+    Args:
+        parts: the frames from the first on, some at a time.
+        atomistic: the atoms.
+        mapping: of them.
+        meta: what the shard records.
+        shard: where it is, or will be.
+        n_frames: at most so many; None takes all.
+
+    Raises:
+        ValueError: the mapping is not certified, the shard is of another data set, or the frames are too few or damaged.
+    """
+    certify(mapping, atomistic)
+    writer = FramesWriter(shard, meta)
+    try:
+        done, seen = count_frames(shard), 0
+        for part in parts:
+            first, last = max(done - seen, 0), len(part.boxes) if n_frames is None else n_frames - seen
+            seen += len(part.boxes)
+            positions, forces, boxes = (array[first:last] for array in (part.positions, part.forces, part.boxes))
+            if len(boxes):
+                writer.append(mapping.map_positions(positions, boxes), mapping.map_forces(forces), boxes)
+            if n_frames is not None and seen >= n_frames:
+                break
+        if n_frames is not None and seen < n_frames:
+            raise ValueError(f"{shard}: {n_frames} frames were asked for, there are {seen} to map: ask for fewer")
+        return count_frames(shard)
+    finally:
+        writer.close()
+
+
+def map_shards(kept: Path, mapping: Mapping, root: Path, n_frames: int | None = None) -> Path:
+    """Map every shard of a data set of kept atoms into one of a data set of beads, and return its directory.
+
+    It is the data set that sampling with this mapping would have made, so that training finds it and sampling goes on from
+    it: it records the same, and the states to continue from come along where the chunks are the same.
+
+    Raises:
+        FileNotFoundError: no kept atoms there.
+        ValueError: see `map_atoms`.
+    """
+    for shard in shards(kept):
+        atomistic = read_atomistic(shard)
+        meta = replace(read_meta(shard), mapping=mapping)
+        target = shard_directory(root, meta)
+        total = map_atoms(_in_order(shard), atomistic, mapping, meta, target, n_frames)
+        _copy_states(shard, target)
+        log.info("map: %d frames of %s in %s", total, shard, target)
+    return target.parent
+
+
+def _in_order(shard: Path) -> Iterator[KeptAtoms]:
+    order: np.ndarray | None = None
+    for part in iterate_frames(shard):
+        order = atom_order(part.mapping) if order is None else order
+        yield KeptAtoms(np.asarray(part.positions)[:, order], np.asarray(part.forces)[:, order], np.asarray(part.boxes))
+
+
+def _copy_states(source: Path, target: Path) -> None:
+    """Where both have the same chunks, the states at their ends are the same too."""
+    sizes = [[info["n_frames"] for info in chunk_infos(shard)] for shard in (source, target)]
+    for number, (one, two) in enumerate(zip(chunks(source), chunks(target), strict=False)):
+        file, copy = one / STATE_FILE, two / STATE_FILE
+        if sizes[0][: number + 1] == sizes[1][: number + 1] and file.is_file() and not copy.is_file():
+            write_file(copy, file.read_bytes())
