@@ -120,8 +120,9 @@ def instantaneous_r2(frames: Frames, model_forces: Float[np.ndarray, "frames bea
 def drift(frames: Frames) -> Estimate:
     """How much the average force grows between the halves of the averaging time, relative to itself.
 
-    <(h2 - h1) . F1> / <|F1|^2> with F1 = (h1 + h2) / 2. Zero within its error where the eliminated atoms are in equilibrium from the start, as those of a
-    frame of an unconstrained run are; those of a biased or hot frame need not be, and the force relaxes.
+    <(h2 - h1) . F1> / <|F1|^2> with F1 = (h1 + h2) / 2. Zero within its error where the eliminated atoms are in
+    equilibrium from the start, as those of a frame of an unconstrained run are; those of a biased or hot frame need not be,
+    and the force relaxes.
 
     Raises:
         ValueError: the forces are not averages, or there are fewer than two frames.

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
-    *("noise_floor", "configurational_temperature", "statistics", "dataset", "frames", "pairs", "mappings", "force_map", "mapping"),
+    *("noise_floor", "configurational_temperature", "statistics", "dataset", "frames", "pairs", "mappings", "force_map"),
+    "mapping",
     *("platforms", "progress", "signatures", "files", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
