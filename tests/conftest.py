@@ -27,6 +27,7 @@ install_import_hook(
         "cgnnp.mapping",
         "cgnnp.mappings",
         "cgnnp.molecules",
+        "cgnnp.noise_floor",
         "cgnnp.optimal_map",
         "cgnnp.pair_fields",
         "cgnnp.pairs",

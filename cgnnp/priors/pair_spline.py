@@ -139,8 +139,8 @@ class PairSplineFit:
         if not self.ridge >= 0:
             raise ValueError(f"prior.ridge={self.ridge}: must not be negative")
 
-    def __call__(self, frames: Frames) -> PairSpline:
-        """The prior for these training frames.
+    def __call__(self, frames: Frames, weights: Float[np.ndarray, "beads"] | None = None) -> PairSpline:
+        """The prior for these training frames; with weights of the beads their squared deviations count so much.
 
         Raises:
             ValueError: the cutoff does not fit the box, or a pair of bead types is hardly ever within it.
@@ -150,7 +150,7 @@ class PairSplineFit:
         kinds = PairKinds(frames.mapping)
         firsts = _first_sampled(frames, kinds, self.cutoff_nm, self.min_count)
         knots = [_clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
-        normal, right = _normal_equations(frames, kinds, knots, self.cutoff_nm)
+        normal, right = _normal_equations(frames, kinds, knots, self.cutoff_nm, weights)
         damping = self.ridge * np.trace(normal) / len(normal) * np.eye(len(normal))
         coefficients = np.linalg.solve(normal + damping, right)
         sizes = [_n_free(knot) for knot in knots]
@@ -195,15 +195,21 @@ def _n_free(knots: Float[np.ndarray, "knots"]) -> int:
 
 
 def _normal_equations(
-    frames: Frames, kinds: PairKinds, knots: list[Float[np.ndarray, "_"]], cutoff: float
+    frames: Frames,
+    kinds: PairKinds,
+    knots: list[Float[np.ndarray, "_"]],
+    cutoff: float,
+    weights: Float[np.ndarray, "beads"] | None = None,
 ) -> tuple[Float[np.ndarray, "basis basis"], Float[np.ndarray, "basis"]]:
-    """G^T G and G^T F, summed over frames."""
+    """G^T W G and G^T W F, summed over frames."""
+    rows = None if weights is None else np.tile(weights, 3)
     size = sum(_n_free(knot) for knot in knots)
     normal, right = np.zeros((size, size)), np.zeros(size)
     for t in range(len(frames)):
         design = pair_design(_frame_pairs(frames, t, cutoff), kinds, knots)
-        normal += design.T @ design
-        right += design.T @ frames.forces[t].astype(np.float64).T.reshape(-1)
+        weighted = design if rows is None else design * rows[:, None]
+        normal += weighted.T @ design
+        right += weighted.T @ frames.forces[t].astype(np.float64).T.reshape(-1)
     return normal, right
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openmm
@@ -147,17 +148,8 @@ class LangevinSource(Source):
     def _run(self, writers: Sequence[FramesWriter], n_frames: int, platform: PlatformChoice) -> None:
         """Continue the simulation that feeds these writers, all of the same length."""
         directory = writers[0].directory
-        done = count_frames(directory)
-        who = f"sample: replica {self.replica}" if self.replica else "sample"
-        log.info("%s: %s, OpenMM %s, platform %s", who, self.name, openmm.version.version, platform)
-        if chunks(directory):
-            log.info("%s: continuing after %d frames", who, done)
-        else:
-            log.info("%s: equilibrating for %g ps", who, self.protocol.equilibration_ps)
-        protocol = replace(self.protocol, seed=derived_seed(self.protocol.seed, 1000 + self.replica))
-        system = self.system
-        simulation = start(system.topology, system.system, system.positions, protocol, platform, directory, minimize=True)
-        with progress(f"{who}: frame", n_frames, done) as counter:
+        simulation, protocol = self._started(directory, platform)
+        with progress(f"{self._who}: frame", n_frames, count_frames(directory)) as counter:
             run_chunks(
                 simulation,
                 protocol,
@@ -166,6 +158,24 @@ class LangevinSource(Source):
                 chunk_frames=self.chunk_frames,
                 on_chunk=lambda size, speed: counter.update(size, f"{speed:.0f} ns/day"),
             )
+
+    @property
+    def _who(self) -> str:
+        """Who speaks in the log."""
+        return f"sample: replica {self.replica}" if self.replica else "sample"
+
+    def _started(self, directory: Path, platform: PlatformChoice) -> tuple[Any, LangevinProtocol]:
+        """The simulation where the shard ends, or equilibrated, and the protocol with this replica's own seed."""
+        who = self._who
+        log.info("%s: %s, OpenMM %s, platform %s", who, self.name, openmm.version.version, platform)
+        if chunks(directory):
+            log.info("%s: continuing after %d frames", who, count_frames(directory))
+        else:
+            log.info("%s: equilibrating for %g ps", who, self.protocol.equilibration_ps)
+        protocol = replace(self.protocol, seed=derived_seed(self.protocol.seed, 1000 + self.replica))
+        system = self.system
+        simulation = start(system.topology, system.system, system.positions, protocol, platform, directory, minimize=True)
+        return simulation, protocol
 
     @cached_property
     def _atomistic(self) -> Atomistic:

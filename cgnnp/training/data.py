@@ -1,6 +1,6 @@
 """Mapped frames as graphs with target forces."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,14 +11,19 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from cgnnp.frames import Frames
 from cgnnp.models.neighbors import neighbor_list
 from cgnnp.models.potential import Graph, build_graph, join_graphs
+from cgnnp.noise_floor import force_variances
 
 
 @dataclass(frozen=True)
 class ForceSet:
-    """Frames with the forces that the priors already explain, kJ/mol/nm."""
+    """Frames with the forces that the priors already explain, kJ/mol/nm, and how much each bead counts in the fit.
+
+    Without weights all beads count alike.
+    """
 
     frames: Frames
     prior_forces: Float[np.ndarray, "frames beads 3"]
+    weights: Float[np.ndarray, "beads"] | None = None
 
     def __post_init__(self) -> None:
         if self.prior_forces.shape != self.frames.forces.shape:
@@ -31,9 +36,29 @@ class ForceSet:
         """What is left for the network."""
         return self.frames.forces - self.prior_forces
 
+    @property
+    def bead_weights(self) -> Float[np.ndarray, "beads"]:
+        """The weights, 1 where none are given."""
+        return np.ones(self.frames.mapping.n_beads) if self.weights is None else self.weights
+
+
+def weighted(sets: list[ForceSet]) -> list[ForceSet]:
+    """The sets with weights 1/sigma^2, normalised to a mean of 1 over all beads of all frames.
+
+    sigma^2 is the noise of a component of the force, pooled over a set by bead type (`cgnnp.noise_floor.force_variances`):
+    a single label's own few forces are too few to weight it. Averaged and instantaneous forces can be fitted together.
+    """
+    raw = []
+    for part in sets:
+        variances = force_variances(part.frames)
+        raw.append(np.array([1.0 / variances[name] for name in part.frames.mapping.bead_types]))
+    total = sum(len(part.frames) * weights.sum() for part, weights in zip(sets, raw, strict=True))
+    mean = total / sum(len(part.frames) * len(weights) for part, weights in zip(sets, raw, strict=True))
+    return [replace(part, weights=weights / mean) for part, weights in zip(sets, raw, strict=True)]
+
 
 class GraphData(Dataset):
-    """One item per frame: its graph, built when asked for, and the residual forces (beads, 3)."""
+    """One item per frame: its graph, built when asked for, the residual forces (beads, 3), and the weights (beads, 1)."""
 
     def __init__(self, data: ForceSet, type_names: tuple[str, ...], cutoff: float, dtype: torch.dtype) -> None:
         unknown = set(data.frames.mapping.type_names) - set(type_names)
@@ -41,16 +66,17 @@ class GraphData(Dataset):
             raise ValueError(f"the data have bead types {sorted(unknown)}, the model knows {list(type_names)}")
         self.frames, self.cutoff, self.dtype = data.frames, cutoff, dtype
         self.residual = data.residual
+        self.weights = torch.from_numpy(data.bead_weights[:, None]).to(dtype)
         self.types = torch.tensor([type_names.index(name) for name in data.frames.mapping.bead_types])
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> tuple[Graph, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Graph, Tensor, Tensor]:
         positions = torch.from_numpy(self.frames.positions[index].astype(np.float64))
         box = torch.from_numpy(np.array(self.frames.boxes[index], dtype=np.float64))
         graph = build_graph(positions, box, self.types, self.cutoff, self.dtype)
-        return graph, torch.from_numpy(np.array(self.residual[index])).to(self.dtype)
+        return graph, torch.from_numpy(np.array(self.residual[index])).to(self.dtype), self.weights
 
 
 class EpochShuffle(Sampler):
@@ -71,10 +97,10 @@ class EpochShuffle(Sampler):
         return iter(torch.randperm(self.size, generator=generator).tolist())
 
 
-def collate(items: list[tuple[Graph, Tensor]]) -> tuple[Graph, Tensor]:
-    """One graph and one array of target forces."""
-    graphs, targets = zip(*items, strict=True)
-    return join_graphs(list(graphs)), torch.cat(targets)
+def collate(items: list[tuple[Graph, Tensor, Tensor]]) -> tuple[Graph, Tensor, Tensor]:
+    """One graph, one array of target forces and one of weights."""
+    graphs, targets, weights = zip(*items, strict=True)
+    return join_graphs(list(graphs)), torch.cat(targets), torch.cat(weights)
 
 
 def make_loader(

@@ -118,7 +118,7 @@ def _run(
     total_square = _mean_square([part.frames.forces for part in validation])
     module = ForceMatching(
         model,
-        residual_square=_mean_square([part.residual for part in training]),
+        residual_square=_mean_square([part.residual for part in training], [part.bead_weights for part in training]),
         total_square=total_square,
         learning_rate=settings.learning_rate,
         total_steps=settings.max_epochs * len(train_loader),
@@ -262,6 +262,9 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def _mean_square(arrays: list[np.ndarray]) -> float:
-    total = sum(float(np.sum(np.square(array, dtype=np.float64))) for array in arrays)
-    return total / sum(array.size for array in arrays)
+def _mean_square(arrays: list[np.ndarray], weights: list[np.ndarray] | None = None) -> float:
+    """Mean square of a component; with weights of every bead their sum counts as its number."""
+    squares = [np.square(array, dtype=np.float64) for array in arrays]
+    if weights is not None:
+        squares = [square * weight[:, None] for square, weight in zip(squares, weights, strict=True)]
+    return sum(float(np.sum(square)) for square in squares) / sum(array.size for array in arrays)

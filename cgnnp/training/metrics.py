@@ -31,7 +31,7 @@ def predict_forces(
     """The network's forces on every frame (without the priors'), kJ/mol/nm."""
     loader = make_loader([data], model.type_names, model.cutoff, model.precision(), batch_size)
     device = device or next(model.parameters()).device
-    parts = [energies_and_forces(model, graph.to(device))[1].detach().cpu().numpy() for graph, _ in loader]
+    parts = [energies_and_forces(model, graph.to(device))[1].detach().cpu().numpy() for graph, _, _ in loader]
     return np.concatenate(parts).reshape(data.frames.forces.shape)
 
 

@@ -14,11 +14,13 @@ CHECKPOINT_VERSION = 1
 
 
 class ForceMatching(pl.LightningModule):
-    """Mean-square difference of network forces and residual mapped forces, in units of the residual's mean square.
+    """Weighted mean-square difference of network forces and residual mapped forces, in units of the residual's own.
+
+    loss = < w_I |F_network - F_residual|^2 > / < w_I |F_residual|^2 >, w_I the weight of each bead; R2 has no weights.
 
     Args:
         model: the network.
-        residual_square: mean square of a component of the residual force on the training frames.
+        residual_square: weighted mean square of a component of the residual force on the training frames.
         total_square: the same of the total mapped force on the validation frames, for R2.
         learning_rate: of Adam, at its peak.
         total_steps: optimizer steps of the whole fit: linear warm-up over 2 %, then a cosine down to 1 %.
@@ -48,11 +50,11 @@ class ForceMatching(pl.LightningModule):
         """Mean loss of the batches of this epoch so far: 1 is the loss of a network without forces."""
         return float(torch.stack(self._losses).mean()) if self._losses else math.nan
 
-    def training_step(self, batch: tuple[Graph, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[Graph, Tensor, Tensor], batch_index: int) -> Tensor:
         """The loss of one batch."""
-        graph, target = batch
+        graph, target, weights = batch
         _, forces = energies_and_forces(self.model, graph, create_graph=True)
-        loss = torch.mean((forces - target) ** 2) / self.residual_square
+        loss = torch.mean(weights * (forces - target) ** 2) / self.residual_square
         self._losses.append(loss.detach())
         self.log("loss", loss, batch_size=graph.n_frames, prog_bar=True, on_step=True, on_epoch=False)
         return loss
@@ -61,9 +63,9 @@ class ForceMatching(pl.LightningModule):
         """Start counting."""
         self._squares, self._count = 0.0, 0
 
-    def validation_step(self, batch: tuple[Graph, Tensor], batch_index: int) -> None:
+    def validation_step(self, batch: tuple[Graph, Tensor, Tensor], batch_index: int) -> None:
         """Sum squared errors."""
-        graph, target = batch
+        graph, target, _ = batch
         _, forces = energies_and_forces(self.model, graph)
         self._squares += float(torch.sum((forces.detach() - target).to(torch.float64) ** 2))
         self._count += target.numel()
@@ -89,11 +91,11 @@ class ForceMatching(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(
-        self, batch: tuple[Graph, Tensor], device: torch.device, dataloader_idx: int
-    ) -> tuple[Graph, Tensor]:
+        self, batch: tuple[Graph, Tensor, Tensor], device: torch.device, dataloader_idx: int
+    ) -> tuple[Graph, Tensor, Tensor]:
         """Graphs are plain dataclasses, which Lightning does not know how to move."""
-        graph, target = batch
-        return graph.to(device), target.to(device)
+        graph, target, weights = batch
+        return graph.to(device), target.to(device), weights.to(device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the network as data beside its weights."""

@@ -13,7 +13,8 @@ from cgnnp.dynamics import LangevinProtocol, start
 from cgnnp.frames import Frames, FramesMeta
 from cgnnp.mapping import Block, Mapping
 from cgnnp.platforms import PlatformChoice
-from cgnnp.reference.mean_force import FrozenProtocol, FrozenRun, run_mean_force_chunks
+from cgnnp.reference.frozen import FrozenProtocol, FrozenRun
+from cgnnp.reference.mean_force import run_mean_force_chunks
 from cgnnp.reference.topology import describe
 from cgnnp.units import thermal_energy
 

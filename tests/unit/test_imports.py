@@ -25,6 +25,7 @@ FORBIDDEN = {
     "consistency": {"torch", "openmm"},
     "ybg": {"torch", "openmm"},
     "pair_fields": {"torch", "openmm"},
+    "noise_floor": {"torch", "openmm"},
     "statistics": {"torch", "openmm"},
     "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},

@@ -6,14 +6,14 @@ import pytest
 from openmm import unit
 from systems import with_force_map
 
-from cgnnp.dataset import FramesWriter, chunk_infos, chunks, count_frames, open_frames
-from cgnnp.dynamics import LangevinProtocol, SimulationFailed, advance, start
-from cgnnp.frames import FramesMeta
+from cgnnp.dataset import chunk_infos, chunks, count_frames, open_frames
+from cgnnp.dynamics import LangevinProtocol, SimulationFailed, advance, derived_seed, speed_ns_per_day, start
 from cgnnp.mapping import Block, Mapping
 from cgnnp.mappings.water import center_of_mass
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference import mean_force
-from cgnnp.reference.mean_force import FrozenProtocol, FrozenRun, cost_ns, frozen_system, kept_atoms, run_mean_force_chunks
+from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, frozen_system, kept_atoms
+from cgnnp.reference.mean_force import MeanForceSource, cost_ns
 from cgnnp.reference.systems import nacl_spce, water_spce
 from cgnnp.reference.topology import describe
 
@@ -47,23 +47,23 @@ def ions() -> Mapping:
     return Mapping("ions", 3 * N_WATER + 2 * N_PAIRS, blocks)
 
 
-def held_ions(salt, protocol: FrozenProtocol = FROZEN) -> FrozenRun:
+def source(salt, n_frames: int, **changes) -> MeanForceSource:
+    return MeanForceSource(salt, DYNAMICS, n_frames, **{"frozen": FROZEN, "chunk_frames": 2, **changes})
+
+
+def held_ions(salt) -> FrozenRun:
     atoms = describe(salt.topology, salt.system)
-    return FrozenRun(salt.topology, salt.system, ions(), atoms, DYNAMICS, protocol, CPU)
+    return FrozenRun(salt.topology, salt.system, ions(), atoms, DYNAMICS, FROZEN, CPU)
 
 
 def unconstrained(salt, directory):
-    return start(salt.topology, salt.system, salt.positions, DYNAMICS, CPU, directory, minimize=True)
+    """The run that configurations of replica 0 are drawn from."""
+    protocol = replace(DYNAMICS, seed=derived_seed(DYNAMICS.seed, 1000))
+    return start(salt.topology, salt.system, salt.positions, protocol, CPU, directory, minimize=True)
 
 
-def sample_ions(salt, directory, n_frames: int, chunk_frames: int = 2):
-    meta = FramesMeta(ions(), 300.0, DYNAMICS.frame_interval, averaging_ps=FROZEN.averaging_time(4.0))
-    writer = FramesWriter(directory, meta)
-    try:
-        simulation = unconstrained(salt, directory)
-        run_mean_force_chunks(simulation, held_ions(salt), DYNAMICS, writer, n_frames, chunk_frames=chunk_frames)
-    finally:
-        writer.close()
+def sample_ions(salt, directory, n_frames: int):
+    source(salt, n_frames).provide(ions(), directory, n_frames, CPU)
     return directory
 
 
@@ -113,6 +113,30 @@ def test_every_third_frame_has_a_second_draw_that_differs_from_the_first(sampled
     assert (labels.variance > 0).all()
 
 
+def test_what_is_recorded(salt, sampled):
+    meta = open_frames(sampled).meta
+    assert meta == source(salt, 7).meta(ions())
+    assert (meta.averaging_ps, meta.interval, meta.ensemble) == (pytest.approx(0.08), pytest.approx(0.04), "NVT")
+    assert meta.is_boltzmann
+    longer = replace(FROZEN, averaging_ps=0.16)
+    assert source(salt, 7, frozen=longer).meta(ions()) != meta
+    one, other = (source(salt, n, replica=n).directory(sampled, ions()) for n in (1, 2))
+    assert one == other != source(salt, 1, frozen=longer).directory(sampled, ions())
+
+
+def test_the_mapping_is_refused_before_anything_is_written(salt, tmp_path):
+    water = water_spce(n_molecules=27, cutoff_nm=0.4)
+    atoms = describe(water.topology, water.system)
+    beads = MeanForceSource(water, DYNAMICS, 2)
+    with pytest.raises(ValueError, match="is a mean of 3 atoms"):
+        beads.complete(center_of_mass(atoms), tmp_path / "data", CPU)
+    with pytest.raises(ValueError, match="one mapping and no keep_atoms"):
+        source(salt, 2).provide_together([ions()], [tmp_path / "data"], 2, CPU, tmp_path / "atoms")
+    with pytest.raises(ValueError, match="one mapping and no keep_atoms"):
+        source(salt, 2).provide_together([ions(), ions()], [tmp_path / "data", tmp_path / "other"], 2, CPU)
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_second_draws_there_are_none():
     assert not any(replace(FROZEN, second_every=0).has_second(frame) for frame in range(100))
 
@@ -121,7 +145,8 @@ def test_chunks_say_what_they_cost(sampled):
     """7 frames: 0.04 ps each to draw, 0.08 ps to average, three second draws of 0.04 + 0.08 ps."""
     expected = {"ns_unconstrained": 7 * 0.04e-3, "ns_averaging": 7 * 0.08e-3, "ns_second": 3 * 0.12e-3}
     assert cost_ns(sampled) == pytest.approx({"ns": sum(expected.values()), **expected})
-    assert all(info["seconds"] > 0 for info in chunk_infos(sampled))
+    seconds = sum(info["seconds"] for info in chunk_infos(sampled))
+    assert speed_ns_per_day(sampled) == pytest.approx(cost_ns(sampled)["ns"] / seconds * 86400, rel=0.9)
 
 
 def test_a_killed_run_continues(salt, sampled, tmp_path, monkeypatch):
