@@ -150,7 +150,8 @@ def overhead(folder: Path, quick: bool) -> list[Row]:
     size, rounds = (10, 6) if quick else (25, 12)
     pieces = [folder / "empty"] * 2
     plain, sampled = (
-        start(system.topology, system.system, system.positions, protocol, platform(), piece, minimize=True) for piece in pieces
+        start(system.topology, system.system, system.positions, protocol, platform(), piece, minimize=True)
+        for piece in pieces
     )
     writer = FramesWriter(Path(tempfile.mkdtemp(dir=folder)), meta)
     ratios = []
@@ -259,14 +260,18 @@ def noise(folder: Path, quick: bool) -> list[Row]:
     }
     for label, (system, make, settings) in cases.items():
         n_frames = 4 if quick else 24
-        source = mean_force(system=system, n_frames=n_frames, second_every=1, equilibration_ps=4.0 if quick else 40.0, **settings)
+        source = mean_force(
+            system=system, n_frames=n_frames, second_every=1, equilibration_ps=4.0 if quick else 40.0, **settings
+        )
         mapping = make(source.atomistic())
         shard = folder / label.replace(" ", "_").replace(",", "") / "replica_0"
         source.provide(mapping, shard, n_frames, platform())
         floor = noise_floor(open_frames(shard))
         time_ps = settings["averaging_ps"]
         rows.append(Row(f"R2_max, {label}", floor.r2_max.value, floor.r2_max.stderr, "", None))
-        rows.append(Row(f"the same of {time_ps:g} ps averages, {label}", floor.r2_label.value, floor.r2_label.stderr, "", None))
+        rows.append(
+            Row(f"the same of {time_ps:g} ps averages, {label}", floor.r2_label.value, floor.r2_label.stderr, "", None)
+        )
     return rows
 
 
