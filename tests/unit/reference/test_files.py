@@ -115,6 +115,11 @@ def prmtop(path):
         + section("RESIDUE_POINTER", "10I8", [1, 4, 7], 10, 8)
         + section("BONDS_INC_HYDROGEN", "10I8", with_hydrogen, 10, 8)
         + section("BONDS_WITHOUT_HYDROGEN", "10I8", [], 10, 8)
+        + "".join(
+            section(f"{kind}_{which}_HYDROGEN", "10I8", [], 10, 8)
+            for kind in ("ANGLES", "DIHEDRALS")
+            for which in ("INC", "WITHOUT")
+        )
         + section("AMBER_ATOM_TYPE", "20a4", ["OW", "HW", "HW"] * 2 + ["Cl-"], 20, 4)
     )
     return path
