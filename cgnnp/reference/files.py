@@ -106,8 +106,13 @@ def _from_system(topology: Any, path: Path, masses: Any, charges: Any) -> Atomis
         found = f"{system.getNumParticles()} particles" if isinstance(system, System) else type(system).__name__
         raise ValueError(f"{path}: holds {found}, expected a System of the {topology.n_atoms} atoms of the topology")
     atomistic = describe(topology.to_openmm(), system)
-    given = {"masses": _given(masses, topology, "masses", path), "charges": _given(charges, topology, "charges", path)}
-    return replace(atomistic, topology=topology, **{name: array for name, array in given.items() if array is not None})
+    given_masses, given_charges = _given(masses, topology, "masses", path), _given(charges, topology, "charges", path)
+    return replace(
+        atomistic,
+        topology=topology,
+        masses=atomistic.masses if given_masses is None else given_masses,
+        charges=atomistic.charges if given_charges is None else given_charges,
+    )
 
 
 def _read_topology(path: Path) -> tuple[Any, np.ndarray | None, np.ndarray | None]:
@@ -142,9 +147,11 @@ def _by_mdanalysis(path: Path) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Topology of a file that MDAnalysis reads, as mdtraj's."""
     import MDAnalysis
     from MDAnalysis.guesser.tables import masses as table
+    from MDAnalysis.topology import LAMMPSParser, TOPParser, TPRParser
 
-    form = {".data": "DATA", ".lmp": "DATA", ".tpr": "TPR"}.get(path.suffix.lower(), "TOP")
-    atoms = MDAnalysis.Universe(str(path), topology_format=form, to_guess=()).atoms
+    parsers = {".data": LAMMPSParser.DATAParser, ".lmp": LAMMPSParser.DATAParser, ".tpr": TPRParser.TPRParser}
+    with parsers.get(path.suffix.lower(), TOPParser.TOPParser)(str(path)) as parser:
+        atoms = MDAnalysis.Universe(parser.parse(), to_guess=()).atoms
     masses = np.asarray(atoms.masses, dtype=np.float64)
     symbols = [str(name) for name in getattr(atoms, "elements", [""] * len(atoms))]
     by_mass = {symbol: mass for symbol, mass in table.items() if len(symbol) <= 2 and symbol != "DUMMY" and mass > 0}
@@ -161,7 +168,7 @@ def _by_mdanalysis(path: Path) -> tuple[Any, np.ndarray, np.ndarray | None]:
     if list(new) != list(range(len(atoms))):
         raise ValueError("the atoms of a residue do not follow each other: number the molecules in the order of the atoms")
     made = [topology.add_atom(*new[k]) for k in range(len(atoms))]
-    for i, j in getattr(atoms, "bonds", None).indices if hasattr(atoms, "bonds") else ():
+    for i, j in atoms.bonds.indices if hasattr(atoms, "bonds") else ():
         topology.add_bond(made[i], made[j])
     return topology, masses, np.asarray(atoms.charges, dtype=np.float64) if hasattr(atoms, "charges") else None
 

@@ -140,7 +140,7 @@ def _interval(pieces: Sequence[Piece]) -> float | None:
     names = ", ".join(piece.path.name for piece in pieces)
     if (steps <= 0).any():
         log.warning("%s: times do not always rise: do the files overlap, or are they in the wrong order?", names)
-    interval = float(np.median(steps))
+    interval = float(f"{np.mean(steps):.6g}")
     if not np.allclose(steps, interval, rtol=1e-3, atol=rounding):
         log.warning("%s: frames are not equally spaced (%g to %g ps)", names, steps.min(), steps.max())
         return None

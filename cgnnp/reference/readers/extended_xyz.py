@@ -35,7 +35,7 @@ def open_extended_xyz(path: Path, units: Units | None, forces_name: str = "force
 
 def _index(path: Path) -> tuple[list[int], int]:
     """Where every frame begins and the last one ends, and the number of atoms they all have."""
-    offsets, counts = [0], []
+    offsets, counts = [0], list[int]()
     with path.open("rb") as file:
         while (line := file.readline()).strip():
             number = len(counts)

@@ -1,7 +1,8 @@
 """LAMMPS text dumps. Units are those of the input script, which a dump need not repeat.
 
 Not read by MDAnalysis: its reader moves scaled coordinates by the corner of the box, which they do not contain, and knows
-no UNITS and TIME items; it is also twenty times slower than `numpy.loadtxt`, which parses the numbers here.
+no UNITS and TIME items; it also goes line by line in Python and in single precision. `numpy.loadtxt` parses the numbers
+here.
 """
 
 from collections import deque

@@ -25,8 +25,8 @@ WHAT_TO_SAY = (
 class FileUnits:
     """What a length and a force of one unit in a file are in nm and in kJ/mol/nm.
 
-    >>> stated_units("kcal/mol,Angstrom", "a.npz")
-    FileUnits(length_nm=0.1, force_kJ_mol_nm=41.84)
+    >>> stated_units("kJ/mol,Angstrom", "a.npz")
+    FileUnits(length_nm=0.1, force_kJ_mol_nm=10.0)
     """
 
     length_nm: float

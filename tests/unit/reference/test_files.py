@@ -115,6 +115,11 @@ def prmtop(path):
         + section("RESIDUE_POINTER", "10I8", [1, 4, 7], 10, 8)
         + section("BONDS_INC_HYDROGEN", "10I8", with_hydrogen, 10, 8)
         + section("BONDS_WITHOUT_HYDROGEN", "10I8", [], 10, 8)
+        + "".join(
+            section(f"{kind}_{which}_HYDROGEN", "10I8", [], 10, 8)
+            for kind in ("ANGLES", "DIHEDRALS")
+            for which in ("INC", "WITHOUT")
+        )
         + section("AMBER_ATOM_TYPE", "20a4", ["OW", "HW", "HW"] * 2 + ["Cl-"], 20, 4)
     )
     return path
@@ -224,3 +229,11 @@ def test_files_that_are_no_topologies(tmp_path):
         describe_files(
             file(tmp_path, "b.gro", "ion\n    1\n    1NA      NA    1   1.0     1.0     1.0\n 2.0 2.0 2.0\n"), rigid="water"
         )
+
+
+def test_bonds_to_virtual_sites_constrain_nothing(tmp_path):
+    site = "HETATM   10 MW   HOH A   2       5.100   0.100   0.000  1.00  0.00          VS\n"
+    bonds = "CONECT    7    8    9   10\nCONECT    8    7\nCONECT    9    7\nCONECT   10    7\n"
+    atomistic = describe_files(file(tmp_path, "a.pdb", METHANOL + site + CONECT + bonds + "END\n"), rigid="all-bonds")
+    assert atomistic.virtual_sites == (9,)
+    assert atomistic.rigid_groups[-1] == (6, 7, 8)

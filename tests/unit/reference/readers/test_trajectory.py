@@ -202,3 +202,44 @@ def test_names_and_formats(tmp_path):
     assert open_trajectory(renamed, format="trr").n_frames == 7
     with pytest.raises(ValueError, match="chunk_frames=0"):
         list(open_trajectory(renamed, format="trr").chunks(0))
+
+
+@pytest.mark.parametrize("kind", ["trr", "extxyz", "lammps", "h5md", "npz"])
+def test_any_frames_of_any_format(tmp_path, kind):
+    trajectory = written(kind, tmp_path, 9)
+    whole = read(trajectory)
+    for start, stop, stride in [(2, None, 3), (1, 8, 2), (4, 5, 1), (-3, None, 1)]:
+        found = read(trajectory, chunk_frames=2, start=start, stop=stop, stride=stride)
+        for name in ("positions", "forces", "boxes"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name)[start:stop:stride])
+
+
+def test_truncation_of_binary_frames_is_seen_on_opening(tmp_path):
+    path = write_trr(tmp_path / "a.trr", known())
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"a\.trr: frame 6 is truncated"):
+        open_trajectory(path)
+
+
+def test_elements_in_another_order(tmp_path):
+    path = write_extxyz(tmp_path / "a.xyz", known(), length_nm=0.1, force=1.0)
+    head, _, tail = path.read_text().rpartition("Ar ")
+    path.write_text(f"{head}Kr {tail}")
+    with pytest.raises(ValueError, match=r"a\.xyz: frame 6 cannot be read.*elements are not those of the first frame"):
+        read(open_trajectory(path, units="eV,Angstrom"))
+
+
+def test_h5md_with_forces_at_other_steps(tmp_path):
+    import h5py
+
+    path = write_h5md(tmp_path / "a.h5md", known())
+    with h5py.File(path, "a") as file:
+        file["particles/all/force/step"][3] += 5
+    with pytest.raises(ValueError, match=r"a\.h5md: /particles/all/force is not stored at the same steps"):
+        open_trajectory(path)
+
+
+def test_lammps_boxes_with_both_tilts_negative(tmp_path):
+    cell = np.array([[2.0, 0, 0], [-0.5, 1.8, 0], [-0.4, -0.7, 1.5]])
+    path = write_lammps(tmp_path / "a.dump", known(cell=cell), length_nm=0.1, force=1.0)
+    np.testing.assert_allclose(read(open_trajectory(path, units="real")).boxes, known(cell=cell).boxes, atol=1e-10)
