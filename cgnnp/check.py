@@ -29,7 +29,7 @@ def job(config: DictConfig) -> None:
 
 
 def _settings(config: DictConfig) -> tuple[Path, Path | None]:
-    values = {str(key): value for key, value in dict(OmegaConf.to_container(config, resolve=True)).items()}
+    values = {str(key): value for key, value in OmegaConf.to_object(config).items()}  # type: ignore[union-attr]
     for key, value in values.items():
         if key not in KEYS:
             raise ValueError(unknown_setting(key, KEYS))

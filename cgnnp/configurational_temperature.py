@@ -9,7 +9,7 @@ n + k_B T d between them:
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -145,11 +145,10 @@ def _of_kind(sums: PairSums, pair: tuple[str, str]) -> ConfigurationalTemperatur
 
 def _result(pairs: tuple[tuple[str, str], ...], sums: PairSums, estimate: Estimate | None) -> ConfigurationalTemperature:
     start, end = min(field.start for field in sums.fields), max(field.end for field in sums.fields)
-    empty = ConfigurationalTemperature(pairs, start, end, None, None, TOO_FLAT)
     if estimate is None:
-        return empty
-    found = {"value": float(estimate.value), "stderr": float(estimate.stderr), "reason": None}
-    return replace(empty, **found, tau_frames=estimate.tau_frames, reliable=estimate.reliable)
+        return ConfigurationalTemperature(pairs, start, end, None, None, TOO_FLAT)
+    value, stderr = float(estimate.value), float(estimate.stderr)
+    return ConfigurationalTemperature(pairs, start, end, value, stderr, None, estimate.tau_frames, estimate.reliable)
 
 
 def _generalised_least_squares(sums: PairSums) -> Estimate | None:

@@ -159,7 +159,8 @@ def pair_sums(
         if t == len(frames) - 1 or sum(len(part[0]) for part in waiting) > MOST_PAIRS_AT_ONCE:
             _add_bumps(sums, fields, numbers, *map(np.concatenate, zip(*waiting, strict=True)))
             waiting = []
-    return PairSums(tuple(fields), *sums, frames.temperature)
+    n, d, w = sums
+    return PairSums(tuple(fields), n, d, w, frames.temperature)
 
 
 def _add_bumps(

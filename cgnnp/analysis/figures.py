@@ -113,7 +113,14 @@ def _plot_residual(
     looks = ((theme.ink, "o"), (theme.model, "s"), *((colour, "D") for colour in theme.others))
     highest = 0.05
     for (label, T, rows), (colour, marker) in zip(curves, looks, strict=False):
-        bars = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.0, "elinewidth": 1.2, "capsize": 2}
+        bars: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "markersize": 4.5,
+            "linewidth": 1.0,
+            "elinewidth": 1.2,
+            "capsize": 2,
+        }
         known = [row for row in rows if row["temperature_K"] is not None]
         r, values = [row["r_nm"] for row in known], [row["temperature_K"] for row in known]
         errors = [2 * row["temperature_stderr_K"] for row in known]
