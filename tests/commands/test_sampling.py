@@ -148,14 +148,6 @@ def worker_of(parent: int) -> int:
     raise AssertionError("no process is sampling")
 
 
-def test_jobs_side_by_side_share_the_cores(monkeypatch):
-    cores = available_cores()
-    monkeypatch.setenv("CGNNP_PARALLEL_JOBS", str(cores))
-    assert available_cores() == 1
-    monkeypatch.setenv("CGNNP_PARALLEL_JOBS", str(10 * cores))
-    assert available_cores() == 1
-
-
 def test_replicas_side_by_side_have_their_share_of_the_threads(tmp_path):
     few = [*SMALL[:-1], "reference.n_frames=1", "platform=CPU"]
     result = jobs.run("sample", "-m", "replica=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *few, cwd=tmp_path)
