@@ -108,7 +108,7 @@ def test_a_replica_that_blows_up_leaves_the_others(tmp_path):
     counts = sorted(count_frames(path) for path in (tmp_path / "data").iterdir() if path.is_dir())
     assert counts[-1] == 5
     # Of jobs one after the other too.
-    result = jobs.run("sample", "-m", "reference.n_frames=0,6", *SMALL[:-1], cwd=tmp_path, code=2)
+    result = jobs.run("sample", "-m", *SMALL[:-1], "reference.n_frames=0,6", cwd=tmp_path, code=2)
     assert "reference.n_frames=0" in result.stderr
     assert 6 in [count_frames(path) for path in (tmp_path / "data").iterdir() if path.is_dir()]
 
