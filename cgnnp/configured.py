@@ -108,6 +108,8 @@ def map_kept(config: DictConfig) -> list[Path]:
     _check_command(config)
     if config.data is None:
         raise ValueError("name the data set of kept atoms: data=data/atoms-... (python -m cgnnp.sample keep_atoms=true)")
+    if config.n_frames is not None and config.n_frames < 1:
+        raise ValueError(f"n_frames={config.n_frames}: must be 1 or more, or null for all there are")
     kept = Path(str(config.data))
     mappings = _mappings(config, read_atomistic(shards(kept)[0]))
     root = Path(str(config.data_dir))

@@ -70,7 +70,7 @@ def write_atomistic(directory: Path, atomistic: Atomistic) -> None:
     """Write `atomistic.npz`."""
     topology = atomistic.topology
     atoms, residues, chains = list(topology.atoms), list(topology.residues), list(topology.chains)
-    arrays = {
+    arrays: dict[str, Any] = {
         "atom_names": np.array([atom.name for atom in atoms], dtype=str),
         "elements": np.array([atom.element.symbol for atom in atoms], dtype=str),
         "serials": np.array([_known(atom.serial) for atom in atoms]),

@@ -103,6 +103,7 @@ def map_shards(kept: Path, mapping: Mapping, root: Path, n_frames: int | None = 
         atomistic = read_atomistic(shard)
         meta = replace(read_meta(shard), mapping=mapping)
         target = shard_directory(root, meta)
+        _check_same_run(shard, target)
         total = map_atoms(_in_order(shard), atomistic, mapping, meta, target, n_frames)
         _copy_states(shard, target)
         log.info("map: %d frames of %s in %s", total, shard, target)
@@ -114,6 +115,17 @@ def _in_order(shard: Path) -> Iterator[KeptAtoms]:
     for part in iterate_frames(shard):
         order = atom_order(part.mapping) if order is None else order
         yield KeptAtoms(np.asarray(part.positions)[:, order], np.asarray(part.forces)[:, order], np.asarray(part.boxes))
+
+
+def _check_same_run(source: Path, target: Path) -> None:
+    """Refuse to go on with a shard that was sampled on its own: the states at the ends of its chunks are others."""
+    for one, two in zip(chunks(source), chunks(target), strict=False):
+        files = one / STATE_FILE, two / STATE_FILE
+        if all(file.is_file() for file in files) and files[0].read_bytes() != files[1].read_bytes():
+            raise ValueError(
+                f"{target}: was sampled on its own, {source} is another trajectory of the same settings: map into another "
+                "data_dir, or use the frames that are there"
+            )
 
 
 def _copy_states(source: Path, target: Path) -> None:

@@ -131,8 +131,8 @@ class _Chunk:
 
     def flush(self) -> None:
         if self.boxes:
-            arrays = (np.array(rows) for rows in (self.positions, self.forces, self.boxes))
-            self.writer.append(*arrays, info={"last_step": self.last_step, "openmm": openmm.version.version})
+            info = {"last_step": self.last_step, "openmm": openmm.version.version}
+            self.writer.append(np.array(self.positions), np.array(self.forces), np.array(self.boxes), info)
         self.positions, self.forces, self.boxes = [], [], []
 
     def close(self) -> None:

@@ -129,6 +129,7 @@ def test_arguments_of_the_main_job(case, refused, tmp_path):
         ("sample", ["keep_atoms=3"], ["keep_atoms=3", "bool"]),
         ("train", ["data=nowhere"], ["data=nowhere", "not a data set of mapped frames"]),
         ("map", [], ["data=", "keep_atoms=true"]),
+        ("map", ["data=file", "n_frames=0"], ["n_frames=0", "1 or more"]),
         ("map", ["data=nowhere"], ["nowhere", "not a data set"]),
         ("simulate", [], ["run=", "potential="]),
         ("simulate", ["run=a", "potential=b"], ["not both"]),

@@ -108,7 +108,7 @@ def test_a_replica_that_blows_up_leaves_the_others(tmp_path):
     counts = sorted(count_frames(path) for path in (tmp_path / "data").iterdir() if path.is_dir())
     assert counts[-1] == 5
     # Of jobs one after the other too.
-    result = jobs.run("sample", "-m", "reference.n_frames=0,6", *SMALL[:-1], cwd=tmp_path, code=2)
+    result = jobs.run("sample", "-m", *SMALL[:-1], "reference.n_frames=0,6", cwd=tmp_path, code=2)
     assert "reference.n_frames=0" in result.stderr
     assert 6 in [count_frames(path) for path in (tmp_path / "data").iterdir() if path.is_dir()]
 
@@ -146,14 +146,6 @@ def worker_of(parent: int) -> int:
             if above == parent and "libOpenMM" in (process / "maps").read_text():
                 return int(process.name)
     raise AssertionError("no process is sampling")
-
-
-def test_jobs_side_by_side_share_the_cores(monkeypatch):
-    cores = available_cores()
-    monkeypatch.setenv("CGNNP_PARALLEL_JOBS", str(cores))
-    assert available_cores() == 1
-    monkeypatch.setenv("CGNNP_PARALLEL_JOBS", str(10 * cores))
-    assert available_cores() == 1
 
 
 def test_replicas_side_by_side_have_their_share_of_the_threads(tmp_path):

@@ -34,6 +34,13 @@ def test_a_container_may_use_fewer_cores_than_there_are(tmp_path):
     assert available_cores(quota) == everything
 
 
+def test_jobs_side_by_side_share_the_cores(monkeypatch):
+    cores = available_cores()
+    for jobs in (1, 2, cores, 10 * cores):
+        monkeypatch.setenv("CGNNP_PARALLEL_JOBS", str(jobs))
+        assert available_cores() == max(1, cores // jobs)
+
+
 def test_auto_skips_platforms_that_do_not_work(monkeypatch):
     monkeypatch.setattr("cgnnp.platforms._works", lambda name: name == "Reference")
     assert choose_platform().name == "Reference"

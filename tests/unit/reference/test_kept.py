@@ -203,6 +203,17 @@ def test_data_sets_of_other_trajectories_are_refused(source, water_27, tmp_path)
         source.provide_together([water_27.mapping, replace(water_27.mapping, name="other")], [one, two], 4, CPU)
 
 
+def test_kept_atoms_do_not_continue_a_data_set_of_another_trajectory(source, water_27, together, tmp_path):
+    *_, atoms = shards_of(source, water_27, together)
+    other, *_ = shards_of(source, water_27, tmp_path)
+    source.provide(water_27.mapping, other, 2, CPU)
+    source.provide(water_27.mapping, other, 5, CPU)
+    (chunks(other)[-1] / STATE_FILE).write_bytes(b"of another run")
+    with pytest.raises(ValueError, match="sampled on its own"):
+        map_shards(atoms.parent, water_27.mapping, tmp_path)
+    assert count_frames(other) == 5
+
+
 def test_the_data_set_counts_all_replicas(source, water_27, tmp_path):
     two = replace(source, replica=0)
     assert two.directory(tmp_path, water_27.mapping) == source.directory(tmp_path, water_27.mapping)
