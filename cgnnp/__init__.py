@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cgnnp.dataset import open_frames
+    from cgnnp.force_map import certify
     from cgnnp.frames import Frames
     from cgnnp.mapping import Mapping
+    from cgnnp.optimal_map import optimal_map
     from cgnnp.reference.reporter import MappedReporter
     from cgnnp.simulation.bundle import PotentialBundle, load
 
 __version__ = "0.1.0"
-__all__ = ["Frames", "MappedReporter", "Mapping", "PotentialBundle", "load", "open_frames"]
+__all__ = ["Frames", "MappedReporter", "Mapping", "PotentialBundle", "certify", "load", "open_frames", "optimal_map"]
 
 _HOMES = {
     "Frames": "cgnnp.frames",
     "MappedReporter": "cgnnp.reference.reporter",
     "Mapping": "cgnnp.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
+    "certify": "cgnnp.force_map",
     "load": "cgnnp.simulation.bundle",
     "open_frames": "cgnnp.dataset",
+    "optimal_map": "cgnnp.optimal_map",
 }
 
 

@@ -1,43 +1,41 @@
 """Configurational temperature of mapped frames: do positions and forces belong to one Boltzmann distribution?
 
-For a pair field u_I = sum_J g(R_IJ) R_IJ/|R_IJ| with a compact bump g, integration by parts of the Boltzmann average gives
-
-    < n > = - k_B T < d >,   n = sum_{I<J} g(R) (F_I - F_J).(R_I - R_J)/R,   d = sum_{I<J} 2 (g'(R) + 2 g(R)/R)
-
-(the hypervirial theorem; Jepps, Ayton, Evans 2000, 10.1103/PhysRevE.62.4757). It holds for instantaneous mapped forces
-exactly when they average to the mean force, so a wrong force map, temperature, unit or box shows from the data alone.
-Several bumps are combined by generalised least squares, with the covariance W^-1 of n + k_B T d between them:
+For the sums n and d of a pair field (`cgnnp.pair_fields`) the Boltzmann average gives < n > = - k_B T < d >. It holds for
+instantaneous mapped forces exactly when they average to the mean force, so a wrong force map, temperature, unit or box
+shows from the data alone. Several fields are combined by generalised least squares, with the covariance W^-1 of
+n + k_B T d between them:
 
     T_conf = - <d>.W <n> / ( k_B <d>.W <d> )
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from cgnnp.frames import Frames
-from cgnnp.pairs import PairKinds, box_heights, near_pairs
+from cgnnp.pair_fields import FRAMES_PER_BUMP, PairField, PairSums, default_fields, pair_sums, untestable
+from cgnnp.pairs import PairKinds
 from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.units import BOLTZMANN
 
 TOLERANCE, SIGMAS = 0.02, 4.0
 MIN_SIGNIFICANCE = 10.0
-MOST_BUMPS = 12
-REACH = 0.4
-MIN_PAIRS_PER_FRAME = 1.0
-FRAMES_PER_BUMP = 5
-"""Fewer frames cannot determine the covariance that weights the bumps; short data get fewer bumps."""
+
+TOO_FEW = "{} frames with too few close pairs to place bumps"
+TOO_FLAT = "the denominator is within 10 standard errors of zero: place bumps on the rising flank of g(r)"
 
 
 @dataclass(frozen=True)
 class ConfigurationalTemperature:
     """T_conf in K with its block error and the range of the bumps in nm; null with a reason where it has no value.
 
-    `tau_frames` and `reliable` are those of the error, see `cgnnp.statistics.Estimate`.
+    `pairs` are the kinds of pairs that it is of. `tau_frames` and `reliable` are those of the error, see
+    `cgnnp.statistics.Estimate`.
     """
 
-    pair: tuple[str, str]
+    pairs: tuple[tuple[str, str], ...]
     start: float
     end: float
     value: float | None
@@ -46,41 +44,87 @@ class ConfigurationalTemperature:
     tau_frames: float | None = None
     reliable: bool | None = None
 
+    @property
+    def name(self) -> str:
+        """For example Na-Cl, or Na-Na, Na-Cl for two kinds of pairs together."""
+        return ", ".join("-".join(pair) for pair in self.pairs)
+
+    def agrees(self, temperature: float) -> bool | None:
+        """Whether it is a temperature (K) within 2 % or four standard errors; none without a value."""
+        return None if self.value is None or self.stderr is None else agrees(self.value, self.stderr, temperature)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, units in the names."""
+        values = asdict(self)
+        return {
+            "pair": self.name,
+            "start_nm": values["start"],
+            "end_nm": values["end"],
+            "K": values["value"],
+            "stderr_K": values["stderr"],
+            **{key: values[key] for key in ("reason", "tau_frames", "reliable")},
+        }
+
     def __str__(self) -> str:
-        where = f"T_conf {'-'.join(self.pair)}, {self.start:.3f}-{self.end:.3f} nm"
+        where = f"T_conf {self.name}, {self.start:.3f}-{self.end:.3f} nm"
         return f"{where}: {self.reason}" if self.value is None else f"{where}: {self.value:.1f}({self.stderr:.1f}) K"
 
 
+@dataclass(frozen=True)
+class Temperatures:
+    """T_conf of every kind of pair, and of all that have one together."""
+
+    by_pair: tuple[ConfigurationalTemperature, ...]
+    combined: ConfigurationalTemperature
+
+
 def configurational_temperature(
-    frames: Frames, pair: tuple[str, str] | None = None, windows: list[tuple[float, float]] | None = None
+    frames: Frames, pair: tuple[str, str] | None = None, windows: Sequence[tuple[float, float]] | None = None
 ) -> ConfigurationalTemperature:
-    """T_conf from the pairs of two bead types; by default of those that there are most of.
+    """T_conf from the pairs of two bead types; by default of all kinds of pairs together, see `temperatures`.
 
     Without `windows` (start and end of each bump, nm) up to twelve half overlapping bumps cover the first 0.4 nm from the
-    first sampled distance on.
+    first sampled distance on; with them and without a pair they are those of the kind that there are most of.
 
     Raises:
         ValueError: there are no such pairs.
     """
     kinds = PairKinds(frames.mapping)
-    if not kinds.names:
-        return ConfigurationalTemperature(("", ""), 0.0, 0.0, None, None, "a single bead has no pairs")
-    pair = pair or kinds.names[int(np.argmax(kinds.n_pairs))]
-    kinds.number(pair)
-    if not frames.meta.is_boltzmann:
-        reason = f"frames are not Boltzmann-distributed ({frames.meta.ensemble})"
-        return ConfigurationalTemperature(pair, 0.0, 0.0, None, None, reason)
-    windows = windows or default_windows(frames, pair)
-    if not windows or len(frames) < 2 * len(windows):
-        reason = f"{len(frames)} frames with too few close pairs to place bumps"
-        return ConfigurationalTemperature(pair, 0.0, 0.0, None, None, reason)
-    estimate = _generalised_least_squares(_pair_sums(frames, pair, windows), frames.temperature)
-    where = pair, windows[0][0], windows[-1][1]
-    if estimate is None:
-        reason = "the denominator is within 10 standard errors of zero: place bumps on the rising flank of g(r)"
-        return ConfigurationalTemperature(*where, None, None, reason)
-    value, stderr = float(estimate.value), float(estimate.stderr)
-    return ConfigurationalTemperature(*where, value, stderr, None, estimate.tau_frames, estimate.reliable)
+    if pair is not None:
+        pair = kinds.names[kinds.number(pair)]
+    if reason := untestable(frames):
+        return _without_value((pair,) if pair else tuple(kinds.names), reason)
+    if windows:
+        wanted = pair or kinds.names[int(np.argmax(kinds.n_pairs))]
+        fields: Sequence[PairField] = [PairField(wanted, start, end) for start, end in windows]
+        return _of_kind(pair_sums(frames, fields), wanted)
+    fields = default_fields(frames)
+    if pair:
+        return _of_kind(pair_sums(frames, [field for field in fields if field.pair == pair]), pair)
+    return temperatures(frames, pair_sums(frames, fields)).combined
+
+
+def temperatures(frames: Frames, sums: PairSums | None = None) -> Temperatures:
+    """T_conf of every kind of pair, and one of all: one least squares over the bumps of all kinds that have a value.
+
+    Args:
+        frames: the frames.
+        sums: of pair fields over these frames, where they were computed before.
+    """
+    names = PairKinds(frames.mapping).names
+    if reason := untestable(frames):
+        return Temperatures(tuple(_without_value((name,), reason) for name in names), _without_value(tuple(names), reason))
+    sums = pair_sums(frames, default_fields(frames)) if sums is None else sums
+    by_pair = tuple(_of_kind(sums.of_pairs([name]), name) for name in names)
+    known = [row.pairs[0] for row in by_pair if row.value is not None]
+    if len(known) == 1:
+        return Temperatures(by_pair, next(row for row in by_pair if row.value is not None))
+    if not known:
+        reasons = {row.reason: None for row in by_pair if row.reason}
+        return Temperatures(by_pair, _without_value(tuple(names), "; ".join(reasons)))
+    used = sums.of_pairs(known)
+    combined = _result(tuple(known), used, _generalised_least_squares(used.at_most(len(sums) // FRAMES_PER_BUMP)))
+    return Temperatures(by_pair, combined)
 
 
 def agrees(value: float, stderr: float, temperature: float) -> bool:
@@ -88,63 +132,33 @@ def agrees(value: float, stderr: float, temperature: float) -> bool:
     return abs(value - temperature) <= max(TOLERANCE * temperature, SIGMAS * stderr)
 
 
-def bump(
-    r: Float[np.ndarray, "pairs"], start: float, end: float
-) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
-    """The C1 bump g(r) = (1 - x^2)^2 on [start, end], with x from -1 to 1, and its derivative."""
-    half = (end - start) / 2
-    x = np.clip((r - start) / half - 1.0, -1.0, 1.0)
-    return (1 - x**2) ** 2, -4 * x * (1 - x**2) / half
+def _without_value(pairs: tuple[tuple[str, str], ...], reason: str) -> ConfigurationalTemperature:
+    return ConfigurationalTemperature(pairs, 0.0, 0.0, None, None, reason)
 
 
-def default_windows(frames: Frames, pair: tuple[str, str]) -> list[tuple[float, float]]:
-    """Bumps from where one pair per frame is closer, by the distances in up to 100 frames."""
-    stride = max(1, len(frames) // 100)
-    cutoff = min(1.2, min(box_heights(box).min() for box in frames.boxes) / 2)
-    kinds = PairKinds(frames.mapping)
-    wanted_kind = kinds.number(pair)
-    distances = []
-    for positions, box in zip(frames.positions[::stride], frames.boxes[::stride], strict=True):
-        pairs = near_pairs(positions, box, cutoff, frames.mapping.bonds)
-        distances.append(pairs.distances[kinds.of(pairs) == wanted_kind])
-    closest = np.sort(np.concatenate(distances))
-    wanted = int(MIN_PAIRS_PER_FRAME * len(distances))
-    if len(closest) <= 10 * wanted:
-        return []
-    first = float(closest[wanted]) - 0.015
-    number = int(np.clip(len(frames) // FRAMES_PER_BUMP, 1, MOST_BUMPS))
-    edges = np.linspace(first, min(first + REACH, cutoff), number + 2)
-    return [(float(start), float(end)) for start, end in zip(edges[:-2], edges[2:], strict=True)]
+def _of_kind(sums: PairSums, pair: tuple[str, str]) -> ConfigurationalTemperature:
+    """T_conf of one kind of pair."""
+    if not sums.fields or len(sums) < 2 * len(sums.fields):
+        return _without_value((pair,), TOO_FEW.format(len(sums)))
+    return _result((pair,), sums, _generalised_least_squares(sums))
 
 
-def _pair_sums(
-    frames: Frames, pair: tuple[str, str], windows: list[tuple[float, float]]
-) -> Float[np.ndarray, "frames windows 2"]:
-    """n and d of every frame and bump."""
-    cutoff = max(end for _, end in windows)
-    kinds = PairKinds(frames.mapping)
-    wanted_kind = kinds.number(pair)
-    sums = np.zeros((len(frames), len(windows), 2))
-    for t in range(len(frames)):
-        pairs = near_pairs(frames.positions[t], frames.boxes[t], cutoff, frames.mapping.bonds)
-        keep = kinds.of(pairs) == wanted_kind
-        r, vectors = pairs.distances[keep], pairs.vectors[keep]
-        difference = frames.forces[t, pairs.i[keep]].astype(np.float64) - frames.forces[t, pairs.j[keep]]
-        along = np.einsum("px,px->p", difference, vectors) / r
-        for k, (start, end) in enumerate(windows):
-            g, slope = bump(r, start, end)
-            sums[t, k] = g @ along, np.sum(2 * (slope + 2 * g / r))
-    return sums
+def _result(pairs: tuple[tuple[str, str], ...], sums: PairSums, estimate: Estimate | None) -> ConfigurationalTemperature:
+    start, end = min(field.start for field in sums.fields), max(field.end for field in sums.fields)
+    empty = ConfigurationalTemperature(pairs, start, end, None, None, TOO_FLAT)
+    if estimate is None:
+        return empty
+    found = {"value": float(estimate.value), "stderr": float(estimate.stderr), "reason": None}
+    return replace(empty, **found, tau_frames=estimate.tau_frames, reliable=estimate.reliable)
 
 
-def _generalised_least_squares(sums: Float[np.ndarray, "frames windows 2"], temperature: float) -> Estimate | None:
+def _generalised_least_squares(sums: PairSums) -> Estimate | None:
     """T_conf with its error; none where the denominator is too close to zero.
 
     Each half of the frames is weighted with the covariance of the other half: weights fitted to the frames they are used
     on would follow their noise, and the error would come out too small. They hold the thermostat's temperature fixed.
     """
-    n, d = sums[:, :, 0], sums[:, :, 1]
-    residual = n + BOLTZMANN * temperature * d
+    n, d, residual = sums.n, sums.d, sums.residual
     half = len(sums) // 2
     along = np.empty((len(sums), 2))
     for used, other in ((slice(None, half), slice(half, None)), (slice(half, None), slice(None, half))):
@@ -155,5 +169,5 @@ def _generalised_least_squares(sums: Float[np.ndarray, "frames windows 2"], temp
     denominator = block_estimate(along[:, 1:], lambda mean: mean[0])
     if not denominator.value > MIN_SIGNIFICANCE * denominator.stderr:
         return None
-    correlate = along[:, 0] + BOLTZMANN * temperature * along[:, 1]
+    correlate = along[:, 0] + BOLTZMANN * sums.temperature * along[:, 1]
     return block_estimate(along, lambda mean: -mean[0] / (BOLTZMANN * mean[1]), correlate=correlate)

@@ -9,6 +9,7 @@ Conditions on a constant B (Noid et al. 2008, 10.1063/1.2938860; Ciccotti, Kapra
 * no atom is in two molecules, so that the conditions may be checked molecule by molecule.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -44,13 +45,17 @@ class Certificate:
 
 
 def net_force_map(
-    configuration: Float[np.ndarray, "beads atoms"], virtual_sites: tuple[int, ...] = ()
+    configuration: Float[np.ndarray, "beads atoms"],
+    virtual_sites: Sequence[int] = (),
+    rigid_groups: Sequence[Sequence[int]] = (),
 ) -> Float[np.ndarray, "beads atoms"]:
-    """B that sums the forces on the atoms of each bead: 1 where C is not zero, 0 at virtual sites.
+    """B that sums the forces on the atoms of each bead and on all that is held rigid with one of them; 0 at virtual sites.
 
-    Valid when no atom belongs to two beads; for overlapping beads `certify` refuses it.
+    Valid when no atom and no rigid group belongs to two beads; otherwise `certify` refuses it.
     """
-    force = (configuration != 0).astype(float)
+    force = (np.asarray(configuration) != 0).astype(float)
+    for group in rigid_groups:
+        force[:, list(group)] = force[:, list(group)].any(axis=1, keepdims=True)
     force[:, list(virtual_sites)] = 0.0
     return force
 
@@ -105,8 +110,10 @@ def _check_against_system(mapping: Mapping, atomistic: Atomistic) -> None:
     in_bead = np.zeros(mapping.n_atoms, dtype=bool)
     first = 0
     for block in mapping.blocks:
-        columns = [tuple(np.round(values, 9).tolist()) for values in block.force.T]
-        in_bead[block.atoms[:, (block.configuration != 0).any(axis=0)]] = True
+        columns: list[tuple[float, ...]] = [()] * len(block.offsets)
+        for atom in np.unique(block.force.indices):
+            columns[atom] = tuple(np.round(block.force[:, [atom]].toarray()[:, 0], 9).tolist())
+        in_bead[block.atoms[:, np.unique(block.configuration.indices)]] = True
         for copy, atoms in enumerate(block.atoms.tolist()):
             for atom, values in zip(atoms, columns, strict=True):
                 if any(values):
@@ -126,12 +133,13 @@ def _check_against_system(mapping: Mapping, atomistic: Atomistic) -> None:
 
 
 def _check_row_sums(name: str, block: Block) -> float:
-    error = np.abs(block.configuration.sum(axis=1) - 1.0)
+    sums = np.asarray(block.configuration.sum(axis=1))
+    error = np.abs(sums - 1.0)
     if error.max() > TOLERANCE:
         bead = int(error.argmax())
         raise ValueError(
             f"mapping '{name}', molecule {block.name}, bead {block.bead_types[bead]}: the coefficients of C sum to "
-            f"{block.configuration[bead].sum():.6g}, expected 1: divide the row by its sum"
+            f"{sums[bead]:.6g}, expected 1: divide the row by its sum"
         )
     return float(error.max())
 
@@ -140,7 +148,8 @@ def _check_virtual_sites(name: str, block: Block) -> float:
     sites = list(block.virtual_sites)
     if not sites:
         return 0.0
-    error = np.maximum(np.abs(block.configuration[:, sites]), np.abs(block.force[:, sites])).max(axis=1)
+    columns = (np.abs(matrix[:, sites].toarray()) for matrix in (block.configuration, block.force))
+    error = np.maximum(*columns).max(axis=1)
     if error.max() > TOLERANCE:
         bead = int(error.argmax())
         raise ValueError(
@@ -154,7 +163,7 @@ def _check_virtual_sites(name: str, block: Block) -> float:
 def _check_rigid_groups(name: str, block: Block) -> float:
     worst = 0.0
     for group in block.rigid_groups:
-        rows = block.force[:, list(group)]
+        rows = block.force[:, list(group)].toarray()
         spread = np.ptp(rows, axis=1)
         if spread.max() > TOLERANCE:
             bead = int(spread.argmax())
@@ -168,7 +177,7 @@ def _check_rigid_groups(name: str, block: Block) -> float:
 
 
 def _check_identity(name: str, block: Block) -> float:
-    product = block.force @ block.configuration.T
+    product = (block.force @ block.configuration.T).toarray()
     error = np.abs(product - np.eye(block.n_beads))
     if error.max() > TOLERANCE:
         row, column = np.unravel_index(error.argmax(), error.shape)

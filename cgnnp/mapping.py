@@ -1,7 +1,7 @@
-"""The mapping: linear maps C and B from atoms to beads, as plain data. Imports numpy only.
+"""The mapping: linear maps C and B from atoms to beads, as plain data. Imports numpy and scipy only.
 
-A `Mapping` is a list of *blocks*, one per kind of molecule. A block holds the small dense matrices of one molecule and
-where its copies begin, so 100,000 waters cost what one costs.
+A `Mapping` is a list of *blocks*, one per kind of molecule. A block holds the sparse matrices of one molecule and where its
+copies begin, so 100,000 waters cost what one costs.
 
     R_I = sum_i C_Ii r_i        F_I = sum_i B_Ii f_i
 
@@ -16,16 +16,22 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
 """Names of molecules and bead types: words in a PDBx file, and free of the hyphen that joins the names of a pair."""
 
 Run = tuple[int, int, int]
 """First atoms of equally spaced copies: (first, step, count)."""
+
+if TYPE_CHECKING:
+    Coefficients: TypeAlias = csr_array
+else:
+    Coefficients = csr_array | Float[np.ndarray, "beads atoms"]  # what a Block is made with; it holds csr_arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +59,16 @@ class Block:
     """The maps of one kind of molecule, and where its copies are.
 
     Atom numbers inside a block count from 0 in the molecule; `offsets` are their distances from the molecule's first
-    atom in the system. `parents[i]` is the atom that atom i is made whole against (itself for the first).
+    atom in the system. `parents[i]` is the atom that atom i is made whole against (itself for the first). The maps may be
+    given as arrays and are held as sparse ones, (beads, atoms).
 
     Raises:
-        ValueError: a name that files could not hold.
+        ValueError: a name that files could not hold, or parents that go round in a circle.
     """
 
     name: str
-    configuration: Float[np.ndarray, "beads atoms"]
-    force: Float[np.ndarray, "beads atoms"]
+    configuration: Coefficients
+    force: Coefficients
     bead_types: tuple[str, ...]
     masses: tuple[float, ...]
     charges: tuple[float, ...]
@@ -77,6 +84,11 @@ class Block:
             raise ValueError(
                 f"molecule {self.name!r}: {wrong[0]!r} cannot name a molecule or a bead type: use letters, digits, _ + ' *"
             )
+        for key in ("configuration", "force"):
+            matrix = csr_array(getattr(self, key), dtype=np.float64)
+            matrix.eliminate_zeros()
+            matrix.sort_indices()
+            object.__setattr__(self, key, matrix)
 
     @property
     def n_copies(self) -> int:
@@ -87,6 +99,20 @@ class Block:
     def n_beads(self) -> int:
         """Beads of one molecule."""
         return len(self.bead_types)
+
+    @cached_property
+    def generations(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """Atoms and their parents, by the number of steps to an atom that is its own parent."""
+        parents = np.asarray(self.parents)
+        done = parents == np.arange(len(parents))
+        result = []
+        while not done.all():
+            ready = np.flatnonzero(~done & done[parents])
+            if not len(ready):
+                raise ValueError(f"molecule {self.name}: parents {self.parents} go round in a circle")
+            result.append((ready, parents[ready]))
+            done[ready] = True
+        return tuple(result)
 
     @cached_property
     def atoms(self) -> Int[np.ndarray, "copies atoms"]:
@@ -203,15 +229,17 @@ class Mapping:
         """Bead positions, nm. With boxes (rows are box vectors) molecules are made whole first.
 
         Raises:
-            ValueError: the number of atoms is not the mapping's.
+            ValueError: the number of atoms is not the mapping's, or the cells are not lower triangular.
         """
         self._check_atoms(positions)
+        if boxes is not None and np.triu(boxes, 1).any():
+            raise ValueError(f"mapping '{self.name}': box vectors must be lower triangular (a along x, b in the xy plane)")
         mapped = []
         for block in self.blocks:
             local = positions[:, block.atoms]
             if boxes is not None:
-                local = _make_whole(local, boxes, block.parents)
-            mapped.append(np.einsum("ba,fcax->fcbx", block.configuration, local).reshape(len(local), -1, 3))
+                local = _make_whole(local, boxes, block)
+            mapped.append(_apply(block.configuration, local))
         return np.concatenate(mapped, axis=1)
 
     def map_forces(self, forces: Float[np.ndarray, "frames atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:
@@ -221,11 +249,7 @@ class Mapping:
             ValueError: the number of atoms is not the mapping's.
         """
         self._check_atoms(forces)
-        mapped = [
-            np.einsum("ba,fcax->fcbx", block.force, forces[:, block.atoms]).reshape(len(forces), -1, 3)
-            for block in self.blocks
-        ]
-        return np.concatenate(mapped, axis=1)
+        return np.concatenate([_apply(block.force, forces[:, block.atoms]) for block in self.blocks], axis=1)
 
     def _check_atoms(self, array: Float[np.ndarray, "frames atoms 3"]) -> None:
         if array.ndim != 3 or array.shape[1:] != (self.n_atoms, 3):
@@ -236,13 +260,7 @@ class Mapping:
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping as plain data (numbers, strings, lists), for JSON."""
-        blocks = [
-            {
-                f.name: value.tolist() if isinstance(value := getattr(block, f.name), np.ndarray) else value
-                for f in fields(block)
-            }
-            for block in self.blocks
-        ]
+        blocks = [{entry.name: _plain(getattr(block, entry.name)) for entry in fields(block)} for block in self.blocks]
         return json.loads(json.dumps({"name": self.name, "n_atoms": self.n_atoms, "blocks": blocks}))
 
     @classmethod
@@ -292,24 +310,42 @@ def runs(first_atoms: Iterable[int]) -> tuple[Run, ...]:
     return tuple((start, step, count) for start, step, count in result)
 
 
+def _apply(matrix: csr_array, local: Float[np.ndarray, "frames copies atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:
+    """The map of one molecule on all its copies."""
+    frames, copies, atoms, _ = local.shape
+    flat = np.asarray(local, dtype=np.float64).transpose(2, 0, 1, 3).reshape(atoms, -1)
+    return (matrix @ flat).reshape(-1, frames, copies, 3).transpose(1, 2, 0, 3).reshape(frames, -1, 3)
+
+
 def _make_whole(
-    local: Float[np.ndarray, "frames copies atoms 3"], boxes: Float[np.ndarray, "frames 3 3"], parents: tuple[int, ...]
+    local: Float[np.ndarray, "frames copies atoms 3"], boxes: Float[np.ndarray, "frames 3 3"], block: Block
 ) -> Float[np.ndarray, "frames copies atoms 3"]:
     """Shift every atom to the periodic image nearest to its parent (box vectors as rows, reduced form)."""
     whole = np.array(local, dtype=np.float64)
-    for atom, parent in enumerate(parents):
-        delta = whole[:, :, atom] - whole[:, :, parent]
+    for atoms, parents in block.generations:
+        delta = whole[:, :, atoms] - whole[:, :, parents]
         for axis in (2, 1, 0):
-            vectors = boxes[:, None, axis].astype(np.float64)
+            vectors = boxes[:, None, None, axis].astype(np.float64)
             delta -= vectors * np.round(delta[..., axis : axis + 1] / vectors[..., axis : axis + 1])
-        whole[:, :, atom] = whole[:, :, parent] + delta
+        whole[:, :, atoms] = whole[:, :, parents] + delta
     return whole
+
+
+def _plain(value: Any) -> Any:
+    """A sparse matrix as lists of its entries; anything else as it is."""
+    if not isinstance(value, csr_array):
+        return value
+    entries = value.tocoo()
+    return {"bead": entries.row.tolist(), "atom": entries.col.tolist(), "value": entries.data.tolist()}
 
 
 def _block(entry: dict[str, Any]) -> Block:
     values = {key: _tuples(value) for key, value in entry.items()}
-    arrays = {key: np.array(entry[key], dtype=float) for key in ("configuration", "force")}
-    return Block(**{**values, **arrays})
+    shape = len(values["bead_types"]), len(values["offsets"])
+    for key in ("configuration", "force"):
+        matrix = entry[key]
+        values[key] = csr_array((np.array(matrix["value"], float), (matrix["bead"], matrix["atom"])), shape=shape)
+    return Block(**values)
 
 
 def _tuples(value: Any) -> Any:

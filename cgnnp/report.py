@@ -20,7 +20,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior, plot_rdf, png
+from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior, plot_rdf, plot_ybg, png
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.configurational_temperature import agrees
 from cgnnp.files import write_file
@@ -34,7 +34,9 @@ NOISE_FACTOR = 1.5
 DRIFT_SIGMAS = 4
 """A drift of averaged forces beyond this many standard errors is called one."""
 
-T_CONF_OF = {"t_conf": "T_conf of the mapped data", "t_conf_cg": "T_conf of the coarse-grained run"}
+SIDES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
+
+T_CONF_OF = {key: f"T_conf of the {side}" for key, side in SIDES.items()}
 
 UNKNOWN = "–"
 
@@ -62,7 +64,7 @@ def write_report(
     config_yaml: str,
     log_tail: str = "",
 ) -> Path:
-    """Write report.html and the pictures in it (rdf.png, history.png, prior.png) to a run folder; the page's path.
+    """Write report.html and the pictures in it (rdf.png, ybg.png, history.png, prior.png) to a run folder; the page's path.
 
     Parts that the run does not have are left out of the page, which then says so.
 
@@ -78,16 +80,13 @@ def write_report(
     drawings: dict[str, Callable[[Theme], Figure | None]] = {}
     if curves:
         drawings["rdf"] = lambda theme: plot_rdf(curves, theme)
+    if residuals := ybg_curves(summary):
+        drawings["ybg"] = lambda theme: plot_ybg(residuals, theme)
     if metrics:
         drawings["history"] = lambda theme: plot_history(metrics, theme)
     if priors:
         drawings["prior"] = lambda theme: plot_prior(priors, summary.get("temperature_K") or 300.0, theme)
-    images: dict[str, tuple[str, str]] = {}
-    for name, draw in drawings.items():
-        if (light := draw(LIGHT)) is not None and (dark := draw(DARK)) is not None:
-            pictures = png(light), png(dark)
-            write_file(run_dir / f"{name}.png", pictures[0])
-            images[name] = _base64(pictures[0]), _base64(pictures[1])
+    images = write_pictures(run_dir, drawings)
     page = run_dir / "report.html"
     text = {"config_yaml": config_yaml, "log_tail": log_tail, "path": str(run_dir), "run_dir": shlex.quote(str(run_dir))}
     has_loss = any("loss" in row for row in metrics)
@@ -95,18 +94,46 @@ def write_report(
     return page
 
 
-def render(summary: dict[str, Any], images: dict[str, tuple[str, str]], **text: Any) -> str:
-    """The page, from the summary and base64 pictures (light, dark)."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+def write_pictures(directory: Path, drawings: dict[str, Callable[[Theme], Figure | None]]) -> dict[str, tuple[str, str]]:
+    """Write the light pictures to a folder, and return all in base64 (light, dark); those that are None are left out."""
+    images: dict[str, tuple[str, str]] = {}
+    for name, draw in drawings.items():
+        if (light := draw(LIGHT)) is not None and (dark := draw(DARK)) is not None:
+            pictures = png(light), png(dark)
+            write_file(directory / f"{name}.png", pictures[0])
+            images[name] = _base64(pictures[0]), _base64(pictures[1])
+    return images
+
+
+def page_template(name: str) -> jinja2.Template:
+    """A template of the package, with the filters that pages use."""
+    loader = jinja2.FunctionLoader(lambda file: resources.files("cgnnp").joinpath(file).read_text("utf-8"))
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
     filters = {"num": number, "significant": significant, "pm": plus_minus, "percent": percent, "duration": duration}
     environment.filters |= filters
     environment.globals |= {"relative": relative, "peak_shift": peak_shift}
     environment.globals |= {"temperature_agrees": temperature_agrees, "thermostat": thermostat}
-    template = environment.from_string(resources.files("cgnnp").joinpath("report.html.j2").read_text("utf-8"))
+    return environment.get_template(name)
+
+
+def render(summary: dict[str, Any], images: dict[str, tuple[str, str]], **text: Any) -> str:
+    """The page, from the summary and base64 pictures (light, dark)."""
     timings = {name: seconds for name, seconds in (summary.get("timings_s") or {}).items() if seconds}
     limits = {"d": GOOD_D, "height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
-    rdf = summary.get("rdf") or []
-    return template.render(s=summary, rdf=rdf, images=images, verdict=judge(summary), timings=timings, limits=limits, **text)
+    rdf, verdict = summary.get("rdf") or [], judge(summary)
+    values = {"s": summary, "rdf": rdf, "images": images, "verdict": verdict, "timings": timings, "limits": limits}
+    return page_template("report.html.j2").render(values, **text)
+
+
+def ybg_curves(summary: dict[str, Any]) -> list[tuple[str, float, list[dict[str, Any]]]]:
+    """Name, thermostat and rows of every g-YBG residual in a summary, for `plot_ybg`."""
+    found = []
+    for key, name in SIDES.items():
+        rows = (summary.get(key.replace("t_conf", "ybg")) or {}).get("local")
+        expected = thermostat(summary, key)
+        if rows and expected:
+            found.append((name, expected, rows))
+    return found
 
 
 @dataclass(frozen=True)
@@ -193,6 +220,10 @@ def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
             yield f"{what} is {found} K at a thermostat of {thermostat(summary, key):g} K: {advice[key]}."
         elif summary.get(f"{key}_K") is None and reached[key]:
             yield f"{what} has no value: {summary.get(f'{key}_reason') or 'the reason is not known'}."
+        ybg = summary.get(key.replace("t_conf", "ybg")) or {}
+        if ybg.get("agrees") is False:
+            chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
+            yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
 
 
 def _drift_concerns(summary: dict[str, Any]) -> Iterable[str]:

@@ -1,58 +1,49 @@
-"""One bead per water molecule."""
+"""Water, one bead per molecule: at the centre of mass, or at the oxygen.
 
-import numpy as np
+>>> mapping = center_of_mass(atomistic)         # bead W, 216 of them for 216 molecules              # doctest: +SKIP
+>>> certify(mapping, atomistic)                 # the net force on the molecule is right: proved     # doctest: +SKIP
 
-from cgnnp.force_map import net_force_map
-from cgnnp.mapping import Atomistic, Block, Mapping, bead_mass, runs
+For *rigid* water (SETTLE, SHAKE) both carry the net force on the molecule: constraints demand one coefficient for the three
+atoms, so it is the only valid constant force map wherever the bead is. The force on the oxygen alone is then wrong, not only
+noisy. For *flexible* water the bead at the oxygen carries the force on the oxygen. Virtual sites (the M site of four-site
+water) count in neither map: the engine has spread their force over the atoms already.
+"""
+
+from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.molecules import Bead, Molecule, map_molecules
 
 
 def center_of_mass(atomistic: Atomistic, *, name: str = "water_cg", selection: str = "water", bead: str = "W") -> Mapping:
-    """A bead at the centre of mass of every water molecule, carrying the net force on the molecule.
-
-    For rigid water the net force is the only valid constant force map: any other choice breaks the equal coefficients
-    that constraints demand. Virtual sites (the M site of four-site water) weigh nothing in either map.
+    """A bead at the centre of mass of every water molecule.
 
     Args:
         atomistic: the system.
         name: stored with the data.
-        selection: mdtraj selection of the water molecules; whole residues are taken.
+        selection: mdtraj selection of the water molecules; whole molecules are taken.
         bead: name of the bead type.
 
     Raises:
-        ValueError: nothing is selected, or the molecules differ from each other.
+        ValueError: nothing is selected.
     """
-    topology = atomistic.topology
-    selected = set(topology.select(selection).tolist())
-    residues = [residue for residue in topology.residues if any(atom.index in selected for atom in residue.atoms)]
-    if not residues:
-        present = ", ".join(sorted({residue.name for residue in topology.residues})[:12])
-        raise ValueError(
-            f"mapping '{name}' found no molecules (mapping.selection={selection!r}); the topology has residues {present}: "
-            "select one of them, e.g. mapping.selection='resname " + next(topology.residues).name + "'"
-        )
-    first = np.array([residue.atom(0).index for residue in residues])
-    n_atoms = residues[0].n_atoms
-    masses = atomistic.masses[first[0] : first[0] + n_atoms]
-    for start, residue in zip(first, residues, strict=True):
-        if residue.n_atoms != n_atoms or not np.allclose(atomistic.masses[start : start + n_atoms], masses):
-            raise ValueError(
-                f"mapping '{name}': residue {residue} is not like {residues[0]} ({residue.n_atoms} and {n_atoms} atoms, "
-                "or other masses): select one kind of water with mapping.selection"
-            )
-    virtual_sites = tuple(k for k in range(n_atoms) if int(first[0]) + k in set(atomistic.virtual_sites))
-    configuration = (masses / masses.sum())[None, :]
-    rigid = [group for group in atomistic.rigid_groups if first[0] <= group[0] < first[0] + n_atoms]
-    block = Block(
-        name=residues[0].name,
-        configuration=configuration,
-        force=net_force_map(configuration, virtual_sites),
-        bead_types=(bead,),
-        masses=(bead_mass(configuration[0], masses),),
-        charges=(round(float(atomistic.charges[first[0] : first[0] + n_atoms].sum()), 9),),
-        copies=runs(first.tolist()),
-        offsets=tuple(range(n_atoms)),
-        parents=(0,) * n_atoms,
-        rigid_groups=tuple(tuple(k - int(first[0]) for k in group) for group in rigid),
-        virtual_sites=virtual_sites,
+    return map_molecules(
+        atomistic, lambda molecule: [Bead(bead, range(len(molecule.names)))], name=name, selection=selection
     )
-    return Mapping(name, atomistic.n_atoms, (block,))
+
+
+def oxygen(atomistic: Atomistic, *, name: str = "water_oxygen", selection: str = "water", bead: str = "OW") -> Mapping:
+    """A bead at the oxygen of every water molecule. Arguments as of `center_of_mass`.
+
+    Raises:
+        ValueError: nothing is selected, or a molecule does not have one oxygen.
+    """
+
+    def beads(molecule: Molecule) -> list[Bead]:
+        oxygens = [atom for atom, element in enumerate(molecule.elements) if element == "O"]
+        if len(oxygens) != 1:
+            raise ValueError(
+                f"mapping '{name}' (mapping.selection={selection!r}): {molecule.label} has {len(oxygens)} oxygen atoms, "
+                "expected one: select water only"
+            )
+        return [Bead(bead, oxygens)]
+
+    return map_molecules(atomistic, beads, name=name, selection=selection)

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,10 @@ import numpy as np
 import openmm
 import torch
 from openmm import app, unit
+from rows import Row, parser, report
 
 import cgnnp
-from cgnnp.files import read_json, write_json
+from cgnnp.files import read_json
 from cgnnp.models.registry import create_model
 from cgnnp.platforms import choose_platform
 from cgnnp.simulation.bundle import PotentialBundle
@@ -40,30 +40,10 @@ QUICK = [
 ]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One figure, its error, what it should be, and whether it is."""
-
-    figure: str
-    value: float | None
-    stderr: float | None
-    target: str
-    met: bool | None
-
-
 def main() -> None:
     torch.set_num_threads(1)  # beside OpenMM, whose threads must not be fought
     arguments = parse()
-    if arguments.rows:
-        rows = [Row(**entry) for entry in read_json(arguments.rows)]
-    else:
-        rows = measure(arguments)
-    print_table(rows)
-    if arguments.json:
-        write_json(arguments.json, [asdict(row) for row in rows])
-    if arguments.readme:
-        write_table(arguments.readme, rows)
-    sys.exit(0 if all(row.met is not False for row in rows) else 1)
+    report(arguments, lambda: measure(arguments), "water")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
@@ -84,17 +64,12 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, help="folder of a finished run; without it one is made")
-    parser.add_argument("--work", type=Path, help="keep data and run here, and continue what is there")
-    parser.add_argument("--quick", action="store_true", help="a small system with weaker targets")
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
-    parser.add_argument("--rows", type=Path, help="read the rows from such a file instead of measuring")
-    parser.add_argument("--readme", type=Path, help="write the table between the figure marks of this Markdown file")
-    parser.add_argument("--picture", type=Path, help="copy the run's rdf.png to this file")
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--run", type=Path, help="folder of a finished run; without it one is made")
+    options.add_argument("--picture", type=Path, help="copy the run's rdf.png to this file")
+    arguments = options.parse_args()
     if arguments.rows and arguments.picture:
-        parser.error("--picture needs a run to copy from, and --rows measures none: use --run FOLDER")
+        options.error("--picture needs a run to copy from, and --rows measures none: use --run FOLDER")
     return arguments
 
 
@@ -293,30 +268,6 @@ def _seconds(action: Callable[[], None]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
-
-
-def print_table(rows: list[Row]) -> None:
-    width = max(len(row.figure) for row in rows)
-    print(f"{'figure':{width}}  {'value':>10}  {'error':>8}  target")
-    for row in rows:
-        value = "-" if row.value is None else f"{row.value:.4g}"
-        error = "" if row.stderr is None else f"{row.stderr:.2g}"
-        verdict = {True: "met", False: "NOT MET", None: ""}[row.met]
-        print(f"{row.figure:{width}}  {value:>10}  {error:>8}  {row.target}  {verdict}")
-
-
-def write_table(file: Path, rows: list[Row]) -> None:
-    """Put the rows as a Markdown table between <!-- figures --> and <!-- /figures -->."""
-    before, rest = file.read_text().split("<!-- figures -->")
-    _, after = rest.split("<!-- /figures -->")
-    lines = ["| figure | value | target |", "|---|---|---|"]
-    for row in rows:
-        value = "not measured" if row.value is None else f"{row.value:.4g}"
-        error = "" if row.stderr is None else f" ± {row.stderr:.2g}"
-        verdict = " **not met**" if row.met is False else ""
-        lines.append(f"| {row.figure} | {value}{error}{verdict} | {row.target} |")
-    table = "\n".join(lines)
-    file.write_text(f"{before}<!-- figures -->\n{table}\n<!-- /figures -->{after}")
 
 
 if __name__ == "__main__":

@@ -16,24 +16,31 @@ from jaxtyping import install_import_hook
 install_import_hook(
     [
         "cgnnp.analysis.dimer",
+        "cgnnp.analysis.free_energy_1d",
         "cgnnp.analysis.rdf",
         "cgnnp.configurational_temperature",
         "cgnnp.dataset",
+        "cgnnp.consistency",
         "cgnnp.dynamics",
         "cgnnp.force_map",
         "cgnnp.frames",
         "cgnnp.mapping",
         "cgnnp.mappings",
+        "cgnnp.molecules",
         "cgnnp.noise_floor",
+        "cgnnp.optimal_map",
+        "cgnnp.pair_fields",
         "cgnnp.pairs",
         "cgnnp.priors",
         "cgnnp.reference",
+        "cgnnp.rigid",
         "cgnnp.simulation.bundle",
         "cgnnp.simulation.run",
         "cgnnp.statistics",
         "cgnnp.training.data",
         "cgnnp.training.metrics",
         "cgnnp.workflow",
+        "cgnnp.ybg",
     ],
     "beartype.beartype",
 )
@@ -68,3 +75,9 @@ def water_27_directory(water_27, tmp_path_factory):
 def water_64_atoms(tmp_path_factory):
     """240 frames of all the atoms of 64 water molecules, 0.08 ps apart, and the one-bead mapping for them."""
     return systems.water_atom_frames(64, tmp_path_factory.mktemp("water_64"), n_frames=240, interval_ps=0.08)
+
+
+@pytest.fixture(scope="session")
+def soft_spheres():
+    """1,500 independent configurations of 14 soft spheres at 300 K, each from a Markov chain of its own."""
+    return systems.soft_spheres(1500, {"AR": 14}, seed=21)

@@ -5,6 +5,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+from openmm import app, unit
 
 from cgnnp.dataset import open_frames
 from cgnnp.dynamics import LangevinProtocol
@@ -16,6 +17,7 @@ from cgnnp.platforms import choose_platform
 from cgnnp.reference.sampling import LangevinSource
 from cgnnp.reference.systems import ReferenceSystem, water_spce
 from cgnnp.reference.topology import describe
+from cgnnp.units import thermal_energy
 
 
 def identity_mapping(counts: dict[str, int], name: str = "atoms", bonds: tuple[tuple[int, int], ...] = ()) -> Mapping:
@@ -98,16 +100,29 @@ def add_noise(frames: Frames, sigma: float, seed: int) -> Frames:
 
 
 def metropolis(
-    energy, *, n_frames: int, n_beads: int, length: float, thermal_energy: float, sweeps: int, step: float, seed: int
+    energy,
+    *,
+    n_frames: int,
+    n_beads: int,
+    length: float,
+    thermal_energy: float,
+    sweeps: int,
+    step: float,
+    seed: int,
+    strengths: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Independent Boltzmann configurations of u(r) pairs: as many Markov chains as frames, from uniform starts."""
+    """Independent Boltzmann configurations of u(r) pairs: as many Markov chains as frames, from uniform starts.
+
+    `strengths` (beads, beads) are factors of the energies of every pair.
+    """
     rng = np.random.default_rng(seed)
     positions = rng.uniform(0.0, length, (n_frames, n_beads, 3))
 
     def energy_of(k: int, place: np.ndarray) -> np.ndarray:
         vectors = np.delete(positions, k, axis=1) - place[:, None]
         vectors -= length * np.round(vectors / length)
-        return energy(np.sqrt(np.einsum("fbx,fbx->fb", vectors, vectors))).sum(axis=1)
+        factors = 1.0 if strengths is None else np.delete(strengths[k], k)
+        return (factors * energy(np.sqrt(np.einsum("fbx,fbx->fb", vectors, vectors)))).sum(axis=1)
 
     for _ in range(sweeps):
         for k in range(n_beads):
@@ -116,6 +131,37 @@ def metropolis(
             accepted = rng.uniform(size=n_frames) < np.exp(-np.maximum(rise, 0.0) / thermal_energy)
             positions[accepted, k] = trial[accepted]
     return positions
+
+
+SOFT_STRENGTH, SOFT_RANGE, SOFT_LENGTH = 30.0, 0.5, 1.3
+
+
+def soft_energy(r: np.ndarray) -> np.ndarray:
+    """Soft spheres, A (1 - r/s)^2 within s: 12 kT at contact."""
+    return np.where(r < SOFT_RANGE, SOFT_STRENGTH * (1 - r / SOFT_RANGE) ** 2, 0.0)
+
+
+def soft_force(r: np.ndarray) -> np.ndarray:
+    """Minus its derivative."""
+    return np.where(r < SOFT_RANGE, 2 * SOFT_STRENGTH / SOFT_RANGE * (1 - r / SOFT_RANGE), 0.0)
+
+
+def soft_spheres(n_frames: int, counts: dict[str, int], strengths: np.ndarray | None = None, *, seed: int) -> Frames:
+    """Independent Boltzmann configurations at 300 K with their forces; `strengths` (beads, beads) for mixtures."""
+    mapping = identity_mapping(counts)
+    positions = metropolis(
+        soft_energy,
+        n_frames=n_frames,
+        n_beads=mapping.n_beads,
+        length=SOFT_LENGTH,
+        thermal_energy=thermal_energy(300.0),
+        sweeps=80,
+        step=0.25,
+        seed=seed,
+        strengths=strengths,
+    )
+    frames = frames_of(positions, np.zeros_like(positions), SOFT_LENGTH, mapping)
+    return add_pair_forces(frames, lambda r: (1.0 if strengths is None else strengths) * soft_force(r))
 
 
 def random_triclinic(rng: np.random.Generator, low: float = 1.5, high: float = 2.5) -> np.ndarray:
@@ -176,15 +222,40 @@ def atoms_of(mapping: Mapping) -> Mapping:
     return replace(mapping, name="atoms", blocks=(atoms,))
 
 
-def water_atom_frames(n_molecules: int, directory: Path, *, n_frames: int, interval_ps: float) -> tuple[Frames, Mapping]:
-    """Equilibrated frames of all atoms, to be mapped in several ways, and the one-bead mapping."""
-    system = water(n_molecules)
-    protocol = LangevinProtocol(equilibration_ps=6.0, frame_interval_ps=interval_ps, friction_per_ps=5.0, seed=3)
+def water_of(force_field: str, n_molecules: int, *, rigid: bool) -> Water:
+    """Water of one of OpenMM's force fields, with the virtual sites that it has, and its one-bead mapping."""
+    spce = water(n_molecules).reference
+    field = app.ForceField(force_field)
+    modeller = app.Modeller(spce.topology, spce.positions * unit.nanometer)
+    modeller.addExtraParticles(field)
+    system = field.createSystem(
+        modeller.topology,
+        nonbondedMethod=app.PME,
+        nonbondedCutoff=spce.description["cutoff_nm"] * unit.nanometer,
+        rigidWater=rigid,
+    )
+    positions = np.array(modeller.positions.value_in_unit(unit.nanometer))
+    description = {"name": force_field, "rigid": rigid, "n_molecules": n_molecules}
+    reference = ReferenceSystem(force_field, modeller.topology, system, positions, description)
+    return Water(reference, center_of_mass(describe(reference.topology, reference.system)))
+
+
+def atom_frames(system: Water, directory: Path, *, n_frames: int, interval_ps: float, timestep_fs: float = 4.0) -> Frames:
+    """Equilibrated frames of all particles, to be mapped in several ways."""
+    protocol = LangevinProtocol(
+        equilibration_ps=6.0, frame_interval_ps=interval_ps, friction_per_ps=5.0, timestep_fs=timestep_fs, seed=3
+    )
     with patch("cgnnp.reference.sampling.certify"):  # which refuses the forces on single atoms of rigid water
         stored = sample_water(
             replace(system, mapping=atoms_of(system.mapping)), directory / "atoms", n_frames, protocol, 100
         )
-    return open_frames(stored), system.mapping
+    return open_frames(stored)
+
+
+def water_atom_frames(n_molecules: int, directory: Path, *, n_frames: int, interval_ps: float) -> tuple[Frames, Mapping]:
+    """Such frames of rigid SPC/E water, and the one-bead mapping."""
+    system = water(n_molecules)
+    return atom_frames(system, directory, n_frames=n_frames, interval_ps=interval_ps), system.mapping
 
 
 def remap(atoms: Frames, mapping: Mapping) -> Frames:
@@ -196,3 +267,9 @@ def remap(atoms: Frames, mapping: Mapping) -> Frames:
 def with_force_map(mapping: Mapping, force: list[list[float]]) -> Mapping:
     """The mapping with another force map in its only block, going around the certificate."""
     return replace(mapping, blocks=(replace(mapping.blocks[0], force=np.array(force)),))
+
+
+def with_maps(mapping: Mapping, configuration: list[float], force: list[float]) -> Mapping:
+    """The mapping with other maps of its single bead, going around the certificate."""
+    block = replace(mapping.blocks[0], configuration=np.array([configuration]), force=np.array([force]))
+    return replace(mapping, blocks=(block,))

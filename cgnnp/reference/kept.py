@@ -108,7 +108,7 @@ def read_atomistic(directory: Path) -> Atomistic:
             f"{path}: no such file: '{directory}' holds no kept atoms: sample with keep_atoms=true to have them"
         )
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
         ends = np.cumsum(arrays["rigid_sizes"])[:-1]
         groups = np.split(arrays["rigid_atoms"], ends) if len(arrays["rigid_sizes"]) else []

@@ -55,12 +55,73 @@ def water_spce(
     Raises:
         ValueError: no molecules, or a cutoff of more than half the box.
     """
-    if n_molecules < 1 or density_g_mL <= 0:
-        raise ValueError(f"system.n_molecules={n_molecules} and system.density_g_mL={density_g_mL}: both must be positive")
-    length = (n_molecules / number_density(density_g_mL, WATER_MOLAR_MASS)) ** (1 / 3)
-    if cutoff_nm > length / 2:
+    topology, positions = _water_lattice(n_molecules, density_g_mL, cutoff_nm)
+    system = app.ForceField("amber14/spce.xml").createSystem(topology, **_pme(cutoff_nm), rigidWater=True)
+    description = {
+        "name": name,
+        "force_field": "SPC/E, rigid, PME",
+        "n_molecules": n_molecules,
+        "density_g_mL": density_g_mL,
+        "cutoff_nm": cutoff_nm,
+    }
+    return ReferenceSystem(name, topology, system, positions, description)
+
+
+def water(
+    *,
+    force_field: str = "amber14/tip4pew.xml",
+    rigid: bool = True,
+    n_molecules: int = 216,
+    density_g_mL: float = 0.997,
+    cutoff_nm: float = 0.9,
+    name: str = "water",
+) -> ReferenceSystem:
+    """Water of one of OpenMM's force fields, with its virtual sites, in a cubic box, PME. Starts as `water_spce` does.
+
+    Flexible water (`rigid` false) wants a time step of 0.5 fs, and a force field with bonds and angles, which files of rigid
+    models often have too.
+
+    Raises:
+        ValueError: OpenMM has no such force field; otherwise as `water_spce`.
+    """
+    topology, positions = _water_lattice(n_molecules, density_g_mL, cutoff_nm)
+    try:
+        field = app.ForceField(force_field)
+    except ValueError as error:
         raise ValueError(
-            f"system.cutoff_nm={cutoff_nm:g} is more than half the box ({length / 2:.3f} nm for {n_molecules} molecules): "
+            f"system.force_field={force_field}: {error}: name one of OpenMM's, e.g. amber14/tip4pew.xml"
+        ) from error
+    modeller = app.Modeller(topology, positions * unit.nanometer)
+    modeller.addExtraParticles(field)
+    system = field.createSystem(modeller.topology, **_pme(cutoff_nm), rigidWater=rigid)
+    description = {
+        "name": name,
+        "force_field": force_field,
+        "rigid": rigid,
+        "n_molecules": n_molecules,
+        "density_g_mL": density_g_mL,
+        "cutoff_nm": cutoff_nm,
+    }
+    found = np.array(modeller.positions.value_in_unit(unit.nanometer))
+    return ReferenceSystem(name, modeller.topology, system, found, description)
+
+
+def _pme(cutoff_nm: float) -> dict[str, Any]:
+    return {
+        "nonbondedMethod": app.PME,
+        "nonbondedCutoff": cutoff_nm * unit.nanometer,
+        "ewaldErrorTolerance": 5e-4,
+    }
+
+
+def _water_lattice(n_molecules: int, density: float, cutoff: float) -> tuple[Any, Float[np.ndarray, "atoms 3"]]:
+    """Topology with box, and starting positions, of water molecules."""
+    if n_molecules < 1 or density <= 0:
+        raise ValueError(f"system.n_molecules={n_molecules} and system.density_g_mL={density}: both must be positive")
+    length = (n_molecules / number_density(density, WATER_MOLAR_MASS)) ** (1 / 3)
+    if cutoff > length / 2:
+        raise ValueError(
+            f"system.cutoff_nm={cutoff:g} is more than half the box ({length / 2:.3f} nm for {n_molecules} molecules): "
             "lower it or raise system.n_molecules"
         )
     topology = app.Topology()
@@ -72,22 +133,7 @@ def water_spce(
         for hydrogen in hydrogens:
             topology.addBond(oxygen, hydrogen)
     topology.setPeriodicBoxVectors(np.eye(3) * length * unit.nanometer)
-    system = app.ForceField("amber14/spce.xml").createSystem(
-        topology,
-        nonbondedMethod=app.PME,
-        nonbondedCutoff=cutoff_nm * unit.nanometer,
-        rigidWater=True,
-        ewaldErrorTolerance=5e-4,
-    )
-    system.setDefaultPeriodicBoxVectors(*(Vec3(*row) for row in np.eye(3) * length))
-    description = {
-        "name": name,
-        "force_field": "SPC/E, rigid, PME",
-        "n_molecules": n_molecules,
-        "density_g_mL": density_g_mL,
-        "cutoff_nm": cutoff_nm,
-    }
-    return ReferenceSystem(name, topology, system, _place_waters(_lattice(n_molecules, length)), description)
+    return topology, _place_waters(_lattice(n_molecules, length))
 
 
 def nacl_spce(

@@ -1,5 +1,6 @@
 """Between OpenMM, mdtraj and `cgnnp.mapping`: what is constrained, what is virtual, and topologies of beads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import mdtraj
@@ -33,11 +34,16 @@ def describe(topology: Any, system: System) -> Atomistic:
 
 def rigid_groups(system: System) -> tuple[tuple[int, ...], ...]:
     """Connected clusters of atoms that distance constraints join."""
-    pairs = np.array([system.getConstraintParameters(k)[:2] for k in range(system.getNumConstraints())], dtype=int)
+    pairs = [tuple(system.getConstraintParameters(k)[:2]) for k in range(system.getNumConstraints())]
+    return connected_groups(pairs, system.getNumParticles())
+
+
+def connected_groups(pairs: Sequence[tuple[int, int]], n_atoms: int) -> tuple[tuple[int, ...], ...]:
+    """Clusters of atoms that pairs join, directly or through others."""
     if not len(pairs):
         return ()
-    n_atoms = system.getNumParticles()
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n_atoms, n_atoms))
+    first, second = np.array(pairs, dtype=int).T
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(n_atoms, n_atoms))
     _, labels = connected_components(graph, directed=False)
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
@@ -45,18 +51,22 @@ def rigid_groups(system: System) -> tuple[tuple[int, ...], ...]:
 
 
 def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None, copies: int = 1) -> Any:
-    """OpenMM Topology with one atom per bead; bead types are atom names without elements, molecules are residues.
+    """OpenMM Topology with one atom per bead; bead types are atom names without elements, molecules are chains of residues.
 
     Residues are called CG_<molecule>: OpenMM gives atoms of residues that it knows (HOH, ALA, ...) other names, and bonds
-    of its own, when it reads them from a file.
+    of its own, when it reads them from a file. A bead whose type is in its residue already begins the next one, since files
+    find bonds by the names of atoms in residues.
     """
     topology = app.Topology()
     for _ in range(copies):
         for block in mapping.blocks:
             chain = topology.addChain()
             for _ in range(block.n_copies):
-                residue = topology.addResidue(f"CG_{block.name}", chain)
-                beads = [topology.addAtom(name, None, residue) for name in block.bead_types]
+                beads: list[Any] = []
+                for name in block.bead_types:
+                    if not beads or name in {atom.name for atom in beads[-1].residue.atoms()}:
+                        residue = topology.addResidue(f"CG_{block.name}", chain)
+                    beads.append(topology.addAtom(name, None, residue))
                 for i, j in block.bonds:
                     topology.addBond(beads[i], beads[j])
     if box is not None:

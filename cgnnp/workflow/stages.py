@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, longest_distance, rdf
-from cgnnp.configurational_temperature import ConfigurationalTemperature, agrees, configurational_temperature
+from cgnnp.configurational_temperature import ConfigurationalTemperature
+from cgnnp.consistency import check_consistency
 from cgnnp.dataset import chunk_infos, frames_digest, open_frames
 from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
 from cgnnp.files import read_json, write_file, write_json
@@ -73,12 +74,15 @@ def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
     with run.stage("map", again=True):
         certificate = certify(frames.mapping)
         log.info("%s", certificate)
-        result = configurational_temperature(frames)
-        log.info("%s (thermostat %g K)", result, frames.temperature)
-    run.update(certificate=certificate.to_dict(), t_conf_pair="-".join(result.pair), **_temperature_row("t_conf", result))
+        found = check_consistency(frames)
+        result = found.temperatures.combined
+        for line in (*found.temperatures.by_pair, result)[len(found.temperatures.by_pair) == 1 :]:
+            log.info("%s (thermostat %g K)", line, frames.temperature)
+        log.info("%s", found.ybg)
+    run.update(certificate=certificate.to_dict(), **found.to_dict())
     if result.value is None:
         log.warning("map: the configurational temperature could not be tested: %s", result.reason)
-    elif result.stderr is not None and not agrees(result.value, result.stderr, frames.temperature):
+    elif result.agrees(frames.temperature) is False:
         raise ValueError(
             f"{result}, but the thermostat is at {frames.temperature:g} K: forces and positions do not belong "
             "together (wrong force map, units, temperature or box); see the certificate above"
@@ -201,8 +205,9 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
         coarse = open_replicas(folders[: run.summary().get("cg_replicas")])  # all of a first run that was interrupted
         r_max = min(longest_distance(frames), longest_distance(coarse))
         curves = list(zip(rdf(frames, r_max), rdf(coarse, r_max), strict=True))
-        temperature = configurational_temperature(coarse)
-        log.info("coarse-grained run: %s (thermostat %g K)", temperature, coarse.temperature)
+        found = check_consistency(coarse)
+        log.info("coarse-grained run: %s (thermostat %g K)", found.temperatures.combined, coarse.temperature)
+        log.info("coarse-grained run: %s", found.ybg)
     rows = [_rdf_row(*pair) for pair in curves]
     for row in rows:
         log.info(
@@ -213,7 +218,7 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
     run.update(
         rdf=rows,
         independent_frames_per_s=_independent_frames_per_s(run.summary(), frames, coarse, curves),
-        **_temperature_row("t_conf_cg", temperature),
+        **found.to_dict("_cg"),
     )
     write_rdf_csv(run.path / "rdf.csv", curves)
     return report_stage(run, curves)
@@ -248,17 +253,6 @@ def check_mapping(mapping: Mapping) -> None:
             f"mapping '{mapping.name}' has {len(mapping.bonds)} bonds between beads, and there is no prior for bonds yet: "
             "choose a mapping with one bead per molecule"
         )
-
-
-def _temperature_row(key: str, result: ConfigurationalTemperature) -> dict[str, Any]:
-    """What the summary says of a configurational temperature, under keys that begin with `key`."""
-    return {
-        f"{key}_K": result.value,
-        f"{key}_stderr_K": result.stderr,
-        f"{key}_reason": result.reason,
-        f"{key}_tau_frames": result.tau_frames,
-        f"{key}_reliable": result.reliable,
-    }
 
 
 def _log_noise(noise: dict[str, Any]) -> None:

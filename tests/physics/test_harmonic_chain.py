@@ -1,4 +1,4 @@
-"""Springs between 2N atoms, every second one kept: the PMF is Gaussian and force matching returns its stiffness.
+"""Springs between atoms, every second or third one kept: the PMF is Gaussian and force matching returns its stiffness.
 
 With u = r.K r/2 the marginal of the kept atoms is Gaussian with the Schur complement S = K_aa - K_ab K_bb^-1 K_ba, so
 the mean force is -S R exactly, for every valid force map.
@@ -15,9 +15,9 @@ N_BEADS = 6
 KT = thermal_energy(300.0)
 
 
-def stiffness(ring: bool, spring: float = 500.0, tether: float = 60.0) -> np.ndarray:
-    """K of 2 N_BEADS atoms with unequal springs between neighbours and weak tethers to the origin."""
-    n = 2 * N_BEADS
+def stiffness(ring: bool, stride: int = 2, spring: float = 500.0, tether: float = 60.0) -> np.ndarray:
+    """K of stride x N_BEADS atoms with unequal springs between neighbours and weak tethers to the origin."""
+    n = stride * N_BEADS
     matrix = tether * np.eye(n)
     for i in range(n if ring else n - 1):
         j, k = (i + 1) % n, spring * (1 + 0.5 * (i % 3))
@@ -27,26 +27,29 @@ def stiffness(ring: bool, spring: float = 500.0, tether: float = 60.0) -> np.nda
 
 
 def schur_complement(matrix: np.ndarray) -> np.ndarray:
-    kept, gone = np.arange(0, len(matrix), 2), np.arange(1, len(matrix), 2)
+    """S of N_BEADS equally spaced atoms."""
+    kept = np.arange(0, len(matrix), len(matrix) // N_BEADS)
+    gone = np.setdiff1d(np.arange(len(matrix)), kept)
     return matrix[np.ix_(kept, kept)] - matrix[np.ix_(kept, gone)] @ np.linalg.solve(
         matrix[np.ix_(gone, gone)], matrix[np.ix_(gone, kept)]
     )
 
 
-def every_second(force: list[float], configuration: list[float] = (1.0, 0.0)) -> Mapping:
-    """Pairs of atoms (kept, eliminated), one bead each."""
+def one_of_each(force: list[float], configuration: list[float] | None = None) -> Mapping:
+    """Molecules of as many atoms as coefficients, one bead each: on the first atom, the others eliminated."""
+    stride = len(force)
     block = Block(
-        name="PAIR",
-        configuration=np.array([configuration]),
+        name="MOL",
+        configuration=np.array([configuration or [1.0, *[0.0] * (stride - 1)]]),
         force=np.array([force]),
         bead_types=("K",),
         masses=(1.0,),
         charges=(0.0,),
-        copies=((0, 2, N_BEADS),),
-        offsets=(0, 1),
-        parents=(0, 0),
+        copies=((0, stride, N_BEADS),),
+        offsets=tuple(range(stride)),
+        parents=(0,) * stride,
     )
-    return Mapping("every second", 2 * N_BEADS, (block,))
+    return Mapping("one of each", stride * N_BEADS, (block,))
 
 
 def exact_samples(matrix: np.ndarray, n_frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,12 +69,16 @@ def regress(positions: np.ndarray, forces: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 @pytest.mark.parametrize("ring", [True, False], ids=["ring", "chain"])
-@pytest.mark.parametrize("force", [[1.0, 0.0], [1.0, 1.0], [1.0, -0.4]], ids=["on the atom", "net", "another valid map"])
+@pytest.mark.parametrize(
+    "force",
+    [[1.0, 0.0], [1.0, 1.0], [1.0, -0.4], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [1.0, -0.4, 0.7]],
+    ids=lambda force: f"every {len(force)}, {force}",
+)
 def test_force_matching_returns_the_schur_complement(ring, force):
-    """Every element within 4.5 standard errors, chi^2 of the 36 within 4 sigma."""
-    mapping = every_second(force)
+    """On the atom, net, another valid map. Every element within 4.5 standard errors, chi^2 of the 36 within 4 sigma."""
+    mapping = one_of_each(force)
     certify(mapping)
-    full = stiffness(ring)
+    full = stiffness(ring, stride=len(force))
     positions, forces = exact_samples(full, 20_000, seed=11)
     estimate, stderr = regress(mapping.map_positions(positions), mapping.map_forces(forces))
     z = (estimate - schur_complement(full)) / stderr
@@ -84,7 +91,7 @@ def test_force_matching_returns_the_schur_complement(ring, force):
 def test_the_eliminated_atoms_do_change_the_stiffness():
     """The block K_aa, which forgets them, is excluded by far more than 10 sigma: the test above could fail."""
     full = stiffness(ring=True)
-    mapping = every_second([1.0, 0.0])
+    mapping = one_of_each([1.0, 0.0])
     positions, forces = exact_samples(full, 5_000, seed=12)
     estimate, stderr = regress(mapping.map_positions(positions), mapping.map_forces(forces))
     assert (np.abs(full[::2, ::2] - estimate) / stderr).max() > 10
@@ -93,7 +100,7 @@ def test_the_eliminated_atoms_do_change_the_stiffness():
 def test_a_map_that_is_refused_gives_a_wrong_stiffness():
     """Bead at the midpoint: summed forces are right, their mean (B C^T = 1/2) is wrong by a factor of two."""
     full = stiffness(ring=True)
-    right, wrong = every_second([1.0, 1.0], [0.5, 0.5]), every_second([0.5, 0.5], [0.5, 0.5])
+    right, wrong = one_of_each([1.0, 1.0], [0.5, 0.5]), one_of_each([0.5, 0.5], [0.5, 0.5])
     certify(right)
     with pytest.raises(ValueError, match=r"\(B C\^T\)\[0, 0\] is 0\.5, expected 1"):
         certify(wrong)
@@ -109,7 +116,7 @@ def test_a_map_that_is_refused_gives_a_wrong_stiffness():
 def test_the_noise_of_a_map_is_what_the_conditional_covariance_says():
     """<|F - Fbar|^2> = kT tr(K_ab K_bb^-1 K_ba) per component for the force on the kept atom itself."""
     full = stiffness(ring=True)
-    mapping = every_second([1.0, 0.0])
+    mapping = one_of_each([1.0, 0.0])
     positions, forces = exact_samples(full, 20_000, seed=14)
     residual = mapping.map_forces(forces) + np.einsum(
         "ij,tjx->tix", schur_complement(full), mapping.map_positions(positions)

@@ -4,39 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from systems import add_pair_forces, frames_of, metropolis, remap, water_atom_frames, with_force_map
 
 from cgnnp.configurational_temperature import configurational_temperature
-from cgnnp.force_map import certify
-from cgnnp.units import thermal_energy
 
-STRENGTH, RANGE, LENGTH = 30.0, 0.5, 1.3
 TEMPERATURE = 300.0
-
-
-def soft_energy(r: np.ndarray) -> np.ndarray:
-    """Soft spheres, A (1 - r/s)^2 within s: 12 kT at contact."""
-    return np.where(r < RANGE, STRENGTH * (1 - r / RANGE) ** 2, 0.0)
-
-
-def soft_force(r: np.ndarray) -> np.ndarray:
-    return np.where(r < RANGE, 2 * STRENGTH / RANGE * (1 - r / RANGE), 0.0)
-
-
-@pytest.fixture(scope="module")
-def soft_spheres():
-    """1,500 independent configurations of 14 soft spheres at 300 K, each from a Markov chain of its own."""
-    positions = metropolis(
-        soft_energy,
-        n_frames=1500,
-        n_beads=14,
-        length=LENGTH,
-        thermal_energy=thermal_energy(TEMPERATURE),
-        sweeps=80,
-        step=0.25,
-        seed=21,
-    )
-    return add_pair_forces(frames_of(positions, np.zeros_like(positions), LENGTH), soft_force)
 
 
 def deviation(frames, temperature: float) -> float:
@@ -98,39 +69,3 @@ def test_frames_not_drawn_from_boltzmann_have_no_temperature(soft_spheres):
     result = configurational_temperature(replace(soft_spheres, meta=replace(soft_spheres.meta, ensemble="hot")))
     assert (result.value, result.stderr) == (None, None)
     assert "not Boltzmann-distributed" in result.reason
-
-
-WRONG_MAPS = {"raw oxygen force": [[1.0, 0.0, 0.0]], "mass-weighted mean force": [[16 / 18, 1 / 18, 1 / 18]]}
-
-
-def test_water_mapped_rightly_has_the_temperature_of_the_thermostat(water_64_atoms):
-    """64 rigid SPC/E molecules, 19 ps: 4 sigma of about 2 %."""
-    atoms, mapping = water_64_atoms
-    certify(mapping)
-    result = configurational_temperature(remap(atoms, mapping))
-    assert result.value == pytest.approx(300.0, abs=4 * result.stderr)
-    assert result.stderr < 10.0
-
-
-@pytest.mark.parametrize("force", WRONG_MAPS.values(), ids=WRONG_MAPS)
-def test_the_certificate_refuses_wrong_maps_of_water(water_64_atoms, force):
-    with pytest.raises(ValueError, match="held rigid"):
-        certify(with_force_map(water_64_atoms[1], force))
-
-
-def test_water_with_the_raw_oxygen_force_does_not(water_64_atoms):
-    """Going around the certificate: typically 13 sigma in 19 ps."""
-    atoms, mapping = water_64_atoms
-    wrong = with_force_map(mapping, WRONG_MAPS["raw oxygen force"])
-    assert abs(deviation(remap(atoms, wrong), 300.0)) > 5
-
-
-@pytest.mark.slow
-def test_216_waters_tell_right_from_wrong_by_more_than_ten_sigma(tmp_path):
-    """Half a minute: 24 ps of 216 molecules, where wrong maps are 13 to 36 sigma off."""
-    atoms, mapping = water_atom_frames(216, tmp_path, n_frames=300, interval_ps=0.08)
-    right = configurational_temperature(remap(atoms, mapping))
-    assert right.value == pytest.approx(300.0, abs=4 * right.stderr)
-    assert right.stderr < 5.0
-    for force in WRONG_MAPS.values():
-        assert abs(deviation(remap(atoms, with_force_map(mapping, force)), 300.0)) > 10

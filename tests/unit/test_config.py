@@ -27,7 +27,7 @@ def compose(command: str, *overrides: str):
 
 
 def test_all_commands_and_groups_are_there():
-    assert COMMANDS == ["compare", "map", "sample", "simulate", "train"]
+    assert COMMANDS == ["check", "compare", "map", "sample", "simulate", "train"]
     assert {group for group, _ in OPTIONS} == set(GROUPS)
 
 

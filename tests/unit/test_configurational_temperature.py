@@ -4,18 +4,7 @@ import numpy as np
 import pytest
 from systems import add_pair_forces, ideal_gas, identity_mapping
 
-from cgnnp.configurational_temperature import bump, configurational_temperature, default_windows
-
-
-def test_bump_is_compact_smooth_and_has_the_derivative_it_says():
-    r = np.linspace(0.1, 0.6, 20001)
-    g, slope = bump(r, 0.2, 0.5)
-    np.testing.assert_allclose(np.gradient(g, r)[1:-1], slope[1:-1], atol=0.01)
-    outside = (r <= 0.2) | (r >= 0.5)
-    assert not g[outside].any()
-    assert not slope[outside].any()
-    assert g.max() == pytest.approx(1.0)
-    assert r[g.argmax()] == pytest.approx(0.35)
+from cgnnp.configurational_temperature import configurational_temperature
 
 
 def test_frames_of_other_ensembles_have_no_temperature_and_say_why():
@@ -45,18 +34,6 @@ def test_too_few_frames_or_pairs_have_no_temperature(n_frames):
 def test_unknown_bead_type_is_refused():
     with pytest.raises(ValueError, match="there are no AR-X pairs, only AR-AR"):
         configurational_temperature(ideal_gas(2, 4, 2.0, seed=0), pair=("AR", "X"))
-
-
-def test_default_windows_start_at_the_first_sampled_distance_and_stay_in_the_box():
-    gas = ideal_gas(100, 60, 1.6, seed=4)
-    windows = default_windows(gas, ("AR", "AR"))
-    # One pair per frame below r0: N (N - 1)/2 * 4/3 pi r0^3 / V = 1.
-    first = (3 / (4 * np.pi) * 1.6**3 / (60 * 59 / 2)) ** (1 / 3)
-    assert windows[0][0] + 0.015 == pytest.approx(first, rel=0.1)
-    assert windows[-1][1] <= 0.8
-    assert len(windows) == 12
-    middles = [(start + end) / 2 for start, end in windows]
-    assert [end for _, end in windows[:-1]] == pytest.approx(middles[1:])
 
 
 def test_only_pairs_of_the_types_asked_for_count():

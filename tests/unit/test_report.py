@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf
+from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf, plot_ybg
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.report import (
@@ -23,6 +23,7 @@ from cgnnp.report import (
     temperature_agrees,
     write_rdf_csv,
     write_report,
+    ybg_curves,
 )
 
 CONFIG = "mapping:\n  name: water_cg\nseed: 7\n"
@@ -77,6 +78,10 @@ def summary():
         "t_conf_pair": "W-W",
         "t_conf_tau_frames": 0.83,
         "t_conf_reliable": True,
+        "t_conf_pairs": [temperature_row("W-W", 299.4, 1.1)],
+        "ybg": residual(0.93, 0.51, True),
+        "t_conf_cg_pairs": [temperature_row("W-W", 302.2, 1.4)],
+        "ybg_cg": residual(1.21, 0.27, True),
         "cg_temperature_K": 300.0,
         "t_conf_cg_K": 302.2,
         "t_conf_cg_stderr_K": 1.4,
@@ -124,6 +129,28 @@ def summary():
     }
 
 
+def temperature_row(pair: str, kelvin: float | None, stderr: float | None, reason: str | None = None) -> dict:
+    agrees = None if kelvin is None else abs(kelvin - 300.0) < 8.0
+    return {"pair": pair, "K": kelvin, "stderr_K": stderr, "reason": reason, "agrees": agrees}
+
+
+def residual(chi2: float, p_value: float, agrees: bool, pairs: tuple[str, ...] = ("W-W",)) -> dict:
+    """What a summary says of a g-YBG residual."""
+    local = [
+        {
+            "pair": pair,
+            "r_nm": r,
+            "force_kJ_mol_nm": 0.4,
+            "force_stderr_kJ_mol_nm": 0.5,
+            "temperature_K": None if r > 0.4 else 301.0,
+            "temperature_stderr_K": None if r > 0.4 else 4.0,
+        }
+        for pair in pairs
+        for r in (0.3, 0.35, 0.45)
+    ]
+    return {"chi2_per_dof": chi2, "p_value": p_value, "dof": 12, "agrees": agrees, "reason": None, "local": local}
+
+
 def text_of(page: str) -> str:
     """What a reader sees: no tags, no style, no pictures."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", re.sub(r"<style>.*?</style>", "", page, flags=re.S)))
@@ -167,7 +194,13 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path, summary, curves, metric
 
 def test_pictures_are_written_and_nothing_temporary_is_left(tmp_path, summary, curves, metrics, priors):
     write_report(tmp_path, summary, curves, metrics, priors, CONFIG)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.png", "prior.png", "rdf.png", "report.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "history.png",
+        "prior.png",
+        "rdf.png",
+        "report.html",
+        "ybg.png",
+    ]
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
 
@@ -401,3 +434,50 @@ def test_averaged_forces_are_called_that_and_drifts_are_a_concern(summary):
     assert not judge({**summary, **averaged, "label_drift": 0.03, "label_drift_stderr": 0.01}).concerns
     (concern,) = judge({**summary, **averaged, **drifting}).concerns
     assert "change by \N{MINUS SIGN}12.0 ± 2.0 % between the halves" in concern
+
+
+def test_the_page_has_both_tests_of_both_sides_and_their_picture(tmp_path, summary, curves):
+    page = write_report(tmp_path, summary, curves, [], [], CONFIG).read_text()
+    text = text_of(page)
+    assert "0.93 of 12 (p = 0.51)" in text
+    assert "1.21 of 12 (p = 0.27)" in text
+    assert "all together" not in text
+    assert (tmp_path / "ybg.png").read_bytes().startswith(b"\x89PNG")
+    assert 'class="poor"' not in page
+
+
+def test_every_kind_of_pair_has_a_row_and_those_without_a_value_their_reason(tmp_path, summary, curves):
+    rows = [temperature_row("Na-Cl", 299.0, 2.0), temperature_row("Na-Na", None, None, "few of them")]
+    summary |= {"t_conf_pairs": rows, "t_conf_cg_pairs": [temperature_row("Na-Cl", 340.0, 3.0)]}
+    page = write_report(tmp_path, summary, curves, [], [], CONFIG).read_text()
+    text = text_of(page)
+    assert re.search(r"Na-Cl\s+299\.0 ± 2\.0 K\s+340\.0 ± 3\.0 K", text)
+    assert re.search(r"Na-Na\s+few of them\s+–", text)
+    assert re.search(r"all together\s+299\.4 ± 1\.1 K\s+302\.2 ± 1\.4 K", text)
+    assert page.count('class="poor"') == 1
+
+
+@pytest.mark.parametrize(("key", "side"), [("ybg", "mapped data"), ("ybg_cg", "coarse-grained run")])
+def test_a_residual_beyond_noise_is_a_concern(summary, key, side):
+    (concern,) = judge(summary | {key: residual(7.31, 1e-12, False)}).concerns
+    assert f"g-YBG residual of the {side} is more than noise (χ² per function 7.3 instead of about 1)" in concern
+
+
+def test_summaries_of_older_runs_make_pages_without_the_tests_by_pair(tmp_path, summary, curves):
+    for key in ("t_conf_pairs", "t_conf_cg_pairs", "ybg", "ybg_cg"):
+        del summary[key]
+    text = text_of(write_report(tmp_path, summary, curves, [], [], CONFIG).read_text())
+    assert "g-YBG" not in text
+    assert "299.4 ± 1.1 K" in text
+    assert not (tmp_path / "ybg.png").exists()
+
+
+def test_pictures_of_many_kinds_show_those_that_are_farthest_off(summary):
+    many = residual(1.0, 0.5, True, tuple(f"A-{k}" for k in range(9)))
+    for row in many["local"]:
+        if row["pair"] in ("A-0", "A-7"):
+            row["force_kJ_mol_nm"] = 5.0
+    figure = plot_ybg(ybg_curves(summary | {"ybg": many, "ybg_cg": None}))
+    titles = [axes.get_title(loc="left").split()[0] for axes in figure.axes if axes.get_title(loc="left")]
+    assert len(titles) == 6
+    assert {"A-0", "A-7"} <= set(titles)

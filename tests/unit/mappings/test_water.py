@@ -40,11 +40,14 @@ def test_an_empty_selection_is_refused_with_what_there_is(atoms):
         center_of_mass(atoms, selection="resname NA")
 
 
-def test_molecules_of_other_masses_are_refused(atoms):
+def test_molecules_of_other_masses_are_a_kind_of_their_own(atoms):
+    """And one bead type for both is refused before a fit."""
     masses = atoms.masses.copy()
     masses[7] = 2.014
-    with pytest.raises(ValueError, match=r"residue HOH3 is not like HOH1.*or other masses"):
-        center_of_mass(replace(atoms, masses=masses))
+    mapping = center_of_mass(replace(atoms, masses=masses))
+    assert [block.n_copies for block in mapping.blocks] == [26, 1]
+    with pytest.raises(ValueError, match="beads of type W have different masses"):
+        mapping.per_type(mapping.masses)
 
 
 def test_flexible_water_has_no_rigid_groups(water_27):

@@ -3,7 +3,7 @@ import openmm
 import pytest
 from openmm import unit
 
-from cgnnp.reference.systems import WATER_MOLAR_MASS, nacl_spce, water_spce
+from cgnnp.reference.systems import WATER_MOLAR_MASS, nacl_spce, water, water_spce
 from cgnnp.reference.topology import describe, rigid_groups
 from cgnnp.units import AVOGADRO_PER_NM3
 
@@ -177,3 +177,17 @@ def test_ions_start_far_from_each_other(salt):
 def test_salt_that_cannot_be_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         nacl_spce(**changes)
+
+
+def test_water_of_other_force_fields():
+    """TIP4P-Ew has a site without mass between its atoms; flexible TIP3P has no constraints but springs."""
+    four_site = water(n_molecules=27, cutoff_nm=0.45)
+    assert four_site.system.getNumParticles() == 4 * 27
+    assert sum(four_site.system.isVirtualSite(k) for k in range(4 * 27)) == 27
+    assert four_site.system.getNumConstraints() == 3 * 27
+    flexible = water(force_field="amber14/tip3p.xml", rigid=False, n_molecules=27, cutoff_nm=0.45)
+    assert flexible.system.getNumConstraints() == 0
+    bonds = [force for force in flexible.system.getForces() if isinstance(force, openmm.HarmonicBondForce)]
+    assert sum(force.getNumBonds() for force in bonds) == 2 * 27
+    with pytest.raises(ValueError, match=r"system\.force_field=none\.xml: .*name one of OpenMM's"):
+        water(force_field="none.xml", n_molecules=27, cutoff_nm=0.45)

@@ -53,12 +53,8 @@ def test_topology_round_trip(exported, gas):
     "names",
     [
         ("A", "B", "C", "D"),
-        pytest.param(
-            ("B",) * 4,
-            marks=pytest.mark.xfail(
-                strict=True, reason="PDBx finds bonds by atom name: beads of one type in one residue lose theirs"
-            ),
-        ),
+        ("B",) * 4,
+        ("A", "A", "B", "A"),
     ],
 )
 def test_topology_with_bonds_and_a_triclinic_box_round_trips(names, tmp_path):

@@ -1,0 +1,182 @@
+"""Trajectories with forces that other engines wrote, as a source of mapped frames."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.dataset import count_frames
+from cgnnp.frames import FramesMeta
+from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.platforms import PlatformChoice
+from cgnnp.reference.atoms import AtomFrames
+from cgnnp.reference.files import describe_files
+from cgnnp.reference.readers import Trajectory, open_trajectory
+from cgnnp.reference.remap import map_atoms
+from cgnnp.reference.source import Source
+from cgnnp.rigid import verify_rigid_groups
+from cgnnp.signatures import check_positive
+
+log = logging.getLogger("cgnnp")
+
+FRAMES_TO_VERIFY = 50
+"""So many frames, spread over the trajectory, tell what was rigid in it."""
+
+
+def from_files(
+    *,
+    trajectory: str | list[str] | None = None,
+    topology: str | None = None,
+    rigid: str | None = None,
+    temperature_K: float | None = None,
+    ensemble: str = "NVT",
+    format: str | None = None,  # noqa: A002
+    units: str | None = None,
+    interval_ps: float | None = None,
+    forces_name: str = "forces",
+    masses: list[float] | None = None,
+    charges: list[float] | None = None,
+    stride: int = 1,
+    n_frames: int | None = None,
+) -> "FileSource":
+    """A trajectory with forces and what must be known to map it, its settings as a configuration has them.
+
+    Args:
+        trajectory: the file with positions and forces, or several that follow each other.
+        topology: a file with the names of the atoms: PDB, PDBx, GRO, Amber prmtop, GROMACS TPR, LAMMPS data.
+        rigid: what the simulation held rigid: water, h-bonds, all-bonds, none, or a serialized OpenMM System (*.xml).
+        temperature_K: of the thermostat.
+        ensemble: NVT or NPT where frames are Boltzmann-distributed, else in words what they are.
+        format: of the trajectory; by its suffix without.
+        units: of the trajectory where its format does not fix them, e.g. "eV,Angstrom" or "real".
+        interval_ps: time between frames where the file does not have it.
+        forces_name: column of an extended XYZ file that holds the forces.
+        masses, charges: one for each atom (Da, e), where the topology has none.
+        stride: every so many frames.
+        n_frames: at most so many; all without.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: something is not stated or wrong: the message says what to state.
+    """
+    stated = {"trajectory": trajectory, "topology": topology, "temperature_K": temperature_K}
+    if missing := [name for name, value in stated.items() if not value]:
+        raise ValueError(f"reference=files needs reference.{missing[0]}: state {', reference.'.join(missing)}")
+    check_positive("reference.", temperature_K=temperature_K or 0.0, stride=stride)
+    atomistic = describe_files(str(topology), rigid=rigid, masses=masses, charges=charges)
+    files = [trajectory] if isinstance(trajectory, str) else list(trajectory or [])
+    opened = open_trajectory(
+        files, format=format, units=units, topology=atomistic, interval_ps=interval_ps, forces_name=forces_name
+    )
+    if opened.interval_ps is None:
+        raise ValueError(
+            f"{files[0]}: the time between frames is not known: state reference.interval_ps (of the file's own frames)"
+        )
+    available = len(range(0, opened.n_frames, stride))
+    if n_frames is not None and n_frames > available:
+        raise ValueError(f"reference.n_frames={n_frames}: the files hold {available} (stride {stride}): ask for fewer")
+    wanted = available if n_frames is None else n_frames
+    return FileSource(atomistic, opened, float(temperature_K or 0.0), ensemble, str(rigid), stride, wanted)
+
+
+@dataclass(frozen=True)
+class FileSource(Source):
+    """An open trajectory with the atoms that it is of. Made by `from_files`."""
+
+    atoms: Atomistic
+    trajectory: Trajectory
+    temperature: float
+    ensemble: str
+    rigid: str
+    stride: int
+    n_frames: int
+    replica: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the first file."""
+        return str(self.trajectory.source["files"][0]["name"])
+
+    @property
+    def temperature_K(self) -> float:
+        """Temperature that was stated."""
+        return self.temperature
+
+    def atomistic(self) -> Atomistic:
+        """The atoms of the topology file."""
+        return self.atoms
+
+    def box(self) -> Float[np.ndarray, "3 3"]:
+        """The box of the first frame."""
+        return self._first.boxes[0]
+
+    def meta(self, mapping: Mapping) -> FramesMeta:
+        """Which files the frames are from, in which units they were, and what was stated of them."""
+        return FramesMeta(
+            mapping,
+            temperature=self.temperature,
+            interval=float(self.trajectory.interval_ps or 0.0) * self.stride,
+            ensemble=self.ensemble,
+            provenance={
+                "source": "cgnnp.reference.file_source",
+                "trajectory": self.trajectory.source,
+                "rigid": self.rigid if not self.rigid.endswith(".xml") else Path(self.rigid).name,
+                "stride": self.stride,
+                "replica": self.replica,
+            },
+        )
+
+    def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
+        """Map the frames, after verifying on some of them that what is said to be rigid is, and nothing else.
+
+        Raises:
+            ValueError: the mapping is not certified, rigid groups are not what was stated, or frames are damaged.
+        """
+        self.verify()
+        parts = self.trajectory.chunks(stop=n_frames * self.stride, stride=self.stride)
+        total = map_atoms(parts, self.atoms, mapping, self.meta(mapping), shard, n_frames)
+        log.info("map: %d frames of %s in %s", total, self.name, shard)
+
+    def provide_together(
+        self,
+        mappings: Sequence[Mapping],
+        shards: Sequence[Path],
+        n_frames: int,
+        platform: PlatformChoice,
+        atoms_shard: Path | None = None,
+    ) -> None:
+        """One mapping after the other: the files are read again for each.
+
+        Raises:
+            ValueError: as for `provide`, or atoms are to be kept, which the files have.
+        """
+        if atoms_shard is not None:
+            raise ValueError("keep_atoms: the atoms are in the files already: leave it out")
+        for mapping, shard in zip(mappings, shards, strict=True):
+            if count_frames(shard) < n_frames:
+                self.provide(mapping, shard, n_frames, platform)
+
+    def verify(self) -> dict[str, Any]:
+        """Compare the rigid groups that were stated with frames spread over the trajectory; a report as plain data.
+
+        Raises:
+            ValueError: they are not what was stated, or there are too few frames to tell.
+        """
+        step = max(1, self.trajectory.n_frames // FRAMES_TO_VERIFY)
+        parts = list(self.trajectory.chunks(stride=step))
+        positions, boxes = (np.concatenate([getattr(part, key) for part in parts]) for key in ("positions", "boxes"))
+        report = verify_rigid_groups(self.atoms, positions, boxes)
+        log.info(
+            "rigid groups: %d verified on %d frames, %d bonds outside them vary",
+            *(report.n_groups, report.n_frames, report.n_bonds_outside),
+        )
+        return asdict(report)
+
+    @cached_property
+    def _first(self) -> AtomFrames:
+        return next(iter(self.trajectory.chunks(1, stop=1)))

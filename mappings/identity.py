@@ -1,0 +1,36 @@
+"""Every atom a bead: an ordinary interatomic potential by the same road.
+
+>>> mapping = atoms(atomistic)                                                                       # doctest: +SKIP
+>>> mapping = atoms(atomistic, selection="resname MOL", types="name")                                # doctest: +SKIP
+
+Valid for atoms without constraints. Where constraints hold atoms together the certificate refuses to train on it (the force
+on one atom of a rigid molecule is not a mean force of anything), but such frames can be kept, to be mapped later.
+"""
+
+from cgnnp.mapping import NAME, Atomistic, Mapping
+from cgnnp.molecules import Bead, Molecule, map_molecules
+
+TYPES = ("element", "name")
+
+
+def atoms(atomistic: Atomistic, *, name: str = "atoms", selection: str = "all", types: str = "element") -> Mapping:
+    """A bead at every atom of the selected molecules; virtual sites have none.
+
+    Args:
+        atomistic: the system.
+        name: stored with the data.
+        selection: mdtraj selection; whole molecules are taken.
+        types: what bead types are named by, element or (atom) name.
+
+    Raises:
+        ValueError: nothing is selected, or `types` is something else.
+    """
+    if types not in TYPES:
+        raise ValueError(f"mapping '{name}': mapping.types={types}: choose one of {', '.join(TYPES)}")
+
+    def beads(molecule: Molecule) -> list[Bead]:
+        labels = molecule.elements if types == "element" else molecule.names
+        real = [atom for atom in range(len(labels)) if atom not in molecule.virtual_sites]
+        return [Bead(labels[atom] if NAME.fullmatch(labels[atom]) else "X", [atom], [1.0]) for atom in real]
+
+    return map_molecules(atomistic, beads, name=name, selection=selection, force_map=lambda configuration, *_: configuration)

@@ -1,0 +1,95 @@
+"""One bead per molecule, or per residue: at the centre of mass, at the centre of geometry, or with weights of one's own.
+
+>>> mapping = per_molecule(atomistic)                                   # every molecule one bead    # doctest: +SKIP
+>>> mapping = per_residue(atomistic, selection="protein")               # a polymer bead by bead     # doctest: +SKIP
+>>> mapping = per_molecule(atomistic, center="geometry", types={"HOH": "W"})                         # doctest: +SKIP
+>>> mapping = per_molecule(atomistic, weights={"O": 1.0, "H1": 0.2, "H2": 0.2})                      # doctest: +SKIP
+
+Positions are averaged, forces are *summed*: a mean of forces, weighted by mass or otherwise, is a common mistake that the
+certificate refuses.
+"""
+
+from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence
+
+from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.molecules import Bead, Molecule, map_molecules
+
+CENTERS = ("mass", "geometry")
+
+
+def per_molecule(
+    atomistic: Atomistic,
+    *,
+    name: str = "molecules",
+    selection: str = "all",
+    center: str = "mass",
+    weights: AbstractMapping[str, float] | None = None,
+    types: AbstractMapping[str, str] | None = None,
+) -> Mapping:
+    """A bead for every molecule.
+
+    Args:
+        atomistic: the system.
+        name: stored with the data.
+        selection: mdtraj selection; whole molecules are taken.
+        center: mass or geometry.
+        weights: instead of `center`, weights by atom name; atoms that are not named have none.
+        types: bead types by molecule name (its residue names, joined by _); the molecule's name without.
+
+    Raises:
+        ValueError: nothing is selected, an unknown center, or weights that fit no atom of a molecule.
+    """
+
+    def beads(molecule: Molecule) -> list[Bead]:
+        atoms = [atom for atom in range(len(molecule.names)) if atom not in molecule.virtual_sites]
+        return [_bead(molecule, atoms, (types or {}).get(molecule.name, molecule.name), center, weights, name)]
+
+    return map_molecules(atomistic, beads, name=name, selection=selection)
+
+
+def per_residue(
+    atomistic: Atomistic,
+    *,
+    name: str = "residues",
+    selection: str = "all",
+    center: str = "mass",
+    weights: AbstractMapping[str, float] | None = None,
+    types: AbstractMapping[str, str] | None = None,
+) -> Mapping:
+    """A bead for every residue of the selected molecules, bonded where residues are. Arguments as of `per_molecule`.
+
+    Raises:
+        ValueError: as `per_molecule`.
+    """
+
+    def beads(molecule: Molecule) -> list[Bead]:
+        made = []
+        for residue in range(max(molecule.residues) + 1):
+            atoms = [atom for atom in molecule.in_residue(residue) if atom not in molecule.virtual_sites]
+            kind = molecule.residue_names[atoms[0]]
+            made.append(_bead(molecule, atoms, (types or {}).get(kind, kind), center, weights, name))
+        return made
+
+    return map_molecules(atomistic, beads, name=name, selection=selection)
+
+
+def _bead(
+    molecule: Molecule,
+    atoms: Sequence[int],
+    kind: str,
+    center: str,
+    weights: AbstractMapping[str, float] | None,
+    mapping: str,
+) -> Bead:
+    if weights is not None:
+        known = [atom for atom in atoms if molecule.names[atom] in weights]
+        if not known:
+            raise ValueError(
+                f"mapping '{mapping}': mapping.weights names {', '.join(weights)}, {molecule.label} has atoms "
+                f"{', '.join(molecule.names[atom] for atom in atoms)}: name some of these"
+            )
+        return Bead(kind, known, [float(weights[molecule.names[atom]]) for atom in known])
+    if center not in CENTERS:
+        raise ValueError(f"mapping '{mapping}': mapping.center={center}: choose one of {', '.join(CENTERS)}")
+    return Bead(kind, atoms, None if center == "mass" else [1.0] * len(atoms))

@@ -1,0 +1,59 @@
+"""Every example runs as a script at its tiny size; the first keeps the promise that it makes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def run_example(path: Path, folder: Path, *options: str) -> str:
+    """What the example prints; it runs in `folder`, where anything that it writes outside `--output` would lie."""
+    command = [
+        sys.executable,
+        "-W",
+        "error::DeprecationWarning:__main__",
+        str(path),
+        "--output",
+        str(folder / "out"),
+        *options,
+    ]
+    environment = os.environ | {"MPLBACKEND": "agg"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=600)
+    assert done.returncode == 0, f"{path.name} failed:\n{done.stdout}\n{done.stderr}"
+    assert [entry.name for entry in folder.iterdir()] in ([], ["out"]), "files outside --output"
+    return done.stdout
+
+
+def test_there_are_examples_and_their_numbers_are_their_own():
+    numbers = [path.name.split("_")[0] for path in EXAMPLES]
+    assert "01" in numbers
+    assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_has_something_to_show(path, tmp_path):
+    """It says in its first lines what it is about, and leaves a picture or prints a result."""
+    assert path.read_text().startswith('"""')
+    printed = run_example(path, tmp_path, "--quick")
+    pictures = list(tmp_path.rglob("*.png"))
+    assert pictures or printed.strip()
+    assert all(picture.read_bytes().startswith(PNG) for picture in pictures)
+
+
+def test_the_first_example_learns_its_free_energy_within_0_02_kT(tmp_path):  # noqa: N802
+    """At its full size, where A is less than 5 kT above its minimum."""
+    printed = run_example(EXAMPLES[0], tmp_path)
+    (deviation,) = re.findall(r"largest deviation .* (\d\.\d+) kT", printed)
+    assert float(deviation) <= 0.02
+    basins = re.findall(r"^(.*): the right basin is ([+-]\d\.\d+) kT", printed, flags=re.M)
+    assert {name: value[0] for name, value in basins} == {
+        "energy": "+",
+        "exact free energy": "-",
+        "learned free energy": "-",
+    }
