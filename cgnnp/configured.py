@@ -31,6 +31,7 @@ from cgnnp.simulation.run import SimulationSettings
 from cgnnp.simulation.run import simulate as simulate_bundle
 from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow import stages
+from cgnnp.workflow.quality import check_draws
 from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 
 log = logging.getLogger("cgnnp")
@@ -38,7 +39,7 @@ log = logging.getLogger("cgnnp")
 GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "simulation")
 KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("data_dir", "platform", "force_backend"), (str,)),
-    **dict.fromkeys(("run_dir", "run", "potential", "output", "data"), (str, int, type(None))),
+    **dict.fromkeys(("run_dir", "run", "potential", "output", "data", "draws"), (str, int, type(None))),
     **dict.fromkeys(("seed", "replica"), (int,)),
     "n_frames": (int, type(None)),
     "keep_atoms": (bool,),
@@ -61,6 +62,7 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
     platform = choose_platform(config.platform)
     choose_backend(config.force_backend)
     data_root = _checked_data_root(config, source, mapping)
+    draws = _draws(config, mapping, source.temperature_K)
     run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name)
     with run.locked():
         run.begin(config_text)
@@ -73,7 +75,7 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         frames = stages.sample_stage(run, source, mapping, data_root, platform)
         stages.map_stage(run, frames)
         options = {"held_out_fraction": config.trainer.held_out_fraction, "dtype": config.trainer.dtype}
-        model, priors = stages.fit_stage(run, frames, *makers, settings, **options, platform=config.platform)
+        model, priors = stages.fit_stage(run, frames, *makers, settings, **options, platform=config.platform, draws=draws)
         if not (run.finished("export") and run.potential.exists()):
             stages.export_stage(run, model, priors, frames)
         if simulation is None:
@@ -199,6 +201,20 @@ def _source(config: DictConfig) -> Source:
     if source.n_frames < 1:
         raise ValueError(f"reference.n_frames={source.n_frames}: must be a whole number, 1 or more")
     return source
+
+
+def _draws(config: DictConfig, mapping: Mapping, temperature: float) -> Frames | None:
+    """The data set of second draws that `draws` names.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: of another mapping or temperature, or without second draws.
+    """
+    if config.draws is None:
+        return None
+    draws = open_frames(str(config.draws), mapping)
+    check_draws(draws, temperature, str(config.draws))
+    return draws
 
 
 def _mappings(config: DictConfig, atomistic: Atomistic) -> list[Mapping]:

@@ -31,6 +31,9 @@ GOOD_D, FAIR_D, PEAK_HEIGHT, PEAK_SHIFT_NM = 0.03, 0.1, 0.04, 0.004
 NOISE_FACTOR = 1.5
 """Two curves are called the same when D is below this many times what noise alone gives."""
 
+DRIFT_SIGMAS = 4
+"""A drift of averaged forces beyond this many standard errors is called one."""
+
 SIDES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
 
 T_CONF_OF = {key: f"T_conf of the {side}" for key, side in SIDES.items()}
@@ -150,7 +153,7 @@ def judge(summary: dict[str, Any]) -> Verdict:
     system, rdf = summary.get("system") or "the atomistic system", summary.get("rdf") or []
     judged = [entry for entry in rdf if number(entry.get("deviation")) != UNKNOWN]
     peaks = [text for entry in rdf for text in _peak_concerns(entry)]
-    concerns = [*peaks, *_temperature_concerns(summary), *_error_concerns(summary)]
+    concerns = [*peaks, *_temperature_concerns(summary), *_drift_concerns(summary), *_error_concerns(summary)]
     if not judged:
         return Verdict("open", _fit_headline(summary), concerns)
     worst = max(judged, key=lambda entry: entry["deviation"])
@@ -221,6 +224,14 @@ def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
             yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
+
+
+def _drift_concerns(summary: dict[str, Any]) -> Iterable[str]:
+    """Averaged forces that still grow or shrink while the beads are held: the rest had not relaxed."""
+    value, stderr = summary.get("label_drift"), summary.get("label_drift_stderr")
+    if value is not None and stderr and abs(value) > DRIFT_SIGMAS * stderr:
+        found = f"{number(100 * value, 1, sign=True)} ± {number(100 * stderr, 1)} %"
+        yield f"The averaged forces change by {found} between the halves of the averaging time: the solvent had not relaxed."
 
 
 def _error_concerns(summary: dict[str, Any]) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """Mapped frames as graphs with target forces."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -42,19 +42,19 @@ class ForceSet:
         return np.ones(self.frames.mapping.n_beads) if self.weights is None else self.weights
 
 
-def weighted(sets: list[ForceSet]) -> list[ForceSet]:
-    """The sets with weights 1/sigma^2, normalised to a mean of 1 over all beads of all frames.
+def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
+    """Weights 1/sigma^2 of the beads of several data sets, normalised to a mean of 1 over all beads of all frames.
 
     sigma^2 is the noise of a component of the force, pooled over a set by bead type (`cgnnp.noise_floor.force_variances`):
     a single label's own few forces are too few to weight it. Averaged and instantaneous forces can be fitted together.
     """
     raw = []
-    for part in sets:
-        variances = force_variances(part.frames)
-        raw.append(np.array([1.0 / variances[name] for name in part.frames.mapping.bead_types]))
-    total = sum(len(part.frames) * weights.sum() for part, weights in zip(sets, raw, strict=True))
-    mean = total / sum(len(part.frames) * len(weights) for part, weights in zip(sets, raw, strict=True))
-    return [replace(part, weights=weights / mean) for part, weights in zip(sets, raw, strict=True)]
+    for frames in parts:
+        variances = force_variances(frames)
+        raw.append(np.array([1.0 / variances[name] for name in frames.mapping.bead_types]))
+    total = sum(len(frames) * weights.sum() for frames, weights in zip(parts, raw, strict=True))
+    mean = total / sum(len(frames) * len(weights) for frames, weights in zip(parts, raw, strict=True))
+    return [weights / mean for weights in raw]
 
 
 class GraphData(Dataset):

@@ -1,5 +1,6 @@
 """The six stages of the main job: sample, map, fit, export, simulate, compare. Each can be done alone and continued."""
 
+import functools
 import io
 import logging
 import os
@@ -28,9 +29,10 @@ from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import save_bundle
 from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, simulate
 from cgnnp.training.checkpoints import load_checkpoint
-from cgnnp.training.data import ForceSet, average_neighbors
+from cgnnp.training.data import ForceSet, average_neighbors, noise_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
+from cgnnp.workflow.quality import noise_rows, quality_rows
 from cgnnp.workflow.run_folder import RunFolder
 
 log = logging.getLogger("cgnnp")
@@ -91,15 +93,19 @@ def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
 def fit_stage(
     run: RunFolder,
     frames: Frames,
-    fit_prior: Callable[[Frames], Prior],
+    fit_prior: Callable[..., Prior],
     make_model: Callable[..., Potential],
     settings: FitSettings,
     *,
     held_out_fraction: float = 0.1,
     dtype: str = "float32",
     platform: str = "auto",
+    draws: Frames | None = None,
 ) -> tuple[Potential, list[Prior]]:
     """Fit the prior, subtract the forces that OpenMM computes with it, fit the network to the rest, measure both.
+
+    Averaged forces are weighted by the noise of each bead type. `draws` are other frames, with second draws, which tell how
+    much of a fit to instantaneous forces is noise.
 
     Raises:
         ValueError: an unknown dtype, a mapping that cannot be fitted, too few frames, a prior that the data cannot
@@ -112,9 +118,10 @@ def fit_stage(
     with run.stage("fit"):
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(available_cores())
-        priors = _fitted_priors(run, training, fit_prior)
+        weights = noise_weights([training])[0] if training.labels is not None else None
+        priors = _fitted_priors(run, training, fit_prior, weights)
         sets = [
-            ForceSet(part, _stored_prior_forces(run, priors, part, name, platform))
+            ForceSet(part, _stored_prior_forces(run, priors, part, name, platform), weights)
             for name, part in (("training", training), ("validation", validation))
         ]
         checkpoint = run.path / "checkpoints" / "best.ckpt"
@@ -124,22 +131,17 @@ def fit_stage(
         else:
             run.update(finished=[])  # what was exported of an earlier fit is not of this one
             model = fit(_new_model(make_model, sets[0], priors, dtype), sets[:1], sets[1:], settings, run.path)
-        quality = fit_quality(sets[1], predict_forces(model, sets[1]))
+        network = predict_forces(model, sets[1])
+        quality = fit_quality(sets[1], network)
+        total = sets[1].prior_forces + network
+        forces_on = functools.partial(_total_forces, model, priors, platform=platform)
+        noise = noise_rows(frames, validation, total, quality.r2_model, draws, forces_on)
     run.update(
         n_frames_train=len(training),
         n_frames_validation=len(validation),
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        force_rms_kJ_mol_nm=quality.force_rms,
-        force_rmse_kJ_mol_nm=quality.force_rmse,
-        r2_prior=quality.r2_prior.value,
-        r2_prior_stderr=quality.r2_prior.stderr,
-        r2_model=quality.r2_model.value,
-        r2_stderr=quality.r2_model.stderr,
-        r2_tau_frames=quality.r2_model.tau_frames,
-        r2_reliable=quality.r2_model.reliable,
-        r2_gain=quality.gain.value,
-        r2_gain_stderr=quality.gain.stderr,
-        r2_max=None,
+        **quality_rows(quality),
+        **noise,
     )
     run.mark_finished("fit")
     log.info(
@@ -147,6 +149,7 @@ def fit_stage(
         *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
         *(quality.gain.value, quality.gain.stderr, len(validation)),
     )
+    _log_noise(noise)
     return model, priors
 
 
@@ -252,12 +255,34 @@ def check_mapping(mapping: Mapping) -> None:
         )
 
 
-def _fitted_priors(run: RunFolder, training: Frames, fit_prior: Callable[[Frames], Prior]) -> list[Prior]:
+def _log_noise(noise: dict[str, Any]) -> None:
+    """What second draws tell, where there are any."""
+    if noise["r2_max"] is not None:
+        shares = [noise[key] or 0.0 for key in ("r2_over_r2_max", "r2_over_r2_max_stderr")]
+        log.info("fit: R2_max %.4f(%.4f), reached %.2f(%.2f) of it", noise["r2_max"], noise["r2_max_stderr"], *shares)
+    if noise["pmf_error_kJ_mol_nm"] is not None:
+        log.info(
+            "fit: error of the mean force %.2f(%.2f) kJ/mol/nm, %.3f(%.3f) of its variance, free of noise, on %d frames",
+            *(noise["pmf_error_kJ_mol_nm"], noise["pmf_error_stderr_kJ_mol_nm"], noise["pmf_error_relative"]),
+            *(noise["pmf_error_relative_stderr"], noise["n_second_draws"]),
+        )
+
+
+def _total_forces(model: Potential, priors: list[Prior], frames: Frames, platform: str) -> np.ndarray:
+    """Forces of prior and network."""
+    data = ForceSet(frames, prior_forces(priors, frames, platform))
+    return data.prior_forces + predict_forces(model, data)
+
+
+def _fitted_priors(
+    run: RunFolder, training: Frames, fit_prior: Callable[..., Prior], weights: np.ndarray | None
+) -> list[Prior]:
     """The prior of this run, fitted once."""
     file = run.path / "prior.json"
     if not file.exists():
         log.info("fit: the prior, on %d frames", len(training))
-        write_json(file, [fit_prior(training).to_dict()])
+        prior = fit_prior(training) if weights is None else fit_prior(training, weights)
+        write_json(file, [prior.to_dict()])
     return priors_from_data(read_json(file), str(file))
 
 

@@ -18,6 +18,7 @@ from cgnnp.report import (
     number,
     percent,
     plus_minus,
+    render,
     significant,
     temperature_agrees,
     write_rdf_csv,
@@ -408,6 +409,31 @@ def test_numbers_in_words():
 def test_the_template_is_package_data():
     pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert '"*.html.j2"' in pyproject
+
+
+def test_r2_is_shown_against_its_ceiling(summary):
+    known = {"r2_max": 0.7204, "r2_max_stderr": 0.013, "r2_over_r2_max": 0.878, "r2_over_r2_max_stderr": 0.021}
+    error = {"pmf_error_kJ_mol_nm": 14.25, "pmf_error_stderr_kJ_mol_nm": 0.61, "pmf_error_relative": 0.0342}
+    page = render({**summary, **known, **error, "pmf_error_relative_stderr": 0.004, "n_second_draws": 37}, {})
+    assert "The fit is to instantaneous forces" in page
+    assert "R²<sub>max</sub> = 0.720 ± 0.013" in page
+    assert "R² / R²<sub>max</sub> = 0.88 ± 0.02" in page
+    assert "14.25 ± 0.61 kJ/mol/nm" in page
+    assert "3.4 ± 0.4 % of its variance, on 37 frames" in page
+    unknown = render(summary, {})
+    assert "its ceiling is not known" in unknown
+    assert "Free of noise" not in unknown
+
+
+def test_averaged_forces_are_called_that_and_drifts_are_a_concern(summary):
+    averaged = {"averaging_ps": 1.0, "r2_max": 0.17, "r2_instantaneous": 0.0181, "r2_max_instantaneous": 0.0204}
+    drifting = {"label_drift": -0.12, "label_drift_stderr": 0.02}
+    page = render({**summary, **averaged}, {})
+    assert "forces averaged over 1 ps with the beads held still" in page
+    assert "Against single forces it has R² = 0.0181, where 0.0204 can be reached." in page
+    assert not judge({**summary, **averaged, "label_drift": 0.03, "label_drift_stderr": 0.01}).concerns
+    (concern,) = judge({**summary, **averaged, **drifting}).concerns
+    assert "change by \N{MINUS SIGN}12.0 ± 2.0 % between the halves" in concern
 
 
 def test_the_page_has_both_tests_of_both_sides_and_their_picture(tmp_path, summary, curves):

@@ -11,7 +11,7 @@ from systems import add_noise, add_pair_forces, hard_gas, identity_mapping
 from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
 from cgnnp.priors.pair_spline import PairSplineFit
-from cgnnp.training.data import ForceSet, make_loader, weighted
+from cgnnp.training.data import ForceSet, make_loader, noise_weights
 from cgnnp.training.fit import FitSettings, fit
 from cgnnp.training.metrics import predict_forces
 from cgnnp.training.module import ForceMatching
@@ -43,21 +43,18 @@ def with_second_draws(frames: Frames, seed: int) -> Frames:
 
 
 def test_weights_are_inverse_variances_with_a_mean_of_one():
-    (part,) = weighted([ForceSet(frames, np.zeros_like(frames.forces)) for frames in [with_second_draws(noisy(1), 2)]])
-    of_a, of_b = part.weights[:6], part.weights[6:]
-    assert np.ptp(of_a) == np.ptp(of_b) == 0.0
-    assert part.weights.mean() == pytest.approx(1.0)
-    assert of_a[0] / of_b[0] == pytest.approx(100.0, rel=8 * np.sqrt(2 / (40 * 6 * 3)))  # two variances, 4 sigma each
+    (weights,) = noise_weights([with_second_draws(noisy(1), 2)])
+    assert np.ptp(weights[:6]) == np.ptp(weights[6:]) == 0.0
+    assert weights.mean() == pytest.approx(1.0)
+    assert weights[0] / weights[6] == pytest.approx(100.0, rel=8 * np.sqrt(2 / (40 * 6 * 3)))  # two variances, 4 sigma each
 
 
 def test_averaged_and_single_forces_are_weighted_against_each_other():
     """The set with three times the noise, of which only mean squares are known, counts a ninth at most."""
-    averaged, single = with_second_draws(noisy(1), 2), noisy(3, n_frames=80, scale=3.0)
-    sets = weighted([ForceSet(frames, np.zeros_like(frames.forces)) for frames in (averaged, single)])
-    ratio = sets[1].weights[6:] / sets[0].weights[6:]
-    assert ratio == pytest.approx(1 / 9, rel=8 * np.sqrt(2 / (40 * 6 * 3)))
-    assert sets[1].weights[0] / sets[0].weights[0] < 1 / 9
-    assert (40 * sets[0].weights.sum() + 80 * sets[1].weights.sum()) / (120 * 12) == pytest.approx(1.0)
+    averaged, single = noise_weights([with_second_draws(noisy(1), 2), noisy(3, n_frames=80, scale=3.0)])
+    assert single[6:] / averaged[6:] == pytest.approx(1 / 9, rel=8 * np.sqrt(2 / (40 * 6 * 3)))
+    assert single[0] / averaged[0] < 1 / 9
+    assert (40 * averaged.sum() + 80 * single.sum()) / (120 * 12) == pytest.approx(1.0)
 
 
 def test_the_weighted_pair_fit_has_the_lower_variance():
