@@ -93,13 +93,14 @@ def kept_atoms(mapping: Mapping, atomistic: Atomistic) -> Int[np.ndarray, "beads
 
 def _one_atom_each(name: str, block: Block) -> list[int]:
     """The atom of each bead of a molecule."""
-    for bead, row in zip(block.bead_types, block.configuration, strict=True):
-        if np.count_nonzero(row) != 1:
+    counts = np.diff(block.configuration.indptr)
+    for bead, count in zip(block.bead_types, counts.tolist(), strict=True):
+        if count != 1:
             raise ValueError(
-                f"mapping '{name}', molecule {block.name}, bead {bead}: is a mean of {np.count_nonzero(row)} atoms, which "
-                f"cannot be held still by taking masses away: {INSTEAD}"
+                f"mapping '{name}', molecule {block.name}, bead {bead}: is a mean of {count} atoms, which cannot be held "
+                f"still by taking masses away: {INSTEAD}"
             )
-    return np.argmax(block.configuration != 0, axis=1).tolist()
+    return block.configuration.indices.tolist()
 
 
 def frozen_system(system: openmm.System, kept: Int[np.ndarray, "beads"]) -> openmm.System:
