@@ -51,7 +51,7 @@ def moments(time_ps: float) -> np.ndarray:
     return np.concatenate([held.average().halves for _ in range(round(time_ps / (2 * INTERVAL)))])
 
 
-force = moments(4.0 if options.quick else 20.0)
+force = moments(4.0 if options.quick else 10.0)
 clock = INTERVAL * np.arange(1, len(force) + 1)
 running = np.cumsum(force, axis=0) / np.arange(1, len(force) + 1)[:, None, None]
 shown = {"Na": int(np.flatnonzero(mapping.types == 0)[0]), "Cl": int(np.flatnonzero(mapping.types == 1)[0])}
@@ -62,12 +62,12 @@ for name, bead in shown.items():
     )
 
 # %% Several frames, and two draws of the water for each. What both draws have in common is the mean force, what differs is
-# noise: so we know how much of a label any model can explain. The draws must be independent, or what the water shares between
+# noise: so we know how much of a label any model can explain. The draws must be independent: what the water shares between
 # them counts as mean force: it gets time to forget in between, here 8 ps, which is short (R2 comes out a little high);
 # `python -m cgnnp.sample reference=mean_force`, which makes such data sets, takes 30.
 TIMES = (0.02, 0.1, 0.5, 1.0, 2.0)  # ps
 positions, draws = [], []
-for frame in range(5 if options.quick else 30):
+for frame in range(5 if options.quick else 18):
     simulation.step(500)
     state = simulation.context.getState(positions=True)
     atoms = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
@@ -103,18 +103,24 @@ for name, variance in force_variances(labels(TIMES[-1])).items():
 
 # %% The picture.
 figure = Figure(figsize=(10.4, 4.2), dpi=160, facecolor=THEME.paper, layout="constrained")
+figure.get_layout_engine().set(wspace=0.06)
 TITLE = {"color": THEME.ink, "fontsize": 10.5, "fontweight": "bold"}
 left, right = figure.subplots(1, 2, width_ratios=(3, 2))
 for (name, bead), color in zip(shown.items(), THEME.others, strict=False):
-    left.plot(clock, force[:, bead, 0], ".", color=color, markersize=2.5, alpha=0.3, markeredgewidth=0)
+    left.plot(clock, force[:, bead, 0], ".", color=color, markersize=3.5, alpha=0.4, markeredgewidth=0)
     left.axhline(running[-1, bead, 0], color=color, linewidth=1, linestyle="--")
     left.plot(clock, running[:, bead, 0], color=color, linewidth=2, label=f"{name}, average so far")
 left.set_xscale("log")
 left.set_xlim(INTERVAL, clock[-1])
+ticks = [time for time in (0.02, 0.1, 0.5, 2, 10) if time <= clock[-1]]
+left.set_xticks(ticks, [f"{time:g}" for time in ticks])
+left.minorticks_off()
 left.set_xlabel("averaging time (ps)")
 left.set_ylabel("force along x (kJ/mol/nm)")
 left.set_title("One frame: dots are moments, dashes the final average", loc="left", **TITLE)
-low, high = np.percentile(force[:, list(shown.values()), 0], [0.2, 99.8])
+beads = list(shown.values())
+low, high = np.percentile(force[:, beads, 0], [0.5, 99.5])
+low, high = min(low, running[:, beads, 0].min() - 50), max(high, running[:, beads, 0].max())
 left.set_ylim(low, high + 0.3 * (high - low))
 left.legend(frameon=False, labelcolor=THEME.ink, fontsize=9, loc="upper center", ncols=2)
 value, error = (np.array([getattr(floor.r2_label, key) for floor in floors]) for key in ("value", "stderr"))
