@@ -46,7 +46,7 @@ def test_an_example_runs_and_has_something_to_show(path, tmp_path):
     assert all(picture.read_bytes().startswith(PNG) for picture in pictures)
 
 
-def test_the_first_example_learns_its_free_energy_within_0_02_kT(tmp_path):  # noqa: N802
+def test_the_first_example_learns_its_free_energy_within_0_02_kT(tmp_path):
     """At its full size, where A is less than 5 kT above its minimum."""
     printed = run_example(EXAMPLES[0], tmp_path)
     (deviation,) = re.findall(r"largest deviation .* (\d\.\d+) kT", printed)
