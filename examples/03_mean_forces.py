@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from openmm import unit
 
 from cgnnp.analysis.figures import LIGHT as THEME
@@ -102,8 +103,7 @@ for name, variance in force_variances(labels(TIMES[-1])).items():
     print(f"{name}: noise after {TIMES[-1]:g} ps {np.sqrt(variance):.0f} kJ/mol/nm, weight 1/noise^2 = {1 / variance:.2g}")
 
 # %% The picture.
-figure = Figure(figsize=(10.4, 4.2), dpi=160, facecolor=THEME.paper, layout="constrained")
-figure.get_layout_engine().set(wspace=0.06)
+figure = Figure(figsize=(10.4, 4.2), dpi=160, facecolor=THEME.paper, layout=ConstrainedLayoutEngine(wspace=0.06))
 TITLE = {"color": THEME.ink, "fontsize": 10.5, "fontweight": "bold"}
 left, right = figure.subplots(1, 2, width_ratios=(3, 2))
 for (name, bead), color in zip(shown.items(), THEME.others, strict=False):

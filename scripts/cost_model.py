@@ -40,6 +40,9 @@ from cgnnp.reference.systems import ReferenceSystem, nacl_spce
 from cgnnp.reference.topology import bead_topology
 
 PICTURE = "cost.png"
+BUDGET_NS = {False: 0.6, True: 0.02}
+"""Of each of the two data sets that are compared; quick or not."""
+N_TEST = {False: 20, True: 4}
 FIT = PairSplineFit(cutoff_nm=0.95, knot_spacing_nm=0.03, max_frames=100_000, min_count=10)
 LABELS = {"instantaneous": "instantaneous forces", "mean": "mean forces"}
 
@@ -66,8 +69,8 @@ def frozen(quick: bool) -> dict[str, float]:
 
 def rows(folder: Path, quick: bool) -> list[Row]:
     """The comparison at the full length, and the picture."""
-    budget_ns, n_test = (0.02, 4) if quick else (0.6, 20)
-    data = sample(folder, budget_ns, n_test, quick)
+    budget_ns = BUDGET_NS[quick]
+    data = sample(folder, quick)
     test = data.pop("test")
     points = {kind: measure(folder, kind, frames, budget_ns, test, data, quick) for kind, frames in data.items()}
     draw(points, deviation_of(data["instantaneous"]), folder / PICTURE)
@@ -85,8 +88,9 @@ def rows(folder: Path, quick: bool) -> list[Row]:
     return result
 
 
-def sample(folder: Path, budget_ns: float, n_test: int, quick: bool) -> dict[str, Frames]:
-    """The three data sets, at equal simulated time; what is there is continued."""
+def sample(folder: Path, quick: bool, only: str | None = None) -> dict[str, Frames]:
+    """The three data sets (or one of them), at equal simulated time; what is there is continued."""
+    budget_ns, n_test = BUDGET_NS[quick], N_TEST[quick]
     equilibration = 4.0 if quick else 60.0
     held = {**frozen(quick), "equilibration_ps": equilibration}
     per_label = (held["averaging_ps"] + held["frame_interval_ps"]) / 1000
@@ -101,6 +105,8 @@ def sample(folder: Path, budget_ns: float, n_test: int, quick: bool) -> dict[str
     }  # fmt: skip
     result = {}
     for name, source in sources.items():
+        if only not in (None, name):
+            continue
         shard = folder / name / "replica_0"
         source.provide(keep(source.atomistic()), shard, source.n_frames, choose_platform())
         result[name] = open_frames(shard)[: source.n_frames]
@@ -113,7 +119,7 @@ def measure(
 ) -> list[Point]:
     """The error at an eighth, a quarter, half and all of the data; D at all of them from a run with the first part's fit."""
     points = []
-    for n_parts in (8, 4, 2, 1):
+    for n_parts in (n for n in (8, 4, 2, 1) if n <= len(frames)):
         parts = frames.blocks(n_parts)
         fits = []
         for part in parts:

@@ -6,7 +6,7 @@
 
 Parts: `maps` (force maps of water, right and wrong, certified and by their configurational temperature), `overhead` (of
 mapping while sampling), `readers` (throughput and memory for a 1 GB trajectory), `peptide` (the optimal force map),
-`noise` (R2_max of water and of NaCl 4 M), `cost` (mean forces against instantaneous ones at equal simulated time, with a
+`noise` (R2_max of NaCl 4 M), `cost` (mean forces against instantaneous ones at equal simulated time, with a
 picture). With `--work DIR` what takes long is kept and continued by a second call. Table and picture of the README:
 
     python scripts/validate_mean_forces.py --work DIR --json examples/mean_forces.json --readme README.md
@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,20 +25,18 @@ from pathlib import Path
 import cost_model
 import numpy as np
 from rows import Row, kept, parser, report
+from sampling_overhead import sampling_overhead
 
 from cgnnp.configurational_temperature import agrees, configurational_temperature
-from cgnnp.dataset import FramesWriter, open_frames
-from cgnnp.dynamics import LangevinProtocol, run_chunks, start
+from cgnnp.dynamics import LangevinProtocol
 from cgnnp.force_map import certify
 from cgnnp.frames import Frames, FramesMeta, concatenate
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.mappings.backbone import c_alpha
-from cgnnp.mappings.ions import keep
 from cgnnp.mappings.water import center_of_mass, oxygen
 from cgnnp.noise_floor import noise_floor
 from cgnnp.optimal_map import optimal_map
-from cgnnp.platforms import PlatformChoice, choose_platform
-from cgnnp.reference.mean_force import mean_force
+from cgnnp.platforms import choose_platform
 from cgnnp.reference.peptides import alanine_dipeptide
 from cgnnp.reference.remap import kept_frames
 from cgnnp.reference.sampling import LangevinSource
@@ -69,16 +66,11 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def platform() -> PlatformChoice:
-    """The fastest there is."""
-    return choose_platform()
-
-
 def atoms_of(system: ReferenceSystem, protocol: LangevinProtocol, n_frames: int, folder: Path) -> tuple[Atomistic, Path]:
     """The atoms of a system, sampled and kept (or continued) in a folder."""
     source = LangevinSource(system, protocol, n_frames)
     mapping = center_of_mass(source.atomistic())
-    source.provide_together([mapping], [folder / "beads"], n_frames, platform(), folder / "atoms")
+    source.provide_together([mapping], [folder / "beads"], n_frames, choose_platform(), folder / "atoms")
     return source.atomistic(), folder / "atoms"
 
 
@@ -141,33 +133,11 @@ def map_row(
 
 
 def overhead(folder: Path, quick: bool) -> list[Row]:
-    """Time of sampling with mapping over that of OpenMM alone, from runs that alternate."""
-    system = water_spce(n_molecules=64, cutoff_nm=0.6) if quick else water_spce()
-    protocol = LangevinProtocol(equilibration_ps=1.0)
-    mapping = LangevinSource(system, protocol, 1).atomistic()
-    beads = center_of_mass(mapping)
-    meta = FramesMeta(beads, temperature=300.0, interval=protocol.frame_interval)
-    size, rounds = (10, 6) if quick else (25, 12)
-    pieces = [folder / "empty"] * 2
-    plain, sampled = (
-        start(system.topology, system.system, system.positions, protocol, platform(), piece, minimize=True)
-        for piece in pieces
-    )
-    writer = FramesWriter(Path(tempfile.mkdtemp(dir=folder)), meta)
-    ratios = []
-    for k in range(rounds):
-        seconds = [0.0, 0.0]
-        for which in (0, 1) if k % 2 else (1, 0):
-            began = time.perf_counter()
-            if which:
-                run_chunks(sampled, protocol, [writer], (k + 1) * size, chunk_frames=size)
-            else:
-                plain.step(size * protocol.steps_per_frame)
-            seconds[which] = time.perf_counter() - began
-        ratios.append(100 * (seconds[1] / seconds[0] - 1))
-    error = float(np.std(ratios, ddof=1) / np.sqrt(len(ratios)))
-    value = float(np.median(ratios))
-    return [Row("overhead of mapping while sampling, %", value, error, "<= 5", value <= 5.0 + (2 * error if quick else 0.0))]
+    """What mapping costs while sampling, from runs that alternate."""
+    value, stderr = sampling_overhead(choose_platform(threads=1), rounds=4 if quick else 20)
+    return [
+        Row("overhead of mapping while sampling, %", value, stderr, "<= 5", value - (2 * stderr if quick else 0.0) <= 5.0)
+    ]
 
 
 READ = """
@@ -235,44 +205,24 @@ def peptide(folder: Path, quick: bool) -> list[Row]:
     protocol = LangevinProtocol(timestep_fs=2.0, equilibration_ps=2.0, frame_interval_ps=0.1)
     source = LangevinSource(system, protocol, 60 if quick else 1500)
     mapping = c_alpha(source.atomistic())
-    source.provide_together([mapping], [folder / "beads"], source.n_frames, platform(), folder / "atoms")
+    source.provide_together([mapping], [folder / "beads"], source.n_frames, choose_platform(), folder / "atoms")
     forces = [part.forces for part in kept_frames(folder / "atoms")]
     half = len(forces) // 2 or 1
     best, (result,) = optimal_map(mapping, forces[:half], forces[half:] or forces)
     certify(best, source.atomistic())
-    target = "> 1"
-    return [
-        Row("C-alpha of alanine dipeptide: mean square force, net over optimal map", result.ratio, result.ratio_stderr, target,
-            result.used)
-    ]  # fmt: skip
+    figure = "C-alpha of alanine dipeptide: mean square force, net over optimal map"
+    return [Row(figure, result.ratio, result.ratio_stderr, "> 1", result.used)]
 
 
 def noise(folder: Path, quick: bool) -> list[Row]:
-    """R2_max from two independent draws of the eliminated atoms at the same beads."""
-    rows = []
-    cases = {
-        "water, COM": (
-            water_spce(n_molecules=64, cutoff_nm=0.6),
-            center_of_mass,
-            {"averaging_ps": 1.0, "separation_ps": 20.0, "timestep_fs": 2.0, "frame_interval_ps": 2.0},
-        ),
-        "NaCl 4 M": (cost_model.system(quick), keep, cost_model.frozen(quick)),
-    }
-    for label, (system, make, settings) in cases.items():
-        n_frames = 4 if quick else 24
-        source = mean_force(
-            system=system, n_frames=n_frames, second_every=1, equilibration_ps=4.0 if quick else 40.0, **settings
-        )
-        mapping = make(source.atomistic())
-        shard = folder / label.replace(" ", "_").replace(",", "") / "replica_0"
-        source.provide(mapping, shard, n_frames, platform())
-        floor = noise_floor(open_frames(shard))
-        time_ps = settings["averaging_ps"]
-        rows.append(Row(f"R2_max, {label}", floor.r2_max.value, floor.r2_max.stderr, "", None))
-        rows.append(
-            Row(f"the same of {time_ps:g} ps averages, {label}", floor.r2_label.value, floor.r2_label.stderr, "", None)
-        )
-    return rows
+    """R2_max of NaCl from two independent draws of the water at the same ions: the test frames of the cost model."""
+    test = cost_model.sample(folder.parent / "cost", quick, only="test")["test"]
+    floor = noise_floor(test)
+    averages = f"R2_max of {test.meta.averaging_ps:g} ps averages, NaCl 4 M"
+    return [
+        Row("R2_max, NaCl 4 M", float(floor.r2_max.value), float(floor.r2_max.stderr), "", None),
+        Row(averages, float(floor.r2_label.value), float(floor.r2_label.stderr), "", None),
+    ]
 
 
 PARTS: dict[str, Callable[[Path, bool], list[Row]]] = {

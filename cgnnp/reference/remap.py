@@ -104,13 +104,19 @@ def map_shards(kept: Path, mapping: Mapping, root: Path, n_frames: int | None = 
         meta = replace(read_meta(shard), mapping=mapping)
         target = shard_directory(root, meta)
         _check_same_run(shard, target)
-        total = map_atoms(_in_order(shard), atomistic, mapping, meta, target, n_frames)
+        total = map_atoms(kept_frames(shard), atomistic, mapping, meta, target, n_frames)
         _copy_states(shard, target)
         log.info("map: %d frames of %s in %s", total, shard, target)
     return target.parent
 
 
-def _in_order(shard: Path) -> Iterator[KeptAtoms]:
+def kept_frames(shard: Path) -> Iterator[KeptAtoms]:
+    """The atomistic frames that a sampling run kept, chunk by chunk.
+
+    Raises:
+        FileNotFoundError: no kept atoms there.
+        ValueError: damaged chunks.
+    """
     order: np.ndarray | None = None
     for part in iterate_frames(shard):
         order = atom_order(part.mapping) if order is None else order
