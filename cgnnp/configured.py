@@ -2,9 +2,10 @@
 
 import datetime
 import inspect
+import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.priors.prior import Prior, check_cutoff
+from cgnnp.reference.file_source import FileSource
 from cgnnp.reference.kept import atoms_mapping, read_atomistic
-from cgnnp.reference.remap import map_shards
+from cgnnp.reference.remap import KeptAtoms, kept_frames, map_shards, with_optimal_map
 from cgnnp.reference.source import Source, StoredSource, shard_directory
 from cgnnp.signatures import checked_settings, did_you_mean, unknown_setting
 from cgnnp.simulation.bundle import package_versions, read_manifest
@@ -42,7 +44,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("run_dir", "run", "potential", "output", "data", "draws"), (str, int, type(None))),
     **dict.fromkeys(("seed", "replica"), (int,)),
     "n_frames": (int, type(None)),
-    "keep_atoms": (bool,),
+    **dict.fromkeys(("keep_atoms", "optimal"), (bool,)),
     "also": (list,),
 }
 """What may stand beside the groups in the commands' configurations, and its types."""
@@ -104,21 +106,41 @@ def sample(config: DictConfig) -> list[Path]:
     return directories
 
 
-def map_kept(config: DictConfig) -> list[Path]:
-    """Map atoms that were kept; prints where the data sets are."""
+def map_frames(config: DictConfig) -> list[Path]:
+    """Map atomistic frames that exist, kept ones (`data=`) or those of files; prints where the data sets are."""
     start_logging()
     _check_command(config)
-    if config.data is None:
-        raise ValueError("name the data set of kept atoms: data=data/atoms-... (python -m cgnnp.sample keep_atoms=true)")
-    if config.n_frames is not None and config.n_frames < 1:
-        raise ValueError(f"n_frames={config.n_frames}: must be 1 or more, or null for all there are")
-    kept = Path(str(config.data))
-    mappings = _mappings(config, read_atomistic(shards(kept)[0]))
     root = Path(str(config.data_dir))
     check_writable(root, "data_dir")
-    directories = [map_shards(kept, mapping, root, config.n_frames) for mapping in mappings]
+    if config.data is None:
+        directories = _map_files(config, root)
+    else:
+        kept = Path(str(config.data))
+        mappings = _mappings(config, read_atomistic(shards(kept)[0]))
+        if config.optimal:
+            mappings = [with_optimal_map(one, lambda: _all_kept(kept), count_frames(kept)) for one in mappings]
+        directories = [map_shards(kept, mapping, root, config.n_frames) for mapping in mappings]
     print(*directories, sep="\n")
     return directories
+
+
+def _all_kept(kept: Path) -> Iterator[KeptAtoms]:
+    return itertools.chain.from_iterable(kept_frames(shard) for shard in shards(kept))
+
+
+def _map_files(config: DictConfig, root: Path) -> list[Path]:
+    make = _checked_instantiate(config, "reference")
+    if "system" in inspect.signature(make).parameters:
+        raise ValueError(
+            "python -m cgnnp.map maps frames that exist: name kept atoms with data=data/atoms-..., or files with "
+            "reference=files; to simulate and map use python -m cgnnp.sample"
+        )
+    source: FileSource = make()
+    mappings = _mappings(config, source.atomistic())
+    if config.optimal:
+        source.verify()
+        mappings = [with_optimal_map(one, source.parts, source.n_frames) for one in mappings]
+    return [source.complete(mapping, root, choose_platform("Reference")) for mapping in mappings]
 
 
 def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
@@ -188,15 +210,16 @@ def _source(config: DictConfig) -> Source:
     Raises:
         ValueError: a setting that is wrong.
     """
-    if config.replica < 0:
-        raise ValueError(f"replica={config.replica}: must be 0 or more")
+    replica = config.replica
+    if replica < 0:
+        raise ValueError(f"replica={replica}: must be 0 or more")
     if config.get("data") is not None:
         return StoredSource(Path(str(config.data)))
     make = _checked_instantiate(config, "reference")
-    given = {"system": lambda: _checked_instantiate(config, "system"), "replica": lambda: config.replica}
+    given = {"system": lambda: _checked_instantiate(config, "system"), "replica": lambda: replica}
     takes = inspect.signature(make).parameters
-    if config.replica and "replica" not in takes:
-        raise ValueError(f"replica={config.replica}: this reference has no replicas: leave replica=0")
+    if replica and "replica" not in takes:
+        raise ValueError(f"replica={replica}: this reference has no replicas: leave replica=0")
     source: Source = make(**{key: value() for key, value in given.items() if key in takes})
     if source.n_frames < 1:
         raise ValueError(f"reference.n_frames={source.n_frames}: must be a whole number, 1 or more")

@@ -1,4 +1,4 @@
-"""`python -m cgnnp.map`: a new mapping of atoms that were kept, without sampling again."""
+"""`python -m cgnnp.map`: a mapping of atoms that were kept, or of trajectories in files."""
 
 from omegaconf import DictConfig
 
@@ -7,9 +7,9 @@ from cgnnp import commands
 
 def job(config: DictConfig) -> None:
     """This stage alone."""
-    from cgnnp.configured import map_kept
+    from cgnnp.configured import map_frames
 
-    map_kept(config)
+    map_frames(config)
 
 
 def main() -> None:

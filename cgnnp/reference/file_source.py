@@ -1,7 +1,7 @@
 """Trajectories with forces that other engines wrote, as a source of mapped frames."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,8 +138,7 @@ class FileSource(Source):
             ValueError: the mapping is not certified, rigid groups are not what was stated, or frames are damaged.
         """
         self.verify()
-        parts = self.trajectory.chunks(stop=n_frames * self.stride, stride=self.stride)
-        total = map_atoms(parts, self.atoms, mapping, self.meta(mapping), shard, n_frames)
+        total = map_atoms(self.parts(), self.atoms, mapping, self.meta(mapping), shard, n_frames)
         log.info("map: %d frames of %s in %s", total, self.name, shard)
 
     def provide_together(
@@ -160,6 +159,10 @@ class FileSource(Source):
         for mapping, shard in zip(mappings, shards, strict=True):
             if count_frames(shard) < n_frames:
                 self.provide(mapping, shard, n_frames, platform)
+
+    def parts(self) -> Iterator[AtomFrames]:
+        """The frames, from the first on."""
+        return self.trajectory.chunks(stop=self.n_frames * self.stride, stride=self.stride)
 
     def verify(self) -> dict[str, Any]:
         """Compare the rigid groups that were stated with frames spread over the trajectory; a report as plain data.

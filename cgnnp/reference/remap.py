@@ -1,7 +1,7 @@
 """Map atomistic frames that exist: kept by an earlier sampling run, or read from files."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from cgnnp.files import write_file
 from cgnnp.force_map import certify
 from cgnnp.frames import FramesMeta
 from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.optimal_map import optimal_map
 from cgnnp.reference.kept import atom_order, read_atomistic
 from cgnnp.reference.source import shard_directory
 
@@ -87,6 +88,36 @@ def map_atoms(
         return count_frames(shard)
     finally:
         writer.close()
+
+
+def with_optimal_map(
+    mapping: Mapping, parts: Callable[[], Iterable[Atoms]], n_frames: int, held_out_fraction: float = 1 / 3
+) -> Mapping:
+    """The mapping with the force map of least noise for these atomistic frames, see `cgnnp.optimal_map`; logs what it gains.
+
+    Args:
+        mapping: whose force map is to be replaced.
+        parts: begins the stream of frames anew at each call.
+        n_frames: how many there are in it.
+        held_out_fraction: the last part of them, on which the map must prove less noisy.
+
+    Raises:
+        ValueError: see `cgnnp.optimal_map.optimal_map`.
+    """
+    edge = round(n_frames * (1 - held_out_fraction))
+
+    def forces(first: int, last: int) -> Iterator[np.ndarray]:
+        seen = 0
+        for part in parts():
+            inside = part.forces[max(first - seen, 0) : max(last - seen, 0)]
+            seen += len(part.forces)
+            if len(inside):
+                yield np.asarray(inside)
+
+    best, results = optimal_map(mapping, forces(0, edge), forces(edge, n_frames))
+    for result in results:
+        log.info("force map: %s", result)
+    return best
 
 
 def map_shards(kept: Path, mapping: Mapping, root: Path, n_frames: int | None = None) -> Path:

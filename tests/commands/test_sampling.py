@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from openmm import app, unit
 
 from cgnnp.dataset import chunk_infos, count_frames, open_frames
 from cgnnp.platforms import available_cores
+from cgnnp.reference.kept import read_atomistic
+from cgnnp.reference.remap import kept_frames
 from commands import jobs
 
 SMALL = [*jobs.SAMPLING, "reference.equilibration_ps=0.1", "reference.frame_interval_ps=0.02", "reference.n_frames=12"]
@@ -155,3 +158,39 @@ def test_replicas_side_by_side_have_their_share_of_the_threads(tmp_path):
     assert threads == [str(max(1, available_cores() // 2))] * 2
     result = jobs.run("sample", "replica=2", *few, cwd=tmp_path)
     assert re.findall(r"platform CPU, Threads (\d+)", result.stderr) == [str(available_cores())]
+
+
+def test_the_optimal_map_of_kept_atoms_is_certified_and_a_data_set_of_its_own(kept, run_here, tmp_path, capsys):
+    """Of rigid water the net force is the optimum already: the same data set comes out, and the log says so."""
+    run_here("map", f"data={data_set(kept, 'atoms')}", "optimal=true", cwd=tmp_path)
+    assert "HOH: mean square" in (err := capsys.readouterr().err)
+    assert "not less noisy, the map stays as it was" in err
+    assert only(tmp_path / "data").name == data_set(kept, "water_cg").name
+
+
+def test_files_are_mapped_and_trained_on_like_any_other_data(kept, run_here, tmp_path, capsys):
+    """NumPy arrays written from the kept atoms, with a PDB file, give the beads that sampling gave."""
+    shard = data_set(kept, "atoms") / "replica_0"
+    parts = list(kept_frames(shard))
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("positions", "forces", "boxes")}
+    np.savez(tmp_path / "run.npz", **arrays)
+    topology = read_atomistic(shard).topology.to_openmm()
+    with (tmp_path / "run.pdb").open("w") as file:
+        app.PDBFile.writeFile(topology, arrays["positions"][0] * unit.nanometer, file)
+    stated = [
+        "reference.trajectory=run.npz",
+        "reference.topology=run.pdb",
+        "reference.rigid=water",
+        "reference.units=nm kJ/mol",
+    ]
+    stated += ["reference.temperature_K=300", "reference.interval_ps=0.02"]
+    run_here("map", *stated, cwd=tmp_path)
+    directory = only(tmp_path / "data")
+    np.testing.assert_allclose(
+        open_frames(directory).forces, open_frames(data_set(kept, "water_cg"))[:12].forces, rtol=1e-3, atol=0.1
+    )
+    run_here("sample", "reference=files", *stated, cwd=tmp_path)
+    assert only(tmp_path / "data") == directory
+    with pytest.raises(SystemExit):
+        run_here("map", "reference=langevin", cwd=tmp_path)
+    assert "python -m cgnnp.map maps frames that exist" in capsys.readouterr().err

@@ -42,6 +42,10 @@ def test_commands_compose_and_know_their_keys(command):
 def test_every_option_composes_and_builds(group, option):
     own = ["mapping._target_=cgnnp.mappings.water.center_of_mass"] if option == "custom" else []
     config = compose("train", f"{group}={option}", *own)
+    if option == "files":
+        with pytest.raises(ValueError, match=r"needs reference\.trajectory: state trajectory, reference\.topology"):
+            _checked_instantiate(config, group)()
+        return
     made = {
         "reference": lambda: _checked_instantiate(config, group)(system=water(27).reference, replica=1),
         "trainer": lambda: _fit_settings(config),
@@ -70,8 +74,8 @@ def test_the_default_mapping_maps_the_default_system():
     assert mapping.n_beads == 27
 
 
-@pytest.mark.parametrize("group", [group for group in GROUPS if group != "simulation"])
-def test_configurations_name_every_setting(group):
+@pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[1] not in ("none", "custom")])
+def test_configurations_name_every_setting(group, option):
     """What a configuration leaves out takes its default silently: the YAML is the manual, so it must not."""
     import inspect
 
@@ -79,7 +83,7 @@ def test_configurations_name_every_setting(group):
 
     given = {"mapping": {"atomistic"}, "prior": {"frames"}, "system": {"name"}, "reference": {"system", "replica"}}
     given["model"] = {"type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale"}  # from the data
-    config = compose("train")[group]
+    config = compose("train", f"{group}={option}")[group]
     if "_target_" in config:
         missing = set(inspect.signature(get_object(config["_target_"])).parameters) - set(config) - given.get(group, set())
         assert not missing

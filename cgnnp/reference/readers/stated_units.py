@@ -25,6 +25,8 @@ WHAT_TO_SAY = (
 class FileUnits:
     """What a length and a force of one unit in a file are in nm and in kJ/mol/nm.
 
+    >>> stated_units("kJ/mol,Angstrom", "a.npz") == stated_units("kJ/mol Angstrom", "a.npz")
+    True
     >>> stated_units("kJ/mol,Angstrom", "a.npz")
     FileUnits(length_nm=0.1, force_kJ_mol_nm=10.0)
     """
@@ -42,7 +44,7 @@ def stated_units(units: Units | None, where: str) -> FileUnits:
     if units is None:
         raise ValueError(f"{where}: the file does not say in which units it is: state them, {WHAT_TO_SAY}")
     if isinstance(units, str):
-        words = [word.strip() for word in SYSTEMS.get(units.strip().lower(), units).split(",")]
+        words = SYSTEMS.get(units.strip().lower(), units).replace(",", " ").split()
     else:
         if unknown := set(units) - {"length", "energy", "force"}:
             raise ValueError(f"{where}: units have no '{sorted(unknown)[0]}', only length, and energy or force")
