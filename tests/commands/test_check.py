@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import systems
 
-from cgnnp.frames import Frames, FramesWriter
+from cgnnp.dataset import FramesWriter
+from cgnnp.frames import Frames
 
 PNG = b"\x89PNG"
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from commands import jobs
 
@@ -21,8 +22,10 @@ COMMANDS = re.findall(r"python -m (cgnnp\.\w+)([^#&\n]*)", SHELL)
 
 def test_there_is_something_to_test():
     assert len(BLOCKS) == 2
-    assert {module for module, _ in COMMANDS} == {"cgnnp.train", "cgnnp.simulate"}
-    assert len(COMMANDS) == 5
+    assert {module for module, _ in COMMANDS} == {
+        f"cgnnp.{name}" for name in ("train", "sample", "map", "check", "simulate")
+    }
+    assert len(COMMANDS) == 10
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["with cgnnp", "without cgnnp"])
@@ -45,12 +48,16 @@ def test_python_blocks_run(block, main_job, tmp_path):
 def test_commands_compose(module, arguments, tmp_path):
     """`--cfg job` prints the configuration and does nothing."""
     words = [word for word in shlex.split(arguments) if word != "-m"]
-    sweep = [re.sub(r"=([^,]+),.*", r"=\1", word) for word in words]  # the first of a sweep: --cfg is of one job
+    sweep = [re.sub(r"=([^\[,]+),.*", r"=\1", word) for word in words]  # the first of a sweep: --cfg is of one job
     assert (sweep != words) == ("-m" in shlex.split(arguments))
     result = jobs.run(module.removeprefix("cgnnp."), *sweep, "--cfg", "job", cwd=tmp_path)
+    chosen = yaml.safe_load(result.stdout)
     for word in sweep:
         key, value = word.split("=")
-        assert re.search(
-            rf"^ *{key.split('.')[-1]}: {value}(\.0)?$" if key != "mapping" else value, result.stdout, flags=re.M
-        )
+        if key.split("/")[0] == "hydra":
+            continue
+        node = chosen
+        for part in key.split("."):
+            node = node[part]
+        assert isinstance(node, dict) or node == yaml.safe_load(value), f"{word} gave {node}"
     assert list(tmp_path.iterdir()) == []
