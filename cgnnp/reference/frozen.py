@@ -1,4 +1,8 @@
-"""Dynamics with the beads held still: the kept atoms have no mass in a Context of their own, so OpenMM leaves them there."""
+"""Dynamics with the beads held still, in a Context of their own.
+
+Beads that are single free atoms have no mass there, so OpenMM leaves them where they are; the centres of mass of rigid
+three-site water are very heavy particles (`cgnnp.reference.frozen_water`).
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +15,20 @@ from openmm import unit
 from cgnnp.dynamics import LangevinProtocol, advance, derived_seed, finite_forces
 from cgnnp.mapping import Atomistic, Block, Mapping
 from cgnnp.platforms import PlatformChoice
+from cgnnp.reference.frozen_water import (
+    RELAXATION_FRICTION_PER_PS,
+    RELAXATION_PS,
+    RigidWaters,
+    pin_centers,
+    rigid_waters,
+    water_atoms,
+)
 from cgnnp.signatures import check_positive
 
-INSTEAD = "choose beads that are single free atoms, such as ions, or reference=langevin"
+INSTEAD = (
+    "choose beads that are single free atoms, such as ions, or centres of mass of rigid three-site water "
+    "(mapping=water_cg), or reference=langevin"
+)
 
 FROZEN_SEED = 1_000_000
 """Seeds of frozen runs begin here, those of the unconstrained run's continuations below."""
@@ -26,7 +41,7 @@ class FrozenProtocol:
     Args:
         averaging_ps: time over which forces are averaged (a whole, even number of force intervals is taken).
         force_interval_fs: time between the forces that are averaged; closer ones are correlated.
-        second_every: every this many frames get a second draw; 0 for none.
+        second_every: every this many frames get a second draw; 0 for none, as water must have it.
         separation_ps: time in which the frozen run forgets the first draw before the second begins.
 
     Raises:
@@ -67,55 +82,110 @@ class FrozenProtocol:
         return self.second_every > 0 and frame % self.second_every == 0
 
 
-def kept_atoms(mapping: Mapping, atomistic: Atomistic) -> Int[np.ndarray, "beads"]:
-    """The atom that is each bead, in order of the beads.
+@dataclass(frozen=True)
+class Held:
+    """A System in which the beads stay where they are, and how its particles belong to the atoms and the beads.
+
+    Beads are single free atoms, which have no mass in `system`, or centres of mass of rigid water, which are particles of
+    their own (`centers`) after all atoms.
+    """
+
+    mapping: Mapping
+    system: openmm.System
+    atoms: Int[np.ndarray, "single"]
+    waters: RigidWaters
+    centers: Int[np.ndarray, "molecules"]
+
+    @property
+    def particles(self) -> Int[np.ndarray, "beads"]:
+        """What does not move, single atoms first."""
+        return np.concatenate([self.atoms, self.centers])
+
+    @property
+    def relaxation_ps(self) -> float:
+        """Time that is run and discarded after velocities are drawn."""
+        return RELAXATION_PS if len(self.centers) else 0.0
+
+    def place(self, positions: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "particles 3"]:
+        """Positions of all particles from those of the atoms (molecules whole), nm."""
+        return np.concatenate([positions, self.waters.centers(positions)])
+
+    def bead_forces(self, forces: Float[np.ndarray, "particles 3"]) -> Float[np.ndarray, "beads 3"]:
+        """Forces on the beads from those that the engine reports, kJ/mol/nm.
+
+        The force on the oxygen of water that is held has been spread over H, H and X, so that of X stands in its place.
+        """
+        atoms = forces[: self.mapping.n_atoms].copy()
+        atoms[self.waters.atoms[:, 0]] = forces[self.centers]
+        return self.mapping.map_forces(atoms[None])[0]
+
+
+def hold(system: openmm.System, mapping: Mapping, atomistic: Atomistic) -> Held:
+    """The beads of a mapping held still, in a copy of the System at constant volume.
+
+    Without CMMotionRemover, which would pin the rest's centre of mass, and without barostats, which would move the beads.
 
     Raises:
-        ValueError: a bead is not one free atom, and cannot be held still by taking its mass away.
+        ValueError: a bead that cannot be held still.
     """
-    constrained = {atom: group for group in atomistic.rigid_groups for atom in group}
-    kept = []
-    for block in mapping.blocks:
-        chosen = _one_atom_each(mapping.name, block)
-        atoms = block.atoms[:, chosen]
-        for atom, bead in zip(atoms.reshape(-1).tolist(), block.bead_types * block.n_copies, strict=True):
-            where = f"mapping '{mapping.name}', molecule {block.name}, bead {bead}: atom {atom}"
-            if atom in atomistic.virtual_sites:
-                raise ValueError(f"{where} is a virtual site, which has no mass to take away: {INSTEAD}")
-            if atom in constrained:
-                raise ValueError(
-                    f"{where} is constrained to {[k for k in constrained[atom] if k != atom]}, and OpenMM holds no "
-                    f"constrained atom still: make the system without constraints on it, or {INSTEAD}"
-                )
-        kept.append(atoms.reshape(-1))
-    return np.concatenate(kept)
-
-
-def _one_atom_each(name: str, block: Block) -> list[int]:
-    """The atom of each bead of a molecule."""
-    counts = np.diff(block.configuration.indptr)
-    for bead, count in zip(block.bead_types, counts.tolist(), strict=True):
-        if count != 1:
-            raise ValueError(
-                f"mapping '{name}', molecule {block.name}, bead {bead}: is a mean of {count} atoms, which "
-                f"cannot be held still by taking masses away: {INSTEAD}"
-            )
-    return block.configuration.indices.tolist()
-
-
-def frozen_system(system: openmm.System, kept: Int[np.ndarray, "beads"]) -> openmm.System:
-    """A copy in which the kept atoms have no mass, at constant volume.
-
-    Without CMMotionRemover, which would pin the rest's centre of mass, and without barostats, which would move the kept
-    atoms.
-    """
+    atoms, waters = still_beads(system, mapping, atomistic)
     copy = openmm.XmlSerializer.clone(system)
-    for atom in kept.tolist():
+    for atom in atoms.tolist():
         copy.setParticleMass(atom, 0.0)
     for k in reversed(range(copy.getNumForces())):
         if isinstance(copy.getForce(k), openmm.CMMotionRemover) or "Barostat" in type(copy.getForce(k)).__name__:
             copy.removeForce(k)
-    return copy
+    centers = pin_centers(copy, waters) if len(waters.atoms) else np.empty(0, dtype=np.int64)
+    return Held(mapping, copy, atoms, waters, centers)
+
+
+def check_second_draws(held: Held, protocol: FrozenProtocol) -> None:
+    """Whether second draws would be what they claim to be, independent of the first.
+
+    Raises:
+        ValueError: they would not: water with its centres of mass held still keeps its hydrogen bonds.
+    """
+    if len(held.centers) and protocol.second_every:
+        raise ValueError(
+            f"reference.second_every={protocol.second_every}: water whose centres of mass are held still keeps the hydrogen "
+            "bonds it began with (no sign of renewal in 80 ps), so a second draw would not be independent of the first and "
+            "the noise floor from it wrong: set reference.second_every=0"
+        )
+
+
+def still_beads(
+    system: openmm.System, mapping: Mapping, atomistic: Atomistic
+) -> tuple[Int[np.ndarray, "single"], RigidWaters]:
+    """Atoms that are beads, in order of the beads, and molecules of rigid water whose centres of mass are beads.
+
+    Raises:
+        ValueError: a bead that is neither one free atom nor the centre of mass of rigid three-site water.
+    """
+    single, waters = [np.empty(0, dtype=np.int64)], [np.empty((0, 3), dtype=np.int64)]
+    for block in mapping.blocks:
+        means = np.diff(block.configuration.indptr) != 1
+        if means.any():
+            bead = block.bead_types[int(np.argmax(means))]
+            waters.append(water_atoms(f"mapping '{mapping.name}', molecule {block.name}, bead {bead}", block, atomistic))
+        else:
+            single.append(_free_atoms(mapping.name, block, atomistic))
+    return np.concatenate(single), rigid_waters(system, np.concatenate(waters))
+
+
+def _free_atoms(name: str, block: Block, atomistic: Atomistic) -> Int[np.ndarray, "beads"]:
+    """The atom that is each bead of all copies of a molecule."""
+    constrained = {atom: group for group in atomistic.rigid_groups for atom in group}
+    atoms = block.atoms[:, block.configuration.indices].reshape(-1)
+    for atom, bead in zip(atoms.tolist(), block.bead_types * block.n_copies, strict=True):
+        where = f"mapping '{name}', molecule {block.name}, bead {bead}: atom {atom}"
+        if atom in atomistic.virtual_sites:
+            raise ValueError(f"{where} is a virtual site, which has no mass to take away: {INSTEAD}")
+        if atom in constrained:
+            raise ValueError(
+                f"{where} is constrained to {[k for k in constrained[atom] if k != atom]}, and OpenMM holds no "
+                f"constrained atom still: make the system without constraints on it, or {INSTEAD}"
+            )
+    return atoms
 
 
 @dataclass(frozen=True)
@@ -145,20 +215,32 @@ class FrozenRun:
         platform: PlatformChoice,
         first_frame: int = 0,
     ) -> None:
-        self.mapping, self.protocol, self.seed, self.timestep = mapping, protocol, dynamics.seed, dynamics.timestep_fs
-        kept = kept_atoms(mapping, atomistic)
+        self.mapping, self.protocol, self.dynamics, self.timestep = mapping, protocol, dynamics, dynamics.timestep_fs
+        self.held = hold(system, mapping, atomistic)
+        check_second_draws(self.held, protocol)
         temperature, friction = dynamics.temperature_K * unit.kelvin, dynamics.friction_per_ps / unit.picosecond
         integrator = openmm.LangevinMiddleIntegrator(temperature, friction, dynamics.timestep_fs / 1000)
         integrator.setRandomNumberSeed(derived_seed(dynamics.seed, FROZEN_SEED + first_frame))
-        self.simulation = platform.simulation(topology, frozen_system(system, kept), integrator)
+        self.simulation = platform.simulation(topology, self.held.system, integrator)
         self.temperature = temperature
 
     def begin(self, state: Any, frame: int) -> None:
-        """Take over positions and box; the rest gets new velocities."""
-        context = self.simulation.context
+        """Take over positions and box; the rest gets new velocities, and water whose beads are held some time to relax.
+
+        Raises:
+            SimulationFailed: the frozen dynamics blew up.
+        """
+        context, integrator = self.simulation.context, self.simulation.integrator
         context.setPeriodicBoxVectors(*state.getPeriodicBoxVectors())
-        context.setPositions(state.getPositions())
-        context.setVelocitiesToTemperature(self.temperature, derived_seed(self.seed, FROZEN_SEED - 1 - frame))
+        context.setPositions(self.held.place(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)))
+        context.setVelocitiesToTemperature(self.temperature, derived_seed(self.dynamics.seed, FROZEN_SEED - 1 - frame))
+        velocities = context.getState(velocities=True).getVelocities(asNumpy=True)
+        velocities[self.held.particles] *= 0.0
+        context.setVelocities(velocities)
+        if steps := round(self.held.relaxation_ps * 1000 / self.timestep):
+            integrator.setFriction(max(RELAXATION_FRICTION_PER_PS, self.dynamics.friction_per_ps))
+            advance(self.simulation, steps)
+            integrator.setFriction(self.dynamics.friction_per_ps)
 
     def average(self) -> Average:
         """Run for the averaging time and average the force on the beads.
@@ -171,7 +253,7 @@ class FrozenRun:
         for sample in forces:
             advance(self.simulation, steps)
             state = self.simulation.context.getState(forces=True, energy=True)
-            sample[:] = self.mapping.map_forces(finite_forces(self.simulation, state)[None])[0]
+            sample[:] = self.held.bead_forces(finite_forces(self.simulation, state))
         halves = forces.reshape(2, count // 2, *forces.shape[1:]).mean(axis=1)
         mean = halves.mean(axis=0)
         return Average(mean, halves, np.mean((forces - mean) ** 2, axis=(0, 2)))

@@ -1,13 +1,18 @@
 """Mean forces: hold the beads still and average the force on them over everything else.
 
 Configurations R are drawn from an unconstrained run, which goes on undisturbed. Each is copied into a second Context in
-which the kept atoms have no mass, so that OpenMM does not move them, and the rest is run for a while:
+which the beads do not move (single atoms have no mass there, centres of mass of rigid water are very heavy particles), and
+the rest is run for a while:
 
     F(R) = < B f | R > ~ (1/m) sum_s B f_s,    s the frames of the frozen run
 
 The eliminated atoms come from the unconstrained frame, hence from p(r|R) itself: they need no burn-in. Two halves of one
 frozen run share their solvation shells, so the error of F needs a *second draw*: after some frames the frozen run goes on
 for tens of ps before it averages again.
+
+Water whose centres of mass are held still keeps the hydrogen bonds of the frame it came from: forces on molecules there
+correlate alike at lags of 1 ps and of 60 ps. Labels are still drawn from p(r|R), so they average to F(R), but only
+librations are averaged out, which takes some tenths of a ps; longer runs gain nothing, and there is no second draw.
 """
 
 import logging
@@ -27,7 +32,7 @@ from cgnnp.frames import FramesMeta, MeanForceLabels
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.progress import progress
-from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, kept_atoms
+from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, check_second_draws, hold
 from cgnnp.reference.sampling import LangevinSource
 from cgnnp.reference.systems import ReferenceSystem
 
@@ -74,7 +79,10 @@ def mean_force(
 
 @dataclass(frozen=True)
 class MeanForceSource(LangevinSource):
-    """Mean forces on configurations of a run with Langevin dynamics, for mappings whose beads are single free atoms."""
+    """Mean forces on configurations of a run with Langevin dynamics.
+
+    For mappings whose beads are single free atoms or centres of mass of rigid three-site water.
+    """
 
     chunk_frames: int = 10
     frozen: FrozenProtocol = field(default_factory=FrozenProtocol)
@@ -85,9 +93,11 @@ class MeanForceSource(LangevinSource):
         Raises:
             ValueError: a bead cannot be held still.
         """
-        kept_atoms(mapping, self.atomistic())
+        held = hold(self.system.system, mapping, self.atomistic())
+        check_second_draws(held, self.frozen)
         meta = super().meta(mapping)
-        frozen = {"source": "cgnnp.reference.mean_force", "frozen": asdict(self.frozen)}
+        relaxation = {"relaxation_ps": held.relaxation_ps} if held.relaxation_ps else {}
+        frozen = {"source": "cgnnp.reference.mean_force", "frozen": asdict(self.frozen) | relaxation}
         averaging_ps = self.frozen.averaging_time(self.protocol.timestep_fs)
         return replace(meta, averaging_ps=averaging_ps, provenance={**meta.provenance, **frozen})
 
@@ -161,7 +171,7 @@ def run_mean_force_chunks(
         seconds = time.perf_counter() - started
         info = {
             "seconds": seconds,
-            **_cost(frozen.protocol, dynamics, frames),
+            **_cost(frozen, dynamics, frames),
             "platform": simulation.context.getPlatform().getName(),
             "openmm": openmm.version.version,
         }
@@ -175,7 +185,7 @@ def run_mean_force_chunks(
 def cost_ns(directory: Path) -> dict[str, float]:
     """Atomistic ns that a data set took: `ns` in all; of mean forces also `ns_unconstrained`, `ns_averaging`, `ns_second`.
 
-    Without what equilibration took.
+    Without what equilibration took; averaging with the relaxation before it.
     """
     total: dict[str, float] = {}
     for info in chunk_infos(directory):
@@ -185,13 +195,13 @@ def cost_ns(directory: Path) -> dict[str, float]:
     return total
 
 
-def _cost(protocol: FrozenProtocol, dynamics: LangevinProtocol, frames: range) -> dict[str, float]:
-    timestep = dynamics.timestep_fs
+def _cost(frozen: FrozenRun, dynamics: LangevinProtocol, frames: range) -> dict[str, float]:
+    protocol, timestep = frozen.protocol, dynamics.timestep_fs
     n_second = sum(protocol.has_second(frame) for frame in frames)
     separation = protocol.separation_steps(timestep) * timestep / 1000
     parts = {
         "ns_unconstrained": len(frames) * dynamics.frame_interval / 1000,
-        "ns_averaging": len(frames) * protocol.averaging_time(timestep) / 1000,
+        "ns_averaging": len(frames) * (frozen.held.relaxation_ps + protocol.averaging_time(timestep)) / 1000,
         "ns_second": n_second * (separation + protocol.averaging_time(timestep)) / 1000,
     }
     return {"ns": sum(parts.values()), **parts}

@@ -9,15 +9,16 @@ from systems import with_force_map
 from cgnnp.dataset import chunk_infos, chunks, count_frames, open_frames
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed, advance, derived_seed, speed_ns_per_day, start
 from cgnnp.mapping import Block, Mapping
-from cgnnp.mappings.water import center_of_mass
+from cgnnp.mappings.water import center_of_mass, oxygen
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference import mean_force
-from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, frozen_system, kept_atoms
+from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, hold, still_beads
 from cgnnp.reference.mean_force import MeanForceSource, cost_ns
-from cgnnp.reference.systems import nacl_spce, water_spce
+from cgnnp.reference.systems import nacl_spce, water, water_spce
 from cgnnp.reference.topology import describe
 
 N_WATER, N_PAIRS = 60, 2
+TIP3P = {"force_field": "amber14/tip3p.xml"}
 CPU = PlatformChoice("CPU", {"Threads": "1", "DeterministicForces": "true"})
 DYNAMICS = LangevinProtocol(equilibration_ps=0.4, frame_interval_ps=0.04, seed=3)
 FROZEN = FrozenProtocol(averaging_ps=0.08, force_interval_fs=20.0, second_every=3, separation_ps=0.04)
@@ -125,11 +126,12 @@ def test_what_is_recorded(salt, sampled):
 
 
 def test_the_mapping_is_refused_before_anything_is_written(salt, tmp_path):
-    water = water_spce(n_molecules=27, cutoff_nm=0.4)
-    atoms = describe(water.topology, water.system)
-    beads = MeanForceSource(water, DYNAMICS, 2)
-    with pytest.raises(ValueError, match="is a mean of 3 atoms"):
-        beads.complete(center_of_mass(atoms), tmp_path / "data", CPU)
+    rigid, flexible = water_spce(n_molecules=27, cutoff_nm=0.4), water(rigid=False, n_molecules=27, cutoff_nm=0.4, **TIP3P)
+    for system, message in ((rigid, "atom 0 is constrained"), (flexible, "make the water rigid")):
+        atoms = describe(system.topology, system.system)
+        mapping = oxygen(atoms) if system is rigid else center_of_mass(atoms)
+        with pytest.raises(ValueError, match=message):
+            MeanForceSource(system, DYNAMICS, 2).complete(mapping, tmp_path / "data", CPU)
     with pytest.raises(ValueError, match="one mapping and no keep_atoms"):
         source(salt, 2).provide_together([ions()], [tmp_path / "data"], 2, CPU, tmp_path / "atoms")
     with pytest.raises(ValueError, match="one mapping and no keep_atoms"):
@@ -193,40 +195,35 @@ def test_a_frozen_run_that_blows_up_says_so_and_keeps_what_it_has(salt, tmp_path
 
 def test_kept_atoms_are_in_the_order_of_the_beads(salt):
     atoms = describe(salt.topology, salt.system)
-    assert kept_atoms(ions(), atoms).tolist() == [180, 181, 182, 183]
+    assert still_beads(salt.system, ions(), atoms)[0].tolist() == [180, 181, 182, 183]
     turned = replace(ions(), blocks=ions().blocks[::-1])
-    assert kept_atoms(turned, atoms).tolist() == [182, 183, 180, 181]
-
-
-def test_means_of_atoms_are_refused():
-    water = water_spce(n_molecules=27, cutoff_nm=0.4)
-    atoms = describe(water.topology, water.system)
-    with pytest.raises(ValueError, match=r"molecule HOH, bead W: is a mean of 3 atoms.*choose beads that are single free"):
-        kept_atoms(center_of_mass(atoms), atoms)
+    assert still_beads(salt.system, turned, atoms)[0].tolist() == [182, 183, 180, 181]
 
 
 def test_constrained_atoms_are_refused():
-    water = water_spce(n_molecules=27, cutoff_nm=0.4)
-    atoms = describe(water.topology, water.system)
+    rigid = water_spce(n_molecules=27, cutoff_nm=0.4)
+    atoms = describe(rigid.topology, rigid.system)
     single = with_force_map(center_of_mass(atoms), [[1.0, 0.0, 0.0]])
     single = replace(single, blocks=(replace(single.blocks[0], configuration=np.array([[1.0, 0.0, 0.0]])),))
     with pytest.raises(ValueError, match=r"bead W: atom 0 is constrained to \[1, 2\].*without constraints on it"):
-        kept_atoms(single, atoms)
+        still_beads(rigid.system, single, atoms)
     free = replace(atoms, rigid_groups=(), virtual_sites=(3,))
     with pytest.raises(ValueError, match=r"bead W: atom 3 is a virtual site"):
-        kept_atoms(single, free)
-    assert kept_atoms(single, replace(free, virtual_sites=())).tolist() == list(range(0, 81, 3))
+        still_beads(rigid.system, single, free)
+    kept, waters = still_beads(rigid.system, single, replace(free, virtual_sites=()))
+    assert kept.tolist() == list(range(0, 81, 3))
+    assert len(waters.atoms) == 0
 
 
-def test_frozen_systems_have_no_barostat_and_pin_nothing():
-    water = water_spce(n_molecules=27, cutoff_nm=0.4)
-    water.system.addForce(openmm.MonteCarloBarostat(1.0, 300.0))
-    assert any(isinstance(force, openmm.CMMotionRemover) for force in water.system.getForces())
-    copy = frozen_system(water.system, np.array([0, 3]))
-    assert [type(force).__name__ for force in copy.getForces() if "Barostat" in type(force).__name__] == []
-    assert not any(isinstance(force, openmm.CMMotionRemover) for force in copy.getForces())
-    assert [copy.getParticleMass(k)._value for k in (0, 1, 3)] == [0.0, pytest.approx(1.008, abs=1e-3), 0.0]
-    assert water.system.getParticleMass(0)._value > 15
+def test_frozen_systems_have_no_barostat_and_pin_nothing(salt):
+    system = openmm.XmlSerializer.clone(salt.system)
+    system.addForce(openmm.MonteCarloBarostat(1.0, 300.0))
+    system.addForce(openmm.CMMotionRemover())
+    held = hold(system, ions(), describe(salt.topology, salt.system)).system
+    assert [type(force).__name__ for force in held.getForces()] == ["NonbondedForce"]
+    assert [held.getParticleMass(k)._value for k in (0, 1, 180, 183)] == [15.9994, 1.008, 0.0, 0.0]
+    assert held.getNumParticles() == salt.system.getNumParticles()
+    assert system.getParticleMass(180)._value > 20
 
 
 @pytest.mark.parametrize(
