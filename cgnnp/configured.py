@@ -110,6 +110,8 @@ def map_frames(config: DictConfig) -> list[Path]:
     """Map atomistic frames that exist, kept ones (`data=`) or those of files; prints where the data sets are."""
     start_logging()
     _check_command(config)
+    if config.n_frames is not None and config.n_frames < 1:
+        raise ValueError(f"n_frames={config.n_frames}: must be 1 or more, or null for all there are")
     root = Path(str(config.data_dir))
     check_writable(root, "data_dir")
     if config.data is None:
@@ -130,10 +132,10 @@ def _all_kept(kept: Path) -> Iterator[KeptAtoms]:
 
 def _map_files(config: DictConfig, root: Path) -> list[Path]:
     make = _checked_instantiate(config, "reference")
-    if "system" in inspect.signature(make).parameters:
+    if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
         raise ValueError(
-            "python -m cgnnp.map maps frames that exist: name kept atoms with data=data/atoms-..., or files with "
-            "reference=files; to simulate and map use python -m cgnnp.sample"
+            "python -m cgnnp.map maps frames that exist: name kept atoms with data=data/atoms-... (python -m cgnnp.sample "
+            "keep_atoms=true), or files with reference.trajectory=...; to simulate and map use python -m cgnnp.sample"
         )
     source: FileSource = make()
     mappings = _mappings(config, source.atomistic())

@@ -54,7 +54,7 @@ class Atomistic:
         return len(self.masses)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
     """The maps of one kind of molecule, and where its copies are.
 
@@ -121,11 +121,11 @@ class Block:
         return first[:, None] + np.asarray(self.offsets)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mapping:
     """A coarse-graining of one system: configuration map C, force map B, and what the beads are.
 
-    Beads are ordered block by block, molecule by molecule.
+    Beads are ordered block by block, molecule by molecule. Mappings are equal when their data are.
 
     >>> import numpy as np
     >>> dimer = Block(name="N2", configuration=np.array([[0.5, 0.5]]), force=np.array([[1.0, 1.0]]), bead_types=("N2",),
@@ -140,6 +140,12 @@ class Mapping:
     name: str
     n_atoms: int
     blocks: tuple[Block, ...] = field(default=())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @cached_property
     def n_beads(self) -> int:

@@ -160,8 +160,12 @@ def test_round_trip_through_json_is_exact():
 )
 def test_digest_tells_mappings_apart(change):
     one, other = (Mapping("m", 3, (block,)) for block in (trimer_block(), trimer_block(**change)))
-    assert one.digest == Mapping("m", 3, (trimer_block(),)).digest
+    same = Mapping("m", 3, (trimer_block(),))
+    assert one.digest == same.digest
+    assert one == same
+    assert hash(one) == hash(same)
     assert one.digest != other.digest
+    assert one != other
 
 
 def test_data_digest_does_not_depend_on_key_order():
