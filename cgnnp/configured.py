@@ -64,7 +64,7 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
     platform = choose_platform(config.platform)
     choose_backend(config.force_backend)
     data_root = _checked_data_root(config, source, mapping)
-    draws = _draws(config, mapping, source.temperature_K)
+    draws = _draws(config, mapping, source.temperature_K, source.meta(mapping).provenance.get("system_digest"))
     run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name)
     with run.locked():
         run.begin(config_text)
@@ -131,6 +131,8 @@ def _all_kept(kept: Path) -> Iterator[KeptAtoms]:
 
 
 def _map_files(config: DictConfig, root: Path) -> list[Path]:
+    if config.n_frames is not None:
+        raise ValueError(f"n_frames={config.n_frames} is for kept atoms (data=): of files ask for reference.n_frames")
     make = _checked_instantiate(config, "reference")
     if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
         raise ValueError(
@@ -228,17 +230,17 @@ def _source(config: DictConfig) -> Source:
     return source
 
 
-def _draws(config: DictConfig, mapping: Mapping, temperature: float) -> Frames | None:
+def _draws(config: DictConfig, mapping: Mapping, temperature: float, system_digest: str | None) -> Frames | None:
     """The data set of second draws that `draws` names.
 
     Raises:
         FileNotFoundError: no data set there.
-        ValueError: of another mapping or temperature, or without second draws.
+        ValueError: of another mapping, system or temperature, or without second draws.
     """
     if config.draws is None:
         return None
     draws = open_frames(str(config.draws), mapping)
-    check_draws(draws, temperature, str(config.draws))
+    check_draws(draws, temperature, str(config.draws), system_digest)
     return draws
 
 

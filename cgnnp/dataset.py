@@ -158,20 +158,33 @@ def shards(directory: str | Path) -> list[Path]:
         ValueError: the replicas are not of one data set.
     """
     directory = Path(directory)
-    if (directory / "meta.json").is_file():
-        return [directory]
     found = [path for path in directory.glob("replica_*") if (path / "meta.json").is_file()]
     found = [path for path in found if path.name.removeprefix("replica_").isdigit()]
+    if (directory / "meta.json").is_file():
+        if found:
+            raise ValueError(
+                f"{directory}: holds frames itself and in {found[0].name}: move its own chunks and meta.json into a replica "
+                "folder beside, to read all as one data set"
+            )
+        return [directory]
     if not found:
         where = directory / "meta.json"
         raise FileNotFoundError(f"{where}: no such file: '{directory}' is not a data set of mapped frames")
     found.sort(key=lambda path: int(path.name.removeprefix("replica_")))
-    descriptions = [{**read_json(path / "meta.json"), "provenance": None} for path in found]
+    descriptions = [_without_replica(read_json(path / "meta.json")) for path in found]
     for path, description in zip(found, descriptions, strict=True):
         if description != descriptions[0]:
             differing = ", ".join(key for key in descriptions[0] if description.get(key) != descriptions[0][key])
             raise ValueError(f"{path}: not of the same data set as {found[0]} ({differing} differ): move one of them away")
     return found
+
+
+def _without_replica(description: dict[str, Any]) -> dict[str, Any]:
+    """What the shards of a data set have in common."""
+    provenance = description.get("provenance")
+    if isinstance(provenance, dict):
+        description = {**description, "provenance": {k: v for k, v in provenance.items() if k != "replica"}}
+    return description
 
 
 def has_data(directory: str | Path) -> bool:

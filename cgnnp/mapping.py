@@ -25,6 +25,17 @@ from scipy.sparse import csr_array
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
 """Names of molecules and bead types: words in a PDBx file, and free of the hyphen that joins the names of a pair."""
 
+
+def as_name(text: str, otherwise: str = "X") -> str:
+    """A name that molecules and bead types may have, from one that an engine gave: Cl- becomes Cl.
+
+    >>> as_name("Cl-"), as_name("H 1"), as_name("-")
+    ('Cl', 'H_1', 'X')
+    """
+    word = re.sub(r"[^A-Za-z0-9_+'*]", "_", text).lstrip("_+'*").rstrip("_")
+    return word if NAME.fullmatch(word) else otherwise
+
+
 Run = tuple[int, int, int]
 """First atoms of equally spaced copies: (first, step, count)."""
 

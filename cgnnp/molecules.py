@@ -15,7 +15,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from cgnnp.force_map import net_force_map
-from cgnnp.mapping import Atomistic, Block, Mapping, bead_mass, runs
+from cgnnp.mapping import Atomistic, Block, Mapping, as_name, bead_mass, runs
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Bead:
     type: str
     atoms: Sequence[int]
     weights: Sequence[float] | None = None
+
+
+IONS = frozenset(("Li", "Na", "K", "Rb", "Cs", "F", "Cl", "Br", "I", "Mg", "Ca", "Zn"))
+"""Elements whose atoms are molecules of their own where a residue has no bonds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,7 @@ class Molecule:
     def name(self) -> str:
         """Names of its residues in order, e.g. HOH; of long chains the first and the last."""
         names = [self.residue_names[self.residues.index(k)] for k in range(max(self.residues) + 1)]
-        return "_".join(names if len(names) <= 3 else [names[0], str(len(names)), names[-1]])
+        return as_name("_".join(names if len(names) <= 3 else [names[0], str(len(names)), names[-1]]), "MOL")
 
     def find(self, name: str, residue: int | None = None) -> int | None:
         """The atom of a name, in one residue where one is given; None when there is no such atom."""
@@ -144,7 +148,7 @@ def find_molecules(atomistic: Atomistic) -> list[Molecule]:
         residues = [atoms[atom].residue.index for atom in group]
         signature = (
             tuple(atoms[atom].name for atom in group),
-            tuple((e.symbol if (e := atoms[atom].element) is not None else "").replace("VS", "") for atom in group),
+            tuple(_symbol(atoms[atom]) for atom in group),
             tuple(np.unique(residues, return_inverse=True)[1].tolist()),
             tuple(atoms[atom].residue.name for atom in group),
             tuple(np.round(atomistic.masses[group], 6).tolist()),
@@ -174,10 +178,17 @@ def _connected(atomistic: Atomistic, atoms: list[Any], bonds: list[tuple[int, in
         numbers = [atom.index for atom in residue.atoms]
         held = [number for number in numbers if number in bonded]
         loose = [number for number in numbers if number not in bonded] if held else numbers[1:]
+        if not held and all(_symbol(atoms[number]) in IONS for number in numbers):
+            continue
         pairs += [((held or numbers)[0], number) for number in loose]
     array = np.array(pairs, dtype=int).reshape(-1, 2)
     graph = coo_array((np.ones(len(array)), (array[:, 0], array[:, 1])), shape=(len(atoms), len(atoms)))
     return connected_components(graph, directed=False)[1]
+
+
+def _symbol(atom: Any) -> str:
+    """Symbol of the element, empty for virtual sites and where it is not known."""
+    return "" if atom.element is None else atom.element.symbol.replace("VS", "")
 
 
 def _by_molecule(items: Iterable[tuple[int, ...]], labels: Int[np.ndarray, "atoms"]) -> dict[int, list[tuple[int, ...]]]:

@@ -19,6 +19,9 @@ from cgnnp.mapping import Atomistic
 MIN_FRAMES = 10
 """Fewer frames cannot tell a stiff bond from a constraint."""
 
+LONGEST_BOND_NM = 0.2
+"""What is closer in a residue without bonds is taken for bonded."""
+
 LARGE_GROUP = 30
 """Of larger rigid groups only pairs of atoms that follow each other or are bonded are looked at: they connect it as well."""
 
@@ -72,7 +75,7 @@ def verify_rigid_groups(
             f"are needed to see what is rigid, and the system has {atomistic.n_atoms} atoms"
         )
     inside = [_pairs_inside(group, atomistic) for group in atomistic.rigid_groups]
-    outside = _bonds_outside(atomistic)
+    outside = _bonds_outside(atomistic, positions[0], boxes[0])
     counts = [len(pairs) for pairs in inside]
     everything = np.array([*itertools.chain.from_iterable(inside), *outside], dtype=int).reshape(-1, 2)
     mean, deviation = _distance_statistics(positions, boxes, everything)
@@ -106,9 +109,27 @@ def _bonds(atomistic: Atomistic) -> Iterable[tuple[int, int]]:
     return ((i, j) for i, j in sorted(pairs) if i not in virtual and j not in virtual)
 
 
-def _bonds_outside(atomistic: Atomistic) -> list[tuple[int, int]]:
+def _close_in_residues_without_bonds(
+    atomistic: Atomistic, position: Float[np.ndarray, "atoms 3"], box: Float[np.ndarray, "3 3"]
+) -> list[tuple[int, int]]:
+    """Where the file has no bonds in a residue, the pairs of its atoms that are as close as bonds are."""
+    bonded = {atom.index for bond in atomistic.topology.bonds for atom in bond}
+    virtual = set(atomistic.virtual_sites)
+    pairs: list[tuple[int, int]] = []
+    for residue in atomistic.topology.residues:
+        atoms = [atom.index for atom in residue.atoms if atom.index not in virtual]
+        if not bonded.intersection(atoms):
+            pairs += itertools.combinations(atoms, 2)
+    lengths, _ = _distance_statistics(np.stack([position] * 2), np.stack([box] * 2), np.array(pairs, int).reshape(-1, 2))
+    return [pair for pair, length in zip(pairs, lengths, strict=True) if length < LONGEST_BOND_NM]
+
+
+def _bonds_outside(
+    atomistic: Atomistic, position: Float[np.ndarray, "atoms 3"], box: Float[np.ndarray, "3 3"]
+) -> list[tuple[int, int]]:
     group_of = {atom: number for number, group in enumerate(atomistic.rigid_groups) for atom in group}
-    return [(i, j) for i, j in _bonds(atomistic) if group_of.get(i, -1) != group_of.get(j, -2)]
+    pairs = {*_bonds(atomistic), *_close_in_residues_without_bonds(atomistic, position, box)}
+    return [(i, j) for i, j in sorted(pairs) if group_of.get(i, -1) != group_of.get(j, -2)]
 
 
 def _distance_statistics(

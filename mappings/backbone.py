@@ -11,7 +11,7 @@ The potential of mean force of a chiral chain is not symmetric under reflection,
 such a mapping needs a dihedral prior or a network that knows handedness.
 """
 
-from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.mapping import Atomistic, Mapping, as_name
 from cgnnp.molecules import Bead, Molecule, map_molecules
 
 BACKBONE = ("N", "CA", "CB", "C", "O")
@@ -50,7 +50,7 @@ def five_beads(
 def _map(atomistic: Atomistic, name: str, selection: str, wanted: tuple[str, ...], pattern: str) -> Mapping:
     def beads(molecule: Molecule) -> list[Bead]:
         return [
-            Bead(pattern.format(atom=atom_name, residue=molecule.residue_names[atom]), [atom])
+            Bead(pattern.format(atom=atom_name, residue=as_name(molecule.residue_names[atom])), [atom])
             for atom, atom_name in enumerate(molecule.names)
             if atom_name in wanted and molecule.elements[atom] in ("C", "N", "O")
         ]

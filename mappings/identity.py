@@ -3,11 +3,11 @@
 >>> mapping = atoms(atomistic)                                                                       # doctest: +SKIP
 >>> mapping = atoms(atomistic, selection="resname MOL", types="name")                                # doctest: +SKIP
 
-Valid for atoms without constraints. Where constraints hold atoms together the certificate refuses to train on it (the force
-on one atom of a rigid molecule is not a mean force of anything), but such frames can be kept, to be mapped later.
+Valid for atoms without constraints. Where constraints hold atoms together the certificate refuses it: the force on one atom
+of a rigid molecule is not a mean force of anything. To keep atoms and map them later, sample with `keep_atoms=true`.
 """
 
-from cgnnp.mapping import NAME, Atomistic, Mapping
+from cgnnp.mapping import Atomistic, Mapping, as_name
 from cgnnp.molecules import Bead, Molecule, map_molecules
 
 TYPES = ("element", "name")
@@ -31,6 +31,6 @@ def atoms(atomistic: Atomistic, *, name: str = "atoms", selection: str = "all", 
     def beads(molecule: Molecule) -> list[Bead]:
         labels = molecule.elements if types == "element" else molecule.names
         real = [atom for atom in range(len(labels)) if atom not in molecule.virtual_sites]
-        return [Bead(labels[atom] if NAME.fullmatch(labels[atom]) else "X", [atom], [1.0]) for atom in real]
+        return [Bead(as_name(labels[atom]), [atom], [1.0]) for atom in real]
 
     return map_molecules(atomistic, beads, name=name, selection=selection, force_map=lambda configuration, *_: configuration)

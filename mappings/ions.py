@@ -9,7 +9,7 @@ An ion that is one unconstrained atom carries the force on itself: the solvent's
 `reference=mean_force` for labels with less of it).
 """
 
-from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.mapping import Atomistic, Mapping, as_name
 from cgnnp.molecules import Bead, Molecule, map_molecules
 
 
@@ -31,6 +31,6 @@ def keep(atomistic: Atomistic, *, name: str = "ions", selection: str = "not wate
                 f"mapping '{name}' (mapping.selection={selection!r}): {molecule.label} has {len(molecule.names)} atoms, "
                 "ions have one: select less, or use mapping=molecules for molecular ions"
             )
-        return [Bead(molecule.elements[0] or molecule.names[0], [0])]
+        return [Bead(as_name(molecule.elements[0] or molecule.names[0]), [0])]
 
     return map_molecules(atomistic, beads, name=name, selection=selection)

@@ -12,7 +12,7 @@ certificate refuses.
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 
-from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.mapping import Atomistic, Mapping, as_name
 from cgnnp.molecules import Bead, Molecule, map_molecules
 
 CENTERS = ("mass", "geometry")
@@ -67,7 +67,7 @@ def per_residue(
         made = []
         for residue in range(max(molecule.residues) + 1):
             atoms = [atom for atom in molecule.in_residue(residue) if atom not in molecule.virtual_sites]
-            kind = molecule.residue_names[atoms[0]]
+            kind = as_name(molecule.residue_names[atoms[0]], "MOL")
             made.append(_bead(molecule, atoms, (types or {}).get(kind, kind), center, weights, name))
         return made
 

@@ -240,10 +240,22 @@ def water_of(force_field: str, n_molecules: int, *, rigid: bool) -> Water:
     return Water(reference, center_of_mass(describe(reference.topology, reference.system)))
 
 
-def atom_frames(system: Water, directory: Path, *, n_frames: int, interval_ps: float, timestep_fs: float = 4.0) -> Frames:
+def atom_frames(
+    system: Water,
+    directory: Path,
+    *,
+    n_frames: int,
+    interval_ps: float,
+    timestep_fs: float = 4.0,
+    equilibration_ps: float = 6.0,
+) -> Frames:
     """Equilibrated frames of all particles, to be mapped in several ways."""
     protocol = LangevinProtocol(
-        equilibration_ps=6.0, frame_interval_ps=interval_ps, friction_per_ps=5.0, timestep_fs=timestep_fs, seed=3
+        equilibration_ps=equilibration_ps,
+        frame_interval_ps=interval_ps,
+        friction_per_ps=5.0,
+        timestep_fs=timestep_fs,
+        seed=3,
     )
     with patch("cgnnp.reference.sampling.certify"):  # which refuses the forces on single atoms of rigid water
         stored = sample_water(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.dataset import count_frames
-from cgnnp.frames import FramesMeta
+from cgnnp.frames import BOLTZMANN_ENSEMBLES, FramesMeta
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.atoms import AtomFrames
@@ -81,6 +81,7 @@ def from_files(
     if n_frames is not None and n_frames > available:
         raise ValueError(f"reference.n_frames={n_frames}: the files hold {available} (stride {stride}): ask for fewer")
     wanted = available if n_frames is None else n_frames
+    ensemble = ensemble.upper() if ensemble.upper() in BOLTZMANN_ENSEMBLES else ensemble
     return FileSource(atomistic, opened, float(temperature_K or 0.0), ensemble, str(rigid), stride, wanted)
 
 

@@ -45,7 +45,7 @@ class FrozenProtocol:
         separation_ps: time in which the frozen run forgets the first draw before the second begins.
 
     Raises:
-        ValueError: a time that is not positive, or a separation in which hydration shells do not renew themselves.
+        ValueError: a time that is not positive, or a negative separation.
     """
 
     averaging_ps: float = 1.0

@@ -5,7 +5,6 @@ arrays, from which the mdtraj topology is built again exactly, so that selection
 """
 
 import io
-import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cgnnp.files import write_file
-from cgnnp.mapping import NAME, Atomistic, Block, Mapping, runs
+from cgnnp.mapping import Atomistic, Block, Mapping, as_name, runs
 
 FILE = "atomistic.npz"
 UNKNOWN = -(2**31)
@@ -48,9 +47,9 @@ def atoms_mapping(atomistic: Atomistic, name: str = "atoms") -> Mapping:
     for k, members in enumerate(molecules):
         first = int(members[0])
         kind = (
-            _word(atoms[first].residue.name, "MOL"),
+            as_name(atoms[first].residue.name, "MOL"),
             tuple((members - first).tolist()),
-            tuple(_word(atoms[atom].name, "X") for atom in members),
+            tuple(as_name(atoms[atom].name, "X") for atom in members),
             tuple(atomistic.masses[members].tolist()),
             tuple(np.round(atomistic.charges[members], 9).tolist()),
             _local(bonds[k], members),
@@ -177,12 +176,6 @@ def _block(kind: Any, first: Sequence[int]) -> Block:
 def _local(groups: Sequence[tuple[int, ...]], members: np.ndarray) -> tuple[tuple[int, ...], ...]:
     """Groups of atoms by their places in the molecule."""
     return tuple(tuple(np.searchsorted(members, group).tolist()) for group in groups)
-
-
-def _word(name: str, otherwise: str) -> str:
-    """A name that bead types and molecules may have."""
-    word = re.sub(r"[^A-Za-z0-9_+'*]", "_", name).lstrip("_+'*")
-    return word if NAME.fullmatch(word) else otherwise
 
 
 def _known(number: int | None) -> int:

@@ -38,6 +38,8 @@ from cgnnp.reference.systems import ReferenceSystem
 
 log = logging.getLogger("cgnnp")
 
+SHORTEST_SEPARATION_PS = 20.0
+
 
 def mean_force(
     *,
@@ -68,6 +70,12 @@ def mean_force(
         frame_interval_ps=frame_interval_ps,
         seed=seed,
     )
+    if second_every and separation_ps < SHORTEST_SEPARATION_PS:
+        log.warning(
+            "reference.separation_ps=%g: water forgets its hydration shells in 20 to 30 ps; second draws closer than that "
+            "are not independent, and R2_max comes out too high",
+            separation_ps,
+        )
     frozen = FrozenProtocol(
         averaging_ps=averaging_ps,
         force_interval_fs=force_interval_fs,

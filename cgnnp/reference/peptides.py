@@ -1,8 +1,12 @@
 """Built-in peptides in water."""
 
+import contextlib
 import io
+import random
+from collections.abc import Iterator
 
 import numpy as np
+import openmm
 from openmm import app, unit
 
 from cgnnp.reference.systems import ReferenceSystem
@@ -33,8 +37,9 @@ def alanine_dipeptide(
     field = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
     file = app.PDBFile(io.StringIO(_pdb()))
     modeller = app.Modeller(file.topology, file.positions)
-    modeller.addHydrogens(field)
-    modeller.addSolvent(field, boxSize=[box_nm] * 3 * unit.nanometer, neutralize=False)
+    with _fixed_random_numbers():
+        modeller.addHydrogens(field, platform=openmm.Platform.getPlatformByName("Reference"))
+        modeller.addSolvent(field, boxSize=[box_nm] * 3 * unit.nanometer, neutralize=False)
     system = field.createSystem(
         modeller.topology,
         nonbondedMethod=app.PME,
@@ -52,6 +57,17 @@ def alanine_dipeptide(
     }
     positions = np.array(modeller.positions.value_in_unit(unit.nanometer))
     return ReferenceSystem(name, modeller.topology, system, positions, description)
+
+
+@contextlib.contextmanager
+def _fixed_random_numbers() -> Iterator[None]:
+    """OpenMM's Modeller draws from Python's generator: the same system must come out each time, or nothing continues."""
+    state = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def _pdb() -> str:

@@ -1,5 +1,6 @@
 """Mapped frames from any OpenMM script: one line added to its reporters."""
 
+import logging
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ from cgnnp.reference.topology import describe
 VARIABLE = (openmm.VariableLangevinIntegrator, openmm.VariableVerletIntegrator)
 CONSTANT_ENERGY = (openmm.VerletIntegrator,)
 PER_NM = unit.kilojoule_per_mole / unit.nanometer
+
+log = logging.getLogger("cgnnp")
 
 
 class MappedReporter:
@@ -102,6 +105,7 @@ class MappedReporter:
     def close(self) -> None:
         """Write the frames that are left, and let others write there."""
         self._close()
+        self._chunk = None
 
     def _begin(self, simulation: Any) -> None:
         atomistic = describe(simulation.topology, simulation.system)
@@ -148,8 +152,11 @@ def _last_step(directory: Path, step: int) -> int:
     if step == 0 or last < 0:
         raise ValueError(
             f"{directory}: holds {count_frames(directory)} frames up to step {last}, and the simulation is at step {step}: "
-            "load its checkpoint to go on there, or write to a directory of its own (an independent run: .../replica_1)"
+            "load its checkpoint to go on there, or write to a directory of its own; independent runs in "
+            ".../replica_0, .../replica_1, ... are read as one"
         )
+    if last > step:
+        log.warning("%s: has frames up to step %d: those that the simulation repeats are passed over", directory, last)
     return last
 
 

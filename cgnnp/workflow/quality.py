@@ -21,7 +21,7 @@ def with_second_draws(frames: Frames | None) -> Frames | None:
     return frames[np.flatnonzero(frames.labels.has_second)]
 
 
-def check_draws(draws: Frames, temperature: float, source: str) -> None:
+def check_draws(draws: Frames, temperature: float, source: str, system_digest: str | None = None) -> None:
     """Refuse a data set that cannot say what the noise floor of frames at this temperature is.
 
     Raises:
@@ -30,6 +30,11 @@ def check_draws(draws: Frames, temperature: float, source: str) -> None:
     if draws.temperature != temperature:
         raise ValueError(
             f"draws={source}: at {draws.temperature:g} K, the frames to fit are at {temperature:g} K: sample at the same"
+        )
+    found = draws.meta.provenance.get("system_digest")
+    if None not in (found, system_digest) and found != system_digest:
+        raise ValueError(
+            f"draws={source}: of another system than the frames to fit: make them with the same system settings"
         )
     noise_floor(draws)
 

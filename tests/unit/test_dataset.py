@@ -258,7 +258,7 @@ def test_damaged_labels_are_refused(tmp_path):
 def test_replicas_are_read_as_one_data_set(tmp_path):
     """In the order of their numbers; every frame says where it came from."""
     for k in (10, 2, 0):
-        meta = replace(META, provenance={"seed": k})
+        meta = replace(META, provenance={"replica": k})
         FramesWriter(tmp_path / f"replica_{k}", meta).append(*arrays(k + 1, seed=k))
     (tmp_path / "replica_3").mkdir()  # of a job that died before its first chunk
     assert count_frames(tmp_path) == 15
@@ -276,6 +276,20 @@ def test_replicas_of_other_data_are_refused(tmp_path):
     FramesWriter(tmp_path / "replica_1", replace(META, temperature=350.0)).append(*arrays(2))
     with pytest.raises(ValueError, match=r"replica_1: not of the same data set as .*replica_0 \(temperature differ"):
         open_frames(tmp_path)
+
+
+def test_replicas_of_another_system_are_refused(tmp_path):
+    for k, system in enumerate(("spce", "tip3p")):
+        meta = replace(META, provenance={"replica": k, "system_digest": system})
+        FramesWriter(tmp_path / f"replica_{k}", meta).append(*arrays(2))
+    with pytest.raises(ValueError, match=r"replica_1: not of the same data set as .*\(provenance differ"):
+        open_frames(tmp_path)
+
+
+def test_replicas_beside_frames_of_the_folder_itself_are_not_passed_over(directory):
+    FramesWriter(directory / "replica_1", META).append(*arrays(2))
+    with pytest.raises(ValueError, match="holds frames itself and in replica_1: move"):
+        count_frames(directory)
 
 
 def test_chunks_are_read_one_at_a_time(directory):

@@ -284,3 +284,14 @@ def test_isotopes_are_kinds_of_their_own():
     masses = atoms.masses.copy()
     masses[2] = 2.014
     assert [len(kind.first_atoms) for kind in find_molecules(replace(atoms, masses=masses))] == [2, 1, 4, 1]
+
+
+def test_ions_in_one_residue_are_molecules_of_their_own():
+    """As files with one molecule number for all ions have them; so are ions with names that only engines like."""
+    builder = Builder()
+    builder.residue("ION", "NA1:Na NA2:Na CL1:Cl")
+    builder.residue("Cl-", "Cl-:Cl")
+    mapping = ions.keep(builder.atomistic())
+    assert sorted(mapping.bead_types) == ["Cl", "Cl", "Na", "Na"]
+    assert molecules.per_molecule(builder.atomistic()).n_beads == 4
+    assert "Cl" in [block.name for block in mapping.blocks]

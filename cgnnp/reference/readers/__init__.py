@@ -8,7 +8,8 @@
     amber          .nc .ncdf .mdcrd         fixed: A, kcal/mol/A            MDAnalysis
     h5md           .h5md .h5                in the file, or stated          h5py
 
-Forces must be those of the potential alone. The engines' files hold them so: forces of constraints are not in them.
+Forces must be those of the potential alone. The files hold them so, but for LAMMPS, whose dumps also have what `fix shake`
+and `fix langevin` add: forces of constraints cancel in a certified force map, those of a thermostat are noise.
 """
 
 import logging

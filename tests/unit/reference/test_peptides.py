@@ -1,9 +1,12 @@
+import random
+
 import numpy as np
 import pytest
 
 from cgnnp.force_map import certify
 from cgnnp.mappings.backbone import c_alpha, five_beads
 from cgnnp.reference.peptides import alanine_dipeptide
+from cgnnp.reference.sampling import system_digest
 from cgnnp.reference.topology import describe
 
 
@@ -22,6 +25,15 @@ def test_it_is_the_left_handed_peptide_in_water(peptide):
     assert np.linalg.norm(cb) == pytest.approx(0.153, abs=0.003)
     n_water = sum(residue.name == "HOH" for residue in peptide.topology.residues())
     assert n_water / 2.0**3 == pytest.approx(33.3 * (1 - 0.16 / 8), rel=0.15)  # a peptide of about 0.16 nm^3
+
+
+def test_it_is_the_same_system_each_time(peptide):
+    """Whatever Python's random numbers are: its hash names the data set."""
+    random.seed(5)
+    expected = random.getstate()
+    again = alanine_dipeptide(box_nm=2.0, cutoff_nm=0.9)
+    assert random.getstate() == expected
+    assert system_digest(again.system) == system_digest(peptide.system)
 
 
 def test_its_constraints_are_those_of_hydrogens_and_water(peptide):
