@@ -42,6 +42,9 @@ from cgnnp.reference.remap import kept_frames
 from cgnnp.reference.sampling import LangevinSource
 from cgnnp.reference.systems import ReferenceSystem, water, water_spce
 
+FIRST_SHELL_NM = (0.22, 0.42)
+"""One bump over the first peak of g(r): the second test that a wrong map has to fail (at least one of the two)."""
+
 
 def main() -> None:
     options = parser(__doc__)
@@ -122,10 +125,14 @@ def map_row(
         certified = True
     except ValueError:
         certified = False
-    result = configurational_temperature(mapped(atoms, mapping, temperature))
+    frames = mapped(atoms, mapping, temperature)
+    result = configurational_temperature(frames)
     if result.value is None or result.stderr is None:
         return Row(f"T_conf, K: {label}", None, None, "", False)
     sigmas = abs(result.value - temperature) / result.stderr
+    first_shell = configurational_temperature(frames, windows=[FIRST_SHELL_NM])
+    if first_shell.value is not None and first_shell.stderr is not None:
+        sigmas = max(sigmas, abs(first_shell.value - temperature) / first_shell.stderr)
     least = 4 if quick else 10
     met = certified and agrees(result.value, result.stderr, temperature) if right else not certified and sigmas > least
     target = f"{temperature:g}, certified" if right else f"refused, > {least} sigma off"

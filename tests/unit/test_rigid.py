@@ -104,6 +104,17 @@ def test_groups_connected_by_constraints_need_not_be_rigid_bodies():
         verify_rigid_groups(waters(20, [group[:2] for group in GROUPS]), positions, boxes)
 
 
+def test_constraints_in_residues_without_bonds_are_found():
+    """Of a solute in a .gro file: nothing says what is bonded, but what is close and never moves is constrained."""
+    molecule = ("SOL", [("A", "C"), ("B", "C"), ("C", "C")], [])
+    atomistic = Atomistic(topology=topology([molecule] * 20), masses=np.full(60, 12.0), charges=np.zeros(60))
+    positions, boxes = tumbling(WATER, 20, 30, vibration=0.003)
+    assert verify_rigid_groups(atomistic, positions, boxes).n_bonds_outside == 60
+    positions, boxes = tumbling(WATER, 20, 30, vibration=0.0)
+    with pytest.raises(ValueError, match="bond A-B of SOL 0 A never changes"):
+        verify_rigid_groups(atomistic, positions, boxes)
+
+
 def test_files_with_three_decimals():
     """Rounding to 0.001 nm spreads rigid distances by 0.4 % and does not make flexible ones (4 %) look rigid."""
     rigid, boxes = tumbling(WATER, 20, 30, vibration=0.0)
