@@ -129,8 +129,8 @@ def test_rigid_water_of_four_sites(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_right_maps_have_the_temperature_and_wrong_ones_are_ten_sigma_off(kind, tmp_path):
-    """Minutes: 216 molecules, 48 ps, of flexible water 24 ps in steps of 0.5 fs.
+def test_right_maps_have_the_temperature_and_wrong_ones_are_many_sigma_off(kind, tmp_path):
+    """Minutes: 216 molecules, 48 ps, of flexible water 24 ps in steps of 0.5 fs, where 10 sigma would take twice as long.
 
     For flexible molecules < b.f u > = - k_B T < (B C^T) div u >: T_conf is exactly (B C^T) 300 K for any constant B.
     """
@@ -147,7 +147,8 @@ def test_right_maps_have_the_temperature_and_wrong_ones_are_ten_sigma_off(kind, 
         certify(mapping)
         assert is_at(atoms, mapping, 300.0), name
     for name, mapping in mappings(system.mapping, wrong).items():
-        assert max(sigmas_off(atoms, mapping), sigmas_off(atoms, mapping, windows=[FIRST_SHELL])) > 10, name
+        off = max(sigmas_off(atoms, mapping), sigmas_off(atoms, mapping, windows=[FIRST_SHELL]))
+        assert off > (10 if rigid else 6), name
         if not rigid and name not in COUNTED:
             assert is_at(atoms, mapping, 300.0 * product(mapping)), name
 
