@@ -22,9 +22,10 @@ from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.priors.prior import Prior, check_cutoff
+from cgnnp.reference.atoms import AtomFrames
 from cgnnp.reference.file_source import FileSource
 from cgnnp.reference.kept import atoms_mapping, read_atomistic
-from cgnnp.reference.remap import KeptAtoms, kept_frames, map_shards, with_optimal_map
+from cgnnp.reference.remap import kept_frames, map_shards, with_optimal_map
 from cgnnp.reference.source import Source, StoredSource, shard_directory
 from cgnnp.signatures import checked_settings, did_you_mean, unknown_setting
 from cgnnp.simulation.bundle import package_versions, read_manifest
@@ -126,7 +127,7 @@ def map_frames(config: DictConfig) -> list[Path]:
     return directories
 
 
-def _all_kept(kept: Path) -> Iterator[KeptAtoms]:
+def _all_kept(kept: Path) -> Iterator[AtomFrames]:
     return itertools.chain.from_iterable(kept_frames(shard) for shard in shards(kept))
 
 

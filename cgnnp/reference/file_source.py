@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +18,7 @@ from cgnnp.reference.files import describe_files
 from cgnnp.reference.readers import Trajectory, open_trajectory
 from cgnnp.reference.remap import map_atoms
 from cgnnp.reference.source import Source
-from cgnnp.rigid import verify_rigid_groups
+from cgnnp.rigid import RigidReport, verify_rigid_groups
 from cgnnp.signatures import check_positive
 
 log = logging.getLogger("cgnnp")
@@ -165,12 +164,16 @@ class FileSource(Source):
         """The frames, from the first on."""
         return self.trajectory.chunks(stop=self.n_frames * self.stride, stride=self.stride)
 
-    def verify(self) -> dict[str, Any]:
-        """Compare the rigid groups that were stated with frames spread over the trajectory; a report as plain data.
+    def verify(self) -> RigidReport:
+        """Compare the rigid groups that were stated with frames spread over the trajectory; once, for all mappings.
 
         Raises:
             ValueError: they are not what was stated, or there are too few frames to tell.
         """
+        return self._rigid_report
+
+    @cached_property
+    def _rigid_report(self) -> RigidReport:
         step = max(1, self.trajectory.n_frames // FRAMES_TO_VERIFY)
         parts = list(self.trajectory.chunks(stride=step))
         positions, boxes = (np.concatenate([getattr(part, key) for part in parts]) for key in ("positions", "boxes"))
@@ -179,7 +182,7 @@ class FileSource(Source):
             "rigid groups: %d verified on %d frames, %d bonds outside them vary",
             *(report.n_groups, report.n_frames, report.n_bonds_outside),
         )
-        return asdict(report)
+        return report
 
     @cached_property
     def _first(self) -> AtomFrames:

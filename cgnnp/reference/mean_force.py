@@ -26,7 +26,7 @@ import numpy as np
 import openmm
 from openmm import unit
 
-from cgnnp.dataset import FramesWriter, chunk_infos
+from cgnnp.dataset import FramesWriter, chunk_infos, count_frames
 from cgnnp.dynamics import SECONDS_PER_DAY, STATE_FILE, LangevinProtocol, advance, stored_state
 from cgnnp.frames import FramesMeta, MeanForceLabels
 from cgnnp.mapping import Mapping
@@ -132,7 +132,7 @@ class MeanForceSource(LangevinSource):
     def _run(self, writers: Sequence[FramesWriter], n_frames: int, platform: PlatformChoice) -> None:
         """Continue the unconstrained run, and hold its frames still."""
         (writer,) = writers
-        done = sum(info["n_frames"] for info in chunk_infos(writer.directory))
+        done = count_frames(writer.directory)
         simulation, protocol = self._started(writer.directory, platform)
         system, mapping = self.system, writer.meta.mapping
         log.info(
@@ -171,7 +171,7 @@ def run_mean_force_chunks(
     Raises:
         SimulationFailed: one of the two runs blew up.
     """
-    done = sum(info["n_frames"] for info in chunk_infos(writer.directory))
+    done = count_frames(writer.directory)
     while done < n_frames:
         frames = range(done, min(done + chunk_frames, n_frames))
         started = time.perf_counter()

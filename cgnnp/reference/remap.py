@@ -2,12 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
 
 from cgnnp.dataset import FramesWriter, chunk_infos, chunks, count_frames, iterate_frames, read_meta, shards
 from cgnnp.dynamics import STATE_FILE
@@ -16,40 +14,15 @@ from cgnnp.force_map import certify
 from cgnnp.frames import FramesMeta
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.optimal_map import optimal_map
+from cgnnp.reference.atoms import AtomFrames
 from cgnnp.reference.kept import atom_order, read_atomistic
 from cgnnp.reference.source import shard_directory
 
 log = logging.getLogger("cgnnp")
 
 
-@runtime_checkable
-class Atoms(Protocol):
-    """Some atomistic frames: positions (nm), forces (kJ/mol/nm), boxes (nm, rows are box vectors)."""
-
-    @property
-    def positions(self) -> np.ndarray:
-        """(frames, atoms, 3)."""
-
-    @property
-    def forces(self) -> np.ndarray:
-        """(frames, atoms, 3)."""
-
-    @property
-    def boxes(self) -> np.ndarray:
-        """(frames, 3, 3)."""
-
-
-@dataclass(frozen=True)
-class KeptAtoms:
-    """Atomistic frames of one chunk, in the order of the atoms."""
-
-    positions: Float[np.ndarray, "frames atoms 3"]
-    forces: Float[np.ndarray, "frames atoms 3"]
-    boxes: Float[np.ndarray, "frames 3 3"]
-
-
 def map_atoms(
-    parts: Iterable[Atoms],
+    parts: Iterable[AtomFrames],
     atomistic: Atomistic,
     mapping: Mapping,
     meta: FramesMeta,
@@ -91,7 +64,7 @@ def map_atoms(
 
 
 def with_optimal_map(
-    mapping: Mapping, parts: Callable[[], Iterable[Atoms]], n_frames: int, held_out_fraction: float = 1 / 3
+    mapping: Mapping, parts: Callable[[], Iterable[AtomFrames]], n_frames: int, held_out_fraction: float = 1 / 3
 ) -> Mapping:
     """The mapping with the force map of least noise for these atomistic frames, see `cgnnp.optimal_map`; logs what it gains.
 
@@ -141,7 +114,7 @@ def map_shards(kept: Path, mapping: Mapping, root: Path, n_frames: int | None = 
     return target.parent
 
 
-def kept_frames(shard: Path) -> Iterator[KeptAtoms]:
+def kept_frames(shard: Path) -> Iterator[AtomFrames]:
     """The atomistic frames that a sampling run kept, chunk by chunk.
 
     Raises:
@@ -151,7 +124,7 @@ def kept_frames(shard: Path) -> Iterator[KeptAtoms]:
     order: np.ndarray | None = None
     for part in iterate_frames(shard):
         order = atom_order(part.mapping) if order is None else order
-        yield KeptAtoms(np.asarray(part.positions)[:, order], np.asarray(part.forces)[:, order], np.asarray(part.boxes))
+        yield AtomFrames(np.asarray(part.positions)[:, order], np.asarray(part.forces)[:, order], np.asarray(part.boxes))
 
 
 def _check_same_run(source: Path, target: Path) -> None:

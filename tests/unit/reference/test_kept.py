@@ -13,8 +13,9 @@ from cgnnp.dynamics import STATE_FILE
 from cgnnp.force_map import certify
 from cgnnp.mapping import Atomistic
 from cgnnp.platforms import choose_platform
+from cgnnp.reference.atoms import AtomFrames
 from cgnnp.reference.kept import FILE, atom_order, atoms_mapping, read_atomistic, write_atomistic
-from cgnnp.reference.remap import KeptAtoms, map_atoms, map_shards
+from cgnnp.reference.remap import map_atoms, map_shards
 from cgnnp.reference.sampling import LangevinSource
 from cgnnp.reference.source import data_directory, shard_directory
 from cgnnp.reference.topology import describe
@@ -234,7 +235,7 @@ def test_a_stream_of_atoms_is_mapped_and_made_whole(source, water_27, together, 
     wrapped = positions - boxes[0, 0, 0] * np.floor(positions / boxes[0, 0, 0])
     assert np.abs(wrapped - positions).max() > 0.5
     meta = source.meta(water_27.mapping)
-    parts = [KeptAtoms(wrapped[k : k + 3], forces[k : k + 3], boxes[k : k + 3]) for k in (0, 3)]
+    parts = [AtomFrames(wrapped[k : k + 3], forces[k : k + 3], boxes[k : k + 3]) for k in (0, 3)]
     args = (source.atomistic(), water_27.mapping, meta, tmp_path / "data")
     assert map_atoms(parts, *args, n_frames=4) == 4
     assert map_atoms(parts, *args) == 5
