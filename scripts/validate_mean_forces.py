@@ -148,14 +148,16 @@ def overhead(folder: Path, quick: bool) -> list[Row]:
 
 
 READ = """
-import resource, sys, time
+import sys, time
 from cgnnp.reference.readers import open_trajectory
 started = time.perf_counter()
 frames = 0
 for part in open_trajectory(sys.argv[1], units=None if sys.argv[2] == "-" else sys.argv[2], interval_ps=1.0).chunks(20):
     frames += len(part)
-print(frames, time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+peak_kB = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(frames, time.perf_counter() - started, float(peak_kB) / 1024)
 """
+"""Reads a trajectory. The peak that getrusage gives would count the process that started this one."""
 
 
 def readers(folder: Path, quick: bool) -> list[Row]:
