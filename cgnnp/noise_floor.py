@@ -16,6 +16,9 @@ from jaxtyping import Bool, Float
 from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.statistics import Estimate, block_estimate
 
+MIN_DRAWS = 2
+"""Frames with two draws that an error estimate needs."""
+
 
 @dataclass(frozen=True)
 class NoiseFloor:
@@ -85,6 +88,12 @@ def noise_floor(frames: Frames) -> NoiseFloor:
         for k in (1, 2)
     )
     return NoiseFloor(r2_max.pop(""), r2_label.pop(""), r2_max, r2_label, len(chosen))
+
+
+def second_draws(frames: Frames) -> Frames | None:
+    """The frames that have a second draw, None where there are too few for an error."""
+    which = np.flatnonzero(_has_second(frames))
+    return frames[which] if len(which) >= MIN_DRAWS else None
 
 
 def unbiased_error(frames: Frames, model_forces: Float[np.ndarray, "frames beads 3"]) -> UnbiasedError:
@@ -161,12 +170,11 @@ def _with_second(frames: Frames) -> tuple[Frames, MeanForceLabels]:
     Raises:
         ValueError: fewer than two.
     """
-    which = np.flatnonzero(_has_second(frames))
-    chosen = frames[which]
-    if len(which) < 2 or chosen.labels is None:
+    chosen = second_draws(frames)
+    if chosen is None or chosen.labels is None:
         raise ValueError(
-            f"{len(which)} of {len(frames)} frames have a second, independent draw of the eliminated atoms, at least 2 are "
-            "needed: sample with reference=mean_force and a smaller reference.second_every"
+            f"{_has_second(frames).sum()} of {len(frames)} frames have a second, independent draw of the eliminated atoms, "
+            f"at least {MIN_DRAWS} are needed: sample with reference=mean_force and a smaller reference.second_every"
         )
     return chosen, chosen.labels
 

@@ -16,6 +16,7 @@ from cgnnp.dynamics import LangevinProtocol, advance, derived_seed, finite_force
 from cgnnp.mapping import Atomistic, Block, Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.frozen_water import (
+    INSTEAD,
     RELAXATION_FRICTION_PER_PS,
     RELAXATION_PS,
     RigidWaters,
@@ -24,11 +25,6 @@ from cgnnp.reference.frozen_water import (
     water_atoms,
 )
 from cgnnp.signatures import check_positive
-
-INSTEAD = (
-    "choose beads that are single free atoms, such as ions, or centres of mass of rigid three-site water "
-    "(mapping=water_cg), or reference=langevin"
-)
 
 FROZEN_SEED = 1_000_000
 """Seeds of frozen runs begin here, those of the unconstrained run's continuations below."""

@@ -31,7 +31,10 @@ KNOWN_FORCES = (
 )
 """Forces that need to know nothing of a particle more, or are told so here."""
 
-ALTERNATIVE = "hold single free atoms still, such as ions, or choose reference=langevin"
+INSTEAD = (
+    "hold single free atoms still, such as ions, or centres of mass of rigid three-site water (mapping=water_cg), or choose "
+    "reference=langevin"
+)
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,14 @@ def water_atoms(where: str, block: Block, atomistic: Atomistic) -> Int[np.ndarra
     if sites := sorted(set(atoms.reshape(-1).tolist()) & set(atomistic.virtual_sites)):
         raise ValueError(
             f"{where}: is a mean of {count} atoms of a molecule with a virtual site (atom {sites[0]}), and of water only "
-            f"that with three sites can be held still: take a three-site model, or {ALTERNATIVE}"
+            f"that with three sites can be held still: take a three-site model, or {INSTEAD}"
         )
     groups = {frozenset(group) for group in atomistic.rigid_groups}
     rigid = all(frozenset(molecule) in groups for molecule in atoms.tolist())
     if block.n_beads != 1 or count != 3 or atoms.shape[1] != 3 or not rigid:
         raise ValueError(
             f"{where}: is a mean of {count} atoms, which can be held still only if they are a whole molecule of rigid "
-            f"three-site water (constraints on its three distances): make the water rigid, or {ALTERNATIVE}"
+            f"three-site water (constraints on its three distances): make the water rigid, or {INSTEAD}"
         )
     order = np.argsort(-atomistic.masses[atoms[0]], kind="stable")
     masses = atomistic.masses[atoms]
@@ -78,12 +81,12 @@ def water_atoms(where: str, block: Block, atomistic: Atomistic) -> Int[np.ndarra
     if not np.allclose(block.configuration.toarray(), fractions, rtol=0, atol=1e-5):
         raise ValueError(
             f"{where}: is not at the centre of mass, and no other mean of the atoms of rigid water can be held still: move "
-            f"it there (mapping=water_cg), or {ALTERNATIVE}"
+            f"it there (mapping=water_cg), or {INSTEAD}"
         )
     if not np.allclose(block.force.toarray(), 1.0):
         raise ValueError(
             f"{where}: its force is not the net force on the molecule (force map {block.force.toarray().tolist()}, expected "
-            f"ones), which is what a bead held still feels: correct the mapping, or {ALTERNATIVE}"
+            f"ones), which is what a bead held still feels: correct the mapping, or {INSTEAD}"
         )
     return atoms[:, order]
 
@@ -99,7 +102,7 @@ def rigid_waters(system: openmm.System, atoms: Int[np.ndarray, "molecules 3"]) -
         if name not in KNOWN_FORCES and "Barostat" not in name:
             raise ValueError(
                 f"the system has a {name}, which does not know what to do with the particles that hold water still: "
-                f"{ALTERNATIVE}"
+                f"{INSTEAD}"
             )
     rods = {}
     for k in range(system.getNumConstraints()):
@@ -114,7 +117,7 @@ def rigid_waters(system: openmm.System, atoms: Int[np.ndarray, "molecules 3"]) -
         bad = atoms[~symmetric][0].tolist()
         raise ValueError(
             f"atoms {bad}: are no symmetric molecule that three constraints make rigid (equal O-H distances, equal masses "
-            f"of the H): {ALTERNATIVE}"
+            f"of the H): {INSTEAD}"
         )
     return RigidWaters(atoms, masses, distances[:, 0], distances[:, 1])
 
@@ -130,7 +133,7 @@ def pin_centers(system: openmm.System, waters: RigidWaters) -> Int[np.ndarray, "
     """
     nonbonded = [force for force in system.getForces() if isinstance(force, openmm.NonbondedForce)]
     if len(nonbonded) != 1:
-        raise ValueError(f"the system has {len(nonbonded)} NonbondedForces, expected one: {ALTERNATIVE}")
+        raise ValueError(f"the system has {len(nonbonded)} NonbondedForces, expected one: {INSTEAD}")
     held = set(waters.atoms.reshape(-1).tolist())
     for k in reversed(range(system.getNumConstraints())):
         if system.getConstraintParameters(k)[0] in held:

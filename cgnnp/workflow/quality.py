@@ -7,18 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.frames import Frames
-from cgnnp.noise_floor import NoiseFloor, UnbiasedError, drift, instantaneous_r2, noise_floor, unbiased_error
+from cgnnp.noise_floor import NoiseFloor, UnbiasedError, drift, instantaneous_r2, noise_floor, second_draws, unbiased_error
 from cgnnp.statistics import Estimate
 from cgnnp.training.metrics import FitQuality
-
-MIN_DRAWS = 2
-
-
-def with_second_draws(frames: Frames | None) -> Frames | None:
-    """The frames that have a second draw, None where there are too few for an error."""
-    if frames is None or frames.labels is None or frames.labels.has_second.sum() < MIN_DRAWS:
-        return None
-    return frames[np.flatnonzero(frames.labels.has_second)]
 
 
 def check_draws(draws: Frames, temperature: float, source: str, system_digest: str | None = None) -> None:
@@ -78,7 +69,7 @@ def noise_rows(
         forces_on: forces of prior and network on other frames.
     """
     averaged = frames.labels is not None
-    own, other = with_second_draws(frames), with_second_draws(draws)
+    own, other = second_draws(frames), None if draws is None else second_draws(draws)
     chosen = other if own is None else own
     floor = None if chosen is None else noise_floor(chosen)
     same = chosen is not None and (not averaged or chosen.meta.averaging_ps == frames.meta.averaging_ps)
@@ -90,7 +81,7 @@ def noise_rows(
     error = None
     if other is not None:
         error = unbiased_error(other, forces_on(other))
-    elif with_second_draws(validation) is not None:
+    elif second_draws(validation) is not None:
         error = unbiased_error(validation, model_forces)
     return rows | _error_rows(error)
 
