@@ -30,6 +30,12 @@ def coupling_paths(l_in: int, l_edge: int, l_out: int, odd_paths: bool) -> list[
     ]
 
 
+def coupling_coefficients(path: tuple[int, int, int]) -> Tensor:
+    """sqrt(2 l3 + 1) times Wigner 3j, (2 l1 + 1, 2 l2 + 1, 2 l3 + 1) in float64: unit variance in, unit variance out."""
+    l1, l2, l3 = path
+    return math.sqrt(2 * l3 + 1) * o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
+
+
 class ExactConstants(nn.Module):
     """A module whose buffer `coefficients` is known exactly, so that `.double()` makes it exact in double precision."""
 
@@ -48,20 +54,17 @@ class ExactConstants(nn.Module):
 class CouplingPath(ExactConstants):
     """One channel-wise tensor product x_l1 (x) Y_l2 -> l3 with Wigner 3j coefficients, weighted per edge and channel."""
 
-    def __init__(self, path: tuple[int, int, int], n_into: int) -> None:
+    def __init__(self, path: tuple[int, int, int]) -> None:
         super().__init__()
         l1, l2, l3 = self.path = path
         self.in_start, self.in_size = l1 * l1, 2 * l1 + 1
         self.edge_start, self.edge_size = l2 * l2, 2 * l2 + 1
         self.out_size = 2 * l3 + 1
-        self.norm = math.sqrt((2 * l3 + 1) / n_into)
         self.register_buffer("coefficients", self.exact().to(torch.get_default_dtype()), persistent=False)
 
     def exact(self) -> Tensor:
         """(edge components, output components x input components), so that one product builds a matrix per edge."""
-        l1, l2, l3 = self.path
-        coefficients = self.norm * o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
-        return coefficients.permute(1, 2, 0).reshape(self.edge_size, -1)
+        return coupling_coefficients(self.path).permute(1, 2, 0).reshape(self.edge_size, -1)
 
     def forward(self, features: Tensor, harmonics: Tensor, weights: Tensor) -> Tensor:
         """(edges, out, channels) from features (edges, in, channels), harmonics (edges, m) and weights (edges, channels)."""
@@ -78,67 +81,55 @@ class CouplingPath(ExactConstants):
 class Convolution(nn.Module):
     """Sum over neighbours of radially weighted tensor products of their features with spherical harmonics.
 
-    A_i = 1/sqrt(n) sum_j sum_paths w_path(r_ij) [x_j (x) Y(r_ij)] (NequIP, 10.1038/s41467-022-29939-5, eq. 4).
+    A_i = 1/sqrt(n) sum_j w_path(r_ij) [x_j (x) Y(r_ij)] for every path (NequIP, 10.1038/s41467-022-29939-5, eq. 4). Paths
+    stay apart, in the order of `coupling_paths`: a linear map mixes those that lead to the same degree.
     """
 
     def __init__(self, l_in: int, l_edge: int, l_out: int, odd_paths: bool, neighbors: float) -> None:
         super().__init__()
         paths = coupling_paths(l_in, l_edge, l_out, odd_paths)
-        into = [sum(path[2] == l3 for path in paths) for l3 in range(l_out + 1)]
         self.n_paths = len(paths)
-        self.degrees = [path[2] for path in paths]
-        self.l_out = l_out
+        self.n_out = sum(2 * path[2] + 1 for path in paths)
+        self.into = [sum(path[2] == degree for path in paths) for degree in range(l_out + 1)]
         self.scale = 1.0 / math.sqrt(neighbors)
-        self.paths = nn.ModuleList(CouplingPath(path, into[path[2]]) for path in paths)
+        self.paths = nn.ModuleList(CouplingPath(path) for path in paths)
 
     def forward(self, features: Tensor, harmonics: Tensor, weights: Tensor, receivers: Tensor, senders: Tensor) -> Tensor:
-        """(beads, out components, channels); weights are (edges, paths * channels)."""
+        """(beads, components of all paths, channels); weights are (edges, paths * channels)."""
         n_channels = features.size(2)
         gathered = features.index_select(0, senders)
         by_path = weights.view(-1, self.n_paths, n_channels)
         messages: list[Tensor] = []
         for k, path in enumerate(self.paths):
-            message = path(gathered, harmonics, by_path[:, k])
-            if k > 0 and self.degrees[k] == self.degrees[k - 1]:
-                messages[-1] = messages[-1] + message
-            else:
-                messages.append(message)
+            messages.append(path(gathered, harmonics, by_path[:, k]))
         flat = torch.cat(messages, dim=1).flatten(1)
         total = torch.zeros(features.size(0), flat.size(1), dtype=flat.dtype, device=flat.device)
         total = total.index_add(0, receivers, flat) * self.scale
-        return total.view(features.size(0), -1, n_channels)
+        return total.view(features.size(0), self.n_out, n_channels)
 
 
-class LinearPerDegree(nn.Module):
-    """Mixes channels, with one matrix per degree l (and bead type, with several types)."""
+class Linear(nn.Module):
+    """Mixes the channels of one degree, those of several paths together, with a matrix for each bead type or one for all."""
 
-    degree_of: Tensor
-
-    def __init__(self, l_max: int, n_in: int, n_out: int, n_types: int = 1) -> None:
+    def __init__(self, degree: int, n_in: int, n_out: int, n_paths: int = 1, n_types: int = 1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_types, l_max + 1, n_in, n_out))
-        degree_of = torch.tensor([degree for degree in range(l_max + 1) for _ in range(2 * degree + 1)])
-        self.register_buffer("degree_of", degree_of, persistent=False)
+        self.n_components, self.n_paths = 2 * degree + 1, n_paths
+        self.weight = nn.Parameter(torch.randn(n_types, n_paths * n_in, n_out))
 
     def forward(self, features: Tensor, types: Tensor) -> Tensor:
-        """(beads, components, n_out) from (beads, components, n_in); more components than it knows are left out."""
-        known = features[:, : self.degree_of.size(0)].transpose(0, 1)
-        norm = 1.0 / math.sqrt(float(self.weight.size(2)))
-        result = torch.bmm(known, self.weight[0].index_select(0, self.degree_of))
+        """(beads, 2l + 1, n_out) from (beads, paths * (2l + 1), n_in)."""
+        apart = features.unflatten(1, [self.n_paths, self.n_components])
+        joined = apart.transpose(1, 2).flatten(2) / math.sqrt(float(self.weight.size(1)))
+        result = joined @ self.weight[0]
         if self.weight.size(0) > 1:
-            result = result * (types == 0)[None, :, None]
+            result = result * (types == 0)[:, None, None]
             for k in range(1, self.weight.size(0)):
-                other = torch.bmm(known, self.weight[k].index_select(0, self.degree_of))
-                result = result + other * (types == k)[None, :, None]
-        return (result * norm).transpose(0, 1)
+                result = result + (joined @ self.weight[k]) * (types == k)[:, None, None]
+        return result
 
 
 class Gate(nn.Module):
-    """SiLU on scalars; features of degree l > 0 are multiplied by SiLU of gate scalars of their own.
-
-    The input has n channels per component and the scalars' gates behind: (beads, components, channels) and
-    (beads, l_max * channels).
-    """
+    """SiLU on scalars; features of degree l > 0 are multiplied by SiLU of gate scalars of their own."""
 
     degree_of: Tensor
 
@@ -148,13 +139,17 @@ class Gate(nn.Module):
         degree_of = torch.tensor([degree - 1 for degree in range(1, l_max + 1) for _ in range(2 * degree + 1)])
         self.register_buffer("degree_of", degree_of.to(torch.int64), persistent=False)
 
-    def forward(self, features: Tensor, gates: Tensor) -> Tensor:
-        """Gated features, same shape."""
-        scalars = unit_silu(features[:, :1])
+    def forward(self, scalars: Tensor, others: Tensor) -> Tensor:
+        """Gated features (beads, components, channels).
+
+        Args:
+            scalars: (beads, 1, (1 + l_max) * channels), the scalars, then the gates of degree 1, 2, ...
+            others: (beads, components - 1, channels).
+        """
+        activated = unit_silu(scalars).view(scalars.size(0), self.l_max + 1, -1)
         if self.l_max == 0:
-            return scalars
-        factors = unit_silu(gates.view(gates.size(0), self.l_max, -1))
-        return torch.cat([scalars, features[:, 1:] * factors.index_select(1, self.degree_of)], dim=1)
+            return activated
+        return torch.cat([activated[:, :1], others * activated[:, 1:].index_select(1, self.degree_of)], dim=1)
 
 
 class SphericalHarmonics(nn.Module):

@@ -9,17 +9,16 @@ from torch import Tensor, nn
 from cgnnp.models.convolution import (
     Convolution,
     Gate,
-    LinearPerDegree,
+    Linear,
     SphericalHarmonics,
-    coupling_paths,
 )
 from cgnnp.models.potential import Potential
-from cgnnp.models.radial import BesselBasis, RadialNetwork, held_below
+from cgnnp.models.radial import BesselBasis, RadialNetwork, RadialSpline, held_below
 from cgnnp.signatures import check_positive
 
 
 class Interaction(nn.Module):
-    """linear -> convolution -> linear, plus a self-connection by bead type, then the gate."""
+    """linear -> convolution -> linear, plus (but in the first layer) a self-connection by bead type, then the gate."""
 
     def __init__(
         self,
@@ -31,32 +30,38 @@ class Interaction(nn.Module):
         radial_hidden: int,
         odd_paths: bool,
         neighbors: float,
+        first: bool,
     ) -> None:
         super().__init__()
-        l_in, l_edge, l_out = degrees
-        n_paths = len(coupling_paths(l_in, l_edge, l_out, odd_paths))
-        self.radial = RadialNetwork(n_basis, radial_hidden, n_paths * channels)
-        self.before = LinearPerDegree(l_in, channels, channels)
-        self.convolution = Convolution(l_in, l_edge, l_out, odd_paths, neighbors)
-        self.after = LinearPerDegree(l_out, channels, channels)
-        self.after_gates = LinearPerDegree(0, channels, l_out * channels) if l_out > 0 else None
-        self.self_connection = LinearPerDegree(min(l_in, l_out), channels, channels, n_types)
+        l_in, _, l_out = degrees
+        self.convolution = Convolution(*degrees, odd_paths, neighbors)
+        self.radial = RadialNetwork(n_basis, radial_hidden, self.convolution.n_paths * channels)
+        self.before = nn.ModuleList(Linear(degree, channels, channels) for degree in range(l_in + 1))
+        # Scalars come with a gate for each higher degree.
+        n_out = [(l_out + 1) * channels, *[channels] * l_out]
+        into = self.convolution.into
+        self.after = nn.ModuleList(Linear(k, channels, n_out[k], into[k]) for k in range(l_out + 1))
+        kept = 0 if first else min(l_in, l_out) + 1
+        self.self_connection = nn.ModuleList(Linear(k, channels, n_out[k], n_types=n_types) for k in range(kept))
         self.gate = Gate(l_out)
 
     def forward(
-        self, features: Tensor, harmonics: Tensor, basis: Tensor, receivers: Tensor, senders: Tensor, types: Tensor
+        self, features: Tensor, harmonics: Tensor, radial: Tensor, receivers: Tensor, senders: Tensor, types: Tensor
     ) -> Tensor:
-        """New features (beads, components of l_out, channels)."""
-        mixed = self.before(features, types)
-        summed = self.convolution(mixed, harmonics, self.radial(basis), receivers, senders)
-        kept = self.self_connection(features, types)
-        new = self.after(summed, types)
-        missing = new.size(1) - kept.size(1)
-        new = new + nn.functional.pad(kept, [0, 0, 0, missing])
-        gates = summed[:, 0, :0]
-        if self.after_gates is not None:
-            gates = self.after_gates(summed, types).flatten(1)
-        return self.gate(new, gates)
+        """New features (beads, components of l_out, channels); `radial` are the values of the radial network on edges."""
+        mixed: list[Tensor] = []
+        for k, linear in enumerate(self.before):
+            mixed.append(linear(features[:, k * k : (k + 1) * (k + 1)], types))
+        summed = self.convolution(torch.cat(mixed, dim=1), harmonics, radial, receivers, senders)
+        new: list[Tensor] = []
+        start = 0
+        for linear in self.after:
+            size = linear.n_paths * linear.n_components
+            new.append(linear(summed[:, start : start + size], types))
+            start += size
+        for k, linear in enumerate(self.self_connection):
+            new[k] = new[k] + linear(features[:, k * k : (k + 1) * (k + 1)], types)
+        return self.gate(new[0], torch.cat(new[1:], dim=1) if len(new) > 1 else new[0])
 
 
 class NequIP(Potential):
@@ -73,6 +78,7 @@ class NequIP(Potential):
         odd_paths: also couple l1 + l2 + l3 odd; with l_max >= 1 and three layers the energy then knows handedness.
         radial_basis: number of Bessel functions.
         radial_hidden: width of the radial networks.
+        knots: of the splines that stand for the radial networks; 0 evaluates the networks on every edge, which is slower.
         avg_num_neighbors: normalises sums over neighbours.
         energy_scale: kJ/mol; multiplies the readout.
         seed: of the initial weights.
@@ -101,6 +107,7 @@ class NequIP(Potential):
         odd_paths: bool = False,
         radial_basis: int = 8,
         radial_hidden: int = 32,
+        knots: int = 256,
         avg_num_neighbors: float = 10.0,
         energy_scale: float = 1.0,
         seed: int = 0,
@@ -114,6 +121,8 @@ class NequIP(Potential):
         )
         if l_max < 0:
             raise ValueError(f"model.l_max={l_max}: must be 0 or more")
+        if knots != 0 and knots < 10:
+            raise ValueError(f"model.knots={knots}: must be 10 or more, or 0 for no splines")
         n_types = len(type_names)
         inner = torch.zeros(n_types, n_types) if inner_cutoff_nm is None else torch.tensor(inner_cutoff_nm)
         if inner.shape != (n_types, n_types):
@@ -129,6 +138,7 @@ class NequIP(Potential):
             torch.manual_seed(seed)
             self.embedding = nn.Parameter(torch.randn(n_types, features))
             self.bessel = BesselBasis(radial_basis, self.cutoff)
+            self.spline = RadialSpline(knots, self.cutoff) if knots > 0 else None
             degrees = [0, *[l_max] * (layers - 1), 0]
             self.interactions = nn.ModuleList(
                 Interaction(
@@ -139,6 +149,7 @@ class NequIP(Potential):
                     radial_hidden=radial_hidden,
                     odd_paths=odd_paths,
                     neighbors=avg_num_neighbors,
+                    first=k == 0,
                 )
                 for k in range(layers)
             )
@@ -152,9 +163,19 @@ class NequIP(Potential):
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""
         lengths = torch.sqrt((vectors * vectors).sum(dim=1))
         edges = self.inner[types[receivers], types[senders]]
-        basis = self.bessel(held_below(lengths, edges, self.inner_width))
+        held = held_below(lengths, edges, self.inner_width)
         harmonics = self.harmonics(vectors / lengths[:, None])
         features = self.embedding.index_select(0, types)[:, None, :]
-        for interaction in self.interactions:
-            features = interaction(features, harmonics, basis, receivers, senders, types)
+        if self.spline is not None:
+            index, weights = self.spline.locate(held)
+            on_knots = self.bessel(self.spline.abscissas(lengths))
+            for interaction in self.interactions:
+                coefficients = self.spline.coefficients(interaction.radial(on_knots))
+                radial = self.spline(coefficients, index, weights)
+                features = interaction(features, harmonics, radial, receivers, senders, types)
+        else:
+            basis = self.bessel(held)
+            for interaction in self.interactions:
+                radial = interaction.radial(basis)
+                features = interaction(features, harmonics, radial, receivers, senders, types)
         return self.energy_scale / math.sqrt(float(self.readout.size(0))) * (features[:, 0] @ self.readout)

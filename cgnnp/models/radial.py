@@ -41,9 +41,48 @@ class BesselBasis(nn.Module):
         self.frequencies = nn.Parameter(math.pi * torch.arange(1.0, size + 1.0))
 
     def forward(self, r: Tensor) -> Tensor:
-        """(edges, size) from lengths (edges,) in nm; lengths enter in units of the cutoff."""
+        """(edges, size) from lengths (edges,) in nm; lengths enter in units of the cutoff, zero and less are fine."""
         x = (r / self.cutoff)[:, None]
-        return math.sqrt(2.0) * torch.sin(self.frequencies * x) / x * smooth_cutoff(r, self.cutoff)[:, None]
+        waves = self.frequencies * torch.sinc(self.frequencies * x / math.pi)
+        return math.sqrt(2.0) * waves * smooth_cutoff(r, self.cutoff)[:, None]
+
+
+class RadialSpline(nn.Module):
+    """Cubic B-splines on equidistant knots from zero to the cutoff: twice differentiable functions of a length.
+
+    A radial network is evaluated on the knots alone and interpolated, in training as in use: the trained function *is*
+    the spline. Its coefficients are those of the cubic quasi-interpolant, c_j = (8 f_j - f_(j-1) - f_(j+1)) / 6, of fourth
+    order in the spacing; the last three are zero, so that value, slope and curvature vanish at the cutoff.
+    """
+
+    def __init__(self, knots: int, cutoff: float) -> None:
+        super().__init__()
+        self.knots, self.spacing = knots, cutoff / knots
+
+    def abscissas(self, like: Tensor) -> Tensor:
+        """(knots + 2,): where to evaluate a function, nm, of the precision and device of a tensor."""
+        return self.spacing * torch.arange(-2, self.knots, dtype=like.dtype, device=like.device)
+
+    def coefficients(self, values: Tensor) -> Tensor:
+        """(knots + 3, functions) from values (knots + 2, functions) at the abscissas."""
+        inner = (8.0 * values[1:-1] - values[:-2] - values[2:]) / 6.0
+        return nn.functional.pad(inner, [0, 0, 0, 3])
+
+    def locate(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """First of the four coefficients that matter at each length (edges,), and their weights (edges, 4)."""
+        x = (r / self.spacing).clamp(max=float(self.knots))
+        index = x.detach().to(torch.int64).clamp(max=self.knots - 1)
+        t = x - index
+        s = 1.0 - t
+        weights = [s**3, 4.0 + 3.0 * t**2 * (t - 2.0), 4.0 + 3.0 * s**2 * (s - 2.0), t**3]
+        return index, torch.stack(weights, dim=1) / 6.0
+
+    def forward(self, coefficients: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        """(edges, functions)."""
+        result = weights[:, :1] * coefficients.index_select(0, index)
+        for k in range(1, 4):
+            result = result + weights[:, k : k + 1] * coefficients.index_select(0, index + k)
+        return result
 
 
 class RadialNetwork(nn.Module):

@@ -41,7 +41,7 @@ from cgnnp.units import UNITS
 
 log = logging.getLogger("cgnnp")
 
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2
 FILES = ("model.pt", "model.safetensors", "model.json", "prior.json", "topology.cif", "state.xml", "system.xml")
 REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", "checksums_sha256", "self_check")
 SELF_CHECK_FRAMES = 2
@@ -229,6 +229,11 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     version = manifest.get("version")
     if not isinstance(version, int) or version > BUNDLE_VERSION:
         raise ValueError(f"{path}: version {version}, this cgnnp reads up to {BUNDLE_VERSION}: upgrade cgnnp")
+    if version < BUNDLE_VERSION:
+        raise ValueError(
+            f"{path}: version {version}, of networks whose structure has changed since (this cgnnp reads version "
+            f"{BUNDLE_VERSION}): export again; its system.xml still runs in OpenMM as it is"
+        )
     if manifest.get("units") != UNITS:
         raise ValueError(f"{path}: units are {manifest.get('units')}, expected {UNITS}: export the potential again")
     if missing := [key for key in REQUIRED if manifest.get(key) is None]:

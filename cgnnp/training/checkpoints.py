@@ -59,7 +59,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint as data; code in the file is never run.
 
     Raises:
-        ValueError: missing, truncated, incomplete, not one of ours, or written by a newer version.
+        ValueError: missing, truncated, incomplete, not one of ours, or written by another version.
     """
     if not path.exists():
         raise ValueError(f"{path}: there is no such checkpoint: fit again")
@@ -75,6 +75,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if ours["version"] > CHECKPOINT_VERSION:
         raise ValueError(
             f"{path}: checkpoint version {ours['version']}, this cgnnp reads up to {CHECKPOINT_VERSION}: upgrade cgnnp"
+        )
+    if ours["version"] < CHECKPOINT_VERSION:
+        raise ValueError(
+            f"{path}: checkpoint version {ours['version']}, of networks whose structure has changed since (this cgnnp reads "
+            f"version {CHECKPOINT_VERSION}): fit again"
         )
     return checkpoint
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from cgnnp.models.potential import Graph, Potential, energies_and_forces
 from cgnnp.models.registry import model_to_dict
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 class ForceMatching(pl.LightningModule):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgnnp.models.radial import BesselBasis, RadialNetwork, held_below, smooth_cutoff, unit_silu
+from cgnnp.models.radial import BesselBasis, RadialNetwork, RadialSpline, held_below, smooth_cutoff, unit_silu
 
 
 def derivatives(function, at, order):
@@ -103,3 +103,39 @@ def test_the_radial_network_vanishes_with_its_basis_and_keeps_the_scale():
     assert float(nothing.abs().max()) == 0.0
     # Unit weights and unit input give unit output: 256 outputs of 512 hidden ones scatter by a few per cent.
     assert float(output.square().mean()) == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_spline_interpolates_to_fourth_order():
+    """Halving the spacing divides the error by sixteen, for each Bessel function as for a network of them."""
+    r = torch.linspace(0.0, 0.6, 1501, dtype=torch.float64)
+    basis = BesselBasis(8, 0.6).double()
+    errors = []
+    for knots in (200, 400):
+        spline = RadialSpline(knots, 0.6)
+        coefficients = spline.coefficients(basis(spline.abscissas(r)))
+        errors.append((spline(coefficients, *spline.locate(r)) - basis(r)).detach().abs().max(dim=0).values)
+    assert float(errors[0].max()) < 1e-3
+    torch.testing.assert_close(errors[0] / errors[1], torch.full((8,), 16.0, dtype=torch.float64), rtol=0.2, atol=0.0)
+
+
+def test_the_spline_is_twice_differentiable_and_ends_at_the_cutoff():
+    spline = RadialSpline(10, 1.0)
+    generator = torch.Generator().manual_seed(0)
+    coefficients = spline.coefficients(torch.randn(12, 1, generator=generator, dtype=torch.float64))
+
+    def function(r):
+        return spline(coefficients, *spline.locate(r))[:, 0]
+
+    for knot in range(1, 10):
+        left, right = (derivatives(function, 0.1 * knot + side * 1e-9, 2) for side in (-1, 1))
+        assert left == pytest.approx(right, rel=1e-5, abs=1e-5)
+    assert derivatives(function, 1.0 - 1e-9, 2) == pytest.approx([0.0] * 3, abs=1e-4)
+    assert derivatives(function, 1.2, 2) == [0.0] * 3
+    assert abs(derivatives(function, 0.55, 2)[2]) > 1.0
+
+
+def test_a_spline_of_a_constant_is_that_constant_inside():
+    spline = RadialSpline(20, 0.5)
+    coefficients = spline.coefficients(torch.ones(22, 2, dtype=torch.float64))
+    r = torch.linspace(0.0, 0.42, 30, dtype=torch.float64)
+    torch.testing.assert_close(spline(coefficients, *spline.locate(r)), torch.ones(30, 2, dtype=torch.float64))

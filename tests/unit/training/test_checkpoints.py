@@ -80,6 +80,13 @@ def test_incomplete_checkpoints(remove, message, content, tmp_path):
         load_checkpoint(tmp_path / "best.ckpt")
 
 
+def test_a_checkpoint_of_networks_that_have_changed(content, tmp_path):
+    older = {**content, "cgnnp": {**content["cgnnp"], "version": 1}}
+    torch.save(older, tmp_path / "old.ckpt")
+    with pytest.raises(ValueError, match=r"old.ckpt: checkpoint version 1, .* structure has changed .*: fit again"):
+        read_checkpoint(tmp_path / "old.ckpt")
+
+
 def test_a_checkpoint_of_a_newer_version(content, tmp_path):
     newer = {**content, "cgnnp": {**content["cgnnp"], "version": CHECKPOINT_VERSION + 1}}
     torch.save(newer, tmp_path / "best.ckpt")
