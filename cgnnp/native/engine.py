@@ -1,0 +1,183 @@
+"""A network's compiled form in use: energies and forces of graphs, differentiable by the weights."""
+
+import ctypes
+import functools
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cgnnp.models.nequip import NequIP
+from cgnnp.models.potential import Graph, Potential
+from cgnnp.native.compiler import CompilationError, compile_library
+from cgnnp.native.nequip_source import NequIPSource, pack
+
+log = logging.getLogger("cgnnp")
+
+
+class Problem(ctypes.Structure):
+    """The C++ structure of the same name, field by field."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("beads", "edges", "threads")),
+        *((name, ctypes.c_void_p) for name in ("types", "receivers", "senders", "positions", "shifts", "vectors", "inner")),
+        *((name, ctypes.c_double) for name in ("inner_width", "cutoff")),
+        *((name, ctypes.c_void_p) for name in ("theta", "theta_t")),
+        ("keep", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("values", "adjoints", "tangents", "adjoint_tangents")),
+        *((name, ctypes.c_void_p) for name in ("edge_numbers", "edge_reals", "edge_tangents")),
+        *((name, ctypes.c_void_p) for name in ("partial_forces", "energies", "forces", "displacements", "energy_weights")),
+        *((name, ctypes.c_void_p) for name in ("partial_gradients", "gradient")),
+    ]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """theta and the same with every matrix transposed."""
+
+    theta: Tensor
+    transposed: Tensor
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """Edges of a set of beads, every pair twice, sorted by receiver.
+
+    Either `vectors` (edges, 3) from receiver to sender, or `positions` (beads, 3) and `shifts` (edges, 3), float64, of
+    which those beyond the cutoff are left out.
+    """
+
+    types: Tensor
+    receivers: Tensor
+    senders: Tensor
+    vectors: Tensor | None = None
+    positions: Tensor | None = None
+    shifts: Tensor | None = None
+
+
+class CompiledNetwork:
+    """The compiled form of a network's structure; weights are arguments.
+
+    Raises:
+        CompilationError: no compiler, or it failed.
+        ValueError: a network that has no compiled form; the reason is named.
+    """
+
+    def __init__(self, model: Potential) -> None:
+        if reason := no_compiled_form(model):
+            raise ValueError(reason)
+        assert isinstance(model, NequIP)  # noqa: S101
+        source = NequIPSource(model)
+        self.dtype = model.precision()
+        self.library = compile_library(source.text())
+        problem, self.theta_size, self.bead_size, self.edge_size, self.tangent_size = (
+            int(k) for k in (ctypes.c_int64 * 5).in_dll(self.library, "cgnnp_sizes")
+        )
+        if (problem, self.theta_size) != (ctypes.sizeof(Problem), source.layout.theta_size):
+            raise CompilationError("a compiled network does not fit this cgnnp: empty its cache")
+        self.cutoff, self.inner_width = model.cutoff, model.inner_width
+        self.inner = model.inner.detach().to("cpu", self.dtype).contiguous().clone()
+
+    def weights(self, theta: Tensor) -> Weights:
+        """Weights as the library wants them."""
+        theta = theta.detach().contiguous()
+        transposed = theta.clone()
+        self.library.cgnnp_transpose(ctypes.c_void_p(theta.data_ptr()), ctypes.c_void_p(transposed.data_ptr()))
+        return Weights(theta, transposed)
+
+    def evaluate(self, neighbors: Neighbors, weights: Weights, threads: int = 1, keep: bool = False) -> "Evaluation":
+        """Energies and forces, and with `keep` all that a derivative by the weights needs."""
+        return Evaluation(self, neighbors, weights, threads, keep)
+
+
+class Evaluation:
+    """One evaluation of a network: `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm."""
+
+    def __init__(
+        self, network: CompiledNetwork, neighbors: Neighbors, weights: Weights, threads: int, keep: bool
+    ) -> None:
+        self.network, self.neighbors, self.weights = network, neighbors, weights
+        self.n_beads, self.n_edges = neighbors.types.size(0), neighbors.receivers.size(0)
+        self._arrays: dict[str, Tensor] = {}
+        self._problem = Problem(
+            beads=self.n_beads,
+            edges=self.n_edges,
+            threads=threads,
+            inner_width=network.inner_width,
+            cutoff=network.cutoff,
+            keep=int(keep),
+        )
+        for name in ("types", "receivers", "senders", "vectors", "positions", "shifts"):
+            self._hand_over(name, getattr(neighbors, name))
+        self._hand_over("inner", network.inner)
+        self._hand_over("theta", weights.theta)
+        self._hand_over("theta_t", weights.transposed)
+        for name in ("values", "adjoints"):
+            self._make(name, self.n_beads * network.bead_size)
+        self._make("edge_numbers", 2 * (2 * self.n_beads + 1) + 2 * self.n_edges, torch.int32)
+        self._make("edge_reals", self.n_edges * network.edge_size)
+        self._make("partial_forces", threads * 3 * self.n_beads)
+        self.energies = self._make("energies", self.n_beads)
+        self.forces = self._make("forces", 3 * self.n_beads, torch.float64).view(-1, 3)
+        network.library.cgnnp_evaluate(ctypes.byref(self._problem))
+
+    def evaluate_again(self) -> None:
+        """The same with what the arrays of `neighbors` hold now."""
+        self.network.library.cgnnp_evaluate(ctypes.byref(self._problem))
+
+    def differentiate(self, displacements: Tensor, energy_weights: Tensor) -> Tensor:
+        """d/dtheta of sum_i energy_weights_i E_i + sum_i displacements_i . dE/dx_i; needs `keep`."""
+        network, threads = self.network, self._problem.threads
+        self._hand_over("displacements", displacements.to(network.dtype).contiguous())
+        self._hand_over("energy_weights", energy_weights.to(network.dtype).contiguous())
+        for name in ("tangents", "adjoint_tangents"):
+            self._make(name, self.n_beads * network.bead_size)
+        self._make("edge_tangents", self.n_edges * network.tangent_size)
+        self._make("partial_gradients", threads * network.theta_size)
+        gradient = self._make("gradient", network.theta_size)
+        network.library.cgnnp_differentiate(ctypes.byref(self._problem))
+        return gradient
+
+    def _make(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:
+        return self._hand_over(name, torch.empty(size, dtype=dtype or self.network.dtype))
+
+    def _hand_over(self, name: str, array: Tensor | None) -> Tensor:
+        if array is None:
+            return torch.empty(0)
+        self._arrays[name] = array  # alive as long as the pointer
+        setattr(self._problem, name, array.data_ptr())
+        return array
+
+
+class _EnergiesAndForces(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, theta: Tensor, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
+        neighbors = Neighbors(graph.types, graph.receivers, graph.senders, vectors=graph.vectors.contiguous())
+        ctx.evaluation = network.evaluate(neighbors, network.weights(theta), torch.get_num_threads(), keep=True)
+        return ctx.evaluation.energies, ctx.evaluation.forces.to(network.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, energy_gradient: Tensor, force_gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.evaluation.differentiate(-force_gradient, energy_gradient), None, None
+
+
+def compiled_energies_and_forces(model: NequIP, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
+    """What `cgnnp.models.potential.energies_and_forces` returns, differentiable once by the model's weights."""
+    energies, forces = _EnergiesAndForces.apply(pack(model), network, graph)
+    total = torch.zeros(graph.n_frames, dtype=torch.float64)
+    return total.index_add(0, graph.frame_of, energies.to(torch.float64)), forces
+
+
+def no_compiled_form(model: Potential) -> str:
+    """Why a network cannot be compiled; empty if it can."""
+    if not isinstance(model, NequIP):
+        return f"{type(model).__name__} has no compiled form"
+    if model.spline is None:
+        return "model.knots=0: a compiled network needs splines"
+    if model.embedding.size(1) % 4:
+        return f"model.features={model.embedding.size(1)}: a compiled network needs a multiple of 4"
+    if model.embedding.device.type != "cpu" or model.precision() not in (torch.float32, torch.float64):
+        return f"compiled networks are for CPUs and single or double precision, not {model.embedding.device} and {model.precision()}"
+    return ""

@@ -1,0 +1,442 @@
+"""C++ of a whole NequIP network: energies and forces, and the derivative of both by the weights.
+
+Weights arrive as one array `theta`; `pack` makes it from a model and `Layout` says where everything is in it. Each bead
+has the same numbers in four work arrays: values, adjoints (derivatives of the energy), and the tangents of both along a
+displacement u of the beads. The derivative of a loss of the forces is that of the energy along u = -dL/dF:
+dL/dtheta = sum_i dL/dF_i . dF_i/dtheta = d/dtheta (D_u E), one pass forward and one back.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cgnnp.models.convolution import HarmonicStep, n_components
+from cgnnp.models.nequip import Interaction, NequIP
+from cgnnp.native.couplings import AngularTable, ConvolutionCode, Path, path_factor
+
+REALS = {torch.float32: "float", torch.float64: "double"}
+SETS = {"V": "values", "A": "adjoints", "D": "tangents", "B": "adjoint_tangents"}
+
+
+def pack(model: NequIP) -> Tensor:
+    """theta: all weights in the order of `Layout`, with their normalisation; differentiable."""
+    if model.spline is None:
+        raise ValueError("model.knots=0: a compiled network needs splines")
+    pieces = [model.embedding]
+    on_knots = model.bessel(model.spline.abscissas(model.embedding))
+    for interaction in model.interactions:
+        for linear in (*interaction.before, *interaction.after, *interaction.self_connection):
+            pieces.append(linear.weight * linear.weight.size(1) ** -0.5)
+        factors = [interaction.convolution.scale * path_factor(path.path) for path in interaction.convolution.paths]
+        columns = on_knots.new_tensor(factors).repeat_interleave(model.embedding.size(1))
+        pieces.append(model.spline.coefficients(interaction.radial(on_knots) * columns))
+    pieces.append(model.readout * (model.energy_scale * model.readout.size(0) ** -0.5))
+    return torch.cat([piece.flatten() for piece in pieces])
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """`blocks` matrices (n_in, n_out) in theta from `offset`: one for each path, or for each bead type."""
+
+    degree: int
+    blocks: int
+    n_in: int
+    n_out: int
+    offset: int
+
+    def at(self, block: int) -> int:
+        """Where a block starts."""
+        return self.offset + block * self.n_in * self.n_out
+
+
+class LayerLayout:
+    """Matrices, splines and arrays of one interaction; sizes per bead are in channels."""
+
+    def __init__(self, interaction: Interaction, knots: int, channels: int, offset: int) -> None:
+        def matrices(linears: Any, by_type: bool) -> list[Matrix]:
+            nonlocal offset
+            found = []
+            for degree, linear in enumerate(linears):
+                n_types, n_in, n_out = linear.weight.shape
+                blocks = n_types if by_type else n_in // channels
+                found.append(Matrix(degree, blocks, n_in * n_types // blocks, n_out, offset))
+                offset += linear.weight.numel()
+            return found
+
+        self.before = matrices(interaction.before, False)
+        self.after = matrices(interaction.after, False)
+        self.kept = matrices(interaction.self_connection, True)
+        self.paths: list[Path] = [path.path for path in interaction.convolution.paths]
+        self.spline = offset
+        self.end = offset + (knots + 3) * len(self.paths) * channels
+        self.l_in, self.l_out = len(self.before) - 1, len(self.after) - 1
+        self.sizes = {
+            "x": n_components(self.l_in),
+            "m": n_components(self.l_in),
+            "s": interaction.convolution.n_out,
+            "y": self.l_out + n_components(self.l_out),
+        }
+
+    def paths_into(self, degree: int) -> list[int]:
+        """First components of the paths that lead to a degree."""
+        starts, start = [], 0
+        for path in self.paths:
+            if path[2] == degree:
+                starts.append(start)
+            start += 2 * path[2] + 1
+        return starts
+
+
+class Layout:
+    """Where everything is in theta and in the work arrays."""
+
+    def __init__(self, model: NequIP) -> None:
+        self.n_types, self.channels = model.embedding.shape
+        self.l_max, self.knots = model.l_max, model.spline.knots
+        offset = self.n_types * self.channels
+        self.layers: list[LayerLayout] = []
+        for interaction in model.interactions:
+            self.layers.append(LayerLayout(interaction, self.knots, self.channels, offset))
+            offset = self.layers[-1].end
+        self.readout, self.theta_size = offset, offset + self.channels
+        self.starts: dict[str, int] = {}
+        self.bead_size = 0
+        sizes = {f"{name}{k}": size for k, layer in enumerate(self.layers) for name, size in layer.sizes.items()}
+        for name, size in {**sizes, f"x{len(self.layers)}": 1}.items():
+            self.starts[name] = self.bead_size
+            self.bead_size += size * self.channels
+
+
+class Polynomial(dict[tuple[int, int, int], float]):
+    """A polynomial in the components of a direction: {powers: coefficient}."""
+
+    def times(self, other: "Polynomial", factor: float) -> "Polynomial":
+        """Their product times a number."""
+        result: dict[tuple[int, int, int], float] = defaultdict(float)
+        for (a, b, c), left in self.items():
+            for (d, e, f), right in other.items():
+                result[a + d, b + e, c + f] += factor * left * right
+        return Polynomial(result)
+
+    def plus(self, other: "Polynomial") -> "Polynomial":
+        """Their sum, without what cancels."""
+        keys = {*self, *other}
+        total = {key: self.get(key, 0.0) + other.get(key, 0.0) for key in sorted(keys)}
+        return Polynomial({key: value for key, value in total.items() if abs(value) > 1e-12})
+
+    def slope(self, axis: int) -> "Polynomial":
+        """Derivative by one component."""
+        lower = {}
+        for powers, value in self.items():
+            if powers[axis] > 0:
+                lower[tuple(n - (k == axis) for k, n in enumerate(powers))] = value * powers[axis]
+        return Polynomial(lower)
+
+    def code(self) -> str:
+        """C++ in x, y, z."""
+        terms = []
+        for powers, value in self.items():
+            factors = [name for name, n in zip("xyz", powers, strict=True) for _ in range(n)]
+            terms.append(" * ".join([f"(real){value!r}", *factors]))
+        return " + ".join(terms) or "0"
+
+
+def harmonic_polynomials(l_max: int) -> list[Polynomial]:
+    """Real spherical harmonics as `SphericalHarmonics` has them, (l_max + 1)^2 of them."""
+    axes = [Polynomial({tuple(int(k == axis) for k in range(3)): 3.0**0.5}) for axis in range(3)]
+    degrees = [[Polynomial({(0, 0, 0): 1.0})], axes]
+    for degree in range(1, l_max):
+        coefficients = HarmonicStep(degree).exact().view(3, 2 * degree + 1, 2 * degree + 3).tolist()
+        above = [Polynomial() for _ in range(2 * degree + 3)]
+        for first, rows in zip(axes, coefficients, strict=True):
+            for below, row in zip(degrees[degree], rows, strict=True):
+                above = [old.plus(first.times(below, value)) for old, value in zip(above, row, strict=True)]
+        degrees.append(above)
+    return [polynomial for degree in degrees[: l_max + 1] for polynomial in degree]
+
+
+class NequIPSource:
+    """Writes the C++ of a model; only its structure matters, weights come later."""
+
+    def __init__(self, model: NequIP) -> None:
+        self.layout = Layout(model)
+        self.real = REALS[model.precision()]
+        self.table = AngularTable(self.layout.l_max)
+        self.convolutions: dict[tuple[Path, ...], ConvolutionCode] = {}
+        for layer in self.layout.layers:
+            key = tuple(layer.paths)
+            if key not in self.convolutions:
+                name = f"convolution{len(self.convolutions)}"
+                self.convolutions[key] = ConvolutionCode(name, layer.paths, layer.l_in, self.table, self.layout.channels)
+
+    def lanes(self) -> int:
+        """Channels in a vector: 64 bytes of them, or fewer where they do not divide."""
+        lanes = 16 if self.real == "float" else 8
+        while self.layout.channels % lanes:
+            lanes //= 2
+        return lanes
+
+    def text(self) -> str:
+        """The whole file."""
+        layout, native = self.layout, files("cgnnp.native")
+        loops = [convolution.source() for convolution in self.convolutions.values()]
+        constants = {
+            "CHANNELS": layout.channels,
+            "HARMONICS": n_components(layout.l_max) - 1,
+            "ANGULAR": len(self.table.entries),
+            "KNOTS": layout.knots,
+            "TYPES": layout.n_types,
+            "BEAD": layout.bead_size,
+            "THETA": layout.theta_size,
+        }
+        parts = [
+            f"#define REAL {self.real}\n#define LANES {self.lanes()}",
+            native.joinpath("support.h").read_text(),
+            "\n".join(f"constexpr long {name} = {value};" for name, value in constants.items()),
+            self._harmonics(),
+            native.joinpath("network.h").read_text(),
+            *loops,
+            self._program(),
+        ]
+        return "\n".join(parts)
+
+    def _harmonics(self) -> str:
+        polynomials = harmonic_polynomials(self.layout.l_max)
+        values = "\n    ".join(f"h[{k}] = {polynomial.code()};" for k, polynomial in enumerate(polynomials))
+        slopes = "\n    ".join(
+            f"d[{k}][{axis}] = {polynomial.slope(axis).code()};" for k, polynomial in enumerate(polynomials) for axis in range(3)
+        )
+        arguments = "real x, real y, real z"
+        return f"""
+static inline void harmonics({arguments}, real* h) {{
+    {values}
+}}
+static inline void harmonic_slopes({arguments}, real (*d)[3]) {{
+    {slopes}
+}}
+static inline void angular_table(const real* h, real* table) {{
+    {self.table.statements("h", "table")}
+}}
+"""
+
+    # The program: what each thread does, statement by statement.
+
+    def _rows(self, which: str, name: str, first: int, layer: LayerLayout) -> str:
+        """Rows of an array of the set V, A, D or B, from a component on."""
+        kind, channels = name[0], self.layout.channels
+        number = int(name[1:])
+        sizes = self.layout.layers[number].sizes if number < len(self.layout.layers) else {"x": 1}
+        return f"Rows{{{self._array(which, name)}, {sizes[kind] * channels}, {first * channels}, {channels}}}"
+
+    def _array(self, which: str, name: str) -> str:
+        return f"{which} + n * {self.layout.starts[name]}"
+
+    def _maps(self, k: int, layer: LayerLayout) -> Iterator[tuple[str, Matrix, int, str, int, str, int, bool]]:
+        """(kind, matrix, block, input array, its first component, output array, its first component, first of a sum)."""
+        for matrix in layer.before:
+            square = matrix.degree**2
+            yield "before", matrix, 0, f"x{k}", square, f"m{k}", square, True
+        for matrix in layer.after:
+            scalars = 0 if matrix.degree == 0 else layer.l_out + matrix.degree**2
+            for block, start in enumerate(layer.paths_into(matrix.degree)):
+                yield "after", matrix, block, f"s{k}", start, f"y{k}", scalars, block == 0
+        for matrix in layer.kept:
+            scalars = 0 if matrix.degree == 0 else layer.l_out + matrix.degree**2
+            for block in range(matrix.blocks):
+                yield "kept", matrix, block, f"x{k}", matrix.degree**2, f"y{k}", scalars, False
+
+    def _apply(self, kinds: str, k: int, which: str, back: bool = False) -> list[str]:
+        """Linear maps of a layer on a set of arrays, or their transposes."""
+        lines = []
+        layer = self.layout.layers[k]
+        for kind, matrix, block, source, at, target, to, first in self._maps(k, layer):
+            if kind not in kinds:
+                continue
+            beads = f"part.of({block}), part.count({block})" if kind == "kept" else "part.of(0), own"
+            x, y = self._rows(which, source, at, layer), self._rows(which, target, to, layer)
+            size = f"{2 * matrix.degree + 1}, "
+            if back:
+                add = kind == "kept"
+                lines.append(
+                    f"linear({y}, {x}, {size}{matrix.n_out}, {matrix.n_in}, theta_t + {matrix.at(block)}, {beads}, {str(add).lower()});"
+                )
+            else:
+                lines.append(
+                    f"linear({x}, {y}, {size}{matrix.n_in}, {matrix.n_out}, theta + {matrix.at(block)}, {beads}, {str(not first).lower()});"
+                )
+        return lines
+
+    def _gradients(self, kinds: str, k: int) -> list[str]:
+        """Tangents of the derivatives of the energy by the matrices: x^T y~ of tangents and values."""
+        lines = []
+        layer = self.layout.layers[k]
+        for kind, matrix, block, source, at, target, to, _ in self._maps(k, layer):
+            if kind not in kinds:
+                continue
+            beads = f"part.of({block}), part.count({block})" if kind == "kept" else "part.of(0), own"
+            for x, y in (("D", "A"), ("V", "B")):
+                if x == "D" and source == "x0":
+                    continue
+                rows = f"{self._rows(x, source, at, layer)}, {self._rows(y, target, to, layer)}"
+                sizes = f"{2 * matrix.degree + 1}, {matrix.n_in}, {matrix.n_out}"
+                lines.append(f"outer({rows}, {sizes}, gradient + {matrix.at(block)}, {beads});")
+        return lines
+
+    def _each(self, statement: str) -> str:
+        return f"for (long i = part.first; i < part.last; i++) {statement}"
+
+    def _gate(self, k: int, function: str, arrays: list[tuple[str, str]]) -> str:
+        layer, channels = self.layout.layers[k], self.layout.channels
+        sizes = {f"y{k}": layer.sizes["y"] * channels, f"x{k + 1}": n_components(layer.l_out) * channels}
+        at = ", ".join(f"{self._array(which, name)} + i * {sizes[name]}" for which, name in arrays)
+        return self._each(f"Gate<{layer.l_out}, CHANNELS>::{function}({at});")
+
+    def _loop(self, k: int, function: str, arrays: list[tuple[str, str]], last: str = "") -> str:
+        layer = self.layout.layers[k]
+        name = self.convolutions[tuple(layer.paths)].name
+        at = ", ".join(self._array(which, array) for which, array in arrays)
+        return f"{name}_{function}(g, part.first, part.last, theta + {layer.spline}, {at}{last});"
+
+    def _forward(self) -> list[str]:
+        lines = [self._each(f"for (int c = 0; c < CHANNELS; c++) ({self._array('V', 'x0')})[i * CHANNELS + c] = theta[p.types[i] * CHANNELS + c];")]
+        for k in range(len(self.layout.layers)):
+            lines += [*self._apply("before", k, "V"), "crew.barrier();"]
+            lines += [self._loop(k, "forward", [("V", f"m{k}"), ("V", f"s{k}")]), *self._apply("after kept", k, "V")]
+            lines += [self._gate(k, "forward", [("V", f"y{k}"), ("V", f"x{k + 1}")])]
+        last = f"x{len(self.layout.layers)}"
+        readout = f"theta + {self.layout.readout}"
+        lines += [self._each(f"p.energies[i] = dot({self._array('V', last)} + i * CHANNELS, {readout});")]
+        return lines
+
+    def _reverse(self) -> list[str]:
+        last = f"x{len(self.layout.layers)}"
+        lines = [self._each(f"copy(theta + {self.layout.readout}, {self._array('A', last)} + i * CHANNELS, 1);")]
+        for k in reversed(range(len(self.layout.layers))):
+            lines += [self._gate(k, "reverse", [("V", f"y{k}"), ("A", f"x{k + 1}"), ("A", f"y{k}")])]
+            lines += [*self._apply("after", k, "A", back=True), "crew.barrier();"]
+            full = self._loop(k, "reverse", [("V", f"m{k}"), ("A", f"s{k}"), ("A", f"m{k}")])
+            if k == 0:
+                edges = self._loop(k, "reverse_edges", [("V", f"m{k}"), ("A", f"s{k}")])
+                lines += [f"if (p.keep) {full} else {edges}"]
+            else:
+                lines += [full, *self._apply("before", k, "A", back=True), *self._apply("kept", k, "A", back=True)]
+        return lines
+
+    def _tangent(self) -> list[str]:
+        lines = [self._each(f"zero({self._array('D', name)} + i * CHANNELS);") for name in ("x0", "m0")]
+        for k in range(len(self.layout.layers)):
+            lines += [*(self._apply("before", k, "D") if k > 0 else []), "crew.barrier();"]
+            lines += [self._loop(k, "tangent", [("V", f"m{k}"), ("D", f"m{k}"), ("D", f"s{k}")])]
+            lines += [*self._apply("after kept", k, "D")]
+            lines += [self._gate(k, "tangent", [("V", f"y{k}"), ("D", f"y{k}"), ("D", f"x{k + 1}")])]
+        return lines
+
+    def _reverse_tangent(self) -> list[str]:
+        last, readout = f"x{len(self.layout.layers)}", self.layout.readout
+        lines = [
+            self._each(f"copy(theta + {readout}, {self._array('B', last)} + i * CHANNELS, p.energy_weights[i]);"),
+            self._each(f"add({self._array('D', last)} + i * CHANNELS, gradient + {readout}, 1);"),
+            self._each(f"add({self._array('V', last)} + i * CHANNELS, gradient + {readout}, p.energy_weights[i]);"),
+        ]
+        for k in reversed(range(len(self.layout.layers))):
+            y, x = f"y{k}", f"x{k + 1}"
+            lines += [self._gate(k, "reverse_tangent", [("V", y), ("D", y), ("A", x), ("B", x), ("B", y)])]
+            lines += [*self._gradients("after kept", k), *self._apply("after", k, "B", back=True), "crew.barrier();"]
+            arrays = [("V", f"m{k}"), ("D", f"m{k}"), ("A", f"s{k}"), ("B", f"s{k}"), ("B", f"m{k}")]
+            lines += [self._loop(k, "reverse_tangent", arrays, f", gradient + {self.layout.layers[k].spline}")]
+            lines += self._gradients("before", k)
+            lines += [*self._apply("before", k, "B", back=True), *self._apply("kept", k, "B", back=True)]
+        lines += [self._each(f"add({self._array('B', 'x0')} + i * CHANNELS, gradient + p.types[i] * CHANNELS, 1);")]
+        return lines
+
+    def _transpositions(self) -> list[str]:
+        lines = []
+        for layer in self.layout.layers:
+            for matrix in (*layer.before, *layer.after, *layer.kept):
+                for block in range(matrix.blocks):
+                    at = matrix.at(block)
+                    lines.append(f"transpose(theta + {at}, out + {at}, {matrix.n_in}, {matrix.n_out});")
+        return lines
+
+    def _program(self) -> str:
+        def body(lines: list[str]) -> str:
+            return "\n        ".join(lines)
+
+        arrays = "\n        ".join(f"real* const {short} = p.{name};" for short, name in SETS.items())
+        opening = f"""Team& crew = team((int)p.threads);
+    const Edges g = edges_of(p);
+    const long n = p.beads;
+    crew.run([&](int rank) {{
+        const Part part(p, rank);
+        const long own = part.last - part.first;
+        const real *theta = p.theta, *theta_t = p.theta_t;
+        (void)theta, (void)theta_t, (void)own;
+        {arrays}
+        (void)V, (void)A, (void)D, (void)B;"""
+        return f"""
+static inline real dot(const real* x, const real* y) {{
+    vec total = {{}};
+    for (int c = 0; c < CHANNELS; c += LANES) total += load(x + c) * load(y + c);
+    return sum(total);
+}}
+static inline void copy(const real* x, real* y, real factor) {{
+    for (int c = 0; c < CHANNELS; c++) y[c] = factor * x[c];
+}}
+static inline void add(const real* x, real* y, real factor) {{
+    for (int c = 0; c < CHANNELS; c++) y[c] += factor * x[c];
+}}
+static inline void zero(real* y) {{
+    for (int c = 0; c < CHANNELS; c++) y[c] = 0;
+}}
+
+extern "C" const int64_t cgnnp_sizes[] = {{sizeof(Problem), THETA, BEAD, EDGE, ANGULAR + 1}};
+
+extern "C" void cgnnp_transpose(const real* theta, real* out) {{
+    {body(self._transpositions())}
+}}
+
+// Energies of all beads and forces on them.
+extern "C" void cgnnp_evaluate(const Problem* problem) {{
+    const Problem& p = *problem;
+    const std::lock_guard<std::mutex> only(one_caller);
+    find_starts(p);
+    {opening}
+        measure(p, g, part.first, part.last);
+        {body(self._forward())}
+        {body(self._reverse())}
+        real* forces = p.partial_forces + rank * 3 * n;
+        for (long k = 0; k < 3 * n; k++) forces[k] = 0;
+        forces_of_edges(p, g, part.first, part.last, forces);
+        crew.barrier();
+        for (long k = 3 * part.first; k < 3 * part.last; k++) {{
+            double total = 0;
+            for (long rank = 0; rank < p.threads; rank++) total += p.partial_forces[rank * 3 * n + k];
+            p.forces[k] = total;
+        }}
+    }});
+}}
+
+// The derivative by theta of sum_i energy_weights_i E_i + sum_i displacement_i . dE/dx_i, after cgnnp_evaluate with `keep`.
+extern "C" void cgnnp_differentiate(const Problem* problem) {{
+    const Problem& p = *problem;
+    const std::lock_guard<std::mutex> only(one_caller);
+    {opening}
+        real* gradient = p.partial_gradients + rank * THETA;
+        for (long k = 0; k < THETA; k++) gradient[k] = 0;
+        measure_tangents(p, g, part.first, part.last);
+        {body(self._tangent())}
+        {body(self._reverse_tangent())}
+        crew.barrier();
+        for (long k = THETA * rank / p.threads; k < THETA * (rank + 1) / p.threads; k++) {{
+            real total = 0;
+            for (long rank = 0; rank < p.threads; rank++) total += p.partial_gradients[rank * THETA + k];
+            p.gradient[k] = total;
+        }}
+    }});
+}}
+"""
