@@ -13,7 +13,7 @@ from cgnnp.models.convolution import (
     SphericalHarmonics,
 )
 from cgnnp.models.potential import Potential
-from cgnnp.models.radial import BesselBasis, RadialNetwork, RadialSpline, held_below
+from cgnnp.models.radial import BesselBasis, RadialFunctions, RadialNetwork, RadialSpline, held_below
 from cgnnp.signatures import check_positive
 
 
@@ -28,6 +28,7 @@ class Interaction(nn.Module):
         n_types: int,
         n_basis: int,
         radial_hidden: int,
+        spline: RadialSpline | None,
         odd_paths: bool,
         neighbors: float,
         first: bool,
@@ -35,30 +36,38 @@ class Interaction(nn.Module):
         super().__init__()
         l_in, _, l_out = degrees
         self.convolution = Convolution(*degrees, odd_paths, neighbors)
-        self.radial = RadialNetwork(n_basis, radial_hidden, self.convolution.n_paths * channels)
+        network = RadialNetwork(n_basis, radial_hidden, self.convolution.n_paths * channels)
+        self.radial = RadialFunctions(network, spline)
         self.before = nn.ModuleList(Linear(degree, channels, channels) for degree in range(l_in + 1))
         # Scalars come with a gate for each higher degree.
         n_out = [(l_out + 1) * channels, *[channels] * l_out]
         into = self.convolution.into
+        self.sizes = [(2 * k + 1) * into[k] for k in range(l_out + 1)]
         self.after = nn.ModuleList(Linear(k, channels, n_out[k], into[k]) for k in range(l_out + 1))
         kept = 0 if first else min(l_in, l_out) + 1
         self.self_connection = nn.ModuleList(Linear(k, channels, n_out[k], n_types=n_types) for k in range(kept))
         self.gate = Gate(l_out)
 
     def forward(
-        self, features: Tensor, harmonics: Tensor, radial: Tensor, receivers: Tensor, senders: Tensor, types: Tensor
+        self,
+        features: Tensor,
+        harmonics: Tensor,
+        radial: tuple[Tensor, Tensor, Tensor],
+        receivers: Tensor,
+        senders: Tensor,
+        types: Tensor,
     ) -> Tensor:
-        """New features (beads, components of l_out, channels); `radial` are the values of the radial network on edges."""
+        """New features (beads, components of l_out, channels); `radial` are the arguments of `RadialFunctions`."""
         mixed: list[Tensor] = []
         for k, linear in enumerate(self.before):
             mixed.append(linear(features[:, k * k : (k + 1) * (k + 1)], types))
-        summed = self.convolution(torch.cat(mixed, dim=1), harmonics, radial, receivers, senders)
+        summed = self.convolution(
+            torch.cat(mixed, dim=1), harmonics, self.radial(radial[0], radial[1], radial[2]), receivers, senders
+        )
+        by_degree = summed.split(self.sizes, dim=1)
         new: list[Tensor] = []
-        start = 0
-        for linear in self.after:
-            size = linear.n_paths * linear.n_components
-            new.append(linear(summed[:, start : start + size], types))
-            start += size
+        for k, linear in enumerate(self.after):
+            new.append(linear(by_degree[k], types))
         for k, linear in enumerate(self.self_connection):
             new[k] = new[k] + linear(features[:, k * k : (k + 1) * (k + 1)], types)
         return self.gate(new[0], torch.cat(new[1:], dim=1) if len(new) > 1 else new[0])
@@ -147,6 +156,7 @@ class NequIP(Potential):
                     n_types=n_types,
                     n_basis=radial_basis,
                     radial_hidden=radial_hidden,
+                    spline=self.spline,
                     odd_paths=odd_paths,
                     neighbors=avg_num_neighbors,
                     first=k == 0,
@@ -167,15 +177,9 @@ class NequIP(Potential):
         harmonics = self.harmonics(vectors / lengths[:, None])
         features = self.embedding.index_select(0, types)[:, None, :]
         if self.spline is not None:
-            index, weights = self.spline.locate(held)
-            on_knots = self.bessel(self.spline.abscissas(lengths))
-            for interaction in self.interactions:
-                coefficients = self.spline.coefficients(interaction.radial(on_knots))
-                radial = self.spline(coefficients, index, weights)
-                features = interaction(features, harmonics, radial, receivers, senders, types)
+            radial = (self.bessel(self.spline.abscissas(lengths)), *self.spline.locate(held))
         else:
-            basis = self.bessel(held)
-            for interaction in self.interactions:
-                radial = interaction.radial(basis)
-                features = interaction(features, harmonics, radial, receivers, senders, types)
+            radial = (self.bessel(held), receivers, lengths)
+        for interaction in self.interactions:
+            features = interaction(features, harmonics, radial, receivers, senders, types)
         return self.energy_scale / math.sqrt(float(self.readout.size(0))) * (features[:, 0] @ self.readout)

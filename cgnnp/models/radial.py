@@ -97,3 +97,18 @@ class RadialNetwork(nn.Module):
         """(edges, n_out) from (edges, n_basis)."""
         hidden = unit_silu(basis @ self.first / math.sqrt(float(self.first.size(0))))
         return hidden @ self.second / math.sqrt(float(self.second.size(0)))
+
+
+class RadialFunctions(nn.Module):
+    """A radial network as its values on edges: through splines on knots, or evaluated on every edge."""
+
+    def __init__(self, network: RadialNetwork, spline: RadialSpline | None) -> None:
+        super().__init__()
+        self.network, self.spline = network, spline
+
+    def forward(self, basis: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        """(edges, functions), from the basis on the knots and what `RadialSpline.locate` says; or from that on the edges."""
+        values = self.network(basis)
+        if self.spline is not None:
+            values = self.spline(self.spline.coefficients(values), index, weights)
+        return values

@@ -20,13 +20,14 @@ from cgnnp.models.convolution import coupling_coefficients, n_components
 
 Path = tuple[int, int, int]
 ZERO = 1e-12
+ARGUMENTS = "const Edges& g, long i0, long i1, const real* table"
 
 
 def unit_couplings(path: Path) -> list[tuple[int, int, int, float]]:
     """Nonzero (a, b, c, coefficient), scaled so that a coupling with a scalar is the identity."""
-    l1, l2, l3 = path
-    cube = coupling_coefficients(path) / math.sqrt(2 * l3 + 1) * math.sqrt(2 * max(path) + 1)
-    return [(*(int(k) for k in at), float(cube[tuple(at)])) for at in (cube.abs() > ZERO).nonzero()]
+    cube = coupling_coefficients(path) / path_factor(path)
+    nonzero = (cube.abs() > ZERO).nonzero().tolist()
+    return [(a, b, c, float(cube[a, b, c])) for a, b, c in nonzero]
 
 
 def path_factor(path: Path) -> float:
@@ -144,7 +145,9 @@ class ConvolutionCode:
 
     def source(self) -> str:
         """All functions."""
-        return "\n".join([self._forward(False), self._forward(True), self._reverse(True), self._reverse(False), self._reverse_tangent()])
+        return "\n".join(
+            [self._forward(False), self._forward(True), self._reverse(True), self._reverse(False), self._reverse_tangent()]
+        )
 
     def _weights(self, derivative: bool) -> list[str]:
         """Radial weights w_p of an edge, and their derivatives d_p by its length."""
@@ -160,8 +163,15 @@ class ConvolutionCode:
     def _load(self, name: str, pointer: str, count: int) -> list[str]:
         return [f"const vec {name}{k} = load({pointer} + {k * self.channels});" for k in range(count)]
 
+    def _added(self, array: str, component: int, text: str) -> str:
+        at = f"{array} + {component * self.channels}"
+        return f"store({at}, load({at}) + {text});"
+
     def _forward(self, tangent: bool) -> str:
-        body = ["const real* T = table + (long)g.knot[e] * WIDTH + v;", "const real *b = g.splines + 8 * e, *A = g.angular + e * ANGULAR;"]
+        body = [
+            "const real* T = table + (long)g.knot[e] * WIDTH + v;",
+            "const real *b = g.splines + 8 * e, *A = g.angular + e * ANGULAR;",
+        ]
         body += self._weights(tangent)
         body += ["const real* mj = m + (long)g.sender[e] * STRIDE + v;", *self._load("x", "mj", self.n_in)]
         if tangent:
@@ -179,8 +189,8 @@ class ConvolutionCode:
                 both = f"{moved[c]} + {turned[c]}" if c in turned else moved[c]
                 body += [f"s{c} += w{p} * ({both}) + f{p} * ({text});"]
         return self._template(
-            f"static void {self.name}_{'tangent' if tangent else 'forward'}(const Edges& g, long i0, long i1, const real* table, "
-            + f"const real* m, {'const real* mt, ' if tangent else ''}real* s)",
+            f"static void {self.name}_{'tangent' if tangent else 'forward'}({ARGUMENTS}, "
+            f"const real* m, {'const real* mt, ' if tangent else ''}real* s)",
             f"""
     for (long i = i0; i < i1; i++)
         for (int v = 0; v < CHANNELS; v += LANES) {{
@@ -204,13 +214,15 @@ class ConvolutionCode:
             back = path.coupled("s", "A", False)
             body += [f"const vec q{p}_{a} = {text};" for a, text in back.items()]
             if inputs:
-                body += [f"store(out + {a * self.channels}, load(out + {a * self.channels}) + w{p} * q{p}_{a});" for a in back]
+                body += [
+                    f"store(out + {a * self.channels}, load(out + {a * self.channels}) + w{p} * q{p}_{a});" for a in back
+                ]
             body += [f"length += d{p} * ({' + '.join(f'q{p}_{a} * x{a}' for a in back)});"]
             if path.path[1] > 0:
                 body += self._harmonic_adjoints(path)
         harmonics = range(1, n_components(self.table.l_max))
         return self._template(
-            f"static void {self.name}_reverse{'' if inputs else '_edges'}(const Edges& g, long i0, long i1, const real* table, "
+            f"static void {self.name}_reverse{'' if inputs else '_edges'}({ARGUMENTS}, "
             f"const real* m, const real* sa{', real* ma' if inputs else ''})",
             f"""
     for (long i = i0; i < i1; i++) {{
@@ -256,14 +268,15 @@ class ConvolutionCode:
             for a, text in back.items():
                 joined = f"{moved[a]} + {turned[a]}" if a in turned else moved[a]
                 body += [f"const vec q{p}_{a} = {text}, k{p}_{a} = {joined};"]
-                body += [f"store(out + {a * self.channels}, load(out + {a * self.channels}) + w{p} * k{p}_{a} + f{p} * q{p}_{a});"]
+                body += [
+                    f"store(out + {a * self.channels}, load(out + {a * self.channels}) + w{p} * k{p}_{a} + f{p} * q{p}_{a});"
+                ]
             body += [f"const vec z{p} = {' + '.join(f'q{p}_{a} * x{a}' for a in back)};"]
             body += [f"const vec n{p} = {' + '.join(f'k{p}_{a} * x{a} + q{p}_{a} * u{a}' for a in back)};"]
             for row in range(4):
-                at = row * self.width + p * self.channels
-                body += [f"store(G + {at}, load(G + {at}) + b[{row}] * n{p} + (rt * b[{row + 4}]) * z{p});"]
+                body += [self._added("G", row * len(self.paths) + p, f"b[{row}] * n{p} + (rt * b[{row + 4}]) * z{p}")]
         return self._template(
-            f"static void {self.name}_reverse_tangent(const Edges& g, long i0, long i1, const real* table, const real* m, "
+            f"static void {self.name}_reverse_tangent({ARGUMENTS}, const real* m, "
             "const real* mt, const real* sa, const real* sat, real* mat, real* gradient)",
             f"""
     for (long i = i0; i < i1; i++) {{

@@ -1,9 +1,8 @@
 """A network's compiled form in use: energies and forces of graphs, differentiable by the weights."""
 
 import ctypes
-import functools
-import logging
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +10,8 @@ from torch import Tensor
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Graph, Potential
 from cgnnp.native.compiler import CompilationError, compile_library
-from cgnnp.native.nequip_source import NequIPSource, pack
-
-log = logging.getLogger("cgnnp")
+from cgnnp.native.layout import pack
+from cgnnp.native.nequip_source import NequIPSource
 
 
 class Problem(ctypes.Structure):
@@ -40,22 +38,6 @@ class Weights:
     transposed: Tensor
 
 
-@dataclass(frozen=True)
-class Neighbors:
-    """Edges of a set of beads, every pair twice, sorted by receiver.
-
-    Either `vectors` (edges, 3) from receiver to sender, or `positions` (beads, 3) and `shifts` (edges, 3), float64, of
-    which those beyond the cutoff are left out.
-    """
-
-    types: Tensor
-    receivers: Tensor
-    senders: Tensor
-    vectors: Tensor | None = None
-    positions: Tensor | None = None
-    shifts: Tensor | None = None
-
-
 class CompiledNetwork:
     """The compiled form of a network's structure; weights are arguments.
 
@@ -79,6 +61,12 @@ class CompiledNetwork:
         self.cutoff, self.inner_width = model.cutoff, model.inner_width
         self.inner = model.inner.detach().to("cpu", self.dtype).contiguous().clone()
 
+    @staticmethod
+    def theta(model: Potential) -> Tensor:
+        """All weights of a network in one array, differentiable."""
+        assert isinstance(model, NequIP)  # noqa: S101
+        return pack(model)
+
     def weights(self, theta: Tensor) -> Weights:
         """Weights as the library wants them."""
         theta = theta.detach().contiguous()
@@ -86,44 +74,54 @@ class CompiledNetwork:
         self.library.cgnnp_transpose(ctypes.c_void_p(theta.data_ptr()), ctypes.c_void_p(transposed.data_ptr()))
         return Weights(theta, transposed)
 
-    def evaluate(self, neighbors: Neighbors, weights: Weights, threads: int = 1, keep: bool = False) -> "Evaluation":
-        """Energies and forces, and with `keep` all that a derivative by the weights needs."""
-        return Evaluation(self, neighbors, weights, threads, keep)
-
 
 class Evaluation:
-    """One evaluation of a network: `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm."""
+    """Evaluates a network for a set of beads: `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm.
 
-    def __init__(
-        self, network: CompiledNetwork, neighbors: Neighbors, weights: Weights, threads: int, keep: bool
-    ) -> None:
-        self.network, self.neighbors, self.weights = network, neighbors, weights
-        self.n_beads, self.n_edges = neighbors.types.size(0), neighbors.receivers.size(0)
+    Edges hold every pair twice and are sorted by receiver; the arrays that were handed over are read at every `run`, and
+    may have changed. With `keep` all is kept that `differentiate` needs.
+    """
+
+    def __init__(self, network: CompiledNetwork, types: Tensor, weights: Weights, threads: int, keep: bool = False) -> None:
+        self.network, self.n_beads = network, types.size(0)
         self._arrays: dict[str, Tensor] = {}
         self._problem = Problem(
-            beads=self.n_beads,
-            edges=self.n_edges,
-            threads=threads,
-            inner_width=network.inner_width,
-            cutoff=network.cutoff,
-            keep=int(keep),
+            beads=self.n_beads, threads=threads, inner_width=network.inner_width, cutoff=network.cutoff, keep=int(keep)
         )
-        for name in ("types", "receivers", "senders", "vectors", "positions", "shifts"):
-            self._hand_over(name, getattr(neighbors, name))
+        self._hand_over("types", types)
         self._hand_over("inner", network.inner)
         self._hand_over("theta", weights.theta)
         self._hand_over("theta_t", weights.transposed)
         for name in ("values", "adjoints"):
             self._make(name, self.n_beads * network.bead_size)
-        self._make("edge_numbers", 2 * (2 * self.n_beads + 1) + 2 * self.n_edges, torch.int32)
-        self._make("edge_reals", self.n_edges * network.edge_size)
         self._make("partial_forces", threads * 3 * self.n_beads)
         self.energies = self._make("energies", self.n_beads)
         self.forces = self._make("forces", 3 * self.n_beads, torch.float64).view(-1, 3)
-        network.library.cgnnp_evaluate(ctypes.byref(self._problem))
 
-    def evaluate_again(self) -> None:
-        """The same with what the arrays of `neighbors` hold now."""
+    def set_vectors(self, receivers: Tensor, senders: Tensor, vectors: Tensor) -> None:
+        """Edges by their vectors (edges, 3) from receiver to sender, nm, all within the cutoff."""
+        self._set_edges(receivers, senders)
+        self._hand_over("vectors", vectors.contiguous())
+
+    def set_positions(self, receivers: Tensor, senders: Tensor, positions: Tensor, shifts: Tensor) -> None:
+        """Edges by positions (beads, 3) and shifts (edges, 3), float64, nm; those beyond the cutoff are left out."""
+        self._set_edges(receivers, senders)
+        self._hand_over("positions", positions)
+        self._hand_over("shifts", shifts)
+
+    def _set_edges(self, receivers: Tensor, senders: Tensor) -> None:
+        n_edges = receivers.size(0)
+        self._problem.edges = n_edges
+        self._hand_over("receivers", receivers)
+        self._hand_over("senders", senders)
+        if "edge_reals" in self._arrays and self._arrays["edge_reals"].size(0) >= n_edges * self.network.edge_size:
+            return
+        room = n_edges + n_edges // 10
+        self._make("edge_numbers", 2 * (2 * self.n_beads + 1) + 2 * room, torch.int32)
+        self._make("edge_reals", room * self.network.edge_size)
+
+    def run(self) -> None:
+        """Compute energies and forces."""
         self.network.library.cgnnp_evaluate(ctypes.byref(self._problem))
 
     def differentiate(self, displacements: Tensor, energy_weights: Tensor) -> Tensor:
@@ -133,7 +131,7 @@ class Evaluation:
         self._hand_over("energy_weights", energy_weights.to(network.dtype).contiguous())
         for name in ("tangents", "adjoint_tangents"):
             self._make(name, self.n_beads * network.bead_size)
-        self._make("edge_tangents", self.n_edges * network.tangent_size)
+        self._make("edge_tangents", self._problem.edges * network.tangent_size)
         self._make("partial_gradients", threads * network.theta_size)
         gradient = self._make("gradient", network.theta_size)
         network.library.cgnnp_differentiate(ctypes.byref(self._problem))
@@ -142,9 +140,7 @@ class Evaluation:
     def _make(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:
         return self._hand_over(name, torch.empty(size, dtype=dtype or self.network.dtype))
 
-    def _hand_over(self, name: str, array: Tensor | None) -> Tensor:
-        if array is None:
-            return torch.empty(0)
+    def _hand_over(self, name: str, array: Tensor) -> Tensor:
         self._arrays[name] = array  # alive as long as the pointer
         setattr(self._problem, name, array.data_ptr())
         return array
@@ -152,20 +148,22 @@ class Evaluation:
 
 class _EnergiesAndForces(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, theta: Tensor, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
-        neighbors = Neighbors(graph.types, graph.receivers, graph.senders, vectors=graph.vectors.contiguous())
-        ctx.evaluation = network.evaluate(neighbors, network.weights(theta), torch.get_num_threads(), keep=True)
-        return ctx.evaluation.energies, ctx.evaluation.forces.to(network.dtype)
+    def forward(ctx: Any, theta: Tensor, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
+        evaluation = Evaluation(network, graph.types, network.weights(theta), torch.get_num_threads(), keep=True)
+        evaluation.set_vectors(graph.receivers, graph.senders, graph.vectors)
+        evaluation.run()
+        ctx.evaluation = evaluation
+        return evaluation.energies, evaluation.forces.to(network.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, energy_gradient: Tensor, force_gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, energy_gradient: Tensor, force_gradient: Tensor) -> tuple[Tensor, None, None]:
         return ctx.evaluation.differentiate(-force_gradient, energy_gradient), None, None
 
 
-def compiled_energies_and_forces(model: NequIP, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
-    """What `cgnnp.models.potential.energies_and_forces` returns, differentiable once by the model's weights."""
-    energies, forces = _EnergiesAndForces.apply(pack(model), network, graph)
+def energies_and_forces(model: Potential, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
+    """What the function of this name in `cgnnp.models.potential` returns, differentiable once by the model's weights."""
+    energies, forces = _EnergiesAndForces.apply(network.theta(model), network, graph)
     total = torch.zeros(graph.n_frames, dtype=torch.float64)
     return total.index_add(0, graph.frame_of, energies.to(torch.float64)), forces
 
@@ -179,5 +177,6 @@ def no_compiled_form(model: Potential) -> str:
     if model.embedding.size(1) % 4:
         return f"model.features={model.embedding.size(1)}: a compiled network needs a multiple of 4"
     if model.embedding.device.type != "cpu" or model.precision() not in (torch.float32, torch.float64):
-        return f"compiled networks are for CPUs and single or double precision, not {model.embedding.device} and {model.precision()}"
+        found = f"{model.embedding.device} and {model.precision()}"
+        return f"compiled networks are for CPUs and single or double precision, not {found}"
     return ""

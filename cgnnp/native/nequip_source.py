@@ -1,163 +1,24 @@
 """C++ of a whole NequIP network: energies and forces, and the derivative of both by the weights.
 
-Weights arrive as one array `theta`; `pack` makes it from a model and `Layout` says where everything is in it. Each bead
-has the same numbers in four work arrays: values, adjoints (derivatives of the energy), and the tangents of both along a
-displacement u of the beads. The derivative of a loss of the forces is that of the energy along u = -dL/dF:
+Weights arrive as one array `theta`; `cgnnp.native.layout` says where everything is in it. Each bead has the same numbers in
+four work arrays: values, adjoints (derivatives of the energy), and the tangents of both along a displacement u of the
+beads. The derivative of a loss of the forces is that of the energy along u = -dL/dF:
 dL/dtheta = sum_i dL/dF_i . dF_i/dtheta = d/dtheta (D_u E), one pass forward and one back.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from cgnnp.models.convolution import HarmonicStep, n_components
-from cgnnp.models.nequip import Interaction, NequIP
-from cgnnp.native.couplings import AngularTable, ConvolutionCode, Path, path_factor
+from cgnnp.models.convolution import n_components
+from cgnnp.models.nequip import NequIP
+from cgnnp.native.couplings import AngularTable, ConvolutionCode, Path
+from cgnnp.native.harmonics import harmonic_polynomials
+from cgnnp.native.layout import LayerLayout, Layout, Matrix
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 SETS = {"V": "values", "A": "adjoints", "D": "tangents", "B": "adjoint_tangents"}
-
-
-def pack(model: NequIP) -> Tensor:
-    """theta: all weights in the order of `Layout`, with their normalisation; differentiable."""
-    if model.spline is None:
-        raise ValueError("model.knots=0: a compiled network needs splines")
-    pieces = [model.embedding]
-    on_knots = model.bessel(model.spline.abscissas(model.embedding))
-    for interaction in model.interactions:
-        for linear in (*interaction.before, *interaction.after, *interaction.self_connection):
-            pieces.append(linear.weight * linear.weight.size(1) ** -0.5)
-        factors = [interaction.convolution.scale * path_factor(path.path) for path in interaction.convolution.paths]
-        columns = on_knots.new_tensor(factors).repeat_interleave(model.embedding.size(1))
-        pieces.append(model.spline.coefficients(interaction.radial(on_knots) * columns))
-    pieces.append(model.readout * (model.energy_scale * model.readout.size(0) ** -0.5))
-    return torch.cat([piece.flatten() for piece in pieces])
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """`blocks` matrices (n_in, n_out) in theta from `offset`: one for each path, or for each bead type."""
-
-    degree: int
-    blocks: int
-    n_in: int
-    n_out: int
-    offset: int
-
-    def at(self, block: int) -> int:
-        """Where a block starts."""
-        return self.offset + block * self.n_in * self.n_out
-
-
-class LayerLayout:
-    """Matrices, splines and arrays of one interaction; sizes per bead are in channels."""
-
-    def __init__(self, interaction: Interaction, knots: int, channels: int, offset: int) -> None:
-        def matrices(linears: Any, by_type: bool) -> list[Matrix]:
-            nonlocal offset
-            found = []
-            for degree, linear in enumerate(linears):
-                n_types, n_in, n_out = linear.weight.shape
-                blocks = n_types if by_type else n_in // channels
-                found.append(Matrix(degree, blocks, n_in * n_types // blocks, n_out, offset))
-                offset += linear.weight.numel()
-            return found
-
-        self.before = matrices(interaction.before, False)
-        self.after = matrices(interaction.after, False)
-        self.kept = matrices(interaction.self_connection, True)
-        self.paths: list[Path] = [path.path for path in interaction.convolution.paths]
-        self.spline = offset
-        self.end = offset + (knots + 3) * len(self.paths) * channels
-        self.l_in, self.l_out = len(self.before) - 1, len(self.after) - 1
-        self.sizes = {
-            "x": n_components(self.l_in),
-            "m": n_components(self.l_in),
-            "s": interaction.convolution.n_out,
-            "y": self.l_out + n_components(self.l_out),
-        }
-
-    def paths_into(self, degree: int) -> list[int]:
-        """First components of the paths that lead to a degree."""
-        starts, start = [], 0
-        for path in self.paths:
-            if path[2] == degree:
-                starts.append(start)
-            start += 2 * path[2] + 1
-        return starts
-
-
-class Layout:
-    """Where everything is in theta and in the work arrays."""
-
-    def __init__(self, model: NequIP) -> None:
-        self.n_types, self.channels = model.embedding.shape
-        self.l_max, self.knots = model.l_max, model.spline.knots
-        offset = self.n_types * self.channels
-        self.layers: list[LayerLayout] = []
-        for interaction in model.interactions:
-            self.layers.append(LayerLayout(interaction, self.knots, self.channels, offset))
-            offset = self.layers[-1].end
-        self.readout, self.theta_size = offset, offset + self.channels
-        self.starts: dict[str, int] = {}
-        self.bead_size = 0
-        sizes = {f"{name}{k}": size for k, layer in enumerate(self.layers) for name, size in layer.sizes.items()}
-        for name, size in {**sizes, f"x{len(self.layers)}": 1}.items():
-            self.starts[name] = self.bead_size
-            self.bead_size += size * self.channels
-
-
-class Polynomial(dict[tuple[int, int, int], float]):
-    """A polynomial in the components of a direction: {powers: coefficient}."""
-
-    def times(self, other: "Polynomial", factor: float) -> "Polynomial":
-        """Their product times a number."""
-        result: dict[tuple[int, int, int], float] = defaultdict(float)
-        for (a, b, c), left in self.items():
-            for (d, e, f), right in other.items():
-                result[a + d, b + e, c + f] += factor * left * right
-        return Polynomial(result)
-
-    def plus(self, other: "Polynomial") -> "Polynomial":
-        """Their sum, without what cancels."""
-        keys = {*self, *other}
-        total = {key: self.get(key, 0.0) + other.get(key, 0.0) for key in sorted(keys)}
-        return Polynomial({key: value for key, value in total.items() if abs(value) > 1e-12})
-
-    def slope(self, axis: int) -> "Polynomial":
-        """Derivative by one component."""
-        lower = {}
-        for powers, value in self.items():
-            if powers[axis] > 0:
-                lower[tuple(n - (k == axis) for k, n in enumerate(powers))] = value * powers[axis]
-        return Polynomial(lower)
-
-    def code(self) -> str:
-        """C++ in x, y, z."""
-        terms = []
-        for powers, value in self.items():
-            factors = [name for name, n in zip("xyz", powers, strict=True) for _ in range(n)]
-            terms.append(" * ".join([f"(real){value!r}", *factors]))
-        return " + ".join(terms) or "0"
-
-
-def harmonic_polynomials(l_max: int) -> list[Polynomial]:
-    """Real spherical harmonics as `SphericalHarmonics` has them, (l_max + 1)^2 of them."""
-    axes = [Polynomial({tuple(int(k == axis) for k in range(3)): 3.0**0.5}) for axis in range(3)]
-    degrees = [[Polynomial({(0, 0, 0): 1.0})], axes]
-    for degree in range(1, l_max):
-        coefficients = HarmonicStep(degree).exact().view(3, 2 * degree + 1, 2 * degree + 3).tolist()
-        above = [Polynomial() for _ in range(2 * degree + 3)]
-        for first, rows in zip(axes, coefficients, strict=True):
-            for below, row in zip(degrees[degree], rows, strict=True):
-                above = [old.plus(first.times(below, value)) for old, value in zip(above, row, strict=True)]
-        degrees.append(above)
-    return [polynomial for degree in degrees[: l_max + 1] for polynomial in degree]
 
 
 class NequIPSource:
@@ -209,7 +70,9 @@ class NequIPSource:
         polynomials = harmonic_polynomials(self.layout.l_max)
         values = "\n    ".join(f"h[{k}] = {polynomial.code()};" for k, polynomial in enumerate(polynomials))
         slopes = "\n    ".join(
-            f"d[{k}][{axis}] = {polynomial.slope(axis).code()};" for k, polynomial in enumerate(polynomials) for axis in range(3)
+            f"d[{k}][{axis}] = {polynomial.slope(axis).code()};"
+            for k, polynomial in enumerate(polynomials)
+            for axis in range(3)
         )
         arguments = "real x, real y, real z"
         return f"""
@@ -259,16 +122,10 @@ static inline void angular_table(const real* h, real* table) {{
                 continue
             beads = f"part.of({block}), part.count({block})" if kind == "kept" else "part.of(0), own"
             x, y = self._rows(which, source, at, layer), self._rows(which, target, to, layer)
-            size = f"{2 * matrix.degree + 1}, "
-            if back:
-                add = kind == "kept"
-                lines.append(
-                    f"linear({y}, {x}, {size}{matrix.n_out}, {matrix.n_in}, theta_t + {matrix.at(block)}, {beads}, {str(add).lower()});"
-                )
-            else:
-                lines.append(
-                    f"linear({x}, {y}, {size}{matrix.n_in}, {matrix.n_out}, theta + {matrix.at(block)}, {beads}, {str(not first).lower()});"
-                )
+            add, size = (kind == "kept", (matrix.n_out, matrix.n_in)) if back else (not first, (matrix.n_in, matrix.n_out))
+            ends, weights = (f"{y}, {x}", "theta_t") if back else (f"{x}, {y}", "theta")
+            numbers = f"{2 * matrix.degree + 1}, {size[0]}, {size[1]}"
+            lines.append(f"linear({ends}, {numbers}, {weights} + {matrix.at(block)}, {beads}, {str(add).lower()});")
         return lines
 
     def _gradients(self, kinds: str, k: int) -> list[str]:
@@ -303,7 +160,8 @@ static inline void angular_table(const real* h, real* table) {{
         return f"{name}_{function}(g, part.first, part.last, theta + {layer.spline}, {at}{last});"
 
     def _forward(self) -> list[str]:
-        lines = [self._each(f"for (int c = 0; c < CHANNELS; c++) ({self._array('V', 'x0')})[i * CHANNELS + c] = theta[p.types[i] * CHANNELS + c];")]
+        start = f"copy(theta + p.types[i] * CHANNELS, {self._array('V', 'x0')} + i * CHANNELS, 1);"
+        lines = [self._each(start)]
         for k in range(len(self.layout.layers)):
             lines += [*self._apply("before", k, "V"), "crew.barrier();"]
             lines += [self._loop(k, "forward", [("V", f"m{k}"), ("V", f"s{k}")]), *self._apply("after kept", k, "V")]

@@ -35,7 +35,7 @@ from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import Prior, priors_from_data
 from cgnnp.priors.prior import add_priors, check_cutoff
 from cgnnp.reference.topology import bead_topology
-from cgnnp.simulation.force import choose_backend, network_force
+from cgnnp.simulation.force import choose_backend, has_torch_force, network_force
 from cgnnp.simulation.torchscript import compile_module, save_module
 from cgnnp.units import UNITS
 
@@ -165,7 +165,7 @@ def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> No
     write_json(directory / "prior.json", [prior.to_dict() for prior in bundle.priors])
     with (directory / "topology.cif").open("w") as file:
         app.PDBxFile.writeFile(topology, positions * unit.nanometer, file)
-    backend = choose_backend("auto")
+    backend = "torch" if has_torch_force() else "python"
     system = bundle.create_system(topology, backend)
     if backend == "torch":
         (directory / "system.xml").write_text(openmm.XmlSerializer.serialize(system))

@@ -1,7 +1,6 @@
 """Networks as OpenMM forces: the back ends, and which one to take."""
 
 import contextlib
-import copy
 import functools
 import importlib.metadata
 import io
@@ -16,6 +15,7 @@ import torch
 from openmm import unit
 
 from cgnnp.models.potential import Potential, build_graph, energies_and_forces
+from cgnnp.native.forces import MovingForces, can_compile
 from cgnnp.simulation.torchscript import compile_module
 
 log = logging.getLogger("cgnnp")
@@ -25,7 +25,9 @@ BACKENDS = ("torch", "python")
 
 
 def choose_backend(name: str = "auto") -> str:
-    """The back end to use; `auto` takes TorchForce where openmm-torch imports, PythonForce elsewhere.
+    """The back end to use; `auto` takes PythonForce with a compiled network on a CPU, TorchForce elsewhere.
+
+    Without a compiler, and with a GPU, TorchForce is the faster one; without openmm-torch there is PythonForce alone.
 
     Raises:
         ValueError: an unknown back end, or one that is not installed.
@@ -33,7 +35,8 @@ def choose_backend(name: str = "auto") -> str:
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"force_backend={name}: choose one of auto, {', '.join(BACKENDS)}")
     if name == "auto":
-        name = "torch" if has_torch_force() else "python"
+        compiled = hasattr(openmm, "PythonForce") and can_compile() and not torch.cuda.is_available()
+        name = "torch" if has_torch_force() and not compiled else "python"
     if name == "torch" and not has_torch_force():
         raise ValueError(
             "force_backend=torch needs openmm-torch with the torch it was built for: see README, or use force_backend=python"
@@ -106,7 +109,7 @@ def torch_force(module: "torch.jit.ScriptModule | str") -> Any:
 
 
 def python_force(model: Potential, types: torch.Tensor) -> openmm.Force:
-    """A PythonForce that evaluates the network eagerly."""
+    """A PythonForce that evaluates the network, compiled where that is possible."""
     return openmm.PythonForce(NetworkComputation(model, types))
 
 
@@ -114,15 +117,17 @@ class NetworkComputation:
     """What PythonForce calls: State in, energy (kJ/mol) and forces (beads, 3) in kJ/mol/nm out."""
 
     def __init__(self, model: Potential, types: torch.Tensor) -> None:
-        self.model, self.types = copy.deepcopy(model).eval(), types
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(False)
+        self.model, self.types = model, types
+        self._forces = MovingForces(model, types)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NetworkComputation, (self.model, self.types)
 
     def __call__(self, state: Any) -> tuple[float, np.ndarray]:
         """Evaluate one state."""
-        positions = torch.from_numpy(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        box = torch.from_numpy(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
-        return evaluate(self.model, positions, box, self.types)
+        positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
+        return self._forces(positions, box)
 
 
 def evaluate(model: Potential, positions: torch.Tensor, box: torch.Tensor, types: torch.Tensor) -> tuple[float, np.ndarray]:

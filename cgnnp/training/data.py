@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
 from cgnnp.frames import Frames
-from cgnnp.models.neighbors import neighbor_list
-from cgnnp.models.potential import Graph, build_graph, join_graphs
+from cgnnp.models.potential import Graph, join_graphs
+from cgnnp.native.neighbors import find_graph, find_neighbors
 from cgnnp.noise_floor import force_variances
 
 
@@ -75,7 +75,7 @@ class GraphData(Dataset):
     def __getitem__(self, index: int) -> tuple[Graph, Tensor, Tensor]:
         positions = torch.from_numpy(self.frames.positions[index].astype(np.float64))
         box = torch.from_numpy(np.array(self.frames.boxes[index], dtype=np.float64))
-        graph = build_graph(positions, box, self.types, self.cutoff, self.dtype)
+        graph = find_graph(positions, box, self.types, self.cutoff, self.dtype)
         return graph, torch.from_numpy(np.array(self.residual[index])).to(self.dtype), self.weights
 
 
@@ -122,6 +122,6 @@ def average_neighbors(frames: Frames, cutoff: float, n_frames: int = 10) -> floa
     counts = []
     for t in np.unique(np.linspace(0, len(frames) - 1, n_frames).astype(int)):
         positions, box = (torch.from_numpy(np.array(a[t], dtype=np.float64)) for a in (frames.positions, frames.boxes))
-        receivers, _, _ = neighbor_list(positions, box, cutoff)
+        receivers, _, _ = find_neighbors(positions, box, cutoff)
         counts.append(len(receivers) / len(positions))
     return max(1.0, float(np.mean(counts)))

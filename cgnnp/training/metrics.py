@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from cgnnp.models.potential import Potential, energies_and_forces
+from cgnnp.models.potential import Potential
+from cgnnp.native.forces import energies_and_forces
 from cgnnp.statistics import Estimate, block_estimate, explained_variance
 from cgnnp.training.data import ForceSet, make_loader
 

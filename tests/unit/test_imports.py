@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured")
 ORDER = (
-    *("workflow", "report", "analysis", "simulation", "training", "reference", "dynamics", "priors", "models"),
+    *("workflow", "report", "analysis", "simulation", "training", "native", "reference", "dynamics", "priors", "models"),
     *("consistency", "ybg", "configurational_temperature", "pair_fields", "noise_floor", "optimal_map", "statistics"),
     *("dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
     *("platforms", "progress", "signatures", "files", "units"),
@@ -20,6 +20,7 @@ ORDER = (
 
 FORBIDDEN = {
     "models": {"openmm", "openmmtorch", "hydra", "lightning", "mdtraj"},
+    "native": {"openmm", "openmmtorch", "hydra", "lightning", "mdtraj"},
     "training": {"openmm", "openmmtorch", "hydra", "mdtraj"},
     "configurational_temperature": {"torch", "openmm"},
     "consistency": {"torch", "openmm"},

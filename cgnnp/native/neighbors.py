@@ -1,0 +1,87 @@
+"""Compiled neighbour lists, made anew or kept with a skin while beads move."""
+
+import ctypes
+import functools
+from importlib.resources import files
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cgnnp.models.neighbors import neighbor_list
+from cgnnp.models.potential import Graph
+from cgnnp.native.compiler import CompilationError, compile_library
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        library = compile_library(files("cgnnp.native").joinpath("neighbors.cpp").read_text())
+    except CompilationError:
+        return None
+    library.cgnnp_neighbors.restype = ctypes.c_int64
+    return library
+
+
+def find_neighbors(positions: Tensor, box: Tensor, cutoff: float, guess: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """What `cgnnp.models.neighbors.neighbor_list` returns, by compiled code where there is a compiler, on a CPU.
+
+    `guess` is a number of edges to make room for.
+    """
+    library = _library()
+    if library is None or positions.device.type != "cpu":
+        return neighbor_list(positions, box, cutoff)
+    positions, box = (array.to(torch.float64).contiguous() for array in (positions, box))
+    n_beads = positions.size(0)
+    capacity = max(guess, 64 * n_beads)
+    while True:
+        receivers, senders = torch.empty(2, capacity, dtype=torch.int64)
+        shifts = torch.empty(capacity, 3, dtype=torch.float64)
+        arrays = [ctypes.c_void_p(array.data_ptr()) for array in (positions, box, receivers, senders, shifts)]
+        size = (ctypes.c_double(cutoff), ctypes.c_int64(capacity))
+        found = library.cgnnp_neighbors(ctypes.c_int64(n_beads), *arrays[:2], *size, *arrays[2:])
+        if found <= capacity:
+            return receivers[:found], senders[:found], shifts[:found]
+        capacity = found
+
+
+def find_graph(positions: Tensor, box: Tensor, types: Tensor, cutoff: float, dtype: torch.dtype) -> Graph:
+    """What `cgnnp.models.potential.build_graph` returns, by compiled code where there is a compiler."""
+    receivers, senders, shifts = find_neighbors(positions, box, cutoff)
+    vectors = positions.index_select(0, senders) - positions.index_select(0, receivers) + shifts
+    frame_of = torch.zeros(positions.size(0), dtype=torch.int64, device=positions.device)
+    return Graph(vectors.to(dtype), receivers, senders, types, frame_of, 1)
+
+
+class MovingNeighbors:
+    """A neighbour list of all pairs within the cutoff and a skin, valid until a bead has moved by half the skin.
+
+    `positions` (beads, 3) is the array that edges refer to: `update` copies into it.
+    """
+
+    def __init__(self, cutoff: float, skin: float) -> None:
+        self.cutoff, self.skin = cutoff, skin
+        self.positions = self.receivers = self.senders = self.shifts = torch.empty(0)
+        self.rebuilt = 0
+        self._reference = np.empty((0, 3))
+        self._box = np.empty((0, 3))
+
+    def update(self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]) -> bool:
+        """Take new positions, nm; whether the list was made anew."""
+        if self._still_holds(positions, box):
+            self.positions.numpy()[...] = positions
+            return False
+        self._reference, self._box = np.array(positions, dtype=np.float64), np.array(box, dtype=np.float64)
+        self.positions = torch.from_numpy(self._reference.copy())
+        guess = int(1.1 * self.receivers.size(0))
+        found = find_neighbors(self.positions, torch.from_numpy(self._box), self.cutoff + self.skin, guess)
+        self.receivers, self.senders, self.shifts = found
+        self.rebuilt += 1
+        return True
+
+    def _still_holds(self, positions: np.ndarray, box: np.ndarray) -> bool:
+        if self._reference.shape != positions.shape or not np.array_equal(box, self._box):
+            return False
+        moved = positions - self._reference
+        return bool(np.einsum("ij,ij->i", moved, moved).max() < (0.5 * self.skin) ** 2)
