@@ -170,13 +170,13 @@ static void transpose(const real* w, real* out, int n_in, int n_out) {
         for (int j = 0; j < n_out; j++) out[(long)j * n_in + k] = w[(long)k * n_out + j];
 }
 
-// SiLU with unit second moment, and two derivatives.
+// SiLU with unit second moment, and two derivatives. Fast maths knows no infinity, so the exponential stays finite.
 struct Activation {
     real value, first, second;
 };
 static inline Activation activation(real x) {
     constexpr real unit = (real)1.6765325;
-    real s = 1 / (1 + std::exp(-x)), d = s * (1 - s);
+    real s = 1 / (1 + std::exp(std::min(-x, (real)80))), d = s * (1 - s);
     return {unit * x * s, unit * (s + x * d), unit * d * (2 + x * (1 - 2 * s))};
 }
 

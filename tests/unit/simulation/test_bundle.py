@@ -116,7 +116,8 @@ def test_nothing_is_exported_of_a_mapping_or_a_network_that_is_wrong(exported, g
 
 
 def test_without_openmm_torch_the_bundle_has_no_system_xml_and_runs(exported, gas, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("cgnnp.simulation.force.has_torch_force", lambda: False)
+    for module in ("force", "bundle"):
+        monkeypatch.setattr(f"cgnnp.simulation.{module}.has_torch_force", lambda: False)
     monkeypatch.setattr(logging.getLogger("cgnnp"), "propagate", True)
     path = save_bundle(tmp_path / "potential", exported.bundle.model, list(exported.bundle.priors), gas, {})
     assert {file.name for file in path.iterdir()} == {*FILES, "manifest.json"} - {"system.xml"}

@@ -126,7 +126,7 @@ def test_a_fit_to_mean_forces_says_how_close_it_comes(tmp_path):
     fit_prior = Spy(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
 
     def make_model(**settings) -> NequIP:
-        return NequIP(**{"cutoff_nm": 0.5, "layers": 1, "features": 2, "seed": 0, **settings})
+        return NequIP(**{"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2, **settings})
 
     settings = FitSettings(max_epochs=1, batch_size=8, accelerator="cpu")
     fit_stage(run, frames, fit_prior, make_model, settings, held_out_fraction=0.5, platform="CPU")
