@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgnnp.models.neighbors import neighbor_list
+from cgnnp.models.potential import build_graph
+from cgnnp.native import neighbors
+from cgnnp.native.neighbors import MovingNeighbors, find_graph, find_neighbors
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), n_beads=st.integers(1, 60), cutoff=st.floats(0.2, 1.6), tilt=st.floats(0.0, 0.5))
+def test_the_pairs_are_those_of_the_plain_list_in_the_same_order(seed, n_beads, cutoff, tilt):
+    generator = np.random.default_rng(seed)
+    box = np.diag(generator.uniform(0.7, 2.0, 3)) + np.tril(generator.uniform(-tilt, tilt, (3, 3)), -1)
+    positions = torch.from_numpy(generator.uniform(-4.0, 4.0, (n_beads, 3)))
+    expected = neighbor_list(positions, torch.from_numpy(box), cutoff)
+    found = find_neighbors(positions, torch.from_numpy(box), cutoff)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+    torch.testing.assert_close(found[2], expected[2], rtol=0.0, atol=1e-12)
+
+
+def test_any_guess_of_their_number_will_do():
+    positions = torch.rand(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    box = torch.eye(3, dtype=torch.float64)
+    whole = find_neighbors(positions, box, 1.5)
+    assert whole[0].size(0) > 64 * 40
+    again = find_neighbors(positions, box, 1.5, guess=10**5)
+    assert all(torch.equal(a, b) for a, b in zip(whole, again, strict=True))
+
+
+def test_the_graph_is_the_plain_one():
+    positions = torch.rand(30, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    frame = (positions, 1.1 * torch.eye(3, dtype=torch.float64), torch.arange(30) % 3, 0.5, torch.float32)
+    expected, found = build_graph(*frame), find_graph(*frame)
+    for name in ("receivers", "senders", "types", "frame_of"):
+        assert torch.equal(getattr(found, name), getattr(expected, name))
+    torch.testing.assert_close(found.vectors, expected.vectors, rtol=0.0, atol=1e-6)
+
+
+def test_without_a_compiler_the_plain_list_is_made(monkeypatch):
+    monkeypatch.setattr(neighbors, "_library", lambda: None)
+    positions, box = torch.rand(20, 3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+    for a, b in zip(find_neighbors(positions, box, 0.4), neighbor_list(positions, box, 0.4), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_list_holds_until_a_bead_has_moved_by_half_the_skin():
+    moving, box = MovingNeighbors(0.4, 0.1), 2.0 * np.eye(3)
+    positions = np.random.default_rng(0).uniform(0, 2, (30, 3))
+    assert moving.update(positions, box)
+    kept = moving.receivers
+    positions[7, 0] += 0.049
+    assert not moving.update(positions, box)
+    assert moving.receivers is kept
+    np.testing.assert_array_equal(moving.positions.numpy(), positions)
+    positions[7, 0] += 0.002
+    assert moving.update(positions, box)
+
+
+@pytest.mark.parametrize("n_beads", [30, 31])
+def test_other_beads_or_another_box_make_a_new_list(n_beads):
+    moving = MovingNeighbors(0.4, 0.1)
+    positions = np.random.default_rng(0).uniform(0, 2, (n_beads, 3))
+    assert moving.update(positions[:30], 2.0 * np.eye(3))
+    assert moving.update(positions, 2.0 * np.eye(3)) == (n_beads != 30)
+    assert moving.update(positions, 2.1 * np.eye(3))
