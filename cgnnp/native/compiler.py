@@ -76,6 +76,7 @@ def _build(source: str, library: Path) -> None:
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             code, thing, built = (Path(folder) / name for name in ("network.cpp", "network.o", "network.so"))
             code.write_text(source)
+            log.info("compiling for this processor, once: %s", library)
             try:
                 _run([compiler, *FLAGS, WIDE_VECTORS, "-c", code, "-o", thing])
             except CompilationError:  # a processor, or a compiler, without such vectors
