@@ -88,7 +88,7 @@ class Evaluation:
         self._problem = Problem(
             beads=self.n_beads, threads=threads, inner_width=network.inner_width, cutoff=network.cutoff, keep=int(keep)
         )
-        self._hand_over("types", types)
+        self.set_types(types)
         self._hand_over("inner", network.inner)
         self._hand_over("theta", weights.theta)
         self._hand_over("theta_t", weights.transposed)
@@ -97,6 +97,10 @@ class Evaluation:
         self._make("partial_forces", threads * 3 * self.n_beads)
         self.energies = self._make("energies", self.n_beads)
         self.forces = self._make("forces", 3 * self.n_beads, torch.float64).view(-1, 3)
+
+    def set_types(self, types: Tensor) -> None:
+        """Other types (beads,) for the same number of beads."""
+        self._hand_over("types", types.contiguous())
 
     def set_vectors(self, receivers: Tensor, senders: Tensor, vectors: Tensor) -> None:
         """Edges by their vectors (edges, 3) from receiver to sender, nm, all within the cutoff."""

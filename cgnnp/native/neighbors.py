@@ -13,6 +13,10 @@ from cgnnp.models.neighbors import neighbor_list
 from cgnnp.models.potential import Graph
 from cgnnp.native.compiler import CompilationError, compile_library
 
+SORT_ABOVE = 2000
+"""Beads beyond which their order in memory matters: their features no longer fit the processor's caches."""
+BITS = 12
+
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
@@ -57,12 +61,15 @@ def find_graph(positions: Tensor, box: Tensor, types: Tensor, cutoff: float, dty
 class MovingNeighbors:
     """A neighbour list of all pairs within the cutoff and a skin, valid until a bead has moved by half the skin.
 
-    `positions` (beads, 3) is the array that edges refer to: `update` copies into it.
+    Edges refer to `positions` (beads, 3), into which `update` copies. In large systems beads are renumbered along a
+    space-filling curve whenever the list is made, so that neighbours are near in memory: `positions[k]` is that of bead
+    `order[k]`; without `order` they are as they came.
     """
 
-    def __init__(self, cutoff: float, skin: float) -> None:
-        self.cutoff, self.skin = cutoff, skin
+    def __init__(self, cutoff: float, skin: float, sort_above: int = SORT_ABOVE) -> None:
+        self.cutoff, self.skin, self.sort_above = cutoff, skin, sort_above
         self.positions = self.receivers = self.senders = self.shifts = torch.empty(0)
+        self.order: np.ndarray | None = None
         self.rebuilt = 0
         self._reference = np.empty((0, 3))
         self._box = np.empty((0, 3))
@@ -70,18 +77,37 @@ class MovingNeighbors:
     def update(self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]) -> bool:
         """Take new positions, nm; whether the list was made anew."""
         if self._still_holds(positions, box):
-            self.positions.numpy()[...] = positions
+            self._copy(positions)
             return False
         self._reference, self._box = np.array(positions, dtype=np.float64), np.array(box, dtype=np.float64)
-        self.positions = torch.from_numpy(self._reference.copy())
+        if len(positions) > self.sort_above:
+            self.order = curve_order(self._reference, self._box, self.cutoff)
+        self.positions = torch.empty(len(positions), 3, dtype=torch.float64)
+        self._copy(positions)
         guess = int(1.1 * self.receivers.size(0))
         found = find_neighbors(self.positions, torch.from_numpy(self._box), self.cutoff + self.skin, guess)
         self.receivers, self.senders, self.shifts = found
         self.rebuilt += 1
         return True
 
+    def _copy(self, positions: np.ndarray) -> None:
+        self.positions.numpy()[...] = positions if self.order is None else positions[self.order]
+
     def _still_holds(self, positions: np.ndarray, box: np.ndarray) -> bool:
         if self._reference.shape != positions.shape or not np.array_equal(box, self._box):
             return False
         moved = positions - self._reference
         return bool(np.einsum("ij,ij->i", moved, moved).max() < (0.5 * self.skin) ** 2)
+
+
+def curve_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], cell: float) -> np.ndarray:
+    """Beads (beads,) in the order of a Z curve through cells of about this size, nm."""
+    fractional = positions @ np.linalg.inv(box)
+    fractional -= np.floor(fractional)
+    lengths = np.linalg.norm(box, axis=1)
+    cells = np.minimum(fractional * np.maximum(1, lengths // cell), 2**BITS - 1).astype(np.int64)
+    key = np.zeros(len(positions), dtype=np.int64)
+    for bit in range(BITS):
+        for axis in range(3):
+            key |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
+    return np.argsort(key, kind="stable")

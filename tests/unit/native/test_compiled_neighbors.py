@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cgnnp.models.neighbors import neighbor_list
 from cgnnp.models.potential import build_graph
 from cgnnp.native import neighbors
-from cgnnp.native.neighbors import MovingNeighbors, find_graph, find_neighbors
+from cgnnp.native.neighbors import MovingNeighbors, curve_order, find_graph, find_neighbors
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,3 +68,14 @@ def test_other_beads_or_another_box_make_a_new_list(n_beads):
     assert moving.update(positions[:30], 2.0 * np.eye(3))
     assert moving.update(positions, 2.0 * np.eye(3)) == (n_beads != 30)
     assert moving.update(positions, 2.1 * np.eye(3))
+
+
+def test_along_the_curve_neighbors_are_near():
+    """Of beads in random order, most neighbours come to stand within a few percent of the array."""
+    n_beads, box = 4000, 3.0 * np.eye(3) + np.tril(np.full((3, 3), 0.4), -1)
+    positions = np.random.default_rng(0).uniform(-9, 9, (n_beads, 3))
+    order = curve_order(positions, box, 0.3)
+    assert sorted(order) == list(range(n_beads))
+    receivers, senders, _ = find_neighbors(torch.from_numpy(positions[order]), torch.from_numpy(box), 0.3)
+    distance = float(np.median(np.abs((receivers - senders).numpy())))
+    assert distance < 0.05 * n_beads

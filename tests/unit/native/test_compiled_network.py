@@ -175,12 +175,14 @@ def walk(n_steps, seed=0, step=0.004):
         yield positions
 
 
+@pytest.mark.parametrize("sort_above", [10, 1000])
 @pytest.mark.parametrize("compiled", [True, False])
-def test_a_list_with_a_skin_gives_the_forces_of_a_new_one_at_every_step(compiled, monkeypatch):
+def test_a_list_with_a_skin_gives_the_forces_of_a_new_one_at_every_step(compiled, sort_above, monkeypatch):
     monkeypatch.setenv("CGNNP_COMPILED", "1" if compiled else "0")
     model, types = network(), torch.arange(14) % 2
     moving = MovingForces(model, types)
     assert (moving.network is not None) == compiled
+    moving.neighbors.sort_above = sort_above
     for positions in walk(40):
         energy, found = moving(positions, BOX.numpy())
         graph = build_graph(torch.from_numpy(positions), BOX, types, model.cutoff, torch.float64)
@@ -188,6 +190,7 @@ def test_a_list_with_a_skin_gives_the_forces_of_a_new_one_at_every_step(compiled
         assert energy == pytest.approx(float(expected[0][0]), rel=1e-10)
         np.testing.assert_allclose(found, expected[1].numpy(), atol=1e-9 * float(expected[1].abs().max()))
     assert 2 <= moving.neighbors.rebuilt <= 20
+    assert (moving.neighbors.order is not None) == (sort_above == 10)
 
 
 def test_another_box_makes_a_new_list():
