@@ -27,6 +27,8 @@ install_import_hook(
         "cgnnp.mapping",
         "cgnnp.mappings",
         "cgnnp.molecules",
+        "cgnnp.native.forces",
+        "cgnnp.native.neighbors",
         "cgnnp.noise_floor",
         "cgnnp.optimal_map",
         "cgnnp.pair_fields",

@@ -108,7 +108,7 @@ class MovingForces:
     def __init__(self, model: Potential, types: Tensor, skin: float = SKIN) -> None:
         self.model, self.types = copy.deepcopy(model).eval().requires_grad_(False), types
         self.neighbors = MovingNeighbors(model.cutoff, skin)
-        self.network = compiled_form(self.model)
+        self.network = compiled_form(model)
         self._evaluation: Evaluation | None = None
         if self.network is not None:
             weights = self.network.weights(self.network.theta(self.model))
@@ -137,7 +137,7 @@ class MovingForces:
     @staticmethod
     def _in_order(near: MovingNeighbors, forces: np.ndarray) -> np.ndarray:
         if near.order is None:
-            return forces
+            return forces.copy()  # the array is written again by the next call
         result = np.empty_like(forces)
         result[near.order] = forces
         return result

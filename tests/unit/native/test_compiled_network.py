@@ -212,6 +212,13 @@ def test_positions_that_are_no_numbers_give_forces_that_are_none():
     assert np.isnan(found).all()
 
 
+def test_forces_of_one_step_are_not_written_over_by_the_next():
+    moving = MovingForces(network(), torch.zeros(14, dtype=torch.int64))
+    first, second = (moving(positions, BOX.numpy())[1] for positions in walk(2))
+    assert not np.shares_memory(first, second)
+    assert not np.allclose(first, second)
+
+
 def test_later_changes_of_the_model_do_not_reach_a_simulation():
     model = network()
     moving, positions = MovingForces(model, torch.zeros(14, dtype=torch.int64)), positions_of(14, 2).numpy()
