@@ -81,6 +81,10 @@ class LayerLayout:
             "y": self.l_out + n_components(self.l_out),
         }
 
+    def place_in_y(self, matrix: Matrix) -> int:
+        """First component that a matrix leads to in the array before the gate, which begins with scalars and gates."""
+        return 0 if matrix.degree == 0 else self.l_out + matrix.degree**2
+
     def paths_into(self, degree: int) -> list[int]:
         """First components of the paths that lead to a degree."""
         starts, start = [], 0

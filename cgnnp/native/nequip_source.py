@@ -7,6 +7,7 @@ dL/dtheta = sum_i dL/dF_i . dF_i/dtheta = d/dtheta (D_u E), one pass forward and
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 
 import torch
@@ -15,10 +16,30 @@ from cgnnp.models.convolution import n_components
 from cgnnp.models.nequip import NequIP
 from cgnnp.native.couplings import AngularTable, ConvolutionCode, Path
 from cgnnp.native.harmonics import harmonic_polynomials
-from cgnnp.native.layout import LayerLayout, Layout, Matrix
+from cgnnp.native.layout import Layout, Matrix
 
 REALS = {torch.float32: "float", torch.float64: "double"}
+ARGUMENTS = "const Problem& p, const Edges& g, const Part& part, Team& crew, real* gradient"
 SETS = {"V": "values", "A": "adjoints", "D": "tangents", "B": "adjoint_tangents"}
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """One block of a matrix at work: kind, the arrays it leads from and to with their first components, sum or not."""
+
+    kind: str
+    matrix: Matrix
+    block: int
+    source: str
+    source_start: int
+    target: str
+    target_start: int
+    adds: bool
+
+    @property
+    def beads(self) -> str:
+        """C++ of the beads it acts on and their number: those of one type where it is a self-connection."""
+        return f"part.of({self.block}), part.count({self.block})" if self.kind == "kept" else "part.of(0), own"
 
 
 class NequIPSource:
@@ -63,6 +84,7 @@ class NequIPSource:
             native.joinpath("network.h").read_text(),
             *loops,
             self._program(),
+            native.joinpath("entries.h").read_text(),
         ]
         return "\n".join(parts)
 
@@ -89,7 +111,7 @@ static inline void angular_table(const real* h, real* table) {{
 
     # The program: what each thread does, statement by statement.
 
-    def _rows(self, which: str, name: str, first: int, layer: LayerLayout) -> str:
+    def _rows(self, which: str, name: str, first: int) -> str:
         """Rows of an array of the set V, A, D or B, from a component on."""
         kind, channels = name[0], self.layout.channels
         number = int(name[1:])
@@ -99,49 +121,50 @@ static inline void angular_table(const real* h, real* table) {{
     def _array(self, which: str, name: str) -> str:
         return f"{which} + n * {self.layout.starts[name]}"
 
-    def _maps(self, k: int, layer: LayerLayout) -> Iterator[tuple[str, Matrix, int, str, int, str, int, bool]]:
-        """(kind, matrix, block, input array, its first component, output array, its first component, first of a sum)."""
+    def _maps(self, k: int) -> Iterator["LinearMap"]:
+        """All linear maps of a layer, of each matrix block by block."""
+        layer = self.layout.layers[k]
         for matrix in layer.before:
-            square = matrix.degree**2
-            yield "before", matrix, 0, f"x{k}", square, f"m{k}", square, True
+            yield LinearMap("before", matrix, 0, f"x{k}", matrix.degree**2, f"m{k}", matrix.degree**2, False)
         for matrix in layer.after:
-            scalars = 0 if matrix.degree == 0 else layer.l_out + matrix.degree**2
             for block, start in enumerate(layer.paths_into(matrix.degree)):
-                yield "after", matrix, block, f"s{k}", start, f"y{k}", scalars, block == 0
+                yield LinearMap("after", matrix, block, f"s{k}", start, f"y{k}", layer.place_in_y(matrix), block > 0)
         for matrix in layer.kept:
-            scalars = 0 if matrix.degree == 0 else layer.l_out + matrix.degree**2
             for block in range(matrix.blocks):
-                yield "kept", matrix, block, f"x{k}", matrix.degree**2, f"y{k}", scalars, False
+                to = layer.place_in_y(matrix)
+                yield LinearMap("kept", matrix, block, f"x{k}", matrix.degree**2, f"y{k}", to, True)
 
     def _apply(self, kinds: str, k: int, which: str, back: bool = False) -> list[str]:
         """Linear maps of a layer on a set of arrays, or their transposes."""
         lines = []
-        layer = self.layout.layers[k]
-        for kind, matrix, block, source, at, target, to, first in self._maps(k, layer):
-            if kind not in kinds:
+        for item in self._maps(k):
+            if item.kind not in kinds:
                 continue
-            beads = f"part.of({block}), part.count({block})" if kind == "kept" else "part.of(0), own"
-            x, y = self._rows(which, source, at, layer), self._rows(which, target, to, layer)
-            add, size = (kind == "kept", (matrix.n_out, matrix.n_in)) if back else (not first, (matrix.n_in, matrix.n_out))
-            ends, weights = (f"{y}, {x}", "theta_t") if back else (f"{x}, {y}", "theta")
-            numbers = f"{2 * matrix.degree + 1}, {size[0]}, {size[1]}"
-            lines.append(f"linear({ends}, {numbers}, {weights} + {matrix.at(block)}, {beads}, {str(add).lower()});")
+            matrix = item.matrix
+            x, y = self._rows(which, item.source, item.source_start), self._rows(which, item.target, item.target_start)
+            size, add = (matrix.n_in, matrix.n_out), item.adds
+            ends, weights = f"{x}, {y}", "theta"
+            if back:
+                # Self-connections come last, and add to what the way through the neighbours left.
+                size, add = (matrix.n_out, matrix.n_in), item.kind == "kept"
+                ends, weights = f"{y}, {x}", "theta_t"
+            numbers = f"{2 * matrix.degree + 1}, {size[0]}, {size[1]}, {weights} + {matrix.at(item.block)}"
+            lines.append(f"linear({ends}, {numbers}, {item.beads}, {str(add).lower()});")
         return lines
 
     def _gradients(self, kinds: str, k: int) -> list[str]:
         """Tangents of the derivatives of the energy by the matrices: x^T y~ of tangents and values."""
         lines = []
-        layer = self.layout.layers[k]
-        for kind, matrix, block, source, at, target, to, _ in self._maps(k, layer):
-            if kind not in kinds:
+        for item in self._maps(k):
+            if item.kind not in kinds:
                 continue
-            beads = f"part.of({block}), part.count({block})" if kind == "kept" else "part.of(0), own"
+            matrix = item.matrix
             for x, y in (("D", "A"), ("V", "B")):
-                if x == "D" and source == "x0":
+                if x == "D" and item.source == "x0":
                     continue
-                rows = f"{self._rows(x, source, at, layer)}, {self._rows(y, target, to, layer)}"
+                source, target = self._rows(x, item.source, item.source_start), self._rows(y, item.target, item.target_start)
                 sizes = f"{2 * matrix.degree + 1}, {matrix.n_in}, {matrix.n_out}"
-                lines.append(f"outer({rows}, {sizes}, gradient + {matrix.at(block)}, {beads});")
+                lines.append(f"outer({source}, {target}, {sizes}, gradient + {matrix.at(item.block)}, {item.beads});")
         return lines
 
     def _each(self, statement: str) -> str:
@@ -222,79 +245,19 @@ static inline void angular_table(const real* h, real* table) {{
         return lines
 
     def _program(self) -> str:
-        def body(lines: list[str]) -> str:
-            return "\n        ".join(lines)
+        passes = {
+            "forward": self._forward(),
+            "reverse": self._reverse(),
+            "tangent": self._tangent(),
+            "reverse_tangent": self._reverse_tangent(),
+        }
+        arrays = " ".join(f"real* const {short} = p.{name}; (void){short};" for short, name in SETS.items())
+        head = f"const long n = p.beads, own = part.last - part.first; (void)own; {arrays}"
+        head += " const real *theta = p.theta, *theta_t = p.theta_t; (void)theta, (void)theta_t;"
+        functions = [_function(name, ARGUMENTS, [head, *lines]) for name, lines in passes.items()]
+        return "\n".join([*functions, _function("transpose_all", "const real* theta, real* out", self._transpositions())])
 
-        arrays = "\n        ".join(f"real* const {short} = p.{name};" for short, name in SETS.items())
-        opening = f"""Team& crew = team((int)p.threads);
-    const Edges g = edges_of(p);
-    const long n = p.beads;
-    crew.run([&](int rank) {{
-        const Part part(p, rank);
-        const long own = part.last - part.first;
-        const real *theta = p.theta, *theta_t = p.theta_t;
-        (void)theta, (void)theta_t, (void)own;
-        {arrays}
-        (void)V, (void)A, (void)D, (void)B;"""
-        return f"""
-static inline real dot(const real* x, const real* y) {{
-    vec total = {{}};
-    for (int c = 0; c < CHANNELS; c += LANES) total += load(x + c) * load(y + c);
-    return sum(total);
-}}
-static inline void copy(const real* x, real* y, real factor) {{
-    for (int c = 0; c < CHANNELS; c++) y[c] = factor * x[c];
-}}
-static inline void add(const real* x, real* y, real factor) {{
-    for (int c = 0; c < CHANNELS; c++) y[c] += factor * x[c];
-}}
-static inline void zero(real* y) {{
-    for (int c = 0; c < CHANNELS; c++) y[c] = 0;
-}}
 
-extern "C" const int64_t cgnnp_sizes[] = {{sizeof(Problem), THETA, BEAD, EDGE, ANGULAR + 1}};
-
-extern "C" void cgnnp_transpose(const real* theta, real* out) {{
-    {body(self._transpositions())}
-}}
-
-// Energies of all beads and forces on them.
-extern "C" void cgnnp_evaluate(const Problem* problem) {{
-    const Problem& p = *problem;
-    const std::lock_guard<std::mutex> only(one_caller);
-    find_starts(p);
-    {opening}
-        measure(p, g, part.first, part.last);
-        {body(self._forward())}
-        {body(self._reverse())}
-        real* forces = p.partial_forces + rank * 3 * n;
-        for (long k = 0; k < 3 * n; k++) forces[k] = 0;
-        forces_of_edges(p, g, part.first, part.last, forces);
-        crew.barrier();
-        for (long k = 3 * part.first; k < 3 * part.last; k++) {{
-            double total = 0;
-            for (long rank = 0; rank < p.threads; rank++) total += p.partial_forces[rank * 3 * n + k];
-            p.forces[k] = total;
-        }}
-    }});
-}}
-
-// The derivative by theta of sum_i energy_weights_i E_i + sum_i displacement_i . dE/dx_i, after cgnnp_evaluate with `keep`.
-extern "C" void cgnnp_differentiate(const Problem* problem) {{
-    const Problem& p = *problem;
-    const std::lock_guard<std::mutex> only(one_caller);
-    {opening}
-        real* gradient = p.partial_gradients + rank * THETA;
-        for (long k = 0; k < THETA; k++) gradient[k] = 0;
-        measure_tangents(p, g, part.first, part.last);
-        {body(self._tangent())}
-        {body(self._reverse_tangent())}
-        crew.barrier();
-        for (long k = THETA * rank / p.threads; k < THETA * (rank + 1) / p.threads; k++) {{
-            real total = 0;
-            for (long rank = 0; rank < p.threads; rank++) total += p.partial_gradients[rank * THETA + k];
-            p.gradient[k] = total;
-        }}
-    }});
-}}
-"""
+def _function(name: str, arguments: str, lines: list[str]) -> str:
+    body = "\n    ".join(lines)
+    return f"static void {name}({arguments}) {{\n    {body}\n}}\n"

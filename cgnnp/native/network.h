@@ -159,3 +159,19 @@ static void forces_of_edges(const Problem& p, const Edges& g, long first, long l
         for (int k = 0; k < 3; k++) forces[3 * i + k] += own[k];
     }
 }
+
+// Of the channels of one component.
+static inline real dot(const real* x, const real* y) {
+    vec total = {};
+    for (int c = 0; c < CHANNELS; c += LANES) total += load(x + c) * load(y + c);
+    return sum(total);
+}
+static inline void copy(const real* x, real* y, real factor) {
+    for (int c = 0; c < CHANNELS; c++) y[c] = factor * x[c];
+}
+static inline void add(const real* x, real* y, real factor) {
+    for (int c = 0; c < CHANNELS; c++) y[c] += factor * x[c];
+}
+static inline void zero(real* y) {
+    for (int c = 0; c < CHANNELS; c++) y[c] = 0;
+}
