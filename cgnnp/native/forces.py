@@ -52,7 +52,7 @@ def _compile(model: Potential) -> CompiledNetwork | None:
     except CompilationError as error:
         log.warning("networks run in plain torch, many times slower: %s", error)
         return None
-    if (off := disagreement(model, network)) > AGREEMENT[network.dtype]:
+    if not (off := disagreement(model, network)) <= AGREEMENT[network.dtype]:
         log.warning("the compiled network is off by %.1g and not used: please report this", off)
         return None
     return network
@@ -73,17 +73,21 @@ def disagreement(model: Potential, network: CompiledNetwork) -> float:
         weights = torch.cat([g.flatten() for g in gradients if g is not None])
         results.append((energies.detach(), forces.detach(), weights))
     pairs = zip(*results, strict=True)
-    return max(float((plain - fast).abs().max() / plain.abs().max().clamp(min=1e-30)) for plain, fast in pairs)
+    off = [(plain - fast).abs().max() / plain.abs().max().clamp(min=1e-30) for plain, fast in pairs]
+    return float(torch.stack([error.double() for error in off]).max())
 
 
 def _trial_graph(model: Potential) -> Graph:
-    """A few beads of all types, about as dense as a liquid with a dozen neighbours each, periodic."""
-    n_beads = max(12, 2 * len(model.type_names))
+    """A distorted lattice of beads of all types, periodic, with some 26 neighbours within the cutoff.
+
+    Beads are apart: where they overlap, single precision knows the forces of neither.
+    """
     generator = torch.Generator().manual_seed(0)
-    side = model.cutoff * (n_beads * 4.2 / 13) ** (1 / 3)
-    positions = side * torch.rand(n_beads, 3, generator=generator, dtype=torch.float64)
-    types = torch.arange(n_beads) % len(model.type_names)
-    box = side * torch.eye(3, dtype=torch.float64)
+    spacing = 0.55 * model.cutoff
+    sites = torch.cartesian_prod(*[torch.arange(3.0, dtype=torch.float64)] * 3)
+    positions = spacing * (sites + 0.2 * torch.rand(27, 3, generator=generator, dtype=torch.float64))
+    types = torch.arange(27) % len(model.type_names)
+    box = 3 * spacing * torch.eye(3, dtype=torch.float64)
     return build_graph(positions, box, types, model.cutoff, model.precision())
 
 

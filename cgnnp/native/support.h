@@ -23,8 +23,8 @@ static inline real sum(vec v) {
     return total;
 }
 
-// A fixed number of threads that run one function each, with barriers. They spin briefly and then sleep, and they are not
-// OpenMP's: that pool belongs to torch.
+// A fixed number of threads that run one function each, with barriers. They spin for some microseconds and then sleep: on a
+// busy machine a thread that spins keeps away the one it waits for. They are not OpenMP's: that pool belongs to torch.
 class Team {
 public:
     explicit Team(int size) : size_(size) {
@@ -32,47 +32,57 @@ public:
     }
     int size() const { return size_; }
     void run(const std::function<void(int)>& job) {
-        if (size_ > 1) {
-            std::lock_guard<std::mutex> lock(mutex_);
-            job_ = &job;
-            running_.store(size_ - 1);
-            generation_.fetch_add(1);
-        }
-        wake_.notify_all();
+        if (size_ == 1) return job(0);
+        job_ = &job;
+        running_.store(size_ - 1);
+        announce([this] { generation_.fetch_add(1); });
         job(0);
         wait([this] { return running_.load(std::memory_order_acquire) == 0; });
     }
     void barrier() {
         if (size_ == 1) return;
-        int now = phase_.load(std::memory_order_acquire);
+        const int now = phase_.load(std::memory_order_acquire);
         if (arrived_.fetch_add(1) + 1 == size_) {
             arrived_.store(0);
-            phase_.store(now + 1, std::memory_order_release);
+            announce([this, now] { phase_.store(now + 1, std::memory_order_release); });
         } else {
             wait([this, now] { return phase_.load(std::memory_order_acquire) != now; });
         }
     }
 
 private:
+    template <class Change>
+    void announce(Change change) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            change();
+        }
+        changed_.notify_all();
+    }
     template <class Condition>
-    static void wait(Condition done) {
-        for (long spins = 0; !done(); spins++)
-            if (spins > 2000) std::this_thread::yield();
+    void wait(Condition done) {
+        for (int spins = 0; spins < 3000; spins++) {
+            if (done()) return;
+            pause();
+        }
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, done);
+    }
+    static void pause() {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
     }
     void work(int rank) {
         for (long seen = 0;; seen++) {
-            for (int spins = 0; spins < 20000 && generation_.load(std::memory_order_acquire) == seen; spins++) continue;
-            {
-                std::unique_lock<std::mutex> lock(mutex_);
-                wake_.wait(lock, [this, seen] { return generation_.load() != seen; });
-            }
+            wait([this, seen] { return generation_.load(std::memory_order_acquire) != seen; });
             (*job_)(rank);
-            running_.fetch_sub(1, std::memory_order_release);
+            announce([this] { running_.fetch_sub(1, std::memory_order_release); });
         }
     }
     int size_;
     std::mutex mutex_;
-    std::condition_variable wake_;
+    std::condition_variable changed_;
     const std::function<void(int)>* job_ = nullptr;
     std::atomic<long> generation_{0};
     std::atomic<int> running_{0}, arrived_{0}, phase_{0};
