@@ -36,7 +36,7 @@ from peers.cases import Beads, ions, waters
 from peers.chart import draw
 from peers.contestants import CONTESTANTS, Contestant, Installer
 from peers.workers import Worker
-from rows import Row, parser, report
+from rows import Row, parser, print_table, report
 
 from cgnnp.files import read_json, write_json
 
@@ -57,11 +57,13 @@ class Job:
 
     @property
     def label(self) -> str:
+        """For people."""
         what = {"forces": "forces", "train": f"train, batch {self.batch}", "md": "MD step"}[self.task]
         return f"{self.beads.label}, {what}"
 
     @property
     def name(self) -> str:
+        """For files."""
         return f"{self.beads.name}_{self.task}_{self.batch}"
 
 
@@ -78,10 +80,12 @@ class Measured:
 
     @property
     def median(self) -> float:
+        """Seconds."""
         return statistics.median(self.seconds)
 
     @property
     def spread(self) -> float:
+        """Half of the interquartile range, seconds."""
         return half_interquartile(self.seconds)
 
 
@@ -117,25 +121,32 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
     wanted = [c for c in CONTESTANTS if re.search(arguments.contestants, c.label)]
     if arguments.quick:
         wanted = [c for c in wanted if c.l_max == 1]
+    results = work / "results" / ("quick" if arguments.quick else "full")
+    results.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[Measured]] = {}
-    result: list[Row] = []
-    chosen = [job for job in jobs(arguments.quick) if re.search(arguments.cases, job.label)]
-    if any(not (work / "results" / f"{job.name}.json").exists() for job in chosen):
-        pythons = environments(installer, wanted)
-        result = quietness(arguments.busy)
-    for job in chosen:
-        file = work / "results" / f"{job.name}.json"
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            present = [c for c in wanted if job.task in c.tasks and (c.is_ours or not job.only_ours)]
-            write_json(file, [asdict(m) for m in run(job, present, pythons, work, arguments)])
-        found[job.label] = [Measured(**entry) for entry in read_json(file)]
-        new = rows_of(job, found[job.label])
-        result += new
-        for row in new:
-            print(row.figure, row.value, row.stderr, row.target, flush=True)
-    draw({label: measured for label, measured in found.items() if measured}, work / PICTURE)
-    return result
+    rows: list[Row] = []
+    pythons: dict[str, Path | str] = {}
+    for job in (job for job in jobs(arguments.quick) if re.search(arguments.cases, job.label)):
+        present = [c for c in wanted if job.task in c.tasks and (c.is_ours or not job.only_ours)]
+        measured = kept(results / f"{job.name}.json", present)
+        if measured is None:
+            pythons = pythons or environments(installer, wanted)
+            rows += quietness(job, arguments.busy)
+            measured = run(job, present, pythons, work, arguments)
+            write_json(results / f"{job.name}.json", [asdict(m) for m in measured])
+        found[job.label] = measured
+        rows += rows_of(job, measured)
+        print_table(rows_of(job, measured))
+    draw(found, work / PICTURE)
+    return rows
+
+
+def kept(file: Path, present: list[Contestant]) -> list[Measured] | None:
+    """What an earlier call measured for the same contestants."""
+    if not file.exists():
+        return None
+    measured = [Measured(**entry) for entry in read_json(file)]
+    return measured if [m.label for m in measured] == [c.label for c in present] else None
 
 
 def environments(installer: Installer, wanted: list[Contestant]) -> dict[str, Path | str]:
@@ -149,7 +160,7 @@ def environments(installer: Installer, wanted: list[Contestant]) -> dict[str, Pa
     return result
 
 
-def quietness(busy: bool) -> list[Row]:
+def quietness(job: Job, busy: bool) -> list[Row]:
     """Load of the machine and spread of a fixed computation; unless `busy`, ends the program when it does not get quiet."""
     for attempt in range(10):
         load, spread = os.getloadavg()[0], 100 * half_interquartile(fixed_computation(), relative=True)
@@ -161,7 +172,8 @@ def quietness(busy: bool) -> list[Row]:
     else:
         raise SystemExit("the machine does not get quiet: end what else runs, or count processor time with --busy")
     clock = "processor time" if busy else "wall time"
-    return [Row(f"spread of a fixed computation, %, load {load:.2f}, {clock}", spread, None, "< 3", None if busy else quiet)]
+    figure = f"{job.label}: spread of a fixed computation before, %, load {load:.2f}, {clock}"
+    return [Row(figure, spread, None, "< 3", None if busy else quiet)]
 
 
 def fixed_computation() -> list[float]:

@@ -27,7 +27,7 @@ class Beads:
 
     @property
     def avg_neighbors(self) -> float:
-        """Of a structureless system at this density, which normalises sums over neighbours: a constant, alike for all sizes."""
+        """Of a structureless system at this density, which normalises sums over neighbours: alike for all sizes."""
         return 4 / 3 * np.pi * self.cutoff_nm**3 * self.n_beads / self.box_nm**3
 
     @property

@@ -36,6 +36,7 @@ class Contestant:
 
     @property
     def is_ours(self) -> bool:
+        """Whether it is of this project."""
         return self.model == "cgnnp"
 
 

@@ -11,7 +11,7 @@ TIMESTEP_PS = 0.002
 
 
 def context_of(frame: Frame, force: openmm.Force) -> tuple[openmm.Context, torch.Tensor]:
-    """Free beads under one force, Langevin dynamics at 300 K on the CPU platform with one thread; the forces at the start."""
+    """Free beads under one force, Langevin dynamics at 300 K, the CPU platform with one thread; the forces at the start."""
     system = openmm.System()
     system.setDefaultPeriodicBoxVectors(*frame.box.tolist())
     for _ in frame.types:

@@ -1,7 +1,7 @@
 """What every worker has in common: it runs in its contestant's own environment, so nothing of cgnnp is imported here.
 
-The driver writes one JSON object a line, the worker answers with one: `prepare` builds the model of a case, compiles it where
-asked, and says what that took; `time` calls it a number of times. Whatever fails is answered as {"error": reason}.
+The driver writes one JSON object a line, the worker answers with one: `prepare` builds the model of a case, compiles it
+where asked, and says what that took; `time` calls it a number of times. Whatever fails is answered as {"error": reason}.
 """
 
 import json
@@ -22,8 +22,8 @@ import torch
 class Case:
     """The work, alike for all contestants: frames with their edges, and what is to be done with them.
 
-    `task` is "forces" (energy and forces of the first frame), "train" (a step on `batch` frames: forces, mean square of their
-    difference to `targets`, its derivative by the weights; no optimizer) or "md" (a step of OpenMM, its neighbours included).
+    `task` is "forces" (energy and forces of the first frame), "train" (a step on `batch` frames: forces, mean square of
+    their difference to `targets`, its derivative by the weights; no optimizer) or "md" (a step of OpenMM, with neighbours).
     """
 
     task: str
@@ -69,8 +69,8 @@ class Frame:
 class Prepared:
     """What is to be timed. One `call` does `units` of the work; `edges` is how many it works on.
 
-    `compile_s` is the time from a built model to a compiled one, first call included; `difference` compares the fast path with
-    the slow one: root mean square difference over root mean square of the forces, or of the derivatives by the weights.
+    `compile_s` is the time from a built model to a compiled one, first call included; `difference` compares the fast path
+    with the slow one: root mean square difference over root mean square of the forces, or of the derivatives by the weights.
     """
 
     call: Callable[[], Any]
@@ -110,7 +110,8 @@ def serve(prepare: Callable[[Case], Prepared]) -> None:
 
 def _warm_up(prepared: Prepared, idle: float) -> dict[str, Any]:
     """The first calls, and the peak of the process's memory during one, MB; `idle` is that before the model was built."""
-    prepared.call()
+    for _ in range(3):  # TorchScript, in some peers, compiles in the second
+        prepared.call()
     Path("/proc/self/clear_refs").write_text("5")
     began = time.perf_counter()
     prepared.call()

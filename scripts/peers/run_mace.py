@@ -4,8 +4,10 @@
 makes, as MACE's calculator does; its energies are float64 sums.
 """
 
+import mace  # noqa: F401 (before e3nn: it lets torch read e3nn's constants)
 import numpy as np
 import torch
+from e3nn import o3
 from mace.modules import RealAgnosticResidualInteractionBlock, ScaleShiftMACE
 from mace.tools.compile import prepare as prepare_for_compile
 from protocol import (
@@ -19,8 +21,6 @@ from protocol import (
     serve,
     training_step,
 )
-
-from e3nn import o3
 
 CORRELATION = 2
 

@@ -1,11 +1,14 @@
-"""The worker of NequIP and Allegro (packages nequip, nequip-allegro).
+"""The worker of NequIP and Allegro (packages nequip, nequip-allegro), in angstrom, which their initial weights are made for.
 
 `eager`: as built. `compiled`: AOTInductor for energies and forces, torch.compile over an unrolled force graph for training.
 nequip derives by a strain too, whether it is asked for or not; this is left as it is.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ["NEQUIP_SKIP_AOTI_MODEL_CHECK"] = "1"
 
 import numpy as np
 import torch
@@ -28,6 +31,7 @@ from protocol import (
 )
 
 MD_STEPS = 10
+NM = 10.0  # angstrom
 INPUTS = [
     AtomicDataDict.POSITIONS_KEY,
     AtomicDataDict.EDGE_INDEX_KEY,
@@ -49,7 +53,7 @@ def build(case: Case, mode: str = "eager") -> torch.nn.Module:
     settings = {
         "seed": 0,
         "model_dtype": "float32",
-        "r_max": case.cutoff_nm,
+        "r_max": case.cutoff_nm * NM,
         "type_names": case.type_names,
         "l_max": case.l_max,
         "num_layers": case.layers,
@@ -98,10 +102,10 @@ def _allegro(case: Case, settings: dict) -> torch.nn.Module:
 def data_of(frame: Frame) -> dict[str, torch.Tensor]:
     """One frame as nequip's dictionary, with the given edges."""
     return {
-        AtomicDataDict.POSITIONS_KEY: torch.from_numpy(frame.positions),
+        AtomicDataDict.POSITIONS_KEY: torch.from_numpy(frame.positions * NM),
         AtomicDataDict.EDGE_INDEX_KEY: torch.from_numpy(np.stack([frame.centers, frame.neighbors])),
         AtomicDataDict.ATOM_TYPE_KEY: torch.from_numpy(frame.types),
-        AtomicDataDict.CELL_KEY: torch.from_numpy(frame.box)[None],
+        AtomicDataDict.CELL_KEY: torch.from_numpy(frame.box * NM)[None],
         AtomicDataDict.EDGE_CELL_SHIFT_KEY: torch.from_numpy(frame.shifts).double(),
     }
 
@@ -125,7 +129,7 @@ def forces(case: Case, frames: list[Frame]) -> Prepared:
 
 
 def export(model: torch.nn.Module, data: dict[str, torch.Tensor], path: Path) -> None:
-    """AOTInductor, any number of beads and edges."""
+    """AOTInductor, any number of beads and edges. nequip's check, with an absolute tolerance, is left to ours."""
     dim = torch.export.Dim
     batch_map = {"graph": dim.STATIC, "node": dim("num_nodes", min=2), "edge": dim("num_edges", min=2)}
     aot_export_model(model, "cpu", INPUTS, OUTPUTS, data, batch_map, str(path))
@@ -172,12 +176,12 @@ def md(case: Case, frames: list[Frame]) -> Prepared:
     for _ in frames[0].types:
         topology.addAtom("W", app.Element.getBySymbol("O"), topology.addResidue("W", chain))
     topology.setPeriodicBoxVectors([openmm.Vec3(*row) for row in frames[0].box.tolist()])
-    potential = MLPotential("nequip", modelPath="none", lengthScale=1.0, energyScale=1.0)
+    potential = MLPotential("nequip", modelPath="none", lengthScale=1 / NM, energyScale=1.0)
     system = potential.createSystem(topology, removeCMMotion=False, atomTypes=frames[0].types.tolist())
     for k in range(system.getNumParticles()):
         system.setParticleMass(k, MASS_DA)
     context, now = start(system, frames[0])
-    slow = model(data_of(frames[0]))[AtomicDataDict.FORCE_KEY]
+    slow = model(data_of(frames[0]))[AtomicDataDict.FORCE_KEY] * NM
     return Prepared(
         lambda: context.getIntegrator().step(MD_STEPS),
         len(frames[0].centers),

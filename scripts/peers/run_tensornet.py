@@ -4,8 +4,6 @@
 `compiled`: torch.compile of the plain ones. TensorNet makes a neighbour list itself; here it is handed the edges.
 """
 
-import sys
-
 import numpy as np
 import torch
 from protocol import (
@@ -19,6 +17,8 @@ from protocol import (
     serve,
     training_step,
 )
+from torchmdnet.models import tensornet
+from torchmdnet.models.model import create_model
 
 
 class GivenEdges(torch.nn.Module):
@@ -38,6 +38,7 @@ class GivenEdges(torch.nn.Module):
         self.register_buffer("loop", self.index[0] == self.index[1])
 
     def forward(self, pos: torch.Tensor, batch: torch.Tensor, box: torch.Tensor | None = None) -> tuple:
+        """Indices (2, edges), lengths (edges,), vectors (edges, 3); a bead is its own neighbour at no distance."""
         vectors = pos[self.index[0]] - pos[self.index[1]] - self.shifts
         squares = (vectors * vectors).sum(1)
         lengths = torch.sqrt(torch.where(self.loop, torch.ones_like(squares), squares))
@@ -46,7 +47,7 @@ class GivenEdges(torch.nn.Module):
 
 def prepare(case: Case) -> Prepared:
     if case.mode != "warp":
-        sys.modules["torchmdnet.extensions.warp_ops"] = None  # the package then takes its plain operations
+        take_plain_operations()
     frames = case.frames()
     targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
     training = case.task == "train"
@@ -81,10 +82,15 @@ def prepare(case: Case) -> Prepared:
     return Prepared(fast_call, **facts, compile_s=seconds, difference=error)
 
 
+def take_plain_operations() -> None:
+    """What the package does itself where it finds no warp."""
+    tensornet.OPT = False
+    for name in ("compose_tensor", "decompose_tensor", "tensor_matmul_o3", "tensor_matmul_so3"):
+        setattr(tensornet, name, getattr(tensornet, f"_{name}"))
+
+
 def build(case: Case, frames: list[Frame]) -> torch.nn.Module:
     """`layers` passes of messages: the embedding is the first. The radial widths are the package's own."""
-    from torchmdnet.models.model import create_model
-
     torch.manual_seed(0)
     model = create_model(
         {

@@ -51,10 +51,19 @@ class Worker:
         """The answer, or {"error": why there is none}."""
         if self.process.poll() is not None:
             return {"error": f"the process ended with code {self.process.returncode}: {self.last_line()}"}
-        self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return {"error": f"the process ended with code {self.process.wait()}: {self.last_line()}"}
         deadline = time.monotonic() + patience_s
-        while b"\n" not in self.pending:
+        while True:
+            line, newline, rest = self.pending.partition(b"\n")
+            if newline:
+                self.pending = rest
+                if line.startswith(b"{"):  # else a greeting of some library
+                    return json.loads(line)
+                continue
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 self.stop()
@@ -63,8 +72,6 @@ class Worker:
             if not chunk:
                 return {"error": f"the process ended with code {self.process.wait()}: {self.last_line()}"}
             self.pending += chunk
-        line, self.pending = self.pending.split(b"\n", 1)
-        return json.loads(line)
 
     def last_line(self) -> str:
         """What the worker complained of last."""
