@@ -127,7 +127,7 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
     rows: list[Row] = []
     pythons: dict[str, Path | str] = {}
     for job in (job for job in jobs(arguments.quick) if re.search(arguments.cases, job.label)):
-        present = [c for c in wanted if job.task in c.tasks and (c.is_ours or not job.only_ours)]
+        present = [c for c in wanted if job.task in c.tasks and (c.environment == "cgnnp" or not job.only_ours)]
         measured = kept(results / f"{job.name}.json", present)
         if measured is None:
             pythons = pythons or environments(installer, wanted)

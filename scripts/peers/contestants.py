@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TORCH = "torch==2.13.*"
+TORCH_213 = "cgnnp-torch2.13"
 PACKAGES = {
     "nequip": ("nequip", "openmm>=8.6.1", "openmmml"),
     "allegro": ("nequip-allegro",),
     "mace": ("mace-torch",),
     "torchmd-net": ("torchmd-net",),
-    "cgnnp-torch2.13": ("e3nn", "numpy", "openmm"),
+    TORCH_213: ("e3nn", "numpy", "openmm"),
 }
 """What pip installs into each environment, beside torch; cgnnp itself is taken from this checkout."""
 
@@ -43,12 +44,14 @@ class Contestant:
 BOTH = ("forces", "train")
 OURS, NEQUIP, MACE, TENSORNET = "run_ours.py", "run_nequip.py", "run_mace.py", "run_tensornet.py"
 CONTESTANTS = [
+    Contestant("cgnnp NequIP l=1, compiled", "cgnnp", OURS, "cgnnp", "compiled", BOTH),
     Contestant("cgnnp NequIP l=1", "cgnnp", OURS, "cgnnp", "eager", BOTH),
-    Contestant("cgnnp NequIP l=1, torch 2.13", "cgnnp-torch2.13", OURS, "cgnnp", "eager", BOTH),
+    Contestant("cgnnp NequIP l=1, compiled, torch 2.13", TORCH_213, OURS, "cgnnp", "compiled", BOTH),
+    Contestant("cgnnp NequIP l=1, torch 2.13", TORCH_213, OURS, "cgnnp", "eager", BOTH),
     Contestant("NequIP l=1", "nequip", NEQUIP, "nequip", "eager", BOTH),
     Contestant("NequIP l=1, compiled", "nequip", NEQUIP, "nequip", "compiled", BOTH),
+    Contestant("cgnnp NequIP l=2, compiled", "cgnnp", OURS, "cgnnp", "compiled", BOTH, l_max=2),
     Contestant("cgnnp NequIP l=2", "cgnnp", OURS, "cgnnp", "eager", BOTH, l_max=2),
-    Contestant("cgnnp NequIP l=2, torch 2.13", "cgnnp-torch2.13", OURS, "cgnnp", "eager", BOTH, l_max=2),
     Contestant("NequIP l=2", "nequip", NEQUIP, "nequip", "eager", BOTH, l_max=2),
     Contestant("NequIP l=2, compiled", "nequip", NEQUIP, "nequip", "compiled", BOTH, l_max=2),
     Contestant("Allegro l=1, 1 layer", "allegro", NEQUIP, "allegro", "eager", BOTH, layers=1),
@@ -62,7 +65,7 @@ CONTESTANTS = [
     Contestant("TensorNet, compiled", "torchmd-net", TENSORNET, "tensornet", "compiled", BOTH),
     Contestant("cgnnp NequIP l=1, TorchForce", "cgnnp", OURS, "cgnnp", "torch", ("md",)),
     Contestant("cgnnp NequIP l=1, PythonForce", "cgnnp", OURS, "cgnnp", "python", ("md",)),
-    Contestant("cgnnp NequIP l=1, PythonForce, torch 2.13", "cgnnp-torch2.13", OURS, "cgnnp", "python", ("md",)),
+    Contestant("cgnnp NequIP l=1, PythonForce, torch 2.13", TORCH_213, OURS, "cgnnp", "python", ("md",)),
     Contestant("NequIP l=1, openmm-ml", "nequip", NEQUIP, "nequip", "eager", ("md",)),
 ]
 
