@@ -246,17 +246,17 @@ def prepared(
         "cache": str(cache),
     }
     log = work / "logs" / f"{job.name}_{contestant.name}.log"
-    for _ in range(2):  # what compiled a file does it again with the file, so that its memory is that of the work
-        fresh = not list(cache.glob("*.seconds"))
+    off = None
+    for check in (True, False) if contestant.mode != "eager" or job.task == "md" else (False,):
         worker = Worker.start(python, contestant.script, log, cache, memory_gb())
-        measured.facts = worker.ask(patience_s, op="prepare", **request)
-        measured.error = measured.facts.get("error")
-        if measured.error:
+        facts = worker.ask(patience_s, op="prepare", check=check, **request)
+        measured.error = facts.get("error")
+        if check or measured.error:
             worker.stop()
+        if measured.error:
             return None
-        if not (fresh and list(cache.glob("*.seconds")) and job.task == "forces"):
-            break
-        worker.stop()
+        off = facts["difference"] if check else off
+        measured.facts = {**facts, "difference": off}
     return worker
 
 

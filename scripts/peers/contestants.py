@@ -12,7 +12,7 @@ PACKAGES = {
     "allegro": ("nequip-allegro",),
     "mace": ("mace-torch",),
     "torchmd-net": ("torchmd-net",),
-    TORCH_213: ("e3nn", "numpy", "openmm"),
+    TORCH_213: ("e3nn", "jaxtyping", "numpy", "openmm"),
 }
 """What pip installs into each environment, beside torch; cgnnp itself is taken from this checkout."""
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+Call = Callable[[], torch.Tensor]
+
 
 @dataclass(frozen=True)
 class Case:
@@ -24,6 +26,7 @@ class Case:
 
     `task` is "forces" (energy and forces of the first frame), "train" (a step on `batch` frames: forces, mean square of
     their difference to `targets`, its derivative by the weights; no optimizer) or "md" (a step of OpenMM, with neighbours).
+    With `check` the fast path is compared with the slow one, in a process of its own, whose memory does not count.
     """
 
     task: str
@@ -40,6 +43,7 @@ class Case:
     type_names: list[str]
     file: str
     cache: str
+    check: bool
 
     def frames(self) -> list["Frame"]:
         """The frames of the batch."""
@@ -158,6 +162,14 @@ def difference(fast: torch.Tensor, slow: torch.Tensor) -> float:
 def gradients(model: torch.nn.Module) -> torch.Tensor:
     """The derivatives by all weights, one after the other."""
     return torch.cat([p.grad.flatten().clone() for p in model.parameters() if p.grad is not None])
+
+
+def compare(fast: torch.nn.Module, fast_call: Call, slow: torch.nn.Module, slow_call: Call) -> float:
+    """Of two calls that return forces, or that are training steps of these networks."""
+    one, other = fast_call(), slow_call()
+    if one.requires_grad and one.dim() == 0:
+        one, other = gradients(fast), gradients(slow)
+    return difference(one, other)
 
 
 def training_step(

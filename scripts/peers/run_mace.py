@@ -14,9 +14,8 @@ from protocol import (
     Case,
     Frame,
     Prepared,
-    difference,
+    compare,
     first_call,
-    gradients,
     n_parameters,
     serve,
     training_step,
@@ -52,13 +51,8 @@ def prepare(case: Case) -> Prepared:
     fast.requires_grad_(training)
     fast_call = call_of(torch.compile(fast))
     seconds = first_call(case, f"mace_l{case.l_max}_{case.task}", fast_call)
-    if training:
-        slow_call()
-        fast_call()
-        error = difference(gradients(fast), gradients(slow))
-    else:
-        error = difference(fast_call(), slow_call())
-    return Prepared(fast_call, **facts, compile_s=seconds, difference=error)
+    off = compare(fast, fast_call, slow, slow_call) if case.check else None
+    return Prepared(fast_call, **facts, compile_s=seconds, difference=off)
 
 
 def build(case: Case) -> ScaleShiftMACE:

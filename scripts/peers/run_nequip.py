@@ -124,8 +124,8 @@ def forces(case: Case, frames: list[Frame]) -> Prepared:
         with torch.inference_mode():
             return fast(inputs)
 
-    slow = model(dict(data))[AtomicDataDict.FORCE_KEY]
-    return Prepared(call, **facts, compile_s=seconds, difference=difference(call()[1], slow))
+    off = difference(call()[1], model(dict(data))[AtomicDataDict.FORCE_KEY]) if case.check else None
+    return Prepared(call, **facts, compile_s=seconds, difference=off)
 
 
 def export(model: torch.nn.Module, data: dict[str, torch.Tensor], path: Path) -> None:
@@ -139,16 +139,18 @@ def train(case: Case, frames: list[Frame]) -> Prepared:
     targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
     data = AtomicDataDict.batched_from_list([data_of(frame) for frame in frames])
     facts = {"edges": sum(len(frame.centers) for frame in frames)}
-    slow, slow_step = _step(case, data, targets, "eager")
-    facts["n_parameters"] = n_parameters(slow)
-    if case.mode == "eager":
-        return Prepared(slow_step, **facts)
-    if case.batch == 1:
+    if case.mode == "compiled" and case.batch == 1:
         raise RuntimeError("nequip's CompileGraphModel runs eagerly at batch 1")
-    fast, fast_step = _step(case, data, targets, "compile")
-    seconds = first_call(case, f"{case.model}_l{case.l_max}_train", fast_step)
-    slow_step()
-    return Prepared(fast_step, **facts, compile_s=seconds, difference=difference(gradients(fast), gradients(slow)))
+    model, step = _step(case, data, targets, "eager" if case.mode == "eager" else "compile")
+    facts["n_parameters"] = n_parameters(model)
+    if case.mode == "eager":
+        return Prepared(step, **facts)
+    seconds, off = first_call(case, f"{case.model}_l{case.l_max}_train", step), None
+    if case.check:
+        slow, slow_step = _step(case, data, targets, "eager")
+        slow_step()
+        off = difference(gradients(model), gradients(slow))
+    return Prepared(step, **facts, compile_s=seconds, difference=off)
 
 
 def _step(
@@ -181,12 +183,12 @@ def md(case: Case, frames: list[Frame]) -> Prepared:
     for k in range(system.getNumParticles()):
         system.setParticleMass(k, MASS_DA)
     context, now = start(system, frames[0])
-    slow = model(data_of(frames[0]))[AtomicDataDict.FORCE_KEY] * NM
+    off = difference(now, model(data_of(frames[0]))[AtomicDataDict.FORCE_KEY] * NM) if case.check else None
     return Prepared(
         lambda: context.getIntegrator().step(MD_STEPS),
         len(frames[0].centers),
         n_parameters(model),
-        difference=difference(now, slow),
+        difference=off,
         units=MD_STEPS,
     )
 

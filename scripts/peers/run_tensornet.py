@@ -10,9 +10,8 @@ from protocol import (
     Case,
     Frame,
     Prepared,
-    difference,
+    compare,
     first_call,
-    gradients,
     n_parameters,
     serve,
     training_step,
@@ -73,13 +72,8 @@ def prepare(case: Case) -> Prepared:
     fast.train(training).requires_grad_(training)
     fast_call = call_of(fast, torch.compile(fast))
     seconds = first_call(case, f"tensornet_{case.task}", fast_call)
-    if training:
-        slow_call()
-        fast_call()
-        error = difference(gradients(fast), gradients(slow))
-    else:
-        error = difference(fast_call(), slow_call())
-    return Prepared(fast_call, **facts, compile_s=seconds, difference=error)
+    off = compare(fast, fast_call, slow, slow_call) if case.check else None
+    return Prepared(fast_call, **facts, compile_s=seconds, difference=off)
 
 
 def take_plain_operations() -> None:
