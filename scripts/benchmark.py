@@ -199,15 +199,16 @@ def run(
     job: Job, present: list[Contestant], pythons: dict[str, Path | str], work: Path, arguments: argparse.Namespace
 ) -> list[Measured]:
     """Prepare one contestant after the other, then let them compute in turn."""
+    clock = "cpu_seconds" if arguments.busy else "seconds"
     result, ready = [], []
     for contestant in present:
         measured = Measured(contestant.label, contestant.is_ours, contestant.l_max)
         result.append(measured)
         print(f"{job.label}: {contestant.label} ...", flush=True)
-        worker = prepared(job, contestant, pythons[contestant.environment], work, arguments.patience, measured)
+        worker = prepared(job, contestant, pythons[contestant.environment], work, arguments.patience, clock, measured)
         if worker:
             ready.append((worker, measured))
-    clock, n_rounds, at_least = ("cpu_seconds" if arguments.busy else "seconds"), 9, 0.5
+    n_rounds, at_least = 9, 0.5
     if arguments.quick:
         n_rounds, at_least = 5, 0.2
     try:
@@ -224,7 +225,7 @@ def run(
 
 
 def prepared(
-    job: Job, contestant: Contestant, python: Path | str, work: Path, patience_s: float, measured: Measured
+    job: Job, contestant: Contestant, python: Path | str, work: Path, patience_s: float, clock: str, measured: Measured
 ) -> Worker | None:
     """A worker that is ready to compute; what it says of itself goes to `measured`. None where it fails."""
     if isinstance(python, str):
@@ -248,7 +249,7 @@ def prepared(
     log = work / "logs" / f"{job.name}_{contestant.name}.log"
     off = None
     for check in (True, False) if contestant.mode != "eager" or job.task == "md" else (False,):
-        worker = Worker.start(python, contestant.script, log, cache, memory_gb())
+        worker = Worker.start(python, contestant.script, log, cache, memory_gb(), clock)
         facts = worker.ask(patience_s, op="prepare", check=check, **request)
         measured.error = facts.get("error")
         if check or measured.error:
@@ -273,7 +274,7 @@ def rows_of(job: Job, measured: list[Measured]) -> list[Row]:
     result = []
     for m in measured:
         if m.error or not m.seconds:
-            result.append(Row(f"{job.label}: {m.label}", None, None, f"fails: {m.error}", None))
+            result.append(Row(f"{job.label}: {m.label}, ms per frame", None, None, f"fails: {m.error}", None))
             continue
         result.append(Row(f"{job.label}: {m.label}, ms per frame", *milliseconds(m, job.batch), "", None))
     works = [m for m in measured if m.seconds and not m.error]
