@@ -62,6 +62,11 @@ class Job:
         return f"{self.beads.label}, {what}"
 
     @property
+    def unit(self) -> str:
+        """Of its times."""
+        return "ms per step" if self.task == "md" else "ms per frame"
+
+    @property
     def name(self) -> str:
         """For files."""
         return f"{self.beads.name}_{self.task}_{self.batch}"
@@ -274,9 +279,9 @@ def rows_of(job: Job, measured: list[Measured]) -> list[Row]:
     result = []
     for m in measured:
         if m.error or not m.seconds:
-            result.append(Row(f"{job.label}: {m.label}, ms per frame", None, None, f"fails: {m.error}", None))
+            result.append(Row(f"{job.label}: {m.label}, {job.unit}", None, None, f"fails: {m.error}", None))
             continue
-        result.append(Row(f"{job.label}: {m.label}, ms per frame", *milliseconds(m, job.batch), "", None))
+        result.append(Row(f"{job.label}: {m.label}, {job.unit}", *milliseconds(m, job.batch), "", None))
     works = [m for m in measured if m.seconds and not m.error]
     result += [row for m in works for row in ratio_rows(job, m, works)]
     for m in works:
