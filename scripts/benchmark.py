@@ -43,6 +43,7 @@ from cgnnp.files import read_json, write_json
 NETWORK = {"channels": 32, "radial_width": 64, "n_basis": 8}
 TOLERANCE = {"forces": 1e-4, "train": 1e-3, "md": 1e-4}
 """Of compiled float32 networks against eager ones: of forces, of derivatives by the weights."""
+MOST_STRETCH = 1.05
 PICTURE = "benchmark.png"
 
 
@@ -74,12 +75,16 @@ class Job:
 
 @dataclass
 class Measured:
-    """What came out for one contestant: seconds per unit of work (of the whole batch) for every round, or an error."""
+    """What came out for one contestant: seconds per unit of work (of the whole batch) for every round, or an error.
+
+    `stretch` is wall time over processor time: above 1 something else had the processor.
+    """
 
     label: str
     is_ours: bool
     l_max: int
     seconds: list[float] = field(default_factory=list)
+    stretch: list[float] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
 
@@ -126,13 +131,15 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
     wanted = [c for c in CONTESTANTS if re.search(arguments.contestants, c.label)]
     if arguments.quick:
         wanted = [c for c in wanted if c.l_max == 1]
-    results = work / "results" / ("quick" if arguments.quick else "full")
+    results = work / "results" / (("quick" if arguments.quick else "full") + ("_busy" if arguments.busy else ""))
     results.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[Measured]] = {}
     rows: list[Row] = []
     pythons: dict[str, Path | str] = {}
     for job in (job for job in jobs(arguments.quick) if re.search(arguments.cases, job.label)):
         present = [c for c in wanted if job.task in c.tasks and (c.environment == "cgnnp" or not job.only_ours)]
+        if not present:
+            continue
         measured = kept(results / f"{job.name}.json", present)
         if measured is None:
             pythons = pythons or environments(installer, wanted)
@@ -140,8 +147,9 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
             measured = run(job, present, pythons, work, arguments)
             write_json(results / f"{job.name}.json", [asdict(m) for m in measured])
         found[job.label] = measured
-        rows += rows_of(job, measured)
-        print_table(rows_of(job, measured))
+        new = rows_of(job, measured, arguments.busy)
+        rows += new
+        print_table(new)
     draw(found, work / PICTURE)
     return rows
 
@@ -222,7 +230,9 @@ def run(
                 calls = max(1, round(at_least / (measured.facts["seconds"] * measured.facts["units"])))
                 answer = worker.ask(600.0, op="time", calls=calls) if measured.error is None else {}
                 measured.error = answer.get("error", measured.error)
-                measured.seconds += [answer[clock]] if clock in answer else []
+                if clock in answer:
+                    measured.seconds.append(answer[clock])
+                    measured.stretch.append(answer["seconds"] / answer["cpu_seconds"])
     finally:
         for worker, _ in ready:
             worker.stop()
@@ -274,7 +284,7 @@ def memory_gb() -> float:
     raise RuntimeError("/proc/meminfo says nothing of MemAvailable")
 
 
-def rows_of(job: Job, measured: list[Measured]) -> list[Row]:
+def rows_of(job: Job, measured: list[Measured], busy: bool) -> list[Row]:
     """Times, ratios, compile times, memory and checks of one case."""
     result = []
     for m in measured:
@@ -284,26 +294,32 @@ def rows_of(job: Job, measured: list[Measured]) -> list[Row]:
         result.append(Row(f"{job.label}: {m.label}, {job.unit}", *milliseconds(m, job.batch), "", None))
     works = [m for m in measured if m.seconds and not m.error]
     result += [row for m in works for row in ratio_rows(job, m, works)]
-    for m in works:
-        facts = m.facts
-        if facts.get("compile_s"):
-            result.append(Row(f"{job.label}: {m.label}, compilation, s", facts["compile_s"], None, "", None))
-        result.append(Row(f"{job.label}: {m.label}, peak memory of the process, MB", facts["memory_mb"], None, "", None))
-        if job.only_ours:
-            n = job.beads.n_beads
-            per_bead = (facts["memory_mb"] - facts["idle_mb"]) * 1024 / n
-            result.append(
-                Row(f"{job.label}: {m.label}, microseconds per bead", m.median / n * 1e6, m.spread / n * 1e6, "", None)
-            )
-            result.append(Row(f"{job.label}: {m.label}, memory per bead, kB", per_bead, None, "", None))
-        if facts.get("difference") is not None:
-            limit = TOLERANCE[job.task]
-            met = facts["difference"] <= limit
-            figure = f"{job.label}: {m.label}, difference to eager torch"
-            result.append(Row(figure, facts["difference"], None, f"<= {limit:g}", met))
+    result += [row for m in works for row in fact_rows(job, m)]
     edges = {m.facts["edges"] for m in works}
+    if works:
+        stretch = max(statistics.median(m.stretch) for m in works)
+        met = None if busy else stretch <= MOST_STRETCH
+        result.append(Row(f"{job.label}: wall over processor time, largest", stretch, None, f"<= {MOST_STRETCH}", met))
     if len(works) > 1:
         result.append(Row(f"{job.label}: edges, the same for all", float(max(edges)), None, "one number", len(edges) == 1))
+    return result
+
+
+def fact_rows(job: Job, m: Measured) -> list[Row]:
+    """Compile time, memory and check of one contestant."""
+    facts, name, result = m.facts, f"{job.label}: {m.label}", []
+    if facts.get("compile_s"):
+        result.append(Row(f"{name}, compilation, s", facts["compile_s"], None, "", None))
+    result.append(Row(f"{name}, peak memory of the process, MB", facts["memory_mb"], None, "", None))
+    if job.only_ours:
+        per_bead = (facts["memory_mb"] - facts["idle_mb"]) * 1024 / job.beads.n_beads
+        microseconds = 1e6 / job.beads.n_beads
+        figure = f"{name}, microseconds per bead"
+        result.append(Row(figure, m.median * microseconds, m.spread * microseconds, "", None))
+        result.append(Row(f"{name}, memory per bead, kB", per_bead, None, "", None))
+    if facts.get("difference") is not None:
+        limit, off = TOLERANCE[job.task], facts["difference"]
+        result.append(Row(f"{name}, difference to eager torch", off, None, f"<= {limit:g}", off <= limit))
     return result
 
 
