@@ -44,6 +44,8 @@ NETWORK = {"channels": 32, "radial_width": 64, "n_basis": 8}
 TOLERANCE = {"forces": 1e-4, "train": 1e-3, "md": 1e-4}
 """Of compiled float32 networks against eager ones: of forces, of derivatives by the weights."""
 MOST_STRETCH = 1.05
+MOST_CHECKED = 5000
+"""Beads: the eager network, compared with, needs several hundred kB for each."""
 PICTURE = "benchmark.png"
 
 
@@ -263,7 +265,8 @@ def prepared(
     }
     log = work / "logs" / f"{job.name}_{contestant.name}.log"
     off = None
-    for check in (True, False) if contestant.mode != "eager" or job.task == "md" else (False,):
+    checked = (contestant.mode != "eager" or job.task == "md") and job.beads.n_beads <= MOST_CHECKED
+    for check in (True, False) if checked else (False,):
         worker = Worker.start(python, contestant.script, log, cache, memory_gb(), clock)
         facts = worker.ask(patience_s, op="prepare", check=check, **request)
         measured.error = facts.get("error")
