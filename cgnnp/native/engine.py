@@ -1,6 +1,7 @@
 """A network's compiled form in use: energies and forces of graphs, differentiable by the weights."""
 
 import ctypes
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,14 @@ from cgnnp.models.potential import Graph, Potential
 from cgnnp.native.compiler import CompilationError, compile_library
 from cgnnp.native.layout import pack
 from cgnnp.native.nequip_source import NequIPSource
+
+team_size: ContextVar[int] = ContextVar("team_size", default=0)
+"""Threads of compiled networks in this context; 0 for as many as torch has."""
+
+
+def n_threads() -> int:
+    """Threads that a compiled network takes."""
+    return team_size.get() or torch.get_num_threads()
 
 
 class Problem(ctypes.Structure):
@@ -153,7 +162,7 @@ class Evaluation:
 class _EnergiesAndForces(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, theta: Tensor, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
-        evaluation = Evaluation(network, graph.types, network.weights(theta), torch.get_num_threads(), keep=True)
+        evaluation = Evaluation(network, graph.types, network.weights(theta), n_threads(), keep=True)
         evaluation.set_vectors(graph.receivers, graph.senders, graph.vectors)
         evaluation.run()
         ctx.evaluation = evaluation

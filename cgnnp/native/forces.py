@@ -1,9 +1,11 @@
 """Energies and forces the fast way where there is one: compiled and checked against plain torch, or else plain torch."""
 
+import contextlib
 import copy
 import logging
 import os
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -103,6 +105,22 @@ def energies_and_forces(model: Potential, graph: Graph, create_graph: bool = Fal
         return engine.energies_and_forces(model, network, graph)
 
 
+@contextlib.contextmanager
+def threads_for(model: Potential) -> Iterator[None]:
+    """Give all threads to the compiled network, where there is one, and one to torch: two pools on the same cores fight."""
+    threads = torch.get_num_threads()
+    if threads == 1 or compiled_form(model) is None:
+        yield
+        return
+    token = engine.team_size.set(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        engine.team_size.reset(token)
+        torch.set_num_threads(threads)
+
+
 class MovingForces:
     """Energy and forces of beads that move: the neighbour list is kept between calls as long as it holds.
 
@@ -116,7 +134,7 @@ class MovingForces:
         self._evaluation: Evaluation | None = None
         if self.network is not None:
             weights = self.network.weights(self.network.theta(self.model))
-            self._evaluation = Evaluation(self.network, types, weights, torch.get_num_threads())
+            self._evaluation = Evaluation(self.network, types, weights, engine.n_threads())
 
     def __call__(
         self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]

@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from cgnnp.files import write_file
 from cgnnp.models.potential import Potential
+from cgnnp.native.forces import threads_for
 from cgnnp.signatures import check_positive
 from cgnnp.training.checkpoints import (
     MovableCheckpoint,
@@ -126,7 +127,7 @@ def _run(
     r2_prior = 1.0 - _mean_square([part.residual for part in validation]) / total_square
     table = MetricsTable(directory / "metrics.csv", r2_prior)
     trainer = _trainer(settings, [table, *_checkpoint_callbacks(directory / "checkpoints")])
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threads_for(model):
         # Advice on loader workers and on small data sets, which graphs built in the loop make moot.
         warnings.filterwarnings("ignore", module="lightning")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

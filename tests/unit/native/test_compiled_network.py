@@ -106,6 +106,19 @@ def test_the_number_of_threads_changes_nothing(n_threads):
     assert_same(alone, shared, 1e-12)
 
 
+def test_the_compiled_network_takes_the_threads_and_leaves_torch_one():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with forces.threads_for(network()):
+            assert (engine.n_threads(), torch.get_num_threads()) == (2, 1)
+        with forces.threads_for(network(knots=0)):
+            assert (engine.n_threads(), torch.get_num_threads()) == (2, 2)
+        assert (engine.n_threads(), torch.get_num_threads()) == (2, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_more_threads_than_beads():
     model = network()
     graph = frame(model, n_beads=2, seed=3)
