@@ -33,7 +33,7 @@ from cgnnp.analysis.rdf import rdf
 from cgnnp.consistency import check_consistency
 from cgnnp.dataset import FramesWriter, open_frames
 from cgnnp.dynamics import LangevinProtocol, run_chunks, start
-from cgnnp.frames import Frames, FramesMeta, MeanForceLabels
+from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.mapping import Mapping
 from cgnnp.mappings.ions import keep
 from cgnnp.mappings.water import center_of_mass
@@ -229,7 +229,7 @@ def _imports() -> list[Row]:
     ]
 
 
-LOADING_MAP = "from cgnnp.configured import map_frames"
+LOADING_MAP = "from cgnnp.configured_frames import map_frames"
 
 
 def _seconds(*arguments: str) -> float:
