@@ -165,9 +165,16 @@ def sampling(watch: Stopwatch, source: LangevinSource, mapping: Mapping, platfor
     started = clock()
     run_chunks(simulation, protocol, [writer], count)
     seconds = clock() - started - count * per_step
+    frames = open_frames(folder)
+    written = []
+    for _ in range(3):
+        started = time.perf_counter()
+        writer.append(frames.positions, frames.forces, frames.boxes)
+        written.append(time.perf_counter() - started)
     writer.close()
     watch.seconds_per_frame = per_step * MAIN_JOB.steps_per_frame
     watch.add("mapping and writing while sampling", count, seconds)
+    watch.add("waiting for the disk with a chunk, by the clock,", count, min(written))
 
 
 def mapped(watch: Stopwatch, kept: Path, mapping: Mapping, folder: Path) -> None:
@@ -215,21 +222,22 @@ def commands(folder: Path, arguments: argparse.Namespace) -> list[Row]:
         row(f"python -m cgnnp.{name} --help, s", _seconds("-m", f"cgnnp.{name}", "--help"), SECONDS_TO_START, limits)
         for name in ("train", "map")
     ]
-    rows += _imports()
+    for name, (module, libraries) in LOADED.items():
+        limit = 1.5 * _seconds("-c", f"import {libraries}")
+        rows.append(
+            row(f"loading what {name} needs, s", _seconds("-c", f"import {module}"), limit, "1.5 times its libraries")
+        )
     return rows
 
 
-def _imports() -> list[Row]:
-    """What the commands load before they work, against what they cannot do without."""
-    torch = _seconds("-c", "import torch, openmm, lightning.pytorch, e3nn.o3, mdtraj, matplotlib.figure")
-    engine = _seconds("-c", "import openmm, mdtraj, hydra, scipy.sparse.csgraph, scipy.spatial.transform")
-    return [
-        row("loading train, s", _seconds("-c", "import cgnnp.configured"), 1.5 * torch, "1.5 times its libraries alone"),
-        row("loading map, s", _seconds("-c", LOADING_MAP), 1.5 * engine, "1.5 times OpenMM, mdtraj, hydra and scipy"),
-    ]
-
-
-LOADING_MAP = "from cgnnp.configured_frames import map_frames"
+LOADED = {
+    "train": (
+        "cgnnp.configured",
+        "torch, openmm, lightning.pytorch, e3nn.o3, mdtraj, matplotlib.figure, hydra, scipy.sparse",
+    ),
+    "map": ("cgnnp.configured_frames", "openmm, mdtraj, hydra, scipy.spatial, scipy.sparse.csgraph"),
+}
+"""Modules that do the work of commands, and the libraries that these cannot do without."""
 
 
 def _seconds(*arguments: str) -> float:
