@@ -174,7 +174,7 @@ def sampling(watch: Stopwatch, source: LangevinSource, mapping: Mapping, platfor
     writer.close()
     watch.seconds_per_frame = per_step * MAIN_JOB.steps_per_frame
     watch.add("mapping and writing while sampling", count, seconds)
-    watch.add("waiting for the disk with a chunk, by the clock,", count, min(written))
+    watch.add("waiting for the disk for a chunk by the clock", count, min(written))
 
 
 def mapped(watch: Stopwatch, kept: Path, mapping: Mapping, folder: Path) -> None:
