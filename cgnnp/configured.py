@@ -1,33 +1,32 @@
 """The stages driven by a configuration: what the commands call."""
 
 import datetime
-import inspect
-import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cgnnp.dataset import count_frames, has_data, open_frames, shards
+from cgnnp.configured_frames import (
+    check_command,
+    checked_data_root,
+    checked_instantiate,
+    configured_source,
+    plain,
+)
+from cgnnp.dataset import has_data, open_frames
 from cgnnp.dynamics import LangevinProtocol
 from cgnnp.frames import Frames
-from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.priors.prior import Prior, check_cutoff
-from cgnnp.reference.atoms import AtomFrames
-from cgnnp.reference.file_source import FileSource
-from cgnnp.reference.kept import atoms_mapping, read_atomistic
-from cgnnp.reference.remap import kept_frames, map_shards, with_optimal_map
-from cgnnp.reference.source import Source, StoredSource, shard_directory
-from cgnnp.signatures import checked_settings, did_you_mean, unknown_setting
+from cgnnp.reference.source import Source, StoredSource
+from cgnnp.signatures import checked_settings
 from cgnnp.simulation.bundle import package_versions, read_manifest
 from cgnnp.simulation.force import choose_backend
 from cgnnp.simulation.run import SimulationSettings
@@ -39,32 +38,22 @@ from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 
 log = logging.getLogger("cgnnp")
 
-GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "simulation")
-KEYS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("data_dir", "platform", "force_backend"), (str,)),
-    **dict.fromkeys(("run_dir", "run", "potential", "output", "data", "draws"), (str, int, type(None))),
-    **dict.fromkeys(("seed", "replica"), (int,)),
-    "n_frames": (int, type(None)),
-    **dict.fromkeys(("keep_atoms", "optimal"), (bool,)),
-    "also": (list,),
-}
-"""What may stand beside the groups in the commands' configurations, and its types."""
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
 
 
 def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
     """The main job; returns the summary. What can be wrong with the settings is found before anything is sampled."""
-    _check_command(config)
+    check_command(config)
     settings = _fit_settings(config)
-    source = _source(config)
+    source = configured_source(config)
     mapping = (
-        source.mapping if isinstance(source, StoredSource) else _checked_instantiate(config, "mapping")(source.atomistic())
+        source.mapping if isinstance(source, StoredSource) else checked_instantiate(config, "mapping")(source.atomistic())
     )
-    simulation = _simulation(_plain(config.simulation), source.temperature_K)
+    simulation = _simulation(plain(config.simulation), source.temperature_K)
     makers = _check_fit(config, source, mapping)
     platform = choose_platform(config.platform)
     choose_backend(config.force_backend)
-    data_root = _checked_data_root(config, source, mapping)
+    data_root = checked_data_root(config, source, mapping)
     draws = _draws(config, mapping, source.temperature_K, source.meta(mapping).provenance.get("system_digest"))
     run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name)
     with run.locked():
@@ -90,76 +79,18 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         return summary
 
 
-def sample(config: DictConfig) -> list[Path]:
-    """Sampling alone, into the shards of one replica; prints where the data sets are."""
-    start_logging()
-    _check_command(config)
-    source = _source(config)
-    mappings = _mappings(config, source.atomistic())
-    platform = choose_platform(config.platform)
-    data_root = _checked_data_root(config, source, *mappings)
-    metas = [source.meta(mapping) for mapping in mappings]
-    atoms = shard_directory(data_root, source.meta(atoms_mapping(source.atomistic()))) if config.keep_atoms else None
-    places = [shard_directory(data_root, meta) for meta in metas]
-    source.provide_together(mappings, places, source.n_frames, platform, atoms)
-    directories = [place.parent for place in (*places, *([atoms] if atoms else []))]
-    print(*directories, sep="\n")
-    return directories
-
-
-def map_frames(config: DictConfig) -> list[Path]:
-    """Map atomistic frames that exist, kept ones (`data=`) or those of files; prints where the data sets are."""
-    start_logging()
-    _check_command(config)
-    if config.n_frames is not None and config.n_frames < 1:
-        raise ValueError(f"n_frames={config.n_frames}: must be 1 or more, or null for all there are")
-    root = Path(str(config.data_dir))
-    check_writable(root, "data_dir")
-    if config.data is None:
-        directories = _map_files(config, root)
-    else:
-        kept = Path(str(config.data))
-        mappings = _mappings(config, read_atomistic(shards(kept)[0]))
-        if config.optimal:
-            mappings = [with_optimal_map(one, lambda: _all_kept(kept), count_frames(kept)) for one in mappings]
-        directories = [map_shards(kept, mapping, root, config.n_frames) for mapping in mappings]
-    print(*directories, sep="\n")
-    return directories
-
-
-def _all_kept(kept: Path) -> Iterator[AtomFrames]:
-    return itertools.chain.from_iterable(kept_frames(shard) for shard in shards(kept))
-
-
-def _map_files(config: DictConfig, root: Path) -> list[Path]:
-    if config.n_frames is not None:
-        raise ValueError(f"n_frames={config.n_frames} is for kept atoms (data=): of files ask for reference.n_frames")
-    make = _checked_instantiate(config, "reference")
-    if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
-        raise ValueError(
-            "python -m cgnnp.map maps frames that exist: name kept atoms with data=data/atoms-... (python -m cgnnp.sample "
-            "keep_atoms=true), or files with reference.trajectory=...; to simulate and map use python -m cgnnp.sample"
-        )
-    source: FileSource = make()
-    mappings = _mappings(config, source.atomistic())
-    if config.optimal:
-        source.verify()
-        mappings = [with_optimal_map(one, source.parts, source.n_frames) for one in mappings]
-    return [source.complete(mapping, root, choose_platform("Reference")) for mapping in mappings]
-
-
 def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     """Run or extend the simulation of a run (`run=`), or run any exported potential (`potential=`).
 
     A run keeps the settings of its own config.yaml but for the `overrides` of the command line.
     """
-    _check_command(config)
+    check_command(config)
     if (config.run is None) == (config.potential is None):
         raise ValueError("name either run=<folder of a run> or potential=<exported potential>, and not both")
     run = None if config.run is None else RunFolder.open(str(config.run))
     potential = Path(str(config.potential)) if run is None else run.potential
     manifest = read_manifest(potential)
-    values = _plain(config.simulation)
+    values = plain(config.simulation)
     if run is not None and values:
         values = _settings_of_run(run, overrides) or values
     found = _simulation(values, manifest["temperature_K"])
@@ -180,7 +111,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
 
 def compare(config: DictConfig) -> dict[str, Any]:
     """Compare the simulation of a run with its data, and write the report again."""
-    _check_command(config)
+    check_command(config)
     if config.run is None:
         raise ValueError("name the folder of a run: run=runs/...")
     run = RunFolder.open(str(config.run))
@@ -209,28 +140,6 @@ def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]
     return {str(key): value for key, value in merged.items()}
 
 
-def _source(config: DictConfig) -> Source:
-    """Where frames come from.
-
-    Raises:
-        ValueError: a setting that is wrong.
-    """
-    replica = config.replica
-    if replica < 0:
-        raise ValueError(f"replica={replica}: must be 0 or more")
-    if config.get("data") is not None:
-        return StoredSource(Path(str(config.data)))
-    make = _checked_instantiate(config, "reference")
-    given = {"system": lambda: _checked_instantiate(config, "system"), "replica": lambda: replica}
-    takes = inspect.signature(make).parameters
-    if replica and "replica" not in takes:
-        raise ValueError(f"replica={replica}: this reference has no replicas: leave replica=0")
-    source: Source = make(**{key: value() for key, value in given.items() if key in takes})
-    if source.n_frames < 1:
-        raise ValueError(f"reference.n_frames={source.n_frames}: must be a whole number, 1 or more")
-    return source
-
-
 def _draws(config: DictConfig, mapping: Mapping, temperature: float, system_digest: str | None) -> Frames | None:
     """The data set of second draws that `draws` names.
 
@@ -243,29 +152,6 @@ def _draws(config: DictConfig, mapping: Mapping, temperature: float, system_dige
     draws = open_frames(str(config.draws), mapping)
     check_draws(draws, temperature, str(config.draws), system_digest)
     return draws
-
-
-def _mappings(config: DictConfig, atomistic: Atomistic) -> list[Mapping]:
-    """The mapping of the configuration, and those of `also`, which are options of the installed group.
-
-    Raises:
-        ValueError: an option that does not exist, or the same mapping twice.
-    """
-    folder = files("cgnnp.conf.mapping")
-    options = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    options.remove("custom")
-    mappings = [_checked_instantiate(config, "mapping")(atomistic)]
-    for name in _plain(config)["also"]:
-        if name not in options:
-            raise ValueError(
-                f"also={name}: no such mapping.{did_you_mean(str(name), options)} Available: {', '.join(options)}"
-            )
-        one = OmegaConf.create({"mapping": OmegaConf.load(str(folder / f"{name}.yaml"))})
-        mappings.append(_checked_instantiate(one, "mapping")(atomistic))
-    digests = [mapping.digest for mapping in mappings]
-    if twice := [mapping.name for k, mapping in enumerate(mappings) if mapping.digest in digests[:k]]:
-        raise ValueError(f"also: mapping '{twice[0]}' is named twice")
-    return mappings
 
 
 def _simulation(values: dict[str, Any], temperature: float) -> tuple[SimulationSettings, LangevinProtocol] | None:
@@ -289,7 +175,7 @@ def _simulation(values: dict[str, Any], temperature: float) -> tuple[SimulationS
 
 def _fit_settings(config: DictConfig) -> FitSettings:
     """How to fit, refusing what would be refused only after sampling."""
-    values = _plain(config.trainer)
+    values = plain(config.trainer)
     dtype, fraction = values.pop("dtype", None), values.pop("held_out_fraction", None)
     if dtype not in DTYPES:
         raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
@@ -306,7 +192,7 @@ def _check_fit(
     """What fits the prior and what makes the network, both tried before anything is sampled, to find what is wrong."""
     _check_targets(config)
     stages.check_mapping(mapping)
-    fit_prior = _checked_instantiate(config, "prior")
+    fit_prior = checked_instantiate(config, "prior")
     check_cutoff(fit_prior.cutoff_nm, source.box())
     n_frames, fraction = source.n_frames, config.trainer.held_out_fraction
     n_held_out = round(n_frames * fraction)
@@ -315,7 +201,7 @@ def _check_fit(
             f"trainer.held_out_fraction={fraction} of reference.n_frames={n_frames} leaves no frames to fit, or fewer than "
             "the two that an error of R2 needs: raise reference.n_frames"
         )
-    make_model = _checked_instantiate(config, "model")
+    make_model = checked_instantiate(config, "model")
     create_model(make_model, {"type_names": list(mapping.type_names)}, torch.float32)
     return fit_prior, make_model
 
@@ -329,48 +215,3 @@ def _check_targets(config: DictConfig) -> None:
                 f"{group}._target_={target}: must be one of {package}*, since stored files name it and no code comes from "
                 "files: add it to the package (CONTRIBUTING.md says how)"
             )
-
-
-def _checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) -> Path:
-    """Where data sets are kept; those that are there already for these settings must be readable and theirs."""
-    root = Path(str(config.data_dir))
-    check_writable(root, "data_dir")
-    for mapping in mappings:
-        directory = source.directory(root, mapping)
-        if count_frames(directory):
-            open_frames(directory, mapping)
-    return root
-
-
-def _check_command(config: DictConfig) -> None:
-    """Refuse keys that were added at the top level, and values there of the wrong type."""
-    values = {key: value for key, value in _plain(config).items() if key not in GROUPS}
-    known = [key for key in config if key in KEYS or key in GROUPS]
-    for key, value in values.items():
-        if key not in KEYS:
-            raise ValueError(unknown_setting(key, known))
-        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
-            kinds = " or ".join("null" if kind is type(None) else kind.__name__ for kind in KEYS[key])
-            raise ValueError(f"{key}={value!r}: must be {kinds}")
-    for group in GROUPS:
-        if group in config and not isinstance(config[group], DictConfig):
-            raise ValueError(f"{group}={config[group]!r}: must be a group of settings")
-
-
-def _checked_instantiate(config: DictConfig, group: str) -> Any:
-    """Hydra's instantiate, with lists and dictionaries as plain Python, after a look at names and types."""
-    values = _plain(config[group])
-    target = values.get("_target_")
-    if target == "???":
-        raise ValueError(f"{group}._target_ is not set: name an importable function, {group}._target_=my_module.my_function")
-    try:
-        kind = get_object(str(target))
-    except Exception as error:
-        raise ValueError(f"{group}._target_={target}: cannot be imported ({error})") from error
-    settings = {key: value for key, value in values.items() if not key.startswith("_")}
-    return instantiate(config[group], _convert_="all", **checked_settings(kind, settings, group))
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    values = OmegaConf.to_container(config, resolve=True)
-    return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from cgnnp import commands
 
 def job(config: DictConfig) -> None:
     """This stage alone."""
-    from cgnnp.configured import map_frames
+    from cgnnp.configured_frames import map_frames
 
     map_frames(config)
 

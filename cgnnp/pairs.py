@@ -3,6 +3,7 @@
 For distances up to half the box; the networks, which may look further, use `cgnnp.models.neighbors`.
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from scipy.spatial import cKDTree
 
 from cgnnp.mapping import Mapping
 
-TREE_FROM_BEADS = 1500
+TREE_FROM_BEADS = 600
+"""From so many beads on a tree is faster than all pairs."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,14 @@ class PairKinds:
 
 def box_heights(box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
     """Perpendicular distances between opposite faces of a cell given by row vectors."""
-    return np.abs(np.linalg.det(box)) / np.linalg.norm(np.cross(np.roll(box, -1, axis=0), np.roll(box, -2, axis=0)), axis=1)
+    return np.abs(np.linalg.det(box)) / np.linalg.norm(np.cross(box[[1, 2, 0]], box[[2, 0, 1]]), axis=1)
 
 
 def minimum_image(vectors: Float[np.ndarray, "pairs 3"], box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "pairs 3"]:
     """Shortest periodic images, right for lengths up to half the smallest height of a reduced (lower triangular) cell."""
-    vectors = np.array(vectors, dtype=np.float64)
-    for axis in (2, 1, 0):
-        vectors -= np.round(vectors[:, axis : axis + 1] / box[axis, axis]) * box[axis]
-    return vectors
+    components = [np.array(vectors[:, axis], dtype=np.float64) for axis in range(3)]
+    _to_minimum_image(components, box)
+    return np.stack(components, axis=1)
 
 
 def near_pairs(
@@ -89,7 +90,12 @@ def near_pairs(
     if cutoff > half * (1 + 1e-6):
         raise ValueError(f"pair distances up to {cutoff:.4g} nm asked for, but half the box is {half:.4g} nm: use less")
     i, j = _candidates(positions, box, cutoff)
-    vectors = minimum_image(positions[i] - positions[j], box)
+    # One array a component, and only what is near enough copied into vectors: several times faster than rows of three.
+    components = [np.subtract(x[i], x[j]).astype(np.float64) for x in np.ascontiguousarray(positions.T)]
+    _to_minimum_image(components, box)
+    x, y, z = components
+    chosen = np.flatnonzero(x * x + y * y + z * z < cutoff**2 * (1 + 1e-9))
+    i, j, vectors = i[chosen], j[chosen], np.stack([component[chosen] for component in components], axis=1)
     distances = np.sqrt(np.einsum("px,px->p", vectors, vectors))
     near = distances < cutoff
     if excluded:
@@ -98,13 +104,27 @@ def near_pairs(
     return Pairs(i[near], j[near], vectors[near], distances[near])
 
 
+def _to_minimum_image(components: list[Float[np.ndarray, "pairs"]], box: Float[np.ndarray, "3 3"]) -> None:
+    """Change x, y and z of vectors to those of their shortest images."""
+    for axis in (2, 1, 0):
+        images = np.round(components[axis] / box[axis, axis])
+        for k in np.flatnonzero(box[axis]):
+            components[k] -= images * box[axis, k]
+
+
+@functools.lru_cache(maxsize=2)
+def _all_pairs(n_beads: int) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
+    return np.triu_indices(n_beads, k=1)
+
+
 def _candidates(
     positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], cutoff: float
 ) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
     lengths = np.diag(box)
     if len(positions) < TREE_FROM_BEADS or not np.allclose(box, np.diag(lengths)):
-        return np.triu_indices(len(positions), k=1)
+        return _all_pairs(len(positions))
     wrapped = np.mod(positions.astype(np.float64), lengths)
     wrapped[wrapped >= lengths] = 0.0
-    pairs = cKDTree(wrapped, boxsize=lengths).query_pairs(cutoff * (1 + 1e-6), output_type="ndarray")
-    return pairs[:, 0], pairs[:, 1]
+    pairs = cKDTree(wrapped, boxsize=lengths).query_pairs(cutoff * (1 + 1e-5), output_type="ndarray")
+    # In the order of all pairs, so that sums over them are the same to the last bit.
+    return np.divmod(np.sort(pairs[:, 0] * len(positions) + pairs[:, 1]), len(positions))

@@ -7,7 +7,7 @@ from cgnnp import commands
 
 def job(config: DictConfig) -> None:
     """This stage alone."""
-    from cgnnp.configured import sample
+    from cgnnp.configured_frames import sample
 
     sample(config)
 

@@ -124,15 +124,13 @@ def threads_for(model: Potential) -> Iterator[None]:
 class MovingForces:
     """Energy and forces of beads that move: the neighbour list is kept between calls as long as it holds.
 
-    Positions that did not change since the last call are not evaluated again: integrators with several time steps ask twice
-    for the forces of the longest one. The weights are those of the model when this was made.
+    The weights are those of the model when this was made.
     """
 
     def __init__(self, model: Potential, types: Tensor, skin: float = SKIN) -> None:
         self.model, self.types = copy.deepcopy(model).eval().requires_grad_(False), types
         self.neighbors = MovingNeighbors(model.cutoff, skin)
         self.network = compiled_form(model)
-        self._last: tuple[np.ndarray, np.ndarray, tuple[float, np.ndarray]] | None = None
         self._evaluation: Evaluation | None = None
         if self.network is not None:
             weights = self.network.weights(self.network.theta(self.model))
@@ -142,13 +140,6 @@ class MovingForces:
         self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]
     ) -> tuple[float, Float[np.ndarray, "beads 3"]]:
         """Energy, kJ/mol, and forces, kJ/mol/nm, from nm; not a number where positions are not."""
-        if self._last is not None and np.array_equal(positions, self._last[0]) and np.array_equal(box, self._last[1]):
-            return self._last[2]
-        result = self._evaluate(positions, box)
-        self._last = positions.copy(), box.copy(), result
-        return result
-
-    def _evaluate(self, positions: np.ndarray, box: np.ndarray) -> tuple[float, np.ndarray]:
         if not np.isfinite(positions).all():
             return float("nan"), np.full(positions.shape, np.nan)
         rebuilt = self.neighbors.update(positions, box)

@@ -168,13 +168,15 @@ def _frame_pairs(frames: Frames, t: int, cutoff: float) -> Pairs:
 
 def _first_sampled(frames: Frames, kinds: PairKinds, cutoff: float, min_count: int) -> list[float]:
     """Distance of each kind of pair below which `min_count` pairs have been seen."""
-    closest = [np.empty(0)] * len(kinds.names)
+    closest, reach = [np.empty(0)] * len(kinds.names), cutoff
     for t in range(len(frames)):
-        pairs = _frame_pairs(frames, t, cutoff)
+        pairs = _frame_pairs(frames, t, reach)
         kind = kinds.of(pairs)
         closest = [
             np.sort(np.concatenate([found, pairs.distances[kind == k]]))[:min_count] for k, found in enumerate(closest)
         ]
+        if min(map(len, closest)) == min_count:
+            reach = max(found[-1] for found in closest)  # what is farther away changes nothing any more
     for pair, found in zip(kinds.names, closest, strict=True):
         if len(found) < min_count:
             raise ValueError(

@@ -8,7 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from systems import water
 
-from cgnnp.configured import GROUPS, KEYS, _checked_instantiate, _fit_settings, _simulation
+from cgnnp.configured import _fit_settings, _simulation
+from cgnnp.configured_frames import GROUPS, KEYS, checked_instantiate
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.reference.source import Source
@@ -44,13 +45,13 @@ def test_every_option_composes_and_builds(group, option):
     config = compose("train", f"{group}={option}", *own)
     if option == "files":
         with pytest.raises(ValueError, match=r"needs reference\.trajectory: state trajectory, reference\.topology"):
-            _checked_instantiate(config, group)()
+            checked_instantiate(config, group)()
         return
     made = {
-        "reference": lambda: _checked_instantiate(config, group)(system=water(27).reference, replica=1),
+        "reference": lambda: checked_instantiate(config, group)(system=water(27).reference, replica=1),
         "trainer": lambda: _fit_settings(config),
         "simulation": lambda: _simulation(OmegaConf.to_container(config.simulation, resolve=True), 300.0),
-    }.get(group, lambda: _checked_instantiate(config, group))()
+    }.get(group, lambda: checked_instantiate(config, group))()
     if group == "system":
         assert isinstance(made, ReferenceSystem)
         assert made.system.getNumParticles() == len(made.positions) == made.topology.getNumAtoms()
@@ -69,7 +70,7 @@ def test_every_option_composes_and_builds(group, option):
 
 def test_the_default_mapping_maps_the_default_system():
     reference = water(27).reference
-    mapping = _checked_instantiate(compose("train"), "mapping")(describe(reference.topology, reference.system))
+    mapping = checked_instantiate(compose("train"), "mapping")(describe(reference.topology, reference.system))
     assert isinstance(mapping, Mapping)
     assert mapping.n_beads == 27
 

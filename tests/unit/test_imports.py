@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured")
+COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured", "configured_frames")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "native", "reference", "dynamics", "priors", "models"),
     *("consistency", "ybg", "configurational_temperature", "pair_fields", "noise_floor", "optimal_map", "statistics"),
@@ -135,10 +135,17 @@ def test_training_needs_no_openmm_even_everything(module):
     assert not {name.split(".")[0] for name in imported(SOURCES[module], module, True)} & {"openmm", "openmmtorch"}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in COMMANDS[:-1]])
+@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in COMMANDS and "configured" not in name])
 def test_commands_start_light(module):
     heavy = loaded(module) & {"torch", "openmm", "openmmtorch", "lightning", "mdtraj", "e3nn", "matplotlib"}
     assert not heavy, f"`python -m {module} --help` would load {sorted(heavy)}"
+
+
+def test_sampling_and_mapping_load_nothing_of_networks():
+    """torch and lightning take several seconds to load, longer than mapping a thousand frames."""
+    heavy = {"torch", "openmmtorch", "lightning", "e3nn", "matplotlib"}
+    assert not loaded("cgnnp.configured_frames") & heavy
+    assert heavy - {"openmmtorch"} <= loaded("cgnnp.configured")
 
 
 def modules_after(statement: str) -> set[str]:

@@ -44,17 +44,39 @@ def test_vectors_point_from_j_to_i_and_differ_by_lattice_vectors(seed, triclinic
     np.testing.assert_allclose(np.linalg.norm(pairs.vectors, axis=1), pairs.distances, atol=1e-12)
 
 
+@given(
+    seed=st.integers(0, 10_000),
+    triclinic=st.booleans(),
+    fraction=st.floats(0.1, 1.0),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_fast_pairs_are_to_the_last_bit_those_of_rows_of_three(seed, triclinic, fraction, dtype):
+    rng, box = cells(seed, triclinic)
+    positions = rng.uniform(-4.0, 4.0, (30, 3)).astype(dtype)
+    cutoff = fraction * box_heights(box).min() / 2
+    i, j = np.triu_indices(30, k=1)
+    vectors = (positions[i] - positions[j]).astype(np.float64)
+    for axis in (2, 1, 0):
+        vectors -= np.round(vectors[:, axis : axis + 1] / box[axis, axis]) * box[axis]
+    distances = np.sqrt(np.einsum("px,px->p", vectors, vectors))
+    near = distances < cutoff
+    found = near_pairs(positions, box, cutoff)
+    for name, expected in {"i": i, "j": j, "vectors": vectors, "distances": distances}.items():
+        np.testing.assert_array_equal(getattr(found, name), expected[near], strict=True)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_tree_and_brute_force_find_the_same_pairs(monkeypatch, dtype):
+def test_tree_and_brute_force_find_the_same_pairs_in_the_same_order(monkeypatch, dtype):
     rng = np.random.default_rng(1)
     box = np.diag([2.0, 2.5, 3.0])
     positions = rng.uniform(-5.0, 5.0, (400, 3)).astype(dtype)
     positions[0] = [2.0, 2.5, -1e-9]  # on the faces
-    brute = as_dict(near_pairs(positions, box, 0.6))
+    brute = near_pairs(positions, box, 0.6)
     monkeypatch.setattr(pairs_module, "TREE_FROM_BEADS", 2)
-    tree = as_dict(near_pairs(positions, box, 0.6))
-    assert len(brute) > 1000
-    assert tree == pytest.approx(brute, abs=1e-12)
+    tree = near_pairs(positions, box, 0.6)
+    assert len(brute.i) > 1000
+    for name in ("i", "j", "vectors", "distances"):
+        np.testing.assert_array_equal(getattr(tree, name), getattr(brute, name))
 
 
 def test_tree_is_not_used_for_triclinic_cells(monkeypatch):

@@ -1,0 +1,182 @@
+"""What a configuration says of frames, and the commands that need no network: sampling and mapping. Loads no torch."""
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from cgnnp.dataset import count_frames, open_frames, shards
+from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.platforms import choose_platform
+from cgnnp.reference.atoms import AtomFrames
+from cgnnp.reference.file_source import FileSource
+from cgnnp.reference.kept import atoms_mapping, read_atomistic
+from cgnnp.reference.remap import kept_frames, map_shards, with_optimal_map
+from cgnnp.reference.source import Source, StoredSource, shard_directory
+from cgnnp.signatures import checked_settings, did_you_mean, unknown_setting
+from cgnnp.workflow.run_folder import check_writable, start_logging
+
+GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "simulation")
+KEYS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("data_dir", "platform", "force_backend"), (str,)),
+    **dict.fromkeys(("run_dir", "run", "potential", "output", "data", "draws"), (str, int, type(None))),
+    **dict.fromkeys(("seed", "replica"), (int,)),
+    "n_frames": (int, type(None)),
+    **dict.fromkeys(("keep_atoms", "optimal"), (bool,)),
+    "also": (list,),
+}
+"""What may stand beside the groups in the commands' configurations, and its types."""
+
+
+def sample(config: DictConfig) -> list[Path]:
+    """Sampling alone, into the shards of one replica; prints where the data sets are."""
+    start_logging()
+    check_command(config)
+    source = configured_source(config)
+    mappings = configured_mappings(config, source.atomistic())
+    platform = choose_platform(config.platform)
+    data_root = checked_data_root(config, source, *mappings)
+    metas = [source.meta(mapping) for mapping in mappings]
+    atoms = shard_directory(data_root, source.meta(atoms_mapping(source.atomistic()))) if config.keep_atoms else None
+    places = [shard_directory(data_root, meta) for meta in metas]
+    source.provide_together(mappings, places, source.n_frames, platform, atoms)
+    directories = [place.parent for place in (*places, *([atoms] if atoms else []))]
+    print(*directories, sep="\n")
+    return directories
+
+
+def map_frames(config: DictConfig) -> list[Path]:
+    """Map atomistic frames that exist, kept ones (`data=`) or those of files; prints where the data sets are."""
+    start_logging()
+    check_command(config)
+    if config.n_frames is not None and config.n_frames < 1:
+        raise ValueError(f"n_frames={config.n_frames}: must be 1 or more, or null for all there are")
+    root = Path(str(config.data_dir))
+    check_writable(root, "data_dir")
+    if config.data is None:
+        directories = _map_files(config, root)
+    else:
+        kept = Path(str(config.data))
+        mappings = configured_mappings(config, read_atomistic(shards(kept)[0]))
+        if config.optimal:
+            mappings = [with_optimal_map(one, lambda: _all_kept(kept), count_frames(kept)) for one in mappings]
+        directories = [map_shards(kept, mapping, root, config.n_frames) for mapping in mappings]
+    print(*directories, sep="\n")
+    return directories
+
+
+def _all_kept(kept: Path) -> Iterator[AtomFrames]:
+    return itertools.chain.from_iterable(kept_frames(shard) for shard in shards(kept))
+
+
+def _map_files(config: DictConfig, root: Path) -> list[Path]:
+    if config.n_frames is not None:
+        raise ValueError(f"n_frames={config.n_frames} is for kept atoms (data=): of files ask for reference.n_frames")
+    make = checked_instantiate(config, "reference")
+    if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
+        raise ValueError(
+            "python -m cgnnp.map maps frames that exist: name kept atoms with data=data/atoms-... (python -m cgnnp.sample "
+            "keep_atoms=true), or files with reference.trajectory=...; to simulate and map use python -m cgnnp.sample"
+        )
+    source: FileSource = make()
+    mappings = configured_mappings(config, source.atomistic())
+    if config.optimal:
+        source.verify()
+        mappings = [with_optimal_map(one, source.parts, source.n_frames) for one in mappings]
+    return [source.complete(mapping, root, choose_platform("Reference")) for mapping in mappings]
+
+
+def configured_source(config: DictConfig) -> Source:
+    """Where frames come from.
+
+    Raises:
+        ValueError: a setting that is wrong.
+    """
+    replica = config.replica
+    if replica < 0:
+        raise ValueError(f"replica={replica}: must be 0 or more")
+    if config.get("data") is not None:
+        return StoredSource(Path(str(config.data)))
+    make = checked_instantiate(config, "reference")
+    given = {"system": lambda: checked_instantiate(config, "system"), "replica": lambda: replica}
+    takes = inspect.signature(make).parameters
+    if replica and "replica" not in takes:
+        raise ValueError(f"replica={replica}: this reference has no replicas: leave replica=0")
+    source: Source = make(**{key: value() for key, value in given.items() if key in takes})
+    if source.n_frames < 1:
+        raise ValueError(f"reference.n_frames={source.n_frames}: must be a whole number, 1 or more")
+    return source
+
+
+def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mapping]:
+    """The mapping of the configuration, and those of `also`, which are options of the installed group.
+
+    Raises:
+        ValueError: an option that does not exist, or the same mapping twice.
+    """
+    folder = files("cgnnp.conf.mapping")
+    options = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    options.remove("custom")
+    mappings = [checked_instantiate(config, "mapping")(atomistic)]
+    for name in plain(config)["also"]:
+        if name not in options:
+            raise ValueError(
+                f"also={name}: no such mapping.{did_you_mean(str(name), options)} Available: {', '.join(options)}"
+            )
+        one = OmegaConf.create({"mapping": OmegaConf.load(str(folder / f"{name}.yaml"))})
+        mappings.append(checked_instantiate(one, "mapping")(atomistic))
+    digests = [mapping.digest for mapping in mappings]
+    if twice := [mapping.name for k, mapping in enumerate(mappings) if mapping.digest in digests[:k]]:
+        raise ValueError(f"also: mapping '{twice[0]}' is named twice")
+    return mappings
+
+
+def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) -> Path:
+    """Where data sets are kept; those that are there already for these settings must be readable and theirs."""
+    root = Path(str(config.data_dir))
+    check_writable(root, "data_dir")
+    for mapping in mappings:
+        directory = source.directory(root, mapping)
+        if count_frames(directory):
+            open_frames(directory, mapping)
+    return root
+
+
+def check_command(config: DictConfig) -> None:
+    """Refuse keys that were added at the top level, and values there of the wrong type."""
+    values = {key: value for key, value in plain(config).items() if key not in GROUPS}
+    known = [key for key in config if key in KEYS or key in GROUPS]
+    for key, value in values.items():
+        if key not in KEYS:
+            raise ValueError(unknown_setting(key, known))
+        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
+            kinds = " or ".join("null" if kind is type(None) else kind.__name__ for kind in KEYS[key])
+            raise ValueError(f"{key}={value!r}: must be {kinds}")
+    for group in GROUPS:
+        if group in config and not isinstance(config[group], DictConfig):
+            raise ValueError(f"{group}={config[group]!r}: must be a group of settings")
+
+
+def checked_instantiate(config: DictConfig, group: str) -> Any:
+    """Hydra's instantiate, with lists and dictionaries as plain Python, after a look at names and types."""
+    values = plain(config[group])
+    target = values.get("_target_")
+    if target == "???":
+        raise ValueError(f"{group}._target_ is not set: name an importable function, {group}._target_=my_module.my_function")
+    try:
+        kind = get_object(str(target))
+    except Exception as error:
+        raise ValueError(f"{group}._target_={target}: cannot be imported ({error})") from error
+    settings = {key: value for key, value in values.items() if not key.startswith("_")}
+    return instantiate(config[group], _convert_="all", **checked_settings(kind, settings, group))
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A group of settings as a plain dictionary."""
+    values = OmegaConf.to_container(config, resolve=True)
+    return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]
