@@ -19,11 +19,16 @@ perceptrons with one hidden layer of 64 (TensorNet: its own), float32. MACE has 
 Figures are the median of the rounds, their errors half of the interquartile range. Before measuring, the machine must be
 quiet: load, and the spread of a fixed computation. On a machine that is not, `--busy` counts processor time in place of wall
 time, in which neighbours still show through shared caches. Every compiled mode must give the numbers of the eager one.
+`--kept` measures nothing and reports what calls before have left in the work folder. Table and picture of the README:
+
+    python scripts/benchmark.py --work DIR --kept --json examples/benchmark.json --readme README.md \\
+        --picture examples/benchmark.png
 """
 
 import argparse
 import os
 import re
+import shutil
 import statistics
 import tempfile
 import time
@@ -35,6 +40,7 @@ import numpy as np
 from peers.cases import Beads, ions, waters
 from peers.chart import draw
 from peers.contestants import CONTESTANTS, Contestant, Installer
+from peers.summary import is_summary, summary
 from peers.workers import Worker
 from rows import Row, parser, print_table, report
 
@@ -120,11 +126,13 @@ def main() -> None:
     options.add_argument("--torch-index", default="https://download.pytorch.org/whl/cpu", help="where pip finds torch 2.13")
     options.add_argument("--cases", default="", help="only those whose name matches this regular expression")
     options.add_argument("--contestants", default="", help="the same for who is measured")
+    options.add_argument("--kept", action="store_true", help="report what is in the work folder, and measure nothing")
+    options.add_argument("--picture", type=Path, help="copy the chart to this file")
     options.add_argument("--busy", action="store_true", help="measure on a machine that is not quiet: processor time")
     options.add_argument("--patience", type=float, default=1800.0, help="seconds to wait for a compiler")
     arguments = options.parse_args()
     work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_benchmark_")).resolve()
-    report(arguments, lambda: measure(arguments, work), "benchmark")
+    report(arguments, lambda: measure(arguments, work), "benchmark", is_summary)
 
 
 def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
@@ -140,28 +148,33 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
     pythons: dict[str, Path | str] = {}
     for job in (job for job in jobs(arguments.quick) if re.search(arguments.cases, job.label)):
         present = [c for c in wanted if job.task in c.tasks and (c.environment == "cgnnp" or not job.only_ours)]
-        if not present:
+        file = results / f"{job.name}.json"
+        if not present or (arguments.kept and not file.exists()):
             continue
-        measured = kept(results / f"{job.name}.json", present)
+        measured = kept(file, None if arguments.kept else present)
         if measured is None:
             pythons = pythons or environments(installer, wanted)
             rows += quietness(job, arguments.busy)
             measured = run(job, present, pythons, work, arguments)
-            write_json(results / f"{job.name}.json", [asdict(m) for m in measured])
+            write_json(file, [asdict(m) for m in measured])
         found[job.label] = measured
         new = rows_of(job, measured, arguments.busy)
         rows += new
         print_table(new)
+    if not found:
+        raise SystemExit(f"{results}: no case that these options choose was measured")
     draw(found, work / PICTURE)
-    return rows
+    if arguments.picture:
+        shutil.copyfile(work / PICTURE, arguments.picture)
+    return [*summary(found), *rows]
 
 
-def kept(file: Path, present: list[Contestant]) -> list[Measured] | None:
-    """What an earlier call measured for the same contestants."""
+def kept(file: Path, present: list[Contestant] | None) -> list[Measured] | None:
+    """What an earlier call measured for the same contestants, or for whom ever."""
     if not file.exists():
         return None
     measured = [Measured(**entry) for entry in read_json(file)]
-    return measured if [m.label for m in measured] == [c.label for c in present] else None
+    return measured if present is None or [m.label for m in measured] == [c.label for c in present] else None
 
 
 def environments(installer: Installer, wanted: list[Contestant]) -> dict[str, Path | str]:

@@ -31,17 +31,23 @@ def parser(description: str) -> argparse.ArgumentParser:
     return result
 
 
-def report(arguments: argparse.Namespace, measure: Callable[[], list[Row]], mark: str) -> None:
+def report(
+    arguments: argparse.Namespace,
+    measure: Callable[[], list[Row]],
+    mark: str,
+    in_readme: Callable[[Row], bool] = lambda row: True,
+) -> None:
     """Measure (or read), print, write where asked, and exit with 1 where a target is missed.
 
-    The table of `--readme` goes between <!-- figures MARK --> and <!-- /figures MARK -->.
+    The table of `--readme`, of the rows that `in_readme` chooses, goes between <!-- figures MARK --> and
+    <!-- /figures MARK -->.
     """
     rows = [Row(**entry) for entry in read_json(arguments.rows)] if arguments.rows else measure()
     print_table(rows)
     if arguments.json:
         write_json(arguments.json, [asdict(row) for row in rows])
     if arguments.readme:
-        write_table(arguments.readme, rows, mark)
+        write_table(arguments.readme, [row for row in rows if in_readme(row)], mark)
     sys.exit(0 if all(row.met is not False for row in rows) else 1)
 
 
