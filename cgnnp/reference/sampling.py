@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class LangevinSource(Source):
                 "source": "cgnnp.reference.sampling",
                 "system": self.system.description,
                 "system_digest": self._digest,
-                "protocol": asdict(self.protocol),
+                "protocol": self.protocol.to_dict(),
                 "replica": self.replica,
             },
         )
