@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.files import file_checksum, lock_directory, read_json, sync, sync_together, write_json
+from cgnnp.files import file_checksum, lock_directory, read_json, sync, write_json
 from cgnnp.frames import Frames, FramesMeta, MeanForceLabels, check_arrays, concatenate
 from cgnnp.mapping import Mapping, data_digest
 
@@ -89,7 +89,8 @@ class FramesWriter:
         for name_of_file, content in (attachments or {}).items():
             (temporary / name_of_file).write_bytes(content)
         write_json(temporary / "chunk.json", {"n_frames": len(positions), "sha256": checksums, **(info or {})})
-        sync_together([*temporary.iterdir(), temporary])
+        for file in (*temporary.iterdir(), temporary):
+            sync(file)
         target = self.directory / name
         temporary.rename(target)
         sync(self.directory)

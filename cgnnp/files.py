@@ -4,8 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,12 +46,6 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sync_together(paths: Sequence[Path]) -> None:
-    """The same for several at once, which waits for the disk about once instead of once for each."""
-    with ThreadPoolExecutor(len(paths)) as pool:
-        list(pool.map(sync, paths))
 
 
 def lock_directory(directory: Path, what: str) -> IO[str]:

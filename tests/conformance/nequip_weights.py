@@ -54,13 +54,13 @@ def from_nequip(recorded: Arrays, **own: int) -> NequIP:
 
 def convert_layer(layer: Interaction, theirs: Arrays, embedding: NDArray, cutoff: float, gain: float) -> None:
     """Weights of one interaction; the features that it is given are `gain` times ours in nequip."""
-    put(layer.radial.first, theirs["edge_mlp.mlp.0.weight"] * math.sqrt(2.0) / cutoff**2)
+    put(layer.radial.network.first, theirs["edge_mlp.mlp.0.weight"] * math.sqrt(2.0) / cutoff**2)
     paths = [path.path for path in layer.convolution.paths]
     place = {path: k for k, path in enumerate(sorted(paths))}
-    hidden, n_out = layer.radial.second.shape
+    hidden, n_out = layer.radial.network.second.shape
     by_path = theirs["edge_mlp.mlp.2.weight"].reshape(hidden, len(paths), n_out // len(paths))
     by_path = by_path[:, [place[path] for path in paths]].reshape(hidden, n_out)
-    put(layer.radial.second, by_path * math.sqrt(2.0) / UNIT_SILU)
+    put(layer.radial.network.second, by_path * math.sqrt(2.0) / UNIT_SILU)
     put_all([linear.weight for linear in layer.before], gain * theirs["linear_1.weight"])
     put_all([linear.weight for linear in layer.after], theirs["linear_2.weight"])
     assert (len(layer.self_connection) > 0) == ("sc.weight" in theirs)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cgnnp import files
-from cgnnp.files import file_checksum, lock_directory, read_json, sync_together, write_file, write_json
+from cgnnp.files import file_checksum, lock_directory, read_json, write_file, write_json
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -30,18 +30,6 @@ def test_a_kill_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_json(path, {"a": 2})
     assert read_json(path) == {"a": 1}
-
-
-def test_all_files_are_synced_and_failures_are_not_lost(tmp_path, monkeypatch):
-    paths = [tmp_path / name for name in "abc"]
-    seen = []
-    monkeypatch.setattr(files, "sync", seen.append)
-    sync_together(paths)
-    assert sorted(seen) == paths
-    monkeypatch.undo()
-    paths[0].touch()
-    with pytest.raises(FileNotFoundError, match="b"):
-        sync_together(paths[:2])
 
 
 @pytest.mark.parametrize("data", [b'{"a": [1,', b"", b"\xff\xfe"])
