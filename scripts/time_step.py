@@ -1,0 +1,431 @@
+"""Which time step, friction and integrator give the most independent frames per second from an exported potential?
+
+    python scripts/time_step.py --potential runs/water/potential --work DIR      # half an hour on a core; continues
+    python scripts/time_step.py --potential runs/water/potential --quick
+
+The coarse-grained system runs with LangevinMiddleIntegrator at several time steps and frictions, and with
+MTSLangevinIntegrator, which evaluates the network once a step and the priors two or four times. Of every run:
+
+    T_conf        configurational temperature: what the sampled configurations have in place of the thermostat's
+    D             sum |g - g_ref| / sum |g_ref| against the longer run with the smallest step, and what it owes to noise
+    frames/s      1 / (2 tau t_step), tau in steps: the longer of the autocorrelation times of the energy and of the
+                  coordination number of the first shell
+
+A step passes when T_conf is within 1 % of the thermostat and D is that of noise. Of each integrator and friction the largest
+passing step is reported, and of all of these the one with the most independent frames per second is recommended. Nominal ns
+say nothing: with masses s^2 m, steps s dt and friction gamma / s the configurations are the same ones, step by step, so
+bead masses need no axis of their own; one row checks that.
+
+The time of a step is the least of ten parts of a run, and of runs that differ in friction alone: other work on the machine
+makes the others longer. One thread.
+"""
+
+import argparse
+import csv
+import io
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rows import Row, parser, report
+
+import cgnnp
+from cgnnp.analysis.figures import LIGHT as THEME
+from cgnnp.analysis.rdf import Rdf, deviation, rdf
+from cgnnp.configurational_temperature import configurational_temperature
+from cgnnp.dataset import open_frames
+from cgnnp.files import read_json, write_file, write_json
+from cgnnp.frames import Frames, FramesMeta
+from cgnnp.platforms import choose_platform
+from cgnnp.reference.topology import bead_topology
+from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.statistics import autocorrelation_time
+from cgnnp.units import BOLTZMANN
+
+PICTURE, TABLE = "time_step.png", "time_step.csv"
+LENGTH_PS = {False: 400.0, True: 60.0}
+"""Of every run, quick or not; that with the smallest step is half as long again."""
+FRAME_PS, EQUILIBRATION_PS = 0.4, 10.0
+T_CONF_TOLERANCE = {False: 0.01, True: 0.04}
+NOISE_FACTOR = 1.5
+"""D is that of noise up to this many times the D expected from the errors of both curves."""
+DEFAULT_FRICTION, SEED = 2.0, 1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How one run is integrated; with `substeps` the priors are evaluated that often in each step of the network."""
+
+    timestep_fs: float
+    friction_per_ps: float = DEFAULT_FRICTION
+    substeps: int = 1
+
+    @property
+    def kind(self) -> str:
+        """The integrator."""
+        return "LangevinMiddle" if self.substeps == 1 else f"MTS, priors {self.substeps}x"
+
+    @property
+    def series(self) -> str:
+        """Integrator and friction."""
+        return f"{self.kind}, {self.friction_per_ps:g} /ps"
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its run."""
+        return f"run_{self.timestep_fs:g}fs_{self.friction_per_ps:g}ps_{self.substeps}.npz"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run is worth; none where it blew up. Errors are standard errors."""
+
+    setting: Setting
+    t_conf: float | None = None
+    t_conf_stderr: float | None = None
+    energy: float | None = None
+    energy_stderr: float | None = None
+    t_kinetic: float | None = None
+    d: float | None = None
+    d_noise: float | None = None
+    d_data: float | None = None
+    tau_ps: float | None = None
+    tau_stderr: float | None = None
+    ms_per_step: float | None = None
+
+    @property
+    def frames_per_s(self) -> float | None:
+        """Independent frames per second."""
+        if self.tau_ps is None or self.ms_per_step is None:
+            return None
+        return self.setting.timestep_fs / (2 * self.tau_ps * self.ms_per_step)
+
+    def passes(self, temperature: float, tolerance: float) -> bool:
+        """Whether T_conf is that of the thermostat and g(r) that of the smallest step."""
+        if self.t_conf is None or self.d is None or self.d_noise is None:
+            return False
+        return abs(self.t_conf / temperature - 1) <= tolerance and self.d <= NOISE_FACTOR * self.d_noise
+
+
+def settings(quick: bool) -> list[Setting]:
+    """All runs; the first is the reference."""
+    if quick:
+        return [Setting(5.0), *(Setting(20.0, friction) for friction in (2.0, 5.0)), Setting(20.0, substeps=2)]
+    steps = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0)
+    result = [Setting(step) for step in steps]
+    result += [Setting(step, substeps=substeps) for substeps in (2, 4) for step in (20.0, 30.0, 40.0, 50.0)]
+    result += [Setting(step, friction) for friction in (0.5, 5.0, 10.0) for step in (10.0, 20.0, 30.0, 40.0, 50.0)]
+    return result
+
+
+class Beads:
+    """The beads of an exported potential, and the System that runs them."""
+
+    def __init__(self, bundle: PotentialBundle) -> None:
+        entry = bundle.manifest["self_check"][0]
+        self.bundle = bundle
+        self.box, self.positions = np.array(entry["box_nm"]), np.array(entry["positions_nm"])
+        self.platform = choose_platform("CPU", threads=1)
+
+    def context(self, setting: Setting, mass_factor: float = 1.0) -> Any:
+        """A Context at the starting positions, with velocities of the thermostat."""
+        system = self.bundle.create_system(bead_topology(self.bundle.mapping, self.box))
+        for bead in range(system.getNumParticles()):
+            system.setParticleMass(bead, mass_factor * system.getParticleMass(bead))
+        context = self.platform.context(system, self.integrator(setting))
+        context.setPositions(self.positions)
+        context.setVelocitiesToTemperature(self.bundle.temperature, SEED)
+        return context
+
+    def integrator(self, setting: Setting) -> Any:
+        """The priors are force groups 0 to n - 1, the network is group n."""
+        thermostat = (self.bundle.temperature, setting.friction_per_ps, setting.timestep_fs / 1000)
+        if setting.substeps == 1:
+            result = openmm.LangevinMiddleIntegrator(*thermostat)
+        else:
+            n_priors = len(self.bundle.priors)
+            groups = [(n_priors, 1), *((group, setting.substeps) for group in range(n_priors))]
+            result = openmm.MTSLangevinIntegrator(*thermostat, groups)
+        result.setRandomNumberSeed(SEED)
+        return result
+
+    def run(self, setting: Setting, length_ps: float) -> dict[str, np.ndarray]:
+        """Positions (nm), forces, energies and kinetic energies (kJ/mol) of every frame, and the seconds between frames.
+
+        With nothing but `failed` where it blew up.
+        """
+        steps = max(1, round(FRAME_PS * 1000 / setting.timestep_fs))
+        found: dict[str, list[Any]] = {name: [] for name in ("positions", "forces", "energy", "kinetic", "seconds")}
+        try:
+            context = self.context(setting)
+            context.getIntegrator().step(round(EQUILIBRATION_PS * 1000 / setting.timestep_fs))
+            for _ in range(round(length_ps * 1000 / setting.timestep_fs / steps)):
+                started = time.perf_counter()
+                context.getIntegrator().step(steps)
+                found["seconds"].append(time.perf_counter() - started)
+                state = context.getState(positions=True, forces=True, energy=True)
+                found["positions"].append(state.getPositions(asNumpy=True)._value.astype(np.float32))
+                found["forces"].append(state.getForces(asNumpy=True)._value.astype(np.float32))
+                found["energy"].append(state.getPotentialEnergy()._value)
+                found["kinetic"].append(state.getKineticEnergy()._value)
+                if not np.isfinite(found["energy"][-1]):
+                    return {"failed": np.array(True)}
+        except openmm.OpenMMException as error:
+            if "NaN" not in str(error):
+                raise
+            return {"failed": np.array(True)}
+        return {**{name: np.array(values) for name, values in found.items()}, "steps": np.array(steps)}
+
+    def frames(self, run: dict[str, np.ndarray], setting: Setting) -> Frames:
+        """The frames of a run."""
+        interval = float(run["steps"]) * setting.timestep_fs / 1000
+        meta = FramesMeta(self.bundle.mapping.of_beads(), self.bundle.temperature, interval)
+        return Frames(run["positions"], run["forces"], np.tile(self.box, (len(run["positions"]), 1, 1)), meta)
+
+
+def measure_all(folder: Path, beads: Beads, quick: bool, data: Path | None) -> list[Measured]:
+    """Run what is not there yet, and evaluate all of it."""
+    wanted = settings(quick)
+    atomistic = None if data is None else mean_curves(rdf(open_frames(data)))
+    reference: list[Rdf] | None = None
+    result = []
+    for setting in wanted:
+        is_reference = setting == wanted[0]
+        run = kept_run(folder / setting.file, beads, setting, LENGTH_PS[quick] * (1.5 if is_reference else 1.0))
+        kept = folder / f"{setting.file}.json"
+        if "failed" in run:
+            result.append(Measured(setting))
+        else:
+            if reference is None:
+                reference = rdf(beads.frames(run, setting))
+            if not kept.exists():
+                write_json(kept, asdict(evaluate(beads, run, setting, reference, atomistic)))
+            entry = read_json(kept)
+            result.append(Measured(**{**entry, "setting": setting}))
+        print(f"{setting.series}, {setting.timestep_fs:g} fs: {result[-1]}", flush=True)
+    return with_least_times(result)
+
+
+def kept_run(file: Path, beads: Beads, setting: Setting, length_ps: float) -> dict[str, np.ndarray]:
+    """The run in a file, made where there is none."""
+    if not file.exists():
+        part = file.with_suffix(".part.npz")
+        np.savez(part, **beads.run(setting, length_ps))
+        part.rename(file)
+    with np.load(file, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def evaluate(
+    beads: Beads, run: dict[str, np.ndarray], setting: Setting, reference: Sequence[Rdf], atomistic: np.ndarray | None
+) -> Measured:
+    """The figures of one run."""
+    frames = beads.frames(run, setting)
+    interval, n = frames.meta.interval, len(frames)
+    temperature = configurational_temperature(frames)
+    curves = rdf(frames)
+    tau_energy = autocorrelation_time(run["energy"])
+    tau = max(tau_energy, *(curve.tau_frames for curve in curves))
+    freedom = 3 * frames.mapping.n_beads * BOLTZMANN
+    parts = [part.sum() / (len(part) * int(run["steps"])) for part in np.array_split(run["seconds"], 10)]
+    pairs = list(zip(reference, curves, strict=True))
+    return Measured(
+        setting,
+        t_conf=temperature.value,
+        t_conf_stderr=temperature.stderr,
+        energy=float(run["energy"].mean()),
+        energy_stderr=float(run["energy"].std() * np.sqrt(2 * tau_energy / n)),
+        t_kinetic=float(2 * run["kinetic"].mean() / freedom),
+        d=float(np.mean([deviation(one.g, other.g) for one, other in pairs])),
+        d_noise=float(np.mean([expected_noise(one, other) for one, other in pairs])),
+        d_data=None if atomistic is None else float(deviation(atomistic, mean_curves(curves))),
+        tau_ps=tau * interval,
+        tau_stderr=tau * interval * float(np.sqrt(2 * (10 * tau + 1) / n)),
+        ms_per_step=1000 * min(parts),
+    )
+
+
+def mean_curves(curves: Sequence[Rdf]) -> np.ndarray:
+    """The curves of all pairs in a row."""
+    return np.concatenate([curve.g for curve in curves])
+
+
+def expected_noise(one: Rdf, other: Rdf) -> float:
+    """D between two curves that differ by their errors alone, < |x| > = sqrt(2/pi) sigma in every bin."""
+    return float(np.sqrt(2 / np.pi) * np.hypot(one.stderr, other.stderr).sum() / one.g.sum())
+
+
+def with_least_times(found: Sequence[Measured]) -> list[Measured]:
+    """Each with the least time of a step among the runs that differ from it in friction alone."""
+    result = []
+    for one in found:
+        alike = [
+            other.ms_per_step
+            for other in found
+            if other.ms_per_step is not None
+            and (other.setting.substeps, other.setting.timestep_fs) == (one.setting.substeps, one.setting.timestep_fs)
+        ]
+        result.append(replace(one, ms_per_step=min(alike, default=None)))
+    return result
+
+
+def mass_scaling(beads: Beads, factor: float = 2.0, n_steps: int = 50) -> Row:
+    """Largest difference (nm) between the configurations with masses m and s^2 m, steps dt and s dt, frictions g and g/s."""
+    heavy = Setting(10.0 * factor, DEFAULT_FRICTION / factor)
+    ends = []
+    for setting, mass_factor in ((Setting(10.0), 1.0), (heavy, factor**2)):
+        context = beads.context(setting, mass_factor)
+        context.getIntegrator().step(n_steps)
+        ends.append(context.getState(positions=True).getPositions(asNumpy=True)._value)
+    off = float(np.abs(ends[1] - ends[0]).max())
+    figure = (
+        f"masses x {factor**2:g}, step x {factor:g}, friction / {factor:g}: positions after {n_steps} steps differ by, nm"
+    )
+    return Row(figure, off, None, "<= 1e-06", off <= 1e-6)
+
+
+def rows(folder: Path, beads: Beads, quick: bool, data: Path | None) -> list[Row]:
+    """The largest passing step of every integrator and friction, the recommended one, and the table and picture of all."""
+    found = measure_all(folder, beads, quick, data)
+    temperature, tolerance = beads.bundle.temperature, T_CONF_TOLERANCE[quick]
+    passing = [one for one in found if one.passes(temperature, tolerance)]
+    print_measured(found, passing)
+    write_table(folder / TABLE, found, passing)
+    draw(found, passing, temperature, folder / PICTURE)
+    result = [mass_scaling(beads)]
+    largest = {one.setting.series: one for one in sorted(passing, key=lambda one: one.setting.timestep_fs)}
+    for series in dict.fromkeys(one.setting.series for one in found):
+        best = largest.get(series)
+        result.append(Row(f"{series}: largest passing step, fs", best and best.setting.timestep_fs, None, "", None))
+        result += figures(best, temperature, tolerance) if best else []
+    known = [one for one in largest.values() if one.frames_per_s is not None]
+    best = max(known, key=lambda one: one.frames_per_s or 0.0, default=None)
+    name = f"recommended: {best.setting.series}; step, fs" if best else "recommended step, fs"
+    return [*result, Row(name, best and best.setting.timestep_fs, None, "one passes", best is not None)]
+
+
+def figures(one: Measured, temperature: float, tolerance: float) -> list[Row]:
+    """Accuracy and worth of a run that passes."""
+    name = f"{one.setting.series}, {one.setting.timestep_fs:g} fs"
+    speed, stderr = one.frames_per_s, None
+    if speed is not None and one.tau_ps and one.tau_stderr:
+        stderr = speed * one.tau_stderr / one.tau_ps
+    return [
+        Row(f"{name}: T_conf, K", one.t_conf, one.t_conf_stderr, f"{temperature:g} within {100 * tolerance:g} %", True),
+        Row(f"{name}: D of g(r) against the smallest step", one.d, one.d_noise, "that of noise", True),
+        Row(f"{name}: independent frames/s", speed, stderr, "", None),
+    ]
+
+
+COLUMNS = {
+    "T_conf_K": "t_conf",
+    "stderr_K": "t_conf_stderr",
+    "T_kin_K": "t_kinetic",
+    "U_kJ_mol": "energy",
+    "stderr_kJ_mol": "energy_stderr",
+    "D": "d",
+    "D_noise": "d_noise",
+    "D_data": "d_data",
+    "tau_ps": "tau_ps",
+    "stderr_ps": "tau_stderr",
+    "ms_step": "ms_per_step",
+    "frames_s": "frames_per_s",
+}
+
+
+def print_measured(found: Sequence[Measured], passing: Sequence[Measured]) -> None:
+    """All runs, aligned."""
+    print(f"{'integrator, friction':24} {'fs':>4} " + " ".join(f"{name:>13}" for name in COLUMNS) + "  passes")
+    for one in found:
+        values = [getattr(one, name) for name in COLUMNS.values()]
+        cells = " ".join(f"{'-' if value is None else format(value, '.5g'):>13}" for value in values)
+        verdict = "yes" if one in passing else "no" if one.t_conf is not None else "blew up"
+        print(f"{one.setting.series:24} {one.setting.timestep_fs:4g} {cells}  {verdict}")
+
+
+def write_table(file: Path, found: Sequence[Measured], passing: Sequence[Measured]) -> None:
+    """All runs as CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["integrator", "friction_per_ps", "timestep_fs", *COLUMNS, "passes"])
+    for one in found:
+        setting = one.setting
+        values = [getattr(one, name) for name in COLUMNS.values()]
+        writer.writerow([setting.kind, setting.friction_per_ps, setting.timestep_fs, *values, one in passing])
+    write_file(file, text.getvalue())
+
+
+def draw(found: Sequence[Measured], passing: Sequence[Measured], temperature: float, file: Path) -> None:
+    """T_conf error, D and independent frames per second against the time step; filled where a run passes."""
+    figure = Figure(figsize=(12.6, 4.1), dpi=160, facecolor=THEME.paper, layout="constrained")
+    panels = figure.subplots(1, 3)
+    titles = ("Configurational temperature", "Deviation of g(r)", "Independent frames")
+    units = ("T_conf - T, % of T", "D against the smallest step", "1/s, one core")
+    for axes, title, label in zip(panels, titles, units, strict=True):
+        dress(axes, title, label)
+    series = list(dict.fromkeys(one.setting.series for one in found))
+    colours = (THEME.model, *THEME.others, THEME.ink, THEME.muted)
+    for k, name in enumerate(series):
+        runs = [one for one in found if one.setting.series == name and one.t_conf is not None]
+        runs.sort(key=lambda one: one.setting.timestep_fs)
+        style = {"color": colours[k % len(colours)], "linewidth": 1.4, "linestyle": ":" if "MTS" in name else "-"}
+        steps = np.array([one.setting.timestep_fs for one in runs])
+        off = [100 * ((one.t_conf or np.nan) / temperature - 1) for one in runs]
+        error = [100 * (one.t_conf_stderr or 0.0) / temperature for one in runs]
+        panels[0].errorbar(steps, off, yerr=error, capsize=2, **style)
+        others = [one for one in runs if one.d]
+        panels[1].plot([one.setting.timestep_fs for one in others], [one.d for one in others], **style)
+        panels[2].plot(steps, [one.frames_per_s for one in runs], label=name, **style)
+        for one in runs:
+            values = (100 * ((one.t_conf or np.nan) / temperature - 1), one.d or None, one.frames_per_s)
+            for axes, value in zip(panels, values, strict=True):
+                face = style["color"] if one in passing else THEME.paper
+                if value is not None:
+                    axes.plot(one.setting.timestep_fs, value, "o", markersize=5, color=style["color"], markerfacecolor=face)
+    panels[0].axhspan(-1, 1, color=THEME.grid, zorder=0)
+    noise = [one.d_noise for one in found if one.d]
+    panels[1].axhline(float(np.median(noise)) if noise else 0.0, color=THEME.muted, linewidth=1, linestyle="--")
+    panels[1].set_ylim(bottom=0)
+    panels[2].set_ylim(bottom=0)
+    panels[2].legend(frameon=False, labelcolor=THEME.ink, fontsize=8)
+    figure.savefig(file)
+
+
+def dress(axes: Axes, title: str, label: str) -> None:
+    """Labels and colours of one panel."""
+    axes.set_title(title, loc="left", color=THEME.ink, fontsize=10.5, fontweight="bold")
+    axes.set_xlabel("time step (fs)", color=THEME.ink)
+    axes.set_ylabel(label, color=THEME.ink)
+    axes.tick_params(which="both", colors=THEME.muted, labelsize=9, length=3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(THEME.muted)
+
+
+def main() -> None:
+    torch.set_num_threads(1)  # beside OpenMM, whose thread must not be fought
+    options = parser(__doc__)
+    options.add_argument("--potential", type=Path, help="the exported potential")
+    options.add_argument("--data", type=Path, help="atomistic data set: D against it is given too")
+    arguments = options.parse_args()
+    if arguments.rows is None and arguments.potential is None:
+        options.error("--potential DIR: which exported potential?")
+    report(arguments, lambda: measure(arguments), "time step")
+
+
+def measure(arguments: argparse.Namespace) -> list[Row]:
+    """All the rows."""
+    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_time_step_"))
+    work.mkdir(parents=True, exist_ok=True)
+    return rows(work, Beads(cgnnp.load(arguments.potential)), arguments.quick, arguments.data)
+
+
+if __name__ == "__main__":
+    main()
