@@ -120,8 +120,8 @@ def measure_all(work: Path, data: Path, quick: bool) -> list[Fitted]:
         own, default = squares(folders[name], held_out), squares(folders[DEFAULT], held_out)
         pair = np.column_stack([own[:, 0] - default[:, 0], own[:, 1]])
         loss = block_estimate(pair, lambda mean: mean[0] / mean[1])
-        figures = (summary[key] for key in ("r2_model", "r2_stderr", "r2_gain", "r2_gain_stderr", "n_parameters"))
-        found.append(Fitted(name, *figures, loss=float(loss.value), loss_stderr=float(loss.stderr)))
+        figures = [summary[key] for key in ("r2_model", "r2_stderr", "r2_gain", "r2_gain_stderr", "n_parameters")]
+        found.append(Fitted(name, *figures, float(loss.value), float(loss.stderr)))
         print(found[-1], flush=True)
     times = least_times(list(folders.values()))
     found = [replace(one, ms_per_step=ms) for one, ms in zip(found, times, strict=True)]

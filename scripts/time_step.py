@@ -55,6 +55,8 @@ LENGTH_PS = {False: 400.0, True: 60.0}
 """Of every run, quick or not; that with the smallest step is half as long again."""
 FRAME_PS, EQUILIBRATION_PS = 0.4, 10.0
 T_CONF_TOLERANCE = {False: 0.01, True: 0.04}
+HOPELESS = 0.06
+"""Of T_conf: no larger step is tried."""
 NOISE_FACTOR = 1.5
 """D is that of noise up to this many times the D expected from the errors of both curves."""
 DEFAULT_FRICTION, SEED = 2.0, 1
@@ -108,6 +110,10 @@ class Measured:
             return None
         return self.setting.timestep_fs / (2 * self.tau_ps * self.ms_per_step)
 
+    def is_hopeless(self, temperature: float) -> bool:
+        """Whether larger steps need not be tried: T_conf is far off, or the run blew up."""
+        return self.t_conf is None or abs(self.t_conf / temperature - 1) > HOPELESS
+
     def passes(self, temperature: float, tolerance: float) -> bool:
         """Whether T_conf is that of the thermostat and g(r) that of the smallest step."""
         if self.t_conf is None or self.d is None or self.d_noise is None:
@@ -116,13 +122,13 @@ class Measured:
 
 
 def settings(quick: bool) -> list[Setting]:
-    """All runs; the first is the reference."""
+    """All runs, of each integrator and friction from the smallest step on; the first is the reference."""
     if quick:
         return [Setting(5.0), *(Setting(20.0, friction) for friction in (2.0, 5.0)), Setting(20.0, substeps=2)]
-    steps = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0)
-    result = [Setting(step) for step in steps]
-    result += [Setting(step, substeps=substeps) for substeps in (2, 4) for step in (20.0, 30.0, 40.0, 50.0)]
-    result += [Setting(step, friction) for friction in (0.5, 5.0, 10.0) for step in (10.0, 20.0, 30.0, 40.0, 50.0)]
+    steps = (10.0, 15.0, 20.0, 30.0, 40.0, 50.0)
+    result = [Setting(4.0), *(Setting(step) for step in steps)]
+    result += [Setting(step, friction) for friction in (10.0, 5.0, 0.5) for step in steps]
+    result += [Setting(step, substeps=substeps) for substeps in (2, 4) for step in steps[2:]]
     return result
 
 
@@ -196,8 +202,10 @@ def measure_all(folder: Path, beads: Beads, quick: bool, data: Path | None) -> l
     wanted = settings(quick)
     atomistic = None if data is None else mean_curves(rdf(open_frames(data)))
     reference: list[Rdf] | None = None
-    result = []
+    result: list[Measured] = []
     for setting in wanted:
+        if any(one.setting.series == setting.series and one.is_hopeless(beads.bundle.temperature) for one in result):
+            continue
         is_reference = setting == wanted[0]
         run = kept_run(folder / setting.file, beads, setting, LENGTH_PS[quick] * (1.5 if is_reference else 1.0))
         kept = folder / f"{setting.file}.json"
@@ -304,12 +312,17 @@ def rows(folder: Path, beads: Beads, quick: bool, data: Path | None) -> list[Row
     largest = {one.setting.series: one for one in sorted(passing, key=lambda one: one.setting.timestep_fs)}
     for series in dict.fromkeys(one.setting.series for one in found):
         best = largest.get(series)
-        result.append(Row(f"{series}: largest passing step, fs", best and best.setting.timestep_fs, None, "", None))
+        step = best.setting.timestep_fs if best else None
+        result.append(Row(f"{series}: largest passing step, fs", step, None, "", None))
         result += figures(best, temperature, tolerance) if best else []
     known = [one for one in largest.values() if one.frames_per_s is not None]
     best = max(known, key=lambda one: one.frames_per_s or 0.0, default=None)
-    name = f"recommended: {best.setting.series}; step, fs" if best else "recommended step, fs"
-    return [*result, Row(name, best and best.setting.timestep_fs, None, "one passes", best is not None)]
+    if best is None:
+        return [*result, Row("recommended step, fs", None, None, "one passes", False)]
+    return [
+        *result,
+        Row(f"recommended: {best.setting.series}; step, fs", best.setting.timestep_fs, None, "one passes", True),
+    ]
 
 
 def figures(one: Measured, temperature: float, tolerance: float) -> list[Row]:
@@ -391,7 +404,7 @@ def draw(found: Sequence[Measured], passing: Sequence[Measured], temperature: fl
                 if value is not None:
                     axes.plot(one.setting.timestep_fs, value, "o", markersize=5, color=style["color"], markerfacecolor=face)
     panels[0].axhspan(-1, 1, color=THEME.grid, zorder=0)
-    noise = [one.d_noise for one in found if one.d]
+    noise = [one.d_noise for one in found if one.d and one.d_noise is not None]
     panels[1].axhline(float(np.median(noise)) if noise else 0.0, color=THEME.muted, linewidth=1, linestyle="--")
     panels[1].set_ylim(bottom=0)
     panels[2].set_ylim(bottom=0)
