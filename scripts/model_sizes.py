@@ -79,11 +79,11 @@ def grid(quick: bool) -> dict[str, dict[str, Any]]:
         changes += [{"features": features} for features in (8, 32)]
         changes += [{"cutoff_nm": cutoff} for cutoff in (0.4, 0.6)]
         changes += [
-            {"l_max": 1, "features": 8},
-            {"l_max": 1, "cutoff_nm": 0.4},
-            {"layers": 1, "l_max": 1},
             {"features": 8, "cutoff_nm": 0.4},
-            {"l_max": 1, "features": 8, "cutoff_nm": 0.4},
+            {"features": 8, "layers": 3},
+            {"l_max": 1, "features": 8},
+            {"l_max": 1, "features": 32},
+            {"l_max": 3, "features": 8},
         ]
     result = {", ".join(f"{key} {value:g}" for key, value in change.items()) or DEFAULT: change for change in changes}
     return result | {f"{DEFAULT}, seed {seed}": {"seed": seed} for seed in SEEDS[1 : 2 if quick else None]}
