@@ -51,8 +51,10 @@ from cgnnp.statistics import autocorrelation_time
 from cgnnp.units import BOLTZMANN
 
 PICTURE, TABLE = "time_step.png", "time_step.csv"
-LENGTH_PS = {False: 300.0, True: 60.0}
-"""Of every run, quick or not; that with the smallest step is twice as long."""
+LENGTH_PS = {False: 240.0, True: 60.0}
+"""Of every run, quick or not."""
+REFERENCE_LENGTHS = 2.5
+"""So much longer is the run with the smallest step."""
 FRAME_PS, EQUILIBRATION_PS = 0.4, 10.0
 T_CONF_TOLERANCE = {False: 0.01, True: 0.04}
 HOPELESS = 0.06
@@ -122,17 +124,14 @@ class Measured:
 
 
 def settings(quick: bool) -> list[Setting]:
-    """All runs, of each integrator and friction from the smallest step on; the first is the reference."""
+    """All runs, what tells most first; the first of all is the reference."""
     if quick:
         return [Setting(5.0), *(Setting(20.0, friction) for friction in (2.0, 5.0)), Setting(20.0, substeps=2)]
-    steps = (15.0, 20.0, 30.0, 40.0, 50.0)
-    result = [Setting(step) for step in (4.0, 10.0, *steps)]
-    result += [Setting(step, 10.0) for step in steps]
-    result += [Setting(step, substeps=2) for step in steps[1:]]
-    result += [Setting(step, 5.0) for step in steps]
-    result += [Setting(step, 0.5) for step in (10.0, *steps)]
-    result += [Setting(step, substeps=4) for step in steps[1:]]
-    return result
+    series = ((2.0, 1), (10.0, 1), (2.0, 2), (5.0, 1), (0.5, 1), (2.0, 4))
+    result = [Setting(step) for step in (4.0, 10.0)]
+    for step in (20.0, 30.0, 40.0, 50.0, 15.0, 10.0):
+        result += [Setting(step, friction, substeps) for friction, substeps in series]
+    return list(dict.fromkeys(result))
 
 
 class Beads:
@@ -200,17 +199,20 @@ class Beads:
         return Frames(run["positions"], run["forces"], np.tile(self.box, (len(run["positions"]), 1, 1)), meta)
 
 
-def measure_all(folder: Path, beads: Beads, quick: bool, data: Path | None) -> list[Measured]:
+def measure_all(folder: Path, beads: Beads, quick: bool, data: Path | None, finished: bool) -> list[Measured]:
     """Run what is not there yet, and evaluate all of it."""
     wanted = settings(quick)
     atomistic = None if data is None else mean_curves(rdf(open_frames(data)))
     reference: list[Rdf] | None = None
     result: list[Measured] = []
     for setting in wanted:
-        if any(one.setting.series == setting.series and one.is_hopeless(beads.bundle.temperature) for one in result):
+        smaller = [one for one in result if one.setting.series == setting.series]
+        smaller = [one for one in smaller if one.setting.timestep_fs < setting.timestep_fs]
+        file = folder / setting.file
+        if any(one.is_hopeless(beads.bundle.temperature) for one in smaller) or (finished and not file.exists()):
             continue
         is_reference = setting == wanted[0]
-        run = kept_run(folder / setting.file, beads, setting, LENGTH_PS[quick] * (2.0 if is_reference else 1.0))
+        run = kept_run(file, beads, setting, LENGTH_PS[quick] * (REFERENCE_LENGTHS if is_reference else 1.0))
         kept = folder / f"{setting.file}.json"
         if "failed" in run:
             result.append(Measured(setting))
@@ -222,7 +224,10 @@ def measure_all(folder: Path, beads: Beads, quick: bool, data: Path | None) -> l
             entry = read_json(kept)
             result.append(Measured(**{**entry, "setting": setting}))
         print(f"{setting.series}, {setting.timestep_fs:g} fs: {result[-1]}", flush=True)
-    return with_least_times(result)
+    return sorted(
+        with_least_times(result),
+        key=lambda one: (one.setting.substeps, one.setting.friction_per_ps, one.setting.timestep_fs),
+    )
 
 
 def kept_run(file: Path, beads: Beads, setting: Setting, length_ps: float) -> dict[str, np.ndarray]:
@@ -303,9 +308,9 @@ def mass_scaling(beads: Beads, factor: float = 2.0, n_steps: int = 50) -> Row:
     return Row(figure, off, None, "<= 1e-06", off <= 1e-6)
 
 
-def rows(folder: Path, beads: Beads, quick: bool, data: Path | None) -> list[Row]:
+def rows(folder: Path, beads: Beads, quick: bool, data: Path | None, finished: bool) -> list[Row]:
     """The largest passing step of every integrator and friction, the recommended one, and the table and picture of all."""
-    found = measure_all(folder, beads, quick, data)
+    found = measure_all(folder, beads, quick, data, finished)
     temperature, tolerance = beads.bundle.temperature, T_CONF_TOLERANCE[quick]
     passing = [one for one in found if one.passes(temperature, tolerance)]
     print_measured(found, passing)
@@ -430,6 +435,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--potential", type=Path, help="the exported potential")
     options.add_argument("--data", type=Path, help="atomistic data set: D against it is given too")
+    options.add_argument("--finished", action="store_true", help="make no new runs: the figures of those that --work has")
     arguments = options.parse_args()
     if arguments.rows is None and arguments.potential is None:
         options.error("--potential DIR: which exported potential?")
@@ -440,7 +446,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     """All the rows."""
     work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_time_step_"))
     work.mkdir(parents=True, exist_ok=True)
-    return rows(work, Beads(cgnnp.load(arguments.potential)), arguments.quick, arguments.data)
+    return rows(work, Beads(cgnnp.load(arguments.potential)), arguments.quick, arguments.data, arguments.finished)
 
 
 if __name__ == "__main__":
