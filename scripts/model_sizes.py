@@ -48,6 +48,8 @@ from cgnnp.training.data import ForceSet
 from cgnnp.training.metrics import predict_forces
 
 PICTURE, TABLE = "model_sizes.png", "model_sizes.json"
+DONE = "report.html"
+"""A run that has this file is finished."""
 DEFAULT = "default"
 SEEDS = (0, 1, 2)
 QUICK = ("trainer.max_epochs=1", "prior.max_frames=50")
@@ -71,7 +73,7 @@ class Fitted:
 
 
 def grid(quick: bool) -> dict[str, dict[str, Any]]:
-    """Settings of `model` by name; the default's other seeds are the last entries."""
+    """Settings of `model` by name, and the default with other seeds."""
     changes: list[dict[str, Any]] = [{}]
     changes += [{"l_max": degree} for degree in (1, 0)]
     if not quick:
@@ -79,14 +81,19 @@ def grid(quick: bool) -> dict[str, dict[str, Any]]:
         changes += [{"features": features} for features in (8, 32)]
         changes += [{"cutoff_nm": cutoff} for cutoff in (0.4, 0.6)]
         changes += [
+            {"seed": SEEDS[1]},
             {"features": 8, "cutoff_nm": 0.4},
             {"features": 8, "layers": 3},
             {"l_max": 1, "features": 8},
             {"l_max": 1, "features": 32},
             {"l_max": 3, "features": 8},
         ]
-    result = {", ".join(f"{key} {value:g}" for key, value in change.items()) or DEFAULT: change for change in changes}
-    return result | {f"{DEFAULT}, seed {seed}": {"seed": seed} for seed in SEEDS[1 : 2 if quick else None]}
+    changes += [{"seed": SEEDS[1 if quick else 2]}]
+    names = (", ".join(f"{key.removesuffix('_nm')} {value:g}" for key, value in change.items()) for change in changes)
+    return {
+        f"{DEFAULT}, {name}" if name.startswith("seed") else name or DEFAULT: c
+        for name, c in zip(names, changes, strict=True)
+    }
 
 
 def fit(folder: Path, data: Path, change: dict[str, Any], quick: bool) -> dict[str, Any]:
@@ -94,7 +101,7 @@ def fit(folder: Path, data: Path, change: dict[str, Any], quick: bool) -> dict[s
     change = dict(change)
     overrides = [f"seed={change.pop('seed', 0)}", *(f"model.{key}={value}" for key, value in change.items())]
     command = [sys.executable, "-m", "cgnnp.train", f"data={data}", f"run_dir={folder}", "simulation=none", "platform=CPU"]
-    if not (folder / "report.html").exists():
+    if not (folder / DONE).exists():
         subprocess.run([*command, *overrides, *(QUICK if quick else ())], check=True)
     return read_json(folder / "summary.json")
 
@@ -110,12 +117,16 @@ def squares(folder: Path, held_out: Frames) -> np.ndarray:
     return np.load(file)
 
 
-def measure_all(work: Path, data: Path, quick: bool) -> list[Fitted]:
+def measure_all(work: Path, data: Path, quick: bool, finished: bool) -> list[Fitted]:
     """Fit, evaluate and time all networks."""
     held_out = split_contiguous(open_frames(data), 0.1)[1]
     folders = {name: work / name.replace(", ", "-").replace(" ", "_") for name in grid(quick)}
+    if finished:
+        folders = {name: folder for name, folder in folders.items() if (folder / DONE).exists()}
     found = []
     for name, change in grid(quick).items():
+        if name not in folders:
+            continue
         summary = fit(folders[name], data, change, quick)
         own, default = squares(folders[name], held_out), squares(folders[DEFAULT], held_out)
         pair = np.column_stack([own[:, 0] - default[:, 0], own[:, 1]])
@@ -162,11 +173,11 @@ def front(found: Sequence[Fitted]) -> list[Fitted]:
     return result
 
 
-def rows(work: Path, data: Path, quick: bool) -> list[Row]:
+def rows(work: Path, data: Path, quick: bool, finished: bool) -> list[Row]:
     """The figures of all networks, and the recommended one."""
-    found = measure_all(work, data, quick)
+    found = measure_all(work, data, quick, finished)
     seeds = [one for one in found if one.name.startswith(DEFAULT)]
-    luck = float(np.std([one.r2 for one in seeds], ddof=1))
+    luck = float(np.std([one.r2 for one in seeds], ddof=1)) if len(seeds) > 1 else 0.0
     others = [one for one in found if one not in seeds[1:]]
     best = front(others)
     good = [one for one in others if one.loss <= SIGMAS * np.hypot(one.loss_stderr, luck)]
@@ -224,12 +235,13 @@ def main() -> None:
     torch.set_num_threads(1)  # beside OpenMM, whose thread must not be fought
     options = parser(__doc__)
     options.add_argument("--data", type=Path, help="the data set to fit")
+    options.add_argument("--finished", action="store_true", help="fit nothing: the figures of the fits that --work has")
     arguments: argparse.Namespace = options.parse_args()
     if arguments.rows is None and arguments.data is None:
         options.error("--data DIR: which data set?")
     work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_sizes_"))
     work.mkdir(parents=True, exist_ok=True)
-    report(arguments, lambda: rows(work, arguments.data, arguments.quick), "model sizes")
+    report(arguments, lambda: rows(work, arguments.data, arguments.quick, arguments.finished), "model sizes")
 
 
 if __name__ == "__main__":

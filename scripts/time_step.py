@@ -83,6 +83,11 @@ class Setting:
         return f"{self.kind}, {self.friction_per_ps:g} /ps"
 
     @property
+    def order(self) -> tuple[int, float, float]:
+        """What tables are sorted by."""
+        return self.substeps, self.friction_per_ps, self.timestep_fs
+
+    @property
     def file(self) -> str:
         """Name of the file of its run."""
         return f"run_{self.timestep_fs:g}fs_{self.friction_per_ps:g}ps_{self.substeps}.npz"
@@ -224,10 +229,7 @@ def measure_all(folder: Path, beads: Beads, quick: bool, data: Path | None, fini
             entry = read_json(kept)
             result.append(Measured(**{**entry, "setting": setting}))
         print(f"{setting.series}, {setting.timestep_fs:g} fs: {result[-1]}", flush=True)
-    return sorted(
-        with_least_times(result),
-        key=lambda one: (one.setting.substeps, one.setting.friction_per_ps, one.setting.timestep_fs),
-    )
+    return sorted(with_least_times(result), key=lambda one: one.setting.order)
 
 
 def kept_run(file: Path, beads: Beads, setting: Setting, length_ps: float) -> dict[str, np.ndarray]:
