@@ -306,6 +306,40 @@ def mass_scaling(beads: Beads, factor: float = 2.0, n_steps: int = 50) -> Row:
     return Row(figure, off, None, "<= 1e-06", off <= 1e-6)
 
 
+def stability_limits(beads: Beads, positions: np.ndarray, n_frames: int = 3) -> list[Row]:
+    """2/omega (fs) of the fastest vibration of single configurations (frames beads 3), of all forces, priors, network.
+
+    Leapfrog without friction is unstable beyond it: omega^2 is the largest eigenvalue of the second derivatives of the
+    energy, of beads of equal mass divided by it; by power iteration.
+    """
+    context = beads.context(Setting(1.0))
+    n_priors = len(beads.bundle.priors)
+    mass = min(context.getSystem().getParticleMass(bead)._value for bead in range(positions.shape[1]))
+    kinds = {"all forces": set(range(n_priors + 1)), "priors": set(range(n_priors)), "network": {n_priors}}
+    result = []
+    for name, groups in kinds.items():
+        chosen = positions[np.linspace(0, len(positions) - 1, n_frames).astype(int)]
+        limits = [2000 / np.sqrt(largest_curvature(context, frame.astype(float), groups) / mass) for frame in chosen]
+        stderr = float(np.std(limits, ddof=1) / np.sqrt(n_frames))
+        result.append(Row(f"2/omega of the fastest vibration, {name}, fs", float(np.mean(limits)), stderr, "", None))
+    return result
+
+
+def largest_curvature(context: Any, positions: np.ndarray, groups: set[int], n_iterations: int = 40) -> float:
+    """Largest eigenvalue, kJ/mol/nm^2, of the second derivatives of the energy of some force groups, from differences."""
+    direction, step, value = np.random.default_rng(SEED).normal(size=positions.shape), 1e-3, 0.0
+
+    def forces(at: np.ndarray) -> np.ndarray:
+        context.setPositions(at)
+        return context.getState(forces=True, groups=groups).getForces(asNumpy=True)._value
+
+    for _ in range(n_iterations):
+        direction = direction / np.linalg.norm(direction)
+        image = (forces(positions - step * direction) - forces(positions + step * direction)) / (2 * step)
+        value, direction = float(np.sum(direction * image)), image
+    return value
+
+
 def rows(folder: Path, beads: Beads, quick: bool, data: Path | None, finished: bool) -> list[Row]:
     """The largest passing step of every integrator and friction, the recommended one, and the table and picture of all."""
     found = measure_all(folder, beads, quick, data, finished)
@@ -314,7 +348,9 @@ def rows(folder: Path, beads: Beads, quick: bool, data: Path | None, finished: b
     print_measured(found, passing)
     write_table(folder / TABLE, found, passing)
     draw(found, passing, temperature, folder / PICTURE)
-    result = [mass_scaling(beads)]
+    smallest = min((one.setting for one in found), key=lambda setting: setting.timestep_fs)
+    with np.load(folder / smallest.file) as reference:
+        result = [mass_scaling(beads), *stability_limits(beads, reference["positions"])]
     largest = {one.setting.series: one for one in sorted(passing, key=lambda one: one.setting.timestep_fs)}
     for series in dict.fromkeys(one.setting.series for one in found):
         best = largest.get(series)
