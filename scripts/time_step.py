@@ -113,8 +113,8 @@ class Measured:
 
     @property
     def frames_per_s(self) -> float | None:
-        """Independent frames per second."""
-        if self.tau_ps is None or self.ms_per_step is None:
+        """Independent frames per second, none of a run whose T_conf has no value: it blew up."""
+        if self.t_conf is None or self.tau_ps is None or self.ms_per_step is None:
             return None
         return self.setting.timestep_fs / (2 * self.tau_ps * self.ms_per_step)
 
