@@ -426,7 +426,7 @@ def draw(found: Sequence[Measured], passing: Sequence[Measured], temperature: fl
     units = ("T_conf - T, % of T", "D against the smallest step", "1/s, one core")
     for axes, title, label in zip(panels, titles, units, strict=True):
         dress(axes, title, label)
-    series = list(dict.fromkeys(one.setting.series for one in found))
+    series = list(dict.fromkeys(one.setting.series for one in found if one.t_conf is not None))
     colours = (THEME.model, *THEME.others, THEME.ink, THEME.muted)
     for k, name in enumerate(series):
         runs = [one for one in found if one.setting.series == name and one.t_conf is not None]
@@ -457,7 +457,7 @@ def draw(found: Sequence[Measured], passing: Sequence[Measured], temperature: fl
 def dress(axes: Axes, title: str, label: str) -> None:
     """Labels and colours of one panel."""
     axes.set_title(title, loc="left", color=THEME.ink, fontsize=10.5, fontweight="bold")
-    axes.set_xlabel("time step (fs)", color=THEME.ink)
+    axes.set_xlabel("time step (fs); filled: passes", color=THEME.ink)
     axes.set_ylabel(label, color=THEME.ink)
     axes.tick_params(which="both", colors=THEME.muted, labelsize=9, length=3)
     axes.spines[["top", "right"]].set_visible(False)
