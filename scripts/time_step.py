@@ -43,6 +43,7 @@ from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.analysis.rdf import Rdf, deviation, rdf
 from cgnnp.configurational_temperature import configurational_temperature
 from cgnnp.dataset import open_frames
+from cgnnp.dynamics import LangevinProtocol
 from cgnnp.files import read_json, write_file, write_json
 from cgnnp.frames import Frames, FramesMeta
 from cgnnp.platforms import choose_platform
@@ -150,26 +151,20 @@ class Beads:
         self.platform = choose_platform("CPU", threads=1)
 
     def context(self, setting: Setting, mass_factor: float = 1.0) -> Any:
-        """A Context at the starting positions, with velocities of the thermostat."""
+        """A Context at the starting positions, with velocities of the thermostat.
+
+        The priors are force groups 0 to n - 1, the network is group n.
+        """
         system = self.bundle.create_system(bead_topology(self.bundle.mapping, self.box))
         for bead in range(system.getNumParticles()):
             system.setParticleMass(bead, mass_factor * system.getParticleMass(bead))
-        context = self.platform.context(system, self.integrator(setting))
+        protocol = LangevinProtocol(temperature_K=self.bundle.temperature, **asdict(setting))
+        integrator = protocol.integrator(system)
+        integrator.setRandomNumberSeed(SEED)
+        context = self.platform.context(system, integrator)
         context.setPositions(self.positions)
         context.setVelocitiesToTemperature(self.bundle.temperature, SEED)
         return context
-
-    def integrator(self, setting: Setting) -> Any:
-        """The priors are force groups 0 to n - 1, the network is group n."""
-        thermostat = (self.bundle.temperature, setting.friction_per_ps, setting.timestep_fs / 1000)
-        if setting.substeps == 1:
-            result = openmm.LangevinMiddleIntegrator(*thermostat)
-        else:
-            n_priors = len(self.bundle.priors)
-            groups = [(n_priors, 1), *((group, setting.substeps) for group in range(n_priors))]
-            result = openmm.MTSLangevinIntegrator(*thermostat, groups)
-        result.setRandomNumberSeed(SEED)
-        return result
 
     def run(self, setting: Setting, length_ps: float) -> dict[str, np.ndarray]:
         """Positions (nm), forces, energies and kinetic energies (kJ/mol) of every frame, and the seconds between frames.
