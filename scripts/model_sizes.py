@@ -221,7 +221,6 @@ def draw(found: Sequence[Fitted], best: Sequence[Fitted], luck: float, recommend
             color=colour,
             fontsize=7.5,
         )
-    axes.set_xscale("log")
     axes.set_xlabel("ms per step, prior and network, one thread", color=THEME.ink)
     axes.set_ylabel("R2 on held-out frames", color=THEME.ink)
     axes.set_title("Accuracy against cost", loc="left", color=THEME.ink, fontsize=10.5, fontweight="bold")
