@@ -62,10 +62,10 @@ def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor
     from_receiver = image_vectors - inside.repeat_interleave(offsets.size(0), dim=0)
     vectors = inside[senders] + from_receiver[slot]
     squares = vectors[:, 0] ** 2 + vectors[:, 1] ** 2 + vectors[:, 2] ** 2
-    # A bead is not its own neighbour, though its images are.
-    near = torch.nonzero((squares < cutoff * cutoff) & (squares > 0)).flatten()
-    slot, senders = slot[near], senders[near]
+    # A bead is not its own neighbour, though its images are, and though another bead in its place is.
     receivers = torch.div(slot, offsets.size(0), rounding_mode="floor")
+    near = torch.nonzero((squares < cutoff * cutoff) & ((squares > 0) | (receivers != senders))).flatten()
+    slot, senders, receivers = slot[near], senders[near], receivers[near]
     shifts = image_vectors[slot] + (origin @ box)[receivers] - (origin @ box)[senders]
     return receivers, senders, shifts
 

@@ -17,12 +17,9 @@ from cgnnp.models.potential import Graph, Potential, build_graph
 from cgnnp.native import engine
 from cgnnp.native.compiler import CompilationError, find_compiler
 from cgnnp.native.engine import CompiledNetwork, Evaluation
-from cgnnp.native.neighbors import MovingNeighbors
+from cgnnp.native.neighbors import SKIN, MovingNeighbors
 
 log = logging.getLogger("cgnnp")
-
-SKIN = 0.1
-"""nm beyond the cutoff that a neighbour list reaches in a simulation."""
 
 AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-9}
 """Largest difference between compiled and plain results, of the largest element."""
@@ -147,29 +144,18 @@ class MovingForces:
         if self._evaluation is None:
             return self._plainly(near)
         if rebuilt:
-            self._evaluation.set_types(self._types(near))
+            self._evaluation.set_types(near.sorted(self.types))
             self._evaluation.set_positions(near.receivers, near.senders, near.positions, near.shifts)
         self._evaluation.run()
-        forces = self._in_order(near, self._evaluation.forces.numpy())
+        forces = near.restored(self._evaluation.forces.numpy())
         return float(self._evaluation.energies.sum(dtype=torch.float64)), forces
-
-    def _types(self, near: MovingNeighbors) -> Tensor:
-        return self.types if near.order is None else self.types[torch.from_numpy(near.order)]
-
-    @staticmethod
-    def _in_order(near: MovingNeighbors, forces: np.ndarray) -> np.ndarray:
-        if near.order is None:
-            return forces.copy()  # the array is written again by the next call
-        result = np.empty_like(forces)
-        result[near.order] = forces
-        return result
 
     def _plainly(self, near: MovingNeighbors) -> tuple[float, Float[np.ndarray, "beads 3"]]:
         vectors = near.positions[near.senders] - near.positions[near.receivers] + near.shifts
         within = torch.linalg.norm(vectors, dim=1) < near.cutoff
         frame_of = torch.zeros_like(self.types)
         edges = (near.receivers[within], near.senders[within])
-        graph = Graph(vectors[within].to(self.model.precision()), *edges, self._types(near), frame_of, 1)
+        graph = Graph(vectors[within].to(self.model.precision()), *edges, near.sorted(self.types), frame_of, 1)
         device = next(self.model.parameters()).device
         energies, forces = potential.energies_and_forces(self.model, graph.to(device))
-        return float(energies[0]), self._in_order(near, forces.cpu().numpy().astype(np.float64))
+        return float(energies[0]), near.restored(forces.cpu().numpy().astype(np.float64))

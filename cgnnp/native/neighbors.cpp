@@ -83,7 +83,8 @@ extern "C" int64_t cgnnp_neighbors(int64_t beads, const double* positions, const
                     for (int64_t k = starts[c]; k < starts[c + 1]; k++) {
                         const double *p = &sorted[3 * k], dx = p[0] + from[0], dy = p[1] + from[1], dz = p[2] + from[2];
                         const double square = dx * dx + dy * dy + dz * dz;
-                        if (!(square < limit && square > 0)) continue;  // a bead is not its own neighbour, its images are
+                        // A bead is not its own neighbour; its images are, and so is another bead in its place.
+                        if (!(square < limit && (square > 0 || order[k] != i))) continue;
                         if (found < capacity) {
                             const int64_t j = order[k];
                             receivers[found] = i, senders[found] = j;

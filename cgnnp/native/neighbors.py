@@ -13,6 +13,8 @@ from cgnnp.models.neighbors import neighbor_list
 from cgnnp.models.potential import Graph
 from cgnnp.native.compiler import CompilationError, compile_library
 
+SKIN = 0.1
+"""nm beyond the cutoff that a neighbour list reaches in a simulation."""
 SORT_ABOVE = 2000
 """Beads beyond which their order in memory matters: their features no longer fit the processor's caches."""
 BITS = 12
@@ -89,6 +91,18 @@ class MovingNeighbors:
         self.receivers, self.senders, self.shifts = found
         self.rebuilt += 1
         return True
+
+    def sorted(self, array: Tensor) -> Tensor:
+        """An array over beads (beads, ...) in the order of `positions`."""
+        return array if self.order is None else array[torch.from_numpy(self.order)]
+
+    def restored(self, array: np.ndarray) -> np.ndarray:
+        """An array (beads, ...) in the order of `positions` as a new one in that of the beads."""
+        if self.order is None:
+            return array.copy()
+        result = np.empty_like(array)
+        result[self.order] = array
+        return result
 
     def _copy(self, positions: np.ndarray) -> None:
         self.positions.numpy()[...] = positions if self.order is None else positions[self.order]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import openmm
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.interpolate import BSpline
 from scipy.sparse import csr_array
 
@@ -62,14 +62,7 @@ class PairSpline(Prior):
         Raises:
             ValueError: a bead type that no table knows, or a pair of them.
         """
-        known = list(dict.fromkeys(name for table in self.tables for name in table.pair))
-        if unknown := set(bead_types) - set(known):
-            raise ValueError(f"the pair-spline prior knows bead types {known}, the system has also {sorted(unknown)}")
-        lonely = set(known) - {table.pair[0] for table in self.tables if table.pair[0] == table.pair[1]}
-        if several := [name for name in lonely if bead_types.count(name) > 1]:
-            raise ValueError(
-                f"the system has several beads of type {', '.join(several)}, the data had one: their pairs are unknown"
-            )
+        known = self._known_types(bead_types)
         force = openmm.CustomNonbondedForce(self._expression(known))
         force.setName("cgnnp pair spline")
         force.setNonbondedMethod(openmm.CustomNonbondedForce.CutoffPeriodic)
@@ -84,6 +77,34 @@ class PairSpline(Prior):
         for i, j in exclusions:
             force.addExclusion(i, j)
         return force
+
+    def _known_types(self, bead_types: Sequence[str]) -> list[str]:
+        """The bead types of the tables; refuses a system with others."""
+        known = list(dict.fromkeys(name for table in self.tables for name in table.pair))
+        if unknown := set(bead_types) - set(known):
+            raise ValueError(f"the pair-spline prior knows bead types {known}, the system has also {sorted(unknown)}")
+        lonely = set(known) - {table.pair[0] for table in self.tables if table.pair[0] == table.pair[1]}
+        if several := [name for name in lonely if bead_types.count(name) > 1]:
+            raise ValueError(
+                f"the system has several beads of type {', '.join(several)}, the data had one: their pairs are unknown"
+            )
+        return known
+
+    def arrays(
+        self, bead_types: Sequence[str]
+    ) -> tuple[Float[np.ndarray, "tables points"], Int[np.ndarray, "beads"], Int[np.ndarray, "types types"]]:
+        """Energies of the tables, types of beads, and the table of every pair of types (-1 for none).
+
+        Raises:
+            ValueError: as `create_force`.
+        """
+        known = self._known_types(bead_types)
+        table_of = np.full((len(known), len(known)), -1)
+        for k, table in enumerate(self.tables):
+            a, b = (known.index(name) for name in table.pair)
+            table_of[a, b] = table_of[b, a] = k
+        types = np.array([known.index(name) for name in bead_types])
+        return np.array([table.energy for table in self.tables]), types, table_of
 
     def _expression(self, known: list[str]) -> str:
         if len(known) == 1:

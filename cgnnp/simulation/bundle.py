@@ -35,7 +35,7 @@ from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import Prior, priors_from_data
 from cgnnp.priors.prior import add_priors, check_cutoff
 from cgnnp.reference.topology import bead_topology
-from cgnnp.simulation.force import choose_backend, has_torch_force, network_force
+from cgnnp.simulation.force import add_fast_priors, choose_backend, has_torch_force, network_force
 from cgnnp.simulation.torchscript import compile_module, save_module
 from cgnnp.units import UNITS
 
@@ -100,8 +100,9 @@ class PotentialBundle:
             if prior.cutoff is not None:
                 check_cutoff(prior.cutoff, box)
         exclusions = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
-        add_priors(system, self.priors, names, exclusions)
-        force = network_force(self.model, names, choose_backend(force_backend))
+        backend = choose_backend(force_backend)
+        (add_fast_priors if backend == "python" else add_priors)(system, self.priors, names, exclusions)
+        force = network_force(self.model, names, backend)
         force.setForceGroup(len(self.priors))
         system.addForce(force)
         return system
@@ -299,9 +300,11 @@ def _manifest(priors: list[Prior], frames: Frames, extra: dict[str, Any]) -> dic
 
 def _self_check_frames(bundle: PotentialBundle, frames: Frames) -> list[dict[str, Any]]:
     result = []
+    # By what needs no compiled code, where that is there: the check is then one of compiled code too.
+    backend = "torch" if has_torch_force() else "python"
     for t in np.unique(np.linspace(0, len(frames) - 1, SELF_CHECK_FRAMES).astype(int)):
         positions = np.asarray(frames.positions[t], dtype=np.float64)
-        energy, forces = energy_and_forces(bundle, positions, frames.boxes[t])
+        energy, forces = energy_and_forces(bundle, positions, frames.boxes[t], backend)
         result.append(
             {
                 "box_nm": frames.boxes[t].tolist(),

@@ -23,6 +23,14 @@ def test_the_pairs_are_those_of_the_plain_list_in_the_same_order(seed, n_beads, 
     torch.testing.assert_close(found[2], expected[2], rtol=0.0, atol=1e-12)
 
 
+@pytest.mark.parametrize("find", [neighbor_list, find_neighbors])
+def test_beads_in_one_place_are_neighbors(find):
+    """Forces between them are not numbers, and a simulation says so; without the pair they would stay there unseen."""
+    positions = torch.tensor([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3], [0.9, 0.2, 0.3]], dtype=torch.float64)
+    receivers, senders, _ = find(positions, 2 * torch.eye(3, dtype=torch.float64), 0.5)
+    assert (receivers.tolist(), senders.tolist()) == ([0, 1], [1, 0])
+
+
 def test_any_guess_of_their_number_will_do():
     positions = torch.rand(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     box = torch.eye(3, dtype=torch.float64)

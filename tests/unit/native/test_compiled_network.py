@@ -225,6 +225,12 @@ def test_positions_that_are_no_numbers_give_forces_that_are_none():
     assert np.isnan(found).all()
 
 
+def test_beads_in_one_place_have_forces_that_are_no_numbers():
+    moving, positions = MovingForces(network(torch.float32), torch.zeros(14, dtype=torch.int64)), positions_of(14, 2).numpy()
+    positions[5] = positions[2]
+    assert not np.isfinite(moving(positions, BOX.numpy())[1]).all()
+
+
 def test_forces_of_one_step_are_not_written_over_by_the_next():
     moving = MovingForces(network(), torch.zeros(14, dtype=torch.int64))
     first, second = (moving(positions, BOX.numpy())[1] for positions in walk(2))
