@@ -5,7 +5,7 @@ import io
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,6 @@ class SimulationFailed(RuntimeError):
 class LangevinProtocol:
     """Constant volume and temperature with OpenMM's LangevinMiddleIntegrator (Zhang et al. 2019, 10.1021/acs.jpca.9b02771).
 
-    With `substeps` above 1 the forces of the last force group of a System are applied once per time step, and all others
-    as many times (MTSLangevinIntegrator: BAOAB-RESPA, Lagardere et al. 2019, 10.1021/acs.jpclett.9b00901).
-
     Raises:
         ValueError: a temperature, time step or interval that is not positive.
     """
@@ -43,12 +40,11 @@ class LangevinProtocol:
     friction_per_ps: float = 1.0
     equilibration_ps: float = 40.0
     frame_interval_ps: float = 0.4
-    substeps: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_positive("", temperature_K=self.temperature_K, timestep_fs=self.timestep_fs)
-        check_positive("", frame_interval_ps=self.frame_interval_ps, substeps=self.substeps)
+        check_positive("", frame_interval_ps=self.frame_interval_ps)
         for name in ("friction_per_ps", "equilibration_ps"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must not be negative")
@@ -62,28 +58,6 @@ class LangevinProtocol:
     def frame_interval(self) -> float:
         """Time between two frames in ps, a whole number of steps."""
         return self.steps_per_frame * self.timestep_fs / 1000
-
-    def to_dict(self) -> dict[str, Any]:
-        """What data sets record, and are named by: without substeps where there are none."""
-        settings = asdict(self)
-        if self.substeps == 1:
-            del settings["substeps"]
-        return settings
-
-    def integrator(self, system: openmm.System) -> openmm.Integrator:
-        """The integrator of a System, without a seed.
-
-        Raises:
-            ValueError: substeps for a System whose forces are all in one group.
-        """
-        step = self.timestep_fs / 1000 * unit.picosecond
-        settings = self.temperature_K * unit.kelvin, self.friction_per_ps / unit.picosecond, step
-        if self.substeps == 1:
-            return openmm.LangevinMiddleIntegrator(*settings)
-        *fast, slow = sorted({force.getForceGroup() for force in system.getForces()})
-        if not fast:
-            raise ValueError(f"substeps={self.substeps}: all forces are in one group, there is no prior to apply more often")
-        return openmm.MTSLangevinIntegrator(*settings, [(slow, 1), *((group, self.substeps) for group in fast)])
 
 
 def start(
@@ -103,7 +77,9 @@ def start(
         SimulationFailed: minimisation or equilibration blew up.
     """
     done = chunks(directory)
-    integrator = protocol.integrator(system)
+    integrator = openmm.LangevinMiddleIntegrator(
+        protocol.temperature_K * unit.kelvin, protocol.friction_per_ps / unit.picosecond, protocol.timestep_fs / 1000
+    )
     integrator.setRandomNumberSeed(derived_seed(protocol.seed, len(done)))
     simulation = platform.simulation(topology, system, integrator)
     if done:

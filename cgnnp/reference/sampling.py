@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class LangevinSource(Source):
                 "source": "cgnnp.reference.sampling",
                 "system": self.system.description,
                 "system_digest": self._digest,
-                "protocol": self.protocol.to_dict(),
+                "protocol": asdict(self.protocol),
                 "replica": self.replica,
             },
         )

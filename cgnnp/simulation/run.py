@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def _meta(bundle: PotentialBundle, protocol: LangevinProtocol, backend: str) -> 
         provenance={
             "source": "cgnnp.simulation.run",
             "potential": bundle.digest,
-            "protocol": protocol.to_dict(),
+            "protocol": asdict(protocol),
             "force_backend": backend,
         },
     )

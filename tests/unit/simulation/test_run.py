@@ -8,14 +8,12 @@ from dataclasses import replace
 
 import mdtraj
 import numpy as np
-import openmm
 import pytest
 
 from cgnnp.dataset import count_frames, open_frames
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed
 from cgnnp.files import file_checksum, read_json, write_json
 from cgnnp.platforms import PlatformChoice
-from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation import run as run_module
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, run_replica, simulate
@@ -197,39 +195,3 @@ def test_other_temperatures_are_warned_of_and_other_protocols_refused(exported, 
 def test_settings_out_of_range(key, value):
     with pytest.raises(ValueError, match=rf"simulation\.{key}={value}"):
         SimulationSettings(**{key: value})
-
-
-def test_substeps_apply_the_network_once_and_the_priors_often(exported):
-    bundle = load(exported.path, self_check=False)
-    system = bundle.create_system(bead_topology(bundle.mapping, exported_box(exported)), "python")
-    integrator = replace(PROTOCOL, substeps=3).integrator(system)
-    assert isinstance(integrator, openmm.MTSLangevinIntegrator)
-    kicks = [integrator.getComputationStep(k)[2] for k in range(integrator.getNumComputations())]
-    assert sum("f1/m" in kick for kick in kicks) == 2
-    assert sum("f0/m" in kick for kick in kicks) == 6
-
-
-def test_a_run_with_substeps_goes_on_after_a_restart_and_is_another_run(exported, tmp_path):
-    protocol = replace(PROTOCOL, substeps=2)
-    replica(exported, tmp_path, 4, protocol=protocol)
-    replica(exported, tmp_path, 8, protocol=protocol)
-    assert lengths(tmp_path) == (8, 8, 8)
-    assert np.isfinite(open_frames(tmp_path / "frames").forces).all()
-    with pytest.raises(ValueError, match="protocol"):
-        replica(exported, tmp_path, 12)
-
-
-def test_substeps_without_a_prior_are_refused(exported):
-    bundle = replace(load(exported.path, self_check=False), priors=())
-    system = bundle.create_system(bead_topology(bundle.mapping, exported_box(exported)), "python")
-    with pytest.raises(ValueError, match="substeps=2: all forces are in one group, there is no prior"):
-        replace(PROTOCOL, substeps=2).integrator(system)
-
-
-def exported_box(exported) -> np.ndarray:
-    return np.array(load(exported.path, self_check=False).manifest["self_check"][0]["box_nm"])
-
-
-def test_one_step_is_recorded_as_before_there_were_substeps():
-    assert "substeps" not in PROTOCOL.to_dict()
-    assert replace(PROTOCOL, substeps=2).to_dict()["substeps"] == 2
