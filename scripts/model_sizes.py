@@ -3,15 +3,15 @@
     python scripts/model_sizes.py --data data/water_cg-... --work DIR      # an hour on a core; a second call continues
     python scripts/model_sizes.py --data data/water_cg-... --quick
 
-The settings of `conf/` are fitted to the data set, and networks that differ from them in one thing: degree, layers,
-features, cutoff; then some that differ in several. Everything else, the native pair spline out to 0.9 nm above all, is the
-same. Of every network:
+A base, l_max 2 with two layers of 16 features and a cutoff of 0.5 nm, is fitted to the data set, and networks that differ
+from it in one thing: degree, layers, features, cutoff; then some that differ in several, the default of `conf/` among them.
+Everything else, the pair spline out to 0.9 nm above all, is as in `conf/`. Of every network:
 
     R2, gain      on the held-out frames, and the gain over the prior; the gain's error is paired
-    loss          what R2 is below that of the default, with its paired error: both are of the same frames
+    loss          what R2 is below that of the base, with its paired error: both are of the same frames
     ms            of a step of the exported potential in OpenMM, prior and network (PythonForce), one thread
 
-The default is fitted with several seeds: what they differ by is luck in training. The Pareto front is of the networks than
+The base is fitted with several seeds: what they differ by is luck in training. The Pareto front is of the networks than
 which none is both better and faster. Recommended is the fastest one that loses nothing within two errors, of the frames and
 of that luck.
 
@@ -50,7 +50,8 @@ from cgnnp.training.metrics import predict_forces
 PICTURE, TABLE = "model_sizes.png", "model_sizes.json"
 DONE = "report.html"
 """A run that has this file is finished."""
-DEFAULT = "default"
+BASE = "base"
+SETTINGS = {"l_max": 2, "layers": 2, "features": 16, "cutoff_nm": 0.5}
 SEEDS = (0, 1, 2)
 QUICK = ("trainer.max_epochs=1", "prior.max_frames=50")
 SIGMAS = 2.0
@@ -73,7 +74,7 @@ class Fitted:
 
 
 def grid(quick: bool) -> dict[str, dict[str, Any]]:
-    """Settings of `model` by name, and the default with other seeds."""
+    """Settings of `model` by name, and the base with other seeds."""
     changes: list[dict[str, Any]] = [{}]
     changes += [{"l_max": degree} for degree in (1, 0)]
     if not quick:
@@ -91,15 +92,14 @@ def grid(quick: bool) -> dict[str, dict[str, Any]]:
     changes += [{"seed": SEEDS[1 if quick else 2]}]
     names = (", ".join(f"{key.removesuffix('_nm')} {value:g}" for key, value in change.items()) for change in changes)
     return {
-        f"{DEFAULT}, {name}" if name.startswith("seed") else name or DEFAULT: c
-        for name, c in zip(names, changes, strict=True)
+        f"{BASE}, {name}" if name.startswith("seed") else name or BASE: c for name, c in zip(names, changes, strict=True)
     }
 
 
 def fit(folder: Path, data: Path, change: dict[str, Any], quick: bool) -> dict[str, Any]:
     """The summary of a fit and export by the command itself; one that is there is not repeated."""
     change = dict(change)
-    overrides = [f"seed={change.pop('seed', 0)}", *(f"model.{key}={value}" for key, value in change.items())]
+    overrides = [f"seed={change.pop('seed', 0)}", *(f"model.{key}={value}" for key, value in (SETTINGS | change).items())]
     command = [sys.executable, "-m", "cgnnp.train", f"data={data}", f"run_dir={folder}", "simulation=none", "platform=CPU"]
     if not (folder / DONE).exists():
         subprocess.run([*command, *overrides, *(QUICK if quick else ())], check=True)
@@ -128,8 +128,8 @@ def measure_all(work: Path, data: Path, quick: bool, finished: bool) -> list[Fit
         if name not in folders:
             continue
         summary = fit(folders[name], data, change, quick)
-        own, default = squares(folders[name], held_out), squares(folders[DEFAULT], held_out)
-        pair = np.column_stack([own[:, 0] - default[:, 0], own[:, 1]])
+        own, base = squares(folders[name], held_out), squares(folders[BASE], held_out)
+        pair = np.column_stack([own[:, 0] - base[:, 0], own[:, 1]])
         loss = block_estimate(pair, lambda mean: mean[0] / mean[1])
         figures = [summary[key] for key in ("r2_model", "r2_stderr", "r2_gain", "r2_gain_stderr", "n_parameters")]
         found.append(Fitted(name, *figures, float(loss.value), float(loss.stderr)))
@@ -176,7 +176,7 @@ def front(found: Sequence[Fitted]) -> list[Fitted]:
 def rows(work: Path, data: Path, quick: bool, finished: bool) -> list[Row]:
     """The figures of all networks, and the recommended one."""
     found = measure_all(work, data, quick, finished)
-    seeds = [one for one in found if one.name.startswith(DEFAULT)]
+    seeds = [one for one in found if one.name.startswith(BASE)]
     luck = float(np.std([one.r2 for one in seeds], ddof=1)) if len(seeds) > 1 else 0.0
     others = [one for one in found if one not in seeds[1:]]
     best = front(others)
@@ -184,12 +184,12 @@ def rows(work: Path, data: Path, quick: bool, finished: bool) -> list[Row]:
     recommended = min(good, key=lambda one: one.ms_per_step)
     print_found(found, best)
     draw(others, best, luck, recommended, work / PICTURE)
-    result = [Row(f"R2, {DEFAULT}: spread of {len(seeds)} seeds", luck, None, "", None)]
+    result = [Row(f"R2, {BASE}: spread of {len(seeds)} seeds", luck, None, "", None)]
     for one in others:
         result.append(Row(f"R2, {one.name}", one.r2, one.r2_stderr, "", None))
         result.append(Row(f"gain over the prior, {one.name}", one.gain, one.gain_stderr, "", None))
-        if one.name != DEFAULT:
-            result.append(Row(f"loss against the default, paired, {one.name}", one.loss, one.loss_stderr, "", None))
+        if one.name != BASE:
+            result.append(Row(f"loss against the base, paired, {one.name}", one.loss, one.loss_stderr, "", None))
         result.append(Row(f"ms per step, {one.name}", one.ms_per_step, None, "", None))
     return [*result, Row(f"recommended: {recommended.name}; ms per step", recommended.ms_per_step, None, "", None)]
 
@@ -210,8 +210,8 @@ def draw(found: Sequence[Fitted], best: Sequence[Fitted], luck: float, recommend
     axes = figure.subplots()
     axes.plot([one.ms_per_step for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
     for one in found:
-        colour = THEME.model if one.name == DEFAULT else THEME.others[1] if one == recommended else THEME.ink
-        error = luck if one.name == DEFAULT else float(np.hypot(one.loss_stderr, luck))
+        colour = THEME.model if one.name == BASE else THEME.others[1] if one == recommended else THEME.ink
+        error = luck if one.name == BASE else float(np.hypot(one.loss_stderr, luck))
         axes.errorbar(one.ms_per_step, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
         axes.annotate(
             one.name,
