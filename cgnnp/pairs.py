@@ -112,8 +112,12 @@ def _to_minimum_image(components: list[Float[np.ndarray, "pairs"]], box: Float[n
             components[k] -= images * box[axis, k]
 
 
-@functools.lru_cache(maxsize=2)
 def _all_pairs(n_beads: int) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
+    return _kept_pairs(n_beads) if n_beads < TREE_FROM_BEADS else np.triu_indices(n_beads, k=1)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept_pairs(n_beads: int) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
     return np.triu_indices(n_beads, k=1)
 
 

@@ -180,7 +180,7 @@ def rows(work: Path, data: Path, quick: bool, finished: bool) -> list[Row]:
     luck = float(np.std([one.r2 for one in seeds], ddof=1)) if len(seeds) > 1 else 0.0
     others = [one for one in found if one not in seeds[1:]]
     best = front(others)
-    good = [one for one in others if one.loss <= SIGMAS * np.hypot(one.loss_stderr, luck)]
+    good = [one for one in others if one.loss <= SIGMAS * np.hypot(one.loss_stderr, np.sqrt(2) * luck)]
     recommended = min(good, key=lambda one: one.ms_per_step)
     print_found(found, best)
     draw(others, best, luck, recommended, work / PICTURE)
@@ -205,13 +205,13 @@ def print_found(found: Sequence[Fitted], best: Sequence[Fitted]) -> None:
 
 
 def draw(found: Sequence[Fitted], best: Sequence[Fitted], luck: float, recommended: Fitted, file: Path) -> None:
-    """R2 against ms per step, with the front; errors are those of the difference to the default."""
+    """R2 against ms per step, with the front; errors are those of the difference to the base."""
     figure = Figure(figsize=(8.2, 5.0), dpi=160, facecolor=THEME.paper, layout="constrained")
     axes = figure.subplots()
     axes.plot([one.ms_per_step for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
     for one in found:
         colour = THEME.model if one.name == BASE else THEME.others[1] if one == recommended else THEME.ink
-        error = luck if one.name == BASE else float(np.hypot(one.loss_stderr, luck))
+        error = luck if one.name == BASE else float(np.hypot(one.loss_stderr, np.sqrt(2) * luck))
         axes.errorbar(one.ms_per_step, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
         axes.annotate(
             one.name,

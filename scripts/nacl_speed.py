@@ -20,9 +20,14 @@ from cgnnp.files import read_json
 
 TARGET = 25.0
 NETWORKS = {
-    "l=1, 16 channels, 1.0 nm": ("model.l_max=1", "model.features=16", "model.cutoff_nm=1.0"),
-    "l=2, 16 channels, 1.0 nm": ("model.l_max=2", "model.features=16", "model.cutoff_nm=1.0"),
-    "l=2, 8 channels, 1.5 nm (as published)": ("model.l_max=2", "model.features=8", "model.cutoff_nm=1.5"),
+    "l=1, 2 layers of 16, 1.0 nm": ("model.l_max=1", "model.layers=2", "model.features=16", "model.cutoff_nm=1.0"),
+    "l=2, 2 layers of 16, 1.0 nm": ("model.l_max=2", "model.layers=2", "model.features=16", "model.cutoff_nm=1.0"),
+    "l=2, 2 layers of 8, 1.5 nm (as published)": (
+        "model.l_max=2",
+        "model.layers=2",
+        "model.features=8",
+        "model.cutoff_nm=1.5",
+    ),
 }
 
 

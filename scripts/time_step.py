@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import openmm
 import torch
+from openmm import unit
 from rows import Row, parser, report
 from time_step_chart import draw, print_measured, write_table
 
@@ -39,7 +40,6 @@ import cgnnp
 from cgnnp.analysis.rdf import Rdf, deviation, rdf
 from cgnnp.configurational_temperature import configurational_temperature
 from cgnnp.dataset import open_frames
-from cgnnp.dynamics import LangevinProtocol
 from cgnnp.files import read_json, write_json
 from cgnnp.frames import Frames, FramesMeta
 from cgnnp.platforms import choose_platform
@@ -154,13 +154,22 @@ class Beads:
         system = self.bundle.create_system(bead_topology(self.bundle.mapping, self.box))
         for bead in range(system.getNumParticles()):
             system.setParticleMass(bead, mass_factor * system.getParticleMass(bead))
-        protocol = LangevinProtocol(temperature_K=self.bundle.temperature, **asdict(setting))
-        integrator = protocol.integrator(system)
+        integrator = self.integrator(setting)
         integrator.setRandomNumberSeed(SEED)
         context = self.platform.context(system, integrator)
         context.setPositions(self.positions)
         context.setVelocitiesToTemperature(self.bundle.temperature, SEED)
         return context
+
+    def integrator(self, setting: Setting) -> openmm.Integrator:
+        """LangevinMiddleIntegrator, or with substeps MTSLangevinIntegrator with the network as its longest step."""
+        ps = unit.picosecond
+        thermostat = self.bundle.temperature * unit.kelvin, setting.friction_per_ps / ps, setting.timestep_fs / 1000 * ps
+        if setting.substeps == 1:
+            return openmm.LangevinMiddleIntegrator(*thermostat)
+        n_priors = len(self.bundle.priors)
+        groups = [(n_priors, 1), *((group, setting.substeps) for group in range(n_priors))]
+        return openmm.MTSLangevinIntegrator(*thermostat, groups)
 
     def run(self, setting: Setting, length_ps: float) -> dict[str, np.ndarray]:
         """Positions (nm), forces, energies and kinetic energies (kJ/mol) of every frame, and the seconds between frames.

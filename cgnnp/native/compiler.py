@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 log = logging.getLogger("cgnnp")
@@ -24,6 +25,11 @@ class CompilationError(RuntimeError):
     """There is no compiler, or it did not succeed."""
 
 
+def can_compile() -> bool:
+    """Whether there is a compiler that may be used; CGNNP_COMPILED=0 in the environment says no."""
+    return os.environ.get("CGNNP_COMPILED", "1") != "0" and find_compiler() is not None
+
+
 @functools.cache
 def find_compiler() -> str | None:
     """The C++ compiler: that of the environment variable CXX, or the first of g++, clang++, c++ on the path."""
@@ -37,7 +43,12 @@ def cache_directory() -> Path:
     """Where libraries are kept: CGNNP_CACHE, or cgnnp in the user's cache directory."""
     if chosen := os.environ.get("CGNNP_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgnnp"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgnnp"
+    except RuntimeError as error:
+        raise CompilationError(
+            f"there is no home directory to keep libraries in: choose one with CGNNP_CACHE ({error})"
+        ) from error
 
 
 @functools.cache
@@ -46,9 +57,9 @@ def compiler_identity() -> str:
     compiler = find_compiler()
     if compiler is None:
         raise CompilationError("no C++ compiler (g++, clang++ or the one named by CXX)")
-    asked = subprocess.run([compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull], capture_output=True, text=True)
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout.splitlines()[:1]
-    return "\n".join([compiler, *version, platform.machine(), *sorted(asked.stdout.splitlines())])
+    asked = _run([compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull])
+    version = _run([compiler, "--version"]).splitlines()[:1]
+    return "\n".join([compiler, *version, platform.machine(), *sorted(asked.splitlines())])
 
 
 def compile_library(source: str) -> ctypes.CDLL:
@@ -57,6 +68,8 @@ def compile_library(source: str) -> ctypes.CDLL:
     Raises:
         CompilationError: no compiler, or what it said.
     """
+    if not can_compile():
+        raise CompilationError("no C++ compiler, or CGNNP_COMPILED=0")
     identity = compiler_identity()
     digest = hashlib.sha256("\0".join([source, *FLAGS, *LINK_FLAGS, identity]).encode()).hexdigest()[:32]
     library = cache_directory() / f"network-{digest}.so"
@@ -87,7 +100,11 @@ def _build(source: str, library: Path) -> None:
         raise CompilationError(f"{library.parent}: cannot be written ({error}): choose another with CGNNP_CACHE") from error
 
 
-def _run(command: list[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+def _run(command: Sequence[str | Path]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise CompilationError(f"{command[0]} cannot be run ({error})") from error
     if done.returncode != 0:
         raise CompilationError(f"{command[0]} failed: {done.stderr[:2000]}")
+    return done.stdout

@@ -31,7 +31,6 @@ class Problem(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("types", "receivers", "senders", "positions", "shifts", "vectors", "inner")),
         *((name, ctypes.c_double) for name in ("inner_width", "cutoff")),
         *((name, ctypes.c_void_p) for name in ("theta", "theta_t")),
-        ("keep", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("values", "adjoints", "tangents", "adjoint_tangents")),
         *((name, ctypes.c_void_p) for name in ("edge_numbers", "edge_reals", "edge_tangents")),
         *((name, ctypes.c_void_p) for name in ("partial_forces", "energies", "forces", "displacements", "energy_weights")),
@@ -88,15 +87,13 @@ class Evaluation:
     """Evaluates a network for a set of beads: `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm.
 
     Edges hold every pair twice and are sorted by receiver; the arrays that were handed over are read at every `run`, and
-    may have changed. With `keep` all is kept that `differentiate` needs.
+    may have changed.
     """
 
-    def __init__(self, network: CompiledNetwork, types: Tensor, weights: Weights, threads: int, keep: bool = False) -> None:
+    def __init__(self, network: CompiledNetwork, types: Tensor, weights: Weights, threads: int) -> None:
         self.network, self.n_beads = network, types.size(0)
         self._arrays: dict[str, Tensor] = {}
-        self._problem = Problem(
-            beads=self.n_beads, threads=threads, inner_width=network.inner_width, cutoff=network.cutoff, keep=int(keep)
-        )
+        self._problem = Problem(beads=self.n_beads, threads=threads, inner_width=network.inner_width, cutoff=network.cutoff)
         self.set_types(types)
         self._hand_over("inner", network.inner)
         self._hand_over("theta", weights.theta)
@@ -109,24 +106,26 @@ class Evaluation:
 
     def set_types(self, types: Tensor) -> None:
         """Other types (beads,) for the same number of beads."""
-        self._hand_over("types", types.contiguous())
+        self._hand_over("types", types.to(torch.int64).contiguous())
 
     def set_vectors(self, receivers: Tensor, senders: Tensor, vectors: Tensor) -> None:
         """Edges by their vectors (edges, 3) from receiver to sender, nm, all within the cutoff."""
         self._set_edges(receivers, senders)
-        self._hand_over("vectors", vectors.contiguous())
+        self._hand_over("vectors", vectors.to(self.network.dtype).contiguous())
 
     def set_positions(self, receivers: Tensor, senders: Tensor, positions: Tensor, shifts: Tensor) -> None:
         """Edges by positions (beads, 3) and shifts (edges, 3), float64, nm; those beyond the cutoff are left out."""
         self._set_edges(receivers, senders)
-        self._hand_over("positions", positions)
-        self._hand_over("shifts", shifts)
+        for name, array in (("positions", positions), ("shifts", shifts)):
+            if array.dtype != torch.float64 or not array.is_contiguous():
+                raise TypeError(f"{name} must be contiguous and float64: they are read where they are, at every run")
+            self._hand_over(name, array)
 
     def _set_edges(self, receivers: Tensor, senders: Tensor) -> None:
         n_edges = receivers.size(0)
         self._problem.edges = n_edges
-        self._hand_over("receivers", receivers)
-        self._hand_over("senders", senders)
+        self._hand_over("receivers", receivers.to(torch.int64).contiguous())
+        self._hand_over("senders", senders.to(torch.int64).contiguous())
         if "edge_reals" in self._arrays and self._arrays["edge_reals"].size(0) >= n_edges * self.network.edge_size:
             return
         room = n_edges + n_edges // 10
@@ -138,7 +137,7 @@ class Evaluation:
         self.network.library.cgnnp_evaluate(ctypes.byref(self._problem))
 
     def differentiate(self, displacements: Tensor, energy_weights: Tensor) -> Tensor:
-        """d/dtheta of sum_i energy_weights_i E_i + sum_i displacements_i . dE/dx_i; needs `keep`."""
+        """d/dtheta of sum_i energy_weights_i E_i + sum_i displacements_i . dE/dx_i; after `run`."""
         network, threads = self.network, self._problem.threads
         self._hand_over("displacements", displacements.to(network.dtype).contiguous())
         self._hand_over("energy_weights", energy_weights.to(network.dtype).contiguous())
@@ -162,11 +161,12 @@ class Evaluation:
 class _EnergiesAndForces(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, theta: Tensor, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
-        evaluation = Evaluation(network, graph.types, network.weights(theta), n_threads(), keep=True)
+        evaluation = Evaluation(network, graph.types, network.weights(theta), n_threads())
         evaluation.set_vectors(graph.receivers, graph.senders, graph.vectors)
         evaluation.run()
         ctx.evaluation = evaluation
-        return evaluation.energies, evaluation.forces.to(network.dtype)
+        # Copies: an output that is an array of the evaluation would hold it, and the evaluation the output.
+        return evaluation.energies.clone(), evaluation.forces.to(network.dtype, copy=True)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -35,7 +35,7 @@ extern "C" void cgnnp_evaluate(const Problem* problem) {
     });
 }
 
-// The derivative by theta of sum_i energy_weights_i E_i + sum_i displacement_i . dE/dx_i, after cgnnp_evaluate with `keep`.
+// The derivative by theta of sum_i energy_weights_i E_i + sum_i displacement_i . dE/dx_i, after cgnnp_evaluate.
 extern "C" void cgnnp_differentiate(const Problem* problem) {
     const Problem& p = *problem;
     const std::lock_guard<std::mutex> only(one_caller);

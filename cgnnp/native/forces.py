@@ -4,6 +4,7 @@ import contextlib
 import copy
 import logging
 import os
+import threading
 import weakref
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from cgnnp.models import potential
 from cgnnp.models.potential import Graph, Potential, build_graph
 from cgnnp.native import engine
-from cgnnp.native.compiler import CompilationError, find_compiler
+from cgnnp.native.compiler import CompilationError
 from cgnnp.native.engine import CompiledNetwork, Evaluation
 from cgnnp.native.neighbors import SKIN, MovingNeighbors
 
@@ -27,17 +28,12 @@ AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-9}
 _compiled: weakref.WeakKeyDictionary[Potential, CompiledNetwork | None] = weakref.WeakKeyDictionary()
 
 
-def can_compile() -> bool:
-    """Whether there is a compiler that may be used; CGNNP_COMPILED=0 in the environment says no."""
-    return os.environ.get("CGNNP_COMPILED", "1") != "0" and find_compiler() is not None
-
-
 def compiled_form(model: Potential) -> CompiledNetwork | None:
     """The compiled form of a network, or None: there is none, there is no compiler, or CGNNP_COMPILED is 0.
 
-    Its numbers were compared with those of plain torch; where they differ it is not used, with a warning.
+    Its numbers were compared with those of plain torch; where they differ it is not used. A log line says why there is none.
     """
-    if os.environ.get("CGNNP_COMPILED", "1") == "0" or engine.no_compiled_form(model):
+    if os.environ.get("CGNNP_COMPILED", "1") == "0":
         return None
     known = _compiled.get(model)
     if model not in _compiled or (known is not None and known.dtype != model.precision()):
@@ -46,10 +42,14 @@ def compiled_form(model: Potential) -> CompiledNetwork | None:
 
 
 def _compile(model: Potential) -> CompiledNetwork | None:
-    try:
-        network = CompiledNetwork(model)
-    except CompilationError as error:
-        log.warning("networks run in plain torch, many times slower: %s", error)
+    reason = engine.no_compiled_form(model)
+    if not reason:
+        try:
+            network = CompiledNetwork(model)
+        except CompilationError as error:
+            reason = str(error)
+    if reason:
+        log.warning("the network runs in plain torch, many times slower: %s", reason)
         return None
     if not (off := disagreement(model, network)) <= AGREEMENT[network.dtype]:
         log.warning("the compiled network is off by %.1g and not used: please report this", off)
@@ -58,36 +58,58 @@ def _compile(model: Potential) -> CompiledNetwork | None:
 
 
 def disagreement(model: Potential, network: CompiledNetwork) -> float:
-    """Largest relative difference between compiled and plain energies, forces and derivatives of both by the weights."""
-    graph = _trial_graph(model)
-    results = []
-    for evaluate in (potential.energies_and_forces, None):
-        own = copy.deepcopy(model).requires_grad_(True)
-        if evaluate is None:
-            energies, forces = engine.energies_and_forces(own, network, graph)
-        else:
-            energies, forces = evaluate(own, graph, create_graph=True)
-        loss = energies.sum() + (forces * torch.sin(torch.arange(forces.numel())).view_as(forces)).sum()
-        gradients = torch.autograd.grad(loss, list(own.parameters()), allow_unused=True)
-        weights = torch.cat([g.flatten() for g in gradients if g is not None])
-        results.append((energies.detach(), forces.detach(), weights))
-    pairs = zip(*results, strict=True)
-    off = [(plain - fast).abs().max() / plain.abs().max().clamp(min=1e-30) for plain, fast in pairs]
-    return float(torch.stack([error.double() for error in off]).max())
+    """Largest relative difference between compiled and plain results on a small frame.
+
+    Compared are energies, forces, forces by way of positions and shifts, and the derivative of a loss by each array of
+    weights, in units of its largest element (at least a thousandth of the largest of all).
+    """
+    positions, box, types = _trial_frame(model)
+    graph = build_graph(positions, box, types, model.cutoff, model.precision())
+    plain, fast = copy.deepcopy(model).requires_grad_(True), copy.deepcopy(model).requires_grad_(True)
+    expected = potential.energies_and_forces(plain, graph, create_graph=True)
+    found = engine.energies_and_forces(fast, network, graph)
+    slopes = _loss_gradients(plain, *expected), _loss_gradients(fast, *found)
+    floor = 1e-3 * max(float(slope.abs().max()) for slope in slopes[0])
+    pairs = [(*both, 1e-30) for both in zip(expected, found, strict=True)]
+    pairs += [(a, b, floor) for a, b in zip(*slopes, strict=True)]
+    pairs += [(expected[1], _moving_forces(fast, network, positions, box, types), 1e-30)]
+    off = [((a - b).abs().max() / a.abs().max().clamp(min=least)).detach().double() for a, b, least in pairs]
+    return float(torch.stack(off).max())  # not a number where one is
 
 
-def _trial_graph(model: Potential) -> Graph:
-    """A distorted lattice of beads of all types, periodic, with some 26 neighbours within the cutoff.
+def _loss_gradients(model: Potential, energies: Tensor, forces: Tensor) -> list[Tensor]:
+    pattern = torch.sin(torch.arange(forces.numel(), dtype=forces.dtype)).view_as(forces)
+    loss = energies.sum() + (forces * pattern).sum()
+    return [slope for slope in torch.autograd.grad(loss, list(model.parameters()), allow_unused=True) if slope is not None]
 
-    Beads are apart: where they overlap, single precision knows the forces of neither.
+
+def _moving_forces(model: Potential, network: CompiledNetwork, positions: Tensor, box: Tensor, types: Tensor) -> Tensor:
+    """Forces as a simulation has them."""
+    near = MovingNeighbors(model.cutoff, 0.1 * model.cutoff)
+    near.update(positions.numpy(), box.numpy())
+    evaluation = Evaluation(network, types, network.weights(network.theta(model)), 1)
+    evaluation.set_positions(near.receivers, near.senders, near.positions, near.shifts)
+    evaluation.run()
+    return evaluation.forces
+
+
+def _trial_frame(model: Potential) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions, box and types of a distorted lattice of beads of all types, periodic, with some 26 neighbours each.
+
+    Beads are apart: where they overlap, single precision knows the forces of neither. Where the network holds distances
+    constant, the first two are close enough for that to matter.
     """
     generator = torch.Generator().manual_seed(0)
     spacing = 0.55 * model.cutoff
     sites = torch.cartesian_prod(*[torch.arange(3.0, dtype=torch.float64)] * 3)
     positions = spacing * (sites + 0.2 * torch.rand(27, 3, generator=generator, dtype=torch.float64))
     types = torch.arange(27) % len(model.type_names)
-    box = 3 * spacing * torch.eye(3, dtype=torch.float64)
-    return build_graph(positions, box, types, model.cutoff, model.precision())
+    inner = getattr(model, "inner", None)
+    if inner is not None and 0 < float(inner[types[0], types[1]]) < spacing:
+        distance = float(inner[types[0], types[1]]) + 0.5 * float(getattr(model, "inner_width", 0.0))
+        direction = positions[1] - positions[0]
+        positions[1] = positions[0] + direction * distance / torch.linalg.norm(direction)
+    return positions, 3 * spacing * torch.eye(3, dtype=torch.float64), types
 
 
 def energies_and_forces(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
@@ -128,6 +150,7 @@ class MovingForces:
         self.model, self.types = copy.deepcopy(model).eval().requires_grad_(False), types
         self.neighbors = MovingNeighbors(model.cutoff, skin)
         self.network = compiled_form(model)
+        self._lock = threading.Lock()  # Contexts of one System share this
         self._evaluation: Evaluation | None = None
         if self.network is not None:
             weights = self.network.weights(self.network.theta(self.model))
@@ -139,6 +162,10 @@ class MovingForces:
         """Energy, kJ/mol, and forces, kJ/mol/nm, from nm; not a number where positions are not."""
         if not np.isfinite(positions).all():
             return float("nan"), np.full(positions.shape, np.nan)
+        with self._lock:
+            return self._evaluate(positions, box)
+
+    def _evaluate(self, positions: np.ndarray, box: np.ndarray) -> tuple[float, np.ndarray]:
         rebuilt = self.neighbors.update(positions, box)
         near = self.neighbors
         if self._evaluation is None:

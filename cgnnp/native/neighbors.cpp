@@ -33,7 +33,7 @@ void times(const double* row, const double* matrix, double* out) {
 extern "C" int64_t cgnnp_neighbors(int64_t beads, const double* positions, const double* box, double cutoff, int64_t capacity,
                                    int64_t* receivers, int64_t* senders, double* shifts) {
     const Cell cell(box);
-    const double most = (double)(int64_t)(2 * std::cbrt((double)beads)) + 1;
+    const double most = (double)(int64_t)(2 * std::pow((double)beads, 1.0 / 3.0)) + 1;
     int64_t n_cells[3], reach[3];
     for (int k = 0; k < 3; k++) {
         n_cells[k] = (int64_t)std::clamp(std::floor(cell.heights[k] / cutoff), 1.0, most);

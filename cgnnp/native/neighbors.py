@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cgnnp.models.neighbors import neighbor_list
 from cgnnp.models.potential import Graph
-from cgnnp.native.compiler import CompilationError, compile_library
+from cgnnp.native.compiler import CompilationError, can_compile, compile_library
 
 SKIN = 0.1
 """nm beyond the cutoff that a neighbour list reaches in a simulation."""
@@ -35,7 +35,7 @@ def find_neighbors(positions: Tensor, box: Tensor, cutoff: float, guess: int = 0
 
     `guess` is a number of edges to make room for.
     """
-    library = _library()
+    library = _library() if can_compile() else None
     if library is None or positions.device.type != "cpu":
         return neighbor_list(positions, box, cutoff)
     positions, box = (array.to(torch.float64).contiguous() for array in (positions, box))
@@ -82,8 +82,8 @@ class MovingNeighbors:
             self._copy(positions)
             return False
         self._reference, self._box = np.array(positions, dtype=np.float64), np.array(box, dtype=np.float64)
-        if len(positions) > self.sort_above:
-            self.order = curve_order(self._reference, self._box, self.cutoff)
+        large = len(positions) > self.sort_above
+        self.order = curve_order(self._reference, self._box, self.cutoff) if large else None
         self.positions = torch.empty(len(positions), 3, dtype=torch.float64)
         self._copy(positions)
         guess = int(1.1 * self.receivers.size(0))

@@ -200,12 +200,12 @@ static inline void angular_table(const real* h, real* table) {{
         for k in reversed(range(len(self.layout.layers))):
             lines += [self._gate(k, "reverse", [("V", f"y{k}"), ("A", f"x{k + 1}"), ("A", f"y{k}")])]
             lines += [*self._apply("after", k, "A", back=True), "crew.barrier();"]
-            full = self._loop(k, "reverse", [("V", f"m{k}"), ("A", f"s{k}"), ("A", f"m{k}")])
-            if k == 0:
-                edges = self._loop(k, "reverse_edges", [("V", f"m{k}"), ("A", f"s{k}")])
-                lines += [f"if (p.keep) {full} else {edges}"]
+            arrays = [("V", f"m{k}"), ("A", f"s{k}")]
+            if k == 0:  # its inputs do not depend on positions
+                lines += [self._loop(k, "reverse_edges", arrays)]
             else:
-                lines += [full, *self._apply("before", k, "A", back=True), *self._apply("kept", k, "A", back=True)]
+                lines += [self._loop(k, "reverse", [*arrays, ("A", f"m{k}")])]
+                lines += [*self._apply("before", k, "A", back=True), *self._apply("kept", k, "A", back=True)]
         return lines
 
     def _tangent(self) -> list[str]:

@@ -12,9 +12,8 @@ struct Problem {
     const real* inner;        // (TYPES, TYPES): first sampled distances
     double inner_width, cutoff;
     const real *theta, *theta_t;  // weights, and with every matrix transposed
-    int64_t keep;                 // keep all adjoints, for a derivative by the weights later
     real *values, *adjoints, *tangents, *adjoint_tangents;  // (beads, BEAD) each; the last two for derivatives only
-    int32_t* edge_numbers;                                  // (2 * edges + 4 * beads + ...), see Memory
+    int32_t* edge_numbers;                                  // see edges_of
     real* edge_reals;                                       // (edges, EDGE)
     real *edge_tangents;                                    // (edges, 1 + ANGULAR), for derivatives only
     real* partial_forces;                                   // (threads, beads, 3)

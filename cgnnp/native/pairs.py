@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import threading
 from importlib.resources import files
 
 import numpy as np
@@ -50,6 +51,7 @@ class MovingPairs:
         skin: float = SKIN,
     ) -> None:
         self._library = _library()
+        self._lock = threading.Lock()  # Contexts of one System share this
         self.cutoff = cutoff
         self.neighbors = MovingNeighbors(cutoff, skin)
         self._coefficients = torch.from_numpy(interval_polynomials(np.asarray(energies, dtype=np.float64)))
@@ -63,6 +65,10 @@ class MovingPairs:
         """Energy, kJ/mol, and forces, kJ/mol/nm, from nm; not a number where positions are not."""
         if not np.isfinite(positions).all():
             return float("nan"), np.full(positions.shape, np.nan)
+        with self._lock:
+            return self._evaluate(positions, box)
+
+    def _evaluate(self, positions: np.ndarray, box: np.ndarray) -> tuple[float, np.ndarray]:
         near = self.neighbors
         if near.update(positions, box):
             self._sorted_types = near.sorted(self._types)

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -88,15 +89,15 @@ private:
     std::atomic<int> running_{0}, arrived_{0}, phase_{0};
 };
 
-// The team of this process: a forked child makes its own. One caller at a time.
+// The team of this size of this process: a forked child makes its own. One caller at a time.
 static Team& team(int size) {
-    static Team* current = nullptr;
+    static std::map<int, Team*> teams;
     static pid_t owner = 0;
-    if (current == nullptr || owner != getpid() || current->size() != size) {
-        current = new Team(size);  // never deleted: its threads may still be waking
-        owner = getpid();
-    }
-    return *current;
+    if (owner != getpid()) teams.clear();
+    owner = getpid();
+    Team*& found = teams[size];
+    if (found == nullptr) found = new Team(size);  // never deleted: its threads wait as long as the process lives
+    return *found;
 }
 static std::mutex one_caller;
 

@@ -100,7 +100,7 @@ class PotentialBundle:
             if prior.cutoff is not None:
                 check_cutoff(prior.cutoff, box)
         exclusions = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
-        backend = choose_backend(force_backend)
+        backend = choose_backend(force_backend, self.model)
         (add_fast_priors if backend == "python" else add_priors)(system, self.priors, names, exclusions)
         force = network_force(self.model, names, backend)
         force.setForceGroup(len(self.priors))

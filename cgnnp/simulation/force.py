@@ -15,8 +15,8 @@ import torch
 from openmm import unit
 
 from cgnnp.models.potential import Potential, build_graph, energies_and_forces
-from cgnnp.native.compiler import CompilationError
-from cgnnp.native.forces import MovingForces, can_compile
+from cgnnp.native.compiler import CompilationError, can_compile
+from cgnnp.native.forces import MovingForces, compiled_form
 from cgnnp.native.pairs import MovingPairs
 from cgnnp.priors import PairSpline, Prior
 from cgnnp.simulation.torchscript import compile_module
@@ -27,8 +27,10 @@ BACKENDS = ("torch", "python")
 """`torch`: TorchForce of openmm-torch. `python`: OpenMM's own PythonForce, for any torch."""
 
 
-def choose_backend(name: str = "auto") -> str:
+def choose_backend(name: str = "auto", model: Potential | None = None) -> str:
     """The back end to use; `auto` takes PythonForce with a compiled network on a CPU, TorchForce elsewhere.
+
+    Whether the network can be compiled is only known with the model.
 
     Without a compiler, and with a GPU, TorchForce is the faster one; without openmm-torch there is PythonForce alone.
 
@@ -39,6 +41,7 @@ def choose_backend(name: str = "auto") -> str:
         raise ValueError(f"force_backend={name}: choose one of auto, {', '.join(BACKENDS)}")
     if name == "auto":
         compiled = hasattr(openmm, "PythonForce") and can_compile() and not torch.cuda.is_available()
+        compiled = compiled and (model is None or compiled_form(model) is not None)
         name = "torch" if has_torch_force() and not compiled else "python"
     if name == "torch" and not has_torch_force():
         raise ValueError(
@@ -160,8 +163,8 @@ class NetworkComputation(Computation):
     """A network, compiled where that is possible."""
 
     def __init__(self, model: Potential, types: torch.Tensor) -> None:
-        self.model, self.types = model, types
         self.forces = MovingForces(model, types)
+        self.model, self.types = self.forces.model, types  # what is stored is what is evaluated
 
     def __reduce__(self) -> tuple[Any, ...]:
         return NetworkComputation, (self.model, self.types)

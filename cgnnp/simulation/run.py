@@ -79,8 +79,8 @@ def simulate(
         SimulationFailed: a replica blew up, and the others finished first; or its process was killed, which ends all.
     """
     platform = choose_platform(settings.platform, threads=1)
-    backend = choose_backend(settings.force_backend)
-    bundle = load(bundle_directory, force_backend=backend)
+    bundle = load(bundle_directory, force_backend=settings.force_backend)
+    backend = choose_backend(settings.force_backend, bundle.model)
     bundle.warn_of_temperature(protocol.temperature_K)
     replicas = settings.replicas or (1 if platform.is_gpu else min(2, available_cores()))
     n_frames = max(1, -(-round(settings.length_ps / protocol.frame_interval) // replicas))

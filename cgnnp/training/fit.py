@@ -1,5 +1,6 @@
 """Fit a network to residual mean forces: trainer, resume, early stop, metrics."""
 
+import contextlib
 import csv
 import functools
 import io
@@ -127,7 +128,8 @@ def _run(
     r2_prior = 1.0 - _mean_square([part.residual for part in validation]) / total_square
     table = MetricsTable(directory / "metrics.csv", r2_prior)
     trainer = _trainer(settings, [table, *_checkpoint_callbacks(directory / "checkpoints")])
-    with warnings.catch_warnings(), threads_for(model):
+    on_cpu = trainer.strategy.root_device.type == "cpu"
+    with warnings.catch_warnings(), threads_for(model) if on_cpu else contextlib.nullcontext():
         # Advice on loader workers and on small data sets, which graphs built in the loop make moot.
         warnings.filterwarnings("ignore", module="lightning")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

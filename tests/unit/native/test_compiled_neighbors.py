@@ -23,6 +23,15 @@ def test_the_pairs_are_those_of_the_plain_list_in_the_same_order(seed, n_beads, 
     torch.testing.assert_close(found[2], expected[2], rtol=0.0, atol=1e-12)
 
 
+@pytest.mark.parametrize("n_beads", [64, 125, 216])
+def test_also_in_a_gas_of_a_cubic_number_of_beads(n_beads):
+    """The number of cells is limited by the cube root of that of beads, a whole number here."""
+    positions = torch.rand(n_beads, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 30
+    box = 30 * torch.eye(3, dtype=torch.float64)
+    for a, b in zip(find_neighbors(positions, box, 1.5), neighbor_list(positions, box, 1.5), strict=True):
+        torch.testing.assert_close(a, b, rtol=0.0, atol=1e-12)
+
+
 @pytest.mark.parametrize("find", [neighbor_list, find_neighbors])
 def test_beads_in_one_place_are_neighbors(find):
     """Forces between them are not numbers, and a simulation says so; without the pair they would stay there unseen."""

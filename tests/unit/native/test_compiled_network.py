@@ -1,7 +1,9 @@
 """The compiled network against plain torch, which is its definition."""
 
+import gc
 import os
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -73,6 +75,40 @@ def test_energies_forces_and_the_derivative_of_a_loss_are_those_of_plain_torch(s
     assert float(plain[1].abs().max()) > 0.1
     assert all(float(gradient.abs().max()) > 0 for gradient in plain[2])
     assert_same(plain, loss_gradients(model, energies_and_forces, graph), 1e-11)
+
+
+def test_nothing_of_a_training_step_stays_in_memory():
+    """Results that were arrays of the evaluation would hold it in a cycle, until the garbage is collected."""
+    model, made = network(), []
+
+    class Watched(Evaluation):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(weakref.ref(self))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "Evaluation", Watched)
+        gc.collect()
+        gc.disable()
+        try:
+            energies, found = energies_and_forces(model, frame(model), create_graph=True)
+            (energies.sum() + found.sum()).backward()
+            del energies, found
+            assert made[-1]() is None
+        finally:
+            gc.enable()
+
+
+def test_a_wrong_dtype_is_converted_or_refused():
+    model = network()
+    graph, form = frame(model), compiled_form(model)
+    evaluation = Evaluation(form, graph.types.to(torch.int32), form.weights(engine_theta(model)), 1)
+    evaluation.set_vectors(graph.receivers.to(torch.int32), graph.senders.to(torch.int32), graph.vectors.float())
+    evaluation.run()
+    expected = potential.energies_and_forces(model, graph)[1]
+    np.testing.assert_allclose(evaluation.forces.numpy(), expected.numpy(), atol=1e-5 * float(expected.abs().max()))
+    with pytest.raises(TypeError, match="positions must be contiguous and float64"):
+        evaluation.set_positions(graph.receivers, graph.senders, torch.zeros(14, 3), torch.zeros(graph.senders.size(0), 3))
 
 
 def test_in_single_precision_they_agree_to_rounding():
@@ -252,8 +288,12 @@ def test_later_changes_of_the_model_do_not_reach_a_simulation():
 
 def test_the_environment_turns_it_off(monkeypatch):
     monkeypatch.setenv("CGNNP_COMPILED", "0")
-    assert compiled_form(network()) is None
-    assert not forces.can_compile()
+    monkeypatch.setattr("cgnnp.native.neighbors._library", lambda: pytest.fail("compiled"))
+    model = network()
+    assert compiled_form(model) is None
+    MovingForces(model, torch.zeros(14, dtype=torch.int64))(positions_of(14, 2).numpy(), BOX.numpy())
+    with pytest.raises(engine.CompilationError, match="CGNNP_COMPILED=0"):
+        CompiledNetwork(model)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +319,7 @@ def test_without_a_compiler_there_is_one_warning_and_plain_torch(monkeypatch, ca
     for _ in range(2):
         assert_same(potential.energies_and_forces(model, graph), energies_and_forces(model, graph), 0.0)
     assert [record.getMessage() for record in caplog.records] == [
-        "networks run in plain torch, many times slower: no C++ compiler"
+        "the network runs in plain torch, many times slower: no C++ compiler"
     ]
 
 
@@ -304,7 +344,11 @@ def test_a_model_that_changes_its_precision_gets_another_form():
 
 
 def test_python_force_can_be_stored():
-    computation = NetworkComputation(network(), torch.zeros(3, dtype=torch.int64))
+    model = network()
+    computation = NetworkComputation(model, torch.zeros(14, dtype=torch.int64))
+    with torch.no_grad():
+        model.readout.mul_(2.0)  # after it was made
     again = pickle.loads(pickle.dumps(computation))
     assert isinstance(again, NetworkComputation)
-    assert again.model.config() == computation.model.config()
+    found, expected = (one.forces(positions_of(14, 2).numpy(), BOX.numpy())[1] for one in (again, computation))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -75,5 +75,5 @@ def test_fast_maths_stays_in_the_library(cache):
     tiny = ctypes.c_double(2.0**-1060)
     assert tiny.value * 0.5 == 2.0**-1061
     (library,) = cache.iterdir()
-    symbols = subprocess.run(["nm", library], capture_output=True, text=True)
+    symbols = subprocess.run(["nm", library], capture_output=True, text=True, check=True)
     assert "set_fast_math" not in symbols.stdout
