@@ -209,14 +209,14 @@ def draw(found: Sequence[Fitted], best: Sequence[Fitted], luck: float, recommend
     figure = Figure(figsize=(8.2, 5.0), dpi=160, facecolor=THEME.paper, layout="constrained")
     axes = figure.subplots()
     axes.plot([one.ms_per_step for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
-    for one in found:
+    for k, one in enumerate(sorted(found, key=lambda one: one.r2)):  # labels above and below in turn
         colour = THEME.model if one.name == BASE else THEME.others[1] if one == recommended else THEME.ink
         error = luck if one.name == BASE else float(np.hypot(one.loss_stderr, np.sqrt(2) * luck))
         axes.errorbar(one.ms_per_step, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
         axes.annotate(
             one.name,
             (one.ms_per_step, one.r2),
-            xytext=(5, 4),
+            xytext=(5, -11 if k % 2 else 4),
             textcoords="offset points",
             color=colour,
             fontsize=7.5,
