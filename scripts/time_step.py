@@ -35,6 +35,7 @@ import torch
 from openmm import unit
 from rows import Row, parser, report
 from time_step_chart import draw, print_measured, write_table
+from vibrations import largest_curvature
 
 import cgnnp
 from cgnnp.analysis.rdf import Rdf, deviation, rdf
@@ -323,21 +324,6 @@ def stability_limits(beads: Beads, positions: np.ndarray, n_frames: int = 3) -> 
         stderr = float(np.std(limits, ddof=1) / np.sqrt(n_frames))
         result.append(Row(f"2/omega of the fastest vibration, {name}, fs", float(np.mean(limits)), stderr, "", None))
     return result
-
-
-def largest_curvature(context: Any, positions: np.ndarray, groups: set[int], n_iterations: int = 40) -> float:
-    """Largest eigenvalue, kJ/mol/nm^2, of the second derivatives of the energy of some force groups, from differences."""
-    direction, step, value = np.random.default_rng(SEED).normal(size=positions.shape), 1e-3, 0.0
-
-    def forces(at: np.ndarray) -> np.ndarray:
-        context.setPositions(at)
-        return context.getState(forces=True, groups=groups).getForces(asNumpy=True)._value
-
-    for _ in range(n_iterations):
-        direction = direction / np.linalg.norm(direction)
-        image = (forces(positions - step * direction) - forces(positions + step * direction)) / (2 * step)
-        value, direction = float(np.sum(direction * image)), image
-    return value
 
 
 def rows(folder: Path, beads: Beads, quick: bool, data: Path | None, finished: bool) -> list[Row]:
