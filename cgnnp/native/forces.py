@@ -4,7 +4,6 @@ import contextlib
 import copy
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Iterator
 
@@ -18,7 +17,7 @@ from cgnnp.models.potential import Graph, Potential, build_graph
 from cgnnp.native import engine
 from cgnnp.native.compiler import CompilationError
 from cgnnp.native.engine import CompiledNetwork, Evaluation
-from cgnnp.native.neighbors import SKIN, MovingNeighbors
+from cgnnp.native.neighbors import SKIN, MovingBeads, MovingNeighbors
 
 log = logging.getLogger("cgnnp")
 
@@ -140,33 +139,22 @@ def threads_for(model: Potential) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class MovingForces:
-    """Energy and forces of beads that move: the neighbour list is kept between calls as long as it holds.
+class MovingForces(MovingBeads):
+    """A network of beads that move.
 
     The weights are those of the model when this was made.
     """
 
     def __init__(self, model: Potential, types: Tensor, skin: float = SKIN) -> None:
         self.model, self.types = copy.deepcopy(model).eval().requires_grad_(False), types
-        self.neighbors = MovingNeighbors(model.cutoff, skin)
+        super().__init__(model.cutoff, skin)
         self.network = compiled_form(model)
-        self._lock = threading.Lock()  # Contexts of one System share this
         self._evaluation: Evaluation | None = None
         if self.network is not None:
             weights = self.network.weights(self.network.theta(self.model))
             self._evaluation = Evaluation(self.network, types, weights, engine.n_threads())
 
-    def __call__(
-        self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]
-    ) -> tuple[float, Float[np.ndarray, "beads 3"]]:
-        """Energy, kJ/mol, and forces, kJ/mol/nm, from nm; not a number where positions are not."""
-        if not np.isfinite(positions).all():
-            return float("nan"), np.full(positions.shape, np.nan)
-        with self._lock:
-            return self._evaluate(positions, box)
-
-    def _evaluate(self, positions: np.ndarray, box: np.ndarray) -> tuple[float, np.ndarray]:
-        rebuilt = self.neighbors.update(positions, box)
+    def _evaluate(self, rebuilt: bool) -> tuple[float, np.ndarray]:
         near = self.neighbors
         if self._evaluation is None:
             return self._plainly(near)

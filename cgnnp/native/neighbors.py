@@ -2,6 +2,8 @@
 
 import ctypes
 import functools
+import threading
+from abc import ABC, abstractmethod
 from importlib.resources import files
 
 import numpy as np
@@ -112,6 +114,30 @@ class MovingNeighbors:
             return False
         moved = positions - self._reference
         return bool(np.einsum("ij,ij->i", moved, moved).max() < (0.5 * self.skin) ** 2)
+
+
+class MovingBeads(ABC):
+    """Energy and forces of beads that move: the neighbour list is kept between calls as long as it holds.
+
+    Contexts of one System share it, and wait for each other.
+    """
+
+    def __init__(self, cutoff: float, skin: float) -> None:
+        self.neighbors = MovingNeighbors(cutoff, skin)
+        self._lock = threading.Lock()
+
+    def __call__(
+        self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]
+    ) -> tuple[float, Float[np.ndarray, "beads 3"]]:
+        """Energy, kJ/mol, and forces, kJ/mol/nm, from nm; not a number where positions are not."""
+        if not np.isfinite(positions).all():
+            return float("nan"), np.full(positions.shape, np.nan)
+        with self._lock:
+            return self._evaluate(self.neighbors.update(positions, box))
+
+    @abstractmethod
+    def _evaluate(self, rebuilt: bool) -> tuple[float, np.ndarray]:
+        """Energy and forces, in the order of the beads, from the neighbour list; whether it was made anew."""
 
 
 def curve_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], cell: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import threading
 from importlib.resources import files
 
 import numpy as np
@@ -11,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.interpolate import CubicSpline
 
 from cgnnp.native.compiler import compile_library
-from cgnnp.native.neighbors import SKIN, MovingNeighbors
+from cgnnp.native.neighbors import SKIN, MovingBeads
 
 
 @functools.cache
@@ -28,8 +27,8 @@ def interval_polynomials(energies: Float[np.ndarray, "tables points"]) -> Float[
     return np.ascontiguousarray(highest_first[::-1].transpose(2, 1, 0))
 
 
-class MovingPairs:
-    """Energy and forces of pair potentials between beads that move, with a neighbour list that is kept while it holds.
+class MovingPairs(MovingBeads):
+    """Pair potentials between beads that move.
 
     Args:
         energies: of every table at equal distances from r = 0 to the cutoff, kJ/mol.
@@ -50,38 +49,27 @@ class MovingPairs:
         table_of: Int[np.ndarray, "types types"],
         skin: float = SKIN,
     ) -> None:
+        super().__init__(cutoff, skin)
         self._library = _library()
-        self._lock = threading.Lock()  # Contexts of one System share this
-        self.cutoff = cutoff
-        self.neighbors = MovingNeighbors(cutoff, skin)
         self._coefficients = torch.from_numpy(interval_polynomials(np.asarray(energies, dtype=np.float64)))
         self._types = torch.from_numpy(np.asarray(types, dtype=np.int64))
         self._sorted_types = self._types
         self._table_of = torch.from_numpy(np.ascontiguousarray(table_of, dtype=np.int64))
 
-    def __call__(
-        self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]
-    ) -> tuple[float, Float[np.ndarray, "beads 3"]]:
-        """Energy, kJ/mol, and forces, kJ/mol/nm, from nm; not a number where positions are not."""
-        if not np.isfinite(positions).all():
-            return float("nan"), np.full(positions.shape, np.nan)
-        with self._lock:
-            return self._evaluate(positions, box)
-
-    def _evaluate(self, positions: np.ndarray, box: np.ndarray) -> tuple[float, np.ndarray]:
-        near = self.neighbors
-        if near.update(positions, box):
+    def _evaluate(self, rebuilt: bool) -> tuple[float, np.ndarray]:
+        near, n_beads = self.neighbors, self._types.size(0)
+        if rebuilt:
             self._sorted_types = near.sorted(self._types)
-        forces = torch.empty(len(positions), 3, dtype=torch.float64)
+        forces = torch.empty(n_beads, 3, dtype=torch.float64)
         arrays = (near.receivers, near.senders, near.positions, near.shifts, self._sorted_types)
-        numbers = [ctypes.c_int64(number) for number in (len(positions), near.receivers.size(0))]
+        numbers = [ctypes.c_int64(number) for number in (n_beads, near.receivers.size(0))]
         energy = self._library.cgnnp_pair_forces(
             *numbers,
             *(_pointer(array) for array in arrays),
             ctypes.c_int64(self._table_of.size(0)),
             _pointer(self._table_of),
             ctypes.c_int64(self._coefficients.size(1)),
-            ctypes.c_double(self.cutoff),
+            ctypes.c_double(near.cutoff),
             _pointer(self._coefficients),
             _pointer(forces),
         )
