@@ -24,7 +24,8 @@ from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
-from cgnnp.priors.prior import Prior, check_cutoff
+from cgnnp.priors import PriorFit
+from cgnnp.priors.prior import check_cutoff
 from cgnnp.reference.source import Source, StoredSource
 from cgnnp.signatures import checked_settings
 from cgnnp.simulation.bundle import package_versions, read_manifest
@@ -65,11 +66,13 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         if "created" not in run.summary():
             run.update(created=f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}", rdf=[])
         frames = stages.sample_stage(run, source, mapping, data_root, platform)
-        stages.map_stage(run, frames)
+        sets = [frames, *stages.more_frames(run, [Path(str(path)) for path in config.more_data], frames)]
+        for part in reversed(sets):  # the first one's figures stay in the summary
+            stages.map_stage(run, part)
         options = {"held_out_fraction": config.trainer.held_out_fraction, "dtype": config.trainer.dtype}
-        model, priors = stages.fit_stage(run, frames, *makers, settings, **options, platform=config.platform, draws=draws)
+        model, priors = stages.fit_stage(run, sets, *makers, settings, **options, platform=config.platform, draws=draws)
         if not (run.finished("export") and run.potential.exists()):
-            stages.export_stage(run, model, priors, frames)
+            stages.export_stage(run, model, priors, sets)
         if simulation is None:
             summary = stages.report_stage(run, [])
         else:
@@ -186,14 +189,13 @@ def _fit_settings(config: DictConfig) -> FitSettings:
     return settings
 
 
-def _check_fit(
-    config: DictConfig, source: Source, mapping: Mapping
-) -> tuple[Callable[[Frames], Prior], Callable[..., Potential]]:
-    """What fits the prior and what makes the network, both tried before anything is sampled, to find what is wrong."""
+def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[PriorFit, Callable[..., Potential]]:
+    """What fits the priors and what makes the network, both tried before anything is sampled, to find what is wrong."""
     _check_targets(config)
     stages.check_mapping(mapping)
-    fit_prior = checked_instantiate(config, "prior")
-    check_cutoff(fit_prior.cutoff_nm, source.box())
+    fit_priors = checked_instantiate(config, "prior")
+    check_cutoff(fit_priors.cutoff_nm, source.box())
+    fit_priors.coulomb(mapping, source.meta(mapping).provenance)
     n_frames, fraction = source.n_frames, config.trainer.held_out_fraction
     n_held_out = round(n_frames * fraction)
     if not 2 <= n_held_out < n_frames:
@@ -203,7 +205,7 @@ def _check_fit(
         )
     make_model = checked_instantiate(config, "model")
     create_model(make_model, {"type_names": list(mapping.type_names)}, torch.float32)
-    return fit_prior, make_model
+    return fit_priors, make_model
 
 
 def _check_targets(config: DictConfig) -> None:

@@ -28,7 +28,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("seed", "replica"), (int,)),
     "n_frames": (int, type(None)),
     **dict.fromkeys(("keep_atoms", "optimal"), (bool,)),
-    "also": (list,),
+    **dict.fromkeys(("also", "more_data"), (list,)),
 }
 """What may stand beside the groups in the commands' configurations, and its types."""
 

@@ -6,12 +6,24 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cgnnp.priors.pair_spline import PairSpline, PairSplineFit
+from cgnnp.priors.coulomb import ScreenedCoulomb
+from cgnnp.priors.fit import PriorFit
+from cgnnp.priors.pair_spline import PairSpline
 from cgnnp.priors.prior import Prior, prior_digest, prior_forces
+from cgnnp.priors.spline_fit import PairSplineFit
 
-KINDS: dict[str, type[Prior]] = {"pair_spline": PairSpline}
+KINDS: dict[str, type[Prior]] = {"screened_coulomb": ScreenedCoulomb, "pair_spline": PairSpline}
 
-__all__ = ["PairSpline", "PairSplineFit", "Prior", "prior_digest", "prior_forces", "priors_from_data"]
+__all__ = [
+    "PairSpline",
+    "PairSplineFit",
+    "Prior",
+    "PriorFit",
+    "ScreenedCoulomb",
+    "prior_digest",
+    "prior_forces",
+    "priors_from_data",
+]
 
 
 def priors_from_data(entries: Sequence[dict[str, Any]], source: str = "prior.json") -> list[Prior]:

@@ -1,9 +1,4 @@
-"""Pair-spline force matching: the best pair potential in the least-squares sense, and the default prior.
-
-F_I = sum_J f(R_IJ) R_IJ/|R_IJ| with f(r) = sum_k c_k phi_k(r) in cubic B-splines is linear in c (Izvekov and Voth 2005,
-10.1021/jp044629q); the normal equations A c = b, A = <G^T G>, b = <G^T F>, add up over frames. The energy is the integral
-of f from the cutoff inwards. Below the first sampled distance the table goes on as a repulsive wall down to r = 0.
-"""
+"""Tabulated pair potentials. `cgnnp.priors.spline_fit` fits them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,18 +7,10 @@ from typing import Any
 import numpy as np
 import openmm
 from jaxtyping import Float, Int
-from scipy.interpolate import BSpline
-from scipy.sparse import csr_array
 
-from cgnnp.frames import Frames
-from cgnnp.pairs import PairKinds, Pairs, near_pairs
-from cgnnp.priors.prior import Prior, check_cutoff
-from cgnnp.priors.wall import wall_energy
-from cgnnp.signatures import check_positive
-from cgnnp.units import thermal_energy
+from cgnnp.priors.prior import Prior
 
 TABLE_SPACING = 0.001
-DEGREE = 3
 
 
 @dataclass(frozen=True)
@@ -127,144 +114,3 @@ class PairSpline(Prior):
             PairTable(tuple(entry["pair"]), entry["first_sampled"], tuple(entry["energy"])) for entry in data["tables"]
         )
         return cls(tables, data["cutoff_nm"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairSplineFit:
-    """Fits pair potentials to mapped forces by least squares over up to `max_frames` equally spaced frames.
-
-    Args:
-        cutoff_nm: the force and its slope vanish here; at most half the box.
-        knot_spacing_nm: distance between spline knots.
-        max_frames: the fit saturates after tens of frames of a liquid.
-        min_count: the first sampled distance is where this many pairs have been seen.
-        ridge: added to the diagonal of the normal matrix, relative to its mean.
-        wall_kT: rise of the wall over 0.05 nm.
-
-    Raises:
-        ValueError: a setting is out of range.
-
-    >>> PairSplineFit(cutoff_nm=0.8).cutoff_nm
-    0.8
-    """
-
-    cutoff_nm: float = 0.9
-    knot_spacing_nm: float = 0.02
-    max_frames: int = 300
-    min_count: int = 50
-    ridge: float = 1e-8
-    wall_kT: float = 25.0
-
-    def __post_init__(self) -> None:
-        check_positive("prior.", **{name: value for name, value in asdict(self).items() if name != "ridge"})
-        if not self.ridge >= 0:
-            raise ValueError(f"prior.ridge={self.ridge}: must not be negative")
-
-    def __call__(self, frames: Frames, weights: Float[np.ndarray, "beads"] | None = None) -> PairSpline:
-        """The prior for these training frames; with weights of the beads their squared deviations count so much.
-
-        Raises:
-            ValueError: the cutoff does not fit the box, or a pair of bead types is hardly ever within it.
-        """
-        check_cutoff(self.cutoff_nm, frames.boxes[0])
-        frames = frames[:: max(1, -(-len(frames) // self.max_frames))]
-        kinds = PairKinds(frames.mapping)
-        firsts = _first_sampled(frames, kinds, self.cutoff_nm, self.min_count)
-        knots = [_clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
-        normal, right = _normal_equations(frames, kinds, knots, self.cutoff_nm, weights)
-        damping = self.ridge * np.trace(normal) / len(normal) * np.eye(len(normal))
-        coefficients = np.linalg.solve(normal + damping, right)
-        sizes = [_n_free(knot) for knot in knots]
-        rise = self.wall_kT * thermal_energy(frames.temperature)
-        tables = []
-        for k, part in enumerate(np.split(coefficients, np.cumsum(sizes)[:-1])):
-            spline = BSpline(knots[k], np.append(part, [0.0, 0.0]), DEGREE)
-            tables.append(PairTable(kinds.names[k], firsts[k], _tabulate(spline, firsts[k], self.cutoff_nm, rise)))
-        return PairSpline(tuple(tables), self.cutoff_nm)
-
-
-def _frame_pairs(frames: Frames, t: int, cutoff: float) -> Pairs:
-    return near_pairs(frames.positions[t], frames.boxes[t], cutoff, frames.mapping.bonds)
-
-
-def _first_sampled(frames: Frames, kinds: PairKinds, cutoff: float, min_count: int) -> list[float]:
-    """Distance of each kind of pair below which `min_count` pairs have been seen."""
-    closest, reach = [np.empty(0)] * len(kinds.names), cutoff
-    for t in range(len(frames)):
-        pairs = _frame_pairs(frames, t, reach)
-        kind = kinds.of(pairs)
-        closest = [
-            np.sort(np.concatenate([found, pairs.distances[kind == k]]))[:min_count] for k, found in enumerate(closest)
-        ]
-        if min(map(len, closest)) == min_count:
-            reach = max(found[-1] for found in closest)  # what is farther away changes nothing any more
-    for pair, found in zip(kinds.names, closest, strict=True):
-        if len(found) < min_count:
-            raise ValueError(
-                f"only {len(found)} {'-'.join(pair)} pairs within prior.cutoff_nm={cutoff:g} in {len(frames)} frames, at "
-                f"least {min_count} are needed to fit a pair potential: use more frames or a larger cutoff"
-            )
-    return [float(found[-1]) for found in closest]
-
-
-def _clamped_knots(start: float, end: float, spacing: float) -> Float[np.ndarray, "knots"]:
-    inner = np.linspace(start, end, max(2, round((end - start) / spacing)) + 1)
-    return np.concatenate([[start] * DEGREE, inner, [end] * DEGREE])
-
-
-def _n_free(knots: Float[np.ndarray, "knots"]) -> int:
-    """Coefficients that are fitted: the last two are zero, so force and slope vanish at the cutoff."""
-    return len(knots) - DEGREE - 1 - 2
-
-
-def _normal_equations(
-    frames: Frames,
-    kinds: PairKinds,
-    knots: list[Float[np.ndarray, "_"]],
-    cutoff: float,
-    weights: Float[np.ndarray, "beads"] | None = None,
-) -> tuple[Float[np.ndarray, "basis basis"], Float[np.ndarray, "basis"]]:
-    """G^T W G and G^T W F, summed over frames."""
-    rows = None if weights is None else np.tile(weights, 3)
-    size = sum(_n_free(knot) for knot in knots)
-    normal, right = np.zeros((size, size)), np.zeros(size)
-    for t in range(len(frames)):
-        design = pair_design(_frame_pairs(frames, t, cutoff), kinds, knots)
-        weighted = design if rows is None else design * rows[:, None]
-        normal += weighted.T @ design
-        right += weighted.T @ frames.forces[t].astype(np.float64).T.reshape(-1)
-    return normal, right
-
-
-def pair_design(pairs: Pairs, kinds: PairKinds, knots: list[Float[np.ndarray, "_"]]) -> Float[np.ndarray, "rows basis"]:
-    """G of one frame: G[(x, I), k] = sum_J phi_k(R_IJ) (R_IJ/|R_IJ|)_x; rows run over x, then beads."""
-    kind = kinds.of(pairs)
-    columns = []
-    for k, knot in enumerate(knots):
-        chosen = np.flatnonzero((kind == k) & (pairs.distances >= knot[0]))
-        if not len(chosen):
-            columns.append(np.zeros((3 * len(kinds.types), _n_free(knot))))
-            continue
-        basis = BSpline.design_matrix(pairs.distances[chosen], knot, DEGREE)[:, : _n_free(knot)]
-        unit_vectors = pairs.vectors[chosen] / pairs.distances[chosen, None]
-        rows = np.concatenate([pairs.i[chosen], pairs.j[chosen]])
-        entries = np.tile(np.arange(len(chosen)), 2)
-        shape = (len(kinds.types), len(chosen))
-        parts = [
-            csr_array((np.concatenate([unit_vectors[:, x], -unit_vectors[:, x]]), (rows, entries)), shape=shape) @ basis
-            for x in range(3)
-        ]
-        columns.append(np.concatenate([part.toarray() for part in parts]))
-    return np.concatenate(columns, axis=1)
-
-
-def _tabulate(spline: BSpline, first: float, cutoff: float, rise: float) -> tuple[float, ...]:
-    """Energy from r = 0 to the cutoff: the wall, then the integral of the force."""
-    r = np.linspace(0.0, cutoff, round(cutoff / TABLE_SPACING) + 1)
-    integral = spline.antiderivative()
-    energy = np.empty_like(r)
-    sampled = r >= first
-    energy[sampled] = integral(cutoff) - integral(r[sampled])
-    edge = float(integral(cutoff) - integral(first))
-    energy[~sampled] = edge + wall_energy(first - r[~sampled], float(spline(first)), rise)
-    return tuple(float(value) for value in energy)

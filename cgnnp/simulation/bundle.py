@@ -41,13 +41,14 @@ from cgnnp.units import UNITS
 
 log = logging.getLogger("cgnnp")
 
-BUNDLE_VERSION = 2
+BUNDLE_VERSION = 3
+OLDEST_VERSION = 2
 FILES = ("model.pt", "model.safetensors", "model.json", "prior.json", "topology.cif", "state.xml", "system.xml")
 REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", "checksums_sha256", "self_check")
 SELF_CHECK_FRAMES = 2
 SELF_CHECK_TOLERANCE = 1e-4
 DENSITY_TOLERANCE = 0.1
-TEMPERATURE_TOLERANCE = 0.05
+TEMPERATURE_TOLERANCE = 0.002
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,25 @@ class PotentialBundle:
 
     def _warn_of_density(self, names: list[str], box: Float[np.ndarray, "3 3"]) -> None:
         volume = abs(np.linalg.det(box))
-        for name, expected in self.manifest["number_density_nm3"].items():
+        for name, (low, high) in self.manifest["number_density_nm3"].items():
             found = names.count(name) / volume
-            if abs(found / expected - 1) > DENSITY_TOLERANCE:
+            if not low * (1 - DENSITY_TOLERANCE) <= found <= high * (1 + DENSITY_TOLERANCE):
+                trained = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
                 warnings.warn(
-                    f"{found:.4g} beads {name} per nm^3, but the potential was trained at {expected:.4g}: it depends on "
+                    f"{found:.4g} beads {name} per nm^3, but the potential was trained at {trained}: it depends on "
                     "density and composition, so this is extrapolation",
                     stacklevel=3,
                 )
 
 
-def save_bundle(directory: Path, model: Potential, priors: list[Prior], frames: Frames, extra: dict[str, Any]) -> Path:
+def save_bundle(
+    directory: Path,
+    model: Potential,
+    priors: list[Prior],
+    frames: Frames,
+    extra: dict[str, Any],
+    others: Sequence[Frames] = (),
+) -> Path:
     """Write a bundle; it appears complete or not at all, replacing one that is there.
 
     Args:
@@ -137,6 +146,7 @@ def save_bundle(directory: Path, model: Potential, priors: list[Prior], frames: 
         priors: what it was fitted on top of.
         frames: frames of the system it holds for; the last is its starting configuration.
         extra: more entries for the manifest (how it was made).
+        others: frames of other systems that it was fitted to as well: it holds for the densities between.
 
     Raises:
         ValueError: weights that are not finite, or beads of one type that differ in mass or charge.
@@ -144,7 +154,7 @@ def save_bundle(directory: Path, model: Potential, priors: list[Prior], frames: 
     model = model.to("cpu").eval()
     if not all(bool(torch.isfinite(weights).all()) for weights in model.state_dict().values()):
         raise ValueError(f"{directory}: the network has weights that are not finite, nothing is exported: fit again")
-    bundle = PotentialBundle(model, tuple(priors), frames.mapping, _manifest(priors, frames, extra))
+    bundle = PotentialBundle(model, tuple(priors), frames.mapping, _manifest(priors, [frames, *others], extra))
     temporary = directory.with_name(f".{directory.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -230,7 +240,7 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     version = manifest.get("version")
     if not isinstance(version, int) or version > BUNDLE_VERSION:
         raise ValueError(f"{path}: version {version}, this cgnnp reads up to {BUNDLE_VERSION}: upgrade cgnnp")
-    if version < BUNDLE_VERSION:
+    if version < OLDEST_VERSION:
         raise ValueError(
             f"{path}: version {version}, of networks whose structure has changed since (this cgnnp reads version "
             f"{BUNDLE_VERSION}): export again; its system.xml still runs in OpenMM as it is"
@@ -239,6 +249,8 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: units are {manifest.get('units')}, expected {UNITS}: export the potential again")
     if missing := [key for key in REQUIRED if manifest.get(key) is None]:
         raise ValueError(f"{path}: has no {', '.join(missing)}: export the potential again")
+    if version == 2:  # it knew one density of each type, not the range of several data sets
+        manifest["number_density_nm3"] = {name: [value, value] for name, value in manifest["number_density_nm3"].items()}
     return manifest
 
 
@@ -279,16 +291,19 @@ def _write_network(directory: Path, model: Potential, frames: Frames) -> None:
     write_json(directory / "model.json", model_to_dict(model))
 
 
-def _manifest(priors: list[Prior], frames: Frames, extra: dict[str, Any]) -> dict[str, Any]:
-    mapping = frames.mapping
-    volume = float(np.mean(np.abs(np.linalg.det(frames.boxes))))
+def _manifest(priors: list[Prior], sets: Sequence[Frames], extra: dict[str, Any]) -> dict[str, Any]:
+    frames, mapping = sets[0], sets[0].mapping
+    densities = [_densities(part) for part in sets]
     packages = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "numpy")
     return {
         "format": "cgnnp potential",
         "version": BUNDLE_VERSION,
         "units": UNITS,
         "temperature_K": frames.temperature,
-        "number_density_nm3": {name: mapping.bead_types.count(name) / volume for name in mapping.type_names},
+        "number_density_nm3": {
+            name: [min(part[name] for part in densities), max(part[name] for part in densities)]
+            for name in mapping.type_names
+        },
         "bead_masses_Da": mapping.per_type(mapping.masses),
         "bead_charges_e": mapping.per_type(mapping.charges),
         "prior_cutoffs_nm": [prior.cutoff for prior in priors],
@@ -296,6 +311,12 @@ def _manifest(priors: list[Prior], frames: Frames, extra: dict[str, Any]) -> dic
         "versions": package_versions(packages),
         **extra,
     }
+
+
+def _densities(frames: Frames) -> dict[str, float]:
+    """Beads of each type per nm^3."""
+    volume = float(np.mean(np.abs(np.linalg.det(frames.boxes))))
+    return {name: frames.mapping.bead_types.count(name) / volume for name in frames.mapping.type_names}
 
 
 def _self_check_frames(bundle: PotentialBundle, frames: Frames) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What is reported of a fit: explained variance of the total mapped force, with block errors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Float
 
 from cgnnp.models.potential import Potential
 from cgnnp.native.forces import energies_and_forces
-from cgnnp.statistics import Estimate, block_estimate, explained_variance
+from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.training.data import ForceSet, make_loader
 
 
@@ -36,15 +37,25 @@ def predict_forces(
     return np.concatenate(parts).reshape(data.frames.forces.shape)
 
 
-def fit_quality(data: ForceSet, network_forces: Float[np.ndarray, "frames beads 3"]) -> FitQuality:
-    """Explained variances of the prior alone and of the model, and the paired gain."""
-    total, residual = data.frames.forces, data.residual
-    left = residual - network_forces
-    squares = np.stack([np.sum(np.square(x, dtype=np.float64), axis=(1, 2)) for x in (residual, left, total)], axis=1)
-    return FitQuality(
-        r2_prior=explained_variance(residual, total),
-        r2_model=explained_variance(left, total),
-        gain=block_estimate(squares, lambda mean: (mean[0] - mean[1]) / mean[2]),
-        force_rms=float(np.sqrt(np.mean(np.square(total, dtype=np.float64)))),
-        force_rmse=float(np.sqrt(np.mean(np.square(left, dtype=np.float64)))),
+def fit_quality(sets: Sequence[ForceSet], network_forces: Sequence[Float[np.ndarray, "_ _ 3"]]) -> FitQuality:
+    """Explained variances of the prior alone and of the model, and the paired gain, on the frames of all sets."""
+    squares = np.concatenate(
+        [
+            np.stack([_squares(x) for x in (data.residual, data.residual - forces, data.frames.forces)], axis=1)
+            for data, forces in zip(sets, network_forces, strict=True)
+        ]
     )
+    total, left = squares[:, 2].sum(), squares[:, 1].sum()
+    n_components = sum(data.frames.forces.size for data in sets)
+    return FitQuality(
+        r2_prior=block_estimate(squares[:, [0, 2]], lambda mean: 1.0 - mean[0] / mean[1]),
+        r2_model=block_estimate(squares[:, [1, 2]], lambda mean: 1.0 - mean[0] / mean[1]),
+        gain=block_estimate(squares, lambda mean: (mean[0] - mean[1]) / mean[2]),
+        force_rms=float(np.sqrt(total / n_components)),
+        force_rmse=float(np.sqrt(left / n_components)),
+    )
+
+
+def _squares(forces: Float[np.ndarray, "frames beads 3"]) -> Float[np.ndarray, "frames"]:
+    """Sum of squares of every frame."""
+    return np.sum(np.square(forces, dtype=np.float64), axis=(1, 2))

@@ -4,7 +4,7 @@ import functools
 import io
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
 from cgnnp.platforms import PlatformChoice, available_cores
-from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
+from cgnnp.priors import Prior, ScreenedCoulomb, prior_digest, prior_forces, priors_from_data
 from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import save_bundle
@@ -65,6 +65,38 @@ def sample_stage(run: RunFolder, source: Source, mapping: Mapping, data_root: Pa
     return open_frames(directory, mapping, n_frames)
 
 
+def more_frames(run: RunFolder, directories: Sequence[Path], frames: Frames) -> list[Frames]:
+    """Further data sets that are fitted together with the first: other compositions and boxes of the same beads.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: of another temperature, other bead types, or changed since the run was fitted to them.
+    """
+    found = []
+    for directory in directories:
+        other = open_frames(directory)
+        if other.temperature != frames.temperature:
+            raise ValueError(
+                f"more_data={directory}: at {other.temperature:g} K, the first data set is at {frames.temperature:g} K: "
+                "a free energy belongs to one temperature"
+            )
+        if set(other.mapping.type_names) != set(frames.mapping.type_names):
+            raise ValueError(
+                f"more_data={directory}: has bead types {', '.join(other.mapping.type_names)}, the first data set has "
+                f"{', '.join(frames.mapping.type_names)}: they must be the same"
+            )
+        check_mapping(other.mapping)
+        found.append(other)
+    digests = {
+        str(directory.resolve()): frames_digest(directory, len(other))
+        for directory, other in zip(directories, found, strict=True)
+    }
+    if (known := run.summary().get("more_data", digests)) != digests:
+        raise ValueError(f"run_dir={run.path}: was fitted together with {list(known)}: choose another run_dir")
+    run.update(more_data=digests)
+    return found
+
+
 def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
     """Certify the force map and test that positions and forces belong to one Boltzmann distribution.
 
@@ -92,8 +124,8 @@ def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
 
 def fit_stage(
     run: RunFolder,
-    frames: Frames,
-    fit_prior: Callable[..., Prior],
+    sets: Sequence[Frames],
+    fit_priors: Callable[..., list[Prior]],
     make_model: Callable[..., Potential],
     settings: FitSettings,
     *,
@@ -102,43 +134,52 @@ def fit_stage(
     platform: str = "auto",
     draws: Frames | None = None,
 ) -> tuple[Potential, list[Prior]]:
-    """Fit the prior, subtract the forces that OpenMM computes with it, fit the network to the rest, measure both.
+    """Fit the priors, subtract the forces that OpenMM computes with them, fit the network to the rest, measure both.
 
-    Averaged forces are weighted by the noise of each bead type. `draws` are other frames, with second draws, which tell how
-    much of a fit to instantaneous forces is noise.
+    One model is fitted to all sets of frames, of each of which the last part is held out. Averaged forces are weighted by the
+    noise of each bead type. `draws` are other frames, with second draws, which tell how much of a fit to instantaneous
+    forces is noise.
 
     Raises:
         ValueError: an unknown dtype, a mapping that cannot be fitted, too few frames, a prior that the data cannot
             determine, or a fit that diverged.
     """
-    check_mapping(frames.mapping)
+    check_mapping(sets[0].mapping)
     if dtype not in DTYPES:
         raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
-    training, validation = split_contiguous(frames, held_out_fraction)
+    training, validation = zip(*(split_contiguous(frames, held_out_fraction) for frames in sets), strict=True)
     with run.stage("fit"):
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(available_cores())
-        weights = noise_weights([training])[0] if training.labels is not None else None
-        priors = _fitted_priors(run, training, fit_prior, weights)
-        sets = [
-            ForceSet(part, _stored_prior_forces(run, priors, part, name, platform), weights)
-            for name, part in (("training", training), ("validation", validation))
-        ]
+        averaged = any(frames.labels is not None for frames in sets)
+        weights = noise_weights(list(training)) if averaged else None
+        priors = _fitted_priors(run, training, fit_priors, weights, platform)
+        train_sets, test_sets = (
+            [
+                ForceSet(
+                    part,
+                    _stored_prior_forces(run, priors, part, f"{name}_{k}", platform),
+                    None if weights is None else weights[k],
+                )
+                for k, part in enumerate(parts)
+            ]
+            for name, parts in (("training", training), ("validation", validation))
+        )
         checkpoint = run.path / "checkpoints" / "best.ckpt"
         if run.finished("fit") and checkpoint.exists():
             log.info("fit: finished before, reading %s", checkpoint)
             model = load_checkpoint(checkpoint)
         else:
             run.update(finished=[])  # what was exported of an earlier fit is not of this one
-            model = fit(_new_model(make_model, sets[0], priors, dtype), sets[:1], sets[1:], settings, run.path)
-        network = predict_forces(model, sets[1])
-        quality = fit_quality(sets[1], network)
-        total = sets[1].prior_forces + network
+            model = fit(_new_model(make_model, train_sets, priors, dtype), train_sets, test_sets, settings, run.path)
+        network = [predict_forces(model, part) for part in test_sets]
+        quality = fit_quality(test_sets, network)
+        total = test_sets[0].prior_forces + network[0]
         forces_on = functools.partial(_total_forces, model, priors, platform=platform)
-        noise = noise_rows(frames, validation, total, quality.r2_model, draws, forces_on)
+        noise = noise_rows(sets[0], validation[0], total, quality.r2_model, draws, forces_on)
     run.update(
-        n_frames_train=len(training),
-        n_frames_validation=len(validation),
+        n_frames_train=sum(map(len, training)),
+        n_frames_validation=sum(map(len, validation)),
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         **quality_rows(quality),
         **noise,
@@ -147,20 +188,23 @@ def fit_stage(
     log.info(
         "fit: R2 of the prior %.4f(%.4f), of prior and network %.4f(%.4f), gain %.4f(%.4f), on %d held-out frames",
         *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
-        *(quality.gain.value, quality.gain.stderr, len(validation)),
+        *(quality.gain.value, quality.gain.stderr, sum(map(len, validation))),
     )
     _log_noise(noise)
     return model, priors
 
 
-def export_stage(run: RunFolder, model: Potential, priors: list[Prior], frames: Frames) -> Path:
-    """Write the bundle."""
+def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Sequence[Frames]) -> Path:
+    """Write the bundle, with the first data set's last frame as its starting configuration."""
     with run.stage("export", again=True):
         summary = run.summary()
         first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
         made = {key: summary.get(key) for key in ("system", "r2_prior", "r2_model", "r2_stderr", "n_frames_train")}
         extra = {"first_sampled_nm": first, "network_cutoff_nm": model.cutoff, "made_from": made}
-        save_bundle(run.potential, model, priors, frames, extra)
+        for prior in priors:
+            if isinstance(prior, ScreenedCoulomb):
+                extra |= {"eps_r": prior.eps_r, "solvent": sets[0].meta.provenance.get("solvent")}
+        save_bundle(run.potential, model, priors, sets[0], extra, others=sets[1:])
     run.update(potential="potential")
     run.mark_finished("export")
     log.info("export: %s", run.potential)
@@ -275,14 +319,18 @@ def _total_forces(model: Potential, priors: list[Prior], frames: Frames, platfor
 
 
 def _fitted_priors(
-    run: RunFolder, training: Frames, fit_prior: Callable[..., Prior], weights: np.ndarray | None
+    run: RunFolder,
+    training: Sequence[Frames],
+    fit_priors: Callable[..., list[Prior]],
+    weights: list[np.ndarray] | None,
+    platform: str,
 ) -> list[Prior]:
-    """The prior of this run, fitted once."""
+    """The priors of this run, fitted once."""
     file = run.path / "prior.json"
     if not file.exists():
-        log.info("fit: the prior, on %d frames", len(training))
-        prior = fit_prior(training) if weights is None else fit_prior(training, weights)
-        write_json(file, [prior.to_dict()])
+        log.info("fit: the priors, on %d frames", sum(map(len, training)))
+        priors = fit_priors(*training, weights=weights, platform=platform)
+        write_json(file, [prior.to_dict() for prior in priors])
     return priors_from_data(read_json(file), str(file))
 
 
@@ -299,20 +347,20 @@ def _stored_prior_forces(run: RunFolder, priors: list[Prior], frames: Frames, na
     return forces
 
 
-def _new_model(make_model: Callable[..., Potential], data: ForceSet, priors: list[Prior], dtype: str) -> Potential:
+def _new_model(make_model: Callable[..., Potential], sets: Sequence[ForceSet], priors: list[Prior], dtype: str) -> Potential:
     """A network that knows from the data its bead types, scales and where sampling begins."""
-    frames = data.frames
-    names = list(frames.mapping.type_names)
+    names = list(sets[0].frames.mapping.type_names)
     first: dict[tuple[str, str], float] = {}
     for prior in priors:
         first |= prior.first_sampled()
     inner = [[first.get((a, b), first.get((b, a), 0.0)) for b in names] for a in names]
-    residual = float(np.sqrt(np.mean(np.square(data.residual, dtype=np.float64))))
+    squares = [float(np.square(data.residual, dtype=np.float64).sum()) for data in sets]
+    residual = float(np.sqrt(sum(squares) / sum(data.residual.size for data in sets)))
     cutoff = make_model(type_names=names).cutoff
     settings = {
         "type_names": names,
         "inner_cutoff_nm": inner,
-        "avg_num_neighbors": average_neighbors(frames, cutoff),
+        "avg_num_neighbors": float(np.mean([average_neighbors(data.frames, cutoff) for data in sets])),
         "energy_scale": 0.1 * residual,  # a residual force over 0.1 nm
     }
     return create_model(make_model, settings, DTYPES[dtype])

@@ -1,0 +1,99 @@
+"""Coulomb interactions screened by the dielectric constant of the solvent that was left out.
+
+    u_ij(r) = q_i q_j / (4 pi eps0 eps_r r)
+
+is what the potential of mean force of two ions tends to at large distance, and what a network with a cutoff cannot know. In a
+periodic box it is summed by particle-mesh Ewald (Essmann et al. 1995, 10.1063/1.470117), as charges q/sqrt(eps_r) in OpenMM.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openmm
+from jaxtyping import Float
+
+from cgnnp.priors.prior import Prior
+
+COULOMB_CONSTANT = 138.935456
+"""1/(4 pi eps0), kJ/mol nm/e^2, as in OpenMM."""
+
+EWALD_TOLERANCE = 5e-4
+NEUTRAL = 1e-6
+"""Net charge (e) of a box that counts as none."""
+
+
+@dataclass(frozen=True)
+class ScreenedCoulomb(Prior):
+    """Point charges (e, by bead type) in a dielectric continuum; `cutoff_nm` is where the direct part of the Ewald sum ends.
+
+    Raises:
+        ValueError: eps_r or the cutoff is not positive.
+
+    >>> salt = ScreenedCoulomb({"Na": 1.0, "Cl": -1.0}, eps_r=72.0, cutoff_nm=1.2)
+    >>> salt.create_force(["Na", "Cl"], []).getNumParticles()
+    2
+    """
+
+    charges: dict[str, float]
+    eps_r: float
+    cutoff_nm: float
+
+    def __post_init__(self) -> None:
+        if not self.eps_r > 0:
+            raise ValueError(f"prior.eps_r={self.eps_r}: a dielectric constant is positive (water about 80, vacuum 1)")
+        if not self.cutoff_nm > 0:
+            raise ValueError(f"prior.cutoff_nm={self.cutoff_nm}: must be positive")
+
+    @property
+    def cutoff(self) -> float:
+        """nm, of the direct sum."""
+        return self.cutoff_nm
+
+    def create_force(self, bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]]) -> openmm.Force:
+        """A NonbondedForce with PME.
+
+        Raises:
+            ValueError: a bead type without a charge, or a box that is not neutral.
+        """
+        if unknown := set(bead_types) - set(self.charges):
+            raise ValueError(f"the Coulomb prior has charges of {list(self.charges)}, the system has also {sorted(unknown)}")
+        check_neutral([self.charges[name] for name in bead_types], "the system")
+        force = openmm.NonbondedForce()
+        force.setName("cgnnp screened Coulomb")
+        force.setNonbondedMethod(openmm.NonbondedForce.PME)
+        force.setCutoffDistance(self.cutoff_nm)
+        force.setEwaldErrorTolerance(EWALD_TOLERANCE)
+        for name in bead_types:
+            force.addParticle(self.charges[name] / np.sqrt(self.eps_r), 1.0, 0.0)
+        for i, j in exclusions:
+            force.addException(i, j, 0.0, 1.0, 0.0)
+        return force
+
+    def pair_energy(self, pair: tuple[str, str], r: Float[np.ndarray, "points"]) -> Float[np.ndarray, "points"]:
+        """Energy (kJ/mol) of two beads alone at distances r (nm), without periodic images."""
+        return COULOMB_CONSTANT / self.eps_r * self.charges[pair[0]] * self.charges[pair[1]] / np.asarray(r)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"kind": "screened_coulomb", "charges": self.charges, "eps_r": self.eps_r, "cutoff_nm": self.cutoff_nm}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "ScreenedCoulomb":
+        """Inverse of `to_dict`."""
+        return cls({name: float(charge) for name, charge in data["charges"].items()}, data["eps_r"], data["cutoff_nm"])
+
+
+def check_neutral(charges: Sequence[float], what: str) -> None:
+    """Refuse beads whose charges do not add up to zero.
+
+    Raises:
+        ValueError: with the net charge.
+    """
+    net = float(np.sum(charges))
+    if abs(net) > NEUTRAL * max(1, len(charges)):
+        raise ValueError(
+            f"{what} has a net charge of {net:+.4g} e, which a periodic box cannot carry: its Coulomb energy would be that of "
+            "a neutralising background. Use as many positive as negative charges (select the counter-ions too)"
+        )

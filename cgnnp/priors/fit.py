@@ -1,0 +1,100 @@
+"""The priors of a model, fitted one on what the other leaves: screened Coulomb where beads carry charges, then pair splines."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.frames import Frames
+from cgnnp.mapping import Mapping
+from cgnnp.priors.coulomb import ScreenedCoulomb, check_neutral
+from cgnnp.priors.prior import Prior, prior_forces
+from cgnnp.priors.spline_fit import PairSplineFit
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorFit:
+    """Fits all priors. Settings are those of `PairSplineFit`, and
+
+    Args:
+        eps_r: dielectric constant of the solvent that screens the charges of beads; "auto" takes what the data record of
+            their solvent. Beads without charges need none.
+
+    Raises:
+        ValueError: a setting is out of range.
+
+    >>> PriorFit(eps_r=72.0, cutoff_nm=1.2).cutoff_nm
+    1.2
+    """
+
+    eps_r: float | str = AUTO
+    cutoff_nm: float = 0.9
+    knot_spacing_nm: float = 0.02
+    max_frames: int = 300
+    min_count: int = 50
+    smoothing: float | None = None
+    ridge: float = 1e-8
+    wall_kT: float = 25.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.eps_r, str) and self.eps_r != AUTO:
+            raise ValueError(f"prior.eps_r={self.eps_r}: must be a number or {AUTO}")
+        if not isinstance(self.eps_r, str) and not self.eps_r > 0:
+            raise ValueError(f"prior.eps_r={self.eps_r}: a dielectric constant is positive (water about 80, vacuum 1)")
+        self.splines  # noqa: B018  its settings are checked when it is made
+
+    @property
+    def splines(self) -> PairSplineFit:
+        """What fits the pair splines."""
+        return PairSplineFit(**{name: value for name, value in asdict(self).items() if name != "eps_r"})
+
+    def coulomb(self, mapping: Mapping, provenance: dict[str, Any]) -> ScreenedCoulomb | None:
+        """The Coulomb prior of these beads, None where they carry no charges.
+
+        Args:
+            mapping: of the beads.
+            provenance: what the data record of how they were made, with their solvent.
+
+        Raises:
+            ValueError: beads of one type with different charges, a net charge, or an unknown dielectric constant.
+        """
+        charges = mapping.per_type(mapping.charges)
+        if not any(abs(charge) > 1e-6 for charge in charges.values()):
+            return None
+        check_neutral(mapping.charges.tolist(), f"mapping '{mapping.name}'")
+        eps_r = (provenance.get("solvent") or {}).get("eps_r") if self.eps_r == AUTO else self.eps_r
+        if eps_r is None:
+            raise ValueError(
+                f"prior.eps_r={AUTO}: the beads carry charges ({_listed(charges)}), and the data do not say what the solvent's "
+                "dielectric constant is: give it, e.g. prior.eps_r=72 (SPC/E water at 300 K)"
+            )
+        return ScreenedCoulomb(charges, float(eps_r), self.cutoff_nm)
+
+    def __call__(
+        self, *sets: Frames, weights: Sequence[Float[np.ndarray, "_"]] | None = None, platform: str = "auto"
+    ) -> list[Prior]:
+        """The priors for these training frames, of one or several systems with the same bead types.
+
+        Raises:
+            ValueError: as `coulomb` and `PairSplineFit`; or sets whose charges or solvents differ.
+        """
+        found = [self.coulomb(frames.mapping, frames.meta.provenance) for frames in sets]
+        coulomb = found[0]
+        for other in found[1:]:
+            if other != coulomb:
+                raise ValueError(
+                    f"the data sets differ in charges or dielectric constant ({coulomb} and {other}): give prior.eps_r, "
+                    "or fit them apart"
+                )
+        if coulomb is None:
+            return [self.splines(*sets, weights=weights)]
+        left = [replace(part, forces=part.forces - prior_forces([coulomb], part, platform)) for part in sets]
+        return [coulomb, self.splines(*left, weights=weights)]
+
+
+def _listed(charges: dict[str, float]) -> str:
+    return ", ".join(f"{name} {charge:+g}" for name, charge in charges.items())

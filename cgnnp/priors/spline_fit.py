@@ -1,0 +1,240 @@
+"""Pair-spline force matching: the best pair potential in the least-squares sense.
+
+F_I = sum_J f(R_IJ) R_IJ/|R_IJ| with f(r) = sum_k c_k phi_k(r) in cubic B-splines is linear in c (Izvekov and Voth 2005,
+10.1021/jp044629q); the normal equations A c = b, A = <G^T G>, b = <G^T F>, add up over frames and data sets. The energy is the
+integral of f from the cutoff inwards. Below the first sampled distance the table goes on as a repulsive wall down to r = 0.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.interpolate import BSpline
+from scipy.sparse import csr_array
+
+from cgnnp.frames import Frames
+from cgnnp.pairs import PairKinds, Pairs, near_pairs
+from cgnnp.priors.pair_spline import TABLE_SPACING, PairSpline, PairTable
+from cgnnp.priors.prior import check_cutoff
+from cgnnp.priors.smoothing import FOLDS, NormalEquations, solve_smooth
+from cgnnp.priors.wall import wall_energy
+from cgnnp.signatures import check_positive
+from cgnnp.units import thermal_energy
+
+log = logging.getLogger("cgnnp")
+
+DEGREE = 3
+N_FIXED = 2
+"""Coefficients at the end that are zero, so that force and slope vanish at the cutoff."""
+
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSplineFit:
+    """Fits pair potentials to mapped forces by penalised least squares over up to `max_frames` equally spaced frames.
+
+    Args:
+        cutoff_nm: the force and its slope vanish here; at most half the box.
+        knot_spacing_nm: distance between spline knots.
+        max_frames: of all data sets together; tens are enough for a liquid, forces with more noise want all there are.
+        min_count: the first sampled distance is where this many pairs have been seen.
+        smoothing: strength of the penalty on rough splines, see `cgnnp.priors.smoothing`; None chooses one for each pair of
+            bead types by cross validation over blocks of frames.
+        ridge: added to the diagonal of the normal matrix, relative to its mean.
+        wall_kT: rise of the wall over 0.05 nm.
+
+    Raises:
+        ValueError: a setting is out of range.
+
+    >>> PairSplineFit(cutoff_nm=0.8).cutoff_nm
+    0.8
+    """
+
+    cutoff_nm: float = 0.9
+    knot_spacing_nm: float = 0.02
+    max_frames: int = 300
+    min_count: int = 50
+    smoothing: float | None = None
+    ridge: float = 1e-8
+    wall_kT: float = 25.0
+
+    def __post_init__(self) -> None:
+        positive = {name: value for name, value in asdict(self).items() if name not in ("ridge", "smoothing")}
+        check_positive("prior.", **positive)
+        for name in ("ridge", "smoothing"):
+            if (value := getattr(self, name)) is not None and not value >= 0:
+                raise ValueError(f"prior.{name}={value}: must not be negative")
+
+    def __call__(self, *sets: Frames, weights: Sequence[Float[np.ndarray, "_"]] | None = None) -> PairSpline:
+        """The prior for these training frames, of one or several systems with the same bead types.
+
+        Args:
+            sets: the frames.
+            weights: how much the squared deviation of each bead counts, one array for each set.
+
+        Raises:
+            ValueError: the cutoff does not fit a box, or a pair of bead types is hardly ever within it.
+        """
+        for frames in sets:
+            check_cutoff(self.cutoff_nm, frames.boxes[0])
+        thinned = _thinned(sets, self.max_frames)
+        names = _all_pairs(thinned)
+        firsts = _first_sampled(thinned, names, self.cutoff_nm, self.min_count)
+        knots = [_clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
+        blocks = _blocks(thinned, names, knots, self.cutoff_nm, weights)
+        sizes = [_n_free(knot) for knot in knots]
+        strengths = None if self.smoothing is None else [self.smoothing] * len(names)
+        coefficients, strengths = solve_smooth(blocks, sizes, N_FIXED, self.ridge, strengths)
+        for name, strength in zip(names, strengths, strict=True):
+            log.info("prior: %s, from %.3f nm, smoothing %.0e", "-".join(name), firsts[names.index(name)], strength)
+        rise = self.wall_kT * thermal_energy(sets[0].temperature)
+        tables = []
+        for k, part in enumerate(np.split(coefficients, np.cumsum(sizes)[:-1])):
+            spline = BSpline(knots[k], np.append(part, [0.0] * N_FIXED), DEGREE)
+            tables.append(PairTable(names[k], firsts[k], _tabulate(spline, firsts[k], self.cutoff_nm, rise)))
+        return PairSpline(tuple(tables), self.cutoff_nm)
+
+
+def _thinned(sets: Sequence[Frames], max_frames: int) -> list[Frames]:
+    """Equally spaced frames of all sets, at most so many together."""
+    stride = max(1, -(-sum(map(len, sets)) // max_frames))
+    return [frames[::stride] for frames in sets]
+
+
+def _all_pairs(sets: Sequence[Frames]) -> list[Pair]:
+    """Every pair of bead types that one of the sets has, named once."""
+    found: dict[frozenset[str], Pair] = {}
+    for frames in sets:
+        for pair in PairKinds(frames.mapping).names:
+            found.setdefault(frozenset(pair), pair)
+    return list(found.values())
+
+
+def _places(kinds: PairKinds, names: Sequence[Pair]) -> list[int]:
+    """Where the pairs of one set stand among those of all sets."""
+    known = [frozenset(name) for name in names]
+    return [known.index(frozenset(pair)) for pair in kinds.names]
+
+
+def _frame_pairs(frames: Frames, t: int, cutoff: float) -> Pairs:
+    return near_pairs(frames.positions[t], frames.boxes[t], cutoff, frames.mapping.bonds)
+
+
+def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float, min_count: int) -> list[float]:
+    """Distance of each pair of types below which `min_count` pairs have been seen."""
+    closest, reach = [np.empty(0)] * len(names), cutoff
+    for frames in sets:
+        kinds = PairKinds(frames.mapping)
+        places = _places(kinds, names)
+        for t in range(len(frames)):
+            pairs = _frame_pairs(frames, t, reach)
+            kind = kinds.of(pairs)
+            for own, k in enumerate(places):
+                closest[k] = np.sort(np.concatenate([closest[k], pairs.distances[kind == own]]))[:min_count]
+            if min(map(len, closest)) == min_count:
+                reach = max(found[-1] for found in closest)  # what is farther away changes nothing any more
+    for pair, found in zip(names, closest, strict=True):
+        if len(found) < min_count:
+            raise ValueError(
+                f"only {len(found)} {'-'.join(pair)} pairs within prior.cutoff_nm={cutoff:g} in {sum(map(len, sets))} frames, "
+                f"at least {min_count} are needed to fit a pair potential: use more frames or a larger cutoff"
+            )
+    return [float(found[-1]) for found in closest]
+
+
+def _clamped_knots(start: float, end: float, spacing: float) -> Float[np.ndarray, "knots"]:
+    inner = np.linspace(start, end, max(2, round((end - start) / spacing)) + 1)
+    return np.concatenate([[start] * DEGREE, inner, [end] * DEGREE])
+
+
+def _n_free(knots: Float[np.ndarray, "knots"]) -> int:
+    """Coefficients that are fitted."""
+    return len(knots) - DEGREE - 1 - N_FIXED
+
+
+def _blocks(
+    sets: Sequence[Frames],
+    names: Sequence[Pair],
+    knots: list[Float[np.ndarray, "_"]],
+    cutoff: float,
+    weights: Sequence[Float[np.ndarray, "_"]] | None,
+) -> list[NormalEquations]:
+    """Normal equations of contiguous blocks of frames, of each set a part in every block."""
+    n_blocks = min(FOLDS, *map(len, sets))
+    parts = [frames.blocks(n_blocks) for frames in sets]
+    result = []
+    for fold in zip(*parts, strict=True):
+        equations = [
+            _normal_equations(part, names, knots, cutoff, None if weights is None else weights[number])
+            for number, part in enumerate(fold)
+        ]
+        result.append(sum(equations[1:], start=equations[0]))
+    return result
+
+
+def _normal_equations(
+    frames: Frames,
+    names: Sequence[Pair],
+    knots: list[Float[np.ndarray, "_"]],
+    cutoff: float,
+    weights: Float[np.ndarray, "beads"] | None = None,
+) -> NormalEquations:
+    """G^T W G, G^T W F and F^T W F, summed over frames."""
+    rows = np.ones(3 * frames.mapping.n_beads) if weights is None else np.tile(weights, 3)
+    kinds = PairKinds(frames.mapping)
+    places = _places(kinds, names)
+    ends = np.cumsum([_n_free(knot) for knot in knots])
+    columns = np.concatenate([np.arange(ends[k] - _n_free(knots[k]), ends[k]) for k in places])
+    own_knots = [knots[k] for k in places]
+    normal, right, square = np.zeros((len(columns), len(columns))), np.zeros(len(columns)), 0.0
+    for t in range(len(frames)):
+        design = pair_design(_frame_pairs(frames, t, cutoff), kinds, own_knots)
+        weighted = design if weights is None else design * rows[:, None]
+        forces = frames.forces[t].astype(np.float64).T.reshape(-1)
+        normal += weighted.T @ design
+        right += weighted.T @ forces
+        square += float(forces @ (rows * forces))
+    if len(columns) == ends[-1] and np.array_equal(columns, np.arange(ends[-1])):
+        return NormalEquations(normal, right, square)
+    whole = NormalEquations(np.zeros((ends[-1], ends[-1])), np.zeros(ends[-1]), square)
+    whole.normal[np.ix_(columns, columns)] = normal
+    whole.right[columns] = right
+    return whole
+
+
+def pair_design(pairs: Pairs, kinds: PairKinds, knots: list[Float[np.ndarray, "_"]]) -> Float[np.ndarray, "rows basis"]:
+    """G of one frame: G[(x, I), k] = sum_J phi_k(R_IJ) (R_IJ/|R_IJ|)_x; rows run over x, then beads."""
+    kind = kinds.of(pairs)
+    columns = []
+    for k, knot in enumerate(knots):
+        chosen = np.flatnonzero((kind == k) & (pairs.distances >= knot[0]))
+        if not len(chosen):
+            columns.append(np.zeros((3 * len(kinds.types), _n_free(knot))))
+            continue
+        basis = BSpline.design_matrix(pairs.distances[chosen], knot, DEGREE)[:, : _n_free(knot)]
+        unit_vectors = pairs.vectors[chosen] / pairs.distances[chosen, None]
+        rows = np.concatenate([pairs.i[chosen], pairs.j[chosen]])
+        entries = np.tile(np.arange(len(chosen)), 2)
+        shape = (len(kinds.types), len(chosen))
+        parts = [
+            csr_array((np.concatenate([unit_vectors[:, x], -unit_vectors[:, x]]), (rows, entries)), shape=shape) @ basis
+            for x in range(3)
+        ]
+        columns.append(np.concatenate([part.toarray() for part in parts]))
+    return np.concatenate(columns, axis=1)
+
+
+def _tabulate(spline: BSpline, first: float, cutoff: float, rise: float) -> tuple[float, ...]:
+    """Energy from r = 0 to the cutoff: the wall, then the integral of the force."""
+    r = np.linspace(0.0, cutoff, round(cutoff / TABLE_SPACING) + 1)
+    integral = spline.antiderivative()
+    energy = np.empty_like(r)
+    sampled = r >= first
+    energy[sampled] = integral(cutoff) - integral(r[sampled])
+    edge = float(integral(cutoff) - integral(first))
+    energy[~sampled] = edge + wall_energy(first - r[~sampled], float(spline(first)), rise)
+    return tuple(float(value) for value in energy)
