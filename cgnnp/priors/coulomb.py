@@ -2,8 +2,8 @@
 
     u_ij(r) = q_i q_j / (4 pi eps0 eps_r r)
 
-is what the potential of mean force of two ions tends to at large distance, and what a network with a cutoff cannot know. In a
-periodic box it is summed by particle-mesh Ewald (Essmann et al. 1995, 10.1063/1.470117), as charges q/sqrt(eps_r) in OpenMM.
+is what the potential of mean force of two ions tends to at large distance, and what a network with a cutoff cannot know.
+In a periodic box it is summed by particle-mesh Ewald (Essmann et al. 1995, 10.1063/1.470117), as charges q/sqrt(eps_r).
 """
 
 from collections.abc import Sequence
@@ -94,6 +94,6 @@ def check_neutral(charges: Sequence[float], what: str) -> None:
     net = float(np.sum(charges))
     if abs(net) > NEUTRAL * max(1, len(charges)):
         raise ValueError(
-            f"{what} has a net charge of {net:+.4g} e, which a periodic box cannot carry: its Coulomb energy would be that of "
-            "a neutralising background. Use as many positive as negative charges (select the counter-ions too)"
+            f"{what} has a net charge of {net:+.4g} e, which a periodic box cannot carry: its Coulomb energy would be "
+            "that of a neutralising background. Use as many positive as negative charges (select the counter-ions too)"
         )

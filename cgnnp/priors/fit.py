@@ -1,4 +1,4 @@
-"""The priors of a model, fitted one on what the other leaves: screened Coulomb where beads carry charges, then pair splines."""
+"""The priors of a model, each on what the one before leaves: screened Coulomb between charged beads, then pair splines."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -69,8 +69,8 @@ class PriorFit:
         eps_r = (provenance.get("solvent") or {}).get("eps_r") if self.eps_r == AUTO else self.eps_r
         if eps_r is None:
             raise ValueError(
-                f"prior.eps_r={AUTO}: the beads carry charges ({_listed(charges)}), and the data do not say what the solvent's "
-                "dielectric constant is: give it, e.g. prior.eps_r=72 (SPC/E water at 300 K)"
+                f"prior.eps_r={AUTO}: the beads carry charges ({_listed(charges)}), and the data do not say what the "
+                "solvent's dielectric constant is: give it, e.g. prior.eps_r=72 (SPC/E water at 300 K)"
             )
         return ScreenedCoulomb(charges, float(eps_r), self.cutoff_nm)
 

@@ -1,18 +1,18 @@
 """Penalised least squares: how smooth a fitted spline should be, chosen by cross validation.
 
 The coefficients minimise |F - G c|^2 + sum_k lambda_k |D c_k|^2 with D the second differences of neighbouring coefficients
-(P-splines, Eilers and Marx 1996, 10.1214/ss/1038425655). Of noisy forces the best lambda is far from zero: without it a spline
-follows the noise wherever pairs are few. The squared error on left-out blocks of frames follows from their normal equations
-alone, so that trying many lambda costs no pass over the frames.
+(P-splines, Eilers and Marx 1996, 10.1214/ss/1038425655). Of noisy forces the best lambda is far from zero: without it a
+spline follows the noise wherever pairs are few. The squared error on left-out blocks of frames follows from their normal
+equations alone, so that trying many lambda costs no pass over the frames.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-EXPONENTS = np.arange(-10.0, 2.5, 1.0)
+EXPONENTS = np.arange(-10.0, 4.5, 1.0)
 """Tried strengths: powers of ten, relative to the mean diagonal of the normal matrix of the same spline."""
 
 FOLDS = 8
@@ -68,12 +68,17 @@ def solve_smooth(
     return solution(total, strengths), tuple(float(strength) for strength in strengths)
 
 
-def _cross_validated(blocks, total, solution, n_splines: int) -> list[float]:
+def _cross_validated(
+    blocks: Sequence[NormalEquations],
+    total: NormalEquations,
+    solution: Callable[[NormalEquations, Sequence[float]], Float[np.ndarray, "basis"]],
+    n_splines: int,
+) -> list[float]:
     """Strengths with the smallest squared error on left-out blocks, one spline after the other."""
     exponents = np.full(n_splines, -6.0)
 
     def error(trial: Float[np.ndarray, "splines"]) -> float:
-        return sum(block.residual(solution(total - block, 10.0**trial)) for block in blocks)
+        return sum(block.residual(solution(total - block, list(10.0**trial))) for block in blocks)
 
     for _ in range(SWEEPS):
         before = exponents.copy()

@@ -1,8 +1,8 @@
 """Pair-spline force matching: the best pair potential in the least-squares sense.
 
 F_I = sum_J f(R_IJ) R_IJ/|R_IJ| with f(r) = sum_k c_k phi_k(r) in cubic B-splines is linear in c (Izvekov and Voth 2005,
-10.1021/jp044629q); the normal equations A c = b, A = <G^T G>, b = <G^T F>, add up over frames and data sets. The energy is the
-integral of f from the cutoff inwards. Below the first sampled distance the table goes on as a repulsive wall down to r = 0.
+10.1021/jp044629q); the normal equations A c = b, A = <G^T G>, b = <G^T F>, add up over frames and data sets. The energy is
+the integral of f from the cutoff inwards. Below the first sampled distance the table goes on as a repulsive wall to r = 0.
 """
 
 import logging
@@ -87,10 +87,10 @@ class PairSplineFit:
         knots = [_clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
         blocks = _blocks(thinned, names, knots, self.cutoff_nm, weights)
         sizes = [_n_free(knot) for knot in knots]
-        strengths = None if self.smoothing is None else [self.smoothing] * len(names)
-        coefficients, strengths = solve_smooth(blocks, sizes, N_FIXED, self.ridge, strengths)
-        for name, strength in zip(names, strengths, strict=True):
-            log.info("prior: %s, from %.3f nm, smoothing %.0e", "-".join(name), firsts[names.index(name)], strength)
+        given = None if self.smoothing is None else [self.smoothing] * len(names)
+        coefficients, strengths = solve_smooth(blocks, sizes, N_FIXED, self.ridge, given)
+        for name, first, strength in zip(names, firsts, strengths, strict=True):
+            log.info("prior: %s, from %.3f nm, smoothing %.0e", "-".join(name), first, strength)
         rise = self.wall_kT * thermal_energy(sets[0].temperature)
         tables = []
         for k, part in enumerate(np.split(coefficients, np.cumsum(sizes)[:-1])):
@@ -140,8 +140,8 @@ def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float,
     for pair, found in zip(names, closest, strict=True):
         if len(found) < min_count:
             raise ValueError(
-                f"only {len(found)} {'-'.join(pair)} pairs within prior.cutoff_nm={cutoff:g} in {sum(map(len, sets))} frames, "
-                f"at least {min_count} are needed to fit a pair potential: use more frames or a larger cutoff"
+                f"only {len(found)} {'-'.join(pair)} pairs within prior.cutoff_nm={cutoff:g} in {sum(map(len, sets))} "
+                f"frames, at least {min_count} are needed to fit a pair potential: use more frames or a larger cutoff"
             )
     return [float(found[-1]) for found in closest]
 

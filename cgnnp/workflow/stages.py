@@ -136,8 +136,8 @@ def fit_stage(
 ) -> tuple[Potential, list[Prior]]:
     """Fit the priors, subtract the forces that OpenMM computes with them, fit the network to the rest, measure both.
 
-    One model is fitted to all sets of frames, of each of which the last part is held out. Averaged forces are weighted by the
-    noise of each bead type. `draws` are other frames, with second draws, which tell how much of a fit to instantaneous
+    One model is fitted to all sets of frames, of each of which the last part is held out. Averaged forces are weighted by
+    the noise of each bead type. `draws` are other frames, with second draws, which tell how much of a fit to instantaneous
     forces is noise.
 
     Raises:

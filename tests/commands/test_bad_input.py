@@ -19,7 +19,7 @@ ARGUMENTS = {
     "unknown mapping": (["mapping=water"], ["mapping 'water'", "water_cg", "Did you mean"]),
     "unknown model": (["model=neqip"], ["model 'neqip'", "Did you mean model=nequip?", "Available: nequip"]),
     "unknown simulation": (["simulation=no"], ["simulation 'no'", "langevin", "none"]),
-    "empty choice": (["prior="], ["prior ''", "pair_spline"]),
+    "empty choice": (["prior="], ["prior ''", "pairs"]),
     "unknown key": (["sed=1"], ["'sed'", "Did you mean seed?", "run_dir"]),
     "unknown key in a group": (["model.featurs=3"], ["'model.featurs'", "Did you mean model.features?", "l_max"]),
     "unknown key below a value": (["trainer.foo.bar=1"], ["'trainer.foo'", "max_epochs"]),

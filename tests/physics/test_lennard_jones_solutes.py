@@ -20,7 +20,7 @@ from cgnnp.dynamics import LangevinProtocol
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import choose_platform
-from cgnnp.priors.pair_spline import PairSplineFit
+from cgnnp.priors import PairSplineFit
 from cgnnp.reference.frozen import FrozenProtocol
 from cgnnp.reference.mean_force import MeanForceSource
 from cgnnp.reference.sampling import LangevinSource

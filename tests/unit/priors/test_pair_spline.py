@@ -9,7 +9,8 @@ from systems import add_pair_forces, frames_of, hard_gas, ideal_gas, identity_ma
 
 from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.priors import PairSplineFit, prior_digest, prior_forces, priors_from_data
-from cgnnp.priors.pair_spline import PairSpline, PairTable, pair_design
+from cgnnp.priors.pair_spline import PairSpline, PairTable
+from cgnnp.priors.spline_fit import pair_design
 from cgnnp.units import thermal_energy
 
 CUTOFF = 0.8
@@ -210,7 +211,8 @@ def test_one_solute_has_no_table_with_its_like_and_a_system_of_two_is_refused():
 @pytest.mark.parametrize("setting", PairSplineFit().__dict__.items(), ids=lambda setting: setting[0])
 def test_settings_out_of_range_are_refused_before_there_are_data(setting):
     name, default = setting
-    for wrong in (-default,) if name == "ridge" else (0 * default, -default):
+    default = 1.0 if default is None else default
+    for wrong in (-default,) if name in ("ridge", "smoothing") else (0 * default, -default):
         with pytest.raises(ValueError, match=rf"prior\.{name}={wrong}: must (be positive|not be negative)"):
             PairSplineFit(**{name: wrong})
 

@@ -16,7 +16,7 @@ from cgnnp.mapping import Block, Mapping
 from cgnnp.mappings.water import center_of_mass
 from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.platforms import PlatformChoice
-from cgnnp.priors.pair_spline import _clamped_knots, pair_design
+from cgnnp.priors.spline_fit import _clamped_knots, pair_design
 from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, hold
 from cgnnp.reference.mean_force import MeanForceSource, cost_ns
 from cgnnp.reference.systems import nacl_spce, water, water_spce

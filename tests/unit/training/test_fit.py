@@ -139,7 +139,7 @@ def test_a_fit_moved_in_the_middle_keeps_its_best_epoch(sets, tmp_path):
     assert len(r2) == 4
     assert best_epoch(moved) == int(np.argmax(r2)) < 2
     assert (moved / "checkpoints" / "best.ckpt").read_bytes() == best
-    assert fit_quality(sets[1], predict_forces(model, sets[1])).r2_model.value == pytest.approx(max(r2), abs=1e-5)
+    assert fit_quality([sets[1]], [predict_forces(model, sets[1])]).r2_model.value == pytest.approx(max(r2), abs=1e-5)
     assert not (tmp_path / "old").exists()
 
 
@@ -214,7 +214,7 @@ def test_a_fit_that_diverges_later_keeps_its_best_epoch_and_says_so(sets, tmp_pa
     model = fitted(sets, tmp_path, callback=Spoil(2, math.nan))
     rows = read_metrics(tmp_path / "metrics.csv")
     assert [math.isnan(row["r2"]) for row in rows] == [False, False, True]
-    quality = fit_quality(sets[1], predict_forces(model, sets[1]))
+    quality = fit_quality([sets[1]], [predict_forces(model, sets[1])])
     assert quality.r2_model.value == pytest.approx(max(row["r2"] for row in rows[:2]), abs=1e-5)
     message = f"diverged in epoch 3 (R2 is not finite), epoch {best_epoch(tmp_path) + 1} is kept"
     assert [record.levelname for record in caplog.records if message in record.message] == ["WARNING"]
@@ -239,7 +239,7 @@ def test_without_averaging_the_best_weights_are_those_of_the_end_of_the_epoch(se
     assert same(model, fitted(sets, tmp_path / "whole", settings))
     assert "current_model_state" not in read_checkpoint(tmp_path / "whole" / "checkpoints" / "best.ckpt")
     r2 = max(row["r2"] for row in read_metrics(tmp_path / "killed" / "metrics.csv"))
-    assert fit_quality(sets[1], predict_forces(model, sets[1])).r2_model.value == pytest.approx(r2, abs=1e-5)
+    assert fit_quality([sets[1]], [predict_forces(model, sets[1])]).r2_model.value == pytest.approx(r2, abs=1e-5)
 
 
 def test_the_best_epoch_is_returned_and_the_metrics_are_its(sets, uninterrupted):
@@ -247,7 +247,7 @@ def test_the_best_epoch_is_returned_and_the_metrics_are_its(sets, uninterrupted)
     rows = read_metrics(directory / "metrics.csv")
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
     assert rows[-1]["r2"] > rows[0]["r2"]
-    quality = fit_quality(sets[1], predict_forces(model, sets[1]))
+    quality = fit_quality([sets[1]], [predict_forces(model, sets[1])])
     assert quality.r2_model.value == pytest.approx(max(row["r2"] for row in rows), abs=1e-5)
     assert quality.r2_model.value > 0.1
     assert quality.r2_prior.value == 0.0

@@ -10,7 +10,7 @@ from systems import add_noise, add_pair_forces, hard_gas, identity_mapping
 
 from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
-from cgnnp.priors.pair_spline import PairSplineFit
+from cgnnp.priors import PairSplineFit
 from cgnnp.training.data import ForceSet, make_loader, noise_weights
 from cgnnp.training.fit import FitSettings, fit
 from cgnnp.training.metrics import predict_forces
@@ -68,7 +68,7 @@ def test_the_weighted_pair_fit_has_the_lower_variance():
     found = {"plain": [], "weighted": []}
     for seed in range(12):
         frames = noisy(seed, n_frames=20)
-        for name, prior in (("plain", fit_pairs(frames)), ("weighted", fit_pairs(frames, weights))):
+        for name, prior in (("plain", fit_pairs(frames)), ("weighted", fit_pairs(frames, weights=[weights]))):
             (table,) = [table for table in prior.tables if set(table.pair) == {"A", "B"}]
             found[name].append(table.energy[350] - exact)
     assert np.var(found["weighted"]) < np.var(found["plain"]) / 3
@@ -78,7 +78,7 @@ def test_the_weighted_pair_fit_has_the_lower_variance():
 
 def test_weights_of_one_leave_the_pair_fit_as_it_is():
     fit_pairs, frames = PairSplineFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5), noisy(1, n_frames=10)
-    for one, other in zip(fit_pairs(frames, np.ones(12)).tables, fit_pairs(frames).tables, strict=True):
+    for one, other in zip(fit_pairs(frames, weights=[np.ones(12)]).tables, fit_pairs(frames).tables, strict=True):
         np.testing.assert_allclose(one.energy, other.energy, rtol=1e-6, atol=1e-6)
 
 

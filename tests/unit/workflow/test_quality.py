@@ -8,7 +8,7 @@ from systems import add_pair_forces, hard_gas, identity_mapping
 
 from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
-from cgnnp.priors.pair_spline import PairSplineFit
+from cgnnp.priors import PriorFit
 from cgnnp.statistics import explained_variance
 from cgnnp.training.fit import FitSettings
 from cgnnp.workflow.quality import check_draws, noise_rows
@@ -118,18 +118,18 @@ def test_a_fit_to_mean_forces_says_how_close_it_comes(tmp_path):
     run.begin("")
     given = []
 
-    class Spy(PairSplineFit):
-        def __call__(self, frames, weights=None):
-            given.append(weights)
-            return super().__call__(frames, weights)
+    class Spy(PriorFit):
+        def __call__(self, *sets, weights=None, platform="auto"):
+            given.extend(weights)
+            return super().__call__(*sets, weights=weights, platform=platform)
 
-    fit_prior = Spy(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
+    fit_priors = Spy(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
 
     def make_model(**settings) -> NequIP:
         return NequIP(**{"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2, **settings})
 
     settings = FitSettings(max_epochs=1, batch_size=8, accelerator="cpu")
-    fit_stage(run, frames, fit_prior, make_model, settings, held_out_fraction=0.5, platform="CPU")
+    fit_stage(run, [frames], fit_priors, make_model, settings, held_out_fraction=0.5, platform="CPU")
     summary = run.summary()
     assert given[0] == pytest.approx(np.ones(12))
     assert summary["averaging_ps"] == AVERAGING_PS
@@ -152,11 +152,11 @@ def test_types_are_weighted_in_a_fit(tmp_path):
     run.begin("")
     given = []
 
-    def fit_prior(frames, weights):
-        given.append(weights)
+    def fit_priors(frames, weights, platform):
+        given.extend(weights)
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        fit_stage(run, frames, fit_prior, NequIP, FitSettings(), held_out_fraction=0.5)
+        fit_stage(run, [frames], fit_priors, NequIP, FitSettings(), held_out_fraction=0.5)
     assert given[0][0] > 10 * given[0][6]
     assert given[0].mean() == pytest.approx(1.0)
