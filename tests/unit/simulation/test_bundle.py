@@ -34,7 +34,7 @@ def test_files_and_public_load(exported):
     assert {path.name for path in exported.path.iterdir()} == {*FILES, "manifest.json"}
     bundle = cgnnp.load(exported.path)
     assert bundle.temperature == 300.0
-    assert bundle.manifest["number_density_nm3"] == {"AR": pytest.approx(24 / 1.5**3)}
+    assert bundle.manifest["number_density_nm3"] == {"AR": pytest.approx([24 / 1.5**3] * 2)}
     assert bundle.manifest["first_sampled_nm"]["AR-AR"] == pytest.approx(exported.first)
 
 
@@ -165,7 +165,7 @@ def test_warns_outside_the_density_and_temperature_of_its_data(exported):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         exported.bundle.create_system(topology(["AR"] * 24, 1.5))
-        exported.bundle.warn_of_temperature(301.0)
+        exported.bundle.warn_of_temperature(300.5)
 
 
 def test_refuses_what_it_does_not_know(exported):
