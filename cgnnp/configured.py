@@ -28,6 +28,7 @@ from cgnnp.priors import PriorFit
 from cgnnp.priors.prior import check_cutoff
 from cgnnp.reference.source import Source, StoredSource
 from cgnnp.signatures import checked_settings
+from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.bundle import package_versions, read_manifest
 from cgnnp.simulation.force import choose_backend
 from cgnnp.simulation.run import SimulationSettings
@@ -93,6 +94,12 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     run = None if config.run is None else RunFolder.open(str(config.run))
     potential = Path(str(config.potential)) if run is None else run.potential
     manifest = read_manifest(potential)
+    composition = Composition(**checked_settings(Composition, plain(config.system), "system"))
+    if run is not None and not composition.is_own:
+        raise ValueError(
+            f"run={config.run}: continues the run's own simulation; for other numbers of beads use "
+            f"potential={run.potential} with the same system settings"
+        )
     values = plain(config.simulation)
     if run is not None and values:
         values = _settings_of_run(run, overrides) or values
@@ -107,9 +114,16 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
             stages.simulate_stage(run, settings, protocol, open_frames(data) if data and Path(data).is_dir() else None)
         return
     start_logging()
-    directory = Path(str(config.output)) if config.output is not None else potential.parent / "simulation"
+    directory = Path(str(config.output)) if config.output is not None else potential.parent / _folder_name(composition)
     check_writable(directory, "output")
-    log.info("frames in %s", ", ".join(map(str, simulate_bundle(potential, directory, settings, protocol))))
+    folders = simulate_bundle(potential, directory, settings, protocol, composition=composition)
+    log.info("frames in %s", ", ".join(map(str, folders)))
+
+
+def _folder_name(composition: Composition) -> str:
+    """Where beads of this composition are simulated, beside the potential."""
+    given = {name: value for name, value in vars(composition).items() if value is not None}
+    return "_".join(["simulation", *(f"{name}_{value:g}" for name, value in given.items())])
 
 
 def compare(config: DictConfig) -> dict[str, Any]:

@@ -219,12 +219,15 @@ class Mapping:
             result[name] = float(found[0])
         return result
 
-    def of_beads(self, repeat: int = 1) -> "Mapping":
-        """The identity mapping of the beads themselves, as a coarse-grained run has them; `repeat` times as many."""
+    def of_beads(self, copies: int | None = None) -> "Mapping":
+        """The identity mapping of the beads themselves, as a coarse-grained run has them.
+
+        With `copies` there are so many molecules of every kind.
+        """
         blocks, start = [], 0
         for block in self.blocks:
             identity = np.eye(block.n_beads)
-            count = block.n_copies * repeat
+            count = block.n_copies if copies is None else copies
             blocks.append(
                 replace(
                     block,

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import struct
 import threading
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +17,7 @@ import numpy as np
 import openmm
 import torch
 from jaxtyping import Float
-from openmm import app, unit
+from openmm import app
 
 from cgnnp.dataset import FramesWriter, check_same_data, count_frames, open_frames
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed, derived_seed, run_chunks, speed_ns_per_day, start
@@ -25,6 +26,7 @@ from cgnnp.frames import Frames, FramesMeta, concatenate
 from cgnnp.platforms import PlatformChoice, available_cores, choose_platform
 from cgnnp.progress import Progress, progress
 from cgnnp.reference.topology import bead_topology
+from cgnnp.simulation.beads import BeadSystem, Composition, other_beads
 from cgnnp.simulation.bundle import PotentialBundle, load
 from cgnnp.simulation.force import choose_backend
 
@@ -60,6 +62,7 @@ def simulate(
     settings: SimulationSettings,
     protocol: LangevinProtocol,
     starts: Float[np.ndarray, "starts beads 3"] | None = None,
+    composition: Composition | None = None,
 ) -> list[Path]:
     """Run the replicas of a bundle to their length and return their folders.
 
@@ -73,9 +76,10 @@ def simulate(
         settings: length, replicas, platform and back end.
         protocol: the dynamics; replicas get seeds of their own.
         starts: starting positions, one for each replica in turn; the bundle's own without.
+        composition: other numbers of beads, or another box, than the bundle's own.
 
     Raises:
-        ValueError: the folders hold frames of another potential or protocol.
+        ValueError: the folders hold frames of another potential or protocol, or the beads do not fit the box.
         SimulationFailed: a replica blew up, and the others finished first; or its process was killed, which ends all.
     """
     platform = choose_platform(settings.platform, threads=1)
@@ -89,7 +93,13 @@ def simulate(
     log.info("simulate: %d replicas of %d frames, time step %g fs", replicas, n_frames, protocol.timestep_fs)
     folders = [directory / f"replica_{k}" for k in range(replicas)]
     protocols = [replace(protocol, seed=derived_seed(protocol.seed, 1000 + k)) for k in range(replicas)]
-    metas = [_meta(bundle, seeded, backend) for seeded in protocols]
+    systems = [other_beads(bundle, composition or Composition(), seeded.seed) for seeded in protocols]
+    if starts is not None:
+        systems = [replace(system, positions=starts[k % len(starts)]) for k, system in enumerate(systems)]
+    bundle.create_system(bead_topology(systems[0].mapping, systems[0].box), backend)  # warns and refuses here, not in each
+    if systems[0].scattered:
+        log.info("simulate: %d beads, scattered in %.3f nm", systems[0].mapping.n_beads, systems[0].box[0, 0])
+    metas = [_meta(bundle, system, seeded, backend) for system, seeded in zip(systems, protocols, strict=True)]
     if all(_is_finished(folder, meta, n_frames) for folder, meta in zip(folders, metas, strict=True)):
         log.info("simulate: all frames are already in %s", directory)
         return folders
@@ -104,7 +114,7 @@ def simulate(
                 platform,
                 backend,
                 settings.chunk_frames,
-                None if starts is None else starts[k % len(starts)],
+                systems[k],
             )
             for k, folder in enumerate(folders)
         ]
@@ -132,37 +142,37 @@ def run_replica(
     platform: PlatformChoice,
     backend: str,
     chunk_frames: int,
-    positions: Float[np.ndarray, "beads 3"] | None,
+    beads: BeadSystem,
 ) -> None:
     """One replica, in a process of its own, with one thread for torch: OpenMM's and torch's must not fight."""
     torch.set_num_threads(1)
     _die_with_parent()
     bundle = load(bundle_directory, self_check=False)
-    file = app.PDBxFile(str(bundle_directory / "topology.cif"))
-    box = file.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer)
     # Built from data that were checked: system.xml is for programs without cgnnp, and a network in it may hold any code.
-    topology = bead_topology(bundle.mapping, np.array(box))
-    system = bundle.create_system(topology, backend)
+    topology = bead_topology(beads.mapping, beads.box)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the density: said once, by whoever started the replicas
+        system = bundle.create_system(topology, backend)
     frames_directory = directory / FRAMES
-    writer = FramesWriter(frames_directory, _meta(bundle, protocol, backend))
+    writer = FramesWriter(frames_directory, _meta(bundle, beads, protocol, backend))
     (directory / STATE).unlink(missing_ok=True)  # it is there when the replica is finished
-    begin = positions if positions is not None else file.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-    begin = np.asarray(begin, dtype=np.float64)
-    simulation = start(topology, system, begin, protocol, platform, frames_directory)
+    begin = np.asarray(beads.positions, dtype=np.float64)
+    simulation = start(topology, system, begin, protocol, platform, frames_directory, minimize=beads.scattered)
     _add_reporters(simulation, directory, protocol, count_frames(frames_directory))
     run_chunks(simulation, protocol, [writer], n_frames, chunk_frames=chunk_frames)
     state = simulation.context.getState(positions=True, velocities=True)
     write_file(directory / STATE, openmm.XmlSerializer.serialize(state))
 
 
-def _meta(bundle: PotentialBundle, protocol: LangevinProtocol, backend: str) -> FramesMeta:
+def _meta(bundle: PotentialBundle, beads: BeadSystem, protocol: LangevinProtocol, backend: str) -> FramesMeta:
     return FramesMeta(
-        bundle.mapping.of_beads(),
+        beads.mapping.of_beads(),
         temperature=protocol.temperature_K,
         interval=protocol.frame_interval,
         provenance={
             "source": "cgnnp.simulation.run",
             "potential": bundle.digest,
+            **({"box_nm": beads.box.tolist()} if beads.scattered else {}),
             "protocol": asdict(protocol),
             "force_backend": backend,
         },

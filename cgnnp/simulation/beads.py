@@ -1,0 +1,131 @@
+"""Which beads a potential is run with: those it was exported with, or any other number of them in any other box."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from openmm import app, unit
+
+from cgnnp.mapping import Mapping
+from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.units import AVOGADRO_PER_NM3
+
+
+@dataclass(frozen=True)
+class BeadSystem:
+    """Beads in a box (rows are its vectors, nm), with starting positions in nm; `scattered` ones are of no simulation."""
+
+    mapping: Mapping
+    box: Float[np.ndarray, "3 3"]
+    positions: Float[np.ndarray, "beads 3"]
+    scattered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition:
+    """A number of molecules of every kind and a cubic box; what is None stays as it was, at the same density.
+
+    Args:
+        n_pairs: molecules of every kind: ion pairs of a salt.
+        box_nm: edge of the box.
+        concentration_M: mol/L of every kind, in place of one of the two.
+
+    Raises:
+        ValueError: a number that is not positive, or all three.
+
+    >>> Composition(n_pairs=512, concentration_M=4.0).edge(64, 2.98)
+    5.967...
+    """
+
+    n_pairs: int | None = None
+    box_nm: float | None = None
+    concentration_M: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        for name, value in given.items():
+            if not value > 0:
+                raise ValueError(f"system.{name}={value}: must be positive")
+        if len(given) == 3:
+            raise ValueError(
+                "system.n_pairs, system.box_nm and system.concentration_M are given: two of them determine the third, "
+                "leave one null"
+            )
+
+    @property
+    def is_own(self) -> bool:
+        """Whether nothing is asked for."""
+        return self.n_pairs is None and self.box_nm is None and self.concentration_M is None
+
+    def number(self, own_number: int, own_edge: float) -> int:
+        """Molecules of every kind, of a potential that has `own_number` in a box of `own_edge` nm."""
+        if self.n_pairs is not None:
+            return self.n_pairs
+        if self.concentration_M is None or self.box_nm is None:
+            return own_number
+        return max(1, round(self.concentration_M * AVOGADRO_PER_NM3 * self.box_nm**3))
+
+    def edge(self, own_number: int, own_edge: float) -> float:
+        """Edge of the box, nm."""
+        if self.box_nm is not None:
+            return self.box_nm
+        number = self.number(own_number, own_edge)
+        density = own_number / own_edge**3 if self.concentration_M is None else self.concentration_M * AVOGADRO_PER_NM3
+        return float((number / density) ** (1 / 3))
+
+
+def own_beads(bundle: PotentialBundle) -> BeadSystem:
+    """The beads and the configuration that a bundle on disk was exported with.
+
+    Raises:
+        ValueError: it is not on disk.
+    """
+    if bundle.directory is None:
+        raise ValueError("this potential has no files yet: save it first")
+    file = app.PDBxFile(str(bundle.directory / "topology.cif"))
+    box = np.array(file.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
+    positions = np.asarray(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64)
+    return BeadSystem(bundle.mapping, box, positions)
+
+
+def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0) -> BeadSystem:
+    """As many beads as asked for, scattered over the sites of a cubic lattice at random.
+
+    Raises:
+        ValueError: the potential has different numbers of its molecules, or so many beads do not fit the box.
+    """
+    own = own_beads(bundle)
+    if composition.is_own:
+        return own
+    numbers = {block.name: block.n_copies for block in own.mapping.blocks}
+    if len(set(numbers.values())) > 1:
+        listed = ", ".join(f"{count} {name}" for name, count in numbers.items())
+        raise ValueError(f"the potential has {listed}: system.* is for as many molecules of every kind, as of a 1:1 salt")
+    own_edge = float(abs(np.linalg.det(own.box)) ** (1 / 3))
+    number = composition.number(own.mapping.blocks[0].n_copies, own_edge)
+    edge = composition.edge(own.mapping.blocks[0].n_copies, own_edge)
+    mapping = own.mapping.of_beads(number)
+    box = edge * np.eye(3)
+    return BeadSystem(mapping, box, _scattered(mapping.n_beads, edge, _closest(bundle), seed), scattered=True)
+
+
+def _closest(bundle: PotentialBundle) -> float:
+    """The first sampled distance of the pair of bead types that come closest, nm; 0 where none is known."""
+    return min((distance for prior in bundle.priors for distance in prior.first_sampled().values()), default=0.0)
+
+
+def _scattered(n_beads: int, edge: float, closest: float, seed: int) -> Float[np.ndarray, "beads 3"]:
+    """Random sites of a simple cubic lattice that fills the box.
+
+    Raises:
+        ValueError: the sites are closer than beads ever come.
+    """
+    per_side = int(np.ceil(n_beads ** (1 / 3) - 1e-9))
+    if edge / per_side < closest:
+        raise ValueError(
+            f"{n_beads} beads do not fit a box of {edge:.3f} nm: they would start {edge / per_side:.3f} nm apart, and come "
+            f"no closer than {closest:.3f} nm in the data: raise system.box_nm or lower system.n_pairs"
+        )
+    sites = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    chosen = np.random.default_rng(seed).permutation(len(sites))[:n_beads]
+    return (sites[chosen] + 0.5) * edge / per_side
