@@ -40,6 +40,9 @@ from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 
 log = logging.getLogger("cgnnp")
 
+RUNS = "length_ps"
+"""The setting of a simulation without which there is none: a mapping may set others, also beside simulation=none."""
+
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
 
 
@@ -101,7 +104,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
             f"potential={run.potential} with the same system settings"
         )
     values = plain(config.simulation)
-    if run is not None and values:
+    if run is not None and RUNS in values:
         values = _settings_of_run(run, overrides) or values
     found = _simulation(values, manifest["temperature_K"])
     if found is None:
@@ -147,7 +150,7 @@ def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]
     """The simulation settings that a run was made with, changed by what the command line says; none without any."""
     config = OmegaConf.load(run.config_file)
     made = config.get("simulation") if isinstance(config, DictConfig) else None
-    if not made:
+    if not made or RUNS not in made:
         return {}
     shared = ("seed", "platform", "force_backend")
     overrides = [text.lstrip("+") for text in overrides]  # +key=value and ++key=value are hydra's ways to add
@@ -177,7 +180,7 @@ def _simulation(values: dict[str, Any], temperature: float) -> tuple[SimulationS
     Raises:
         ValueError: a setting that is wrong, or a platform or back end that does not work here.
     """
-    if not values:
+    if RUNS not in values:
         return None
     if values.get("temperature_K") is None:
         values = {**values, "temperature_K": temperature}
