@@ -67,8 +67,8 @@ def simulate(
     """Run the replicas of a bundle to their length and return their folders.
 
     Each writes `replica_<k>/` with trajectory.dcd, log.csv, state.xml and its frames with forces. What is there already
-    is continued. On a CPU every replica has one thread, and by default there are as many as cores (at most two); a GPU
-    runs one.
+    is continued. On a CPU every replica has one thread, as many as cores run at a time, and by default there are as many as
+    cores (at most two); a GPU runs one.
 
     Args:
         bundle_directory: of the exported potential.
@@ -103,7 +103,7 @@ def simulate(
     if all(_is_finished(folder, meta, n_frames) for folder, meta in zip(folders, metas, strict=True)):
         log.info("simulate: all frames are already in %s", directory)
         return folders
-    with ProcessPoolExecutor(replicas, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(side_by_side(replicas), mp_context=multiprocessing.get_context("spawn")) as pool:
         jobs = [
             pool.submit(
                 run_replica,
@@ -118,8 +118,19 @@ def simulate(
             )
             for k, folder in enumerate(folders)
         ]
-        _watch(jobs, [folder / FRAMES for folder in folders], replicas * n_frames)
+        _watch(jobs, folders, replicas * n_frames)
     return folders
+
+
+def side_by_side(replicas: int) -> int:
+    """How many replicas run at a time: one on a core."""
+    return min(replicas, available_cores())
+
+
+def speed_in_all(folders: Sequence[Path]) -> float:
+    """ns/day of the replicas that run at a time, from the speed of those that have run."""
+    speeds = [speed for folder in folders if (speed := speed_ns_per_day(folder / FRAMES))]
+    return float(np.mean(speeds)) * side_by_side(len(folders)) if speeds else 0.0
 
 
 def open_replicas(folders: Sequence[Path]) -> Frames:
@@ -245,7 +256,7 @@ def _keep_frames(path: Path, n_frames: int, n_beads: int) -> None:
 
 def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
     """Report frames as they appear on disk, then raise what a replica raised."""
-    done = sum(count_frames(folder) for folder in folders)
+    done = sum(count_frames(folder / FRAMES) for folder in folders)
     with progress("simulate: frame", total, done) as counter:
         while wait(jobs, timeout=1.0).not_done:
             _report(counter, folders)
@@ -264,6 +275,6 @@ def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
 
 
 def _report(counter: Progress, folders: list[Path]) -> None:
-    new = sum(count_frames(folder) for folder in folders) - counter.done
+    new = sum(count_frames(folder / FRAMES) for folder in folders) - counter.done
     if new:
-        counter.update(new, f"{sum(speed_ns_per_day(folder) or 0.0 for folder in folders):.0f} ns/day in all")
+        counter.update(new, f"{speed_in_all(folders):.0f} ns/day in all")

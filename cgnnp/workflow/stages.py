@@ -27,7 +27,7 @@ from cgnnp.priors import Prior, ScreenedCoulomb, prior_digest, prior_forces, pri
 from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import save_bundle
-from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, simulate
+from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, side_by_side, simulate, speed_in_all
 from cgnnp.training.checkpoints import load_checkpoint
 from cgnnp.training.data import ForceSet, average_neighbors, noise_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
@@ -221,11 +221,11 @@ def simulate_stage(
     with run.stage("simulate"):
         folders = simulate(run.potential, run.simulation, settings, protocol, starts)
     result = open_replicas(folders)
-    speeds = [speed_ns_per_day(folder / FRAMES) or 0.0 for folder in folders]
+    speed, at_a_time = speed_in_all(folders), side_by_side(len(folders))
     provenance = result.meta.provenance
     info = chunk_infos(folders[0] / FRAMES)[-1]
     run.update(
-        cg_ns_per_day=sum(speeds),
+        cg_ns_per_day=speed,
         cg_replicas=len(folders),
         cg_length_ps=len(result) * result.meta.interval,
         cg_temperature_K=protocol.temperature_K,
@@ -233,7 +233,7 @@ def simulate_stage(
         force_backend=provenance["force_backend"],
         platform=info["platform"],
     )
-    log.info("simulate: %.0f ns/day in all (%d replicas side by side)", sum(speeds), len(folders))
+    log.info("simulate: %.0f ns/day in all (%d replicas, %d side by side)", speed, len(folders), at_a_time)
     return result
 
 

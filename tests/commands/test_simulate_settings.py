@@ -21,7 +21,9 @@ def chosen(job_copy, run_here, monkeypatch):
     def choose(*arguments: str):
         seen = []
         monkeypatch.setattr(configured.stages, "simulate_stage", lambda run, *rest: seen.append(rest[:2]))
-        monkeypatch.setattr(configured, "simulate_bundle", lambda potential, directory, *rest: seen.append(rest) or [])
+        monkeypatch.setattr(
+            configured, "simulate_bundle", lambda potential, directory, *rest, composition: seen.append(rest) or []
+        )
         run_here("simulate", *arguments, cwd=job_copy)
         (found,) = seen
         return found

@@ -15,6 +15,7 @@ from cgnnp.dynamics import LangevinProtocol, SimulationFailed
 from cgnnp.files import file_checksum, read_json, write_json
 from cgnnp.platforms import PlatformChoice
 from cgnnp.simulation import run as run_module
+from cgnnp.simulation.beads import own_beads
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, run_replica, simulate
 
@@ -25,7 +26,10 @@ CPU = PlatformChoice("CPU", {"Threads": "1"})
 
 
 def replica(exported, directory, n_frames, *, protocol=PROTOCOL, positions=None, chunk_frames=4) -> None:
-    run_replica(exported.path, directory, protocol, n_frames, CPU, "torch", chunk_frames, positions)
+    beads = own_beads(load(exported.path, self_check=False))
+    if positions is not None:
+        beads = replace(beads, positions=positions)
+    run_replica(exported.path, directory, protocol, n_frames, CPU, "torch", chunk_frames, beads)
 
 
 def lengths(directory) -> tuple[int, int, int]:
@@ -96,8 +100,7 @@ def test_what_is_in_system_xml_is_not_read(exported, backend, tmp_path):
     manifest = read_json(bundle / "manifest.json")
     manifest["checksums_sha256"]["system.xml"] = file_checksum(bundle / "system.xml")
     write_json(bundle / "manifest.json", manifest)
-    load(bundle)
-    run_replica(bundle, tmp_path / "run", PROTOCOL, 2, CPU, backend, 2, None)
+    run_replica(bundle, tmp_path / "run", PROTOCOL, 2, CPU, backend, 2, own_beads(load(bundle)))
     assert lengths(tmp_path / "run") == (2, 2, 2)
 
 
@@ -105,7 +108,7 @@ def test_back_ends_run_the_same_dynamics(exported, tmp_path):
     """Rounding apart, for as long as that takes to grow."""
     short = replace(PROTOCOL, equilibration_ps=0.0)
     for backend in ("torch", "python"):
-        run_replica(exported.path, tmp_path / backend, short, 2, CPU, backend, 2, None)
+        run_replica(exported.path, tmp_path / backend, short, 2, CPU, backend, 2, own_beads(load(exported.path)))
     one, other = (open_frames(tmp_path / backend / "frames") for backend in ("torch", "python"))
     assert np.abs(one.positions[1] - one.positions[0]).max() > 1e-3
     np.testing.assert_allclose(one.positions, other.positions, atol=1e-5)
