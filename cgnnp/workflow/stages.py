@@ -14,7 +14,7 @@ import torch
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, longest_distance, rdf
 from cgnnp.configurational_temperature import ConfigurationalTemperature
 from cgnnp.consistency import check_consistency
-from cgnnp.dataset import chunk_infos, frames_digest, open_frames
+from cgnnp.dataset import chunk_infos, frames_digest
 from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
 from cgnnp.files import read_json, write_file, write_json
 from cgnnp.force_map import certify
@@ -62,7 +62,7 @@ def sample_stage(run: RunFolder, source: Source, mapping: Mapping, data_root: Pa
         n_frames=n_frames,
         atomistic_ns_per_day=speed_ns_per_day(directory),
     )
-    return open_frames(directory, mapping, n_frames)
+    return source.frames(directory, mapping, n_frames)
 
 
 def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
