@@ -50,9 +50,10 @@ LIMITING_SLOPE = 1.868
 WATERS = {"spce": SPCE, "tip3p": TIP, "tip4pew": TIP}
 """Water models by the names of OpenMM's files."""
 
-SMITH_DANG = {"water": ("spce",), "cation": ("Na",), "anion": ("Cl",)}
-JOUNG_CHEATHAM = {"water": tuple(WATERS), "cation": tuple(CATIONS), "anion": tuple(ANIONS)}
-IONS = {"smith_dang": SMITH_DANG, "joung_cheatham": JOUNG_CHEATHAM}
+IONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "smith_dang": {"water": ("spce",), "cation": ("Na",), "anion": ("Cl",)},
+    "joung_cheatham": {"water": tuple(WATERS), "cation": tuple(CATIONS), "anion": tuple(ANIONS)},
+}
 """What each set of ions has."""
 
 
