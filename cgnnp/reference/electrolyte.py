@@ -166,11 +166,12 @@ def _check_choice(ions: str, water: str, cation: str, anion: str) -> None:
         raise ValueError(f"system.water={water}: no such water: choose one of {', '.join(WATERS)}")
     for key, value in (("water", water), ("cation", cation), ("anion", anion)):
         if value not in IONS[ions][key]:
-            known = ", ".join(IONS[ions][key])
-            others = [other for other, has in IONS.items() if value in has[key]]
-            way_out = f", or system.ions={others[0]}" if others else ""
-            where = "" if key == "water" else f" (water {water})"
-            raise ValueError(f"system.{key}={value}: system.ions={ions}{where} has {known}: choose from these{way_out}")
+            known = IONS[ions][key]
+            more = [f"; system.ions={o} has {', '.join(has[key])}" for o, has in IONS.items() if len(has[key]) > len(known)]
+            where = "" if key == "water" else f" in {water}"
+            raise ValueError(
+                f"system.{key}={value}: system.ions={ions} has {', '.join(known)}{where}: choose from these{''.join(more)}"
+            )
 
 
 def _box_volume(concentration: float, n_pairs: int) -> float:

@@ -37,6 +37,13 @@ def copy_of(system) -> openmm.System:
     return openmm.XmlSerializer.clone(system)
 
 
+def topology_of(salt) -> app.Topology:
+    """A copy."""
+    modeller = app.Modeller(salt.topology, salt.positions * unit.nanometer)
+    modeller.delete([])
+    return modeller.topology
+
+
 def forces_on(reference) -> np.ndarray:
     context = openmm.Context(
         reference.system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
@@ -90,7 +97,7 @@ def test_barostats_and_thermostats_are_left_out_and_said_so(salt, tmp_path, capl
 
 def test_the_box_of_the_positions_is_taken(salt, tmp_path, caplog):
     length = salt.description["box_nm"] + 0.1
-    topology = app.Modeller(salt.topology, salt.positions * unit.nanometer).topology
+    topology = topology_of(salt)
     topology.setPeriodicBoxVectors(np.eye(3) * length * unit.nanometer)
     with caplog.at_level(logging.WARNING, "cgnnp"):
         read = openmm_files(**write(tmp_path, salt, topology=topology))
@@ -137,7 +144,7 @@ def test_topologies_that_do_not_fit_are_refused(salt, tmp_path):
     n_atoms = len(salt.positions)
     found = rf"has {n_atoms} atoms, the System in .* has {n_atoms + 1} particles: .*virtual sites included"
     refused(write(tmp_path, salt, system=system), found)
-    topology = app.Modeller(salt.topology, salt.positions * unit.nanometer).topology
+    topology = topology_of(salt)
     topology.setPeriodicBoxVectors(None)
     refused(write(tmp_path, salt, topology=topology), "has no box")
     topology.setPeriodicBoxVectors(np.eye(3) * 1.1 * unit.nanometer)
