@@ -144,7 +144,7 @@ def electrolyte(
         "anion": anion,
         "water": water,
         "ions": ions,
-        "concentration_M": concentration_M,
+        "concentration_M": float(concentration_M),
         "n_pairs": n_pairs,
         "n_water": n_water,
         "box_nm": length,
