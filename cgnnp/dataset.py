@@ -31,6 +31,9 @@ from cgnnp.frames import Frames, FramesMeta, MeanForceLabels, check_arrays, conc
 from cgnnp.mapping import Mapping, data_digest
 
 ARRAYS = ("positions", "forces", "boxes")
+BESIDE_THE_DATA = ("replica", "solvent")
+"""Entries of the provenance in which shards of a data set may differ: frames do not depend on what is said of a solvent."""
+
 LABELS = tuple(entry.name for entry in fields(MeanForceLabels))
 
 
@@ -171,7 +174,7 @@ def shards(directory: str | Path) -> list[Path]:
         where = directory / "meta.json"
         raise FileNotFoundError(f"{where}: no such file: '{directory}' is not a data set of mapped frames")
     found.sort(key=lambda path: int(path.name.removeprefix("replica_")))
-    descriptions = [_without_replica(read_json(path / "meta.json")) for path in found]
+    descriptions = [_without(BESIDE_THE_DATA, read_json(path / "meta.json")) for path in found]
     for path, description in zip(found, descriptions, strict=True):
         if description != descriptions[0]:
             differing = ", ".join(key for key in descriptions[0] if description.get(key) != descriptions[0][key])
@@ -179,11 +182,11 @@ def shards(directory: str | Path) -> list[Path]:
     return found
 
 
-def _without_replica(description: dict[str, Any]) -> dict[str, Any]:
-    """What the shards of a data set have in common."""
+def _without(entries: tuple[str, ...], description: dict[str, Any]) -> dict[str, Any]:
+    """A description without some entries of its provenance."""
     provenance = description.get("provenance")
     if isinstance(provenance, dict):
-        description = {**description, "provenance": {k: v for k, v in provenance.items() if k != "replica"}}
+        description = {**description, "provenance": {k: v for k, v in provenance.items() if k not in entries}}
     return description
 
 
@@ -210,9 +213,10 @@ def check_same_data(directory: Path, meta: FramesMeta) -> None:
     """Refuse a shard that was made otherwise.
 
     Raises:
-        ValueError: mapping, temperature, interval, ensemble, averaging time or provenance differ.
+        ValueError: mapping, temperature, interval, ensemble, averaging time or provenance differ (but for the solvent).
     """
     stored, wanted = read_meta(directory).to_dict(), json.loads(json.dumps(meta.to_dict()))
+    stored, wanted = _without(("solvent",), stored), _without(("solvent",), wanted)
     if stored != wanted:
         differing = ", ".join(key for key in wanted if stored.get(key) != wanted[key])
         raise ValueError(

@@ -9,6 +9,9 @@ BOLTZMANN = 8.31446261815324e-3
 AVOGADRO_PER_NM3 = 0.602214076
 """Avogadro's constant for volumes in nm^3: (g/mL) / (g/mol) * 602.214076 nm^-3, here per (mol/L)."""
 
+COULOMB = 138.93545764438198
+"""1 / (4 pi eps_0), kJ/mol nm/e^2 (CODATA 2018)."""
+
 UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm", "temperature": "K"}
 """What is written beside stored numbers, and what is refused when it differs."""
 

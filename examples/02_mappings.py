@@ -23,7 +23,8 @@ from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.configurational_temperature import configurational_temperature
 from cgnnp.frames import Frames, FramesMeta
 from cgnnp.mappings import ions, molecules, water
-from cgnnp.reference.systems import nacl_spce, water_spce
+from cgnnp.reference.electrolyte import electrolyte
+from cgnnp.reference.systems import water_spce
 from cgnnp.reference.topology import describe
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -43,7 +44,7 @@ print(cgnnp.certify(mapping, atomistic))
 # Others of the same atoms, by mdtraj's selection language, and one for salt water that is a file beside this one.
 print(water.oxygen(atomistic, selection="water and resid < 10").n_beads, "beads at oxygen atoms")
 print(molecules.per_molecule(atomistic, center="geometry").n_beads, "beads at centres of geometry")
-brine = nacl_spce(n_pairs=4, n_water=100, cutoff_nm=0.6)
+brine = electrolyte(n_pairs=4, concentration_M=2.3, cutoff_nm=0.6)
 salt = describe(brine.topology, brine.system)
 for made in (ions.keep(salt), salt_water(salt)):
     print(f"{made.name}: {made.n_beads} beads, charges {made.per_type(made.charges)}")

@@ -23,8 +23,8 @@ from cgnnp.frames import Frames, FramesMeta, MeanForceLabels
 from cgnnp.mappings import ions
 from cgnnp.noise_floor import force_variances, noise_floor
 from cgnnp.platforms import choose_platform
+from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.frozen import FrozenProtocol, FrozenRun
-from cgnnp.reference.systems import nacl_spce
 from cgnnp.reference.topology import describe
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -32,7 +32,7 @@ parser.add_argument("--output", type=Path, default=Path(), help="folder for the 
 parser.add_argument("--quick", action="store_true", help="few frames, with errors to match")
 options = parser.parse_args()
 
-brine = nacl_spce(n_pairs=4, n_water=64, cutoff_nm=0.6)
+brine = electrolyte(n_pairs=4, concentration_M=3.3, cutoff_nm=0.6)
 atomistic = describe(brine.topology, brine.system)
 mapping, platform = ions.keep(atomistic), choose_platform("CPU", threads=1)
 

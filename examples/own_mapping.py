@@ -1,6 +1,6 @@
 """A mapping of one's own, in a file anywhere: of salt water, every ion and every water molecule is a bead.
 
-python -m cgnnp.train system=nacl_spce mapping=custom mapping._target_=own_mapping.salt_water
+python -m cgnnp.train system=electrolyte mapping=custom mapping._target_=own_mapping.salt_water
 """
 
 from cgnnp.mapping import Atomistic, Mapping

@@ -34,9 +34,10 @@ from cgnnp.noise_floor import unbiased_error
 from cgnnp.platforms import choose_platform
 from cgnnp.priors import PairSpline, PairSplineFit, prior_forces
 from cgnnp.priors.prior import add_priors
+from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.mean_force import cost_ns, mean_force
 from cgnnp.reference.sampling import LangevinSource
-from cgnnp.reference.systems import ReferenceSystem, nacl_spce
+from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.topology import bead_topology
 
 PICTURE = "cost.png"
@@ -59,7 +60,7 @@ class Point:
 
 def system(quick: bool) -> ReferenceSystem:
     """NaCl 4 M, a third of the published box."""
-    return nacl_spce(n_pairs=21, n_water=266, cutoff_nm=1.0)
+    return electrolyte(n_pairs=21, cutoff_nm=1.0)
 
 
 def frozen(quick: bool) -> dict[str, float]:

@@ -51,7 +51,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 def run(folder: Path, data: Path, network: tuple[str, ...], quick: bool) -> dict:
     """The summary of a small main job."""
     if not (folder / "report.html").exists():
-        command = [sys.executable, "-m", "cgnnp.train", "system=nacl_spce", "mapping=ions", "prior.cutoff_nm=1.2"]
+        command = [sys.executable, "-m", "cgnnp.train", "system=electrolyte", "mapping=ions", "prior.cutoff_nm=1.2"]
         command += [f"reference.n_frames={40 if quick else 160}", "reference.equilibration_ps=8", *network]
         command += ["trainer.max_epochs=2", "simulation.timestep_fs=5", "simulation.equilibration_ps=5"]
         command += [f"simulation.length_ps={100 if quick else 600}", f"run_dir={folder}", f"data_dir={data}"]

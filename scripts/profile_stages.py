@@ -41,10 +41,11 @@ from cgnnp.noise_floor import noise_floor
 from cgnnp.platforms import PlatformChoice, choose_platform
 from cgnnp.priors import PairSplineFit, prior_forces
 from cgnnp.reference.atoms import AtomFrames
+from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.readers import open_trajectory
 from cgnnp.reference.remap import kept_frames, map_shards
 from cgnnp.reference.sampling import LangevinSource
-from cgnnp.reference.systems import ReferenceSystem, nacl_spce, water_spce
+from cgnnp.reference.systems import ReferenceSystem, water_spce
 from cgnnp.report import write_report
 
 MAIN_JOB = LangevinProtocol()
@@ -115,7 +116,7 @@ def water(folder: Path, arguments: argparse.Namespace) -> list[Row]:
 def nacl(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     """64 ion pairs in 810 molecules of water, ions as beads."""
     frames = 50 if arguments.quick else 300
-    return stages("NaCl", nacl_spce(), keep, 1.2, frames, folder, arguments)
+    return stages("NaCl", electrolyte(), keep, 1.2, frames, folder, arguments)
 
 
 def stages(

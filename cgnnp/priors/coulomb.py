@@ -15,9 +15,7 @@ import openmm
 from jaxtyping import Float
 
 from cgnnp.priors.prior import Prior
-
-COULOMB_CONSTANT = 138.935456
-"""1/(4 pi eps0), kJ/mol nm/e^2, as in OpenMM."""
+from cgnnp.units import COULOMB
 
 EWALD_TOLERANCE = 5e-4
 NEUTRAL = 1e-6
@@ -73,7 +71,7 @@ class ScreenedCoulomb(Prior):
 
     def pair_energy(self, pair: tuple[str, str], r: Float[np.ndarray, "points"]) -> Float[np.ndarray, "points"]:
         """Energy (kJ/mol) of two beads alone at distances r (nm), without periodic images."""
-        return COULOMB_CONSTANT / self.eps_r * self.charges[pair[0]] * self.charges[pair[1]] / np.asarray(r)
+        return COULOMB / self.eps_r * self.charges[pair[0]] * self.charges[pair[1]] / np.asarray(r)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""

@@ -70,7 +70,7 @@ class PriorFit:
         if eps_r is None:
             raise ValueError(
                 f"prior.eps_r={AUTO}: the beads carry charges ({_listed(charges)}), and the data do not say what the "
-                "solvent's dielectric constant is: give it, e.g. prior.eps_r=72 (SPC/E water at 300 K)"
+                "solvent's dielectric constant is: give it, e.g. prior.eps_r=71 (SPC/E water at 298 K)"
             )
         return ScreenedCoulomb(charges, float(eps_r), self.cutoff_nm)
 

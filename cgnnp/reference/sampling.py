@@ -86,7 +86,7 @@ class LangevinSource(Source):
         return np.array(self.system.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
 
     def meta(self, mapping: Mapping) -> FramesMeta:
-        """System, protocol and replica."""
+        """System, protocol and replica, and what is known of the solvent."""
         return FramesMeta(
             mapping,
             temperature=self.protocol.temperature_K,
@@ -98,6 +98,7 @@ class LangevinSource(Source):
                 "system_digest": self._digest,
                 "protocol": asdict(self.protocol),
                 "replica": self.replica,
+                **({"solvent": self.system.solvent} if self.system.solvent else {}),
             },
         )
 

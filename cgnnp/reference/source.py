@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.dataset import count_frames, has_data, iterate_frames, read_meta
-from cgnnp.frames import FramesMeta
+from cgnnp.dataset import BESIDE_THE_DATA, count_frames, has_data, iterate_frames, open_frames, read_meta
+from cgnnp.frames import Frames, FramesMeta
 from cgnnp.mapping import Atomistic, Mapping, data_digest
 from cgnnp.platforms import PlatformChoice
 
@@ -53,7 +53,8 @@ class Source(ABC):
     def meta(self, mapping: Mapping) -> FramesMeta:
         """What the shard of this replica records of how it was made.
 
-        Its provenance names the `replica`; all else makes the name of the data set, which the number of frames must not.
+        Its provenance names the `replica`, and may say what is known of the `solvent` as a dielectric; all else makes the
+        name of the data set, which the number of frames must not.
         """
 
     @abstractmethod
@@ -84,6 +85,20 @@ class Source(ABC):
             log.info("sample: %d frames are already in %s", self.n_frames - missing, directory)
         return directory
 
+    def frames(self, directory: Path, mapping: Mapping, n_frames: int) -> Frames:
+        """The first frames of a data set of this source, with what *it* says of the solvent.
+
+        (What is stored is what was said of it when sampling began.)
+
+        Raises:
+            ValueError: see `cgnnp.dataset.open_frames`.
+        """
+        frames = open_frames(directory, mapping, n_frames)
+        provenance = {key: value for key, value in frames.meta.provenance.items() if key != "solvent"}
+        if stated := self.meta(mapping).provenance.get("solvent"):
+            provenance["solvent"] = stated
+        return replace(frames, meta=replace(frames.meta, provenance=provenance))
+
     def provide_together(
         self,
         mappings: Sequence[Mapping],
@@ -109,7 +124,7 @@ class Source(ABC):
 
 def data_directory(root: Path, meta: FramesMeta) -> Path:
     """Where the data set of a mapping and a source is kept: its name is a hash of them, not of length or replica."""
-    provenance = {key: value for key, value in meta.provenance.items() if key != "replica"}
+    provenance = {key: value for key, value in meta.provenance.items() if key not in BESIDE_THE_DATA}
     return root / f"{meta.mapping.name}-{data_digest(replace(meta, provenance=provenance).to_dict())}"
 
 

@@ -62,7 +62,7 @@ def sample_stage(run: RunFolder, source: Source, mapping: Mapping, data_root: Pa
         n_frames=n_frames,
         atomistic_ns_per_day=speed_ns_per_day(directory),
     )
-    return open_frames(directory, mapping, n_frames)
+    return source.frames(directory, mapping, n_frames)
 
 
 def more_frames(run: RunFolder, directories: Sequence[Path], frames: Frames) -> list[Frames]:

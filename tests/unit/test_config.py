@@ -5,6 +5,7 @@ from pathlib import Path
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 from systems import water
 
@@ -46,6 +47,10 @@ def test_every_option_composes_and_builds(group, option):
     if option == "files":
         with pytest.raises(ValueError, match=r"needs reference\.trajectory: state trajectory, reference\.topology"):
             checked_instantiate(config, group)()
+        return
+    if option == "openmm_files":
+        with pytest.raises(InstantiationException, match=r"needs system\.system_xml .*: state both"):
+            checked_instantiate(config, group)
         return
     made = {
         "reference": lambda: checked_instantiate(config, group)(system=water(27).reference, replica=1),

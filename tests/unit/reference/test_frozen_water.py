@@ -17,9 +17,10 @@ from cgnnp.mappings.water import center_of_mass
 from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.platforms import PlatformChoice
 from cgnnp.priors.spline_fit import _clamped_knots, pair_design
+from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, hold
 from cgnnp.reference.mean_force import MeanForceSource, cost_ns
-from cgnnp.reference.systems import nacl_spce, water, water_spce
+from cgnnp.reference.systems import water, water_spce
 from cgnnp.reference.topology import describe
 from cgnnp.units import BOLTZMANN
 
@@ -38,7 +39,7 @@ def small():
 @pytest.fixture(scope="module")
 def brine():
     """Salt water of which every molecule and every ion is a bead."""
-    salt = nacl_spce(n_pairs=N_PAIRS, n_water=N_WATER, cutoff_nm=0.6)
+    salt = electrolyte(concentration_M=1.92, n_pairs=N_PAIRS, n_water=N_WATER, cutoff_nm=0.6)
     ions = tuple(
         Block(
             name=name,

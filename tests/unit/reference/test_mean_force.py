@@ -12,9 +12,10 @@ from cgnnp.mapping import Block, Mapping
 from cgnnp.mappings.water import center_of_mass, oxygen
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference import mean_force
+from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, hold, still_beads
 from cgnnp.reference.mean_force import MeanForceSource, cost_ns
-from cgnnp.reference.systems import nacl_spce, water, water_spce
+from cgnnp.reference.systems import water, water_spce
 from cgnnp.reference.topology import describe
 
 N_WATER, N_PAIRS = 60, 2
@@ -26,7 +27,7 @@ FROZEN = FrozenProtocol(averaging_ps=0.08, force_interval_fs=20.0, second_every=
 
 @pytest.fixture(scope="module")
 def salt():
-    return nacl_spce(n_pairs=N_PAIRS, n_water=N_WATER, cutoff_nm=0.6)
+    return electrolyte(concentration_M=1.92, n_pairs=N_PAIRS, n_water=N_WATER, cutoff_nm=0.6)
 
 
 def ions() -> Mapping:

@@ -9,6 +9,10 @@ from systems import FAST, sample_water, with_force_map
 from cgnnp import dynamics
 from cgnnp.dataset import chunk_infos, chunks, count_frames, open_frames
 from cgnnp.dynamics import STATE_FILE, LangevinProtocol, derived_seed, speed_ns_per_day
+from cgnnp.platforms import PlatformChoice
+from cgnnp.reference.sampling import LangevinSource
+
+CPU = PlatformChoice("CPU", {"Threads": "1"})
 
 
 def chunk_bytes(directory) -> dict[str, bytes]:
@@ -150,3 +154,23 @@ def test_a_simulation_that_blows_up_says_so_and_keeps_what_it_has(water_27, tmp_
     with pytest.raises(dynamics.SimulationFailed, match=r"blew up.*lower the time step"):
         sample_water(water_27, tmp_path / "data", n_frames=60)
     assert len(open_frames(tmp_path / "data")) == 2
+
+
+def with_solvent(water, eps_r: float | None):
+    solvent = {} if eps_r is None else {"eps_r": eps_r, "eps_r_source": "given"}
+    return replace(water.reference, solvent=solvent)
+
+
+def test_what_is_said_of_the_solvent_goes_with_the_frames_and_names_no_data(water_27, tmp_path):
+    """One data set, continued and extended by a replica whatever is said of the solvent; each source reads its own."""
+    mapping, directories = water_27.mapping, set()
+    for eps_r, replica, n_frames in ((71.0, 0, 2), (72.0, 0, 4), (None, 1, 6), (80.0, 1, 8)):
+        source = LangevinSource(with_solvent(water_27, eps_r), FAST, n_frames, replica, chunk_frames=2)
+        directory = source.complete(mapping, tmp_path, CPU)
+        directories.add(directory)
+        frames = source.frames(directory, mapping, n_frames)
+        assert len(frames) == n_frames
+        assert frames.meta.provenance.get("solvent", {}).get("eps_r") == eps_r
+    assert len(directories) == 1
+    assert open_frames(directory).meta.provenance["solvent"] == {"eps_r": 71.0, "eps_r_source": "given"}
+    assert [count_frames(directory / f"replica_{k}") for k in (0, 1)] == [4, 4]

@@ -1,0 +1,67 @@
+"""Starting positions: molecules on the points of a lattice that fills a cubic box."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from openmm import app
+from scipy.spatial.transform import Rotation
+
+WATER_MOLAR_MASS = 18.01528
+"""g/mol."""
+
+
+@dataclass(frozen=True)
+class WaterShape:
+    """Geometry of a rigid molecule of water: O-H distance in nm and H-O-H angle in degrees."""
+
+    oh_nm: float
+    angle_degrees: float
+
+    @property
+    def hh_nm(self) -> float:
+        """Distance between the hydrogens, nm."""
+        return float(2 * self.oh_nm * np.sin(np.radians(self.angle_degrees) / 2))
+
+
+SPCE = WaterShape(0.1, 109.47)
+TIP = WaterShape(0.09572, 104.52)
+"""The molecule in the gas phase, which the TIP3P and TIP4P families have."""
+
+
+def simple_cubic(n_points: int, length: float) -> Float[np.ndarray, "points 3"]:
+    """The first points of a simple cubic lattice that fills the box."""
+    per_side = int(np.ceil(n_points ** (1 / 3) - 1e-9))
+    points = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)[:n_points]
+    return (points + 0.5) * length / per_side
+
+
+def spread(points: Float[np.ndarray, "points 3"], count: int, length: float) -> list[int]:
+    """Numbers of points chosen one after the other, each as far from the chosen ones as can be (periodic, cubic)."""
+    chosen, nearest = [0], np.full(len(points), np.inf)
+    while len(chosen) < count:
+        vectors = points - points[chosen[-1]]
+        vectors -= length * np.round(vectors / length)
+        nearest = np.minimum(nearest, np.linalg.norm(vectors, axis=1))
+        chosen.append(int(nearest.argmax()))
+    return chosen
+
+
+def add_waters(topology: app.Topology, count: int) -> None:
+    """A chain of molecules of water: O, H1, H2 with their bonds."""
+    chain = topology.addChain()
+    for _ in range(count):
+        residue = topology.addResidue("HOH", chain)
+        oxygen = topology.addAtom("O", app.element.oxygen, residue)
+        for label in ("H1", "H2"):
+            topology.addBond(oxygen, topology.addAtom(label, app.element.hydrogen, residue))
+
+
+def place_waters(points: Float[np.ndarray, "molecules 3"], shape: WaterShape) -> Float[np.ndarray, "atoms 3"]:
+    """Rigid molecules with their oxygens at the points, randomly turned; the seed is fixed."""
+    half_angle = np.radians(shape.angle_degrees) / 2
+    molecule = shape.oh_nm * np.array(
+        [[0, 0, 0], [np.sin(half_angle), np.cos(half_angle), 0], [-np.sin(half_angle), np.cos(half_angle), 0]]
+    )
+    turned = Rotation.random(len(points), rng=np.random.default_rng(0)).as_matrix() @ molecule.T
+    return points[:, None, :].repeat(3, axis=1).reshape(-1, 3) + np.swapaxes(turned, 1, 2).reshape(-1, 3)
