@@ -46,7 +46,7 @@ def fit(**settings) -> PriorFit:
     return PriorFit(**{"eps_r": EPS_R, "cutoff_nm": CUTOFF, "min_count": 1} | settings)
 
 
-def assert_short_range(splines: PairSpline, tolerance: float = 0.02) -> None:
+def assert_short_range(splines: PairSpline, tolerance: float = 0.005) -> None:
     """Every table is the integral of the short-range force wherever it was sampled (kJ/mol).
 
     Not closer than the 5e-4 of the Coulomb forces by which PME is off.

@@ -109,8 +109,11 @@ def test_given_strengths_are_used_as_they_are(strength):
     np.testing.assert_allclose(coefficients, penalised(parts, strength), atol=1e-5)
 
 
-def test_the_chosen_strength_has_the_least_error_on_blocks_that_were_left_out():
-    parts = samples(400, 3.0, seed=3)
+@pytest.mark.parametrize("seed", [3, 4, 5])
+@pytest.mark.parametrize("sizes", [(50,) * 8, (60, 800)], ids=["equal blocks", "unequal blocks"])
+def test_the_chosen_strength_has_the_least_error_on_blocks_that_were_left_out(sizes, seed):
+    """Strengths are relative to the data that remain."""
+    parts = [samples(size, 3.0, 10 * seed + k, n_blocks=1)[0] for k, size in enumerate(sizes)]
     errors = []
     for exponent in EXPONENTS:
         left_out = 0.0
