@@ -5,7 +5,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import openmm
 from openmm import app, unit
+from scipy.special import erfc
 
 from cgnnp.dataset import open_frames
 from cgnnp.dynamics import LangevinProtocol
@@ -17,7 +19,7 @@ from cgnnp.platforms import choose_platform
 from cgnnp.reference.sampling import LangevinSource
 from cgnnp.reference.systems import ReferenceSystem, water_spce
 from cgnnp.reference.topology import describe
-from cgnnp.units import thermal_energy
+from cgnnp.units import COULOMB, thermal_energy
 
 
 def identity_mapping(counts: dict[str, int], name: str = "atoms", bonds: tuple[tuple[int, int], ...] = ()) -> Mapping:
@@ -97,6 +99,49 @@ def add_noise(frames: Frames, sigma: float, seed: int) -> Frames:
     """Frames with Gaussian noise of standard deviation sigma on every force component."""
     noise = np.random.default_rng(seed).normal(0.0, sigma, frames.forces.shape)
     return replace(frames, forces=frames.forces + noise)
+
+
+def energy_and_forces(force: openmm.Force, positions: np.ndarray, box: np.ndarray) -> tuple[float, np.ndarray]:
+    """By OpenMM's Reference platform, in double precision."""
+    system = openmm.System()
+    for _ in positions:
+        system.addParticle(1.0)
+    system.setDefaultPeriodicBoxVectors(*box.tolist())
+    system.addForce(force)
+    platform = openmm.Platform.getPlatformByName("Reference")
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
+    context.setPositions(positions)
+    state = context.getState(energy=True, forces=True)
+    per_nm = unit.kilojoule_per_mole / unit.nanometer
+    return (
+        state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole),
+        state.getForces(asNumpy=True).value_in_unit(per_nm),
+    )
+
+
+def ewald(positions: np.ndarray, charges: np.ndarray, length: float) -> tuple[float, np.ndarray]:
+    """Energy (kJ/mol) and forces of point charges (e) in a cubic box in vacuum, by the textbook Ewald sum (tin-foil).
+
+    Both parts are cut where their terms are 1e-7 of the largest, so it holds to about 1e-6.
+    """
+    alpha = 8.0 / length
+    vectors, distances = all_pair_vectors(positions[None], length)
+    vectors, distances = vectors[0], distances[0]
+    products = np.outer(charges, charges)
+    within = distances < length / 2
+    r = np.where(within, distances, 1.0)
+    direct = np.where(within, products * erfc(alpha * r) / r, 0.0)
+    slope = np.where(within, products * 2 * alpha / np.sqrt(np.pi) * np.exp(-((alpha * r) ** 2)), 0.0)
+    forces = np.einsum("ij,ijx->ix", (direct + slope) / r**2, vectors)
+    waves = np.stack(np.meshgrid(*[np.arange(-11, 12)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    k = 2 * np.pi / length * waves[(waves != 0).any(axis=1) & (np.sum(waves**2, axis=1) <= 121)]
+    squares = np.sum(k**2, axis=1)
+    damped = 4 * np.pi / length**3 * np.exp(-squares / (4 * alpha**2)) / squares
+    phases = np.exp(1j * positions @ k.T)
+    structure = charges @ phases
+    energy = direct.sum() / 2 + np.sum(damped * np.abs(structure) ** 2) / 2 - alpha / np.sqrt(np.pi) * np.sum(charges**2)
+    forces += (damped * (phases * structure.conj()).imag * charges[:, None]) @ k
+    return COULOMB * energy, COULOMB * forces
 
 
 def metropolis(

@@ -63,6 +63,7 @@ class ScreenedCoulomb(Prior):
         force.setNonbondedMethod(openmm.NonbondedForce.PME)
         force.setCutoffDistance(self.cutoff_nm)
         force.setEwaldErrorTolerance(EWALD_TOLERANCE)
+        force.setExceptionsUsePeriodicBoundaryConditions(True)  # excluded pairs may lie across a face of the box
         for name in bead_types:
             force.addParticle(self.charges[name] / np.sqrt(self.eps_r), 1.0, 0.0)
         for i, j in exclusions:

@@ -100,8 +100,10 @@ class PairSplineFit:
 
 
 def _thinned(sets: Sequence[Frames], max_frames: int) -> list[Frames]:
-    """Equally spaced frames of all sets, at most so many together."""
+    """Equally spaced frames of all sets, at most so many together (but one of each set)."""
     stride = max(1, -(-sum(map(len, sets)) // max_frames))
+    while sum(-(-len(frames) // stride) for frames in sets) > max(max_frames, len(sets)):
+        stride += 1
     return [frames[::stride] for frames in sets]
 
 

@@ -1,0 +1,176 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from systems import add_pair_forces, ewald, hard_gas, identity_mapping
+
+from cgnnp.frames import Frames
+from cgnnp.mapping import Mapping
+from cgnnp.priors import PairSpline, PriorFit, ScreenedCoulomb, prior_forces
+
+CUTOFF, EPS_R = 0.8, 30.0
+SALT = {"Na": 1.0, "Cl": -1.0}
+
+
+def short_range(r: np.ndarray) -> np.ndarray:
+    """40 (r - cutoff)^2, which cubic splines that end with zero value and slope hold exactly."""
+    return 40.0 * (np.minimum(r, CUTOFF) - CUTOFF) ** 2
+
+
+def charged(counts: dict[str, int], charges: dict[str, float]) -> Mapping:
+    mapping = identity_mapping(counts)
+    blocks = (replace(block, charges=(charges[block.name],) * block.n_beads) for block in mapping.blocks)
+    return replace(mapping, name="ions", blocks=tuple(blocks))
+
+
+def ions(
+    n_frames: int = 20,
+    counts: dict[str, int] | None = None,
+    charges: dict[str, float] = SALT,
+    *,
+    length: float = 2.0,
+    eps_r: float = EPS_R,
+    solvent: dict | None = None,
+    seed: int = 5,
+) -> Frames:
+    """A gas of charged hard spheres with the short-range force and that of their screened charges."""
+    mapping = charged(counts or {"Na": 9, "Cl": 9}, charges)
+    gas = hard_gas(n_frames, mapping.n_beads, length, diameter=0.3, seed=seed, mapping=mapping)
+    coulomb = [ewald(positions, mapping.charges, length)[1] / eps_r for positions in gas.positions]
+    provenance = {} if solvent is None else {"solvent": solvent}
+    frames = replace(gas, forces=np.stack(coulomb), meta=replace(gas.meta, provenance=provenance))
+    return add_pair_forces(frames, short_range)
+
+
+def fit(**settings) -> PriorFit:
+    return PriorFit(**{"eps_r": EPS_R, "cutoff_nm": CUTOFF, "min_count": 1} | settings)
+
+
+def assert_short_range(splines: PairSpline, tolerance: float = 0.005) -> None:
+    """Every table is the integral of the short-range force wherever it was sampled (kJ/mol).
+
+    Not closer than the 5e-4 of the Coulomb forces by which PME is off.
+    """
+    for entry in splines.tables:
+        r = np.linspace(0.0, CUTOFF, len(entry.energy))
+        sampled = r >= entry.first_sampled
+        np.testing.assert_allclose(
+            np.array(entry.energy)[sampled], 40.0 / 3.0 * (CUTOFF - r[sampled]) ** 3, rtol=0, atol=tolerance
+        )
+
+
+def test_charges_and_short_range_force_come_back():
+    frames = ions()
+    coulomb, splines = fit()(frames, platform="CPU")
+    assert coulomb == ScreenedCoulomb(SALT, EPS_R, CUTOFF)
+    assert splines.first_sampled().keys() == {("Na", "Na"), ("Na", "Cl"), ("Cl", "Cl")}
+    assert_short_range(splines)
+    with pytest.raises(AssertionError):  # of the whole force a spline makes something else
+        assert_short_range(fit().splines(frames), tolerance=1.0)
+
+
+def test_what_the_coulomb_prior_leaves_is_fitted_in_every_set():
+    sets = ions(12), ions(12, {"Cl": 4, "Na": 4}, length=1.7, seed=6)
+    coulomb, splines = fit()(*sets, platform="CPU")
+    assert coulomb == ScreenedCoulomb(SALT, EPS_R, CUTOFF)
+    assert_short_range(splines)
+
+
+def test_weights_reach_the_splines():
+    frames = ions()
+    spoilt = frames.forces.copy()
+    spoilt[:, 3] += 1e3
+    weights = np.ones(frames.mapping.n_beads)
+    weights[3] = 0.0
+    _, splines = fit()(replace(frames, forces=spoilt), weights=[weights], platform="CPU")
+    assert_short_range(splines)
+
+
+def test_the_frames_given_are_left_as_they_are():
+    frames = ions(8)
+    before = frames.forces.copy()
+    fit()(frames, platform="CPU")
+    np.testing.assert_array_equal(frames.forces, before)
+
+
+@pytest.mark.parametrize("eps_r", ["auto", EPS_R])
+def test_beads_without_charges_get_splines_alone(eps_r):
+    mapping = identity_mapping({"A": 10, "B": 8})
+    gas = hard_gas(20, 18, 2.0, diameter=0.3, seed=5, mapping=mapping)
+    (splines,) = fit(eps_r=eps_r)(add_pair_forces(gas, short_range))
+    assert_short_range(splines, tolerance=1e-3)
+
+
+def test_auto_takes_the_dielectric_constant_of_the_solvent_in_the_data():
+    frames = ions(solvent={"name": "a liquid", "eps_r": EPS_R})
+    coulomb, splines = fit(eps_r="auto")(frames, platform="CPU")
+    assert coulomb.eps_r == EPS_R
+    assert_short_range(splines)
+
+
+def test_a_number_comes_before_what_the_data_record():
+    prior = fit(eps_r=50.0).coulomb(charged({"Na": 1, "Cl": 1}, SALT), {"solvent": {"eps_r": 72.0}})
+    assert prior == ScreenedCoulomb(SALT, 50.0, CUTOFF)
+
+
+@pytest.mark.parametrize("provenance", [{}, {"solvent": None}, {"solvent": {"name": "a liquid"}}])
+def test_auto_without_a_recorded_solvent_says_what_to_give(provenance):
+    with pytest.raises(ValueError, match=r"prior\.eps_r=auto: .*\(Na \+1, Cl -1\).*give it, e\.g\. prior\.eps_r=\d+"):
+        fit(eps_r="auto").coulomb(charged({"Na": 1, "Cl": 1}, SALT), provenance)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan")])
+def test_dielectric_constants_that_are_not_positive_are_refused(wrong):
+    with pytest.raises(ValueError, match=rf"prior\.eps_r={wrong}: a dielectric constant is positive"):
+        PriorFit(eps_r=wrong)
+    with pytest.raises(ValueError, match=rf"prior\.eps_r={wrong}: a dielectric constant is positive"):
+        fit(eps_r="auto").coulomb(charged({"Na": 1, "Cl": 1}, SALT), {"solvent": {"eps_r": wrong}})
+
+
+def test_names_of_solvents_are_no_dielectric_constants():
+    with pytest.raises(ValueError, match=r"prior\.eps_r=water: must be a number or auto"):
+        PriorFit(eps_r="water")
+
+
+@pytest.mark.parametrize("setting", [name for name in PriorFit().__dict__ if name != "eps_r"])
+def test_settings_of_the_splines_reach_them_and_are_checked(setting):
+    default = getattr(PriorFit(), setting)
+    other = 1e-3 if default is None else 2 * default
+    assert getattr(PriorFit(**{setting: other}).splines, setting) == other
+    with pytest.raises(ValueError, match=rf"prior\.{setting}=-"):
+        PriorFit(**{setting: -other})
+
+
+def test_net_charge_is_refused():
+    frames = ions(4, {"Na": 3, "Cl": 2}, solvent={"eps_r": 72.0})
+    with pytest.raises(ValueError, match=r"mapping 'ions' has a net charge of \+1 e, .*select the counter-ions too"):
+        fit()(frames)
+
+
+def test_beads_of_one_type_with_different_charges_are_refused():
+    mapping = identity_mapping({"A": 2})
+    (block,) = identity_mapping({"A": 2}, bonds=((0, 1),)).blocks
+    mapping = replace(mapping, blocks=(replace(block, charges=(1.0, -1.0)),))
+    with pytest.raises(ValueError, match="beads of type A have different masses or charges"):
+        fit().coulomb(mapping, {})
+
+
+def test_sets_of_different_solvents_are_refused_unless_one_constant_is_given():
+    sets = [ions(4, eps_r=eps_r, solvent={"eps_r": eps_r}) for eps_r in (72.0, 95.0)]
+    with pytest.raises(ValueError, match=r"differ in charges or dielectric constant .*72\.0.*95\.0.*give prior\.eps_r"):
+        fit(eps_r="auto")(*sets)
+    coulomb, _ = fit(eps_r=80.0)(*sets, platform="CPU")
+    assert coulomb.eps_r == 80.0
+
+
+def test_sets_of_different_charges_are_refused():
+    half = {name: charge / 2 for name, charge in SALT.items()}
+    with pytest.raises(ValueError, match="differ in charges or dielectric constant"):
+        fit()(ions(4), ions(4, charges=half))
+
+
+def test_priors_together_give_the_forces_back():
+    frames = ions()
+    forces = prior_forces(fit()(frames, platform="CPU"), frames, "CPU")
+    away = np.abs(forces - frames.forces).max(axis=(1, 2))  # some frames have a pair where a wall begins
+    assert np.median(away) < 0.01 * np.sqrt(np.mean(frames.forces**2))
