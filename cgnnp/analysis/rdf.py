@@ -100,7 +100,12 @@ def rdf(frames: Frames, r_max: float | None = None) -> list[Rdf]:
     """
     r_max = longest_distance(frames) if r_max is None else r_max
     found = pair_counts(frames, np.arange(0.0, r_max + 1e-9, BIN_WIDTH), frames.mapping.bonds)
-    return [_curve(found, k) for k in range(len(found.pairs))]
+    return curves(found)
+
+
+def curves(found: PairCounts) -> list[Rdf]:
+    """g(r) of every kind of pair that was counted."""
+    return [_curve(found, kind) for kind in range(len(found.pairs))]
 
 
 def pair_counts(
