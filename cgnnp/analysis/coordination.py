@@ -6,6 +6,8 @@ with g normalised by rho_b = N_b/V; counted, not integrated, so that no bin widt
 minimum of the smoothed g(r).
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +56,7 @@ def first_minimum(curve: Rdf) -> float | None:
     return None
 
 
-def coordination(frames: Frames, shells_nm: dict[tuple[str, str], float] | None = None) -> list[Coordination]:
+def coordination(frames: Frames, shells_nm: Mapping[tuple[str, str], float] | None = None) -> list[Coordination]:
     """Coordination numbers of every pair of types, each pair in the order in which g(r) names it.
 
     Args:
@@ -65,12 +67,22 @@ def coordination(frames: Frames, shells_nm: dict[tuple[str, str], float] | None 
     Raises:
         ValueError: fewer than two frames.
     """
-    found = pair_counts(frames, np.arange(0.0, longest_distance(frames) + 1e-9, BIN_WIDTH), frames.mapping.bonds)
-    mapping = frames.mapping
+    return coordination_of(shell_counts(frames), Counter(frames.mapping.bead_types), shells_nm)
+
+
+def shell_counts(frames: Frames) -> PairCounts:
+    """Pairs that are not bonded, in the shells of g(r)."""
+    return pair_counts(frames, np.arange(0.0, longest_distance(frames) + 1e-9, BIN_WIDTH), frames.mapping.bonds)
+
+
+def coordination_of(
+    found: PairCounts, n_beads: Mapping[str, int], shells_nm: Mapping[tuple[str, str], float] | None = None
+) -> list[Coordination]:
+    """The same from pairs that were counted, and the number of beads of each type."""
     result = []
     for kind, curve in enumerate(curves(found)):
         shell = first_minimum(curve) if shells_nm is None else shells_nm.get(curve.pair)
-        result.append(_coordination(found, kind, mapping.bead_types.count(curve.pair[0]), shell))
+        result.append(_coordination(found, kind, n_beads[curve.pair[0]], shell))
     return result
 
 

@@ -169,10 +169,10 @@ def solvent_fraction(concentration_M: float, molar_volume_cm3_mol: float) -> flo
         ValueError: the salt fills more than the whole volume, or is negative.
     """
     phi = 1.0 - concentration_M * molar_volume_cm3_mol / 1000.0
-    if not (0.0 < phi and concentration_M >= 0.0):
+    if not (phi > 0.0 and concentration_M >= 0.0):
         raise ValueError(
-            f"{concentration_M:g} mol/L of a salt of {molar_volume_cm3_mol:g} cm3/mol leave the solvent a volume fraction of "
-            f"{phi:.3g}: expected more than 0; check units (mol/L, cm3/mol)"
+            f"{concentration_M:g} mol/L of a salt of {molar_volume_cm3_mol:g} cm3/mol leave the solvent a volume fraction "
+            f"of {phi:.3g}: expected more than 0; check units (mol/L, cm3/mol)"
         )
     return phi
 
@@ -222,7 +222,7 @@ def kirkwood_buff_of_curves(
     """The same from g(r) of every pair of types, for example published ones; without errors.
 
     Args:
-        r: centres of equally wide bins from 0 on, nm; what lies beyond half a cubic box of the solution's volume is left out.
+        r: centres of equally wide bins from 0 on, nm; those beyond half a cubic box of the solution's volume are left out.
         curves: normalised like those of `cgnnp.analysis.rdf`: an ideal gas has 1, also for like pairs (multiply curves that
             are normalised by N/V there by N/(N - 1)).
         solution: what the box holds.

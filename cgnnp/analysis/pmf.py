@@ -69,9 +69,7 @@ def mean_potential(curve: Rdf, temperature: float, smooth: bool = False) -> Mean
     return MeanPotential(curve.pair, curve.r, -kT * np.log(seen), kT * curve.stderr / seen, temperature)
 
 
-def coulomb_pair_energy(
-    r: Float[np.ndarray, "points"], q_a: float, q_b: float, eps_r: float
-) -> Float[np.ndarray, "points"]:
+def coulomb_pair_energy(r: Float[np.ndarray, "points"], q_a: float, q_b: float, eps_r: float) -> Float[np.ndarray, "points"]:
     """q_a q_b / (4 pi eps0 eps_r r) in kJ/mol, charges in e.
 
     >>> float(-coulomb_pair_energy(np.array([0.7736]), 1.0, -1.0, 72.0)[0] / thermal_energy(300.0))  # Bjerrum length
@@ -86,13 +84,15 @@ def coulomb_pair_energy(
 
 
 def landmarks(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], near_nm: float = NEAR_NM) -> Landmarks:
-    """The first two minima of w(r) and the highest point between them, each at the vertex of a parabola through 3 points.
+    """The first two minima of w(r) and the highest point between them, each where a parabola through 3 points has its vertex.
 
     Noise needs a wider `near_nm` or a smoothed curve. What is not finite counts as a wall; a minimum at either end of the
     finite range does not count.
     """
     walls = np.where(np.isfinite(energy), energy, np.inf)
-    lowest = [k for k in range(1, len(r) - 1) if np.isfinite(walls[k - 1 : k + 2]).all() and _is_lowest(r, walls, k, near_nm)]
+    lowest = [
+        k for k in range(1, len(r) - 1) if np.isfinite(walls[k - 1 : k + 2]).all() and _is_lowest(r, walls, k, near_nm)
+    ]
     contact = _vertex(r, walls, lowest[0]) if lowest else None
     if len(lowest) < 2:
         return Landmarks(contact, None, None)
@@ -110,11 +110,13 @@ def _is_lowest(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points
 
 
 def _vertex(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], k: int) -> tuple[float, float]:
-    """Extremum of the parabola through a point and its neighbours; the point itself where there is none."""
+    """Extremum of the parabola through a point and its neighbours, with the energy of the point itself.
+
+    On coarse points beside a wall the parabola's own energy would be far off.
+    """
     near = slice(k - 1, k + 2)
     if not np.isfinite(energy[near]).all():
         return float(r[k]), float(energy[k])
-    a, b, c = np.polyfit(r[near] - r[k], energy[near], 2)
-    if a == 0 or abs(b / (2 * a)) > r[k + 1] - r[k]:
-        return float(r[k]), float(energy[k])
-    return float(r[k] - b / (2 * a)), float(c - b**2 / (4 * a))
+    a, b, _ = np.polyfit(r[near] - r[k], energy[near], 2)
+    shift = -b / (2 * a) if a != 0 else 0.0
+    return float(r[k] + np.clip(shift, r[k - 1] - r[k], r[k + 1] - r[k])), float(energy[k])

@@ -169,7 +169,7 @@ def osmotic_check(points: Sequence[OsmoticPoint]) -> OsmoticCheck:
         error = float(np.hypot(part.slope.stderr, part.expected.stderr))
         where = f"between {part.densities[0]:.3g} and {part.densities[1]:.3g} beads per nm^3"
         values = f"dP/drho is {part.slope.value:.3g}, Kirkwood-Buff integrals ask for {part.expected.value:.3g} kJ/mol"
-        if not abs(part.slope.value - part.expected.value) <= AGREES_SIGMAS * error:
+        if abs(part.slope.value - part.expected.value) > AGREES_SIGMAS * error:
             differs.append(f"{where} {values} (error of the difference {error:.2g})")
         elif not error <= SHARP * abs(part.expected.value):
             blurred.append(f"{where} {values}, but the error of the difference is {error:.2g}")

@@ -108,9 +108,7 @@ def curves(found: PairCounts) -> list[Rdf]:
     return [_curve(found, kind) for kind in range(len(found.pairs))]
 
 
-def pair_counts(
-    frames: Frames, edges: Float[np.ndarray, "edges"], excluded: Sequence[tuple[int, int]] = ()
-) -> PairCounts:
+def pair_counts(frames: Frames, edges: Float[np.ndarray, "edges"], excluded: Sequence[tuple[int, int]] = ()) -> PairCounts:
     """Count the pairs of every kind in shells between equally spaced edges (nm) from 0 on.
 
     Raises:
