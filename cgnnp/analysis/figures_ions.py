@@ -59,7 +59,7 @@ def plot_dimers(scans: Sequence[DimerScan], temperature: float, theme: Theme = L
         axes.plot(scan.r, total, color=theme.model, linewidth=2.0, label="total")
         _mark(axes, scan.r, total, theme)
         drawn = total < HIGHEST_KT
-        low = min((float(part[drawn].min(initial=0.0)) for part in (total, scan.short_range / kT, scan.coulomb / kT)))
+        low = min(float(part[drawn].min(initial=0.0)) for part in (total, scan.short_range / kT, scan.coulomb / kT))
         axes.set_ylim(max(low, LOWEST_KT) - 0.5, HIGHEST_KT)
         axes.set_xlim(_first_below(scan.r, total), scan.r[-1])
         axes.axhline(0.0, color=theme.muted, linewidth=0.7)
@@ -120,7 +120,8 @@ def _mark(axes: Axes, r: np.ndarray, total: np.ndarray, theme: Theme) -> None:
             axes.plot(*point, "o", markersize=4.5, color=theme.model)
     if marks.barrier is not None and marks.barrier_out is not None:
         text = f"{marks.barrier_out:.2f} kT out of contact"
-        axes.annotate(text, marks.barrier, color=theme.ink, fontsize=8, xytext=(6, 8), textcoords="offset points")
+        box = {"facecolor": theme.paper, "alpha": 0.8, "linewidth": 0, "pad": 1}
+        axes.annotate(text, marks.barrier, (6, 8), textcoords="offset points", color=theme.ink, fontsize=8, bbox=box)
 
 
 def _first_below(r: np.ndarray, total: np.ndarray) -> float:

@@ -84,7 +84,7 @@ def coulomb_pair_energy(r: Float[np.ndarray, "points"], q_a: float, q_b: float, 
 
 
 def landmarks(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], near_nm: float = NEAR_NM) -> Landmarks:
-    """The first two minima of w(r) and the highest point between them, each where a parabola through 3 points has its vertex.
+    """The first two minima of w(r) and the highest point between them, each at the vertex of a parabola through 3 points.
 
     Noise needs a wider `near_nm` or a smoothed curve. What is not finite counts as a wall; a minimum at either end of the
     finite range does not count.
