@@ -15,8 +15,13 @@ from jaxtyping import install_import_hook
 # Never anything that TorchScript compiles: it cannot read the wrappers.
 install_import_hook(
     [
+        "cgnnp.analysis.coordination",
         "cgnnp.analysis.dimer",
+        "cgnnp.analysis.electrolyte",
         "cgnnp.analysis.free_energy_1d",
+        "cgnnp.analysis.kirkwood_buff",
+        "cgnnp.analysis.pmf",
+        "cgnnp.analysis.pressure",
         "cgnnp.analysis.rdf",
         "cgnnp.configurational_temperature",
         "cgnnp.dataset",

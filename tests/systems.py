@@ -45,6 +45,12 @@ def identity_mapping(counts: dict[str, int], name: str = "atoms", bonds: tuple[t
     return Mapping(name, first, tuple(blocks))
 
 
+def charged_mapping(counts: dict[str, int], charges: dict[str, float]) -> Mapping:
+    """Every atom its own bead, with charges by type."""
+    plain = identity_mapping(counts)
+    return replace(plain, blocks=tuple(replace(block, charges=(charges[block.name],)) for block in plain.blocks))
+
+
 def frames_of(
     positions: np.ndarray, forces: np.ndarray, length: float, mapping: Mapping | None = None, temperature: float = 300.0
 ) -> Frames:

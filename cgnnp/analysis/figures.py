@@ -43,12 +43,12 @@ def plot_rdf(curves: Sequence[tuple[Rdf, Rdf]], theme: Theme = LIGHT) -> Figure:
     """g(r) of every pair with bands of two standard errors, and below it what the coarse-grained one is off by."""
     columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
-    figure = _figure((7.8 if columns == 1 else 10.4), 5.0 if rows == 1 else 4.3 * rows, theme)
+    figure = new_figure((7.8 if columns == 1 else 10.4), 5.0 if rows == 1 else 4.3 * rows, theme)
     grid = figure.add_gridspec(rows, columns)
     for k, (atomistic, cg) in enumerate(curves):
         panels = grid[k // columns, k % columns].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.08)
         upper, lower = figure.add_subplot(panels[0]), figure.add_subplot(panels[1])
-        _plot_pair(_axes(upper, theme), _axes(lower, theme), atomistic, cg, theme)
+        _plot_pair(styled(upper, theme), styled(lower, theme), atomistic, cg, theme)
     return figure
 
 
@@ -72,8 +72,8 @@ def _plot_pair(upper: Axes, lower: Axes, atomistic: Rdf, cg: Rdf, theme: Theme) 
     upper.set_ylabel(f"g(r)  {atomistic.name}")
     lower.set_ylabel("CG − atomistic")
     lower.set_xlabel("r (nm)")
-    _legend(upper, theme, loc="upper right", title=f"D = {100 * deviation(atomistic.g, cg.g):.2g} %")
-    _legend(lower, theme, loc="lower right", fontsize=8)
+    legend(upper, theme, loc="upper right", title=f"D = {100 * deviation(atomistic.g, cg.g):.2g} %")
+    legend(lower, theme, loc="lower right", fontsize=8)
 
 
 def plot_ybg(curves: Sequence[tuple[str, float, Sequence[dict[str, Any]]]], theme: Theme = LIGHT) -> Figure:
@@ -91,18 +91,18 @@ def plot_ybg(curves: Sequence[tuple[str, float, Sequence[dict[str, Any]]]], them
     names = [name for name in worst if name in shown]
     columns = min(3, len(names))
     rows_of_panels = -(-len(names) // columns)
-    figure = _figure((7.8, 10.4, 13.0)[columns - 1], 4.6 * rows_of_panels, theme)
+    figure = new_figure((7.8, 10.4, 13.0)[columns - 1], 4.6 * rows_of_panels, theme)
     grid = figure.add_gridspec(rows_of_panels, columns)
     for k, name in enumerate(names):
         panels = grid[k // columns, k % columns].subgridspec(2, 1, hspace=0.08)
         upper, lower = figure.add_subplot(panels[0]), figure.add_subplot(panels[1])
         parts = [(label, T, [row for row in rows if row["pair"] == name]) for label, T, rows in curves]
-        _plot_residual(_axes(upper, theme), _axes(lower, theme), name, parts, theme)
+        _plot_residual(styled(upper, theme), styled(lower, theme), name, parts, theme)
         if k % columns == 0:
             upper.set_ylabel("T$_\\mathrm{conf}$ (K)")
             lower.set_ylabel("residual (kJ/mol/nm)")
         if k == 0:
-            _legend(lower, theme, loc="best", fontsize=8)
+            legend(lower, theme, loc="best", fontsize=8)
     return figure
 
 
@@ -142,7 +142,7 @@ def _plot_residual(
 
 def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> Figure:
     """R2 on held-out frames after every epoch, R2 of the prior alone; below, learning rate and training loss."""
-    figure = _figure(5.4, 4.2, theme)
+    figure = new_figure(5.4, 4.2, theme)
     panels = figure.add_gridspec(2, 1, height_ratios=(3, 1), hspace=0.08)
     upper = figure.add_subplot(panels[0])
     lower = figure.add_subplot(panels[1], sharex=upper)
@@ -150,7 +150,7 @@ def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> F
     epochs = [row["epoch"] + 1 for row in metrics]
     r2 = [row["r2"] for row in metrics]
     prior = metrics[-1]["r2_prior"]
-    _axes(upper, theme).plot(epochs, r2, color=theme.model, linewidth=1.8, marker="o", markersize=4, label="with network")
+    styled(upper, theme).plot(epochs, r2, color=theme.model, linewidth=1.8, marker="o", markersize=4, label="with network")
     upper.axhline(prior, color=theme.others[0], linewidth=1.5, linestyle="--", label="prior alone")
     best = int(np.nanargmax(r2)) if not np.isnan(r2).all() else 0
     upper.plot(epochs[best], r2[best], "o", markersize=9, color=theme.model, fillstyle="none", label=f"best {r2[best]:.4f}")
@@ -159,8 +159,8 @@ def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> F
     if np.isfinite([low, high]).all():
         upper.set_ylim(low - pad, high + pad)
     upper.set_ylabel("R² of held-out forces")
-    _legend(upper, theme, loc="center right")
-    _axes(lower, theme).plot(epochs, [row["learning_rate"] for row in metrics], color=theme.muted, linewidth=1.5)
+    legend(upper, theme, loc="center right")
+    styled(lower, theme).plot(epochs, [row["learning_rate"] for row in metrics], color=theme.muted, linewidth=1.5)
     if all(row["learning_rate"] > 0 for row in metrics):
         lower.set_yscale("log")
     lower.minorticks_off()
@@ -194,8 +194,8 @@ def plot_prior(priors: Sequence[Any], temperature_K: float, theme: Theme = LIGHT
     if not tables:
         return None
     kT = thermal_energy(temperature_K)
-    figure = _figure(5.4, 4.2, theme)
-    axes = _axes(figure.add_subplot(), theme)
+    figure = new_figure(5.4, 4.2, theme)
+    axes = styled(figure.add_subplot(), theme)
     colours = (theme.others[0], theme.model, *theme.others[1:])
     low, high = -0.5 * kT, 2.0 * kT
     for k, (table, cutoff) in enumerate(tables):
@@ -211,7 +211,7 @@ def plot_prior(priors: Sequence[Any], temperature_K: float, theme: Theme = LIGHT
     right.set_ylabel(f"k$_B$T at {temperature_K:g} K", color=theme.muted, fontsize=10)
     right.tick_params(colors=theme.muted, labelsize=9, length=3)
     right.spines["right"].set_visible(False)
-    _legend(axes, theme, loc="upper right")
+    legend(axes, theme, loc="upper right")
     return figure
 
 
@@ -239,13 +239,13 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width: float, height: float, theme: Theme) -> Figure:
+def new_figure(width: float, height: float, theme: Theme) -> Figure:
     """An empty figure; sizes in inches."""
     margins = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.04)
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor=theme.paper, layout=margins)
 
 
-def _axes(axes: Axes, theme: Theme) -> Axes:
+def styled(axes: Axes, theme: Theme) -> Axes:
     """Axes in the colours of a theme: two spines, a light grid."""
     axes.set_facecolor(theme.paper)
     axes.grid(color=theme.grid, linewidth=0.7)
@@ -260,7 +260,8 @@ def _axes(axes: Axes, theme: Theme) -> Axes:
     return axes
 
 
-def _legend(axes: Axes, theme: Theme, **options: Any) -> None:
-    legend = axes.legend(frameon=False, labelcolor=theme.ink, **({"fontsize": 9} | options))
-    legend.get_title().set_color(theme.ink)
-    legend.get_title().set_fontsize(10)
+def legend(axes: Axes, theme: Theme, **options: Any) -> None:
+    """A legend without a frame in the colours of a theme."""
+    box = axes.legend(frameon=False, labelcolor=theme.ink, **({"fontsize": 9} | options))
+    box.get_title().set_color(theme.ink)
+    box.get_title().set_fontsize(10)

@@ -6,10 +6,11 @@ with n_ab(r) the number of ordered pairs at r in dr, V each frame's own volume; 
 gas gives 1 at every N. Shells use their exact volume.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from cgnnp.frames import Frames
 from cgnnp.pairs import PairKinds, box_heights, near_pairs
@@ -67,6 +68,25 @@ class Rdf:
         return float(self.r[top] + shift), float(curve[top])
 
 
+@dataclass(frozen=True)
+class PairCounts:
+    """How many pairs of each kind (each pair once) every frame has in the shells between `edges` (nm); volumes in nm^3.
+
+    `n_pairs` are the pairs of each kind that a frame has at any distance.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    n_pairs: tuple[int, ...]
+    edges: Float[np.ndarray, "edges"]
+    counts: Int[np.ndarray, "kinds frames bins"]
+    volumes: Float[np.ndarray, "frames"]
+
+    def g(self, kind: int) -> Float[np.ndarray, "frames bins"]:
+        """g(r) of one kind in every frame; an ideal gas has 1 at every number of beads."""
+        shells = 4.0 / 3.0 * np.pi * np.diff(self.edges**3)
+        return self.volumes[:, None] * self.counts[kind] / (self.n_pairs[kind] * shells)
+
+
 def longest_distance(frames: Frames) -> float:
     """min(1.2 nm, half the smallest box)."""
     return min(LONGEST, min(float(box_heights(box).min()) for box in frames.boxes) / 2)
@@ -79,18 +99,31 @@ def rdf(frames: Frames, r_max: float | None = None) -> list[Rdf]:
         ValueError: `r_max` is more than half the box.
     """
     r_max = longest_distance(frames) if r_max is None else r_max
-    edges = np.arange(0.0, r_max + 1e-9, BIN_WIDTH)
-    kinds = PairKinds(frames.mapping)
-    counts = np.zeros((len(kinds.names), len(frames), len(edges) - 1))
+    found = pair_counts(frames, np.arange(0.0, r_max + 1e-9, BIN_WIDTH), frames.mapping.bonds)
+    return curves(found)
+
+
+def curves(found: PairCounts) -> list[Rdf]:
+    """g(r) of every kind of pair that was counted."""
+    return [_curve(found, kind) for kind in range(len(found.pairs))]
+
+
+def pair_counts(frames: Frames, edges: Float[np.ndarray, "edges"], excluded: Sequence[tuple[int, int]] = ()) -> PairCounts:
+    """Count the pairs of every kind in shells between equally spaced edges (nm) from 0 on.
+
+    Raises:
+        ValueError: the last edge is more than half the box.
+    """
+    kinds, width = PairKinds(frames.mapping), edges[1] - edges[0]
+    counts = np.zeros((len(kinds.names), len(frames), len(edges) - 1), dtype=np.int32)
     for t, (positions, box) in enumerate(zip(frames.positions, frames.boxes, strict=True)):
-        pairs = near_pairs(positions, box, edges[-1], frames.mapping.bonds)
-        volume = abs(np.linalg.det(box))
+        pairs = near_pairs(positions, box, edges[-1], excluded)
         kind = kinds.of(pairs)
-        bins = np.minimum((pairs.distances / BIN_WIDTH).astype(int), len(edges) - 2)
+        bins = np.minimum((pairs.distances / width).astype(int), len(edges) - 2)
         for k in range(len(kinds.names)):
-            counts[k, t] = volume * np.bincount(bins[kind == k], minlength=len(edges) - 1)
-    shells = 4.0 / 3.0 * np.pi * (edges[1:] ** 3 - edges[:-1] ** 3)
-    return [_curve(name, counts[k], shells, edges, kinds.n_pairs[k]) for k, name in enumerate(kinds.names)]
+            counts[k, t] = np.bincount(bins[kind == k], minlength=len(edges) - 1)
+    volumes = np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))
+    return PairCounts(tuple(kinds.names), tuple(kinds.n_pairs), edges, counts, volumes)
 
 
 def deviation(first: Float[np.ndarray, "bins"], second: Float[np.ndarray, "bins"]) -> float:
@@ -103,21 +136,17 @@ def deviation_noise(curve: Rdf) -> float:
     return deviation(*curve.halves) / 2
 
 
-def _curve(
-    pair: tuple[str, str],
-    counts: Float[np.ndarray, "frames bins"],
-    shells: Float[np.ndarray, "bins"],
-    edges: Float[np.ndarray, "edges"],
-    n_pairs: int,
-) -> Rdf:
-    g = counts / (n_pairs * shells)
+def _curve(found: PairCounts, kind: int) -> Rdf:
+    pair, edges = found.pairs[kind], found.edges
+    g = found.g(kind)
     mean = g.mean(axis=0)
     centres = (edges[1:] + edges[:-1]) / 2
     if len(g) < 2:
         return Rdf(pair, centres, mean, np.zeros_like(mean), (mean, mean))
     # The number of pairs in the first shell is what relaxes slowest of what g(r) shows.
     shell = centres < 1.5 * centres[int(np.argmax(mean > 0))] if mean.any() else centres > 0
-    estimate = block_estimate(g, correlate=counts[:, shell].sum(axis=1))
+    in_shell = found.volumes * found.counts[kind][:, shell].sum(axis=1)
+    estimate = block_estimate(g, correlate=in_shell)
     half = len(g) // 2
     halves = (g[:half].mean(axis=0), g[half:].mean(axis=0))
     return Rdf(pair, centres, mean, np.asarray(estimate.stderr), halves, estimate.tau_frames, estimate.reliable)

@@ -15,6 +15,7 @@ from systems import identity_mapping
 import cgnnp
 from cgnnp.analysis.dimer import dimer_scan
 from cgnnp.platforms import PlatformChoice
+from cgnnp.priors import Prior
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import FILES, energy_and_forces, save_bundle
 from cgnnp.units import thermal_energy
@@ -223,3 +224,34 @@ def nve_drift(made, gas, n_steps: int) -> float:
     potential, kinetic = np.array(energies).T
     slope = np.polyfit(np.arange(50) / 50, potential + kinetic, 1)[0]
     return slope / kinetic.mean()
+
+
+class ScreenedCharges(Prior):
+    """What a bundle with charges has for a prior, as far as a dimer scan looks at it."""
+
+    cutoff = 0.5
+
+    def to_dict(self):
+        return {"kind": "screened_coulomb", "eps_r": 72.0, "charges": {"AR": 2.0}, "cutoff_nm": 0.5}
+
+    @classmethod
+    def from_dict(cls, data):
+        return cls()
+
+    def create_force(self, bead_types, exclusions):
+        raise AssertionError("charges in a periodic box feel their images")
+
+
+def test_coulomb_of_a_dimer_is_that_of_two_charges_alone(make_bundle):
+    """The rest is by OpenMM, the charges add 4 e^2 / (4 pi eps0 72 r); both parts vanish far away."""
+    plain = make_bundle(trained=True).bundle
+    charged = replace(plain, priors=(*plain.priors, ScreenedCharges()))
+    r = np.append(np.linspace(0.2, 1.0, 30), 2.5)
+    without, scan = dimer_scan(plain, ("AR", "AR"), r), dimer_scan(charged, ("AR", "AR"), r)
+    expected = 4 * 138.935457644 / 72 / r
+    np.testing.assert_allclose(scan.coulomb, expected, rtol=1e-9)
+    np.testing.assert_allclose(scan.energy - without.energy, expected, rtol=1e-9)
+    np.testing.assert_array_equal(without.coulomb, 0.0)
+    np.testing.assert_allclose(scan.short_range, without.mean_potential, atol=1e-9)
+    assert abs(scan.short_range[-1]) < 1e-6
+    assert np.ptp(scan.short_range) > 1.0
