@@ -6,7 +6,6 @@ added as q_i q_j / (4 pi eps0 eps_r r).
 """
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,13 +13,11 @@ import openmm
 from jaxtyping import Float
 from openmm import Vec3, app, unit
 
-from cgnnp.analysis.pmf import coulomb_pair_energy
 from cgnnp.platforms import PlatformChoice
-from cgnnp.priors import Prior
+from cgnnp.priors import ScreenedCoulomb
 from cgnnp.simulation.bundle import PotentialBundle
 
 OUT_OF_REACH_NM = 3.0
-COULOMB_KIND = "screened_coulomb"
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,8 @@ def dimer_scan(
     r = np.asarray(r, dtype=np.float64)
     length = 2 * (float(np.max(r)) + OUT_OF_REACH_NM)
     topology.setPeriodicBoxVectors([Vec3(*row) for row in (np.eye(3) * length).tolist()] * unit.nanometer)
-    local = tuple(prior for prior in bundle.priors if prior.to_dict().get("kind") != COULOMB_KIND)
+    charged = [prior for prior in bundle.priors if isinstance(prior, ScreenedCoulomb)]
+    local = tuple(prior for prior in bundle.priors if prior not in charged)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # two beads in a box are meant to be dilute
         system = replace(bundle, priors=local).create_system(topology, force_backend)
@@ -68,17 +66,5 @@ def dimer_scan(
     for distance in (*r, length / 2):
         context.setPositions([Vec3(1.0, 1.0, 1.0), Vec3(1.0, 1.0, 1.0 + float(distance))])
         energies.append(context.getState(energy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole))
-    coulomb = analytic_coulomb(bundle.priors, pair, r)
+    coulomb = np.sum([np.zeros_like(r), *(prior.pair_energy(pair, r) for prior in charged)], axis=0)
     return DimerScan(pair, r, np.array(energies[:-1]) + coulomb, coulomb, energies[-1])
-
-
-def analytic_coulomb(
-    priors: Sequence[Prior], pair: tuple[str, str], r: Float[np.ndarray, "points"]
-) -> Float[np.ndarray, "points"]:
-    """What screened Coulomb priors are for two beads alone, kJ/mol; a type that one does not know has no charge."""
-    energy = np.zeros(len(r))
-    for data in (prior.to_dict() for prior in priors):
-        if data.get("kind") == COULOMB_KIND:
-            q_a, q_b = (float(data["charges"].get(name, 0.0)) for name in pair)
-            energy += coulomb_pair_energy(r, q_a, q_b, float(data["eps_r"]))
-    return energy

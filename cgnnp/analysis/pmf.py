@@ -16,9 +16,6 @@ from jaxtyping import Float
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.units import thermal_energy
 
-COULOMB_CONSTANT = 138.93545764438198
-"""e^2 / (4 pi eps0) in kJ mol^-1 nm (CODATA 2018; OpenMM's)."""
-
 NEAR_NM = 0.03
 """A minimum is the lowest point within this distance on either side."""
 
@@ -67,20 +64,6 @@ def mean_potential(curve: Rdf, temperature: float, smooth: bool = False) -> Mean
     kT, g = thermal_energy(temperature), curve.smoothed() if smooth else curve.g
     seen = np.where(g > 0, g, np.nan)
     return MeanPotential(curve.pair, curve.r, -kT * np.log(seen), kT * curve.stderr / seen, temperature)
-
-
-def coulomb_pair_energy(r: Float[np.ndarray, "points"], q_a: float, q_b: float, eps_r: float) -> Float[np.ndarray, "points"]:
-    """q_a q_b / (4 pi eps0 eps_r r) in kJ/mol, charges in e.
-
-    >>> float(-coulomb_pair_energy(np.array([0.7736]), 1.0, -1.0, 72.0)[0] / thermal_energy(300.0))  # Bjerrum length
-    1.000...
-
-    Raises:
-        ValueError: a relative permittivity that is not above zero.
-    """
-    if not eps_r > 0:
-        raise ValueError(f"eps_r={eps_r}: must be positive")
-    return COULOMB_CONSTANT * q_a * q_b / (eps_r * r)
 
 
 def landmarks(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], near_nm: float = NEAR_NM) -> Landmarks:

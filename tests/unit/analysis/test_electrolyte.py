@@ -12,7 +12,7 @@ from cgnnp.analysis.electrolyte import electrolyte
 from cgnnp.analysis.figures import DARK, LIGHT, png
 from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kirkwood_buff
 from cgnnp.analysis.kirkwood_buff import kirkwood_buff
-from cgnnp.analysis.pmf import coulomb_pair_energy
+from cgnnp.priors import ScreenedCoulomb
 
 IONS = charged_mapping({"Na": 6, "Cl": 6}, {"Na": 1.0, "Cl": -1.0})
 
@@ -78,7 +78,7 @@ def test_figures_are_drawn(sides, theme, tmp_path):
     """Every figure has a panel for each pair, and is not empty paper."""
     found = electrolyte(*sides)
     r = np.linspace(0.25, 1.0, 60)
-    coulomb = coulomb_pair_energy(r, 1.0, -1.0, 72.0)
+    coulomb = ScreenedCoulomb({"Na": 1.0, "Cl": -1.0}, 72.0, 1.2).pair_energy(("Na", "Cl"), r)
     scan = DimerScan(("Na", "Cl"), r, coulomb + 5 * np.cos(30 * r) + (0.25 / r) ** 24 * 40, coulomb, 0.0)
     figures = [
         plot_kirkwood_buff(list(found.kirkwood_buff.items()), theme),

@@ -1,25 +1,13 @@
 import numpy as np
 import pytest
-from openmm import unit
 from systems import ideal_gas
 
-from cgnnp.analysis.pmf import COULOMB_CONSTANT, coulomb_pair_energy, landmarks, mean_potential
+from cgnnp.analysis.pmf import landmarks, mean_potential
 from cgnnp.analysis.rdf import Rdf, rdf
 from cgnnp.units import thermal_energy
 
 R = np.linspace(0.2, 1.0, 401)
 KT = thermal_energy(300.0)
-
-
-def test_the_coulomb_constant():
-    """e^2 / (4 pi eps0) from the constants of nature."""
-    charge, permittivity, avogadro = 1.602176634e-19, 8.8541878128e-12, 6.02214076e23
-    joule_metre = charge**2 / (4 * np.pi * permittivity)
-    expected = (joule_metre * unit.joule * unit.meter).value_in_unit(unit.kilojoule * unit.nanometer) * avogadro
-    assert pytest.approx(expected, rel=1e-8) == COULOMB_CONSTANT
-    np.testing.assert_allclose(coulomb_pair_energy(R, 2.0, -1.0, 72.0), -2 * COULOMB_CONSTANT / 72 / R)
-    with pytest.raises(ValueError, match="eps_r=0"):
-        coulomb_pair_energy(R, 1.0, 1.0, 0.0)
 
 
 def test_two_beads_have_their_pair_energy():
