@@ -1,64 +1,68 @@
-"""How much faster than the atomistic simulation are NaCl ions in implicit water? 4 mol/L, 128 ions, one network a step.
+"""How much faster than the atomistic simulation are ions in implicit water, on the same cores, in turn?
 
-    python scripts/nacl_speed.py --work DIR         # ten minutes on two cores
-    python scripts/nacl_speed.py --quick            # fewer frames
-
-Networks of realistic sizes are fitted to a few frames, which is enough for their speed and for nothing else, and run with a
-time step of 5 fs beside a pair spline out to 1.2 nm: replicas side by side, one core each, as `cgnnp.simulate` runs them.
-The atomistic run is that of the frames: 128 ions and 810 SPC/E waters at 4 fs on the same cores.
+Atomistic: 128 ions and 810 SPC/E waters at 4 fs, OpenMM's CPU platform on all cores. Coarse-grained: an exported potential
+at 5 fs, as many replicas side by side as there are cores, one core each, as `cgnnp.simulate` runs them.
 """
 
-import argparse
-import subprocess
-import sys
 import tempfile
+import time
 from pathlib import Path
 
-from rows import Row, parser, report
+import numpy as np
+from nacl_runs import Plan
+from openmm import LangevinMiddleIntegrator
+from rows import Row
 
-from cgnnp.files import read_json
+from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol
+from cgnnp.platforms import choose_platform
+from cgnnp.reference.electrolyte import electrolyte
+from cgnnp.simulation.run import SimulationSettings, simulate, speed_in_all
 
-TARGET = 25.0
-NETWORKS = {
-    "l=1, 2 layers of 16, 1.0 nm": ("model.l_max=1", "model.layers=2", "model.features=16", "model.cutoff_nm=1.0"),
-    "l=2, 2 layers of 16, 1.0 nm": ("model.l_max=2", "model.layers=2", "model.features=16", "model.cutoff_nm=1.0"),
-    "l=2, 2 layers of 8, 1.5 nm (as published)": (
-        "model.l_max=2",
-        "model.layers=2",
-        "model.features=8",
-        "model.cutoff_nm=1.5",
-    ),
-}
+TURNS = 3
+STEP_FS = 4.0
 
 
-def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Speeds of both sides, and their ratios."""
-    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_nacl_speed_"))
-    rows: list[Row] = []
-    for number, (name, network) in enumerate(NETWORKS.items()):
-        folder = work / f"run{number}"
-        summary = run(folder, work / "data", network, arguments.quick)
-        speed, atomistic = summary["cg_ns_per_day"], summary["atomistic_ns_per_day"]
-        if number == 0:
-            rows += [Row("NaCl 4 M: atomistic ns/day", atomistic, None, "", None)]
-        ratio = speed / atomistic
-        target = (f">= {TARGET:g}", ratio >= TARGET) if number == 0 else ("", None)
-        rows += [Row(f"NaCl 4 M, {name}: CG ns/day", speed, None, "", None)]
-        rows += [Row(f"NaCl 4 M, {name}: CG over atomistic", ratio, None, *target)]
-    return rows
+def rows(work: Path, potential: Path, plan: Plan) -> list[Row]:
+    """Both speeds and their ratio, of alternating runs."""
+    small = dict(text.removeprefix("system.").split("=") for text in plan.overrides if text.startswith("system."))
+    system = electrolyte(**{key: type_of(key)(value) for key, value in small.items()})
+    integrator = LangevinMiddleIntegrator(300.0, 1.0, STEP_FS / 1000)
+    simulation = choose_platform("CPU").simulation(system.topology, system.system, integrator)
+    simulation.context.setPositions(system.positions)
+    simulation.minimizeEnergy(maxIterations=200)
+    simulation.context.setVelocitiesToTemperature(300.0, 1)
+    simulation.step(500)
+    atomistic, coarse = [], []
+    for turn in range(TURNS):
+        atomistic.append(_atomistic(simulation, 5.0 if plan.overrides else 30.0))
+        coarse.append(_coarse(potential, 20.0 if plan.overrides else 200.0, turn))
+    ratios = np.array(coarse) / np.array(atomistic)
+    spread = float(ratios.std(ddof=1) / np.sqrt(TURNS))
+    return [
+        Row("atomistic ns/day", float(np.mean(atomistic)), None, "", None),
+        Row("CG ns/day", float(np.mean(coarse)), None, "", None),
+        Row("CG over atomistic ns/day", float(ratios.mean()), spread, ">= 25", bool(ratios.mean() >= 25)),
+    ]
 
 
-def run(folder: Path, data: Path, network: tuple[str, ...], quick: bool) -> dict:
-    """The summary of a small main job."""
-    if not (folder / "report.html").exists():
-        command = [sys.executable, "-m", "cgnnp.train", "system=electrolyte", "mapping=ions", "prior.cutoff_nm=1.2"]
-        command += [f"reference.n_frames={40 if quick else 160}", "reference.equilibration_ps=8", *network]
-        command += ["trainer.max_epochs=2", "simulation.timestep_fs=5", "simulation.equilibration_ps=5"]
-        command += [f"simulation.length_ps={100 if quick else 600}", f"run_dir={folder}", f"data_dir={data}"]
-        subprocess.run(command, check=True)
-    return read_json(folder / "summary.json")
+def type_of(key: str) -> type:
+    """Of a setting of the small system."""
+    return int if key.startswith("n_") else float
 
 
-if __name__ == "__main__":
-    given = parser(__doc__).parse_args()
-    report(given, lambda: measure(given), "nacl speed")
+def _atomistic(simulation, seconds: float) -> float:
+    """ns/day over about so many seconds."""
+    started, steps = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        simulation.step(100)
+        steps += 100
+    simulation.context.getState(energy=True)
+    return steps * STEP_FS * 1e-6 * SECONDS_PER_DAY / (time.perf_counter() - started)
+
+
+def _coarse(potential: Path, length_ps: float, seed: int) -> float:
+    protocol = LangevinProtocol(
+        timestep_fs=5.0, friction_per_ps=2.0, equilibration_ps=1.0, frame_interval_ps=0.4, temperature_K=300.0, seed=seed
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        return speed_in_all(simulate(potential, Path(folder), SimulationSettings(length_ps=length_ps), protocol))

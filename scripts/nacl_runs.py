@@ -1,0 +1,136 @@
+"""The runs that validation of sodium chloride needs: sampling, the main job, and simulations that try to break the model."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cgnnp.dataset import open_frames
+from cgnnp.dynamics import LangevinProtocol
+from cgnnp.frames import Frames, concatenate
+from cgnnp.pairs import PairKinds, near_pairs
+from cgnnp.simulation.beads import Composition, own_beads
+from cgnnp.simulation.bundle import load
+from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
+
+G_INTERVAL_PS = 0.4
+"""Frames that are closer tell g(r) nothing new."""
+
+CELLS = (4, 4, 8)
+LATTICE_NM = 0.282
+"""Half the lattice constant of rock salt."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long everything takes: ps, and frames of each of two replicas of the atomistic system."""
+
+    n_frames: int
+    simulation_ps: float
+    seeds: int
+    hot_ps: float
+    crystal_ps: float
+    large_ps: float
+    overrides: tuple[str, ...] = ()
+
+
+FULL = Plan(20000, 10000.0, 10, 1000.0, 200.0, 200.0)
+QUICK = Plan(
+    300,
+    40.0,
+    2,
+    10.0,
+    10.0,
+    2.0,
+    (
+        *("system.n_pairs=20", "system.cutoff_nm=0.9", "prior.cutoff_nm=0.95", "model.cutoff_nm=0.7", "model.features=8"),
+        *("prior.min_count=10", "reference.equilibration_ps=10", "simulation.equilibration_ps=5"),
+    ),
+)
+
+
+def sampled(work: Path, plan: Plan) -> list[Path]:
+    """Two independent runs of the atomistic system, side by side, as one data set; continued where they are there."""
+    command = [sys.executable, "-m", "cgnnp.sample", "-m", "mapping=ions_nacl", "replica=0,1", "hydra/launcher=joblib"]
+    command += [f"reference.n_frames={plan.n_frames}", f"data_dir={work / 'data'}"]
+    command += [text for text in plan.overrides if text.split(".")[0] in ("system", "reference")]
+    subprocess.run(command, check=True)
+    return [max((work / "data").glob("ions-*"), key=lambda path: path.stat().st_mtime)]
+
+
+def trained(work: Path, data: Sequence[Path], plan: Plan, extra: Sequence[str] = ()) -> Path:
+    """The main job on these data sets; finished parts are not done again."""
+    run = work / "run"
+    command = [sys.executable, "-m", "cgnnp.train", "mapping=ions_nacl", f"data={data[0]}", f"run_dir={run}"]
+    command += [f"more_data=[{','.join(map(str, data[1:]))}]", *plan.overrides, *extra]
+    command += [f"simulation.replicas={plan.seeds}", f"simulation.length_ps={plan.simulation_ps}"]
+    subprocess.run(command, check=True)
+    return run
+
+
+def atomistic_frames(data: Sequence[Path]) -> Frames:
+    """The configurations of several data sets of one system, one after the other, 0.4 ps apart or more."""
+    parts = []
+    for path in data:
+        frames = open_frames(path)
+        thinned = frames.thinned(max(1, round(G_INTERVAL_PS / frames.meta.interval)))
+        parts.append(replace(thinned, meta=replace(thinned.meta, mapping=thinned.mapping.of_beads(), provenance={})))
+    return concatenate(parts)
+
+
+def hot(work: Path, potential: Path, plan: Plan, temperature: float = 450.0) -> Frames:
+    """At a temperature at which beads meet harder."""
+    return _run(work / "hot", potential, plan.hot_ps, temperature)
+
+
+def from_a_crystal(work: Path, potential: Path, plan: Plan) -> Frames:
+    """A crystal of rock salt in the middle of the box; with fewer ions, a part of one."""
+    beads = own_beads(load(potential, self_check=False))
+    sites = np.stack(np.meshgrid(*[np.arange(n) for n in CELLS], indexing="ij"), axis=-1).reshape(-1, 3)
+    sites = sites[np.argsort(np.linalg.norm(sites - sites.mean(axis=0), axis=1), kind="stable")]
+    odd = sites.sum(axis=1) % 2
+    half = beads.mapping.n_beads // 2
+    chosen = np.concatenate([sites[odd == 0][:half], sites[odd == 1][:half]])
+    return _run(work / "crystal", potential, plan.crystal_ps, None, starts=(LATTICE_NM * chosen)[None])
+
+
+def large(work: Path, potential: Path, plan: Plan) -> Frames:
+    """Eight times the ions in eight times the volume."""
+    beads = own_beads(load(potential, self_check=False))
+    box = Composition(n_pairs=4 * beads.mapping.n_beads, box_nm=2 * float(beads.box[0, 0]))
+    return _run(work / "large", potential, plan.large_ps, None, composition=box)
+
+
+def closest_approach(frames: Frames) -> dict[tuple[str, str], float]:
+    """The smallest distance of every pair of types in any frame, nm."""
+    kinds, closest = PairKinds(frames.mapping), {}
+    for t in range(len(frames)):
+        pairs = near_pairs(frames.positions[t], frames.boxes[t], 0.6)
+        kind = kinds.of(pairs)
+        for k, name in enumerate(kinds.names):
+            if (kind == k).any():
+                closest[name] = min(closest.get(name, np.inf), float(pairs.distances[kind == k].min()))
+    return closest
+
+
+def _run(
+    directory: Path,
+    potential: Path,
+    length_ps: float,
+    temperature: float | None,
+    starts: np.ndarray | None = None,
+    composition: Composition | None = None,
+) -> Frames:
+    protocol = LangevinProtocol(
+        temperature_K=temperature or load(potential, self_check=False).temperature,
+        timestep_fs=5.0,
+        friction_per_ps=2.0,
+        equilibration_ps=1.0,
+        frame_interval_ps=0.4,
+        seed=11,
+    )
+    settings = SimulationSettings(length_ps=length_ps, replicas=2)
+    return open_replicas(simulate(potential, directory, settings, protocol, starts, composition))

@@ -1,0 +1,192 @@
+"""Sodium chloride in implicit water against its atomistic simulation, and against the published model. Prints a table.
+
+    python scripts/validate_nacl.py --work DIR                    # samples for hours on two cores, then an hour
+    python scripts/validate_nacl.py --work DIR --data A --data B  # data sets of the same system that exist
+    python scripts/validate_nacl.py --quick                       # a small box and short runs, with targets of their own
+
+4 mol/L, 64 ion pairs and 810 SPC/E waters in 2.98 nm at 300 K: Zhang, Pagotto, Gould, Duignan (arXiv 2310.12535), whose
+curves are in `scripts/published`. What is finished in the work folder is not done again. Table and picture of the README:
+
+    python scripts/validate_nacl.py --work DIR --json examples/nacl.json --readme README.md --picture examples/nacl.png
+"""
+
+import argparse
+import csv
+import functools
+import sys
+import tempfile
+from pathlib import Path
+
+import nacl_runs
+import nacl_speed
+import numpy as np
+import torch
+from nacl_runs import FULL, QUICK, Plan
+from rows import Row, kept, parser, report
+
+import cgnnp
+from cgnnp.analysis.dimer import DimerScan, dimer_scan
+from cgnnp.analysis.electrolyte import electrolyte
+from cgnnp.analysis.figures import LIGHT, plot_rdf, png
+from cgnnp.analysis.pmf import landmarks
+from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
+from cgnnp.files import read_json, write_file
+from cgnnp.frames import Frames
+from cgnnp.priors.wall import WALL_DEPTH
+from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.run import open_replicas
+from cgnnp.units import thermal_energy
+
+PAIRS = (("Na", "Cl"), ("Na", "Na"), ("Cl", "Cl"))
+PUBLISHED = Path(__file__).parent / "published"
+BARRIER_KT = 3.79
+"""Out of Na-Cl contact at infinite dilution, metadynamics and Coulomb in eps_r 72, as published."""
+
+FIRST_SCANNED_NM = 0.15
+
+
+def main() -> None:
+    torch.set_num_threads(1)  # beside OpenMM, whose threads must not be fought
+    options = parser(__doc__)
+    options.add_argument("--data", type=Path, action="append", help="a data set of the ions that exists; may be repeated")
+    options.add_argument("--picture", type=Path, help="draw g(r) of all pairs into this file")
+    arguments = options.parse_args()
+    report(arguments, lambda: measure(arguments), "nacl")
+
+
+def measure(arguments: argparse.Namespace) -> list[Row]:
+    """All the rows."""
+    plan: Plan = QUICK if arguments.quick else FULL
+    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_validate_nacl_"))
+    work.mkdir(parents=True, exist_ok=True)
+    data = arguments.data or nacl_runs.sampled(work, plan)
+    run = nacl_runs.trained(work, data, plan)
+    bundle = cgnnp.load(run / "potential")
+    atomistic = nacl_runs.atomistic_frames(data)
+    coarse = open_replicas(sorted((run / "simulation").glob("replica_*")))
+    curves, ours = ({curve.name: curve for curve in rdf(frames)} for frames in (atomistic, coarse))
+    if arguments.picture:
+        pairs = [(curves["-".join(pair)], ours["-".join(pair)]) for pair in PAIRS]
+        write_file(arguments.picture, png(plot_rdf(pairs, LIGHT)))
+    rows = data_rows(run, atomistic)
+    rows += structure(curves, ours, published_curves() if not arguments.quick else {}, arguments.quick)
+    rows += [*dimers(bundle, arguments.quick)]
+    rows += kept(work, "solution", lambda: solution(atomistic, coarse, arguments.quick))
+    rows += kept(work, "stability", lambda: stability(work, run / "potential", bundle, coarse, plan))
+    return [*rows, *kept(work, "speed", lambda: nacl_speed.rows(work, run / "potential", plan))]
+
+
+def data_rows(run: Path, atomistic: Frames) -> list[Row]:
+    """What was sampled and fitted."""
+    found = read_json(run / "summary.json")
+    return [
+        Row("atomistic sampling, ns", len(atomistic) * nacl_runs.G_INTERVAL_PS / 1000, None, ">= 3", None),
+        Row("frames fitted", found["n_frames_train"], None, "", None),
+        Row("R2 of the priors", found["r2_prior"], found["r2_prior_stderr"], "", None),
+        Row("R2 of priors and network", found["r2_model"], found["r2_stderr"], "", None),
+        Row("gain in R2, paired", found["r2_gain"], found["r2_gain_stderr"], "", None),
+        Row("T_conf of the mapped data, K", found["t_conf_K"], found["t_conf_stderr_K"], "300", None),
+        Row("T_conf of the CG run, K", found["t_conf_cg_K"], found["t_conf_cg_stderr_K"], "300", None),
+    ]
+
+
+def published_curves() -> dict[str, np.ndarray]:
+    """Columns of the published table of g(r)."""
+    with (PUBLISHED / "nacl_4M_rdf.csv").open() as file:
+        table = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in table]) for name in table[0]}
+
+
+def structure(atomistic: dict[str, Rdf], coarse: dict[str, Rdf], published: dict[str, np.ndarray], quick: bool) -> list[Row]:
+    """Deviations D of g(r) between our atomistic run, our model, the published atomistic run and the published model."""
+    rows = []
+    for name in ("-".join(pair) for pair in PAIRS):
+        own, cg = atomistic[name], coarse[name]
+        noise, noise_cg = deviation_noise(own), deviation_noise(cg)
+        limit = 0.5 if quick else noise + 0.01
+        found = deviation(own.g, cg.g)
+        rows.append(Row(f"D of g(r), CG against atomistic, {name}", found, noise_cg, f"<= {limit:.3f}", found <= limit))
+        if published:
+            md, theirs = (published[f"{name}_{side}"][: len(own.r)] for side in ("md", "cg"))
+            rows.append(Row(f"D of g(r), published CG against published MD, {name}", deviation(md, theirs), None, "", None))
+            found = deviation(md, own.g)
+            rows.append(Row(f"D, atomistic against published MD, {name}", found, noise, f"<= {limit:.3f}", found <= limit))
+            found = deviation(md, cg.g)
+            rows.append(Row(f"D, CG against published MD, {name}", found, noise_cg, "<= 0.025", found <= 0.025))
+    (_, height), (_, expected) = coarse["Na-Cl"].first_peak(), atomistic["Na-Cl"].first_peak()
+    off = 100 * (height / expected - 1)
+    limit = 40.0 if quick else 4.0
+    return [*rows, Row("Na-Cl contact peak, height, %", off, None, f"within {limit:g}", abs(off) <= limit)]
+
+
+def dimers(bundle: PotentialBundle, quick: bool) -> list[Row]:
+    """Two ions alone: the barrier out of contact, and the walls."""
+    kT = thermal_energy(bundle.temperature)
+    first = {frozenset(pair): r for prior in bundle.priors for pair, r in prior.first_sampled().items()}
+    rows = []
+    for pair in PAIRS:
+        scan = dimer_scan(bundle, pair, np.arange(FIRST_SCANNED_NM, 1.2, 0.002))
+        if pair == ("Na", "Cl"):
+            found = landmarks(scan.r, scan.mean_potential / kT).barrier_out
+            limit = 3.0 if quick else 0.3
+            met = found is not None and abs(found - BARRIER_KT) <= limit
+            target = f"{BARRIER_KT} within {limit:g}"
+            rows.append(Row("Na-Cl barrier out of contact at infinite dilution, kT", found, None, target, met))
+        rows.append(wall(scan, first[frozenset(pair)], kT))
+    return rows
+
+
+def wall(scan: DimerScan, first: float, kT: float) -> Row:
+    """How high the energy is 0.05 nm inside the first sampled distance; that it falls all the way from 0.15 nm."""
+    inside = scan.r <= first
+    rise = float(np.interp(first - WALL_DEPTH, scan.r, scan.energy) - np.interp(first, scan.r, scan.energy)) / kT
+    met = rise >= 20.0 and bool((np.diff(scan.energy[inside]) < 0).all())
+    return Row(f"dimer wall, {'-'.join(scan.pair)}, from {first:.3f} nm, kT", rise, None, ">= 20, monotonic", met)
+
+
+def solution(atomistic: Frames, coarse: Frames, quick: bool) -> list[Row]:
+    """Kirkwood-Buff integrals of both sides by the same estimator, and what they say of the salt."""
+    found = electrolyte(atomistic, coarse, phi_w=1.0)
+    name = next(iter(found.kirkwood_buff.values())).estimator
+    rows = []
+    for side, integrals in found.kirkwood_buff.items():
+        for kind, value in integrals.charge_sums.items():
+            target, met = ("", None) if quick else ("1 within 0.05", abs(value.value - 1) <= 0.05)
+            rows.append(Row(f"electroneutrality around {kind}, {side}", value.value, value.stderr, target, met))
+    moduli = {side: integrals.modulus for side, integrals in found.kirkwood_buff.items()}
+    for side, value in moduli.items():
+        if value is not None:
+            target, met = ("", None) if quick else ("error <= 0.1", value.stderr <= 0.1)
+            rows.append(Row(f"d ln a/d ln c over phi_w, {side} ({name})", value.value, value.stderr, target, met))
+    values = [value for value in moduli.values() if value is not None]
+    if len(values) == 2:
+        off, error = values[1].value - values[0].value, float(np.hypot(values[0].stderr, values[1].stderr))
+        rows.append(Row("the same, CG less atomistic", off, error, "0 within 2 errors", abs(off) <= 2 * error))
+    for entry in found.to_dict()["coordination"]:
+        for side in ("atomistic", "cg"):
+            shell = f"{entry['pair']} within {entry['shell_nm']:.3f} nm" if entry["shell_nm"] else entry["pair"]
+            number = entry[f"number_{side}"], entry[f"number_stderr_{side}"]
+            rows.append(Row(f"coordination number, {shell}, {side}", *number, "", None))
+    return rows
+
+
+def stability(work: Path, potential: Path, bundle: PotentialBundle, coarse: Frames, plan: Plan) -> list[Row]:
+    """Runs that would find a hole: how near ions came to each other, less where sampling ends."""
+    runs = {
+        f"{plan.seeds} seeds, {plan.simulation_ps / 1000:g} ns": lambda: coarse,
+        f"450 K, {plan.hot_ps / 1000:g} ns": functools.partial(nacl_runs.hot, work, potential, plan),
+        f"from rock salt, {plan.crystal_ps:g} ps": functools.partial(nacl_runs.from_a_crystal, work, potential, plan),
+        f"8 times the ions, {plan.large_ps:g} ps": functools.partial(nacl_runs.large, work, potential, plan),
+    }
+    first = {frozenset(pair): r for prior in bundle.priors for pair, r in prior.first_sampled().items()}
+    rows = []
+    for name, make in runs.items():
+        closest = nacl_runs.closest_approach(make())
+        nearest = min(r - first[frozenset(pair)] for pair, r in closest.items())
+        target = f"finite, > {-WALL_DEPTH:g}"
+        rows.append(Row(f"{name}: nearest pair from the edge of sampling, nm", nearest, None, target, nearest > -WALL_DEPTH))
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())
