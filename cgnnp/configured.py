@@ -211,6 +211,10 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
     _check_targets(config)
     stages.check_mapping(mapping)
     fit_priors = checked_instantiate(config, "prior")
+    if not isinstance(fit_priors, PriorFit):
+        raise ValueError(
+            f"prior._target_={config.prior._target_}: must be cgnnp.priors.fit.PriorFit, which fits all priors of a model"
+        )
     check_cutoff(fit_priors.cutoff_nm, source.box())
     fit_priors.coulomb(mapping, source.meta(mapping).provenance)
     n_frames, fraction = source.n_frames, config.trainer.held_out_fraction

@@ -17,11 +17,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import nacl_noise
 import nacl_runs
 import nacl_speed
 import numpy as np
 import torch
 from nacl_runs import FULL, QUICK, Plan
+from omegaconf import OmegaConf
 from rows import Row, kept, parser, report
 
 import cgnnp
@@ -32,6 +34,7 @@ from cgnnp.analysis.pmf import landmarks
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
 from cgnnp.files import read_json, write_file
 from cgnnp.frames import Frames
+from cgnnp.priors import PriorFit, ScreenedCoulomb
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.run import open_replicas
@@ -69,6 +72,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         pairs = [(curves["-".join(pair)], ours["-".join(pair)]) for pair in PAIRS]
         write_file(arguments.picture, png(plot_rdf(pairs, LIGHT)))
     rows = data_rows(run, atomistic)
+    rows += kept(work, "noise", lambda: noise(Path(data[0]), run, bundle))
     rows += structure(curves, ours, published_curves() if not arguments.quick else {}, arguments.quick)
     rows += [*dimers(bundle, arguments.quick)]
     rows += kept(work, "solution", lambda: solution(atomistic, coarse, arguments.quick))
@@ -88,6 +92,13 @@ def data_rows(run: Path, atomistic: Frames) -> list[Row]:
         Row("T_conf of the mapped data, K", found["t_conf_K"], found["t_conf_stderr_K"], "300", None),
         Row("T_conf of the CG run, K", found["t_conf_cg_K"], found["t_conf_cg_stderr_K"], "300", None),
     ]
+
+
+def noise(data: Path, run: Path, bundle: PotentialBundle) -> list[Row]:
+    """How far apart frames should be, by the priors as the run fits them."""
+    settings = {name: value for name, value in OmegaConf.load(run / "config.yaml").prior.items() if name != "_target_"}
+    charged = [prior.eps_r for prior in bundle.priors if isinstance(prior, ScreenedCoulomb)]
+    return nacl_noise.rows(data, list(bundle.priors), PriorFit(**{**settings, "eps_r": charged[0]}))
 
 
 def published_curves() -> dict[str, np.ndarray]:

@@ -22,7 +22,7 @@ class PriorFit:
 
     Args:
         eps_r: dielectric constant of the solvent that screens the charges of beads; "auto" takes what the data record of
-            their solvent. Beads without charges need none.
+            their solvent. Beads without charges need none, which None says.
 
     Raises:
         ValueError: a setting is out of range.
@@ -31,7 +31,7 @@ class PriorFit:
     1.2
     """
 
-    eps_r: float | str = AUTO
+    eps_r: float | str | None = AUTO
     cutoff_nm: float = 0.9
     knot_spacing_nm: float = 0.02
     max_frames: int = 300
@@ -43,7 +43,7 @@ class PriorFit:
     def __post_init__(self) -> None:
         if isinstance(self.eps_r, str) and self.eps_r != AUTO:
             raise ValueError(f"prior.eps_r={self.eps_r}: must be a number or {AUTO}")
-        if not isinstance(self.eps_r, str) and not self.eps_r > 0:
+        if isinstance(self.eps_r, int | float) and not self.eps_r > 0:
             raise ValueError(f"prior.eps_r={self.eps_r}: a dielectric constant is positive (water about 80, vacuum 1)")
         self.splines  # noqa: B018  its settings are checked when it is made
 
@@ -66,6 +66,11 @@ class PriorFit:
         if not any(abs(charge) > 1e-6 for charge in charges.values()):
             return None
         check_neutral(mapping.charges.tolist(), f"mapping '{mapping.name}'")
+        if self.eps_r is None:
+            raise ValueError(
+                f"prior.eps_r=null: the beads carry charges ({_listed(charges)}), and no spline or network reaches as "
+                f"far as they do: give the dielectric constant of their solvent, or {AUTO}"
+            )
         eps_r = (provenance.get("solvent") or {}).get("eps_r") if self.eps_r == AUTO else self.eps_r
         if eps_r is None:
             raise ValueError(

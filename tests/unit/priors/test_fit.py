@@ -174,3 +174,11 @@ def test_priors_together_give_the_forces_back():
     forces = prior_forces(fit()(frames, platform="CPU"), frames, "CPU")
     away = np.abs(forces - frames.forces).max(axis=(1, 2))  # some frames have a pair where a wall begins
     assert np.median(away) < 0.01 * np.sqrt(np.mean(frames.forces**2))
+
+
+def test_charged_beads_are_not_fitted_without_coulomb():
+    with pytest.raises(
+        ValueError, match=r"prior\.eps_r=null: the beads carry charges \(Na \+1, Cl -1\).*give the dielectric"
+    ):
+        PriorFit(eps_r=None).coulomb(charged({"Na": 2, "Cl": 2}, SALT), {})
+    assert PriorFit(eps_r=None).coulomb(identity_mapping({"A": 4}), {}) is None
