@@ -22,7 +22,9 @@ Pi the osmotic pressure (McMillan and Mayer, J. Chem. Phys. 13, 276 (1945)), a t
 (Kusalik and Patey, J. Chem. Phys. 86, 5110 (1987)), phi_w = 1 - c V_salt the volume fraction of the solvent: ions alone
 are enough. For a 1:1 salt rho = 2 rho_s and Gcc = (G++ + G-- + 2 G+-)/4.
 
-Estimators differ by 0.05 to 0.1 in d ln a/d ln c in boxes of 3 nm: compare models at equal N and L, and name the estimator.
+Values are read at R = L/2, the end of the curves. Estimators differ by 0.05 to 0.1 in d ln a/d ln c of salts in boxes of
+3 nm: compare models at equal N and L, and name the estimator. Where g(r) has not become 1 within L/2, all are wrong: the
+weighted ones by R^-3.
 """
 
 import itertools

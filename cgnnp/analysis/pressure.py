@@ -35,7 +35,7 @@ BAR = 1.0e1 / AVOGADRO_PER_NM3
 STEP = 1e-3
 """Step of ln s. Energies in single precision bring an error of 1e-7 |U| / STEP in dU/d ln s."""
 
-AGREES_SIGMAS = 2.0
+AGREES_SIGMAS = 3.0
 SHARP = 0.15
 """Slopes whose difference is not known to this fraction of theirs do not say whether a pressure is osmotic."""
 
@@ -157,7 +157,7 @@ class OsmoticCheck:
 def osmotic_check(points: Sequence[OsmoticPoint]) -> OsmoticCheck:
     """Compare slopes of the pressure with kT / (1 + rho Gcc), averaged between neighbouring concentrations.
 
-    They agree when they differ by no more than two standard errors everywhere, and those are at most 15 % of the slope.
+    They agree when they differ by no more than three standard errors everywhere, and those are at most 15 % of the slope.
     Concentrations should be so near each other that the modulus is straight between them.
     """
     ordered = sorted(points, key=lambda point: point.pressure.density)

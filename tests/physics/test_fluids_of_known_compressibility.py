@@ -42,8 +42,12 @@ def soft_gas():
     return frames_of(positions, np.zeros_like(positions), length)
 
 
+def soft_total(positions: np.ndarray, box: np.ndarray) -> float:
+    return float(soft_energy(near_pairs(positions, box, SOFT_RANGE * 1.1).distances).sum())
+
+
 def test_virial_coefficients_of_hard_spheres_are_the_limit():
-    """Checks the reference itself: soft spheres of 12 kT are hard ones with an effective diameter, B3 = 5/8 B2^2 (3 %)."""
+    """Checks the reference itself: soft spheres of 12 kT are hard ones with an effective diameter, B3 near 5/8 B2^2."""
     B2, B3 = virial_coefficients()
     assert 0.3 < (B2 * 3 / 2 / np.pi) ** (1 / 3) < SOFT_RANGE
     assert pytest.approx(0.625, abs=0.12) == B3 / B2**2
@@ -63,11 +67,7 @@ def test_a_gas_has_its_compressibility(soft_gas):
 def test_a_gas_has_its_pressure(soft_gas):
     """P = rho kT (1 + B2 rho (1 - 1/N) + B3 rho^2 (1 - 1/N)(1 - 2/N)) in a closed box: within 4 sigma and 1 %."""
     (B2, B3), rho, N = virial_coefficients(), 1.2, 32
-
-    def energy(positions: np.ndarray, box: np.ndarray) -> float:
-        return float(soft_energy(near_pairs(positions, box, SOFT_RANGE * 1.1).distances).sum())
-
-    found = virial_pressure(soft_gas[:400], energy)
+    found = virial_pressure(soft_gas[:400], soft_total)
     expected = found.ideal_bar * (1 + B2 * rho * (1 - 1 / N) + B3 * rho**2 * (1 - 1 / N) * (1 - 2 / N))
     assert abs(found.bar - expected) < 4 * found.bar_stderr
     assert found.bar_stderr < 0.01 * expected
@@ -83,8 +83,8 @@ def test_labels_do_not_change_a_fluid(soft_gas):
         assert abs(value.value - whole.value) < 4 * value.stderr
 
 
-ARGON_SIGMA, ARGON_EPSILON, ARGON_T = 0.34, 1.0, 1.6 / 8.31446261815324e-3
-"""A Lennard-Jones fluid at T* = 1.6, above its critical point."""
+ARGON_SIGMA, ARGON_EPSILON, ARGON_T = 0.34, 1.0, 2.5 / 8.31446261815324e-3
+"""A Lennard-Jones fluid at T* = 2.5, above its critical point: its correlations end well within half of these boxes."""
 
 
 def lennard_jones_frames(density: float, n_beads: int, n_frames: int):
@@ -121,14 +121,43 @@ def lennard_jones_frames(density: float, n_beads: int, n_frames: int):
 
 
 @pytest.mark.slow
-def test_a_dense_lennard_jones_fluid_agrees_with_its_compressibility():
-    """dP/drho between neighbouring densities is kT/(1 + rho G) of the same runs; the uncorrected integral is not."""
+def test_a_lennard_jones_fluid_agrees_with_its_compressibility():
+    """The slope of the pressure between two densities is kT/(1 + rho G) of the same runs, errors below 5 % (4 sigma).
+
+    The modulus is convex: a mean of two over-estimates the slope, by 2 % here.
+    """
     points, running = [], []
-    for density in (0.45, 0.52, 0.59):
-        frames, energy = lennard_jones_frames(density, n_beads=300, n_frames=1500)
-        pressure = virial_pressure(frames.thinned(3), energy)
+    for density in (0.32, 0.40):
+        frames, energy = lennard_jones_frames(density, n_beads=500, n_frames=1000)
+        pressure = virial_pressure(frames.thinned(4), energy)
         points.append(OsmoticPoint(pressure, kirkwood_buff(frames).osmotic_modulus(ARGON_T)))
         running.append(OsmoticPoint(pressure, kirkwood_buff(frames, Estimator.RUNNING).osmotic_modulus(ARGON_T)))
-    found = osmotic_check(points)
-    assert found.agrees, found.to_dict()
+    (part,) = osmotic_check(points).intervals
+    error = np.hypot(part.slope.stderr, part.expected.stderr)
+    assert abs(part.slope.value - part.expected.value) < 4 * error, part
+    assert error < 0.05 * part.expected.value
+    assert osmotic_check(running).agrees is False
+
+
+@pytest.mark.slow
+def test_the_pressure_of_soft_spheres_is_osmotic():
+    """Spheres in nothing at 2, 3 and 4 per nm^3: the potential does not know of density; without corrections it seems to."""
+    points, running = [], []
+    for density in (2.0, 3.0, 4.0):
+        length = (64 / density) ** (1 / 3)
+        positions = metropolis(
+            soft_energy,
+            n_frames=600,
+            n_beads=64,
+            length=length,
+            thermal_energy=KT,
+            sweeps=40,
+            step=0.35,
+            seed=int(density),
+        )
+        frames = frames_of(positions, np.zeros_like(positions), length)
+        pressure = virial_pressure(frames[:300], soft_total)
+        points.append(OsmoticPoint(pressure, kirkwood_buff(frames).osmotic_modulus(300.0)))
+        running.append(OsmoticPoint(pressure, kirkwood_buff(frames, Estimator.RUNNING).osmotic_modulus(300.0)))
+    assert osmotic_check(points).agrees is True
     assert osmotic_check(running).agrees is False

@@ -15,7 +15,7 @@ from systems import identity_mapping
 import cgnnp
 from cgnnp.analysis.dimer import dimer_scan
 from cgnnp.platforms import PlatformChoice
-from cgnnp.priors import Prior
+from cgnnp.priors import ScreenedCoulomb
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import FILES, energy_and_forces, save_bundle
 from cgnnp.units import thermal_energy
@@ -226,26 +226,10 @@ def nve_drift(made, gas, n_steps: int) -> float:
     return slope / kinetic.mean()
 
 
-class ScreenedCharges(Prior):
-    """What a bundle with charges has for a prior, as far as a dimer scan looks at it."""
-
-    cutoff = 0.5
-
-    def to_dict(self):
-        return {"kind": "screened_coulomb", "eps_r": 72.0, "charges": {"AR": 2.0}, "cutoff_nm": 0.5}
-
-    @classmethod
-    def from_dict(cls, data):
-        return cls()
-
-    def create_force(self, bead_types, exclusions):
-        raise AssertionError("charges in a periodic box feel their images")
-
-
 def test_coulomb_of_a_dimer_is_that_of_two_charges_alone(make_bundle):
     """The rest is by OpenMM, the charges add 4 e^2 / (4 pi eps0 72 r); both parts vanish far away."""
     plain = make_bundle(trained=True).bundle
-    charged = replace(plain, priors=(*plain.priors, ScreenedCharges()))
+    charged = replace(plain, priors=(*plain.priors, ScreenedCoulomb({"AR": 2.0}, eps_r=72.0, cutoff_nm=0.5)))
     r = np.append(np.linspace(0.2, 1.0, 30), 2.5)
     without, scan = dimer_scan(plain, ("AR", "AR"), r), dimer_scan(charged, ("AR", "AR"), r)
     expected = 4 * 138.935457644 / 72 / r
