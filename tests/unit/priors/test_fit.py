@@ -177,8 +177,6 @@ def test_priors_together_give_the_forces_back():
 
 
 def test_charged_beads_are_not_fitted_without_coulomb():
-    with pytest.raises(
-        ValueError, match=r"prior\.eps_r=null: the beads carry charges \(Na \+1, Cl -1\)"
-    ):
+    with pytest.raises(ValueError, match=r"prior\.eps_r=null: the beads carry charges \(Na \+1, Cl -1\)"):
         PriorFit(eps_r=None).coulomb(charged({"Na": 2, "Cl": 2}, SALT), {})
     assert PriorFit(eps_r=None).coulomb(identity_mapping({"A": 4}), {}) is None
