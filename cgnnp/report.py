@@ -264,10 +264,10 @@ def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
     for row in (summary.get("electrolyte") or {}).get("electroneutrality") or []:
         for side, run in RUNS.items():
             if is_neutral(row, side) is False:
-                found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 2)
+                found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 3)
                 yield (
-                    f"The charges around {row['type']} add up to {found} of its own in the {run}, not to 1: it is too "
-                    "short, or its box too small, for Kirkwood-Buff integrals."
+                    f"The charges around {row['type']} add up to {found} of its own in the {run}, not to 1 as "
+                    "they must whatever the model: it is too short, or its box too small, for Kirkwood-Buff integrals."
                 )
 
 
