@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from systems import charged_mapping, ewald, hard_gas
 
@@ -25,6 +26,7 @@ from cgnnp.workflow.ions import (
     DIMER_COLUMNS,
     KIRKWOOD_BUFF_COLUMNS,
     PMF_COLUMNS,
+    PairFindings,
     TwoBeads,
     dielectric_constant,
     find_pairs,
@@ -55,7 +57,7 @@ def bundle(mapping=IONS, priors=(COULOMB, SPLINES)) -> PotentialBundle:
         **{"type_names": names, "cutoff_nm": 0.6, "inner_cutoff_nm": [[0.2] * len(names)] * len(names), "features": 2},
         **{"layers": 1, "avg_num_neighbors": 5.0, "energy_scale": 1e-9, "seed": 1},
     }
-    model = create_model(NequIP, settings)
+    model = create_model(NequIP, settings, torch.float32)
     density = {name: [mapping.bead_types.count(name) / 1.3**3] * 2 for name in names}
     manifest = {
         "temperature_K": 300.0,
@@ -63,6 +65,14 @@ def bundle(mapping=IONS, priors=(COULOMB, SPLINES)) -> PotentialBundle:
         "number_density_nm3": density,
     }
     return PotentialBundle(model, priors, mapping, manifest)
+
+
+@pytest.fixture(scope="module")
+def found(sides) -> PairFindings:
+    """Of both sides; the atomistic one knows how much of the volume is solvent."""
+    atomistic, cg = sides
+    known = replace(atomistic, meta=replace(atomistic.meta, provenance={"solvent": {"volume_fraction": 0.9}}))
+    return find_pairs(known, cg, PAIRS, bundle())
 
 
 def well(r: np.ndarray, hole_at: float | None) -> TwoBeads:
@@ -122,18 +132,15 @@ def test_the_pressure_of_charges_is_that_of_their_energy(sides):
     assert found.ideal_bar == pytest.approx(BAR * 12 * KT / 1.3**3)
 
 
-def test_a_salt_is_compared_with_the_volume_fraction_of_its_solvent(sides):
-    atomistic, cg = sides
-    known = replace(atomistic, meta=replace(atomistic.meta, provenance={"solvent": {"volume_fraction": 0.9}}))
-    data = json.loads(json.dumps(find_pairs(known, cg, PAIRS, bundle()).to_dict(), allow_nan=False))
+def test_a_salt_is_compared_with_the_volume_fraction_of_its_solvent(found):
+    data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     salt = data["electrolyte"]
     assert salt["activity_derivative_cg"] == pytest.approx(0.9 * salt["osmotic_modulus_kT_cg"])
     assert [row["pair"] for row in data["dimers"]] == ["Na-Na", "Na-Cl", "Cl-Cl"]
     assert data["virial_pressure"]["ideal_bar"] == pytest.approx(BAR * 12 * KT / 1.3**3)
 
 
-def test_tables_and_pictures_hold_what_was_found(sides, tmp_path):
-    found = find_pairs(*sides, PAIRS, bundle())
+def test_tables_and_pictures_hold_what_was_found(found, sides, tmp_path):
     curves = list(zip(*map(rdf, sides), strict=True))
     found.write_csv(tmp_path, curves, (300.0, 310.0))
     tables = {}
@@ -154,8 +161,7 @@ def test_tables_and_pictures_hold_what_was_found(sides, tmp_path):
     assert all(isinstance(draw(LIGHT), Figure) for draw in drawings.values())
 
 
-def test_of_many_pairs_those_with_the_weakest_walls_are_drawn(sides):
-    found = find_pairs(*sides, PAIRS, bundle())
+def test_of_many_pairs_those_with_the_weakest_walls_are_drawn(found):
     heights = [7.0, 1.0, 9.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     r = np.arange(0.1, 1.2, 0.0025)
     many = [
