@@ -312,7 +312,7 @@ def apart(row: dict[str, Any], key: str) -> str:
     """How far a figure of the coarse-grained run is from the atomistic one, in words."""
     figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in RUNS]
     atomistic, cg, *errors = [np.nan if figure is None else float(figure) for figure in figures]
-    error = float(np.hypot(*errors))
+    error = math.hypot(*errors)
     if not np.isfinite([atomistic, cg, error]).all() or error == 0:
         return UNKNOWN
     sigmas = abs(cg - atomistic) / error
