@@ -54,7 +54,7 @@ def bundle(mapping=IONS, priors=(COULOMB, SPLINES)) -> PotentialBundle:
     """A potential of priors and of a network that is as good as none."""
     names = list(mapping.type_names)
     settings = {
-        **{"type_names": names, "cutoff_nm": 0.6, "inner_cutoff_nm": [[0.2] * len(names)] * len(names), "features": 2},
+        **{"type_names": names, "cutoff_nm": 0.6, "inner_cutoff_nm": [[0.2] * len(names)] * len(names), "features": 4},
         **{"layers": 1, "avg_num_neighbors": 5.0, "energy_scale": 1e-9, "seed": 1},
     }
     model = create_model(NequIP, settings, torch.float32)
