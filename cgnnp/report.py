@@ -9,11 +9,12 @@ import csv
 import io
 import math
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from numbers import Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -34,7 +35,18 @@ NOISE_FACTOR = 1.5
 DRIFT_SIGMAS = 4
 """A drift of averaged forces beyond this many standard errors is called one."""
 
+NEUTRAL_SIGMAS, NEUTRAL_WITHIN = 3, 0.05
+"""Sums of charges off by more than both standard errors and this are called so."""
+
+HOLE_KT = 5.0
+"""Two beads 0.05 nm or more inside the first sampled distance must be at least this far above their energy there."""
+
+SAME_TEMPERATURE = 0.002
+"""Relative difference of temperatures that are the same."""
+
 SIDES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
+
+RUNS = {"atomistic": "atomistic run", "cg": "coarse-grained run"}
 
 T_CONF_OF = {key: f"T_conf of the {side}" for key, side in SIDES.items()}
 
@@ -63,6 +75,7 @@ def write_report(
     priors: Sequence[Any],
     config_yaml: str,
     log_tail: str = "",
+    pictures: Mapping[str, Callable[[Theme], Figure | None]] = MappingProxyType({}),
 ) -> Path:
     """Write report.html and the pictures in it (rdf.png, ybg.png, history.png, prior.png) to a run folder; the page's path.
 
@@ -76,6 +89,7 @@ def write_report(
         priors: the prior potentials.
         config_yaml: the resolved configuration.
         log_tail: last lines of the log.
+        pictures: more of them by name: dimers, coordination, kirkwood_buff.
     """
     drawings: dict[str, Callable[[Theme], Figure | None]] = {}
     if curves:
@@ -86,7 +100,7 @@ def write_report(
         drawings["history"] = lambda theme: plot_history(metrics, theme)
     if priors:
         drawings["prior"] = lambda theme: plot_prior(priors, summary.get("temperature_K") or 300.0, theme)
-    images = write_pictures(run_dir, drawings)
+    images = write_pictures(run_dir, drawings | dict(pictures))
     page = run_dir / "report.html"
     text = {"config_yaml": config_yaml, "log_tail": log_tail, "path": str(run_dir), "run_dir": shlex.quote(str(run_dir))}
     has_loss = any("loss" in row for row in metrics)
@@ -111,8 +125,10 @@ def page_template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
     filters = {"num": number, "significant": significant, "pm": plus_minus, "percent": percent, "duration": duration}
     environment.filters |= filters
+    environment.tests["has_hole"] = has_hole
     environment.globals |= {"relative": relative, "peak_shift": peak_shift}
     environment.globals |= {"temperature_agrees": temperature_agrees, "thermostat": thermostat}
+    environment.globals |= {"is_neutral": is_neutral, "has_hole": has_hole, "apart": apart}
     return environment.get_template(name)
 
 
@@ -153,7 +169,8 @@ def judge(summary: dict[str, Any]) -> Verdict:
     system, rdf = summary.get("system") or "the atomistic system", summary.get("rdf") or []
     judged = [entry for entry in rdf if number(entry.get("deviation")) != UNKNOWN]
     peaks = [text for entry in rdf for text in _peak_concerns(entry)]
-    concerns = [*peaks, *_temperature_concerns(summary), *_drift_concerns(summary), *_error_concerns(summary)]
+    concerns = [*peaks, *_temperature_concerns(summary), *_ion_concerns(summary)]
+    concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
     if not judged:
         return Verdict("open", _fit_headline(summary), concerns)
     worst = max(judged, key=lambda entry: entry["deviation"])
@@ -226,6 +243,34 @@ def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
             yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
 
 
+def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
+    """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
+    own, used = summary.get("temperature_K"), summary.get("cg_temperature_K")
+    if own and used and abs(used / own - 1) > SAME_TEMPERATURE:
+        yield (
+            f"The coarse-grained run is at {used:g} K, the data at {own:g} K: a potential of mean force is a free energy of "
+            "one temperature, with its own entropy in it, so this is extrapolation."
+        )
+    for row in summary.get("dimers") or []:
+        if has_hole(row):
+            where = (
+                f"{number(row['lowest_inside_nm'], 3)} nm, inside the first sampled {number(row['first_sampled_nm'], 3)} nm"
+            )
+            yield (
+                f"Two beads {row['pair']} alone may fall together: at {where}, their energy is "
+                f"{number(row['lowest_inside_kT'], 1, sign=True)} kT from that of the first sampled distance, where a wall "
+                f"should be (asked: above {number(HOLE_KT, 0, sign=True)} kT)."
+            )
+    for row in (summary.get("electrolyte") or {}).get("electroneutrality") or []:
+        for side, run in RUNS.items():
+            if is_neutral(row, side) is False:
+                found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 3)
+                yield (
+                    f"The charges around {row['type']} add up to {found} of its own in the {run}, not to 1 as "
+                    "they must whatever the model: it is too short, or its box too small, for Kirkwood-Buff integrals."
+                )
+
+
 def _drift_concerns(summary: dict[str, Any]) -> Iterable[str]:
     """Averaged forces that still grow or shrink while the beads are held: the rest had not relaxed."""
     value, stderr = summary.get("label_drift"), summary.get("label_drift_stderr")
@@ -239,11 +284,39 @@ def _error_concerns(summary: dict[str, Any]) -> Iterable[str]:
     runs = {"r2": "held-out part of the atomistic run", "t_conf": "atomistic run", "t_conf_cg": "coarse-grained run"}
     figures = {"r2": "R²", **T_CONF_OF}
     short = [(figures[key], run) for key, run in runs.items() if summary.get(f"{key}_reliable") is False]
-    for side, run in (("atomistic", "atomistic run"), ("cg", "coarse-grained run")):
+    salt = summary.get("electrolyte") or {}
+    for side, run in RUNS.items():
+        if salt.get(f"kirkwood_buff_reliable_{side}") is False:
+            short.append(("the Kirkwood-Buff integrals", run))
         pairs = [entry["pair"] for entry in summary.get("rdf") or [] if entry.get(f"reliable_{side}") is False]
         short += [(f"g(r) ({', '.join(pairs)})", run)] if pairs else []
     for figure, run in short:
         yield f"The error of {figure} is not reliable: the {run} is too short for it."
+
+
+def is_neutral(row: dict[str, Any], side: str) -> bool | None:
+    """Whether the charges around the ions of a type add up to minus theirs, within 0.05 or three standard errors."""
+    value, stderr = row.get(f"sum_{side}"), row.get(f"sum_stderr_{side}")
+    if value is None or stderr is None or not np.isfinite([value, stderr]).all():
+        return None
+    return bool(abs(value - 1.0) <= max(NEUTRAL_WITHIN, NEUTRAL_SIGMAS * stderr))
+
+
+def has_hole(row: dict[str, Any]) -> bool | None:
+    """Whether two beads inside the first sampled distance are hardly above their energy there, or below it."""
+    lowest = row.get("lowest_inside_kT")
+    return None if lowest is None else not lowest > HOLE_KT
+
+
+def apart(row: dict[str, Any], key: str) -> str:
+    """How far a figure of the coarse-grained run is from the atomistic one, in words."""
+    figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in RUNS]
+    atomistic, cg, *errors = [np.nan if figure is None else float(figure) for figure in figures]
+    error = math.hypot(*errors)
+    if not np.isfinite([atomistic, cg, error]).all() or error == 0:
+        return UNKNOWN
+    sigmas = abs(cg - atomistic) / error
+    return "the same within errors" if sigmas <= 2 else f"{number(sigmas, 1)} standard errors apart"
 
 
 def temperature_agrees(summary: dict[str, Any], key: str) -> bool | None:

@@ -34,7 +34,7 @@ def plot_kirkwood_buff(results: Sequence[tuple[str, KirkwoodBuff]], theme: Theme
             axes.axhline(value, color=colour, linewidth=0.9, linestyle=":")
         axes.axhline(0.0, color=theme.muted, linewidth=0.7)
         axes.set_xlim(0.0, max(found.R[-1] for _, found in results))
-        axes.margins(y=0.15)
+        axes.margins(y=0.25)  # room for the legend
         axes.set_title("-".join(pair), color=theme.ink, fontsize=10, loc="left")
         axes.set_xlabel("R (nm)")
         legend(axes, theme, loc="best", fontsize=8)

@@ -7,8 +7,13 @@ The box has the volume of the ion pairs at their concentration, V = n / (c N_A).
 
 V_0 the sum of the partial molar volumes of its ions at infinite dilution (conventional scale: H+ has none; Millero 1971,
 10.1021/cr60270a001), and the Debye-Hueckel limiting slope of 1:1 salts (Redlich and Meyer 1964, 10.1021/cr60229a001), which
-describes alkali halides to some molar. These are real salts in real water: models are at 1 bar there as nearly as they have
-the same densities.
+describes alkali halides to some molar. One more mole of salt in the same water adds its partial molar volume instead,
+
+    V_s = V_phi + n dV_phi/dn = (V_phi + 1.868 sqrt(c) / 2) / (1 + c 1.868 sqrt(c) / 2000),
+
+since the concentration rises by dc/dn = (1 - c V_s) / V meanwhile; it leaves the solvent a volume fraction 1 - c V_s, which
+activity coefficients need (`cgnnp.analysis.kirkwood_buff`). These are real salts in real water: models are at 1 bar there as
+nearly as they have the same densities.
 """
 
 from dataclasses import dataclass
@@ -118,9 +123,10 @@ def electrolyte(
             box or the switch cannot hold, or a number that is not positive.
     """
     _check_choice(ions, water, cation, anion)
-    dielectric = solvent(eps_r, water)
+    left_out = solvent(eps_r, water)
+    infinite_dilution = CATIONS[cation] + ANIONS[anion]
     volume = _box_volume(concentration_M, n_pairs)
-    n_water = _n_water(concentration_M, n_pairs, CATIONS[cation] + ANIONS[anion], n_water)
+    n_water = _n_water(concentration_M, n_pairs, infinite_dilution, n_water)
     length = volume ** (1 / 3)
     if not SWITCH_WIDTH < cutoff_nm <= length / 2:
         raise ValueError(
@@ -150,12 +156,21 @@ def electrolyte(
         "box_nm": length,
         "cutoff_nm": cutoff_nm,
     }
-    return ReferenceSystem(name, topology, system, positions, description, dielectric)
+    left_out |= {
+        "volume_fraction": 1.0 - concentration_M * partial_molar_volume(infinite_dilution, concentration_M) / 1000.0
+    }
+    return ReferenceSystem(name, topology, system, positions, description, left_out)
 
 
 def apparent_molar_volume(volume_at_infinite_dilution: float, concentration_M: float) -> float:
     """V_0 + 1.868 sqrt(c) in cm^3/mol, c in mol/L."""
     return volume_at_infinite_dilution + LIMITING_SLOPE * float(np.sqrt(concentration_M))
+
+
+def partial_molar_volume(volume_at_infinite_dilution: float, concentration_M: float) -> float:
+    """dV/dn of the salt at constant water in cm^3/mol, from the apparent molar volume; c in mol/L."""
+    rise = LIMITING_SLOPE * float(np.sqrt(concentration_M)) / 2
+    return (apparent_molar_volume(volume_at_infinite_dilution, concentration_M) + rise) / (1 + concentration_M * rise / 1000)
 
 
 def _check_choice(ions: str, water: str, cation: str, anion: str) -> None:

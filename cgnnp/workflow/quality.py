@@ -1,4 +1,4 @@
-"""What the summary says of how good a fit is: R2 beside the ceiling that belongs to it, and errors free of noise."""
+"""What the summary says of how good a fit is: R2 beside the ceiling that belongs to it, errors free of noise, g(r)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise
+from cgnnp.dynamics import SECONDS_PER_DAY
 from cgnnp.frames import Frames
 from cgnnp.noise_floor import NoiseFloor, UnbiasedError, drift, instantaneous_r2, noise_floor, second_draws, unbiased_error
 from cgnnp.statistics import Estimate
@@ -84,6 +86,40 @@ def noise_rows(
     elif second_draws(validation) is not None:
         error = unbiased_error(validation, model_forces)
     return rows | _error_rows(error)
+
+
+def independent_frames_per_s(
+    summary: dict[str, Any], frames: Frames, coarse: Frames, curves: list[tuple[Rdf, Rdf]]
+) -> dict[str, float | None]:
+    """How fast each side makes independent frames, by the slowest first-shell coordination number (2 tau a frame).
+
+    Beside ns/day, which bead masses and friction make arbitrary.
+    """
+    result: dict[str, float | None] = {}
+    for k, (side, part) in enumerate((("atomistic", frames), ("cg", coarse))):
+        speed = summary.get(f"{side}_ns_per_day")
+        tau_ps = max(pair[k].tau_frames for pair in curves) * part.meta.interval
+        result[side] = None if speed is None else speed * 1000 / SECONDS_PER_DAY / (2 * tau_ps)
+    return result
+
+
+def rdf_row(atomistic: Rdf, coarse: Rdf) -> dict[str, Any]:
+    """How far the coarse-grained g(r) of a pair is from the atomistic one, and the first peaks of both."""
+    peak, peak_cg = atomistic.first_peak(), coarse.first_peak()
+    return {
+        "pair": atomistic.name,
+        "deviation": deviation(atomistic.g, coarse.g),
+        "deviation_noise": deviation_noise(atomistic),
+        "deviation_noise_cg": deviation_noise(coarse),
+        "peak_r_nm_atomistic": peak[0],
+        "peak_r_nm_cg": peak_cg[0],
+        "peak_g_atomistic": peak[1],
+        "peak_g_cg": peak_cg[1],
+        "tau_frames_atomistic": atomistic.tau_frames,
+        "tau_frames_cg": coarse.tau_frames,
+        "reliable_atomistic": atomistic.reliable,
+        "reliable_cg": coarse.reliable,
+    }
 
 
 def _ceiling_rows(floor: NoiseFloor | None, averaged: bool, r2_model: Estimate) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, longest_distance, rdf
+from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
 from cgnnp.configurational_temperature import ConfigurationalTemperature
 from cgnnp.consistency import check_consistency
 from cgnnp.dataset import chunk_infos, frames_digest, open_frames
-from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol, speed_ns_per_day
+from cgnnp.dynamics import LangevinProtocol, speed_ns_per_day
 from cgnnp.files import read_json, write_file, write_json
 from cgnnp.force_map import certify
 from cgnnp.frames import Frames, split_contiguous
@@ -23,16 +23,17 @@ from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
 from cgnnp.platforms import PlatformChoice, available_cores
-from cgnnp.priors import Prior, ScreenedCoulomb, prior_digest, prior_forces, priors_from_data
+from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
 from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
-from cgnnp.simulation.bundle import save_bundle
+from cgnnp.simulation.bundle import load, save_bundle
 from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, side_by_side, simulate, speed_in_all
 from cgnnp.training.checkpoints import load_checkpoint
 from cgnnp.training.data import ForceSet, average_neighbors, noise_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
-from cgnnp.workflow.quality import noise_rows, quality_rows
+from cgnnp.workflow.ions import PairFindings, dielectric_constant, find_pairs
+from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality_rows, rdf_row
 from cgnnp.workflow.run_folder import RunFolder
 
 log = logging.getLogger("cgnnp")
@@ -201,9 +202,8 @@ def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Se
         first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
         made = {key: summary.get(key) for key in ("system", "r2_prior", "r2_model", "r2_stderr", "n_frames_train")}
         extra = {"first_sampled_nm": first, "network_cutoff_nm": model.cutoff, "made_from": made}
-        for prior in priors:
-            if isinstance(prior, ScreenedCoulomb):
-                extra |= {"eps_r": prior.eps_r, "solvent": sets[0].meta.provenance.get("solvent")}
+        if (eps_r := dielectric_constant(priors)) is not None:
+            extra |= {"eps_r": eps_r, "solvent": sets[0].meta.provenance.get("solvent")}
         save_bundle(run.potential, model, priors, sets[0], extra, others=sets[1:])
     run.update(potential="potential")
     run.mark_finished("export")
@@ -238,7 +238,9 @@ def simulate_stage(
 
 
 def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
-    """g(r) of the data and of the coarse-grained run, their deviation, T_conf of the run; writes CSV, PNG and summary.
+    """g(r) of the data and of the coarse-grained run, their deviation, T_conf of the run, two beads alone, ions as salts.
+
+    Writes CSV, PNG, summary and report.
 
     Raises:
         FileNotFoundError: there is no coarse-grained run yet.
@@ -252,7 +254,8 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
         found = check_consistency(coarse)
         log.info("coarse-grained run: %s (thermostat %g K)", found.temperatures.combined, coarse.temperature)
         log.info("coarse-grained run: %s", found.ybg)
-    rows = [_rdf_row(*pair) for pair in curves]
+        pairs = find_pairs(frames, coarse, [curve.pair for curve, _ in curves], load(run.potential, self_check=False))
+    rows = [rdf_row(*pair) for pair in curves]
     for row in rows:
         log.info(
             "compare: %s: D %.4f (noise of the data %.4f, of the run %.4f), first peak %.4f nm %.3f against %.4f nm %.3f",
@@ -261,22 +264,25 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
         )
     run.update(
         rdf=rows,
-        independent_frames_per_s=_independent_frames_per_s(run.summary(), frames, coarse, curves),
+        independent_frames_per_s=independent_frames_per_s(run.summary(), frames, coarse, curves),
         **found.to_dict("_cg"),
+        **pairs.to_dict(),
     )
     write_rdf_csv(run.path / "rdf.csv", curves)
-    return report_stage(run, curves)
+    pairs.write_csv(run.path, curves, (frames.temperature, coarse.temperature))
+    return report_stage(run, curves, pairs)
 
 
-def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]]) -> dict[str, Any]:
+def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]], pairs: PairFindings | None = None) -> dict[str, Any]:
     """Write report.html and its pictures from what the run folder holds, and return the summary."""
-    summary = run.update(run=run.path.name)
     prior_file = run.potential / "prior.json"
     priors = priors_from_data(read_json(prior_file)) if prior_file.exists() else []
+    summary = run.update(run=run.path.name, eps_r=dielectric_constant(priors))
     log_file = run.path / "train.log"
     log_tail = "\n".join(log_file.read_text().splitlines()[-40:]) if log_file.exists() else ""
     config = run.config_file.read_text()
-    page = write_report(run.path, summary, curves, read_metrics(run.metrics_file), priors, config, log_tail)
+    pictures = {} if pairs is None else pairs.drawings()
+    page = write_report(run.path, summary, curves, read_metrics(run.metrics_file), priors, config, log_tail, pictures)
     log.info("report: %s", page)
     return summary
 
@@ -364,36 +370,3 @@ def _new_model(make_model: Callable[..., Potential], sets: Sequence[ForceSet], p
         "energy_scale": 0.1 * residual,  # a residual force over 0.1 nm
     }
     return create_model(make_model, settings, DTYPES[dtype])
-
-
-def _independent_frames_per_s(
-    summary: dict[str, Any], frames: Frames, coarse: Frames, curves: list[tuple[Rdf, Rdf]]
-) -> dict[str, float | None]:
-    """How fast each side makes independent frames, by the slowest first-shell coordination number (2 tau a frame).
-
-    Beside ns/day, which bead masses and friction make arbitrary.
-    """
-    result: dict[str, float | None] = {}
-    for k, (side, part) in enumerate((("atomistic", frames), ("cg", coarse))):
-        speed = summary.get(f"{side}_ns_per_day")
-        tau_ps = max(pair[k].tau_frames for pair in curves) * part.meta.interval
-        result[side] = None if speed is None else speed * 1000 / SECONDS_PER_DAY / (2 * tau_ps)
-    return result
-
-
-def _rdf_row(atomistic: Rdf, coarse: Rdf) -> dict[str, Any]:
-    peak, peak_cg = atomistic.first_peak(), coarse.first_peak()
-    return {
-        "pair": atomistic.name,
-        "deviation": deviation(atomistic.g, coarse.g),
-        "deviation_noise": deviation_noise(atomistic),
-        "deviation_noise_cg": deviation_noise(coarse),
-        "peak_r_nm_atomistic": peak[0],
-        "peak_r_nm_cg": peak_cg[0],
-        "peak_g_atomistic": peak[1],
-        "peak_g_cg": peak_cg[1],
-        "tau_frames_atomistic": atomistic.tau_frames,
-        "tau_frames_cg": coarse.tau_frames,
-        "reliable_atomistic": atomistic.reliable,
-        "reliable_cg": coarse.reliable,
-    }

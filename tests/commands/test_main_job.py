@@ -53,7 +53,8 @@ def check_replica(folder, n_frames: int) -> None:
 def test_the_run_folder_is_complete(main_job):
     run = main_job / "run"
     names = {"config.yaml", "train.log", "metrics.csv", "checkpoints", "potential", "simulation", "rdf.csv", "summary.json"}
-    assert names | {"report.html"} <= {path.name for path in run.iterdir()}
+    names |= {"dimers.csv", "pmf.csv", "dimers.png", "report.html"}
+    assert names <= {path.name for path in run.iterdir()}
     assert {path.name for path in (run / "potential").iterdir()} == BUNDLE
     assert {"best.ckpt", "last.ckpt"} <= {path.name for path in (run / "checkpoints").iterdir()}
     assert [path.name for path in replicas(main_job)] == ["replica_0", "replica_1"]
@@ -93,6 +94,10 @@ def test_the_summary_is_what_the_design_says(main_job):
     assert row["pair"] == "W-W"
     assert 0.26 < row["peak_r_nm_atomistic"] < 0.30
     assert 0 < row["deviation"] < 2
+    (dimer,) = values["dimers"]
+    assert (dimer["pair"], dimer["wall_monotonic"]) == ("W-W", True)
+    assert dimer["wall_rise_kT"] > 20
+    assert (values["electrolyte"], values["virial_pressure"], values["eps_r"]) == (None, None, None)
     assert (main_job / "run" / "potential").is_dir()
     assert values["command"].startswith("python -m cgnnp.train system.n_molecules=27")
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf, plot_ybg
+from cgnnp.analysis.figures_ions import plot_dimers
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.report import (
@@ -298,7 +300,7 @@ def test_the_verdict_names_the_worst_pair(summary):
         ({"t_conf_K": 315.0}, "doubt the force map"),
         ({"t_conf_cg_K": 330.0}, "time step"),
         ({"t_conf_cg_K": 330.0, "cg_temperature_K": None}, "at a thermostat of 300 K: its time step"),
-        ({"cg_temperature_K": 350.0}, "coarse-grained run is 302.2 ± 1.4 K at a thermostat of 350 K"),
+        ({"cg_temperature_K": 302.0}, "coarse-grained run is at 302 K, the data at 300 K: a potential of mean force"),
         ({"t_conf_K": None, "t_conf_reason": "too few pairs"}, "T_conf of the mapped data has no value: too few pairs."),
         ({"t_conf_cg_K": None, "t_conf_cg_reason": "a short run"}, "coarse-grained run has no value: a short run."),
         ({"t_conf_cg_K": None}, "has no value: the reason is not known."),
@@ -340,7 +342,10 @@ def test_a_temperature_agrees_within_two_per_cent_or_four_standard_errors(summar
 def test_a_run_at_another_temperature_is_judged_by_its_own_thermostat(tmp_path, summary):
     summary |= {"cg_temperature_K": 350.0, "t_conf_cg_K": 351.0}
     text = text_of(write_report(tmp_path, summary, [], [], [], CONFIG).read_text())
-    assert not judge(summary).concerns
+    (concern,) = judge(summary).concerns
+    assert concern.startswith("The coarse-grained run is at 350 K, the data at 300 K: a potential of mean force")
+    wrong, _ = judge(summary | {"t_conf_cg_K": 302.2}).concerns
+    assert "coarse-grained run is 302.2 ± 1.4 K at a thermostat of 350 K" in wrong
     assert "351.0 ± 1.4 Kthermostat 350.0 K" in text
     assert "299.4 ± 1.1 Kthermostat 300.0 K" in text
 
@@ -481,3 +486,96 @@ def test_pictures_of_many_kinds_show_those_that_are_farthest_off(summary):
     titles = [axes.get_title(loc="left").split()[0] for axes in figure.axes if axes.get_title(loc="left")]
     assert len(titles) == 6
     assert {"A-0", "A-7"} <= set(titles)
+
+
+def sides_of(key: str, atomistic: tuple, cg: tuple) -> dict:
+    """A figure and its error on both sides, as in a summary."""
+    names = [f"{key}{kind}_{side}" for side in ("atomistic", "cg") for kind in ("", "_stderr")]
+    return dict(zip(names, (*atomistic, *cg), strict=True))
+
+
+@pytest.fixture
+def salt(summary):
+    """The summary of a run with ions; the row of g(r) is that of Na-Cl."""
+    summary["rdf"][0]["pair"] = "Na-Cl"
+    dimer = {
+        **{"pair": "Na-Cl", "first_sampled_nm": 0.26, "wall_rise_kT": 41.9, "wall_monotonic": True},
+        **{"lowest_inside_nm": 0.21, "lowest_inside_kT": 42.3, "contact_nm": 0.289, "contact_kT": -3.55},
+        **{"barrier_nm": 0.369, "barrier_kT": 0.13, "separated_nm": None, "separated_kT": None, "barrier_out_kT": 3.68},
+    }
+    electrolyte = {
+        **{"estimator": "van der Vegt + Krueger-Vlugt", "R_nm": [1.49, 1.49], "same_size": True, "phi_w": 0.911},
+        "coordination": [{"pair": "Na-Cl", "shell_nm": 0.375, **sides_of("number", (0.665, 0.011), (0.598, 0.011))}],
+        "mean_potential": [{"pair": "Na-Cl", "barrier_out_kT_atomistic": 3.85, "barrier_out_kT_cg": 3.81}],
+        "kirkwood_buff": [{"pair": "Na-Cl", **sides_of("G_nm3", (0.1522, 0.0114), (0.1611, 0.0077))}],
+        "electroneutrality": [{"type": "Na", **sides_of("sum", (1.007, 0.011), (0.957, 0.005))}],
+        **sides_of("osmotic_modulus_kT", (1.406, 0.113), (1.157, 0.051)),
+        **sides_of("activity_derivative", (1.281, 0.103), (1.054, 0.046)),
+        **{"kirkwood_buff_reliable_atomistic": True, "kirkwood_buff_reliable_cg": True},
+    }
+    pressure = {"bar": 199.2, "stderr_bar": 6.4, "ideal_bar": 200.3, "reliable": True}
+    return summary | {"dimers": [dimer], "electrolyte": electrolyte, "virial_pressure": pressure, "eps_r": 71.0}
+
+
+def test_the_page_says_what_ions_do(salt):
+    text = text_of(render(salt, {}))
+    assert not judge(salt).concerns
+    assert re.search(r"Cl around Na\s*0\.375\s*0\.665 ± 0\.011\s*0\.598 ± 0\.011\s*4\.3 standard errors apart", text)
+    assert re.search(r"Na-Cl\s*0\.289\s*3\.68\s*3\.85\s*3\.81", text)
+    assert re.search(r"G of Na-Cl \(nm³\)\s*0\.1522 ± 0\.0114\s*0\.1611 ± 0\.0077\s*the same within errors", text)
+    assert re.search(r"d ln a / d ln c\s*1\.281 ± 0\.103\s*1\.054 ± 0\.046", text)
+    assert "volume fraction φw = 0.911" in text
+    assert "199 ± 6 bar; an ideal gas of them has 200 bar. It is an osmotic pressure only where" in text
+    assert "Screened Coulomb (εr 71) and a pair spline, then a network" in text
+    assert "pushes beads apart: by 42 kT, 0.05 nm inside" in text
+    assert re.search(r"Na-Cl\s*0\.260\s*\+41\.9\s*yes\s*0\.289 nm, −3\.55\s*0\.369 nm, \+0\.13\s*–", text)
+
+
+def test_without_the_volume_of_the_solvent_the_page_says_why_a_figure_is_missing(salt):
+    salt["electrolyte"] |= {"phi_w": None, **sides_of("activity_derivative", (None, None), (None, None))}
+    text = text_of(render(salt, {}))
+    assert re.search(r"d ln a / d ln c\s*–\s*–", text)
+    assert "volume fraction of the solvent is not recorded" in text
+
+
+def test_systems_without_charges_have_two_beads_alone_and_no_ions(salt, summary):
+    text = text_of(render(summary | {"dimers": salt["dimers"], "electrolyte": None}, {}))
+    assert "Two beads alone" in text
+    assert "Kirkwood-Buff" not in text
+    assert "A pair-spline prior, then a network" in text
+    assert "Two beads alone" not in text_of(render(summary, {}))
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "concern"),
+    [(1.049, 0.001, False), (1.07, 0.03, False), (1.07, 0.02, True), (0.93, 0.02, True), (1.07, None, False)],
+)
+def test_charges_that_do_not_add_up_are_a_concern(salt, value, stderr, concern):
+    """Off by more than both 0.05 and three standard errors."""
+    salt["electrolyte"]["electroneutrality"][0] |= {"sum_cg": value, "sum_stderr_cg": stderr}
+    found = judge(salt).concerns
+    assert [text.split(" add")[0] for text in found] == ["The charges around Na"] * concern
+    assert ("in the coarse-grained run, not to 1" in "".join(found)) is concern
+
+
+@pytest.mark.parametrize(("lowest", "concern"), [(5.1, False), (4.9, True), (-480.0, True)])
+def test_a_hole_inside_the_wall_is_a_concern(salt, lowest, concern):
+    salt["dimers"][0]["lowest_inside_kT"] = lowest
+    assert bool(judge(salt).concerns) is concern
+    assert ("has a hole" in render(salt, {})) is concern
+    assert ("pushes beads apart" in render(salt, {})) is not concern
+
+
+def test_integrals_of_runs_that_are_too_short_are_named(salt):
+    salt["electrolyte"]["kirkwood_buff_reliable_cg"] = False
+    (concern,) = judge(salt).concerns
+    expected = "The error of the Kirkwood-Buff integrals is not reliable: the coarse-grained run is too short for it."
+    assert concern == expected
+
+
+def test_pictures_of_ions_are_written_and_shown(tmp_path, salt):
+    scan = DimerScan(("Na", "Cl"), np.linspace(0.2, 1.0, 60), np.linspace(5.0, 0.0, 60), np.zeros(60), 0.0)
+    pictures = {"dimers": lambda theme: plot_dimers([scan], 300.0, theme)}
+    page = write_report(tmp_path, salt, [], [], [], CONFIG, pictures=pictures).read_text()
+    assert (tmp_path / "dimers.png").read_bytes().startswith(b"\x89PNG")
+    assert 'alt="Energy of two beads alone against their distance"' in page

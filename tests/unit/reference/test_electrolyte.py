@@ -4,9 +4,17 @@ import numpy as np
 import openmm
 import pytest
 from openmm import unit
+from scipy.optimize import brentq
 
 from cgnnp.mappings.ions import keep
-from cgnnp.reference.electrolyte import ANIONS, CATIONS, IONS, apparent_molar_volume, electrolyte
+from cgnnp.reference.electrolyte import (
+    ANIONS,
+    CATIONS,
+    IONS,
+    apparent_molar_volume,
+    electrolyte,
+    partial_molar_volume,
+)
 from cgnnp.reference.frozen import hold
 from cgnnp.reference.topology import describe, rigid_groups
 from cgnnp.units import AVOGADRO_PER_NM3
@@ -72,6 +80,27 @@ def test_apparent_molar_volumes():
     """V_0 at infinite dilution; NaCl at 4.016 mol/L 16.62 + 1.868 * 2.004."""
     assert apparent_molar_volume(16.62, 0.0) == 16.62
     assert apparent_molar_volume(16.62, 4.016) == pytest.approx(20.363, abs=1e-3)
+
+
+@pytest.mark.parametrize("concentration", [0.1, 1.0, 4.016])
+def test_partial_molar_volumes_are_what_one_more_mole_adds(concentration):
+    """The numeric derivative of V = V_water + n V_phi(n/V), solved for V, at constant water; 1 L at the start."""
+
+    def volume(n: float) -> float:
+        return brentq(lambda v: water + n * apparent_molar_volume(16.62, 1000 * n / v) - v, 500.0, 2000.0, xtol=1e-10)
+
+    water = 1000.0 - concentration * apparent_molar_volume(16.62, concentration)
+    slope = (volume(concentration + 1e-3) - volume(concentration - 1e-3)) / 2e-3
+    assert partial_molar_volume(16.62, concentration) == pytest.approx(slope, rel=1e-6)
+
+
+def test_the_volume_that_a_salt_leaves_its_water_is_recorded():
+    """NaCl at 4.016 mol/L: 22.1 cm^3/mol, 0.911; at infinite dilution its volume is that of its ions."""
+    assert partial_molar_volume(16.62, 0.0) == 16.62
+    assert partial_molar_volume(16.62, 4.016) == pytest.approx(22.07, abs=0.01)
+    fraction = electrolyte(concentration_M=4.016, n_pairs=64).solvent["volume_fraction"]
+    assert fraction == pytest.approx(1 - 4.016 * 22.07 / 1000, abs=1e-4)
+    assert fraction == pytest.approx(0.911, abs=5e-4)
 
 
 def test_salt_has_the_masses_charges_and_density_asked_for(salt):
@@ -227,7 +256,7 @@ def test_description_tells_systems_apart(changes):
 def test_the_dielectric_constant_is_beside_the_description():
     table, given = electrolyte(**SMALL), electrolyte(**SMALL, eps_r=72.0)
     assert given.description == table.description
-    assert given.solvent == {"eps_r": 72.0, "eps_r_source": "given"}
+    assert {key: given.solvent[key] for key in ("eps_r", "eps_r_source")} == {"eps_r": 72.0, "eps_r_source": "given"}
     assert table.solvent["eps_r"] == 71.0
     assert "10.1126/science.265.5176.1219" in table.solvent["eps_r_source"]
 

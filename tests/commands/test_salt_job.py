@@ -1,0 +1,42 @@
+"""The main job for charged beads, on made data: soft spheres that carry charges, in a solvent of which all is known."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+from systems import charged_mapping, soft_spheres
+
+from cgnnp.dataset import FramesWriter
+from commands import jobs
+
+SOLVENT = {"eps_r": 78.0, "eps_r_source": "given", "volume_fraction": 0.9}
+
+
+def test_a_salt_is_analysed_and_reported(tmp_path):
+    counts = {"Na": 6, "Cl": 6}
+    spheres = soft_spheres(120, counts, seed=4)
+    mapping = charged_mapping(counts, {"Na": 1.0, "Cl": -1.0})
+    writer = FramesWriter(tmp_path / "made", replace(spheres.meta, mapping=mapping, provenance={"solvent": SOLVENT}))
+    writer.append(spheres.positions, spheres.forces, spheres.boxes)
+    writer.close()
+    fit = ["prior.cutoff_nm=0.6", "prior.min_count=5", "model.features=4", "model.cutoff_nm=0.6", "model.layers=1"]
+    fit += ["trainer.max_epochs=1", "trainer.accelerator=cpu", "platform=CPU", "simulation.replicas=1"]
+    jobs.run("train", "data=made", "run_dir=run", *fit, *jobs.SIMULATION[:-1], cwd=tmp_path)
+    values = json.loads((tmp_path / "run/summary.json").read_text())
+    assert values["eps_r"] == 78.0
+    salt = values["electrolyte"]
+    assert salt["phi_w"] == 0.9
+    assert salt["activity_derivative_cg"] == pytest.approx(0.9 * salt["osmotic_modulus_kT_cg"])
+    assert [row["pair"] for row in values["dimers"]] == ["Na-Na", "Na-Cl", "Cl-Cl"]
+    assert all(row["wall_rise_kT"] > 20.0 and row["wall_monotonic"] for row in values["dimers"])
+    assert values["virial_pressure"]["ideal_bar"] == pytest.approx(12 * 41.42 / 1.3**3, rel=1e-3)  # kT per nm^3, bar
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Screened Coulomb (ε<sub>r</sub> 78) and a pair spline" in page
+    assert "<h2>Ions</h2>" in page
+    for name in ("coordination", "kirkwood_buff", "dimers"):
+        assert (tmp_path / "run" / f"{name}.png").is_file()
+    with (tmp_path / "run/kirkwood_buff.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    (last,) = [row for row in rows if row["pair"] == "Na-Cl"][-1:]
+    assert float(last["G_cg_nm3"]) == pytest.approx(salt["kirkwood_buff"][1]["G_nm3_cg"], rel=1e-5)
