@@ -12,6 +12,8 @@ from cgnnp.dataset import open_frames
 from cgnnp.dynamics import LangevinProtocol
 from cgnnp.frames import Frames, concatenate
 from cgnnp.pairs import PairKinds, near_pairs
+from cgnnp.reference.electrolyte import electrolyte
+from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.simulation.beads import Composition, own_beads
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
@@ -50,6 +52,12 @@ QUICK = Plan(
         *("prior.min_count=10", "reference.equilibration_ps=10", "simulation.equilibration_ps=5"),
     ),
 )
+
+
+def system_of(plan: Plan) -> ReferenceSystem:
+    """The atomistic system."""
+    settings = dict(text.removeprefix("system.").split("=") for text in plan.overrides if text.startswith("system."))
+    return electrolyte(**{key: (int if key.startswith("n_") else float)(value) for key, value in settings.items()})
 
 
 def sampled(work: Path, plan: Plan) -> list[Path]:

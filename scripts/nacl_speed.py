@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from nacl_runs import Plan
+from nacl_runs import Plan, system_of
 from openmm import LangevinMiddleIntegrator
 from rows import Row
 
 from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol
 from cgnnp.platforms import choose_platform
-from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.simulation.run import SimulationSettings, simulate, speed_in_all
 
 TURNS = 3
@@ -24,8 +23,7 @@ STEP_FS = 4.0
 
 def rows(work: Path, potential: Path, plan: Plan) -> list[Row]:
     """Both speeds and their ratio, of alternating runs."""
-    small = dict(text.removeprefix("system.").split("=") for text in plan.overrides if text.startswith("system."))
-    system = electrolyte(**{key: type_of(key)(value) for key, value in small.items()})
+    system = system_of(plan)
     integrator = LangevinMiddleIntegrator(300.0, 1.0, STEP_FS / 1000)
     simulation = choose_platform("CPU").simulation(system.topology, system.system, integrator)
     simulation.context.setPositions(system.positions)
@@ -43,11 +41,6 @@ def rows(work: Path, potential: Path, plan: Plan) -> list[Row]:
         Row("CG ns/day", float(np.mean(coarse)), None, "", None),
         Row("CG over atomistic ns/day", float(ratios.mean()), spread, ">= 25", bool(ratios.mean() >= 25)),
     ]
-
-
-def type_of(key: str) -> type:
-    """Of a setting of the small system."""
-    return int if key.startswith("n_") else float
 
 
 def _atomistic(simulation, seconds: float) -> float:

@@ -16,6 +16,7 @@ import functools
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nacl_noise
 import nacl_runs
@@ -27,10 +28,8 @@ from omegaconf import OmegaConf
 from rows import Row, kept, parser, report
 
 import cgnnp
-from cgnnp.analysis.dimer import DimerScan, dimer_scan
 from cgnnp.analysis.electrolyte import electrolyte
 from cgnnp.analysis.figures import LIGHT, plot_rdf, png
-from cgnnp.analysis.pmf import landmarks
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
 from cgnnp.files import read_json, write_file
 from cgnnp.frames import Frames
@@ -38,20 +37,18 @@ from cgnnp.priors import PriorFit, ScreenedCoulomb
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.run import open_replicas
-from cgnnp.units import thermal_energy
 
 PAIRS = (("Na", "Cl"), ("Na", "Na"), ("Cl", "Cl"))
 PUBLISHED = Path(__file__).parent / "published"
 BARRIER_KT = 3.79
 """Out of Na-Cl contact at infinite dilution, metadynamics and Coulomb in eps_r 72, as published."""
 
-FIRST_SCANNED_NM = 0.15
-
 
 def main() -> None:
     torch.set_num_threads(1)  # beside OpenMM, whose threads must not be fought
     options = parser(__doc__)
     options.add_argument("--data", type=Path, action="append", help="a data set of the ions that exists; may be repeated")
+    options.add_argument("--override", action="append", default=[], help="a setting of the main job; may be repeated")
     options.add_argument("--picture", type=Path, help="draw g(r) of all pairs into this file")
     arguments = options.parse_args()
     report(arguments, lambda: measure(arguments), "nacl")
@@ -63,7 +60,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_validate_nacl_"))
     work.mkdir(parents=True, exist_ok=True)
     data = arguments.data or nacl_runs.sampled(work, plan)
-    run = nacl_runs.trained(work, data, plan)
+    run = nacl_runs.trained(work, data, plan, arguments.override)
     bundle = cgnnp.load(run / "potential")
     atomistic = nacl_runs.atomistic_frames(data)
     coarse = open_replicas(sorted((run / "simulation").glob("replica_*")))
@@ -71,18 +68,18 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     if arguments.picture:
         pairs = [(curves["-".join(pair)], ours["-".join(pair)]) for pair in PAIRS]
         write_file(arguments.picture, png(plot_rdf(pairs, LIGHT)))
-    rows = data_rows(run, atomistic)
+    summary = read_json(run / "summary.json")
+    rows = data_rows(summary, atomistic)
     rows += kept(work, "noise", lambda: noise(Path(data[0]), run, bundle))
     rows += structure(curves, ours, published_curves() if not arguments.quick else {}, arguments.quick)
-    rows += [*dimers(bundle, arguments.quick)]
-    rows += kept(work, "solution", lambda: solution(atomistic, coarse, arguments.quick))
+    rows += dimers(summary, arguments.quick)
+    rows += kept(work, "solution", lambda: solution(atomistic, coarse, plan, arguments.quick))
     rows += kept(work, "stability", lambda: stability(work, run / "potential", bundle, coarse, plan))
     return [*rows, *kept(work, "speed", lambda: nacl_speed.rows(work, run / "potential", plan))]
 
 
-def data_rows(run: Path, atomistic: Frames) -> list[Row]:
+def data_rows(found: dict[str, Any], atomistic: Frames) -> list[Row]:
     """What was sampled and fitted."""
-    found = read_json(run / "summary.json")
     return [
         Row("atomistic sampling, ns", len(atomistic) * nacl_runs.G_INTERVAL_PS / 1000, None, ">= 3", None),
         Row("frames fitted", found["n_frames_train"], None, "", None),
@@ -130,46 +127,38 @@ def structure(atomistic: dict[str, Rdf], coarse: dict[str, Rdf], published: dict
     return [*rows, Row("Na-Cl contact peak, height, %", off, None, f"within {limit:g}", abs(off) <= limit)]
 
 
-def dimers(bundle: PotentialBundle, quick: bool) -> list[Row]:
+def dimers(summary: dict[str, Any], quick: bool) -> list[Row]:
     """Two ions alone: the barrier out of contact, and the walls."""
-    kT = thermal_energy(bundle.temperature)
-    first = {frozenset(pair): r for prior in bundle.priors for pair, r in prior.first_sampled().items()}
     rows = []
-    for pair in PAIRS:
-        scan = dimer_scan(bundle, pair, np.arange(FIRST_SCANNED_NM, 1.2, 0.002))
-        if pair == ("Na", "Cl"):
-            found = landmarks(scan.r, scan.mean_potential / kT).barrier_out
-            limit = 3.0 if quick else 0.3
+    for entry in summary["dimers"]:
+        if set(entry["pair"].split("-")) == {"Na", "Cl"}:
+            found, limit = entry["barrier_out_kT"], 3.0 if quick else 0.3
             met = found is not None and abs(found - BARRIER_KT) <= limit
             target = f"{BARRIER_KT} within {limit:g}"
             rows.append(Row("Na-Cl barrier out of contact at infinite dilution, kT", found, None, target, met))
-        rows.append(wall(scan, first[frozenset(pair)], kT))
+    for entry in summary["dimers"]:
+        rise = entry["wall_rise_kT"]
+        label = f"dimer wall, {entry['pair']}, 0.05 nm inside {entry['first_sampled_nm']:.3f} nm, kT"
+        rows.append(Row(label, rise, None, ">= 20, monotonic", rise >= 20.0 and entry["wall_monotonic"]))
     return rows
 
 
-def wall(scan: DimerScan, first: float, kT: float) -> Row:
-    """How high the energy is 0.05 nm inside the first sampled distance; that it falls all the way from 0.15 nm."""
-    inside = scan.r <= first
-    rise = float(np.interp(first - WALL_DEPTH, scan.r, scan.energy) - np.interp(first, scan.r, scan.energy)) / kT
-    met = rise >= 20.0 and bool((np.diff(scan.energy[inside]) < 0).all())
-    return Row(f"dimer wall, {'-'.join(scan.pair)}, from {first:.3f} nm, kT", rise, None, ">= 20, monotonic", met)
-
-
-def solution(atomistic: Frames, coarse: Frames, quick: bool) -> list[Row]:
+def solution(atomistic: Frames, coarse: Frames, plan: Plan, quick: bool) -> list[Row]:
     """Kirkwood-Buff integrals of both sides by the same estimator, and what they say of the salt."""
-    found = electrolyte(atomistic, coarse, phi_w=1.0)
+    phi_w = nacl_runs.system_of(plan).solvent["volume_fraction"]
+    found = electrolyte(atomistic, coarse, phi_w)
     name = next(iter(found.kirkwood_buff.values())).estimator
     rows = []
     for side, integrals in found.kirkwood_buff.items():
         for kind, value in integrals.charge_sums.items():
             target, met = ("", None) if quick else ("1 within 0.05", abs(value.value - 1) <= 0.05)
             rows.append(Row(f"electroneutrality around {kind}, {side}", value.value, value.stderr, target, met))
-    moduli = {side: integrals.modulus for side, integrals in found.kirkwood_buff.items()}
-    for side, value in moduli.items():
+    slopes = {side: integrals.activity_derivative(phi_w) for side, integrals in found.kirkwood_buff.items()}
+    for side, value in slopes.items():
         if value is not None:
             target, met = ("", None) if quick else ("error <= 0.1", value.stderr <= 0.1)
-            rows.append(Row(f"d ln a/d ln c over phi_w, {side} ({name})", value.value, value.stderr, target, met))
-    values = [value for value in moduli.values() if value is not None]
+            rows.append(Row(f"d ln a/d ln c, {side} ({name})", value.value, value.stderr, target, met))
+    values = [value for value in slopes.values() if value is not None]
     if len(values) == 2:
         off, error = values[1].value - values[0].value, float(np.hypot(values[0].stderr, values[1].stderr))
         rows.append(Row("the same, CG less atomistic", off, error, "0 within 2 errors", abs(off) <= 2 * error))
