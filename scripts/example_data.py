@@ -1,10 +1,10 @@
 """The short data sets of the examples: sodium chloride in SPC/E water, ions only, 4.016 and 1.334 mol/L.
 
     python scripts/example_data.py                                          # samples both: hours on two cores
-    python scripts/example_data.py --from-4M data/ions-... --from-1.3M data/ions-...     # thins data sets that are there
+    python scripts/example_data.py --from-4M data/ions-... --from-1.3M data/ions-...        # thins data sets that are there
 
 Writes examples/data/nacl_4M and examples/data/nacl_1.3M (or those of the two that are asked for), in place of what is there.
-Frames are 0.4 ps apart or more. What continues a simulation is left out; the provenance says which frames these are.
+Frames are spread over all there are, 0.4 ps apart or more. What continues a simulation is left out; the provenance says which frames these are.
 """
 
 import argparse
@@ -55,24 +55,18 @@ def sampled(name: str, n_frames: int, work: Path) -> Path:
 
 
 def thinned(directory: Path, n_frames: int) -> Frames:
-    """The first frames of each shard in turn, `INTERVAL_PS` apart, with what is known of where they come from."""
+    """Frames spread over all there are, `INTERVAL_PS` apart or more, with what is known of where they come from."""
     meta = read_meta(directory)
-    stride = max(1, round(INTERVAL_PS / meta.interval))
-    parts: list[Frames] = []
-    taken = []
-    for shard in shards(directory):
-        chunks = list(iterate_frames(shard))
-        if not chunks or sum(map(len, parts)) >= n_frames:
-            continue
-        frames = concatenate(chunks).thinned(stride)[: n_frames - sum(map(len, parts))]
-        parts.append(frames)
-        taken.append({"shard": shard.name, "frames": len(frames), "stride": stride})
-    if not parts:
+    runs = [(shard, concatenate(chunks)) for shard in shards(directory) if (chunks := list(iterate_frames(shard)))]
+    if not runs:
         raise SystemExit(f"{directory}: holds no frames yet")
+    stride = max(round(INTERVAL_PS / meta.interval), sum(len(frames) for _, frames in runs) // n_frames, 1)
+    frames = concatenate([run.thinned(stride) for _, run in runs])[:n_frames]
+    taken = {"every": stride, "of": {shard.name: len(run) for shard, run in runs}}
     known = {key: value for key, value in meta.provenance.items() if key not in ("source", "replica")}
     provenance = {"source": "scripts/example_data.py", "thinned": taken, **known, "replica": 0}
     provenance.setdefault("solvent", solvent(None, "spce"))
-    return replace(concatenate(parts), meta=replace(meta, interval=meta.interval * stride, provenance=provenance))
+    return replace(frames, meta=replace(meta, interval=round(meta.interval * stride, 6), provenance=provenance))
 
 
 def write(frames: Frames, directory: Path) -> Path:
