@@ -66,10 +66,9 @@ for name, chosen in parts.items():
 # it the command would sample one. A network this small is what 600 frames can feed. The same command goes on where an earlier
 # one stopped.
 run = options.output / "nacl_4M"
-network = ["model.features=8", "trainer.max_epochs=6", "trainer.batch_size=4"]
+network = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}", "trainer.batch_size=4"]
 simulation = ["simulation.length_ps=1500", "simulation.equilibration_ps=20"]
 if options.quick:
-    network = ["model.features=8", "trainer.max_epochs=1", "trainer.batch_size=20", "trainer.learning_rate=0.001"]
     simulation = ["simulation.length_ps=40", "simulation.equilibration_ps=2", "simulation.replicas=1"]
 command = ["-m", "cgnnp.train", "mapping=ions_nacl", f"data={data}", f"run_dir={run}", *network, *simulation]
 print("python", *command, flush=True)
