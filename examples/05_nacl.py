@@ -38,7 +38,9 @@ options.output.mkdir(parents=True, exist_ok=True)
 data = Path(__file__).resolve().parent / "data/nacl_4M"
 frames = open_frames(data)
 kT = thermal_energy(frames.temperature)
-print(f"{len(frames)} frames of {frames.mapping.n_beads} ions, {frames.meta.interval:g} ps apart, {frames.boxes[0][0, 0]:.2f} nm")
+print(
+    f"{len(frames)} frames of {frames.mapping.n_beads} ions, {frames.meta.interval:g} ps apart, {frames.boxes[0][0, 0]:.2f} nm"
+)
 
 # %% Do positions and forces belong together? The configurational temperature is measured from both, and must be that of the
 # thermostat. A wrong unit, box or force would show here, and better here than after the fit.
@@ -99,4 +101,6 @@ for scan in scans:
     barrier = "" if marks.barrier_out is None else f", barrier out of it {marks.barrier_out:.2f} kT"
     print(f"{'-'.join(scan.pair)}: {contact}{barrier}, {scan.mean_potential[0] / kT:.0f} kT at {r[0]:.2f} nm")
 plot_dimers(scans, frames.temperature).savefig(options.output / "nacl_dimers.png")
-print(f"drawn: {options.output / 'nacl_rdf.png'}, {options.output / 'nacl_dimers.png'}; all of the run: {run / 'report.html'}")
+print(
+    f"drawn: {options.output / 'nacl_rdf.png'}, {options.output / 'nacl_dimers.png'}; all of the run: {run / 'report.html'}"
+)

@@ -67,7 +67,8 @@ for name, found in results.items():
 # What are the figures worth? Ions that do not see each other have G = 0 and d ln a/d ln c = 1 - c V: as many of them, in the
 # same box and as many frames, show what the estimator makes of nothing. An error says how far a run as long as this one may be
 # off, not how far a 3 nm box is from an infinite one, which the difference between estimators tells better: compare models at
-# the same N and L, by the same estimator, and claim no more than that.
+# the same N and L, by the same estimator, and claim no more than that. Nor is the error of the fit in it: this model has seen
+# 600 frames, and is further from the atomistic run than both errors say.
 c = salt_concentration(results["atomistic"].solution)
 molar_volume = CATIONS["Na"] + ANIONS["Cl"] + 1.5 * LIMITING_SLOPE * np.sqrt(c)
 phi_w = solvent_fraction(c, molar_volume)
@@ -85,7 +86,9 @@ for name, frames in (sides | {"ideal ions": replace(atomistic, positions=scatter
 dilute = options.output / "nacl_3M"
 command = ["-m", "cgnnp.simulate", f"potential={run / 'potential'}", f"output={dilute}", "system.concentration_M=3"]
 command += ["simulation.timestep_fs=5", f"simulation.length_ps={30 if options.quick else 1000}"]
-command += ["simulation.equilibration_ps=4", "simulation.replicas=1"] if options.quick else ["simulation.equilibration_ps=50"]
+command += (
+    ["simulation.equilibration_ps=4", "simulation.replicas=1"] if options.quick else ["simulation.equilibration_ps=50"]
+)
 print("python", *command, flush=True)
 subprocess.run([sys.executable, *command], check=True)
 potential = load(run / "potential")
@@ -109,6 +112,8 @@ def osmotic_point(frames: Frames) -> OsmoticPoint:
 
 
 check = osmotic_check([osmotic_point(open_replicas(sorted(dilute.glob("replica_*")))), osmotic_point(cg)])
-verdict = {True: "may be called osmotic", False: "is not the osmotic one", None: "cannot be said to be osmotic"}[check.agrees]
+verdict = {True: "may be called osmotic", False: "is not the osmotic one", None: "cannot be said to be osmotic"}[
+    check.agrees
+]
 print(f"the virial pressure {verdict}: {check.reason}")
 print(f"drawn: {options.output / 'activity_integrals.png'}")

@@ -62,7 +62,9 @@ results = {}
 for name, run in runs.items():
     output = options.output / f"nacl_1.3M_by_{run.name}"
     box = ["system.n_pairs=20", "system.box_nm=2.92"]
-    command("cgnnp.simulate", f"potential={run / 'potential'}", f"output={output}", *box, "simulation.timestep_fs=5", *length)
+    command(
+        "cgnnp.simulate", f"potential={run / 'potential'}", f"output={output}", *box, "simulation.timestep_fs=5", *length
+    )
     results[name] = open_replicas(sorted(output.glob("replica_*")))
 
 # %% The same beads with water are the judge. 40 ions make few pairs, and g(r) of so few frames is noisy: the noise stands

@@ -54,7 +54,12 @@ run = options.output / "kcl_4M"
 settings = ["prior.cutoff_nm=0.9", "model.cutoff_nm=0.8", "model.features=8", "trainer.max_epochs=4"]
 simulation = ["trainer.batch_size=8", "simulation.length_ps=2500"]
 if options.quick:
-    simulation = ["trainer.batch_size=2", "simulation.length_ps=40", "simulation.equilibration_ps=4", "simulation.replicas=1"]
+    simulation = [
+        "trainer.batch_size=2",
+        "simulation.length_ps=40",
+        "simulation.equilibration_ps=4",
+        "simulation.replicas=1",
+    ]
 command = ["-m", "cgnnp.train", "mapping=ions_nacl", f"data={data}", f"run_dir={run}", *settings, *simulation]
 print("python", *command, flush=True)
 subprocess.run([sys.executable, *command], check=True)
