@@ -37,10 +37,8 @@ options.output.mkdir(parents=True, exist_ok=True)
 
 data = Path(__file__).resolve().parent / "data/nacl_4M"
 frames = open_frames(data)
-kT = thermal_energy(frames.temperature)
-print(
-    f"{len(frames)} frames of {frames.mapping.n_beads} ions, {frames.meta.interval:g} ps apart, {frames.boxes[0][0, 0]:.2f} nm"
-)
+edge = frames.boxes[0][0, 0]
+print(f"{len(frames)} frames, {frames.meta.interval:g} ps apart, of {frames.mapping.n_beads} ions in a box of {edge:.2f} nm")
 
 # %% Do positions and forces belong together? The configurational temperature is measured from both, and must be that of the
 # thermostat. A wrong unit, box or force would show here, and better here than after the fit.
@@ -55,8 +53,8 @@ training, held_out = split_contiguous(frames, 0.1)
 priors = PriorFit(cutoff_nm=1.2, max_frames=540)(training)
 coulomb, *_ = priors
 parts = {"screened Coulomb": [coulomb], "Coulomb and splines": priors}
-for name, chosen in parts.items():
-    force = prior_forces(chosen, held_out, "auto")
+for name, some in parts.items():
+    force = prior_forces(some, held_out, "auto")
     score = explained_variance(held_out.forces - force, held_out.forces)
     size, whole = (float(np.sqrt(np.mean(np.square(x, dtype=float)))) for x in (force, held_out.forces))
     print(f"{name}: {size:.0f} of {whole:.0f} kJ/mol/nm, R2 = {score.value:.4f} +- {score.stderr:.4f} on held-out frames")
@@ -64,9 +62,9 @@ for name, chosen in parts.items():
 # %% R2 is small because most of the force on an ion is the noise of the water (03_mean_forces.py: no model gets above 0.13
 # here). Coulomb alone explains nothing of it, and yet decides how ions are distributed over a nanometre and more.
 #
-# The network takes what is left. One command fits both, exports, simulates and compares; `data=` names the data set, without
-# it the command would sample one. A network this small is what 600 frames can feed. The same command goes on where an earlier
-# one stopped.
+# The network takes what is left. One command fits both, exports, simulates and compares; `data=` names the data set,
+# without it the command would sample one. A network this small is what 600 frames can feed. The same command goes on where
+# an earlier one stopped.
 run = options.output / "nacl_4M"
 network = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}", "trainer.batch_size=4"]
 simulation = ["simulation.length_ps=1500", "simulation.equilibration_ps=20"]
@@ -82,25 +80,25 @@ cg = open_replicas(sorted((run / "simulation").glob("replica_*")))
 curves = list(zip(rdf(frames), rdf(cg), strict=True))
 for atomistic, model in curves:
     noise = np.hypot(deviation_noise(atomistic), deviation_noise(model))
-    (r, height), (_, reference) = model.first_peak(), atomistic.first_peak()
+    (where, height), (_, reference) = model.first_peak(), atomistic.first_peak()
     print(
-        f"{atomistic.name}: D = {deviation(atomistic.g, model.g):.3f} (noise of both {noise:.3f}), first peak at {r:.3f} nm "
-        f"{height:.2f} against {reference:.2f}"
+        f"{atomistic.name}: D = {deviation(atomistic.g, model.g):.3f} (noise of both {noise:.3f}), first peak at {where:.3f} "
+        f"nm, {height:.2f} against {reference:.2f}"
     )
 plot_rdf(curves).savefig(options.output / "nacl_rdf.png")
 
-# %% Two ions alone. The potential of a pair at infinite dilution was in no frame of the data, and comes out: a contact pair,
-# a barrier where a water has to leave, a pair with a water in between. The dotted Coulomb part is the prior's; the rest is
-# short-ranged. Inside the first distance that was sampled there must be a wall, or ions would fall in.
+# %% Two ions alone. This is extrapolation: the data are of 4 mol/L. And yet it has what it should: a contact pair, a barrier
+# where a water has to leave, a pair with a water in between. The dotted Coulomb part is the prior's; the rest is short-ranged.
+# Inside the first distance that was sampled there must be a wall, or ions would fall in.
+kT = thermal_energy(frames.temperature)  # noqa: N816
 potential = load(run / "potential")
 r = np.arange(0.15, 1.2, 0.005)
 scans = [dimer_scan(potential, curve.pair, r) for curve, _ in curves]
 for scan in scans:
     marks = landmarks(scan.r, scan.mean_potential / kT)
     contact = "no contact" if marks.contact is None else f"contact {marks.contact[1]:.2f} kT at {marks.contact[0]:.3f} nm"
+    wall = scan.mean_potential[0] / kT
     barrier = "" if marks.barrier_out is None else f", barrier out of it {marks.barrier_out:.2f} kT"
-    print(f"{'-'.join(scan.pair)}: {contact}{barrier}, {scan.mean_potential[0] / kT:.0f} kT at {r[0]:.2f} nm")
+    print(f"{'-'.join(scan.pair)}: {contact}{barrier}, {wall:.0f} kT at {r[0]:.2f} nm")
 plot_dimers(scans, frames.temperature).savefig(options.output / "nacl_dimers.png")
-print(
-    f"drawn: {options.output / 'nacl_rdf.png'}, {options.output / 'nacl_dimers.png'}; all of the run: {run / 'report.html'}"
-)
+print(f"drawn: {options.output / 'nacl_rdf.png'}, {options.output / 'nacl_dimers.png'}; the run: {run / 'report.html'}")

@@ -52,19 +52,17 @@ for name, run in runs.items():
     summary = read_json(run / "summary.json")
     print(f"{name}: R2 = {summary['r2_model']:.4f} +- {summary['r2_stderr']:.4f} on what was held out of its own data")
 
-# %% Any number of ions in any box: `system.n_pairs` and `system.box_nm` (or `system.concentration_M` in place of one of them).
-# The ions start scattered at random. A potential warns at a density that it was not fitted to: the first one does here, the
-# second does not.
+# %% Any number of ions in any box: `system.n_pairs` and `system.box_nm` (or `system.concentration_M` in place of one of
+# them). The ions start scattered at random. A potential warns at a density that it was not fitted to: the first one does
+# here, the second does not.
 length = ["simulation.length_ps=2000", "simulation.equilibration_ps=100"]
 if options.quick:
     length = ["simulation.length_ps=40", "simulation.equilibration_ps=4", "simulation.replicas=1"]
 results = {}
 for name, run in runs.items():
     output = options.output / f"nacl_1.3M_by_{run.name}"
-    box = ["system.n_pairs=20", "system.box_nm=2.92"]
-    command(
-        "cgnnp.simulate", f"potential={run / 'potential'}", f"output={output}", *box, "simulation.timestep_fs=5", *length
-    )
+    box = ["system.n_pairs=20", "system.box_nm=2.92", "simulation.timestep_fs=5"]
+    command("cgnnp.simulate", f"potential={run / 'potential'}", f"output={output}", *box, *length)
     results[name] = open_replicas(sorted(output.glob("replica_*")))
 
 # %% The same beads with water are the judge. 40 ions make few pairs, and g(r) of so few frames is noisy: the noise stands
@@ -76,9 +74,9 @@ for k, atomistic in enumerate(reference):
         g, noise = found[k], np.hypot(deviation_noise(atomistic), deviation_noise(found[k]))
         print(f"{atomistic.name}: fitted to {name}: D = {deviation(atomistic.g, g.g):.3f} at 1.3 M (noise {noise:.3f})")
 
-# %% And a box eight times as large: 1,024 ions at 4 mol/L. All the network needs is within a nanometre of each ion, and Ewald
-# sums do the rest. The configurational temperature of a run says whether its forces are the gradient of one energy and its
-# time step short enough.
+# %% And a box eight times as large: 1,024 ions at 4 mol/L. All the network needs is within a nanometre of each ion, and
+# Ewald sums do the rest. The configurational temperature of a run says whether its forces are the gradient of one energy
+# and its time step short enough.
 large = options.output / "nacl_4M_large"
 few = ["simulation.length_ps=1", "simulation.equilibration_ps=0.4", "simulation.frame_interval_ps=0.1"]
 more = ["simulation.length_ps=20", "simulation.equilibration_ps=5"]

@@ -37,8 +37,8 @@ print(", ".join(f"{key} {value}" for key, value in salt.description.items()))
 print(f"dielectric constant of the water: {salt.solvent}")
 
 # %% Sampling, with the water left out while it runs. The forces on ions are mostly noise of the water, which has forgotten
-# itself after 0.1 ps: so frames are close together, since each is a new draw of the noise. The data set is continued when the
-# page runs again.
+# itself after 0.1 ps: so frames are close together, since each is a new draw of the noise. The data set is continued when
+# the page runs again.
 source = langevin(
     system=salt,
     n_frames=120 if options.quick else 2500,
@@ -52,14 +52,10 @@ print(f"{len(frames)} frames of {frames.mapping.n_beads} ions: {len(frames) * fr
 # %% The model: as for sodium chloride, with cutoffs that half of this box holds.
 run = options.output / "kcl_4M"
 settings = ["prior.cutoff_nm=0.9", "model.cutoff_nm=0.8", "model.features=8", "trainer.max_epochs=4"]
-simulation = ["trainer.batch_size=8", "simulation.length_ps=2500"]
+settings += [f"trainer.batch_size={2 if options.quick else 8}"]
+simulation = ["simulation.length_ps=2500"]
 if options.quick:
-    simulation = [
-        "trainer.batch_size=2",
-        "simulation.length_ps=40",
-        "simulation.equilibration_ps=4",
-        "simulation.replicas=1",
-    ]
+    simulation = ["simulation.length_ps=40", "simulation.equilibration_ps=4", "simulation.replicas=1"]
 command = ["-m", "cgnnp.train", "mapping=ions_nacl", f"data={data}", f"run_dir={run}", *settings, *simulation]
 print("python", *command, flush=True)
 subprocess.run([sys.executable, *command], check=True)

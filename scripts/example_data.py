@@ -1,10 +1,11 @@
 """The short data sets of the examples: sodium chloride in SPC/E water, ions only, 4.016 and 1.334 mol/L.
 
     python scripts/example_data.py                                          # samples both: hours on two cores
-    python scripts/example_data.py --from-4M data/ions-... --from-1.3M data/ions-...        # thins data sets that are there
+    python scripts/example_data.py --from-4M data/ions-... --from-1.3M data/ions-...   # thins data sets that are there
 
 Writes examples/data/nacl_4M and examples/data/nacl_1.3M (or those of the two that are asked for), in place of what is there.
-Frames are spread over all there are, 0.4 ps apart or more. What continues a simulation is left out; the provenance says which frames these are.
+Frames are spread over all there are, 0.4 ps apart or more. What continues a simulation is left out; the provenance says
+which frames these are.
 """
 
 import argparse

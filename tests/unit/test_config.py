@@ -98,11 +98,7 @@ def test_configurations_name_every_setting(group, option):
 @pytest.mark.parametrize("mapping", sorted(path.stem for path in (CONF / "mapping").glob("*.yaml")))
 def test_no_simulation_is_none_whatever_the_mapping_sets(mapping):
     """Mappings choose settings of runs that suit them, and are composed after `simulation=none`."""
-    settings = {
-        choice: OmegaConf.to_container(
-            compose("train", f"mapping={mapping}", f"simulation={choice}").simulation, resolve=True
-        )
-        for choice in ("none", "langevin")
-    }
-    assert _simulation(settings["none"], 300.0) is None
-    assert _simulation(settings["langevin"], 300.0) is not None
+    for choice in ("none", "langevin"):
+        config = compose("train", f"mapping={mapping}", f"simulation={choice}")
+        found = _simulation(OmegaConf.to_container(config.simulation, resolve=True), 300.0)
+        assert (found is None) == (choice == "none")
