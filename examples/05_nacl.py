@@ -51,8 +51,7 @@ for row in (*found.temperatures.by_pair, found.temperatures.combined):
 # splines, smoothed as much as the noise asks for, are fitted to what it leaves.
 training, held_out = split_contiguous(frames, 0.1)
 priors = PriorFit(cutoff_nm=1.2, max_frames=540)(training)
-coulomb, *_ = priors
-parts = {"screened Coulomb": [coulomb], "Coulomb and splines": priors}
+parts = {"screened Coulomb": priors[:1], "Coulomb and splines": priors}
 for name, some in parts.items():
     force = prior_forces(some, held_out, "auto")
     score = explained_variance(held_out.forces - force, held_out.forces)
@@ -81,10 +80,8 @@ curves = list(zip(rdf(frames), rdf(cg), strict=True))
 for atomistic, model in curves:
     noise = np.hypot(deviation_noise(atomistic), deviation_noise(model))
     (where, height), (_, reference) = model.first_peak(), atomistic.first_peak()
-    print(
-        f"{atomistic.name}: D = {deviation(atomistic.g, model.g):.3f} (noise of both {noise:.3f}), first peak at {where:.3f} "
-        f"nm, {height:.2f} against {reference:.2f}"
-    )
+    print(f"{atomistic.name}: D = {deviation(atomistic.g, model.g):.3f} (noise of both {noise:.3f})", end=", ")
+    print(f"first peak at {where:.3f} nm, {height:.2f} against {reference:.2f}")
 plot_rdf(curves).savefig(options.output / "nacl_rdf.png")
 
 # %% Two ions alone. This is extrapolation: the data are of 4 mol/L. And yet it has what it should: a contact pair, a barrier

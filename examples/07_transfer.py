@@ -17,7 +17,8 @@ import numpy as np
 
 from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.analysis.figures import legend, new_figure, styled
-from cgnnp.analysis.rdf import deviation, deviation_noise, rdf
+from cgnnp.analysis.rdf import curves as curves_of
+from cgnnp.analysis.rdf import deviation, deviation_noise, pair_counts, rdf
 from cgnnp.consistency import check_consistency
 from cgnnp.dataset import open_frames
 from cgnnp.files import read_json
@@ -85,20 +86,21 @@ command("cgnnp.simulate", f"potential={runs['4 M'] / 'potential'}", f"output={la
 ions = open_replicas([large / "replica_0"])
 print(f"{ions.mapping.n_beads} ions in {ions.boxes[0][0, 0]:.2f} nm: {check_consistency(ions).temperatures.combined}")
 
-# %% The picture.
+# %% The picture, in wider bins, with bands of two standard errors.
+edges = np.arange(0.0, 1.2 + 1e-9, 0.01)
+sides = {"atomistic": frames} | {f"fitted to {name}": result for name, result in results.items()}
+drawn = {name: curves_of(pair_counts(side, edges)) for name, side in sides.items()}
+looks = [(THEME.ink, "-"), (THEME.model, (0, (4, 1.6))), (THEME.others[0], (0, (1.5, 1.5)))]
 figure = new_figure(11.4, 3.8, THEME)
-looks = [(THEME.model, (0, (4, 1.6))), (THEME.others[0], (0, (1.5, 1.5)))]
-for axes, k in zip(figure.subplots(1, len(reference)), range(len(reference)), strict=True):
+for k, axes in enumerate(figure.subplots(1, len(reference))):
     styled(axes, THEME)
-    atomistic = reference[k]
-    low, high = atomistic.g - 2 * atomistic.stderr, atomistic.g + 2 * atomistic.stderr
-    axes.fill_between(atomistic.r, low, high, color=THEME.ink, alpha=0.2, linewidth=0)
-    axes.plot(atomistic.r, atomistic.smoothed(), color=THEME.ink, linewidth=1.5, label="atomistic")
-    for (name, found), (colour, dashes) in zip(curves.items(), looks, strict=True):
-        axes.plot(found[k].r, found[k].smoothed(), color=colour, linestyle=dashes, linewidth=1.8, label=f"fitted to {name}")
+    for (name, found), (colour, dashes) in zip(drawn.items(), looks, strict=True):
+        r, g, error = found[k].r, found[k].g, 2 * found[k].stderr
+        axes.fill_between(r, g - error, g + error, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(r, g, color=colour, linestyle=dashes, linewidth=1.7, label=name)
     axes.set_xlim(0.2, 1.2)
-    axes.set_ylim(0.0, 1.25 * max(curve[k].smoothed().max() for curve in (reference, *curves.values())))
-    axes.set_title(f"{atomistic.name} at 1.3 mol/L", color=THEME.ink, fontsize=10, loc="left")
+    axes.set_ylim(0.0, 1.3 * max(found[k].g.max() for found in drawn.values()))
+    axes.set_title(f"{reference[k].name} at 1.3 mol/L", color=THEME.ink, fontsize=10, loc="left")
     axes.set_xlabel("r (nm)")
     legend(axes, THEME, loc="upper right", fontsize=8)
     if k == 0:
