@@ -85,8 +85,8 @@ for atomistic, model in curves:
 plot_rdf(curves).savefig(options.output / "nacl_rdf.png")
 
 # %% Two ions alone. This is extrapolation: the data are of 4 mol/L. And yet it has what it should: a contact pair, a barrier
-# where a water has to leave, a pair with a water in between. The dotted Coulomb part is the prior's; the rest is short-ranged.
-# Inside the first distance that was sampled there must be a wall, or ions would fall in.
+# where a water has to leave, a pair with a water in between. The dotted Coulomb part is the prior's; the rest is of short
+# range. Inside the first distance that was sampled there must be a wall, or ions would fall in.
 kT = thermal_energy(frames.temperature)  # noqa: N816
 potential = load(run / "potential")
 r = np.arange(0.15, 1.2, 0.005)

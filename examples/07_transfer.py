@@ -95,9 +95,9 @@ figure = new_figure(11.4, 3.8, THEME)
 for k, axes in enumerate(figure.subplots(1, len(reference))):
     styled(axes, THEME)
     for (name, found), (colour, dashes) in zip(drawn.items(), looks, strict=True):
-        r, g, error = found[k].r, found[k].g, 2 * found[k].stderr
-        axes.fill_between(r, g - error, g + error, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(r, g, color=colour, linestyle=dashes, linewidth=1.7, label=name)
+        low, high = found[k].g - 2 * found[k].stderr, found[k].g + 2 * found[k].stderr
+        axes.fill_between(found[k].r, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(found[k].r, found[k].g, color=colour, linestyle=dashes, linewidth=1.7, label=name)
     axes.set_xlim(0.2, 1.2)
     axes.set_ylim(0.0, 1.3 * max(found[k].g.max() for found in drawn.values()))
     axes.set_title(f"{reference[k].name} at 1.3 mol/L", color=THEME.ink, fontsize=10, loc="left")
