@@ -40,7 +40,7 @@ from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 
 log = logging.getLogger("cgnnp")
 
-RUNS = "length_ps"
+RUNS = "chunk_frames"
 """The setting of a simulation without which there is none: a mapping may set others, also beside simulation=none."""
 
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")

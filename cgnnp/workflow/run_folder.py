@@ -196,7 +196,7 @@ def _differences(stored: Path, new: str) -> list[str]:
     except yaml.YAMLError as error:
         raise ValueError(f"{stored}: damaged YAML ({error}): delete it, or choose another run_dir") from error
     keys = [key for key in {**one, **two} if key not in FREE]
-    if not all("simulation.length_ps" in side for side in (one, two)):
+    if not all("simulation.chunk_frames" in side for side in (one, two)):
         keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now
     return [f"{key} is {one.get(key)} there, {two.get(key)} now" for key in keys if one.get(key) != two.get(key)]
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
+ONE_RUN = ("05", "06", "07")
+"""Numbers of the examples that go on from the run of the first of them, and make it where it is not there."""
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -30,6 +33,12 @@ def run_example(path: Path, folder: Path, *options: str) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    """Where the examples of one run find each other's results."""
+    return tmp_path_factory.mktemp("one_run")
+
+
 def test_there_are_examples_and_their_numbers_are_their_own():
     numbers = [path.name.split("_")[0] for path in EXAMPLES]
     assert "01" in numbers
@@ -37,11 +46,12 @@ def test_there_are_examples_and_their_numbers_are_their_own():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs_and_has_something_to_show(path, tmp_path):
+def test_an_example_runs_and_has_something_to_show(path, tmp_path, shared_folder):
     """It says in its first lines what it is about, and leaves a picture or prints a result."""
     assert path.read_text().startswith('"""')
-    printed = run_example(path, tmp_path, "--quick")
-    pictures = list(tmp_path.rglob("*.png"))
+    folder = shared_folder if path.name.split("_")[0] in ONE_RUN else tmp_path
+    printed = run_example(path, folder, "--quick")
+    pictures = list(folder.rglob("*.png"))
     assert pictures or printed.strip()
     assert all(picture.read_bytes().startswith(PNG) for picture in pictures)
 

@@ -25,7 +25,7 @@ def test_there_is_something_to_test():
     assert {module for module, _ in COMMANDS} == {
         f"cgnnp.{name}" for name in ("train", "sample", "map", "check", "simulate")
     }
-    assert len(COMMANDS) == 11
+    assert len(COMMANDS) == 14
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["with cgnnp", "without cgnnp"])

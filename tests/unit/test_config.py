@@ -93,3 +93,12 @@ def test_configurations_name_every_setting(group, option):
     if "_target_" in config:
         missing = set(inspect.signature(get_object(config["_target_"])).parameters) - set(config) - given.get(group, set())
         assert not missing
+
+
+@pytest.mark.parametrize("mapping", sorted(path.stem for path in (CONF / "mapping").glob("*.yaml")))
+def test_no_simulation_is_none_whatever_the_mapping_sets(mapping):
+    """Mappings choose settings of runs that suit them, and are composed after `simulation=none`."""
+    for choice in ("none", "langevin"):
+        config = compose("train", f"mapping={mapping}", f"simulation={choice}")
+        found = _simulation(OmegaConf.to_container(config.simulation, resolve=True), 300.0)
+        assert (found is None) == (choice == "none")

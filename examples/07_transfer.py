@@ -1,0 +1,109 @@
+"""One model, any box, any number of ions; and what it takes to be right at a concentration that it was not made at.
+
+    python examples/07_transfer.py --output .
+
+A potential of mean force belongs to its composition: the force between two ions depends on all others, and on what their
+water does with them. Some of that a many-body potential made at 4 mol/L knows, some not. Here the model of 05_nacl.py is
+run at 1.3 mol/L, beside one that was fitted to both concentrations. (The run of that page is made first if it is not there.)
+"""
+
+# %% Both data sets. Frames of different numbers of ions and boxes go into one fit: each is a set of its own.
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cgnnp.analysis.figures import LIGHT as THEME
+from cgnnp.analysis.figures import legend, new_figure, styled
+from cgnnp.analysis.rdf import curves as curves_of
+from cgnnp.analysis.rdf import deviation, deviation_noise, pair_counts, rdf
+from cgnnp.consistency import check_consistency
+from cgnnp.dataset import open_frames
+from cgnnp.files import read_json
+from cgnnp.simulation.run import open_replicas
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--output", type=Path, default=Path(), help="folder for the picture; the run of 05_nacl.py is in it")
+parser.add_argument("--quick", action="store_true", help="short fits and runs, with errors to match")
+options = parser.parse_args()
+
+here = Path(__file__).resolve().parent
+concentrated, dilute = here / "data/nacl_4M", here / "data/nacl_1.3M"
+frames = open_frames(dilute)
+print(f"{dilute.name}: {len(frames)} frames of {frames.mapping.n_beads} ions, {frames.boxes[0][0, 0]:.2f} nm")
+
+
+def command(*words: str) -> None:
+    """Say what would be typed, and run it."""
+    print("python -m", *words, flush=True)
+    subprocess.run([sys.executable, "-m", *words], check=True)
+
+
+# %% Two models: of the concentrated solution alone, and of both solutions, `more_data=`.
+runs = {"4 M": options.output / "nacl_4M", "4 M + 1.3 M": options.output / "nacl_both"}
+if not (runs["4 M"] / "report.html").exists():
+    quick = ["--quick"] if options.quick else []
+    subprocess.run([sys.executable, str(here / "05_nacl.py"), "--output", str(options.output), *quick], check=True)
+settings = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}", "trainer.batch_size=4"]
+both = ["mapping=ions_nacl", f"data={concentrated}", f"more_data=[{dilute}]", f"run_dir={runs['4 M + 1.3 M']}"]
+command("cgnnp.train", *both, *settings, "simulation=none")
+for name, run in runs.items():
+    summary = read_json(run / "summary.json")
+    print(f"{name}: R2 = {summary['r2_model']:.4f} +- {summary['r2_stderr']:.4f} on what was held out of its own data")
+
+# %% Any number of ions in any box: `system.n_pairs` and `system.box_nm` (or `system.concentration_M` in place of one of
+# them). The ions start scattered at random. A potential warns at a density that it was not fitted to: the first one does
+# here, the second does not.
+length = ["simulation.length_ps=2000", "simulation.equilibration_ps=100"]
+if options.quick:
+    length = ["simulation.length_ps=40", "simulation.equilibration_ps=4", "simulation.replicas=1"]
+results = {}
+for name, run in runs.items():
+    output = options.output / f"nacl_1.3M_by_{run.name}"
+    box = ["system.n_pairs=20", "system.box_nm=2.92", "simulation.timestep_fs=5"]
+    command("cgnnp.simulate", f"potential={run / 'potential'}", f"output={output}", *box, *length)
+    results[name] = open_replicas(sorted(output.glob("replica_*")))
+
+# %% The same beads with water are the judge. 40 ions make few pairs, and g(r) of so few frames is noisy: the noise stands
+# beside the deviation.
+reference = rdf(frames)
+curves = {name: rdf(result, 1.2) for name, result in results.items()}
+for k, atomistic in enumerate(reference):
+    for name, found in curves.items():
+        g, noise = found[k], np.hypot(deviation_noise(atomistic), deviation_noise(found[k]))
+        print(f"{atomistic.name}: fitted to {name}: D = {deviation(atomistic.g, g.g):.3f} at 1.3 M (noise {noise:.3f})")
+
+# %% And a box eight times as large: 1,024 ions at 4 mol/L. All the network needs is within a nanometre of each ion, and
+# Ewald sums do the rest. The configurational temperature of a run says whether its forces are the gradient of one energy
+# and its time step short enough.
+large = options.output / "nacl_4M_large"
+few = ["simulation.length_ps=1", "simulation.equilibration_ps=0.4", "simulation.frame_interval_ps=0.1"]
+more = ["simulation.length_ps=20", "simulation.equilibration_ps=5"]
+steps = ["simulation.timestep_fs=5", "simulation.replicas=1", *(few if options.quick else more)]
+command("cgnnp.simulate", f"potential={runs['4 M'] / 'potential'}", f"output={large}", "system.n_pairs=512", *steps)
+ions = open_replicas([large / "replica_0"])
+print(f"{ions.mapping.n_beads} ions in {ions.boxes[0][0, 0]:.2f} nm: {check_consistency(ions).temperatures.combined}")
+
+# %% The picture, in wider bins, with bands of two standard errors.
+edges = np.arange(0.0, 1.2 + 1e-9, 0.01)
+sides = {"atomistic": frames} | {f"fitted to {name}": result for name, result in results.items()}
+drawn = {name: curves_of(pair_counts(side, edges)) for name, side in sides.items()}
+looks = [(THEME.ink, "-"), (THEME.model, (0, (4, 1.6))), (THEME.others[0], (0, (1.5, 1.5)))]
+figure = new_figure(11.4, 3.8, THEME)
+for k, axes in enumerate(figure.subplots(1, len(reference))):
+    styled(axes, THEME)
+    for (name, found), (colour, dashes) in zip(drawn.items(), looks, strict=True):
+        low, high = found[k].g - 2 * found[k].stderr, found[k].g + 2 * found[k].stderr
+        axes.fill_between(found[k].r, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(found[k].r, found[k].g, color=colour, linestyle=dashes, linewidth=1.7, label=name)
+    axes.set_xlim(0.2, 1.2)
+    axes.set_ylim(0.0, 1.3 * max(found[k].g.max() for found in drawn.values()))
+    axes.set_title(f"{reference[k].name} at 1.3 mol/L", color=THEME.ink, fontsize=10, loc="left")
+    axes.set_xlabel("r (nm)")
+    legend(axes, THEME, loc="upper right", fontsize=8)
+    if k == 0:
+        axes.set_ylabel("g(r)")
+figure.savefig(options.output / "transfer.png")
+print(f"drawn: {options.output / 'transfer.png'}")
