@@ -51,7 +51,7 @@ def main() -> None:
 def sampled(name: str, n_frames: int, work: Path) -> Path:
     """A data set of one composition, sampled as `python -m cgnnp.sample mapping=ions_nacl` does."""
     salt = electrolyte(n_water=810, **COMPOSITIONS[name])
-    source = langevin(system=salt, n_frames=n_frames, frame_interval_ps=INTERVAL_PS, equilibration_ps=200.0)
+    source = langevin(system=salt, n_frames=n_frames, frame_interval_ps=INTERVAL_PS, equilibration_ps=500.0)
     return source.complete(ions.keep(source.atomistic()), work, choose_platform("auto"))
 
 
