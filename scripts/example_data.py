@@ -4,7 +4,7 @@
     python scripts/example_data.py --from-4M data/ions-... --from-1.3M data/ions-...   # thins data sets that are there
 
 Writes examples/data/nacl_4M and examples/data/nacl_1.3M (or those of the two that are asked for), in place of what is there.
-Frames are spread over all there are, 0.4 ps apart or more. What continues a simulation is left out; the provenance says
+Frames are spread over all there are, 0.16 ps apart or more. What continues a simulation is left out; the provenance says
 which frames these are.
 """
 
@@ -27,6 +27,9 @@ COMPOSITIONS = {"nacl_4M": {"n_pairs": 64, "concentration_M": 4.016}, "nacl_1.3M
 """The published boxes (arXiv 2310.12535), of 810 waters each."""
 
 INTERVAL_PS = 0.4
+CLOSEST_PS = 0.16
+"""Of frames that are thinned: the noise of their forces has forgotten itself."""
+
 N_FRAMES = 600
 CHUNK_FRAMES = 300
 
@@ -56,12 +59,12 @@ def sampled(name: str, n_frames: int, work: Path) -> Path:
 
 
 def thinned(directory: Path, n_frames: int) -> Frames:
-    """Frames spread over all there are, `INTERVAL_PS` apart or more, with what is known of where they come from."""
+    """Frames spread over all there are, `CLOSEST_PS` apart or more, with what is known of where they come from."""
     meta = read_meta(directory)
     runs = [(shard, concatenate(chunks)) for shard in shards(directory) if (chunks := list(iterate_frames(shard)))]
     if not runs:
         raise SystemExit(f"{directory}: holds no frames yet")
-    stride = max(round(INTERVAL_PS / meta.interval), sum(len(frames) for _, frames in runs) // n_frames, 1)
+    stride = max(round(CLOSEST_PS / meta.interval), sum(len(frames) for _, frames in runs) // n_frames, 1)
     frames = concatenate([run.thinned(stride) for _, run in runs])[:n_frames]
     taken = {"every": stride, "of": {shard.name: len(run) for shard, run in runs}}
     known = {key: value for key, value in meta.provenance.items() if key not in ("source", "replica")}
