@@ -28,9 +28,9 @@ from omegaconf import OmegaConf
 from rows import Row, kept, parser, report
 
 import cgnnp
-from cgnnp.analysis.electrolyte import electrolyte
 from cgnnp.analysis.figures import LIGHT, plot_rdf, png
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
+from cgnnp.analysis.salts import electrolyte
 from cgnnp.files import read_json, write_file
 from cgnnp.frames import Frames
 from cgnnp.priors import PriorFit, ScreenedCoulomb

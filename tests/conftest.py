@@ -17,7 +17,7 @@ install_import_hook(
     [
         "cgnnp.analysis.coordination",
         "cgnnp.analysis.dimer",
-        "cgnnp.analysis.electrolyte",
+        "cgnnp.analysis.salts",
         "cgnnp.analysis.free_energy_1d",
         "cgnnp.analysis.kirkwood_buff",
         "cgnnp.analysis.pmf",

@@ -17,12 +17,12 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from cgnnp.analysis.dimer import DimerScan, dimer_scan
-from cgnnp.analysis.electrolyte import Electrolyte, electrolyte
 from cgnnp.analysis.figures import MOST_PANELS, Theme
 from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kirkwood_buff
 from cgnnp.analysis.pmf import Landmarks, landmarks, mean_potential
 from cgnnp.analysis.pressure import Pressure, context_energy, virial_pressure
 from cgnnp.analysis.rdf import Rdf
+from cgnnp.analysis.salts import Electrolyte, electrolyte
 from cgnnp.files import write_file
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping

@@ -8,10 +8,10 @@ from systems import charged_mapping, hard_gas
 
 from cgnnp.analysis.coordination import coordination
 from cgnnp.analysis.dimer import DimerScan
-from cgnnp.analysis.electrolyte import electrolyte
 from cgnnp.analysis.figures import DARK, LIGHT, png
 from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kirkwood_buff
 from cgnnp.analysis.kirkwood_buff import kirkwood_buff
+from cgnnp.analysis.salts import electrolyte
 from cgnnp.priors import ScreenedCoulomb
 
 IONS = charged_mapping({"Na": 6, "Cl": 6}, {"Na": 1.0, "Cl": -1.0})
