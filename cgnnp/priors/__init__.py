@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from cgnnp.priors.coulomb import ScreenedCoulomb
-from cgnnp.priors.fit import PriorFit
 from cgnnp.priors.pair_spline import PairSpline
 from cgnnp.priors.prior import Prior, prior_digest, prior_forces
+from cgnnp.priors.prior_fit import PriorFit
 from cgnnp.priors.spline_fit import PairSplineFit
 
 KINDS: dict[str, type[Prior]] = {"screened_coulomb": ScreenedCoulomb, "pair_spline": PairSpline}
