@@ -213,7 +213,7 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
     fit_priors = checked_instantiate(config, "prior")
     if not isinstance(fit_priors, PriorFit):
         raise ValueError(
-            f"prior._target_={config.prior._target_}: must be cgnnp.priors.prior_fit.PriorFit, which fits all priors of a model"
+            f"prior._target_={config.prior._target_}: must be cgnnp.priors.prior_fit.PriorFit, which fits all of them"
         )
     check_cutoff(fit_priors.cutoff_nm, source.box())
     fit_priors.coulomb(mapping, source.meta(mapping).provenance)
