@@ -35,6 +35,7 @@ from cgnnp.simulation.run import SimulationSettings
 from cgnnp.simulation.run import simulate as simulate_bundle
 from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow import stages
+from cgnnp.workflow.data_sets import check_further, check_mapping, remember_further
 from cgnnp.workflow.quality import check_draws
 from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 
@@ -60,6 +61,7 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
     choose_backend(config.force_backend)
     data_root = checked_data_root(config, source, mapping)
     draws = _draws(config, mapping, source.temperature_K, source.meta(mapping).provenance.get("system_digest"))
+    further = _further_sets(config, source, mapping, makers[0])
     run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name)
     with run.locked():
         run.begin(config_text)
@@ -70,9 +72,9 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         if "created" not in run.summary():
             run.update(created=f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}", rdf=[])
         frames = stages.sample_stage(run, source, mapping, data_root, platform)
-        sets = [frames, *stages.more_frames(run, [Path(str(path)) for path in config.more_data], frames)]
-        for part in reversed(sets):  # the first one's figures stay in the summary
-            stages.map_stage(run, part)
+        remember_further(run, list(further), list(further.values()))
+        sets = [frames, *further.values()]
+        stages.map_stage(run, sets)
         options = {"held_out_fraction": config.trainer.held_out_fraction, "dtype": config.trainer.dtype}
         model, priors = stages.fit_stage(run, sets, *makers, settings, **options, platform=config.platform, draws=draws)
         if not (run.finished("export") and run.potential.exists()):
@@ -209,7 +211,7 @@ def _fit_settings(config: DictConfig) -> FitSettings:
 def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[PriorFit, Callable[..., Potential]]:
     """What fits the priors and what makes the network, both tried before anything is sampled, to find what is wrong."""
     _check_targets(config)
-    stages.check_mapping(mapping)
+    check_mapping(mapping)
     fit_priors = checked_instantiate(config, "prior")
     if not isinstance(fit_priors, PriorFit):
         raise ValueError(
@@ -227,6 +229,35 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
     make_model = checked_instantiate(config, "model")
     create_model(make_model, {"type_names": list(mapping.type_names)}, torch.float32)
     return fit_priors, make_model
+
+
+def _further_sets(config: DictConfig, source: Source, mapping: Mapping, fit_priors: PriorFit) -> dict[Path, Frames]:
+    """The data sets of `more_data`, looked at before anything is sampled.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: one that cannot be fitted together with the first.
+    """
+    found = {}
+    coulomb = fit_priors.coulomb(mapping, source.meta(mapping).provenance)
+    for directory in (Path(str(path)) for path in config.more_data):
+        if not has_data(directory):
+            raise FileNotFoundError(f"more_data={directory}: not a data set of mapped frames (no meta.json)")
+        frames = open_frames(directory)
+        check_further(frames, directory, source.temperature_K, mapping)
+        check_cutoff(fit_priors.cutoff_nm, frames.boxes[0])
+        if (other := fit_priors.coulomb(frames.mapping, frames.meta.provenance)) != coulomb:
+            raise ValueError(
+                f"more_data={directory}: differs in charges or dielectric constant from the first data set ({other} and "
+                f"{coulomb}): give prior.eps_r, or fit them apart"
+            )
+        if round(len(frames) * config.trainer.held_out_fraction) < 2:
+            raise ValueError(
+                f"more_data={directory}: {len(frames)} frames leave fewer than two to hold out "
+                f"(trainer.held_out_fraction={config.trainer.held_out_fraction}): use more frames"
+            )
+        found[directory] = frames
+    return found
 
 
 def _check_targets(config: DictConfig) -> None:

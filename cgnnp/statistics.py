@@ -5,7 +5,7 @@ Block errors: at least 20 blocks, ten integrated autocorrelation times long wher
 (ratios) get jackknife errors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +45,12 @@ def autocorrelation_time(series: Float[np.ndarray, "frames"]) -> float:
     return float(max(0.5, tau[np.argmax(inside)] if inside.any() else tau[-1]))
 
 
+Function = Callable[[Float[np.ndarray, "quantities"]], float | Float[np.ndarray, "..."]]
+
+
 def block_estimate(
     samples: Float[np.ndarray, "frames quantities"],
-    function: Callable[[Float[np.ndarray, "quantities"]], float | Float[np.ndarray, "..."]] | None = None,
+    function: Function | None = None,
     correlate: Float[np.ndarray, "frames"] | None = None,
 ) -> Estimate:
     """A function of the averages of several quantities, with its delete-one-block jackknife error.
@@ -60,25 +63,53 @@ def block_estimate(
     Raises:
         ValueError: fewer than two frames.
     """
-    samples = np.asarray(samples, dtype=np.float64)
+    return stratified_estimate([samples], function, None if correlate is None else [correlate])
+
+
+def stratified_estimate(
+    strata: Sequence[Float[np.ndarray, "_ quantities"]],
+    function: Function | None = None,
+    correlate: Sequence[Float[np.ndarray, "_"]] | None = None,
+) -> Estimate:
+    """The same for frames of several systems: what differs between systems is no noise, and no block is of two of them.
+
+    Averages are over all frames of all systems; the variance is the sum of what the blocks of each system give. The time
+    reported is the longest of the systems', and all must be long enough for the error to be `reliable`.
+
+    Raises:
+        ValueError: fewer than two frames of a system.
+    """
+    parts = [np.asarray(samples, dtype=np.float64) for samples in strata]
+    if (fewest := min(map(len, parts))) < 2:
+        raise ValueError(f"an error needs at least 2 frames, got {fewest}")
+    function = function or (lambda averages: averages)
+    shares = np.array([len(part) for part in parts]) / sum(map(len, parts))
+    average = sum(share * part.mean(axis=0) for share, part in zip(shares, parts, strict=True))
+    variance, taus, n_blocks, reliable = 0.0, [], 0, True
+    for k, (part, share) in enumerate(zip(parts, shares, strict=True)):
+        columns = list(part.T) if correlate is None else [correlate[k]]
+        taus.append(max(autocorrelation_time(column) for column in columns))
+        reliable &= len(part) // max(1, int(np.ceil(2 * taus[-1]))) >= MIN_BLOCKS
+        without = _without_each_block(part, taus[-1])
+        values = np.array([function(average + share * (row - part.mean(axis=0))) for row in without])
+        variance += np.sum((values - values.mean(axis=0)) ** 2, axis=0) * (len(without) - 1) / len(without)
+        n_blocks += len(without)
+    value, stderr = function(average), np.sqrt(variance)
+    if np.ndim(value) == 0:
+        value, stderr = float(value), float(stderr)
+    return Estimate(value, stderr, max(taus), n_blocks, reliable)
+
+
+def _without_each_block(
+    samples: Float[np.ndarray, "frames quantities"], tau: float
+) -> Float[np.ndarray, "blocks quantities"]:
+    """Averages of all but one block, for each block."""
     n = len(samples)
-    if n < 2:
-        raise ValueError(f"an error needs at least 2 frames, got {n}")
-    columns = [correlate] if correlate is not None else list(samples.T)
-    tau = max(autocorrelation_time(column) for column in columns)
-    reliable = n // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
     # Blocks of 2 tau are still correlated (the error is a quarter too small); of 10 tau hardly.
     n_blocks = min(n, max(MIN_BLOCKS, n // max(1, int(np.ceil(10 * tau)))))
     edges = np.linspace(0, n, n_blocks + 1).astype(int)
     sums = np.add.reduceat(samples, edges[:-1], axis=0)
-    without = (sums.sum(axis=0) - sums) / (n - np.diff(edges))[:, None]
-    function = function or (lambda averages: averages)
-    values = np.array([function(row) for row in without])
-    spread = np.sum((values - values.mean(axis=0)) ** 2, axis=0) * (n_blocks - 1) / n_blocks
-    value, stderr = function(samples.mean(axis=0)), np.sqrt(spread)
-    if np.ndim(value) == 0:
-        value, stderr = float(value), float(stderr)
-    return Estimate(value, stderr, tau, n_blocks, reliable)
+    return (sums.sum(axis=0) - sums) / (n - np.diff(edges))[:, None]
 
 
 def explained_variance(

@@ -100,11 +100,13 @@ class PairSplineFit:
 
 
 def _thinned(sets: Sequence[Frames], max_frames: int) -> list[Frames]:
-    """Equally spaced frames of all sets, at most so many together (but one of each set)."""
-    stride = max(1, -(-sum(map(len, sets)) // max_frames))
-    while sum(-(-len(frames) // stride) for frames in sets) > max(max_frames, len(sets)):
-        stride += 1
-    return [frames[::stride] for frames in sets]
+    """Frames spread evenly over all sets, at most so many together (but one of each set)."""
+    share = min(1.0, max_frames / sum(map(len, sets)))
+    numbers = [max(1, int(share * len(frames) + 1e-9)) for frames in sets]
+    return [
+        frames if number == len(frames) else frames[np.linspace(0, len(frames) - 1, number).round().astype(int)]
+        for frames, number in zip(sets, numbers, strict=True)
+    ]
 
 
 def _all_pairs(sets: Sequence[Frames]) -> list[Pair]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from cgnnp.models.potential import Potential
 from cgnnp.native.forces import energies_and_forces
-from cgnnp.statistics import Estimate, block_estimate
+from cgnnp.statistics import Estimate, stratified_estimate
 from cgnnp.training.data import ForceSet, make_loader
 
 
@@ -39,18 +39,16 @@ def predict_forces(
 
 def fit_quality(sets: Sequence[ForceSet], network_forces: Sequence[Float[np.ndarray, "_ _ 3"]]) -> FitQuality:
     """Explained variances of the prior alone and of the model, and the paired gain, on the frames of all sets."""
-    squares = np.concatenate(
-        [
-            np.stack([_squares(x) for x in (data.residual, data.residual - forces, data.frames.forces)], axis=1)
-            for data, forces in zip(sets, network_forces, strict=True)
-        ]
-    )
-    total, left = squares[:, 2].sum(), squares[:, 1].sum()
+    squares = [
+        np.stack([_squares(x) for x in (data.residual, data.residual - forces, data.frames.forces)], axis=1)
+        for data, forces in zip(sets, network_forces, strict=True)
+    ]
+    _, left, total = np.sum([part.sum(axis=0) for part in squares], axis=0)
     n_components = sum(data.frames.forces.size for data in sets)
     return FitQuality(
-        r2_prior=block_estimate(squares[:, [0, 2]], lambda mean: 1.0 - mean[0] / mean[1]),
-        r2_model=block_estimate(squares[:, [1, 2]], lambda mean: 1.0 - mean[0] / mean[1]),
-        gain=block_estimate(squares, lambda mean: (mean[0] - mean[1]) / mean[2]),
+        r2_prior=stratified_estimate([part[:, [0, 2]] for part in squares], lambda mean: 1.0 - mean[0] / mean[1]),
+        r2_model=stratified_estimate([part[:, [1, 2]] for part in squares], lambda mean: 1.0 - mean[0] / mean[1]),
+        gain=stratified_estimate(squares, lambda mean: (mean[0] - mean[1]) / mean[2]),
         force_rms=float(np.sqrt(total / n_components)),
         force_rmse=float(np.sqrt(left / n_components)),
     )

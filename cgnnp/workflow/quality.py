@@ -48,6 +48,12 @@ def quality_rows(quality: FitQuality) -> dict[str, Any]:
     }
 
 
+def set_quality(quality: FitQuality) -> dict[str, float]:
+    """R2 on the held-out frames of one of several data sets."""
+    rows = quality_rows(quality)
+    return {key: rows[key] for key in ("r2_prior", "r2_model", "r2_stderr")}
+
+
 def noise_rows(
     frames: Frames,
     validation: Frames,

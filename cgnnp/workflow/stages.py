@@ -14,7 +14,7 @@ import torch
 from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
 from cgnnp.configurational_temperature import ConfigurationalTemperature
 from cgnnp.consistency import check_consistency
-from cgnnp.dataset import chunk_infos, frames_digest, open_frames
+from cgnnp.dataset import chunk_infos, frames_digest
 from cgnnp.dynamics import LangevinProtocol, speed_ns_per_day
 from cgnnp.files import read_json, write_file, write_json
 from cgnnp.force_map import certify
@@ -23,7 +23,7 @@ from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
 from cgnnp.platforms import PlatformChoice, available_cores
-from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
+from cgnnp.priors import Prior, ScreenedCoulomb, prior_digest, prior_forces, priors_from_data
 from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import load, save_bundle
@@ -32,8 +32,9 @@ from cgnnp.training.checkpoints import load_checkpoint
 from cgnnp.training.data import ForceSet, average_neighbors, noise_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
+from cgnnp.workflow.data_sets import check_mapping
 from cgnnp.workflow.ions import PairFindings, dielectric_constant, find_pairs
-from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality_rows, rdf_row
+from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality_rows, rdf_row, set_quality
 from cgnnp.workflow.run_folder import RunFolder
 
 log = logging.getLogger("cgnnp")
@@ -66,61 +67,43 @@ def sample_stage(run: RunFolder, source: Source, mapping: Mapping, data_root: Pa
     return source.frames(directory, mapping, n_frames)
 
 
-def more_frames(run: RunFolder, directories: Sequence[Path], frames: Frames) -> list[Frames]:
-    """Further data sets that are fitted together with the first: other compositions and boxes of the same beads.
+def map_stage(run: RunFolder, sets: Sequence[Frames]) -> None:
+    """Certify the force maps and test that positions and forces of each set belong to one Boltzmann distribution.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: of another temperature, other bead types, or changed since the run was fitted to them.
-    """
-    found = []
-    for directory in directories:
-        other = open_frames(directory)
-        if other.temperature != frames.temperature:
-            raise ValueError(
-                f"more_data={directory}: at {other.temperature:g} K, the first data set is at {frames.temperature:g} K: "
-                "a free energy belongs to one temperature"
-            )
-        if set(other.mapping.type_names) != set(frames.mapping.type_names):
-            raise ValueError(
-                f"more_data={directory}: has bead types {', '.join(other.mapping.type_names)}, the first data set has "
-                f"{', '.join(frames.mapping.type_names)}: they must be the same"
-            )
-        check_mapping(other.mapping)
-        found.append(other)
-    digests = {
-        str(directory.resolve()): frames_digest(directory, len(other))
-        for directory, other in zip(directories, found, strict=True)
-    }
-    if (known := run.summary().get("more_data", digests)) != digests:
-        raise ValueError(f"run_dir={run.path}: was fitted together with {list(known)}: choose another run_dir")
-    run.update(more_data=digests)
-    return found
-
-
-def map_stage(run: RunFolder, frames: Frames) -> ConfigurationalTemperature:
-    """Certify the force map and test that positions and forces belong to one Boltzmann distribution.
-
-    Raises:
-        ValueError: the map is wrong, or the configurational temperature is not the thermostat's within 2 % and 4 sigma.
+        ValueError: a map is wrong, or a configurational temperature is not the thermostat's within 2 % and 4 sigma.
     """
     with run.stage("map", again=True):
-        certificate = certify(frames.mapping)
-        log.info("%s", certificate)
-        found = check_consistency(frames)
-        result = found.temperatures.combined
-        for line in (*found.temperatures.by_pair, result)[len(found.temperatures.by_pair) == 1 :]:
-            log.info("%s (thermostat %g K)", line, frames.temperature)
-        log.info("%s", found.ybg)
-    run.update(certificate=certificate.to_dict(), **found.to_dict())
+        certificates = [certify(frames.mapping) for frames in sets]
+        found = []
+        for frames, certificate in zip(sets, certificates, strict=True):
+            log.info("%s", certificate)
+            found.append(check_consistency(frames))
+            by_pair, combined = found[-1].temperatures.by_pair, found[-1].temperatures.combined
+            for line in (*by_pair, combined)[len(by_pair) == 1 :]:
+                log.info("%s (thermostat %g K)", line, frames.temperature)
+            log.info("%s", found[-1].ybg)
+    run.update(certificate=certificates[0].to_dict(), **found[0].to_dict())
+    if len(sets) > 1:
+        paths = [run.summary().get("data"), *run.summary().get("more_data", {})]
+        rows = []
+        for path, frames, consistency in zip(paths, sets, found, strict=True):
+            known = consistency.to_dict()
+            row = {"data": path, "n_frames": len(frames), "n_beads": frames.mapping.n_beads}
+            rows.append(row | {key: known[key] for key in ("t_conf_K", "t_conf_stderr_K")})
+        run.update(data_sets=rows)
+    for frames, consistency in zip(sets, found, strict=True):
+        _check_temperature(consistency.temperatures.combined, frames.temperature)
+
+
+def _check_temperature(result: ConfigurationalTemperature, temperature: float) -> None:
     if result.value is None:
         log.warning("map: the configurational temperature could not be tested: %s", result.reason)
-    elif result.agrees(frames.temperature) is False:
+    elif result.agrees(temperature) is False:
         raise ValueError(
-            f"{result}, but the thermostat is at {frames.temperature:g} K: forces and positions do not belong "
+            f"{result}, but the thermostat is at {temperature:g} K: forces and positions do not belong "
             "together (wrong force map, units, temperature or box); see the certificate above"
         )
-    return result
 
 
 def fit_stage(
@@ -156,14 +139,7 @@ def fit_stage(
         weights = noise_weights(list(training)) if averaged else None
         priors = _fitted_priors(run, training, fit_priors, weights, platform)
         train_sets, test_sets = (
-            [
-                ForceSet(
-                    part,
-                    _stored_prior_forces(run, priors, part, f"{name}_{k}", platform),
-                    None if weights is None else weights[k],
-                )
-                for k, part in enumerate(parts)
-            ]
+            _force_sets(run, priors, parts, name, weights, platform)
             for name, parts in (("training", training), ("validation", validation))
         )
         checkpoint = run.path / "checkpoints" / "best.ckpt"
@@ -177,7 +153,10 @@ def fit_stage(
         quality = fit_quality(test_sets, network)
         total = test_sets[0].prior_forces + network[0]
         forces_on = functools.partial(_total_forces, model, priors, platform=platform)
-        noise = noise_rows(sets[0], validation[0], total, quality.r2_model, draws, forces_on)
+        by_set = [fit_quality([part], [forces]) for part, forces in zip(test_sets, network, strict=True)]
+        noise = noise_rows(sets[0], validation[0], total, by_set[0].r2_model, draws, forces_on)
+    if rows := run.summary().get("data_sets"):
+        run.update(data_sets=[row | set_quality(found) for row, found in zip(rows, by_set, strict=True)])
     run.update(
         n_frames_train=sum(map(len, training)),
         n_frames_validation=sum(map(len, validation)),
@@ -209,6 +188,15 @@ def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Se
     run.mark_finished("export")
     log.info("export: %s", run.potential)
     return run.potential
+
+
+def _solvent(frames: Frames, prior: ScreenedCoulomb) -> dict[str, Any]:
+    """What is known of the solvent, with the dielectric constant that the model has."""
+    known = frames.meta.provenance.get("solvent") or {}
+    if known.get("eps_r") == prior.eps_r:
+        return known
+    kept = {key: value for key, value in known.items() if not key.startswith("eps_r")}
+    return {**kept, "eps_r": prior.eps_r, "eps_r_source": "prior.eps_r"}
 
 
 def simulate_stage(
@@ -287,24 +275,6 @@ def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]], pairs: PairFindi
     return summary
 
 
-def check_mapping(mapping: Mapping) -> None:
-    """Refuse what can be sampled but not fitted.
-
-    Raises:
-        ValueError: a single bead; beads of one type that differ; or bonds, which neither the pair spline nor the network,
-            flat inside its inner cutoff, would hold together.
-    """
-    if mapping.n_beads < 2:
-        raise ValueError(f"mapping '{mapping.name}' makes a single bead, on which no other acts: there is nothing to fit")
-    for values in (mapping.masses, mapping.charges):
-        mapping.per_type(values)
-    if mapping.bonds:
-        raise ValueError(
-            f"mapping '{mapping.name}' has {len(mapping.bonds)} bonds between beads, and there is no prior for bonds yet: "
-            "choose a mapping with one bead per molecule"
-        )
-
-
 def _log_noise(noise: dict[str, Any]) -> None:
     """What second draws tell, where there are any."""
     if noise["r2_max"] is not None:
@@ -338,6 +308,22 @@ def _fitted_priors(
         priors = fit_priors(*training, weights=weights, platform=platform)
         write_json(file, [prior.to_dict() for prior in priors])
     return priors_from_data(read_json(file), str(file))
+
+
+def _force_sets(
+    run: RunFolder,
+    priors: list[Prior],
+    parts: Sequence[Frames],
+    name: str,
+    weights: list[np.ndarray] | None,
+    platform: str,
+) -> list[ForceSet]:
+    """Frames with what the priors explain of their forces; `name` says what they are for."""
+    forces = [_stored_prior_forces(run, priors, part, f"{name}_{k}", platform) for k, part in enumerate(parts)]
+    return [
+        ForceSet(part, known, None if weights is None else weights[k])
+        for k, (part, known) in enumerate(zip(parts, forces, strict=True))
+    ]
 
 
 def _stored_prior_forces(run: RunFolder, priors: list[Prior], frames: Frames, name: str, platform: str) -> np.ndarray:

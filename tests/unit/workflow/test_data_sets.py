@@ -1,6 +1,8 @@
 """One fit of several data sets: other numbers of beads, other boxes, the same forces."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from cgnnp.frames import Frames
 from cgnnp.models.nequip import NequIP
 from cgnnp.priors import PairSpline, PriorFit
 from cgnnp.simulation.bundle import load, read_manifest
+from cgnnp.statistics import stratified_estimate
 from cgnnp.training.fit import FitSettings
+from cgnnp.workflow.data_sets import check_further, remember_further
 from cgnnp.workflow.run_folder import RunFolder
-from cgnnp.workflow.stages import export_stage, fit_stage, more_frames
+from cgnnp.workflow.stages import export_stage, fit_stage, map_stage
 
 FIT = PriorFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
 
@@ -49,6 +53,8 @@ def test_two_compositions_in_one_fit_and_one_bundle(run):
     """The pair force is that of both; the bundle warns below and above the densities it has seen, not between."""
     sets = [gas({"A": 8, "B": 8}, 1.6, 1), gas({"A": 4, "B": 10}, 1.4, 2)]
     settings = FitSettings(max_epochs=1, batch_size=8, accelerator="cpu")
+    run.update(data="one", more_data={"two": "digest"})
+    map_stage(run, [replace(part, meta=replace(part.meta, ensemble="made")) for part in sets])
     model, priors = fit_stage(run, sets, FIT, make_model, settings, held_out_fraction=0.2, platform="CPU")
     (spline,) = priors
     assert isinstance(spline, PairSpline)
@@ -59,6 +65,8 @@ def test_two_compositions_in_one_fit_and_one_bundle(run):
         np.testing.assert_allclose(np.array(table.energy)[sampled], exact[sampled], atol=0.05)
     summary = run.summary()
     assert (summary["n_frames_train"], summary["n_frames_validation"]) == (48, 12)
+    assert [row["n_beads"] for row in summary["data_sets"]] == [16, 14]
+    assert all(row["r2_stderr"] > 0 for row in summary["data_sets"])
     manifest = read_manifest(export_stage(run, model, priors, sets))
     assert manifest["number_density_nm3"] == {
         "A": pytest.approx([4 / 1.4**3, 8 / 1.6**3]),
@@ -67,25 +75,36 @@ def test_two_compositions_in_one_fit_and_one_bundle(run):
     assert load(run.potential).mapping.n_beads == 16
 
 
-def test_further_data_sets_are_read_and_remembered(run, tmp_path):
-    first, other = gas({"A": 8, "B": 8}, 1.6, 1, 4), gas({"A": 4, "B": 10}, 1.4, 2, 3)
+def test_further_data_sets_are_remembered(run, tmp_path):
+    other = gas({"A": 4, "B": 10}, 1.4, 2, 3)
     stored(other, tmp_path / "other")
-    (found,) = more_frames(run, [tmp_path / "other"], first)
-    np.testing.assert_allclose(found.positions, other.positions, atol=1e-6)
-    assert more_frames(run, [tmp_path / "other"], first)
-    stored(gas({"A": 4, "B": 10}, 1.4, 3, 2), tmp_path / "third")
+    for _ in range(2):
+        remember_further(run, [tmp_path / "other"], [other])
+    stored(other, tmp_path / "third")
     with pytest.raises(ValueError, match=r"was fitted together with .*other.*choose another run_dir"):
-        more_frames(run, [tmp_path / "third"], first)
+        remember_further(run, [tmp_path / "third"], [other])
+    shutil.rmtree(tmp_path / "other")
+    stored(gas({"A": 4, "B": 10}, 1.4, 3, 3), tmp_path / "other")
+    with pytest.raises(ValueError, match=r"the frames in .*other have changed"):
+        remember_further(run, [tmp_path / "other"], [other])
 
 
-def test_data_sets_that_do_not_belong_together_are_refused(run, tmp_path):
-    first = gas({"A": 8, "B": 8}, 1.6, 1, 4)
-    hot = gas({"A": 4, "B": 10}, 1.4, 2, 3)
-    stored(replace(hot, meta=replace(hot.meta, temperature=350.0)), tmp_path / "hot")
-    with pytest.raises(ValueError, match=r"more_data=.*hot: at 350 K, the first data set is at"):
-        more_frames(run, [tmp_path / "hot"], first)
-    stored(gas({"A": 4, "C": 10}, 1.4, 2, 3), tmp_path / "strange")
-    with pytest.raises(ValueError, match=r"more_data=.*strange: has bead types A, C, the first data set has A, B"):
-        more_frames(run, [tmp_path / "strange"], first)
-    with pytest.raises(FileNotFoundError):
-        more_frames(run, [tmp_path / "nowhere"], first)
+def test_data_sets_that_do_not_belong_together_are_refused():
+    mapping, other = identity_mapping({"A": 8, "B": 8}), gas({"A": 4, "B": 10}, 1.4, 2, 3)
+    check_further(other, Path("x"), other.temperature, mapping)
+    with pytest.raises(ValueError, match=r"more_data=hot: at .* K, the first data set is at 350 K"):
+        check_further(other, Path("hot"), 350.0, mapping)
+    with pytest.raises(ValueError, match=r"more_data=strange: has bead types A, C, the first data set has A, B"):
+        check_further(gas({"A": 4, "C": 10}, 1.4, 2, 3), Path("strange"), other.temperature, mapping)
+
+
+def test_errors_of_several_sets_are_those_of_each(run):
+    """What differs between sets is no noise: errors add up like those of independent parts."""
+    rng = np.random.default_rng(3)
+    left = [0.9 + 0.1 * rng.normal(size=400), 5.0 + 0.1 * rng.normal(size=400)]
+    parts = [np.stack([x, np.full(400, total)], axis=1) for x, total in zip(left, (1.0, 10.0), strict=True)]
+    found = stratified_estimate(parts, lambda mean: 1.0 - mean[0] / mean[1])
+    assert found.value == pytest.approx(1 - np.mean(left) / 5.5)
+    assert found.stderr == pytest.approx(0.1 / np.sqrt(800) / 5.5, rel=0.2)
+    assert found.tau_frames < 1.5
+    assert found.reliable
