@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cgnnp.dataset import open_frames
+from cgnnp.dataset import FramesWriter, count_frames, open_frames, read_meta
 from cgnnp.dynamics import LangevinProtocol
 from cgnnp.frames import Frames, concatenate
 from cgnnp.pairs import PairKinds, near_pairs
@@ -87,6 +87,23 @@ def atomistic_frames(data: Sequence[Path]) -> Frames:
         thinned = frames.thinned(max(1, round(G_INTERVAL_PS / frames.meta.interval)))
         parts.append(replace(thinned, meta=replace(thinned.meta, mapping=thinned.mapping.of_beads(), provenance={})))
     return concatenate(parts)
+
+
+def length_ns(data: Sequence[Path]) -> float:
+    """Simulated time of data sets, ns."""
+    return sum(count_frames(path) * read_meta(path).interval for path in data) / 1000
+
+
+def first_part(path: Path, folder: Path, number: int, of: int) -> Path:
+    """The first of so many equal parts of a data set, as a data set of its own."""
+    target = folder / f"data_{number}"
+    if not count_frames(target):
+        frames = open_frames(path)
+        frames = frames[: len(frames) // of]
+        writer = FramesWriter(target / "replica_0", frames.meta)
+        writer.append(frames.positions, frames.forces, frames.boxes)
+        writer.close()
+    return target
 
 
 def hot(work: Path, potential: Path, plan: Plan, temperature: float = 450.0) -> Frames:

@@ -21,7 +21,7 @@ TURNS = 3
 STEP_FS = 4.0
 
 
-def rows(work: Path, potential: Path, plan: Plan) -> list[Row]:
+def rows(potential: Path, plan: Plan) -> list[Row]:
     """Both speeds and their ratio, of alternating runs."""
     system = system_of(plan)
     integrator = LangevinMiddleIntegrator(300.0, 1.0, STEP_FS / 1000)
