@@ -23,7 +23,7 @@ from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
 from cgnnp.platforms import PlatformChoice, available_cores
-from cgnnp.priors import Prior, ScreenedCoulomb, prior_digest, prior_forces, priors_from_data
+from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
 from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import load, save_bundle
@@ -182,7 +182,7 @@ def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Se
         made = {key: summary.get(key) for key in ("system", "r2_prior", "r2_model", "r2_stderr", "n_frames_train")}
         extra = {"first_sampled_nm": first, "network_cutoff_nm": model.cutoff, "made_from": made}
         if (eps_r := dielectric_constant(priors)) is not None:
-            extra |= {"eps_r": eps_r, "solvent": sets[0].meta.provenance.get("solvent")}
+            extra |= {"eps_r": eps_r, "solvent": _solvent(sets[0], eps_r)}
         save_bundle(run.potential, model, priors, sets[0], extra, others=sets[1:])
     run.update(potential="potential")
     run.mark_finished("export")
@@ -190,13 +190,13 @@ def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Se
     return run.potential
 
 
-def _solvent(frames: Frames, prior: ScreenedCoulomb) -> dict[str, Any]:
+def _solvent(frames: Frames, eps_r: float) -> dict[str, Any]:
     """What is known of the solvent, with the dielectric constant that the model has."""
     known = frames.meta.provenance.get("solvent") or {}
-    if known.get("eps_r") == prior.eps_r:
+    if known.get("eps_r") == eps_r:
         return known
     kept = {key: value for key, value in known.items() if not key.startswith("eps_r")}
-    return {**kept, "eps_r": prior.eps_r, "eps_r_source": "prior.eps_r"}
+    return {**kept, "eps_r": eps_r, "eps_r_source": "prior.eps_r"}
 
 
 def simulate_stage(
