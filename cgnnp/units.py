@@ -12,6 +12,9 @@ AVOGADRO_PER_NM3 = 0.602214076
 COULOMB = 138.93545764438198
 """1 / (4 pi eps_0), kJ/mol nm/e^2 (CODATA 2018)."""
 
+NEUTRAL = 1e-6
+"""A charge (e) that counts as none."""
+
 UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm", "temperature": "K"}
 """What is written beside stored numbers, and what is refused when it differs."""
 
@@ -19,6 +22,18 @@ UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force"
 def thermal_energy(temperature: float) -> float:
     """k_B T in kJ/mol at a temperature in K."""
     return BOLTZMANN * temperature
+
+
+def check_permittivity(setting: str, value: float) -> None:
+    """Refuse what is no static dielectric constant.
+
+    Raises:
+        ValueError: a value that is not positive and finite, with the name of its setting.
+    """
+    if not 0 < value < float("inf"):
+        raise ValueError(
+            f"{setting}={value}: a dielectric constant is positive, 1 in vacuum, near 70 in water: give that of the solvent"
+        )
 
 
 def number_density(density_g_mL: float, molar_mass: float) -> float:

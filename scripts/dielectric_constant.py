@@ -4,8 +4,8 @@
     python scripts/dielectric_constant.py --quick
 
 Prints eps_r with its error beside the cited value that `system=electrolyte` takes by default (`cgnnp.reference.dielectric`);
-`system.eps_r=VALUE` takes the measured one. The dipole moment of water relaxes in some 10 ps: a nanosecond gives eps_r to
-about 10 per cent, and the error falls with the square root of the time. The box holds its density (0.997 g/mL).
+the settings that it prints take the measured one. The dipole moment of water relaxes in some 10 ps: a nanosecond gives
+eps_r to about 10 per cent, and the error falls with the square root of the time. The box holds its density (0.997 g/mL).
 """
 
 import argparse
@@ -49,6 +49,8 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     print(f"{arguments.water} at {arguments.temperature:g} K, {ns:g} ns: eps_r = {value:.1f}({stderr:.1f})")
     if not found.reliable:
         print(f"too short for a reliable error: the dipole moment relaxes in {found.tau_frames * INTERVAL_PS:.0f} ps")
+    else:
+        print(f"to sample with it: system.eps_r={value:.1f} system.eps_r_stderr={stderr:.1f}")
     target, met = f"{entry.value:g} at {entry.temperature_K:g} K: {entry.source}", None
     if found.reliable:
         met = abs(value - entry.value) <= np.hypot(SIGMAS * stderr, TABLE_ERROR * entry.value)

@@ -15,11 +15,9 @@ import openmm
 from jaxtyping import Float
 
 from cgnnp.priors.prior import Prior
-from cgnnp.units import COULOMB
+from cgnnp.units import COULOMB, NEUTRAL, check_permittivity
 
 EWALD_TOLERANCE = 5e-4
-NEUTRAL = 1e-6
-"""Net charge (e) of a box that counts as none."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,7 @@ class ScreenedCoulomb(Prior):
     cutoff_nm: float
 
     def __post_init__(self) -> None:
-        if not self.eps_r > 0:
-            raise ValueError(f"prior.eps_r={self.eps_r}: a dielectric constant is positive (water about 80, vacuum 1)")
+        check_permittivity("prior.eps_r", self.eps_r)
         if not self.cutoff_nm > 0:
             raise ValueError(f"prior.cutoff_nm={self.cutoff_nm}: must be positive")
 

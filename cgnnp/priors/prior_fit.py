@@ -1,5 +1,6 @@
 """The priors of a model, each on what the one before leaves: screened Coulomb between charged beads, then pair splines."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,8 +13,13 @@ from cgnnp.mapping import Mapping
 from cgnnp.priors.coulomb import ScreenedCoulomb, check_neutral
 from cgnnp.priors.prior import Prior, prior_forces
 from cgnnp.priors.spline_fit import PairSplineFit
+from cgnnp.units import NEUTRAL, check_permittivity
+
+log = logging.getLogger("cgnnp")
 
 AUTO = "auto"
+OTHER_TEMPERATURE_K = 5.0
+"""Dielectric constants of water fall by 0.4 % a kelvin: by 2 % over as much, less than published values differ by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +49,8 @@ class PriorFit:
     def __post_init__(self) -> None:
         if isinstance(self.eps_r, str) and self.eps_r != AUTO:
             raise ValueError(f"prior.eps_r={self.eps_r}: must be a number or {AUTO}")
-        if isinstance(self.eps_r, int | float) and not self.eps_r > 0:
-            raise ValueError(f"prior.eps_r={self.eps_r}: a dielectric constant is positive (water about 80, vacuum 1)")
+        if isinstance(self.eps_r, int | float):
+            check_permittivity("prior.eps_r", self.eps_r)
         self.splines  # noqa: B018  its settings are checked when it is made
 
     @property
@@ -63,7 +69,7 @@ class PriorFit:
             ValueError: beads of one type with different charges, a net charge, or an unknown dielectric constant.
         """
         charges = mapping.per_type(mapping.charges)
-        if not any(abs(charge) > 1e-6 for charge in charges.values()):
+        if not any(abs(charge) > NEUTRAL for charge in charges.values()):
             return None
         check_neutral(mapping.charges.tolist(), f"mapping '{mapping.name}'")
         if self.eps_r is None:
@@ -89,6 +95,9 @@ class PriorFit:
         """
         found = [self.coulomb(frames.mapping, frames.meta.provenance) for frames in sets]
         coulomb = found[0]
+        if coulomb is not None and self.eps_r == AUTO:
+            for line in dict.fromkeys(filter(None, map(_other_temperature, sets))):
+                log.warning(line)
         for other in found[1:]:
             if other != coulomb:
                 raise ValueError(
@@ -99,6 +108,18 @@ class PriorFit:
             return [self.splines(*sets, weights=weights)]
         left = [replace(part, forces=part.forces - prior_forces([coulomb], part, platform)) for part in sets]
         return [coulomb, self.splines(*left, weights=weights)]
+
+
+def _other_temperature(frames: Frames) -> str | None:
+    """What is to be said of frames whose solvent is recorded with its dielectric constant at another temperature."""
+    solvent = frames.meta.provenance.get("solvent") or {}
+    known = solvent.get("eps_r_temperature_K")
+    if known is None or abs(known - frames.temperature) <= OTHER_TEMPERATURE_K:
+        return None
+    return (
+        f"prior.eps_r={AUTO}: the data are of {frames.temperature:g} K, and record the dielectric constant of their solvent "
+        f"at {known:g} K ({solvent['eps_r']:g}), which is taken: give prior.eps_r"
+    )
 
 
 def _listed(charges: dict[str, float]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.statistics import Estimate, block_estimate
-from cgnnp.units import COULOMB, thermal_energy
+from cgnnp.units import COULOMB, check_permittivity, thermal_energy
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,33 @@ TABLE = {
 """Simulated with Ewald sums; by the names of the water models in `cgnnp.reference.electrolyte`."""
 
 
-def solvent(eps_r: float | None, water: str | None = None) -> dict[str, Any]:
-    """What is recorded of a solvent: `eps_r` and `eps_r_source`; nothing where neither a value nor a known water is given.
+def solvent(eps_r: float | None, water: str | None = None, eps_r_stderr: float | None = None) -> dict[str, Any]:
+    """What is recorded of a solvent; nothing where neither a value nor a known water is given.
+
+    `eps_r` and `eps_r_source`; of a value from the table `eps_r_temperature_K`, at which it holds; of one that was given
+    `eps_r_stderr`, where that is known.
 
     Args:
         eps_r: the value to take instead of the one in the table.
         water: water model of the table.
+        eps_r_stderr: standard error of a value that was measured.
 
     Raises:
-        ValueError: a value that is not positive.
+        ValueError: a value that is not positive, an error that is negative or of no value.
     """
+    if eps_r_stderr is not None and (eps_r is None or not 0 <= eps_r_stderr < np.inf):
+        raise ValueError(
+            f"system.eps_r_stderr={eps_r_stderr}: the standard error of system.eps_r={eps_r}: must be 0 or more, beside a "
+            "value, or null"
+        )
     if eps_r is not None:
-        if not eps_r > 0:
-            raise ValueError(
-                f"system.eps_r={eps_r}: a dielectric constant is positive, 1 in vacuum, near 70 in water: give that of "
-                "the solvent, or null for the table's"
-            )
-        return {"eps_r": float(eps_r), "eps_r_source": "given"}
+        check_permittivity("system.eps_r", eps_r)
+        error = {} if eps_r_stderr is None else {"eps_r_stderr": float(eps_r_stderr)}
+        return {"eps_r": float(eps_r), "eps_r_source": "given", **error}
     if water is None:
         return {}
     found = TABLE[water]
-    return {"eps_r": found.value, "eps_r_source": f"{found.source} ({found.temperature_K:g} K)"}
+    return {"eps_r": found.value, "eps_r_source": found.source, "eps_r_temperature_K": found.temperature_K}
 
 
 def static_dielectric_constant(dipoles: Float[np.ndarray, "frames 3"], volume_nm3: float, temperature_K: float) -> Estimate:

@@ -92,6 +92,7 @@ def electrolyte(
     n_water: int | None = None,
     cutoff_nm: float = 1.2,
     eps_r: float | None = None,
+    eps_r_stderr: float | None = None,
     name: str = "electrolyte",
 ) -> ReferenceSystem:
     """A 1:1 salt in rigid water in a cubic box: PME, Lorentz-Berthelot mixing, a switch over the last 0.1 nm.
@@ -116,6 +117,7 @@ def electrolyte(
         cutoff_nm: of Lennard-Jones and real-space Coulomb.
         eps_r: dielectric constant of the solvent, recorded with the frames; that of `cgnnp.reference.dielectric.TABLE` by
             default.
+        eps_r_stderr: its standard error, where it was measured.
         name: stored with the data.
 
     Raises:
@@ -123,7 +125,7 @@ def electrolyte(
             box or the switch cannot hold, or a number that is not positive.
     """
     _check_choice(ions, water, cation, anion)
-    left_out = solvent(eps_r, water)
+    left_out = solvent(eps_r, water, eps_r_stderr)
     infinite_dilution = CATIONS[cation] + ANIONS[anion]
     volume = _box_volume(concentration_M, n_pairs)
     n_water = _n_water(concentration_M, n_pairs, infinite_dilution, n_water)

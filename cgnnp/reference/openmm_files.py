@@ -25,6 +25,7 @@ def openmm_files(
     system_xml: str | None = None,
     topology: str | None = None,
     eps_r: float | None = None,
+    eps_r_stderr: float | None = None,
     name: str = "openmm_files",
 ) -> ReferenceSystem:
     """A system of one's own, sampled at constant volume in the box of the topology file.
@@ -38,6 +39,7 @@ def openmm_files(
         system_xml: the System.
         topology: PDB or PDBx/mmCIF file, all particles of the System in its order, virtual sites included, with box.
         eps_r: dielectric constant of the solvent, where there is one: recorded with the frames.
+        eps_r_stderr: its standard error, where it was measured.
         name: stored with the data, which are known by the contents of the files, not by where they are.
 
     Raises:
@@ -50,7 +52,7 @@ def openmm_files(
             "system=openmm_files needs system.system_xml (a serialized OpenMM System) and system.topology (PDB or PDBx file "
             "with positions and box): state both"
         )
-    dielectric = solvent(eps_r)
+    dielectric = solvent(eps_r, eps_r_stderr=eps_r_stderr)
     system_file, topology_file = Path(system_xml), Path(topology)
     for key, file in (("system_xml", system_file), ("topology", topology_file)):
         if not file.is_file():

@@ -108,6 +108,21 @@ def test_auto_takes_the_dielectric_constant_of_the_solvent_in_the_data():
     assert_short_range(splines)
 
 
+@pytest.mark.parametrize(
+    ("known", "settings", "warns"),
+    [(298.0, {}, False), (280.0, {}, True), (None, {}, False), (280.0, {"eps_r": EPS_R}, False)],
+)
+def test_says_when_the_dielectric_constant_is_of_another_temperature(known, settings, warns, caplog):
+    solvent = {"eps_r": EPS_R} if known is None else {"eps_r": EPS_R, "eps_r_temperature_K": known}
+    frames = ions(4, solvent=solvent)
+    assert frames.temperature == 300.0
+    with caplog.at_level("WARNING", logger="cgnnp"):
+        fit(**{"eps_r": "auto"} | settings)(frames, frames, platform="CPU")
+    said = [record.message for record in caplog.records if "dielectric constant" in record.message]
+    assert len(said) == warns
+    assert all("of 300 K" in line and "at 280 K" in line and "give prior.eps_r" in line for line in said)
+
+
 def test_a_number_comes_before_what_the_data_record():
     prior = fit(eps_r=50.0).coulomb(charged({"Na": 1, "Cl": 1}, SALT), {"solvent": {"eps_r": 72.0}})
     assert prior == ScreenedCoulomb(SALT, 50.0, CUTOFF)

@@ -25,10 +25,23 @@ def test_every_water_has_a_cited_value():
     assert solvent(None) == {}
 
 
-@pytest.mark.parametrize("value", [0.0, -72.0, float("nan")])
+@pytest.mark.parametrize("value", [0.0, -72.0, float("nan"), float("inf")])
 def test_a_value_that_is_none_is_refused(value):
     with pytest.raises(ValueError, match=r"system\.eps_r=\S+: a dielectric constant is positive"):
         solvent(value, "spce")
+
+
+def test_what_is_recorded_says_at_which_temperature_or_with_which_error():
+    table = solvent(None, "spce")
+    assert table["eps_r_temperature_K"] == TABLE["spce"].temperature_K
+    assert solvent(70.5, "spce", 1.5) == {"eps_r": 70.5, "eps_r_source": "given", "eps_r_stderr": 1.5}
+    assert solvent(70.5, "spce") == {"eps_r": 70.5, "eps_r_source": "given"}
+
+
+@pytest.mark.parametrize(("eps_r", "stderr"), [(None, 1.0), (70.0, -1.0), (70.0, float("nan"))])
+def test_an_error_of_nothing_or_below_nothing_is_refused(eps_r, stderr):
+    with pytest.raises(ValueError, match=r"system\.eps_r_stderr=\S+: the standard error of system\.eps_r"):
+        solvent(eps_r, "spce", stderr)
 
 
 def test_ideal_dipoles_on_a_lattice_have_langevins_dielectric_constant():

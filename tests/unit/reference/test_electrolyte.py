@@ -254,9 +254,10 @@ def test_description_tells_systems_apart(changes):
 
 
 def test_the_dielectric_constant_is_beside_the_description():
-    table, given = electrolyte(**SMALL), electrolyte(**SMALL, eps_r=72.0)
+    table, given = electrolyte(**SMALL), electrolyte(**SMALL, eps_r=72.0, eps_r_stderr=0.5)
     assert given.description == table.description
     assert {key: given.solvent[key] for key in ("eps_r", "eps_r_source")} == {"eps_r": 72.0, "eps_r_source": "given"}
+    assert given.solvent["eps_r_stderr"] == 0.5
     assert table.solvent["eps_r"] == 71.0
     assert "10.1126/science.265.5176.1219" in table.solvent["eps_r_source"]
 

@@ -74,8 +74,9 @@ def test_the_contents_name_the_data_and_not_the_paths(salt, tmp_path):
     (force,) = (force for force in softer.getForces() if isinstance(force, openmm.NonbondedForce))
     force.setParticleParameters(0, 0.0, 0.3, 0.6)
     assert openmm_files(**write(tmp_path / "three", salt, system=softer)).description != one.description
-    source = langevin(system=openmm_files(**settings, eps_r=60.0))
-    assert source.meta(keep(source.atomistic())).provenance["solvent"] == {"eps_r": 60.0, "eps_r_source": "given"}
+    source = langevin(system=openmm_files(**settings, eps_r=60.0, eps_r_stderr=2.0))
+    recorded = source.meta(keep(source.atomistic())).provenance["solvent"]
+    assert recorded == {"eps_r": 60.0, "eps_r_source": "given", "eps_r_stderr": 2.0}
     assert "solvent" not in langevin(system=one).meta(keep(source.atomistic())).provenance
 
 
