@@ -48,7 +48,8 @@ REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", 
 SELF_CHECK_FRAMES = 2
 SELF_CHECK_TOLERANCE = 1e-4
 DENSITY_TOLERANCE = 0.1
-TEMPERATURE_TOLERANCE = 0.002
+TEMPERATURE_TOLERANCE_K = 0.1
+"""More than thermostats are set apart by rounding."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class PotentialBundle:
     def create_system(self, topology: Any, force_backend: str = "auto") -> openmm.System:
         """An OpenMM System for the beads of an OpenMM topology with a box (atom names are bead types).
 
-        Warns when the density is not that of the data.
+        Warns when the density is not that of the data. At which temperature the System will be run it cannot know: who runs
+        it calls `warn_of_temperature`.
 
         Raises:
             ValueError: unknown bead types, no box, a box too small for a prior, or a back end that is not there.
@@ -110,7 +112,7 @@ class PotentialBundle:
 
     def warn_of_temperature(self, temperature: float) -> None:
         """Say when a temperature is not that of the data: the potential is a free energy and depends on it."""
-        if abs(temperature / self.temperature - 1) > TEMPERATURE_TOLERANCE:
+        if abs(temperature - self.temperature) > TEMPERATURE_TOLERANCE_K:
             warnings.warn(
                 f"this potential is a free energy at {self.temperature:g} K and is used at {temperature:g} K: it holds "
                 "its own entropy, so other temperatures are extrapolation",

@@ -163,10 +163,12 @@ def test_warns_outside_the_density_and_temperature_of_its_data(exported):
         exported.bundle.create_system(topology(["AR"] * 24, 2.0))
     with pytest.warns(UserWarning, match="at 300 K and is used at 350 K"):
         exported.bundle.warn_of_temperature(350.0)
+    with pytest.warns(UserWarning, match="at 300 K and is used at 300.5 K"):
+        exported.bundle.warn_of_temperature(300.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         exported.bundle.create_system(topology(["AR"] * 24, 1.5))
-        exported.bundle.warn_of_temperature(300.5)
+        exported.bundle.warn_of_temperature(300.05)
 
 
 def test_refuses_what_it_does_not_know(exported):
