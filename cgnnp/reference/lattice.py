@@ -29,11 +29,16 @@ TIP = WaterShape(0.09572, 104.52)
 """The molecule in the gas phase, which the TIP3P and TIP4P families have."""
 
 
+def per_side(n_points: int) -> int:
+    """Points along an edge of the smallest simple cubic lattice that has as many."""
+    return int(np.ceil(n_points ** (1 / 3) - 1e-9))
+
+
 def simple_cubic(n_points: int, length: float) -> Float[np.ndarray, "points 3"]:
     """The first points of a simple cubic lattice that fills the box."""
-    per_side = int(np.ceil(n_points ** (1 / 3) - 1e-9))
-    points = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)[:n_points]
-    return (points + 0.5) * length / per_side
+    side = per_side(n_points)
+    points = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)[:n_points]
+    return (points + 0.5) * length / side
 
 
 def spread(points: Float[np.ndarray, "points 3"], count: int, length: float) -> list[int]:

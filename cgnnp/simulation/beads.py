@@ -7,6 +7,7 @@ from jaxtyping import Float
 from openmm import app, unit
 
 from cgnnp.mapping import Mapping
+from cgnnp.reference.lattice import per_side, simple_cubic
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import AVOGADRO_PER_NM3
 
@@ -57,8 +58,8 @@ class Composition:
         """Whether nothing is asked for."""
         return self.n_pairs is None and self.box_nm is None and self.concentration_M is None
 
-    def number(self, own_number: int, own_edge: float) -> int:
-        """Molecules of every kind, of a potential that has `own_number` in a box of `own_edge` nm."""
+    def number(self, own_number: int) -> int:
+        """Molecules of every kind, of a potential that has `own_number`."""
         if self.n_pairs is not None:
             return self.n_pairs
         if self.concentration_M is None or self.box_nm is None:
@@ -66,10 +67,10 @@ class Composition:
         return max(1, round(self.concentration_M * AVOGADRO_PER_NM3 * self.box_nm**3))
 
     def edge(self, own_number: int, own_edge: float) -> float:
-        """Edge of the box, nm."""
+        """Edge of the box in nm, of a potential that has `own_number` molecules of every kind in one of `own_edge`."""
         if self.box_nm is not None:
             return self.box_nm
-        number = self.number(own_number, own_edge)
+        number = self.number(own_number)
         density = own_number / own_edge**3 if self.concentration_M is None else self.concentration_M * AVOGADRO_PER_NM3
         return float((number / density) ** (1 / 3))
 
@@ -102,7 +103,7 @@ def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0
         listed = ", ".join(f"{count} {name}" for name, count in numbers.items())
         raise ValueError(f"the potential has {listed}: system.* is for as many molecules of every kind, as of a 1:1 salt")
     own_edge = float(abs(np.linalg.det(own.box)) ** (1 / 3))
-    number = composition.number(own.mapping.blocks[0].n_copies, own_edge)
+    number = composition.number(own.mapping.blocks[0].n_copies)
     edge = composition.edge(own.mapping.blocks[0].n_copies, own_edge)
     mapping = own.mapping.of_beads(number)
     box = edge * np.eye(3)
@@ -120,12 +121,11 @@ def _scattered(n_beads: int, edge: float, closest: float, seed: int) -> Float[np
     Raises:
         ValueError: the sites are closer than beads ever come.
     """
-    per_side = int(np.ceil(n_beads ** (1 / 3) - 1e-9))
-    if edge / per_side < closest:
+    side = per_side(n_beads)
+    if edge / side < closest:
         raise ValueError(
-            f"{n_beads} beads do not fit a box of {edge:.3f} nm: they would start {edge / per_side:.3f} nm apart, and come "
+            f"{n_beads} beads do not fit a box of {edge:.3f} nm: they would start {edge / side:.3f} nm apart, and come "
             f"no closer than {closest:.3f} nm in the data: raise system.box_nm or lower system.n_pairs"
         )
-    sites = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    chosen = np.random.default_rng(seed).permutation(len(sites))[:n_beads]
-    return (sites[chosen] + 0.5) * edge / per_side
+    sites = simple_cubic(side**3, edge)
+    return np.random.default_rng(seed).permutation(sites)[:n_beads]

@@ -28,7 +28,7 @@ OWN_NUMBER, OWN_EDGE = 24, 1.5
 )
 def test_two_of_number_box_and_concentration_give_the_third(asked, number, edge):
     found = Composition(**asked)
-    assert found.number(OWN_NUMBER, OWN_EDGE) == number
+    assert found.number(OWN_NUMBER) == number
     assert found.edge(OWN_NUMBER, OWN_EDGE) == pytest.approx(edge)
 
 
