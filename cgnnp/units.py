@@ -24,6 +24,24 @@ def thermal_energy(temperature: float) -> float:
     return BOLTZMANN * temperature
 
 
+def solvent_fraction(concentration_M: float, molar_volume_cm3_mol: float) -> float:
+    """phi_w = 1 - c V: the volume fraction of the solvent beside a salt of a partial molar volume.
+
+    >>> round(solvent_fraction(4.0, 19.6), 3)
+    0.922
+
+    Raises:
+        ValueError: the salt fills more than the whole volume, or its concentration is negative.
+    """
+    phi = 1.0 - concentration_M * molar_volume_cm3_mol / 1000.0
+    if not (phi > 0.0 and concentration_M >= 0.0):
+        raise ValueError(
+            f"{concentration_M:g} mol/L of a salt of {molar_volume_cm3_mol:g} cm3/mol leave the solvent a volume fraction "
+            f"of {phi:g}: must be above 0"
+        )
+    return phi
+
+
 def check_permittivity(setting: str, value: float) -> None:
     """Refuse what is no static dielectric constant.
 

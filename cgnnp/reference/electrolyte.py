@@ -16,6 +16,7 @@ activity coefficients need (`cgnnp.analysis.kirkwood_buff`). These are real salt
 nearly as they have the same densities.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,9 @@ from cgnnp.reference.lattice import (
     spread,
 )
 from cgnnp.reference.systems import ReferenceSystem, pme
-from cgnnp.units import AVOGADRO_PER_NM3, number_density
+from cgnnp.units import AVOGADRO_PER_NM3, number_density, solvent_fraction
+
+log = logging.getLogger("cgnnp")
 
 SWITCH_WIDTH = 0.1
 """Width of the switch that takes Lennard-Jones to zero at the cutoff, nm."""
@@ -44,6 +47,12 @@ SWITCH_WIDTH = 0.1
 WATER_G_ML = 0.997
 DENSEST_WATER_G_ML = 1.3
 """Liquid water freezes under pressure before it gets as dense: more of it is a mistake."""
+
+TRUSTED_M = 6.0
+"""The volumes of salts are extrapolated above this concentration, mol/L: sodium chloride is saturated there."""
+
+LEAST_WATERS_PER_ION = 2
+"""Fewer are a molten salt rather than a solution."""
 
 CATIONS = {"Li": -0.88, "Na": -1.21, "K": 9.02, "Rb": 14.07, "Cs": 21.34}
 ANIONS = {"F": -1.16, "Cl": 17.83, "Br": 24.71, "I": 36.22}
@@ -121,14 +130,20 @@ def electrolyte(
         name: stored with the data.
 
     Raises:
-        ValueError: ions or water that there are none of, a concentration that leaves no room for water, a cutoff that the
-            box or the switch cannot hold, or a number that is not positive.
+        ValueError: ions or water that there are none of, less water than 2 molecules an ion, a cutoff that the box or the
+            switch cannot hold, or a number that is not positive, finite and, of particles, whole.
     """
     _check_choice(ions, water, cation, anion)
     left_out = solvent(eps_r, water, eps_r_stderr)
     infinite_dilution = CATIONS[cation] + ANIONS[anion]
     volume = _box_volume(concentration_M, n_pairs)
     n_water = _n_water(concentration_M, n_pairs, infinite_dilution, n_water)
+    if concentration_M > TRUSTED_M:
+        log.warning(
+            "system.concentration_M=%g: above %g mol/L the volumes of salts are extrapolated, and the density may be off: "
+            "system.n_water sets it",
+            *(concentration_M, TRUSTED_M),
+        )
     length = volume ** (1 / 3)
     if not SWITCH_WIDTH < cutoff_nm <= length / 2:
         raise ValueError(
@@ -158,9 +173,8 @@ def electrolyte(
         "box_nm": length,
         "cutoff_nm": cutoff_nm,
     }
-    left_out |= {
-        "volume_fraction": 1.0 - concentration_M * partial_molar_volume(infinite_dilution, concentration_M) / 1000.0
-    }
+    molar_volume = partial_molar_volume(infinite_dilution, concentration_M)
+    left_out |= {"volume_fraction": solvent_fraction(concentration_M, molar_volume)}
     return ReferenceSystem(name, topology, system, positions, description, left_out)
 
 
@@ -192,10 +206,12 @@ def _check_choice(ions: str, water: str, cation: str, anion: str) -> None:
 
 
 def _box_volume(concentration: float, n_pairs: int) -> float:
-    if not concentration > 0:
-        raise ValueError(f"system.concentration_M={concentration}: must be above 0 mol/L; for neat water use system=water")
-    if n_pairs < 1:
-        raise ValueError(f"system.n_pairs={n_pairs}: must be 1 or more; for neat water use system=water")
+    if not 0 < concentration < np.inf:
+        raise ValueError(
+            f"system.concentration_M={concentration}: must be above 0 mol/L and finite; for neat water use system=water"
+        )
+    if not isinstance(n_pairs, int | np.integer) or n_pairs < 1:
+        raise ValueError(f"system.n_pairs={n_pairs}: must be 1 or more, a whole number; for neat water use system=water")
     return float(n_pairs / (concentration * AVOGADRO_PER_NM3))
 
 
@@ -203,19 +219,20 @@ def _n_water(concentration: float, n_pairs: int, infinite_dilution: float, given
     """As many molecules as fit beside the salt, or the number that was given."""
     molar, volume = apparent_molar_volume(infinite_dilution, concentration), _box_volume(concentration, n_pairs)
     room = volume - n_pairs * molar * 1e-3 / AVOGADRO_PER_NM3
-    fitting = max(0, round(room * number_density(WATER_G_ML, WATER_MOLAR_MASS)))
-    if fitting < 1:
+    fitting, least = max(0, round(room * number_density(WATER_G_ML, WATER_MOLAR_MASS))), 2 * n_pairs * LEAST_WATERS_PER_ION
+    if fitting < least:
         raise ValueError(
-            f"system.concentration_M={concentration:g}: {n_pairs} pairs of {molar:.1f} cm^3/mol leave no room for water in "
-            f"{volume:.3f} nm^3: lower it"
+            f"system.concentration_M={concentration:g}: {n_pairs} pairs of {molar:.1f} cm^3/mol leave room for {fitting} "
+            f"waters in {volume:.3f} nm^3, fewer than {LEAST_WATERS_PER_ION} an ion: that is no solution, lower it"
         )
     if given is None:
         return fitting
     most = int(room * number_density(DENSEST_WATER_G_ML, WATER_MOLAR_MASS))
-    if not 1 <= given <= most:
+    if not isinstance(given, int | np.integer) or not least <= given <= most:
         raise ValueError(
-            f"system.n_water={given}: must be 1 or more and at most {most} (water of {DENSEST_WATER_G_ML:g} g/mL beside "
-            f"{n_pairs} pairs at {concentration:g} mol/L); {fitting} fit at {WATER_G_ML:g} g/mL: change it, or leave it out"
+            f"system.n_water={given}: must be a whole number, {least} or more ({LEAST_WATERS_PER_ION} an ion) and at most "
+            f"{most} (water of {DENSEST_WATER_G_ML:g} g/mL beside {n_pairs} pairs at {concentration:g} mol/L); "
+            f"{fitting} fit at {WATER_G_ML:g} g/mL: change it, or leave it out"
         )
     return given
 

@@ -266,11 +266,22 @@ def test_the_dielectric_constant_is_beside_the_description():
     ("changes", "message"),
     [
         ({"n_pairs": 0}, r"system\.n_pairs=0: must be 1 or more"),
+        ({"concentration_M": float("inf")}, r"system\.concentration_M=inf: must be above 0 mol/L and finite"),
+        (
+            {"concentration_M": 12.0},
+            r"system\.concentration_M=12: .* room for 213 waters in .* fewer than 2 an ion: .*lower it",
+        ),
         ({"concentration_M": 0.0}, r"system\.concentration_M=0\.0: must be above 0 mol/L"),
         ({"concentration_M": float("nan")}, r"system\.concentration_M=nan: must be above 0 mol/L"),
-        ({"concentration_M": 40.0}, r"system\.concentration_M=40: 64 pairs of 28\.4 cm\^3/mol leave no room .*: lower it"),
-        ({"n_water": 0}, r"system\.n_water=0: must be 1 or more and at most \d+ .*; 810 fit .*: change it, or leave it out"),
-        ({"n_water": 5000}, r"system\.n_water=5000: must be 1 or more and at most 1055 "),
+        (
+            {"concentration_M": 40.0},
+            r"system\.concentration_M=40: 64 pairs of 28\.4 cm\^3/mol leave room for 0 waters .*, lower it",
+        ),
+        (
+            {"n_water": 0},
+            r"system\.n_water=0: must be .*, 256 or more \(2 an ion\) and at most \d+ .*; 810 fit .*, or leave it out",
+        ),
+        ({"n_water": 5000}, r"system\.n_water=5000: must be .* at most 1055 "),
         ({"cutoff_nm": 1.5}, r"system\.cutoff_nm=1\.5: .*half the box \(1\.490 nm for 64 pairs at 4\.016 mol/L\).*raise"),
         ({"cutoff_nm": 0.1}, r"system\.cutoff_nm=0\.1: must be above 0\.1 nm \(the width of the switch\)"),
         ({"eps_r": 0.0}, r"system\.eps_r=0\.0: a dielectric constant is positive"),
@@ -298,3 +309,13 @@ def test_the_dielectric_constant_is_beside_the_description():
 def test_salt_that_cannot_be_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         electrolyte(**changes)
+
+
+@pytest.mark.parametrize(("concentration", "warns"), [(5.9, False), (6.5, True)])
+def test_says_where_volumes_are_extrapolated(concentration, warns, caplog):
+    with caplog.at_level("WARNING", logger="cgnnp"):
+        electrolyte(concentration_M=concentration, n_pairs=8, cutoff_nm=0.6)
+    assert [record.message for record in caplog.records if "extrapolated" in record.message] == [
+        "system.concentration_M=6.5: above 6 mol/L the volumes of salts are extrapolated, and the density may be off: "
+        "system.n_water sets it"
+    ] * warns
