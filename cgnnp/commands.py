@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from importlib.resources import files
 from typing import Any, NoReturn
 
 import hydra
@@ -116,6 +117,8 @@ def _explain(error: BaseException, config_name: str) -> str:
         group, name, rest = option.groups()
         options = rest.split("Config search path")[0].split()
         return f"there is no {group} '{name}'.{did_you_mean(name, options, f'{group}=')} Available: {', '.join(options)}"
+    if preset := re.search(r"In '(\w+)/(\w+)': Could not override '(\w+)'", message):
+        return _preset_elsewhere(preset.group(1), preset.group(2), preset.group(3), config_name)
     wrong = re.search(r"[Kk]ey '([\w.]+)' is not in struct", message) or re.search(
         r"Could not override '([\w.@/]+)'", message
     )
@@ -125,6 +128,13 @@ def _explain(error: BaseException, config_name: str) -> str:
         return f"cannot read '{error.override}' on the command line: settings are written key=value ({error.message})"
     # Hydra's and omegaconf's further lines are about themselves.
     return re.split(r"\n\s*(?:Config search path|full_key:|See https)", message)[0].strip()
+
+
+def _preset_elsewhere(group: str, name: str, other: str, config_name: str) -> str:
+    """What to say of an option that chooses an option of another group, which this command does not have."""
+    values = OmegaConf.load(str(files("cgnnp.conf") / group / f"{name}.yaml"))
+    alone = OmegaConf.select(values, f"{group}.name")
+    return f"{group}={name} chooses a {other} to sample, and {config_name} samples none: take {group}={alone}"
 
 
 def _unknown_key(full_key: str, config_name: str) -> str:

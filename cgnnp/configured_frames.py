@@ -116,19 +116,21 @@ def configured_source(config: DictConfig) -> Source:
 def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mapping]:
     """The mapping of the configuration, and those of `also`, which are options of the installed group.
 
+    Not all options can stand there: `custom` names no function, and presets such as `ions_nacl` set other groups too.
+
     Raises:
         ValueError: an option that does not exist, or the same mapping twice.
     """
     folder = files("cgnnp.conf.mapping")
-    options = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    options.remove("custom")
+    loaded = {entry.name: OmegaConf.load(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml")}
+    options = sorted(name.removesuffix(".yaml") for name, values in loaded.items() if "_target_" in values)
     mappings = [checked_instantiate(config, "mapping")(atomistic)]
     for name in plain(config)["also"]:
         if name not in options:
             raise ValueError(
                 f"also={name}: no such mapping.{did_you_mean(str(name), options)} Available: {', '.join(options)}"
             )
-        one = OmegaConf.create({"mapping": OmegaConf.load(str(folder / f"{name}.yaml"))})
+        one = OmegaConf.create({"mapping": loaded[f"{name}.yaml"]})
         mappings.append(checked_instantiate(one, "mapping")(atomistic))
     digests = [mapping.digest for mapping in mappings]
     if twice := [mapping.name for k, mapping in enumerate(mappings) if mapping.digest in digests[:k]]:
