@@ -5,7 +5,9 @@
 
 Writes examples/data/nacl_4M and examples/data/nacl_1.3M (or those of the two that are asked for), in place of what is there.
 Frames are spread over all there are, 0.16 ps apart or more. What continues a simulation is left out; the provenance says
-which frames these are.
+which frames these are. What is sampled here has frames every 0.4 ps after 500 ps, so that few cover a long run, where
+`mapping=ions_nacl` takes one every 0.08 ps. The sets that are shipped were thinned from other runs: their meta.json says
+which.
 """
 
 import argparse
@@ -13,20 +15,23 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cgnnp.dataset import FramesWriter, count_frames, iterate_frames, read_meta, shards
 from cgnnp.frames import Frames, concatenate
 from cgnnp.mappings import ions
 from cgnnp.platforms import choose_platform
-from cgnnp.reference.dielectric import solvent
 from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.sampling import langevin
 from cgnnp.workflow.run_folder import start_logging
 
 COMPOSITIONS = {"nacl_4M": {"n_pairs": 64, "concentration_M": 4.016}, "nacl_1.3M": {"n_pairs": 20, "concentration_M": 1.334}}
-"""The published boxes (arXiv 2310.12535), of 810 waters each."""
+"""The published boxes (arXiv 2310.12535)."""
 
-INTERVAL_PS = 0.4
+N_WATER = 810
+"""Of each of them."""
+
+INTERVAL_PS, EQUILIBRATION_PS = 0.4, 500.0
 CLOSEST_PS = 0.16
 """Of frames that are thinned: the noise of their forces has forgotten itself."""
 
@@ -47,19 +52,23 @@ def main() -> None:
     given = {name: options[name] for name in COMPOSITIONS if options[name] is not None}
     for name in given or COMPOSITIONS:
         directory = given.get(name) or sampled(name, options["frames"], options["work"])
-        written = write(thinned(directory, options["frames"]), options["output"] / name)
+        solvent = electrolyte(**COMPOSITIONS[name]).solvent
+        written = write(thinned(directory, options["frames"], solvent), options["output"] / name)
         print(f"{written}: {count_frames(written)} frames of {directory}")
 
 
 def sampled(name: str, n_frames: int, work: Path) -> Path:
-    """A data set of one composition, sampled as `python -m cgnnp.sample mapping=ions_nacl` does."""
-    salt = electrolyte(n_water=810, **COMPOSITIONS[name])
-    source = langevin(system=salt, n_frames=n_frames, frame_interval_ps=INTERVAL_PS, equilibration_ps=500.0)
+    """A data set of one composition, sampled with a frame every `INTERVAL_PS`; continued when called again."""
+    salt = electrolyte(n_water=N_WATER, **COMPOSITIONS[name])
+    source = langevin(system=salt, n_frames=n_frames, frame_interval_ps=INTERVAL_PS, equilibration_ps=EQUILIBRATION_PS)
     return source.complete(ions.keep(source.atomistic()), work, choose_platform("auto"))
 
 
-def thinned(directory: Path, n_frames: int) -> Frames:
-    """Frames spread over all there are, `CLOSEST_PS` apart or more, with what is known of where they come from."""
+def thinned(directory: Path, n_frames: int, solvent: dict[str, Any]) -> Frames:
+    """Frames spread over all there are, `CLOSEST_PS` apart or more, with what is known of where they come from.
+
+    Of the solvent is stated what the data do not record.
+    """
     meta = read_meta(directory)
     runs = [(shard, concatenate(chunks)) for shard in shards(directory) if (chunks := list(iterate_frames(shard)))]
     if not runs:
@@ -69,7 +78,9 @@ def thinned(directory: Path, n_frames: int) -> Frames:
     taken = {"every": stride, "of": {shard.name: len(run) for shard, run in runs}}
     known = {key: value for key, value in meta.provenance.items() if key not in ("source", "replica")}
     provenance = {"source": "scripts/example_data.py", "thinned": taken, **known, "replica": 0}
-    provenance.setdefault("solvent", solvent(None, "spce"))
+    if recorded := provenance.get("solvent"):
+        solvent = {"volume_fraction": solvent["volume_fraction"], **recorded}
+    provenance["solvent"] = solvent
     return replace(frames, meta=replace(meta, interval=round(meta.interval * stride, 6), provenance=provenance))
 
 
