@@ -6,8 +6,9 @@
 which we do not want to see. What stays are 128 ions and a free energy: what the water would have done is in it.
 """
 
-# %% The data: positions of the ions and the forces on them, as `python -m cgnnp.sample mapping=ions_nacl` writes them (its
-# water was left out while it ran). This short data set comes with the examples; scripts/example_data.py makes it anew.
+# %% The data: positions of the ions and the forces on them, as `python -m cgnnp.sample mapping=ions_nacl` writes them, which
+# leaves the water out while it runs. This short data set comes with the examples; its meta.json says what it is of, and
+# scripts/example_data.py makes one like it.
 import argparse
 import subprocess
 import sys
@@ -58,8 +59,9 @@ for name, some in parts.items():
     size, whole = (float(np.sqrt(np.mean(np.square(x, dtype=float)))) for x in (force, held_out.forces))
     print(f"{name}: {size:.0f} of {whole:.0f} kJ/mol/nm, R2 = {score.value:.4f} +- {score.stderr:.4f} on held-out frames")
 
-# %% R2 is small because most of the force on an ion is the noise of the water (03_mean_forces.py: no model gets above 0.13
-# here). Coulomb alone explains nothing of it, and yet decides how ions are distributed over a nanometre and more.
+# %% R2 is small because most of the force on an ion is the noise of the water (03_mean_forces.py). The README has the most
+# that any model can reach, R2_max, about 0.13 for NaCl at 4 M. Coulomb alone explains nothing of it, and yet decides how
+# ions are distributed over a nanometre and more.
 #
 # The network takes what is left. One command fits both, exports, simulates and compares; `data=` names the data set,
 # without it the command would sample one. A network this small is what 600 frames can feed. The same command goes on where

@@ -23,7 +23,7 @@ from cgnnp.analysis.pressure import OsmoticPoint, context_energy, osmotic_check,
 from cgnnp.dataset import open_frames
 from cgnnp.frames import Frames
 from cgnnp.platforms import PlatformChoice
-from cgnnp.reference.electrolyte import ANIONS, CATIONS, LIMITING_SLOPE
+from cgnnp.reference.electrolyte import ANIONS, CATIONS, partial_molar_volume
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import open_replicas
@@ -62,7 +62,7 @@ for name, found in results.items():
     print(f"{name}: electroneutrality {sums}; errors {'' if found.reliable else 'not '}to be relied on")
 
 # %% d ln a/d ln c. 1 for an ideal solution; above it the salt resists being concentrated. Beside the integrals it needs the
-# volume fraction of the water, 1 - c V, V the partial molar volume of the salt: V_0 + 1.5 S sqrt(c) of real sodium chloride.
+# volume fraction of the water, 1 - c V, V the partial molar volume of the salt, that of real sodium chloride.
 #
 # What are the figures worth? Ions that do not see each other have G = 0 and d ln a/d ln c = 1 - c V: as many of them, in
 # the same box and as many frames, show what the estimator makes of nothing. An error says how far a run as long as this one
@@ -70,7 +70,7 @@ for name, found in results.items():
 # models at the same N and L, by the same estimator, and claim no more than that. Nor is the error of the fit in it: this
 # model has seen 600 frames, and is further from the atomistic run than both errors say.
 c = salt_concentration(results["atomistic"].solution)
-molar_volume = CATIONS["Na"] + ANIONS["Cl"] + 1.5 * LIMITING_SLOPE * np.sqrt(c)
+molar_volume = partial_molar_volume(CATIONS["Na"] + ANIONS["Cl"], c)
 phi_w = solvent_fraction(c, molar_volume)
 print(f"{c:.2f} mol/L, {molar_volume:.1f} cm^3/mol: the water fills {phi_w:.3f} of the volume")
 scattered = np.random.default_rng(0).uniform(0.0, atomistic.boxes[0][0, 0], atomistic.positions.shape)
