@@ -12,6 +12,7 @@ from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf, plot_ybg
 from cgnnp.analysis.figures_ions import plot_dimers
 from cgnnp.analysis.rdf import Rdf
+from cgnnp.formats import percent
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.report import (
     CSV_COLUMNS,
