@@ -99,8 +99,8 @@ def plot_mean_potentials(
                 low = min(low, float(np.nanmin(w, initial=0.0)))
         if (scan := alone.get(frozenset(first.pair))) is not None:
             w = scan.mean_potential / thermal_energy(temperature)
-            look = {"color": theme.others[0], "linestyle": (0, (1.5, 1.5)), "linewidth": 1.8}
-            axes.plot(scan.r, w, label="infinite dilution, two beads alone", **look)
+            label, dashes = "infinite dilution, two beads alone", (0, (1.5, 1.5))
+            axes.plot(scan.r, w, color=theme.others[0], linestyle=dashes, linewidth=1.8, label=label)
             low = min(low, float(w[scan.r > float(first.r[np.isfinite(first.energy)].min(initial=np.inf))].min(initial=0.0)))
         axes.axhline(0.0, color=theme.muted, linewidth=0.7)
         axes.set_ylim(max(low, LOWEST_KT) - 0.5, HIGHEST_KT)
