@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +24,8 @@ from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior,
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.configurational_temperature import agrees
 from cgnnp.files import write_file
+from cgnnp.formats import UNKNOWN, duration, number, percent, plus_minus, significant
+from cgnnp.units import SAME_TEMPERATURE
 
 GOOD_D, FAIR_D, PEAK_HEIGHT, PEAK_SHIFT_NM = 0.03, 0.1, 0.04, 0.004
 """What counts as agreement: D (good, fair), relative height and shift (nm) of the first peak."""
@@ -41,16 +42,11 @@ NEUTRAL_SIGMAS, NEUTRAL_WITHIN = 3, 0.05
 HOLE_KT = 5.0
 """Two beads 0.05 nm or more inside the first sampled distance must be at least this far above their energy there."""
 
-SAME_TEMPERATURE = 0.002
-"""Relative difference of temperatures that are the same."""
-
 SIDES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
 
 RUNS = {"atomistic": "atomistic run", "cg": "coarse-grained run"}
 
 T_CONF_OF = {key: f"T_conf of the {side}" for key, side in SIDES.items()}
-
-UNKNOWN = "–"
 
 CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
 
@@ -89,7 +85,7 @@ def write_report(
         priors: the prior potentials.
         config_yaml: the resolved configuration.
         log_tail: last lines of the log.
-        pictures: more of them by name: dimers, coordination, kirkwood_buff.
+        pictures: more of them by name: dimers, coordination, pmf, kirkwood_buff.
     """
     drawings: dict[str, Callable[[Theme], Figure | None]] = {}
     if curves:
@@ -241,12 +237,17 @@ def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
             yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
+    for row in (summary.get("data_sets") or [])[1:]:
+        if temperature_agrees(row | {"temperature_K": summary.get("temperature_K")}, "t_conf") is False:
+            found = plus_minus(row["t_conf_K"], row.get("t_conf_stderr_K"), 1)
+            at = f"at a thermostat of {summary['temperature_K']:g} K"
+            yield f"T_conf of the data set {row.get('data')} is {found} K {at}: {advice['t_conf']}."
 
 
 def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
     """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
     own, used = summary.get("temperature_K"), summary.get("cg_temperature_K")
-    if own and used and abs(used / own - 1) > SAME_TEMPERATURE:
+    if own and used and abs(used - own) > SAME_TEMPERATURE:
         yield (
             f"The coarse-grained run is at {used:g} K, the data at {own:g} K: a potential of mean force is a free energy of "
             "one temperature, with its own entropy in it, so this is extrapolation."
@@ -343,42 +344,6 @@ def peak_shift(entry: dict[str, Any]) -> float | None:
 def relative(reference: float | None, value: float | None) -> float | None:
     """(value - reference) / reference, where it exists."""
     return None if not reference or value is None else (value - reference) / reference
-
-
-def number(value: Any, digits: int = 0, sign: bool = False) -> str:
-    """A number with thousands separated, or a dash where there is none."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
-        return UNKNOWN
-    return f"{float(value):{'+' if sign else ''},.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def significant(value: Any) -> str:
-    """A number with two significant figures; more where it is 100 or larger."""
-    known = number(value) != UNKNOWN and value != 0
-    return number(value, max(0, 1 - math.floor(math.log10(abs(value)))) if known else 0)
-
-
-def percent(fraction: Any) -> str:
-    """A fraction in percent, with two figures where it is small."""
-    digits = 0 if number(fraction) == UNKNOWN or fraction >= 0.0995 else 1 if fraction >= 0.00995 else 2
-    return UNKNOWN if number(fraction) == UNKNOWN else f"{number(100 * fraction, digits)} %"
-
-
-def plus_minus(value: Any, stderr: Any, digits: int) -> str:
-    """A number and, where it is known, its standard error."""
-    error = number(stderr or None, digits)
-    return number(value, digits) + (f" ± {error}" if UNKNOWN not in (error, number(value)) else "")
-
-
-def duration(seconds: Any) -> str:
-    """Seconds as a person says them."""
-    if number(seconds) == UNKNOWN:
-        return UNKNOWN
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def _base64(data: bytes) -> str:

@@ -15,6 +15,9 @@ COULOMB = 138.93545764438198
 NEUTRAL = 1e-6
 """A charge (e) that counts as none."""
 
+SAME_TEMPERATURE = 0.1
+"""Temperatures (K) that are no farther apart are the same."""
+
 UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm", "temperature": "K"}
 """What is written beside stored numbers, and what is refused when it differs."""
 

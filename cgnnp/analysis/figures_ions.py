@@ -10,7 +10,7 @@ from cgnnp.analysis.coordination import Coordination
 from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.figures import LIGHT, Theme, legend, new_figure, styled
 from cgnnp.analysis.kirkwood_buff import KirkwoodBuff
-from cgnnp.analysis.pmf import landmarks
+from cgnnp.analysis.pmf import MeanPotential, landmarks
 from cgnnp.units import thermal_energy
 
 LOWEST_KT, HIGHEST_KT = -15.0, 6.0
@@ -70,6 +70,48 @@ def plot_dimers(scans: Sequence[DimerScan], temperature: float, theme: Theme = L
     return figure
 
 
+def plot_mean_potentials(
+    results: Sequence[tuple[str, Sequence[MeanPotential]]],
+    scans: Sequence[DimerScan],
+    temperature: float,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """-kT ln g(r) of each side at its concentration, in its own kT, beside w(r) of two beads alone at infinite dilution.
+
+    Bands are two standard errors of single bins.
+
+    Args:
+        results: name of each side and its potentials of mean force.
+        scans: of two beads alone.
+        temperature: of the scans, K.
+        theme: colours.
+    """
+    figure, panels = _panels(len(results[0][1]), theme)
+    alone = {frozenset(scan.pair): scan for scan in scans}
+    for axes, first in zip(panels, results[0][1], strict=True):
+        low = 0.0
+        for (label, potentials), (colour, dashes) in zip(results, _looks(theme), strict=False):
+            for found in (other for other in potentials if other.pair == first.pair):
+                kT = thermal_energy(found.temperature)
+                w, error = found.energy / kT, 2 * np.nan_to_num(found.stderr) / kT
+                axes.fill_between(found.r, w - error, w + error, color=colour, alpha=0.2, linewidth=0)
+                axes.plot(found.r, w, color=colour, linestyle=dashes, linewidth=1.8, label=f"this concentration, {label}")
+                low = min(low, float(np.nanmin(w, initial=0.0)))
+        if (scan := alone.get(frozenset(first.pair))) is not None:
+            w = scan.mean_potential / thermal_energy(temperature)
+            label, dashes = "infinite dilution, two beads alone", (0, (1.5, 1.5))
+            axes.plot(scan.r, w, color=theme.others[0], linestyle=dashes, linewidth=1.8, label=label)
+            low = min(low, float(w[scan.r > float(first.r[np.isfinite(first.energy)].min(initial=np.inf))].min(initial=0.0)))
+        axes.axhline(0.0, color=theme.muted, linewidth=0.7)
+        axes.set_ylim(max(low, LOWEST_KT) - 0.5, HIGHEST_KT)
+        axes.set_xlim(FIRST_R, float(first.r[-1]))
+        axes.set_title("-".join(first.pair), color=theme.ink, fontsize=10, loc="left")
+        axes.set_xlabel("r (nm)")
+        legend(axes, theme, loc="upper right", fontsize=8)
+    panels[0].set_ylabel("potential of mean force / kT")
+    return figure
+
+
 def plot_coordination(results: Sequence[tuple[str, Sequence[Coordination]]], theme: Theme = LIGHT) -> Figure:
     """Running coordination numbers up to a little beyond the first shell, with bands of two standard errors."""
     figure, panels = _panels(len(results[0][1]), theme)
@@ -77,7 +119,8 @@ def plot_coordination(results: Sequence[tuple[str, Sequence[Coordination]]], the
         first = results[0][1][k]
         right = first.r[-1] if first.shell_nm is None else min(first.r[-1], 1.5 * first.shell_nm)
         for (label, curves), (colour, dashes) in zip(results, _looks(theme), strict=False):
-            found = curves[k]
+            if (found := next((curve for curve in curves if curve.pair == first.pair), None)) is None:
+                continue
             text = label if found.number is None else f"{label}  {found.number:.3f} ± {found.number_stderr:.3f}"
             axes.fill_between(
                 found.r, found.n - 2 * found.stderr, found.n + 2 * found.stderr, color=colour, alpha=0.2, linewidth=0

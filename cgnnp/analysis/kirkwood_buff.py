@@ -28,7 +28,7 @@ weighted ones by R^-3.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,13 +39,11 @@ from cgnnp.analysis.rdf import PairCounts, pair_counts
 from cgnnp.frames import Frames
 from cgnnp.pairs import box_heights
 from cgnnp.statistics import autocorrelation_time, block_estimate
-from cgnnp.units import AVOGADRO_PER_NM3, thermal_energy
+from cgnnp.units import AVOGADRO_PER_NM3, NEUTRAL, thermal_energy
 
 BIN_WIDTH = 0.005
 WEIGHTS = {0: 1.0, 3: -23 / 8, 4: 3 / 4, 5: 9 / 8}
 """Coefficients of the powers of r/R in the weight of Krueger and Vlugt."""
-
-NEUTRAL = 1e-6
 
 
 class Estimator(StrEnum):
@@ -96,14 +94,14 @@ class Solution:
     volume_nm3: float
 
     @classmethod
-    def of(cls, frames: Frames) -> "Solution":
-        """That of mapped frames, with the mean volume.
+    def of(cls, frames: Frames, types: Sequence[str] | None = None) -> "Solution":
+        """That of mapped frames, with the mean volume; `types` is the order of its types, by default that of the mapping.
 
         Raises:
             ValueError: a type of which there is one bead only, or whose beads differ in charge.
         """
         mapping = frames.mapping
-        counts = {name: mapping.bead_types.count(name) for name in mapping.type_names}
+        counts = {name: mapping.bead_types.count(name) for name in types or mapping.type_names}
         if single := [name for name, count in counts.items() if count < 2]:
             raise ValueError(f"Kirkwood-Buff integrals need two beads of each type, there is one {single[0]}")
         volume = float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))))
@@ -132,11 +130,10 @@ class Solution:
 class KirkwoodBuff:
     """Kirkwood-Buff integrals (nm^3) of all pairs of types of a solution.
 
-    `G` are the curves against the radius `R` (nm) and `values` their averages over `window_nm`, by default the last R
-    alone, half the box. `charge_sums` are
-    -sum_b rho_b z_b G_ab / z_a of every charged type: 1 when electroneutrality holds. `modulus` is 1/(1 + rho Gcc), dPi/drho
-    in units of kT, None for what is not one salt or one kind of beads. Errors are jackknife ones over blocks of frames,
-    as long as the slowest of the numbers of pairs asks for; NaN for given curves.
+    `G` are the curves against the radius `R` (nm) and `values` their averages over `window_nm`, by default the last R alone,
+    half the box. `charge_sums` are -sum_b rho_b z_b G_ab / z_a of every charged type: 1 when electroneutrality holds.
+    `modulus` is 1/(1 + rho Gcc), dPi/drho in units of kT, None for what is not one salt or one kind of beads. Errors are
+    jackknife ones over blocks of frames, as long as the slowest of the numbers of pairs asks for; NaN for given curves.
     """
 
     estimator: Estimator
@@ -198,9 +195,31 @@ def kirkwood_buff(
     Raises:
         ValueError: `r_max` is more than half the box, or a type has one bead only.
     """
-    solution = Solution.of(frames)
+    return kirkwood_buff_of_counts(integral_counts(frames, r_max), Solution.of(frames), estimator, window_nm)
+
+
+def integral_counts(frames: Frames, r_max: float | None = None) -> PairCounts:
+    """All pairs, bonded ones too, in the shells of the integrals: up to `r_max`, by default half the smallest box.
+
+    Raises:
+        ValueError: `r_max` is more than half the box.
+    """
     r_max = min(float(box_heights(box).min()) for box in frames.boxes) / 2 if r_max is None else r_max
-    found = pair_counts(frames, np.linspace(0.0, r_max, int(np.ceil(r_max / BIN_WIDTH)) + 1))
+    return pair_counts(frames, np.linspace(0.0, r_max, int(np.ceil(r_max / BIN_WIDTH)) + 1))
+
+
+def kirkwood_buff_of_counts(
+    counted: PairCounts, solution: Solution, estimator: Estimator = DEFAULT, window_nm: tuple[float, float] | None = None
+) -> KirkwoodBuff:
+    """The same from pairs that were counted, by as many estimators as one likes.
+
+    Args:
+        counted: by `integral_counts`, of at least two frames.
+        solution: of these frames; its order of types is that of the result.
+        estimator: how the closed box is corrected for.
+        window_nm: values are averages of G(R) over these R; by default those at the largest R.
+    """
+    found = counted.in_order(solution.pairs)
     window = _window(found.edges, window_nm)
     shape = len(found.pairs), len(found.edges) - 1
     samples = np.concatenate([found.g(kind) for kind in range(shape[0])], axis=1)

@@ -7,7 +7,7 @@ gas gives 1 at every N. Shells use their exact volume.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -85,6 +85,14 @@ class PairCounts:
         """g(r) of one kind in every frame; an ideal gas has 1 at every number of beads."""
         shells = 4.0 / 3.0 * np.pi * np.diff(self.edges**3)
         return self.volumes[:, None] * self.counts[kind] / (self.n_pairs[kind] * shells)
+
+    def in_order(self, pairs: Sequence[tuple[str, str]]) -> "PairCounts":
+        """The same counts in the order and with the names of these pairs; what they do not name comes last."""
+        names = {frozenset(pair): pair for pair in pairs}
+        known = [self.pairs.index(own) for kind in names for own in self.pairs if frozenset(own) == kind]
+        order = known + [k for k in range(len(self.pairs)) if k not in known]
+        named = tuple(names.get(frozenset(self.pairs[k]), self.pairs[k]) for k in order)
+        return replace(self, pairs=named, n_pairs=tuple(self.n_pairs[k] for k in order), counts=self.counts[order])
 
 
 def longest_distance(frames: Frames) -> float:

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 
 from cgnnp.analysis.dimer import DimerScan, dimer_scan
 from cgnnp.analysis.figures import MOST_PANELS, Theme
-from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kirkwood_buff
+from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kirkwood_buff, plot_mean_potentials
 from cgnnp.analysis.pmf import Landmarks, landmarks, mean_potential
-from cgnnp.analysis.pressure import Pressure, context_energy, virial_pressure
+from cgnnp.analysis.pressure import STEP, Pressure, context_energy, virial_pressure
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.analysis.salts import Electrolyte, electrolyte
 from cgnnp.files import write_file
@@ -28,18 +28,15 @@ from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import choose_platform
 from cgnnp.priors import Prior, ScreenedCoulomb
+from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import PotentialBundle
-from cgnnp.units import thermal_energy
+from cgnnp.units import NEUTRAL, thermal_energy
 
 log = logging.getLogger("cgnnp")
 
 SCAN_FROM_NM, SCAN_TO_NM, SCAN_STEP_NM = 0.15, 1.2, 0.0025
-WALL_NM = 0.05
-"""How far inside the first sampled distance the wall is measured."""
-
 PRESSURE_FRAMES = 150
-NEUTRAL = 1e-6
 SIDE_NAMES = {"atomistic": "atomistic", "cg": "coarse-grained"}
 
 
@@ -65,7 +62,7 @@ class TwoBeads:
     @property
     def wall_rise(self) -> float | None:
         """How far w is above its value at the first sampled distance 0.05 nm inside of it, kT."""
-        return None if self.first_sampled is None else float(self._above_first(self.first_sampled - WALL_NM))
+        return None if self.first_sampled is None else float(self._above_first(self.first_sampled - WALL_DEPTH))
 
     def to_dict(self) -> dict[str, Any]:
         """One row of the summary: distances in nm, energies in kT. `lowest_inside` is at least 0.05 nm inside."""
@@ -76,7 +73,7 @@ class TwoBeads:
             "wall_rise_kT": self.wall_rise,
         }
         inside = self.scan.r <= (self.first_sampled or 0.0)
-        deep = self.scan.r <= (self.first_sampled or 0.0) - WALL_NM + 1e-9
+        deep = self.scan.r <= (self.first_sampled or 0.0) - WALL_DEPTH + 1e-9
         known = self.first_sampled is not None
         row["wall_monotonic"] = bool((np.diff(self.energy[inside]) < 0).all()) if known else None
         row["lowest_inside_kT"] = row["lowest_inside_nm"] = None
@@ -95,26 +92,31 @@ class TwoBeads:
 
 @dataclass(frozen=True)
 class PairFindings:
-    """Two beads alone, and for charged beads what `electrolyte` finds and the virial pressure."""
+    """Two beads alone, and for charged beads what `electrolyte` finds and the virial pressure, or why there is none."""
 
     dimers: list[TwoBeads]
     salt: Electrolyte | None
-    pressure: Pressure | None
+    pressure: Pressure | str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Entries of summary.json."""
-        pressure = None
-        if self.pressure is not None:
-            pressure = {
-                "bar": self.pressure.bar,
-                "stderr_bar": self.pressure.bar_stderr,
-                "ideal_bar": self.pressure.ideal_bar,
-                "reliable": self.pressure.reliable,
-            }
         return {
             "dimers": [found.to_dict() for found in self.dimers],
             "electrolyte": None if self.salt is None else self.salt.to_dict(),
-            "virial_pressure": pressure,
+            "virial_pressure": self._pressure_row(),
+        }
+
+    def _pressure_row(self) -> dict[str, Any] | None:
+        if self.pressure is None:
+            return None
+        if isinstance(self.pressure, str):
+            return {"bar": None, "stderr_bar": None, "ideal_bar": None, "reliable": None, "reason": self.pressure}
+        return {
+            "bar": self.pressure.bar,
+            "stderr_bar": self.pressure.bar_stderr,
+            "ideal_bar": self.pressure.ideal_bar,
+            "reliable": self.pressure.reliable,
+            "reason": None,
         }
 
     def drawings(self) -> dict[str, Callable[[Theme], Figure | None]]:
@@ -127,6 +129,9 @@ class PairFindings:
         if self.salt is not None:
             numbers = [(SIDE_NAMES[side], found) for side, found in self.salt.coordination.items()]
             pictures["coordination"] = lambda theme: plot_coordination(numbers, theme)
+            potentials = [(SIDE_NAMES[side], found) for side, found in self.salt.mean_potentials.items()]
+            scans = [found.scan for found in self.dimers]
+            pictures["pmf"] = lambda theme: plot_mean_potentials(potentials, scans, self.dimers[0].temperature, theme)
             integrals = [(SIDE_NAMES[side], found) for side, found in self.salt.kirkwood_buff.items()]
             if integrals:
                 pictures["kirkwood_buff"] = lambda theme: plot_kirkwood_buff(integrals, theme)
@@ -164,7 +169,10 @@ def find_pairs(frames: Frames, coarse: Frames, pairs: Sequence[tuple[str, str]],
         return PairFindings(dimers, None, None)
     phi_w = (frames.meta.provenance.get("solvent") or {}).get("volume_fraction")
     salt, pressure = electrolyte(frames, coarse, phi_w), pressure_of(bundle, coarse)
-    log.info("compare: virial pressure of the beads %.0f(%.0f) bar", pressure.bar, pressure.bar_stderr)
+    if isinstance(pressure, str):
+        log.info("compare: no virial pressure of the beads: %s", pressure)
+    else:
+        log.info("compare: virial pressure of the beads %.0f(%.0f) bar", pressure.bar, pressure.bar_stderr)
     return PairFindings(dimers, salt, pressure)
 
 
@@ -182,14 +190,24 @@ def two_beads(bundle: PotentialBundle, pair: tuple[str, str]) -> TwoBeads:
     """Scan a pair from 0.15 nm (or 0.1 nm inside of where the data begin, if that is less) to 1.2 nm."""
     sampled = {frozenset(kind): r for prior in bundle.priors for kind, r in prior.first_sampled().items()}
     first = sampled.get(frozenset(pair))
-    start = SCAN_FROM_NM if first is None else max(SCAN_STEP_NM, min(SCAN_FROM_NM, first - 2 * WALL_NM))
+    start = SCAN_FROM_NM if first is None else max(SCAN_STEP_NM, min(SCAN_FROM_NM, first - 2 * WALL_DEPTH))
     scan = dimer_scan(bundle, pair, np.arange(start, SCAN_TO_NM + SCAN_STEP_NM / 2, SCAN_STEP_NM))
     return TwoBeads(scan, first, bundle.temperature)
 
 
-def pressure_of(bundle: PotentialBundle, coarse: Frames) -> Pressure:
-    """Virial pressure of at most 150 frames spread over a coarse-grained run."""
+def pressure_of(bundle: PotentialBundle, coarse: Frames) -> Pressure | str:
+    """Virial pressure of at most 150 frames spread over a coarse-grained run.
+
+    Where a box that shrinks by the step of the derivative could not hold a prior's cutoff, there is none: then the reason.
+    """
     chosen = coarse[np.unique(np.linspace(0, len(coarse) - 1, PRESSURE_FRAMES).astype(int))]
+    cutoff = max((prior.cutoff or 0.0 for prior in bundle.priors), default=0.0)
+    smallest = float(np.diagonal(chosen.boxes, axis1=1, axis2=2).min())
+    if smallest * np.exp(-2 * STEP) < 2 * cutoff * (1 + 1e-6):
+        return (
+            f"it is a derivative to a box {200 * STEP:g} % smaller, of which half would be less than the prior's cutoff of "
+            f"{cutoff:g} nm (the box is {smallest:.4g} nm wide)"
+        )
     system = bundle.create_system(bead_topology(coarse.mapping, np.asarray(coarse.boxes[0], dtype=np.float64)))
     context = choose_platform("CPU", threads=1).context(system, openmm.VerletIntegrator(0.001))
     return virial_pressure(chosen, context_energy(context))
@@ -200,7 +218,7 @@ def _dimer_line(found: TwoBeads) -> str:
     wall = (
         ""
         if found.wall_rise is None
-        else f", wall {found.wall_rise:.0f} kT {WALL_NM} nm inside {found.first_sampled:.3f} nm"
+        else f", wall {found.wall_rise:.0f} kT {WALL_DEPTH} nm inside {found.first_sampled:.3f} nm"
     )
     barrier = row["barrier_out_kT"]
     return row["pair"] + wall + ("" if barrier is None else f", barrier out of contact {barrier:.2f} kT")

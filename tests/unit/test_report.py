@@ -12,16 +12,12 @@ from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf, plot_ybg
 from cgnnp.analysis.figures_ions import plot_dimers
 from cgnnp.analysis.rdf import Rdf
+from cgnnp.formats import percent
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.report import (
     CSV_COLUMNS,
-    duration,
     judge,
-    number,
-    percent,
-    plus_minus,
     render,
-    significant,
     temperature_agrees,
     write_rdf_csv,
     write_report,
@@ -402,15 +398,6 @@ def test_a_fit_that_diverged_can_be_drawn(tmp_path, metrics):
     write_report(tmp_path, {}, [], metrics[-1:], [], "")
 
 
-def test_numbers_in_words():
-    assert [number(12345.6, 1), number(None), number(float("nan")), number(-0.5, 1)] == ["12,345.6", "–", "–", "−0.5"]
-    assert [number(np.float32(0.25), 2), number(2, 1, sign=True)] == ["0.25", "+2.0"]
-    assert [plus_minus(1.0, 0.1, 1), plus_minus(1.0, None, 1), plus_minus(None, 0.1, 1)] == ["1.0 ± 0.1", "1.0", "–"]
-    assert [percent(0.173), percent(0.0171), percent(0.0043), percent(None)] == ["17 %", "1.7 %", "0.43 %", "–"]
-    assert [significant(x) for x in (152.4, 2.13, 0.0, 0.00415, None)] == ["152", "2.1", "0", "0.0042", "–"]
-    assert [duration(s) for s in (1.23, 45, 278.6, 7300)] == ["1.2 s", "45 s", "4 min 39 s", "2 h 1 min"]
-
-
 def test_the_template_is_package_data():
     pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert '"*.html.j2"' in pyproject
@@ -511,6 +498,15 @@ def salt(summary):
         "electroneutrality": [{"type": "Na", **sides_of("sum", (1.007, 0.011), (0.957, 0.005))}],
         **sides_of("osmotic_modulus_kT", (1.406, 0.113), (1.157, 0.051)),
         **sides_of("activity_derivative", (1.281, 0.103), (1.054, 0.046)),
+        "estimators": [
+            {
+                **{"estimator": name, "default": name.endswith("+ Krueger-Vlugt")},
+                "electroneutrality": [{"type": "Na", **sides_of("sum", (1.007, 0.011), (sum_cg, 0.005))}],
+                **sides_of("osmotic_modulus_kT", (1.406, 0.113), (slope_cg / 0.911, 0.05)),
+                **sides_of("activity_derivative", (1.281, 0.103), (slope_cg, 0.046)),
+            }
+            for name, sum_cg, slope_cg in (("running", 0.871, 1.411), ("van der Vegt + Krueger-Vlugt", 0.957, 1.054))
+        ],
         **{"kirkwood_buff_reliable_atomistic": True, "kirkwood_buff_reliable_cg": True},
     }
     pressure = {"bar": 199.2, "stderr_bar": 6.4, "ideal_bar": 200.3, "reliable": True}
@@ -529,6 +525,62 @@ def test_the_page_says_what_ions_do(salt):
     assert "Screened Coulomb (εr 71) and a pair spline, then a network" in text
     assert "pushes beads apart: by 42 kT, 0.05 nm inside" in text
     assert re.search(r"Na-Cl\s*0\.260\s*\+41\.9\s*yes\s*0\.289 nm, −3\.55\s*0\.369 nm, \+0\.13\s*–", text)
+
+
+def test_every_estimator_has_a_row_on_the_page_and_the_default_is_marked(salt):
+    page = render(salt, {})
+    assert "<b>van der Vegt + Krueger-Vlugt</b> (above)" in page
+    row = r"running\s*1\.281 ± 0\.103\s*1\.411 ± 0\.046\s*1\.007 ± 0\.011\s*0\.871 ± 0\.005"
+    assert re.search(row, text_of(page))
+    salt["electrolyte"]["phi_w"] = None
+    assert re.search(r"running\s*1\.406 ± 0\.113\s*1\.549 ± 0\.050", text_of(render(salt, {})))
+    del salt["electrolyte"]["estimators"]
+    assert "by every estimator" not in render(salt, {})
+
+
+def test_a_pressure_that_has_no_value_has_a_reason(salt):
+    salt["virial_pressure"] = {"bar": None, "reason": "the box cannot shrink"}
+    text = text_of(render(salt, {}))
+    assert "The virial pressure of the beads has no value: the box cannot shrink." in text
+    assert "an ideal gas of them" not in text
+
+
+SETS = [
+    {"data": "data/4M", "n_frames": 1500, "n_beads": 128, "t_conf_K": 299.4, "t_conf_stderr_K": 1.1},
+    {"data": "data/1M", "n_frames": 700, "n_beads": 40, "t_conf_K": 301.0, "t_conf_stderr_K": 3.0},
+]
+
+
+def test_a_fit_of_several_data_sets_says_which_is_which(summary):
+    rows = [row | {"r2_prior": 0.5, "r2_model": 0.6 + k / 10, "r2_stderr": 0.004} for k, row in enumerate(SETS)]
+    known = {"data_sets": rows, "more_data": {"data/1M": "abc"}, "n_frames_train": 1980, "n_frames_validation": 220}
+    text = text_of(render(summary | known, {}))
+    assert "water_spce at 300 K (1,500 frames) and 1 further data set, fitted together: 2,200 frames" in text
+    assert "the last 220 (those of each set) held out" in text
+    assert re.search(r"data/1M\s*700\s*40\s*301\.0 ± 3\.0\s*0\.5000\s*0\.7000 ± 0\.0040", text)
+    assert "The coarse-grained run is of the first data set" in text
+    assert "of the beads and the box of the first data set" in text
+
+
+def test_further_data_sets_of_which_only_the_paths_are_known(summary):
+    text = text_of(render(summary | {"more_data": {"a": "1", "b": "2"}}, {}))
+    assert "water_spce at 300 K and 2 further data sets, fitted together: 1,500 frames" in text
+    assert "data sets of this fit" not in text
+    alone = text_of(render(summary | {"data_sets": SETS[:1], "more_data": {}}, {}))
+    assert "water_spce at 300 K: 1,500 frames" in alone
+    assert "data set" not in alone
+
+
+@pytest.mark.parametrize(("kelvin", "concern"), [(301.0, False), (325.0, True)])
+def test_a_further_data_set_with_another_temperature_than_its_thermostat_is_a_concern(summary, kelvin, concern):
+    rows = [SETS[0], SETS[1] | {"t_conf_K": kelvin}]
+    found = judge(summary | {"data_sets": rows}).concerns
+    assert ["T_conf of the data set data/1M is 325.0 ± 3.0 K" in text for text in found] == [True] * concern
+
+
+@pytest.mark.parametrize(("off", "concern"), [(0.05, False), (0.5, True)])
+def test_temperatures_within_a_tenth_of_a_kelvin_are_the_same(summary, off, concern):
+    assert any("is extrapolation" in text for text in judge(summary | {"cg_temperature_K": 300.0 + off}).concerns) is concern
 
 
 def test_without_the_volume_of_the_solvent_the_page_says_why_a_figure_is_missing(salt):

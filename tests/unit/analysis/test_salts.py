@@ -1,3 +1,4 @@
+import itertools
 import json
 from dataclasses import replace
 
@@ -9,10 +10,12 @@ from systems import charged_mapping, hard_gas
 from cgnnp.analysis.coordination import coordination
 from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.figures import DARK, LIGHT, png
-from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kirkwood_buff
-from cgnnp.analysis.kirkwood_buff import kirkwood_buff
+from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kirkwood_buff, plot_mean_potentials
+from cgnnp.analysis.kirkwood_buff import DEFAULT, Estimator, kirkwood_buff
+from cgnnp.analysis.rdf import rdf
 from cgnnp.analysis.salts import electrolyte
 from cgnnp.priors import ScreenedCoulomb
+from cgnnp.units import thermal_energy
 
 IONS = charged_mapping({"Na": 6, "Cl": 6}, {"Na": 1.0, "Cl": -1.0})
 
@@ -39,6 +42,41 @@ def test_both_sides_in_plain_data(sides):
         assert data["electroneutrality"][1][f"sum_{side}"] == alone.charge_sums["Cl"].value
         numbers = [entry.number for entry in coordination(frames, shells)]
         assert [row[f"number_{side}"] for row in data["coordination"]] == numbers
+
+
+def test_every_estimator_has_a_row_of_both_sides(sides):
+    found = electrolyte(*sides, phi_w=0.9)
+    rows = found.to_dict()["estimators"]
+    assert [(row["estimator"], row["default"]) for row in rows] == [(str(name), name == DEFAULT) for name in Estimator]
+    for row, name in zip(rows, Estimator, strict=True):
+        for side, frames in zip(("atomistic", "cg"), sides, strict=True):
+            alone = kirkwood_buff(frames, name)
+            assert row[f"osmotic_modulus_kT_{side}"] == alone.modulus.value
+            assert row[f"activity_derivative_stderr_{side}"] == pytest.approx(0.9 * alone.modulus.stderr)
+            sums = {entry["type"]: entry[f"sum_{side}"] for entry in row["electroneutrality"]}
+            assert sums == {kind: value.value for kind, value in alone.charge_sums.items()}
+    assert len({row["osmotic_modulus_kT_cg"] for row in rows}) == 4
+
+
+def test_types_in_another_order_are_the_same_salt():
+    """Two cations with one anion of charge 2 each: the same beads, numbered from the other end."""
+    charges = {"M": 1.0, "X": -2.0}
+    first = hard_gas(60, 12, 1.3, diameter=0.3, seed=1, mapping=charged_mapping({"M": 8, "X": 4}, charges))
+    turned = np.concatenate([first.positions[:, 8:], first.positions[:, :8]], axis=1)
+    other = charged_mapping({"X": 4, "M": 8}, charges)
+    second = replace(first, positions=turned, meta=replace(first.meta, mapping=other))
+    assert second.mapping.type_names == ("X", "M")
+    found = electrolyte(first, second, phi_w=0.9)
+    data = found.to_dict()
+    assert [row["pair"] for row in data["coordination"]] == ["M-M", "M-X", "X-X"]
+    assert [row["pair"] for row in data["mean_potential"]] == ["M-M", "M-X", "X-X"]
+    tables = [data[name] for name in ("coordination", "mean_potential", "kirkwood_buff", "electroneutrality")]
+    for row in [data, *itertools.chain(*tables)]:
+        known = {key.removesuffix("_atomistic"): value for key, value in row.items() if key.endswith("_atomistic")}
+        assert {key.removesuffix("_cg"): value for key, value in row.items() if key.endswith("_cg")} == pytest.approx(known)
+    assert data["coordination"][1]["number_cg"] is not None
+    assert data["kirkwood_buff"][1]["G_nm3_cg"] is not None
+    np.testing.assert_allclose(found.kirkwood_buff["cg"].G, found.kirkwood_buff["atomistic"].G)
 
 
 def test_one_side_and_no_volume_of_the_solvent(sides):
@@ -73,6 +111,22 @@ def test_sides_of_different_beads_are_refused(sides):
         electrolyte(sides[0], other)
 
 
+def test_potentials_of_mean_force_are_drawn_beside_two_beads_alone(sides):
+    """Each curve says whether it is at this concentration or at infinite dilution; a pair without a scan has two only."""
+    found = electrolyte(*sides)
+    r = np.linspace(0.25, 1.0, 60)
+    scan = DimerScan(("Cl", "Na"), r, -2.0 / r, np.zeros_like(r), 0.0)
+    axes = plot_mean_potentials(list(found.mean_potentials.items()), [scan], 300.0).axes
+    lines = {line.get_label(): line for line in axes[1].lines if not line.get_label().startswith("_")}
+    assert list(lines) == ["this concentration, atomistic", "this concentration, cg", "infinite dilution, two beads alone"]
+    np.testing.assert_allclose(lines["infinite dilution, two beads alone"].get_ydata(), -2.0 / r / thermal_energy(300.0))
+    drawn = lines["this concentration, cg"].get_ydata()
+    (curve,) = (curve for curve in rdf(sides[1]) if curve.pair == ("Na", "Cl"))
+    seen = curve.smoothed() > 0
+    np.testing.assert_allclose(drawn[seen], -np.log(curve.smoothed()[seen]))
+    assert not any("infinite" in line.get_label() for line in axes[0].lines)
+
+
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_figures_are_drawn(sides, theme, tmp_path):
     """Every figure has a panel for each pair, and is not empty paper."""
@@ -84,6 +138,7 @@ def test_figures_are_drawn(sides, theme, tmp_path):
         plot_kirkwood_buff(list(found.kirkwood_buff.items()), theme),
         plot_coordination(list(found.coordination.items()), theme),
         plot_dimers([scan] * 3, 300.0, theme),
+        plot_mean_potentials(list(found.mean_potentials.items()), [scan], 300.0, theme),
     ]
     for figure in figures:
         assert len(figure.axes) == 3

@@ -14,7 +14,7 @@ from systems import charged_mapping, ewald, hard_gas
 from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.figures import LIGHT
 from cgnnp.analysis.pmf import mean_potential
-from cgnnp.analysis.pressure import BAR
+from cgnnp.analysis.pressure import BAR, Pressure
 from cgnnp.analysis.rdf import rdf
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import create_model
@@ -132,6 +132,18 @@ def test_the_pressure_of_charges_is_that_of_their_energy(sides):
     assert found.ideal_bar == pytest.approx(BAR * 12 * KT / 1.3**3)
 
 
+def test_a_box_that_cannot_shrink_by_the_step_has_no_pressure_but_a_reason(sides):
+    """A cutoff of half the box is allowed, OpenMM refuses it in the box that is 0.2 % smaller."""
+    half, below = (ScreenedCoulomb(CHARGES, eps_r=72.0, cutoff_nm=cutoff) for cutoff in (0.65, 0.6486))
+    assert isinstance(pressure_of(bundle(priors=(below,)), sides[1][:2]), Pressure)
+    found = find_pairs(*sides, PAIRS, bundle(priors=(half,)))
+    assert found.salt is not None
+    row = json.loads(json.dumps(found.to_dict()))["virial_pressure"]
+    assert row["bar"] is None
+    assert "0.2 % smaller" in row["reason"]
+    assert "cutoff of 0.65 nm (the box is 1.3 nm wide)" in row["reason"]
+
+
 def test_a_salt_is_compared_with_the_volume_fraction_of_its_solvent(found):
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     salt = data["electrolyte"]
@@ -157,7 +169,7 @@ def test_tables_and_pictures_hold_what_was_found(found, sides, tmp_path):
     integrals = [float(row["G_cg_nm3"]) for row in tables["kirkwood_buff"] if row["pair"] == "Cl-Cl"]
     np.testing.assert_allclose(integrals, found.salt.kirkwood_buff["cg"].G[2], rtol=1e-5)
     drawings = found.drawings()
-    assert set(drawings) == {"dimers", "coordination", "kirkwood_buff"}
+    assert set(drawings) == {"dimers", "coordination", "pmf", "kirkwood_buff"}
     assert all(isinstance(draw(LIGHT), Figure) for draw in drawings.values())
 
 
