@@ -37,7 +37,7 @@ from cgnnp.priors.prior import add_priors, check_cutoff
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.force import add_fast_priors, choose_backend, has_torch_force, network_force
 from cgnnp.simulation.torchscript import compile_module, save_module
-from cgnnp.units import UNITS
+from cgnnp.units import SAME_TEMPERATURE, UNITS
 
 log = logging.getLogger("cgnnp")
 
@@ -48,8 +48,6 @@ REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", 
 SELF_CHECK_FRAMES = 2
 SELF_CHECK_TOLERANCE = 1e-4
 DENSITY_TOLERANCE = 0.1
-TEMPERATURE_TOLERANCE_K = 0.1
-"""More than thermostats are set apart by rounding."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class PotentialBundle:
 
     def warn_of_temperature(self, temperature: float) -> None:
         """Say when a temperature is not that of the data: the potential is a free energy and depends on it."""
-        if abs(temperature - self.temperature) > TEMPERATURE_TOLERANCE_K:
+        if abs(temperature - self.temperature) > SAME_TEMPERATURE:
             warnings.warn(
                 f"this potential is a free energy at {self.temperature:g} K and is used at {temperature:g} K: it holds "
                 "its own entropy, so other temperatures are extrapolation",
