@@ -12,6 +12,9 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
 ONE_RUN = ("05", "06", "07")
 """Numbers of the examples that go on from the run of the first of them, and make it where it is not there."""
 
+LONG = ("06", "07", "08")
+"""Examples of several jobs, which take a minute even at their tiny size."""
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -45,7 +48,13 @@ def test_there_are_examples_and_their_numbers_are_their_own():
     assert len(set(numbers)) == len(numbers)
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path.name.split("_")[0] in LONG else (), id=path.stem)
+        for path in EXAMPLES
+    ],
+)
 def test_an_example_runs_and_has_something_to_show(path, tmp_path, shared_folder):
     """It says in its first lines what it is about, and leaves a picture or prints a result."""
     assert path.read_text().startswith('"""')
