@@ -95,7 +95,7 @@ class PriorFit:
         """
         found = [self.coulomb(frames.mapping, frames.meta.provenance) for frames in sets]
         coulomb = found[0]
-        if coulomb is not None and self.eps_r == AUTO and explained is None:  # said by the first fit
+        if coulomb is not None and self.eps_r == AUTO:
             for line in dict.fromkeys(filter(None, map(_other_temperature, sets))):
                 log.warning(line)
         for other in found[1:]:
