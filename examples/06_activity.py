@@ -18,7 +18,7 @@ import numpy as np
 from openmm import LangevinMiddleIntegrator
 
 from cgnnp.analysis.figures_ions import plot_kirkwood_buff
-from cgnnp.analysis.kirkwood_buff import Estimator, kirkwood_buff, salt_concentration, solvent_fraction
+from cgnnp.analysis.kirkwood_buff import Estimator, kirkwood_buff, salt_concentration
 from cgnnp.analysis.pressure import OsmoticPoint, context_energy, osmotic_check, virial_pressure
 from cgnnp.dataset import open_frames
 from cgnnp.frames import Frames
@@ -27,6 +27,7 @@ from cgnnp.reference.electrolyte import ANIONS, CATIONS, partial_molar_volume
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import open_replicas
+from cgnnp.units import solvent_fraction
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the pictures; the run of 05_nacl.py is in it")

@@ -158,24 +158,6 @@ class KirkwoodBuff:
         return None if self.modulus is None else self.modulus.times(thermal_energy(temperature))
 
 
-def solvent_fraction(concentration_M: float, molar_volume_cm3_mol: float) -> float:
-    """phi_w = 1 - c V: the volume fraction of the solvent beside a salt of a partial molar volume.
-
-    >>> round(solvent_fraction(4.0, 19.6), 3)
-    0.922
-
-    Raises:
-        ValueError: the salt fills more than the whole volume, or is negative.
-    """
-    phi = 1.0 - concentration_M * molar_volume_cm3_mol / 1000.0
-    if not (phi > 0.0 and concentration_M >= 0.0):
-        raise ValueError(
-            f"{concentration_M:g} mol/L of a salt of {molar_volume_cm3_mol:g} cm3/mol leave the solvent a volume fraction "
-            f"of {phi:.3g}: expected more than 0; check units (mol/L, cm3/mol)"
-        )
-    return phi
-
-
 def salt_concentration(solution: Solution) -> float:
     """Formula units of a salt per volume, mol/L: the number of the rarer ion (of ions of charge 1 and -1, of either)."""
     return min(solution.counts.values()) / solution.volume_nm3 / AVOGADRO_PER_NM3

@@ -124,7 +124,7 @@ def electrolyte(
     Args:
         atomistic: mapped frames of the atomistic run; at least two.
         cg: frames of the coarse-grained run.
-        phi_w: volume fraction of the solvent (`cgnnp.analysis.kirkwood_buff.solvent_fraction`).
+        phi_w: volume fraction of the solvent (`cgnnp.units.solvent_fraction`).
         estimator: of the Kirkwood-Buff integrals that are shown as curves; the others are there for comparison.
 
     Raises:

@@ -13,9 +13,8 @@ from cgnnp.analysis.kirkwood_buff import (
     kirkwood_buff_of_curves,
     running_integral,
     salt_concentration,
-    solvent_fraction,
 )
-from cgnnp.units import thermal_energy
+from cgnnp.units import solvent_fraction, thermal_energy
 
 EDGES = np.linspace(0.0, 2.0, 401)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
