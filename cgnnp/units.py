@@ -40,7 +40,7 @@ def solvent_fraction(concentration_M: float, molar_volume_cm3_mol: float) -> flo
     if not (phi > 0.0 and concentration_M >= 0.0):
         raise ValueError(
             f"{concentration_M:g} mol/L of a salt of {molar_volume_cm3_mol:g} cm3/mol leave the solvent a volume fraction "
-            f"of {phi:g}: must be above 0"
+            f"of {phi:.3g}: expected more than 0; check units (mol/L, cm3/mol)"
         )
     return phi
 
