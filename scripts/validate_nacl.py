@@ -53,6 +53,9 @@ def main() -> None:
     options.add_argument(
         "--reference", type=Path, action="append", help="a data set whose g(r) counts; those of --data without"
     )
+    options.add_argument(
+        "--learning", action="store_true", help="also fit a quarter and half of the data: half an hour more"
+    )
     options.add_argument("--override", action="append", default=[], help="a setting of the main job; may be repeated")
     options.add_argument("--picture", type=Path, help="draw g(r) of all pairs into this file")
     arguments = options.parse_args()
@@ -83,9 +86,9 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     rows += solution(atomistic, coarse, plan, arguments.quick)
     rows += of_model("stability", lambda: stability(work, run / "potential", bundle, coarse, plan))
     rows += of_model("speed", lambda: nacl_speed.rows(run / "potential", plan))
-    return (
-        rows if arguments.quick else [*rows, *of_model("learning", lambda: learning(work, data, curves, arguments.override))]
-    )
+    if arguments.learning:
+        rows += of_model("learning", lambda: learning(work, data, curves, arguments.override))
+    return rows
 
 
 def kept_of(work: Path, digest: str, name: str, make: Callable[[], list[Row]]) -> list[Row]:
