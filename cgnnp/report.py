@@ -24,8 +24,8 @@ from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior,
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.configurational_temperature import agrees
 from cgnnp.files import write_file
-from cgnnp.formats import UNKNOWN, duration, number, percent, plus_minus, significant
 from cgnnp.units import SAME_TEMPERATURE
+from cgnnp.wording import UNKNOWN, duration, number, percent, plus_minus, significant
 
 GOOD_D, FAIR_D, PEAK_HEIGHT, PEAK_SHIFT_NM = 0.03, 0.1, 0.04, 0.004
 """What counts as agreement: D (good, fair), relative height and shift (nm) of the first peak."""

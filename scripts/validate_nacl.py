@@ -53,9 +53,7 @@ def main() -> None:
     options.add_argument(
         "--reference", type=Path, action="append", help="a data set whose g(r) counts; those of --data without"
     )
-    options.add_argument(
-        "--learning", action="store_true", help="also fit a quarter and half of the data, half an hour"
-    )
+    options.add_argument("--learning", action="store_true", help="also fit a quarter and half of the data, half an hour")
     options.add_argument("--override", action="append", default=[], help="a setting of the main job; may be repeated")
     options.add_argument("--picture", type=Path, help="draw g(r) of all pairs into this file")
     arguments = options.parse_args()

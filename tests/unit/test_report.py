@@ -12,7 +12,6 @@ from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf, plot_ybg
 from cgnnp.analysis.figures_ions import plot_dimers
 from cgnnp.analysis.rdf import Rdf
-from cgnnp.formats import percent
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.report import (
     CSV_COLUMNS,
@@ -23,6 +22,7 @@ from cgnnp.report import (
     write_report,
     ybg_curves,
 )
+from cgnnp.wording import percent
 
 CONFIG = "mapping:\n  name: water_cg\nseed: 7\n"
 

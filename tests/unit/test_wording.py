@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cgnnp.formats import duration, number, percent, plus_minus, significant
+from cgnnp.wording import duration, number, percent, plus_minus, significant
 
 
 def test_numbers_in_words():
