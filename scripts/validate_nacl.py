@@ -57,7 +57,7 @@ def main() -> None:
     options.add_argument("--override", action="append", default=[], help="a setting of the main job; may be repeated")
     options.add_argument("--picture", type=Path, help="draw g(r) of all pairs into this file")
     arguments = options.parse_args()
-    report(arguments, lambda: measure(arguments), "nacl")
+    report(arguments, lambda: measure(arguments), "nacl", lambda row: "coordination" not in row.figure)
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
