@@ -37,12 +37,9 @@ from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow import stages
 from cgnnp.workflow.data_sets import check_further, check_mapping, remember_further
 from cgnnp.workflow.quality import check_draws
-from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
+from cgnnp.workflow.run_folder import RUNS, RunFolder, check_writable, start_logging
 
 log = logging.getLogger("cgnnp")
-
-RUNS = "chunk_frames"
-"""The setting of a simulation without which there is none: a mapping may set others, also beside simulation=none."""
 
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
 

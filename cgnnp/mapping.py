@@ -22,6 +22,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
+from cgnnp.units import NEUTRAL
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
 """Names of molecules and bead types: words in a PDBx file, and free of the hyphen that joins the names of a pair."""
 
@@ -190,6 +192,11 @@ class Mapping:
     def charges(self) -> Float[np.ndarray, "beads"]:
         """Bead charges in e."""
         return np.array(self._per_bead("charges"))
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether any bead carries a charge."""
+        return bool(np.any(np.abs(self.charges) > NEUTRAL))
 
     @cached_property
     def bonds(self) -> tuple[tuple[int, int], ...]:

@@ -26,7 +26,7 @@ from cgnnp.dataset import open_frames
 from cgnnp.frames import split_contiguous
 from cgnnp.priors import PriorFit, prior_forces
 from cgnnp.simulation.bundle import load
-from cgnnp.simulation.run import open_replicas
+from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.statistics import explained_variance
 from cgnnp.units import thermal_energy
 
@@ -77,7 +77,7 @@ subprocess.run([sys.executable, *command], check=True)
 
 # %% g(r): the ions alone against the ions in water. Both curves are of finite runs: a deviation D says something where it
 # is larger than what the noise of both makes of it.
-cg = open_replicas(sorted((run / "simulation").glob("replica_*")))
+cg = open_replicas(replica_folders(run / "simulation"))
 curves = list(zip(rdf(frames), rdf(cg), strict=True))
 for atomistic, model in curves:
     noise = np.hypot(deviation_noise(atomistic), deviation_noise(model))

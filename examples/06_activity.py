@@ -26,7 +26,7 @@ from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.electrolyte import ANIONS, CATIONS, partial_molar_volume
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import load
-from cgnnp.simulation.run import open_replicas
+from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.units import solvent_fraction
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -40,7 +40,7 @@ if not (run / "report.html").exists():
     quick = ["--quick"] if options.quick else []
     subprocess.run([sys.executable, str(here / "05_nacl.py"), "--output", str(options.output), *quick], check=True)
 atomistic = open_frames(here / "data/nacl_4M")
-cg = open_replicas(sorted((run / "simulation").glob("replica_*")))
+cg = open_replicas(replica_folders(run / "simulation"))
 sides = {"atomistic": atomistic, "coarse-grained": cg}
 for name, frames in sides.items():
     print(f"{name}: {len(frames)} frames, {len(frames) * frames.meta.interval / 1000:.2f} ns")
@@ -112,7 +112,7 @@ def osmotic_point(frames: Frames) -> OsmoticPoint:
     return OsmoticPoint(pressure, modulus)
 
 
-check = osmotic_check([osmotic_point(open_replicas(sorted(dilute.glob("replica_*")))), osmotic_point(cg)])
+check = osmotic_check([osmotic_point(open_replicas(replica_folders(dilute))), osmotic_point(cg)])
 verdict = {True: "may be called osmotic", False: "is not the osmotic one", None: "may be osmotic or not"}[check.agrees]
 print(f"the virial pressure {verdict}: {check.reason}")
 print(f"drawn: {options.output / 'activity_integrals.png'}")

@@ -25,7 +25,7 @@ from cgnnp.dataset import open_frames
 from cgnnp.files import read_json
 from cgnnp.frames import split_contiguous
 from cgnnp.priors import prior_forces
-from cgnnp.simulation.run import open_replicas
+from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.statistics import block_estimate
 from cgnnp.training.data import ForceSet
 from cgnnp.training.metrics import predict_forces
@@ -70,7 +70,7 @@ for name, run in runs.items():
     output = options.output / f"nacl_1.3M_by_{run.name}"
     box = ["system.n_pairs=20", "system.box_nm=2.92", "simulation.timestep_fs=5"]
     command("cgnnp.simulate", f"potential={run / 'potential'}", f"output={output}", *box, *length)
-    results[name] = open_replicas(sorted(output.glob("replica_*")))
+    results[name] = open_replicas(replica_folders(output))
 
 # %% What is their distance from 1.3 mol/L? The shipped frames there are of 0.1 ns, in which ions that started apart have not
 # met yet: their g(r) is not to be trusted, but the mean force on ions is the same wherever they are. So the judge is the

@@ -25,7 +25,7 @@ from cgnnp.mappings import ions
 from cgnnp.platforms import choose_platform
 from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.sampling import langevin
-from cgnnp.simulation.run import open_replicas
+from cgnnp.simulation.run import open_replicas, replica_folders
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the data, the run and the picture")
@@ -59,7 +59,7 @@ if options.quick:
 command = ["-m", "cgnnp.train", "mapping=ions_nacl", f"data={data}", f"run_dir={run}", *settings, *simulation]
 print("python", *command, flush=True)
 subprocess.run([sys.executable, *command], check=True)
-cg = open_replicas(sorted((run / "simulation").glob("replica_*")))
+cg = open_replicas(replica_folders(run / "simulation"))
 
 # %% Beside sodium chloride at the same concentration (Smith and Dang's ions in the same water, the data of 05_nacl.py).
 # Potassium is larger: its contact with chloride is further out. How many such pairs there are is a matter of the two sets of

@@ -141,6 +141,18 @@ def closest_approach(frames: Frames) -> dict[tuple[str, str], float]:
     return closest
 
 
+def short_protocol(temperature: float, seed: int) -> LangevinProtocol:
+    """Dynamics of a model that hardly waits for equilibrium."""
+    return LangevinProtocol(
+        temperature_K=temperature,
+        timestep_fs=5.0,
+        friction_per_ps=2.0,
+        equilibration_ps=1.0,
+        frame_interval_ps=0.4,
+        seed=seed,
+    )
+
+
 def _run(
     directory: Path,
     potential: Path,
@@ -149,13 +161,6 @@ def _run(
     starts: np.ndarray | None = None,
     composition: Composition | None = None,
 ) -> Frames:
-    protocol = LangevinProtocol(
-        temperature_K=temperature or load(potential, self_check=False).temperature,
-        timestep_fs=5.0,
-        friction_per_ps=2.0,
-        equilibration_ps=1.0,
-        frame_interval_ps=0.4,
-        seed=11,
-    )
+    protocol = short_protocol(temperature or load(potential, self_check=False).temperature, seed=11)
     settings = SimulationSettings(length_ps=length_ps, replicas=2)
     return open_replicas(simulate(potential, directory, settings, protocol, starts, composition))

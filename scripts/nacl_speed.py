@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from nacl_runs import Plan, system_of
+from nacl_runs import Plan, short_protocol, system_of
 from openmm import LangevinMiddleIntegrator
 from rows import Row
 
-from cgnnp.dynamics import SECONDS_PER_DAY, LangevinProtocol
+from cgnnp.dynamics import SECONDS_PER_DAY
 from cgnnp.platforms import choose_platform
 from cgnnp.simulation.run import SimulationSettings, simulate, speed_in_all
 
@@ -54,8 +54,6 @@ def _atomistic(simulation, seconds: float) -> float:
 
 
 def _coarse(potential: Path, length_ps: float, seed: int) -> float:
-    protocol = LangevinProtocol(
-        timestep_fs=5.0, friction_per_ps=2.0, equilibration_ps=1.0, frame_interval_ps=0.4, temperature_K=300.0, seed=seed
-    )
+    protocol = short_protocol(300.0, seed)
     with tempfile.TemporaryDirectory() as folder:
         return speed_in_all(simulate(potential, Path(folder), SimulationSettings(length_ps=length_ps), protocol))

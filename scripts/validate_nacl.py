@@ -35,10 +35,12 @@ from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
 from cgnnp.analysis.salts import electrolyte
 from cgnnp.files import read_json, write_file
 from cgnnp.frames import Frames
-from cgnnp.priors import PriorFit, ScreenedCoulomb
+from cgnnp.priors import PriorFit
+from cgnnp.priors.prior import first_sampled
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.simulation.bundle import PotentialBundle
-from cgnnp.simulation.run import open_replicas
+from cgnnp.simulation.run import open_replicas, replica_folders
+from cgnnp.workflow.ions import dielectric_constant
 
 PAIRS = (("Na", "Cl"), ("Na", "Na"), ("Cl", "Cl"))
 PUBLISHED = Path(__file__).parent / "published"
@@ -70,7 +72,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     bundle = cgnnp.load(run / "potential")
     reference = arguments.reference or data
     atomistic = nacl_runs.atomistic_frames(reference)
-    coarse = open_replicas(sorted((run / "simulation").glob("replica_*")))
+    coarse = open_replicas(replica_folders(run / "simulation"))
     curves, ours = ({curve.name: curve for curve in rdf(frames)} for frames in (atomistic, coarse))
     if arguments.picture:
         pairs = [(curves["-".join(pair)], ours["-".join(pair)]) for pair in PAIRS]
@@ -112,8 +114,8 @@ def data_rows(found: dict[str, Any], data: Sequence[Path], reference: Sequence[P
 def noise(data: Path, run: Path, bundle: PotentialBundle) -> list[Row]:
     """How far apart frames should be, by the priors as the run fits them."""
     settings = {name: value for name, value in OmegaConf.load(run / "config.yaml").prior.items() if name != "_target_"}
-    charged = [prior.eps_r for prior in bundle.priors if isinstance(prior, ScreenedCoulomb)]
-    return nacl_noise.rows(data, list(bundle.priors), PriorFit(**{**settings, "eps_r": charged[0]}))
+    fit = PriorFit(**{**settings, "eps_r": dielectric_constant(bundle.priors)})
+    return nacl_noise.rows(data, list(bundle.priors), fit)
 
 
 def published_curves() -> dict[str, np.ndarray]:
@@ -196,7 +198,7 @@ def learning(work: Path, data: Sequence[Path], atomistic: dict[str, Rdf], extra:
         less = [nacl_runs.first_part(path, folder, k, part) for k, path in enumerate(data)]
         plan = replace(FULL, simulation_ps=3000.0, seeds=2)
         run = nacl_runs.trained(folder, less, plan, extra)
-        coarse = {curve.name: curve for curve in rdf(open_replicas(sorted((run / "simulation").glob("replica_*"))))}
+        coarse = {curve.name: curve for curve in rdf(open_replicas(replica_folders(run / "simulation")))}
         for name, curve in atomistic.items():
             label = f"D of g(r), CG fitted to {nacl_runs.length_ns(less):.2f} ns against atomistic, {name}"
             rows.append(Row(label, deviation(curve.g, coarse[name].g), deviation_noise(coarse[name]), "", None))
@@ -211,7 +213,7 @@ def stability(work: Path, potential: Path, bundle: PotentialBundle, coarse: Fram
         f"from rock salt, {plan.crystal_ps:g} ps": functools.partial(nacl_runs.from_a_crystal, work, potential, plan),
         f"8 times the ions, {plan.large_ps:g} ps": functools.partial(nacl_runs.large, work, potential, plan),
     }
-    first = {frozenset(pair): r for prior in bundle.priors for pair, r in prior.first_sampled().items()}
+    first = first_sampled(bundle.priors)
     rows = []
     for name, make in runs.items():
         closest = nacl_runs.closest_approach(make())

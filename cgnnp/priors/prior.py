@@ -45,6 +45,11 @@ def prior_digest(priors: Sequence[Prior]) -> str:
     return data_digest([prior.to_dict() for prior in priors])
 
 
+def first_sampled(priors: Sequence[Prior]) -> dict[frozenset[str], float]:
+    """First sampled distance (nm) of every pair of bead types, in either order, that one of the priors knows one of."""
+    return {frozenset(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
+
+
 def check_cutoff(cutoff: float, box: Float[np.ndarray, "3 3"]) -> None:
     """Refuse a box in which OpenMM's minimum image cannot hold a prior.
 

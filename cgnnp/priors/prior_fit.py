@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.priors.coulomb import ScreenedCoulomb, check_neutral
 from cgnnp.priors.prior import Prior, prior_forces
-from cgnnp.priors.spline_fit import PairSplineFit
-from cgnnp.units import NEUTRAL, check_permittivity
+from cgnnp.priors.spline_fit import PairSplineFit, SplineSettings
+from cgnnp.units import check_permittivity
 
 log = logging.getLogger("cgnnp")
 
@@ -23,8 +23,8 @@ OTHER_TEMPERATURE_K = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorFit:
-    """Fits all priors. Settings are those of `PairSplineFit`, and
+class PriorFit(SplineSettings):
+    """Fits all priors. Settings are those of the pair splines, and
 
     Args:
         eps_r: dielectric constant of the solvent that screens the charges of beads; "auto" takes what the data record of
@@ -38,25 +38,18 @@ class PriorFit:
     """
 
     eps_r: float | str | None = AUTO
-    cutoff_nm: float = 0.9
-    knot_spacing_nm: float = 0.02
-    max_frames: int = 300
-    min_count: int = 50
-    smoothing: float | None = None
-    ridge: float = 1e-8
-    wall_kT: float = 25.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if isinstance(self.eps_r, str) and self.eps_r != AUTO:
             raise ValueError(f"prior.eps_r={self.eps_r}: must be a number or {AUTO}")
         if isinstance(self.eps_r, int | float):
             check_permittivity("prior.eps_r", self.eps_r)
-        self.splines  # noqa: B018  its settings are checked when it is made
 
     @property
     def splines(self) -> PairSplineFit:
         """What fits the pair splines."""
-        return PairSplineFit(**{name: value for name, value in asdict(self).items() if name != "eps_r"})
+        return PairSplineFit(**{setting.name: getattr(self, setting.name) for setting in fields(SplineSettings)})
 
     def coulomb(self, mapping: Mapping, provenance: dict[str, Any]) -> ScreenedCoulomb | None:
         """The Coulomb prior of these beads, None where they carry no charges.
@@ -69,7 +62,7 @@ class PriorFit:
             ValueError: beads of one type with different charges, a net charge, or an unknown dielectric constant.
         """
         charges = mapping.per_type(mapping.charges)
-        if not any(abs(charge) > NEUTRAL for charge in charges.values()):
+        if not mapping.is_charged:
             return None
         check_neutral(mapping.charges.tolist(), f"mapping '{mapping.name}'")
         if self.eps_r is None:

@@ -7,7 +7,7 @@ the integral of f from the cutoff inwards. Below the first sampled distance the 
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -34,8 +34,8 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairSplineFit:
-    """Fits pair potentials to mapped forces by penalised least squares over up to `max_frames` equally spaced frames.
+class SplineSettings:
+    """How pair splines are fitted.
 
     Args:
         cutoff_nm: the force and its slope vanish here; at most half the box.
@@ -49,9 +49,6 @@ class PairSplineFit:
 
     Raises:
         ValueError: a setting is out of range.
-
-    >>> PairSplineFit(cutoff_nm=0.8).cutoff_nm
-    0.8
     """
 
     cutoff_nm: float = 0.9
@@ -63,11 +60,20 @@ class PairSplineFit:
     wall_kT: float = 25.0
 
     def __post_init__(self) -> None:
-        positive = {name: value for name, value in asdict(self).items() if name not in ("ridge", "smoothing")}
-        check_positive("prior.", **positive)
+        positive = ("cutoff_nm", "knot_spacing_nm", "max_frames", "min_count", "wall_kT")
+        check_positive("prior.", **{name: getattr(self, name) for name in positive})
         for name in ("ridge", "smoothing"):
             if (value := getattr(self, name)) is not None and not value >= 0:
                 raise ValueError(f"prior.{name}={value}: must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSplineFit(SplineSettings):
+    """Fits pair potentials to mapped forces by penalised least squares over up to `max_frames` equally spaced frames.
+
+    >>> PairSplineFit(cutoff_nm=0.8).cutoff_nm
+    0.8
+    """
 
     def __call__(self, *sets: Frames, weights: Sequence[Float[np.ndarray, "_"]] | None = None) -> PairSpline:
         """The prior for these training frames, of one or several systems with the same bead types.
@@ -202,8 +208,6 @@ def _normal_equations(
         normal += weighted.T @ design
         right += weighted.T @ forces
         square += float(forces @ (rows * forces))
-    if len(columns) == ends[-1] and np.array_equal(columns, np.arange(ends[-1])):
-        return NormalEquations(normal, right, square)
     whole = NormalEquations(np.zeros((ends[-1], ends[-1])), np.zeros(ends[-1]), square)
     whole.normal[np.ix_(columns, columns)] = normal
     whole.right[columns] = right

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from openmm import app, unit
 
 from cgnnp.mapping import Mapping
+from cgnnp.priors.prior import first_sampled
 from cgnnp.reference.lattice import per_side, simple_cubic
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import AVOGADRO_PER_NM3
@@ -112,7 +113,7 @@ def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0
 
 def _closest(bundle: PotentialBundle) -> float:
     """The first sampled distance of the pair of bead types that come closest, nm; 0 where none is known."""
-    return min((distance for prior in bundle.priors for distance in prior.first_sampled().values()), default=0.0)
+    return min(first_sampled(bundle.priors).values(), default=0.0)
 
 
 def _scattered(n_beads: int, edge: float, closest: float, seed: int) -> Float[np.ndarray, "beads 3"]:

@@ -88,18 +88,12 @@ class PotentialBundle:
         vectors = topology.getPeriodicBoxVectors()
         if vectors is None:
             raise ValueError("the topology has no periodic box: topology.setPeriodicBoxVectors(...) first")
-        masses = self.manifest["bead_masses_Da"]
-        if unknown := set(names) - set(masses):
-            raise ValueError(f"the potential knows bead types {list(masses)}, the topology has {sorted(unknown)} too")
         box = np.array(vectors.value_in_unit(unit.nanometer))
-        self._warn_of_density(names, box)
+        self.check_beads(names, box)
         system = openmm.System()
         system.setDefaultPeriodicBoxVectors(*box.tolist())
         for name in names:
-            system.addParticle(masses[name])
-        for prior in self.priors:
-            if prior.cutoff is not None:
-                check_cutoff(prior.cutoff, box)
+            system.addParticle(self.manifest["bead_masses_Da"][name])
         exclusions = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
         backend = choose_backend(force_backend, self.model)
         (add_fast_priors if backend == "python" else add_priors)(system, self.priors, names, exclusions)
@@ -107,6 +101,20 @@ class PotentialBundle:
         force.setForceGroup(len(self.priors))
         system.addForce(force)
         return system
+
+    def check_beads(self, names: Sequence[str], box: Float[np.ndarray, "3 3"]) -> None:
+        """What `create_system` looks at first: warns when the density of beads of these types is not that of the data.
+
+        Raises:
+            ValueError: unknown bead types, or a box too small for a prior.
+        """
+        masses = self.manifest["bead_masses_Da"]
+        if unknown := set(names) - set(masses):
+            raise ValueError(f"the potential knows bead types {list(masses)}, the topology has {sorted(unknown)} too")
+        self._warn_of_density(names, box)
+        for prior in self.priors:
+            if prior.cutoff is not None:
+                check_cutoff(prior.cutoff, box)
 
     def warn_of_temperature(self, temperature: float) -> None:
         """Say when a temperature is not that of the data: the potential is a free energy and depends on it."""
@@ -117,7 +125,7 @@ class PotentialBundle:
                 stacklevel=3,
             )
 
-    def _warn_of_density(self, names: list[str], box: Float[np.ndarray, "3 3"]) -> None:
+    def _warn_of_density(self, names: Sequence[str], box: Float[np.ndarray, "3 3"]) -> None:
         volume = abs(np.linalg.det(box))
         for name, (low, high) in self.manifest["number_density_nm3"].items():
             found = names.count(name) / volume
@@ -126,7 +134,7 @@ class PotentialBundle:
                 warnings.warn(
                     f"{found:.4g} beads {name} per nm^3, but the potential was trained at {trained}: it depends on "
                     "density and composition, so this is extrapolation",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
 
 

@@ -26,7 +26,7 @@ from cgnnp.frames import Frames, FramesMeta, concatenate
 from cgnnp.platforms import PlatformChoice, available_cores, choose_platform
 from cgnnp.progress import Progress, progress
 from cgnnp.reference.topology import bead_topology
-from cgnnp.simulation.beads import BeadSystem, Composition, other_beads
+from cgnnp.simulation.beads import BeadSystem, Composition, other_beads, own_beads
 from cgnnp.simulation.bundle import PotentialBundle, load
 from cgnnp.simulation.force import choose_backend
 
@@ -93,10 +93,13 @@ def simulate(
     log.info("simulate: %d replicas of %d frames, time step %g fs", replicas, n_frames, protocol.timestep_fs)
     folders = [directory / f"replica_{k}" for k in range(replicas)]
     protocols = [replace(protocol, seed=derived_seed(protocol.seed, 1000 + k)) for k in range(replicas)]
-    systems = [other_beads(bundle, composition or Composition(), seeded.seed) for seeded in protocols]
+    if composition is None or composition.is_own:
+        systems = [own_beads(bundle)] * replicas
+    else:
+        systems = [other_beads(bundle, composition, seeded.seed) for seeded in protocols]
     if starts is not None:
         systems = [replace(system, positions=starts[k % len(starts)]) for k, system in enumerate(systems)]
-    bundle.create_system(bead_topology(systems[0].mapping, systems[0].box), backend)  # warns and refuses here, not in each
+    bundle.check_beads(systems[0].mapping.bead_types, systems[0].box)  # warns and refuses here, not in each replica
     if systems[0].scattered:
         log.info("simulate: %d beads, scattered in %.3f nm", systems[0].mapping.n_beads, systems[0].box[0, 0])
     metas = [_meta(bundle, system, seeded, backend) for system, seeded in zip(systems, protocols, strict=True)]
@@ -131,6 +134,11 @@ def speed_in_all(folders: Sequence[Path]) -> float:
     """ns/day of the replicas that run at a time, from the speed of those that have run."""
     speeds = [speed for folder in folders if (speed := speed_ns_per_day(folder / FRAMES))]
     return float(np.mean(speeds)) * side_by_side(len(folders)) if speeds else 0.0
+
+
+def replica_folders(directory: Path) -> list[Path]:
+    """The folders of the replicas in a directory, in the order of their numbers."""
+    return sorted(directory.glob("replica_*"), key=lambda folder: int(folder.name.removeprefix("replica_")))
 
 
 def open_replicas(folders: Sequence[Path]) -> Frames:

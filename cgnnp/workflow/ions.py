@@ -25,13 +25,13 @@ from cgnnp.analysis.rdf import Rdf
 from cgnnp.analysis.salts import Electrolyte, electrolyte
 from cgnnp.files import write_file
 from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
 from cgnnp.platforms import choose_platform
 from cgnnp.priors import Prior, ScreenedCoulomb
+from cgnnp.priors.prior import first_sampled
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import PotentialBundle
-from cgnnp.units import NEUTRAL, thermal_energy
+from cgnnp.units import thermal_energy
 
 log = logging.getLogger("cgnnp")
 
@@ -165,7 +165,7 @@ def find_pairs(frames: Frames, coarse: Frames, pairs: Sequence[tuple[str, str]],
     dimers = [two_beads(bundle, pair) for pair in pairs]
     for found in dimers:
         log.info("compare: two beads alone: %s", _dimer_line(found))
-    if not has_charges(frames.mapping) or min(len(frames), len(coarse)) < 2:
+    if not frames.mapping.is_charged or min(len(frames), len(coarse)) < 2:
         return PairFindings(dimers, None, None)
     phi_w = (frames.meta.provenance.get("solvent") or {}).get("volume_fraction")
     salt, pressure = electrolyte(frames, coarse, phi_w), pressure_of(bundle, coarse)
@@ -176,11 +176,6 @@ def find_pairs(frames: Frames, coarse: Frames, pairs: Sequence[tuple[str, str]],
     return PairFindings(dimers, salt, pressure)
 
 
-def has_charges(mapping: Mapping) -> bool:
-    """Whether any bead carries a charge."""
-    return bool(np.any(np.abs(mapping.charges) > NEUTRAL))
-
-
 def dielectric_constant(priors: Iterable[Prior]) -> float | None:
     """eps_r of a screened Coulomb prior, where there is one."""
     return next((prior.eps_r for prior in priors if isinstance(prior, ScreenedCoulomb)), None)
@@ -188,8 +183,7 @@ def dielectric_constant(priors: Iterable[Prior]) -> float | None:
 
 def two_beads(bundle: PotentialBundle, pair: tuple[str, str]) -> TwoBeads:
     """Scan a pair from 0.15 nm (or 0.1 nm inside of where the data begin, if that is less) to 1.2 nm."""
-    sampled = {frozenset(kind): r for prior in bundle.priors for kind, r in prior.first_sampled().items()}
-    first = sampled.get(frozenset(pair))
+    first = first_sampled(bundle.priors).get(frozenset(pair))
     start = SCAN_FROM_NM if first is None else max(SCAN_STEP_NM, min(SCAN_FROM_NM, first - 2 * WALL_DEPTH))
     scan = dimer_scan(bundle, pair, np.arange(start, SCAN_TO_NM + SCAN_STEP_NM / 2, SCAN_STEP_NM))
     return TwoBeads(scan, first, bundle.temperature)

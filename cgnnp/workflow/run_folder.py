@@ -20,6 +20,9 @@ from cgnnp.files import lock_directory, read_json, write_file, write_json
 
 log = logging.getLogger("cgnnp")
 
+RUNS = "chunk_frames"
+"""The setting of a simulation without which there is none: a mapping may set others, also beside simulation=none."""
+
 FREE = (
     *("platform", "run_dir", "data_dir", "force_backend", "replica"),
     *("simulation.platform", "simulation.force_backend", "simulation.length_ps", "simulation.chunk_frames"),
@@ -196,7 +199,7 @@ def _differences(stored: Path, new: str) -> list[str]:
     except yaml.YAMLError as error:
         raise ValueError(f"{stored}: damaged YAML ({error}): delete it, or choose another run_dir") from error
     keys = [key for key in {**one, **two} if key not in FREE]
-    if not all("simulation.chunk_frames" in side for side in (one, two)):
+    if not all(f"simulation.{RUNS}" in side for side in (one, two)):
         keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now
     return [f"{key} is {one.get(key)} there, {two.get(key)} now" for key in keys if one.get(key) != two.get(key)]
 

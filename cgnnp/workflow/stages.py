@@ -24,10 +24,19 @@ from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
 from cgnnp.platforms import PlatformChoice, available_cores
 from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
+from cgnnp.priors.prior import first_sampled
 from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import load, save_bundle
-from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, side_by_side, simulate, speed_in_all
+from cgnnp.simulation.run import (
+    FRAMES,
+    SimulationSettings,
+    open_replicas,
+    replica_folders,
+    side_by_side,
+    simulate,
+    speed_in_all,
+)
 from cgnnp.training.checkpoints import load_checkpoint
 from cgnnp.training.data import ForceSet, average_neighbors, noise_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
@@ -235,7 +244,7 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
         ValueError: its frames are damaged.
     """
     with run.stage("compare", again=True):
-        folders = sorted(run.simulation.glob("replica_*"), key=lambda folder: int(folder.name.removeprefix("replica_")))
+        folders = replica_folders(run.simulation)
         coarse = open_replicas(folders[: run.summary().get("cg_replicas")])  # all of a first run that was interrupted
         r_max = min(longest_distance(frames), longest_distance(coarse))
         curves = list(zip(rdf(frames, r_max), rdf(coarse, r_max), strict=True))
@@ -342,10 +351,8 @@ def _stored_prior_forces(run: RunFolder, priors: list[Prior], frames: Frames, na
 def _new_model(make_model: Callable[..., Potential], sets: Sequence[ForceSet], priors: list[Prior], dtype: str) -> Potential:
     """A network that knows from the data its bead types, scales and where sampling begins."""
     names = list(sets[0].frames.mapping.type_names)
-    first: dict[tuple[str, str], float] = {}
-    for prior in priors:
-        first |= prior.first_sampled()
-    inner = [[first.get((a, b), first.get((b, a), 0.0)) for b in names] for a in names]
+    first = first_sampled(priors)
+    inner = [[first.get(frozenset((a, b)), 0.0) for b in names] for a in names]
     squares = [float(np.square(data.residual, dtype=np.float64).sum()) for data in sets]
     residual = float(np.sqrt(sum(squares) / sum(data.residual.size for data in sets)))
     cutoff = make_model(type_names=names).cutoff
