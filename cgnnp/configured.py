@@ -26,6 +26,7 @@ from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.priors import PriorFit
 from cgnnp.priors.prior import check_cutoff
+from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source, StoredSource
 from cgnnp.signatures import checked_settings
 from cgnnp.simulation.beads import Composition
@@ -37,6 +38,7 @@ from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow import stages
 from cgnnp.workflow.data_sets import check_further, check_mapping, remember_further
 from cgnnp.workflow.quality import check_draws
+from cgnnp.workflow.refine import refine_stage
 from cgnnp.workflow.run_folder import RUNS, RunFolder, check_writable, start_logging
 
 log = logging.getLogger("cgnnp")
@@ -53,6 +55,9 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         source.mapping if isinstance(source, StoredSource) else checked_instantiate(config, "mapping")(source.atomistic())
     )
     simulation = _simulation(plain(config.simulation), source.temperature_K)
+    refinement = RefinementSettings(**checked_settings(RefinementSettings, plain(config.refinement), "refinement"))
+    if refinement.steps and simulation is None:
+        raise ValueError(f"refinement.steps={refinement.steps} needs simulations, of which simulation=none has no settings")
     makers = _check_fit(config, source, mapping)
     platform = choose_platform(config.platform)
     choose_backend(config.force_backend)
@@ -74,6 +79,9 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         stages.map_stage(run, sets)
         options = {"held_out_fraction": config.trainer.held_out_fraction, "dtype": config.trainer.dtype}
         model, priors = stages.fit_stage(run, sets, *makers, settings, **options, platform=config.platform, draws=draws)
+        if refinement.steps and simulation is not None:
+            options = {"held_out_fraction": config.trainer.held_out_fraction, "platform": config.platform}
+            priors = refine_stage(run, model, priors, sets, refinement, simulation, **options)
         if not (run.finished("export") and run.potential.exists()):
             stages.export_stage(run, model, priors, sets)
         if simulation is None:

@@ -21,7 +21,7 @@ from cgnnp.reference.source import Source, StoredSource, shard_directory
 from cgnnp.signatures import checked_settings, did_you_mean, unknown_setting
 from cgnnp.workflow.run_folder import check_writable, start_logging
 
-GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "simulation")
+GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "refinement", "simulation")
 KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("data_dir", "platform", "force_backend"), (str,)),
     **dict.fromkeys(("run_dir", "run", "potential", "output", "data", "draws"), (str, int, type(None))),

@@ -90,9 +90,9 @@ class PairSplineFit(SplineSettings):
         thinned = _thinned(sets, self.max_frames)
         names = _all_pairs(thinned)
         firsts = _first_sampled(thinned, names, self.cutoff_nm, self.min_count)
-        knots = [_clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
+        knots = [clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
         blocks = _blocks(thinned, names, knots, self.cutoff_nm, weights)
-        sizes = [_n_free(knot) for knot in knots]
+        sizes = [n_free(knot) for knot in knots]
         given = None if self.smoothing is None else [self.smoothing] * len(names)
         coefficients, strengths = solve_smooth(blocks, sizes, N_FIXED, self.ridge, given)
         for name, first, strength in zip(names, firsts, strengths, strict=True):
@@ -156,12 +156,13 @@ def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float,
     return [float(found[-1]) for found in closest]
 
 
-def _clamped_knots(start: float, end: float, spacing: float) -> Float[np.ndarray, "knots"]:
+def clamped_knots(start: float, end: float, spacing: float) -> Float[np.ndarray, "knots"]:
+    """Equally spaced knots about so far apart, those at both ends as often as cubic splines want them."""
     inner = np.linspace(start, end, max(2, round((end - start) / spacing)) + 1)
     return np.concatenate([[start] * DEGREE, inner, [end] * DEGREE])
 
 
-def _n_free(knots: Float[np.ndarray, "knots"]) -> int:
+def n_free(knots: Float[np.ndarray, "knots"]) -> int:
     """Coefficients that are fitted."""
     return len(knots) - DEGREE - 1 - N_FIXED
 
@@ -197,8 +198,8 @@ def _normal_equations(
     rows = np.ones(3 * frames.mapping.n_beads) if weights is None else np.tile(weights, 3)
     kinds = PairKinds(frames.mapping)
     places = _places(kinds, names)
-    ends = np.cumsum([_n_free(knot) for knot in knots])
-    columns = np.concatenate([np.arange(ends[k] - _n_free(knots[k]), ends[k]) for k in places])
+    ends = np.cumsum([n_free(knot) for knot in knots])
+    columns = np.concatenate([np.arange(ends[k] - n_free(knots[k]), ends[k]) for k in places])
     own_knots = [knots[k] for k in places]
     normal, right, square = np.zeros((len(columns), len(columns))), np.zeros(len(columns)), 0.0
     for t in range(len(frames)):
@@ -221,9 +222,9 @@ def pair_design(pairs: Pairs, kinds: PairKinds, knots: list[Float[np.ndarray, "_
     for k, knot in enumerate(knots):
         chosen = np.flatnonzero((kind == k) & (pairs.distances >= knot[0]))
         if not len(chosen):
-            columns.append(np.zeros((3 * len(kinds.types), _n_free(knot))))
+            columns.append(np.zeros((3 * len(kinds.types), n_free(knot))))
             continue
-        basis = BSpline.design_matrix(pairs.distances[chosen], knot, DEGREE)[:, : _n_free(knot)]
+        basis = BSpline.design_matrix(pairs.distances[chosen], knot, DEGREE)[:, : n_free(knot)]
         unit_vectors = pairs.vectors[chosen] / pairs.distances[chosen, None]
         rows = np.concatenate([pairs.i[chosen], pairs.j[chosen]])
         entries = np.tile(np.arange(len(chosen)), 2)

@@ -4,6 +4,7 @@ import functools
 import io
 import logging
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,8 @@ def fit_stage(
             log.info("fit: finished before, reading %s", checkpoint)
             model = load_checkpoint(checkpoint)
         else:
-            run.update(finished=[])  # what was exported of an earlier fit is not of this one
+            run.update(finished=[])  # what was exported of an earlier fit is not of this one, nor what was refined
+            shutil.rmtree(run.path / "refinement", ignore_errors=True)
             model = fit(_new_model(make_model, train_sets, priors, dtype), train_sets, test_sets, settings, run.path)
         network = [predict_forces(model, part) for part in test_sets]
         quality = fit_quality(test_sets, network)

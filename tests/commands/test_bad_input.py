@@ -53,6 +53,7 @@ ARGUMENTS = {
     "negative replica": (["replica=-1"], ["replica=-1", "0 or more"]),
     "half a replica": (["replica=0.5"], ["replica=0.5", "int"]),
     "no frames": (["reference.n_frames=0"], ["reference.n_frames=0"]),
+    "refinement without simulations": (["refinement.steps=2", "simulation=none"], ["refinement.steps=2", "simulation=none"]),
     "no length": (["simulation.length_ps=0"], ["simulation.length_ps=0", "simulation=none"]),
     "no replicas": (["simulation.replicas=0"], ["simulation.replicas=0", "null"]),
     "empty chunks": (["simulation.chunk_frames=0"], ["simulation.chunk_frames=0"]),

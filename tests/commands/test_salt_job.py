@@ -22,8 +22,22 @@ def test_a_salt_is_analysed_and_reported(tmp_path):
     writer.close()
     fit = ["prior.cutoff_nm=0.6", "prior.min_count=5", "model.features=4", "model.cutoff_nm=0.6", "model.layers=1"]
     fit += ["trainer.max_epochs=1", "trainer.accelerator=cpu", "platform=CPU", "simulation.replicas=1"]
-    jobs.run("train", "data=made", "run_dir=run", *fit, *jobs.SIMULATION[:-1], cwd=tmp_path)
+    fit += ["refinement=structure", "refinement.steps=1", "refinement.length_ps=20"]
+    command = ("train", "data=made", "run_dir=run", *fit, *jobs.SIMULATION[:-1])
+    jobs.run(*command, cwd=tmp_path)
     values = json.loads((tmp_path / "run/summary.json").read_text())
+    (step,) = values["refinement"]
+    assert step["dof"] > 10
+    assert 0.0 < step["largest_kT"] < 5.0
+    assert values["r2_refined"] == pytest.approx(values["r2_model"], abs=0.1)
+    fitted, exported = (
+        json.loads((tmp_path / "run" / name).read_text())[1] for name in ("prior.json", "potential/prior.json")
+    )
+    assert fitted["tables"][0]["energy"] != exported["tables"][0]["energy"]
+    assert fitted["tables"][0]["first_sampled"] == exported["tables"][0]["first_sampled"]
+    written = (tmp_path / "run/refinement/step_0.json").stat().st_mtime_ns
+    jobs.run(*command, cwd=tmp_path)  # what is refined is not refined again
+    assert (tmp_path / "run/refinement/step_0.json").stat().st_mtime_ns == written
     assert values["eps_r"] == 78.0
     salt = values["electrolyte"]
     assert salt["phi_w"] == 0.9

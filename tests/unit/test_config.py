@@ -13,6 +13,7 @@ from cgnnp.configured import _fit_settings, _simulation
 from cgnnp.configured_frames import GROUPS, KEYS, checked_instantiate
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
+from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.topology import describe
@@ -55,6 +56,7 @@ def test_every_option_composes_and_builds(group, option):
     made = {
         "reference": lambda: checked_instantiate(config, group)(system=water(27).reference, replica=1),
         "trainer": lambda: _fit_settings(config),
+        "refinement": lambda: RefinementSettings(**config.refinement),
         "simulation": lambda: _simulation(OmegaConf.to_container(config.simulation, resolve=True), 300.0),
     }.get(group, lambda: checked_instantiate(config, group))()
     if group == "system":

@@ -16,7 +16,7 @@ from cgnnp.mapping import Block, Mapping
 from cgnnp.mappings.water import center_of_mass
 from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.platforms import PlatformChoice
-from cgnnp.priors.spline_fit import _clamped_knots, pair_design
+from cgnnp.priors.spline_fit import clamped_knots, pair_design
 from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, hold
 from cgnnp.reference.mean_force import MeanForceSource, cost_ns
@@ -271,7 +271,7 @@ def test_the_mean_force_is_that_of_force_matching(tmp_path):
     system = systems.Water(reference := water_spce(n_molecules=64, cutoff_nm=0.6), mapping_of(reference))
     dynamics = LangevinProtocol(equilibration_ps=20.0, frame_interval_ps=0.6, seed=11)
     simulation, run = unconstrained(system, tmp_path, dynamics), frozen_run(system, dynamics)
-    mapping, kinds, knots = system.mapping, PairKinds(system.mapping), [_clamped_knots(0.255, 0.6, 0.03)]
+    mapping, kinds, knots = system.mapping, PairKinds(system.mapping), [clamped_knots(0.255, 0.6, 0.03)]
     matrix, right, wrong = 0.0, [], []
     for frame in range(200):
         advance(simulation, dynamics.steps_per_frame)

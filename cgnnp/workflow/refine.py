@@ -1,0 +1,136 @@
+"""The stage between fit and export that a run may have: its model is simulated, and the pair splines are refined."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.dynamics import LangevinProtocol
+from cgnnp.files import read_json, write_json
+from cgnnp.frames import Frames, split_contiguous
+from cgnnp.models.potential import Potential
+from cgnnp.pair_fields import untestable
+from cgnnp.priors import PairSpline, Prior, prior_forces, priors_from_data
+from cgnnp.priors.refinement import RefinementSettings, RefinementStep, refinement_step
+from cgnnp.simulation.bundle import save_bundle
+from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
+from cgnnp.statistics import explained_variance
+from cgnnp.training.data import ForceSet
+from cgnnp.training.metrics import predict_forces
+from cgnnp.workflow.run_folder import RunFolder
+
+log = logging.getLogger("cgnnp")
+
+STRUCTURE_PS = 0.4
+"""Frames that are closer tell the distribution of pairs nothing new."""
+
+SAME_BOX_NM = 1e-3
+"""Boxes in files are rounded by as much."""
+
+NOISE_FRAMES = 200
+"""Frames that the noise of the forces is measured on."""
+
+
+def refine_stage(
+    run: RunFolder,
+    model: Potential,
+    priors: list[Prior],
+    sets: Sequence[Frames],
+    settings: RefinementSettings,
+    simulation: tuple[SimulationSettings, LangevinProtocol],
+    *,
+    held_out_fraction: float,
+    platform: str = "auto",
+) -> list[Prior]:
+    """Simulate and refine as often as asked for; what is finished is not done again.
+
+    The configurations are those of the first data set and of the others of the same beads in the same box; the forces are
+    those of all. Held-out frames take no part: R2 on them, with the refined priors, is measured anew.
+
+    Raises:
+        ValueError: too few frames, or a data set with other kinds of pairs than the first.
+        SimulationFailed: the model blew up.
+    """
+    if reason := untestable(sets[0]):
+        raise ValueError(f"refinement.steps={settings.steps}: {reason}: take refinement=none")
+    folder = run.path / "refinement"
+    training, held_out = zip(*(split_contiguous(frames, held_out_fraction) for frames in sets), strict=True)
+    rows = []
+    with run.stage("refine"):
+        for k in range(settings.steps):
+            file = folder / f"step_{k}.json"
+            if not file.exists():
+                save_bundle(folder / f"potential_{k}", model, priors, sets[0], {}, others=sets[1:])
+                length = replace(simulation[0], length_ps=settings.length_ps)
+                directory = folder / f"simulation_{k}"
+                starts = sets[0].positions[np.linspace(len(sets[0]) - 1, 0, 8).astype(int)]
+                coarse = open_replicas(simulate(folder / f"potential_{k}", directory, length, simulation[1], starts))
+                step = _step(model, priors, training, coarse, settings, platform)
+                priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in priors]
+                write_json(file, {"priors": [prior.to_dict() for prior in priors], "found": _found(step)})
+            stored = read_json(file)
+            priors = priors_from_data(stored["priors"], str(file))
+            rows.append(stored["found"])
+            log.info(
+                "refine: step %d of %d: pairs were off by chi2/dof %.2f of %d functions, the pair potentials changed by up "
+                "to %.2f kT",
+                *(k + 1, settings.steps, rows[-1]["chi2_per_dof"], rows[-1]["dof"], rows[-1]["largest_kT"]),
+            )
+        left = [part.forces - _forces(model, priors, part, platform) for part in held_out]
+        quality = explained_variance(np.concatenate(left), np.concatenate([part.forces for part in held_out]))
+        log.info("refine: R2 of priors and network %.4f(%.4f)", quality.value, quality.stderr)
+    run.update(refinement=rows, r2_refined=quality.value, r2_refined_stderr=quality.stderr)
+    return priors
+
+
+def _step(
+    model: Potential,
+    priors: list[Prior],
+    training: Sequence[Frames],
+    coarse: Frames,
+    settings: RefinementSettings,
+    platform: str,
+) -> RefinementStep:
+    """One step from a simulation of the model."""
+    forces = [(frames, _noise(model, priors, frames, platform)) for frames in training]
+    (spline,) = [prior for prior in priors if isinstance(prior, PairSpline)]
+    return refinement_step(spline, _configurations(training), coarse, forces, settings.knot_spacing_nm)
+
+
+def _configurations(sets: Sequence[Frames]) -> Frames:
+    """Frames of the system of the first set, one set after the other, no closer than they tell anything new."""
+    first, parts = sets[0], []
+    for frames in sets:
+        same_box = np.allclose(frames.boxes[0], first.boxes[0], atol=SAME_BOX_NM)
+        if same_box and frames.mapping.bead_types == first.mapping.bead_types:
+            parts.append(frames.thinned(max(1, round(STRUCTURE_PS / frames.meta.interval))))
+    return replace(
+        parts[0],
+        positions=np.concatenate([part.positions for part in parts]),
+        forces=np.concatenate([part.forces for part in parts]),
+        boxes=np.concatenate([part.boxes for part in parts]),
+        labels=None,
+        sources=("memory",),
+        origin=np.empty((0, 2), int),
+    )
+
+
+def _noise(model: Potential, priors: list[Prior], frames: Frames, platform: str) -> Float[np.ndarray, "beads"]:
+    """Variance of what the model leaves of the force on each bead, that of its type, (kJ/mol/nm)^2."""
+    some = frames[np.linspace(0, len(frames) - 1, min(len(frames), NOISE_FRAMES)).astype(int)]
+    left = np.square(some.forces - _forces(model, priors, some, platform), dtype=np.float64).mean(axis=(0, 2))
+    types = frames.mapping.types
+    return np.array([left[types == kind].mean() for kind in types])
+
+
+def _forces(model: Potential, priors: list[Prior], frames: Frames, platform: str) -> Float[np.ndarray, "frames beads 3"]:
+    """Forces of priors and network."""
+    data = ForceSet(frames, prior_forces(priors, frames, platform))
+    return data.prior_forces + predict_forces(model, data)
+
+
+def _found(step: RefinementStep) -> dict[str, float]:
+    """What is reported of a step."""
+    return {name: value for name, value in vars(step).items() if name != "prior"}
