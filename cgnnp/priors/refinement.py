@@ -101,15 +101,17 @@ class PairCorrection:
     def sums(self, frames: Frames) -> Float[np.ndarray, "frames coefficients"]:
         """Phi of every frame: energies per coefficient, summed over its pairs."""
         kinds, order = self._kinds(frames)
-        edges = np.linspace(0.0, self.prior.cutoff, round(self.prior.cutoff / BIN_NM) + 1)
-        counts = np.zeros((len(self.sizes), len(frames), len(edges) - 1), dtype=np.int32)
+        n_bins = round(self.prior.cutoff / BIN_NM)
+        width = self.prior.cutoff / n_bins
+        place = np.argsort(order)  # of each kind's table
+        counts = np.zeros((len(frames), len(order) * n_bins), dtype=np.int32)
         for t in range(len(frames)):
             pairs = near_pairs(frames.positions[t], frames.boxes[t], self.prior.cutoff, frames.mapping.bonds)
-            kind = kinds.of(pairs)
-            for k, number in enumerate(order):
-                counts[k, t] = np.histogram(pairs.distances[kind == number], edges)[0]
-        energies = self.energies((edges[1:] + edges[:-1]) / 2)
-        return np.concatenate([counted @ energy for counted, energy in zip(counts, energies, strict=True)], axis=1)
+            bins = np.minimum((pairs.distances / width).astype(int), n_bins - 1)
+            counts[t] = np.bincount(place[kinds.of(pairs)] * n_bins + bins, minlength=counts.shape[1])
+        energies = self.energies((np.arange(n_bins) + 0.5) * width)
+        by_table = np.split(counts, len(order), axis=1)
+        return np.concatenate([counted @ energy for counted, energy in zip(by_table, energies, strict=True)], axis=1)
 
     def force_information(
         self, frames: Frames, noise: Float[np.ndarray, "beads"]
@@ -199,7 +201,7 @@ def refinement_step(
 
 
 def independent_frames(sums: Float[np.ndarray, "frames coefficients"]) -> float:
-    """As many independent frames as know the averages as well: the median over what varies of variance over error squared."""
+    """Independent frames that would know the averages as well: variance over error squared, the median of the sums."""
     errors, variances = np.asarray(block_estimate(sums).stderr), sums.var(axis=0)
     moving = errors > 0
     if not moving.any():
