@@ -53,7 +53,6 @@ ARGUMENTS = {
     "negative replica": (["replica=-1"], ["replica=-1", "0 or more"]),
     "half a replica": (["replica=0.5"], ["replica=0.5", "int"]),
     "no frames": (["reference.n_frames=0"], ["reference.n_frames=0"]),
-    "refinement without simulations": (["refinement.steps=2", "simulation=none"], ["refinement.steps=2", "simulation=none"]),
     "no length": (["simulation.length_ps=0"], ["simulation.length_ps=0", "simulation=none"]),
     "no replicas": (["simulation.replicas=0"], ["simulation.replicas=0", "null"]),
     "empty chunks": (["simulation.chunk_frames=0"], ["simulation.chunk_frames=0"]),
@@ -104,6 +103,12 @@ def message_of(command: str, error: str) -> str:
     assert "full_key" not in message
     assert len(message) > 15
     return message
+
+
+def test_refinement_needs_simulations(refused, tmp_path):
+    message = refused("train", *jobs.TRAINING, "simulation=none", "refinement=structure", cwd=tmp_path)
+    assert "refinement.steps=2 needs simulations" in message
+    assert "simulation=none" in message
 
 
 @pytest.mark.parametrize("case", ARGUMENTS)
