@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.analysis.rdf import BIN_WIDTH, PairCounts, Rdf, curves, longest_distance, pair_counts
+from cgnnp.analysis.rdf import BIN_WIDTH, Rdf, curves, longest_distance
 from cgnnp.frames import Frames
+from cgnnp.pair_counts import PairCounts, pair_counts
 from cgnnp.statistics import block_estimate
 
 NEAR_NM = 0.05

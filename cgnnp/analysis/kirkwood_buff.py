@@ -35,8 +35,8 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.analysis.rdf import PairCounts, pair_counts
 from cgnnp.frames import Frames
+from cgnnp.pair_counts import PairCounts, pair_counts
 from cgnnp.pairs import box_heights
 from cgnnp.statistics import autocorrelation_time, block_estimate
 from cgnnp.units import AVOGADRO_PER_NM3, NEUTRAL, thermal_energy

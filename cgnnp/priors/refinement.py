@@ -25,6 +25,7 @@ from jaxtyping import Float
 from scipy.interpolate import BSpline
 
 from cgnnp.frames import Frames
+from cgnnp.pair_counts import pair_counts
 from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.priors.spline_fit import DEGREE, clamped_knots, n_free, pair_design
@@ -100,18 +101,11 @@ class PairCorrection:
 
     def sums(self, frames: Frames) -> Float[np.ndarray, "frames coefficients"]:
         """Phi of every frame: energies per coefficient, summed over its pairs."""
-        kinds, order = self._kinds(frames)
-        n_bins = round(self.prior.cutoff / BIN_NM)
-        width = self.prior.cutoff / n_bins
-        place = np.argsort(order)  # of each kind's table
-        counts = np.zeros((len(frames), len(order) * n_bins), dtype=np.int32)
-        for t in range(len(frames)):
-            pairs = near_pairs(frames.positions[t], frames.boxes[t], self.prior.cutoff, frames.mapping.bonds)
-            bins = np.minimum((pairs.distances / width).astype(int), n_bins - 1)
-            counts[t] = np.bincount(place[kinds.of(pairs)] * n_bins + bins, minlength=counts.shape[1])
-        energies = self.energies((np.arange(n_bins) + 0.5) * width)
-        by_table = np.split(counts, len(order), axis=1)
-        return np.concatenate([counted @ energy for counted, energy in zip(by_table, energies, strict=True)], axis=1)
+        self._kinds(frames)
+        edges = np.linspace(0.0, self.prior.cutoff, round(self.prior.cutoff / BIN_NM) + 1)
+        found = pair_counts(frames, edges, frames.mapping.bonds).in_order([table.pair for table in self.prior.tables])
+        energies = self.energies((edges[1:] + edges[:-1]) / 2)
+        return np.concatenate([counted @ energy for counted, energy in zip(found.counts, energies, strict=True)], axis=1)
 
     def force_information(
         self, frames: Frames, noise: Float[np.ndarray, "beads"]
@@ -141,10 +135,8 @@ class PairCorrection:
     def changes(self, coefficients: Float[np.ndarray, "coefficients"]) -> list[Float[np.ndarray, "points"]]:
         """The correction at the points of every table, kJ/mol."""
         parts = np.split(coefficients, np.cumsum(self.sizes)[:-1])
-        return [
-            self.energies(np.linspace(0.0, self.prior.cutoff, len(table.energy)))[k] @ parts[k]
-            for k, table in enumerate(self.prior.tables)
-        ]
+        energies = self.energies(np.linspace(0.0, self.prior.cutoff, len(self.prior.tables[0].energy)))
+        return [energy @ part for energy, part in zip(energies, parts, strict=True)]
 
     def _kinds(self, frames: Frames) -> tuple[PairKinds, list[int]]:
         """The kinds of pairs of these frames, and which of them each table is of.

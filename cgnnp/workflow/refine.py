@@ -9,17 +9,17 @@ from jaxtyping import Float
 
 from cgnnp.dynamics import LangevinProtocol
 from cgnnp.files import read_json, write_json
-from cgnnp.frames import Frames, split_contiguous
+from cgnnp.frames import Frames, concatenate, split_contiguous
 from cgnnp.models.potential import Potential
 from cgnnp.pair_fields import untestable
 from cgnnp.priors import PairSpline, Prior, prior_forces, priors_from_data
 from cgnnp.priors.refinement import RefinementSettings, RefinementStep, refinement_step
 from cgnnp.simulation.bundle import save_bundle
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
-from cgnnp.statistics import explained_variance
 from cgnnp.training.data import ForceSet
-from cgnnp.training.metrics import predict_forces
+from cgnnp.training.metrics import fit_quality, predict_forces
 from cgnnp.workflow.run_folder import RunFolder
+from cgnnp.workflow.stages import starting_positions, total_forces
 
 log = logging.getLogger("cgnnp")
 
@@ -62,11 +62,11 @@ def refine_stage(
         for k in range(settings.steps):
             file = folder / f"step_{k}.json"
             if not file.exists():
-                save_bundle(folder / f"potential_{k}", model, priors, sets[0], {}, others=sets[1:])
                 length = replace(simulation[0], length_ps=settings.length_ps)
                 directory = folder / f"simulation_{k}"
-                starts = sets[0].positions[np.linspace(len(sets[0]) - 1, 0, 8).astype(int)]
-                coarse = open_replicas(simulate(folder / f"potential_{k}", directory, length, simulation[1], starts))
+                potential, starts = folder / f"potential_{k}", starting_positions(sets[0])
+                save_bundle(potential, model, priors, sets[0], {}, others=sets[1:])
+                coarse = open_replicas(simulate(potential, directory, length, simulation[1], starts))
                 step = _step(model, priors, training, coarse, settings, platform)
                 priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in priors]
                 write_json(file, {"priors": [prior.to_dict() for prior in priors], "found": _found(step)})
@@ -78,8 +78,8 @@ def refine_stage(
                 "to %.2f kT",
                 *(k + 1, settings.steps, rows[-1]["chi2_per_dof"], rows[-1]["dof"], rows[-1]["largest_kT"]),
             )
-        left = [part.forces - _forces(model, priors, part, platform) for part in held_out]
-        quality = explained_variance(np.concatenate(left), np.concatenate([part.forces for part in held_out]))
+        test_sets = [ForceSet(part, prior_forces(priors, part, platform)) for part in held_out]
+        quality = fit_quality(test_sets, [predict_forces(model, part) for part in test_sets]).r2_model
         log.info("refine: R2 of priors and network %.4f(%.4f)", quality.value, quality.stderr)
     run.update(refinement=rows, r2_refined=quality.value, r2_refined_stderr=quality.stderr)
     return priors
@@ -105,30 +105,17 @@ def _configurations(sets: Sequence[Frames]) -> Frames:
     for frames in sets:
         same_box = np.allclose(frames.boxes[0], first.boxes[0], atol=SAME_BOX_NM)
         if same_box and frames.mapping.bead_types == first.mapping.bead_types:
-            parts.append(frames.thinned(max(1, round(STRUCTURE_PS / frames.meta.interval))))
-    return replace(
-        parts[0],
-        positions=np.concatenate([part.positions for part in parts]),
-        forces=np.concatenate([part.forces for part in parts]),
-        boxes=np.concatenate([part.boxes for part in parts]),
-        labels=None,
-        sources=("memory",),
-        origin=np.empty((0, 2), int),
-    )
+            thinned = frames.thinned(max(1, round(STRUCTURE_PS / frames.meta.interval)))
+            parts.append(replace(thinned, meta=first.meta, labels=None))
+    return concatenate(parts)
 
 
 def _noise(model: Potential, priors: list[Prior], frames: Frames, platform: str) -> Float[np.ndarray, "beads"]:
     """Variance of what the model leaves of the force on each bead, that of its type, (kJ/mol/nm)^2."""
     some = frames[np.linspace(0, len(frames) - 1, min(len(frames), NOISE_FRAMES)).astype(int)]
-    left = np.square(some.forces - _forces(model, priors, some, platform), dtype=np.float64).mean(axis=(0, 2))
+    left = np.square(some.forces - total_forces(model, priors, some, platform), dtype=np.float64).mean(axis=(0, 2))
     types = frames.mapping.types
     return np.array([left[types == kind].mean() for kind in types])
-
-
-def _forces(model: Potential, priors: list[Prior], frames: Frames, platform: str) -> Float[np.ndarray, "frames beads 3"]:
-    """Forces of priors and network."""
-    data = ForceSet(frames, prior_forces(priors, frames, platform))
-    return data.prior_forces + predict_forces(model, data)
 
 
 def _found(step: RefinementStep) -> dict[str, float]:

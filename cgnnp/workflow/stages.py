@@ -163,7 +163,7 @@ def fit_stage(
         network = [predict_forces(model, part) for part in test_sets]
         quality = fit_quality(test_sets, network)
         total = test_sets[0].prior_forces + network[0]
-        forces_on = functools.partial(_total_forces, model, priors, platform=platform)
+        forces_on = functools.partial(total_forces, model, priors, platform=platform)
         by_set = [fit_quality([part], [forces]) for part, forces in zip(test_sets, network, strict=True)]
         noise = noise_rows(sets[0], validation[0], total, by_set[0].r2_model, draws, forces_on)
     if rows := run.summary().get("data_sets"):
@@ -214,9 +214,7 @@ def simulate_stage(
     run: RunFolder, settings: SimulationSettings, protocol: LangevinProtocol, frames: Frames | None = None
 ) -> Frames:
     """Run the bundle of a run; replicas start from atomistic frames spread over the data where there are any."""
-    starts = None
-    if frames is not None:
-        starts = frames.positions[np.linspace(len(frames) - 1, 0, 8).astype(int)]
+    starts = None if frames is None else starting_positions(frames)
     with run.stage("simulate"):
         folders = simulate(run.potential, run.simulation, settings, protocol, starts)
     result = open_replicas(folders)
@@ -234,6 +232,11 @@ def simulate_stage(
     )
     log.info("simulate: %.0f ns/day in all (%d replicas, %d side by side)", speed, len(folders), at_a_time)
     return result
+
+
+def starting_positions(frames: Frames) -> np.ndarray:
+    """Positions of eight frames spread over the data, the last first."""
+    return frames.positions[np.linspace(len(frames) - 1, 0, 8).astype(int)]
 
 
 def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
@@ -299,7 +302,7 @@ def _log_noise(noise: dict[str, Any]) -> None:
         )
 
 
-def _total_forces(model: Potential, priors: list[Prior], frames: Frames, platform: str) -> np.ndarray:
+def total_forces(model: Potential, priors: list[Prior], frames: Frames, platform: str) -> np.ndarray:
     """Forces of prior and network."""
     data = ForceSet(frames, prior_forces(priors, frames, platform))
     return data.prior_forces + predict_forces(model, data)

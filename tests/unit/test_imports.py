@@ -13,7 +13,7 @@ COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands"
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "native", "reference", "dynamics", "priors", "models"),
     *("consistency", "ybg", "configurational_temperature", "pair_fields", "noise_floor", "optimal_map", "statistics"),
-    *("dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
+    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
     *("platforms", "progress", "signatures", "files", "wording", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
@@ -30,6 +30,7 @@ FORBIDDEN = {
     "statistics": {"torch", "openmm"},
     "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
+    "pair_counts": {"torch", "openmm"},
     "pairs": {"torch", "openmm"},
     "optimal_map": {"torch", "openmm", "mdtraj"},
     "force_map": {"torch", "openmm", "mdtraj"},
