@@ -46,8 +46,8 @@ def refine_stage(
 ) -> list[Prior]:
     """Simulate and refine as often as asked for; what is finished is not done again.
 
-    The configurations are those of the first data set and of the others of the same beads in the same box; the forces are
-    those of all. Held-out frames take no part: R2 on them, with the refined priors, is measured anew.
+    The configurations are those of the first data set and of others that are Boltzmann-distributed, of the same beads in the
+    same box; the forces are those of all. Held-out frames take no part: R2 on them, with the refined priors, is measured anew.
 
     Raises:
         ValueError: too few frames, or a data set with other kinds of pairs than the first.
@@ -78,10 +78,12 @@ def refine_stage(
                 "to %.2f kT",
                 *(k + 1, settings.steps, rows[-1]["chi2_per_dof"], rows[-1]["dof"], rows[-1]["largest_kT"]),
             )
-        test_sets = [ForceSet(part, prior_forces(priors, part, platform)) for part in held_out]
-        quality = fit_quality(test_sets, [predict_forces(model, part) for part in test_sets]).r2_model
-        log.info("refine: R2 of priors and network %.4f(%.4f)", quality.value, quality.stderr)
-    run.update(refinement=rows, r2_refined=quality.value, r2_refined_stderr=quality.stderr)
+        if not run.finished("refine"):
+            test_sets = [ForceSet(part, prior_forces(priors, part, platform)) for part in held_out]
+            quality = fit_quality(test_sets, [predict_forces(model, part) for part in test_sets]).r2_model
+            log.info("refine: R2 of priors and network %.4f(%.4f)", quality.value, quality.stderr)
+            run.update(refinement=rows, r2_refined=quality.value, r2_refined_stderr=quality.stderr)
+            run.mark_finished("refine")
     return priors
 
 
@@ -100,11 +102,12 @@ def _step(
 
 
 def _configurations(sets: Sequence[Frames]) -> Frames:
-    """Frames of the system of the first set, one set after the other, no closer than they tell anything new."""
+    """Boltzmann-distributed frames of the first set's system, one set after the other, no closer than they tell anything new."""
     first, parts = sets[0], []
     for frames in sets:
+        same_beads = frames.mapping.bead_types == first.mapping.bead_types
         same_box = np.allclose(frames.boxes[0], first.boxes[0], atol=SAME_BOX_NM)
-        if same_box and frames.mapping.bead_types == first.mapping.bead_types:
+        if same_beads and same_box and not untestable(frames):
             thinned = frames.thinned(max(1, round(STRUCTURE_PS / frames.meta.interval)))
             parts.append(replace(thinned, meta=first.meta, labels=None))
     return concatenate(parts)

@@ -13,17 +13,23 @@ from commands import jobs
 SOLVENT = {"eps_r": 78.0, "eps_r_source": "given", "volume_fraction": 0.9}
 
 
-def test_a_salt_is_analysed_and_reported(tmp_path):
-    counts = {"Na": 6, "Cl": 6}
+def made(directory, n_pairs):
+    """A data set of so many pairs of ions."""
+    counts = {"Na": n_pairs, "Cl": n_pairs}
     spheres = soft_spheres(120, counts, seed=4)
     mapping = charged_mapping(counts, {"Na": 1.0, "Cl": -1.0})
-    writer = FramesWriter(tmp_path / "made", replace(spheres.meta, mapping=mapping, provenance={"solvent": SOLVENT}))
+    writer = FramesWriter(directory, replace(spheres.meta, mapping=mapping, provenance={"solvent": SOLVENT}))
     writer.append(spheres.positions, spheres.forces, spheres.boxes)
     writer.close()
+
+
+def test_a_salt_is_analysed_and_reported(tmp_path):
+    made(tmp_path / "made", 6)
+    made(tmp_path / "dilute", 4)
     fit = ["prior.cutoff_nm=0.6", "prior.min_count=5", "model.features=4", "model.cutoff_nm=0.6", "model.layers=1"]
     fit += ["trainer.max_epochs=1", "trainer.accelerator=cpu", "platform=CPU", "simulation.replicas=1"]
     fit += ["refinement=structure", "refinement.steps=1", "refinement.length_ps=20"]
-    command = ("train", "data=made", "run_dir=run", *fit, *jobs.SIMULATION[:-1])
+    command = ("train", "data=made", "more_data=[dilute]", "run_dir=run", *fit, *jobs.SIMULATION[:-1])
     jobs.run(*command, cwd=tmp_path)
     values = json.loads((tmp_path / "run/summary.json").read_text())
     (step,) = values["refinement"]
@@ -36,8 +42,9 @@ def test_a_salt_is_analysed_and_reported(tmp_path):
     assert fitted["tables"][0]["energy"] != exported["tables"][0]["energy"]
     assert fitted["tables"][0]["first_sampled"] == exported["tables"][0]["first_sampled"]
     written = (tmp_path / "run/refinement/step_0.json").stat().st_mtime_ns
-    jobs.run(*command, cwd=tmp_path)  # what is refined is not refined again
+    jobs.run(*command, cwd=tmp_path)  # what is refined is not refined or measured again
     assert (tmp_path / "run/refinement/step_0.json").stat().st_mtime_ns == written
+    assert (tmp_path / "run/train.log").read_text().count("refine: R2") == 1
     assert values["eps_r"] == 78.0
     salt = values["electrolyte"]
     assert salt["phi_w"] == 0.9
