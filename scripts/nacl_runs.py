@@ -18,6 +18,9 @@ from cgnnp.simulation.beads import Composition, own_beads
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 
+STEP_FS = 10.0
+"""Time step of runs of the model, as `mapping=ions_nacl` has it."""
+
 G_INTERVAL_PS = 0.4
 """Frames that are closer tell g(r) nothing new."""
 
@@ -145,7 +148,7 @@ def short_protocol(temperature: float, seed: int) -> LangevinProtocol:
     """Dynamics of a model that hardly waits for equilibrium."""
     return LangevinProtocol(
         temperature_K=temperature,
-        timestep_fs=5.0,
+        timestep_fs=STEP_FS,
         friction_per_ps=2.0,
         equilibration_ps=1.0,
         frame_interval_ps=0.4,

@@ -7,7 +7,8 @@
 4 mol/L, 64 ion pairs and 810 SPC/E waters in 2.98 nm at 300 K: Zhang, Pagotto, Gould, Duignan (arXiv 2310.12535), whose
 curves are in `scripts/published`. What is finished in the work folder is not done again. Table and picture of the README:
 
-    python scripts/validate_nacl.py --work DIR --json examples/nacl.json --readme README.md --picture examples/nacl.png
+    options="--override refinement=structure --json examples/nacl.json --readme README.md --picture examples/nacl.png"
+    python scripts/validate_nacl.py --work DIR $options
 """
 
 import argparse
@@ -208,7 +209,7 @@ def learning(work: Path, data: Sequence[Path], atomistic: dict[str, Rdf], extra:
 def stability(work: Path, potential: Path, bundle: PotentialBundle, coarse: Frames, plan: Plan) -> list[Row]:
     """Runs that would find a hole: how near ions came to each other, less where sampling ends."""
     runs = {
-        f"{plan.seeds} seeds, {plan.simulation_ps / 1000:g} ns": lambda: coarse,
+        f"{plan.seeds} seeds, {plan.simulation_ps / 1000:g} ns, {nacl_runs.STEP_FS:g} fs": lambda: coarse,
         f"450 K, {plan.hot_ps / 1000:g} ns": functools.partial(nacl_runs.hot, work, potential, plan),
         f"from rock salt, {plan.crystal_ps:g} ps": functools.partial(nacl_runs.from_a_crystal, work, potential, plan),
         f"8 times the ions, {plan.large_ps:g} ps": functools.partial(nacl_runs.large, work, potential, plan),

@@ -90,6 +90,8 @@ class NequIP(Potential):
         knots: of the splines that stand for the radial networks; 0 evaluates the networks on every edge, which is slower.
         avg_num_neighbors: normalises sums over neighbours.
         energy_scale: kJ/mol; multiplies the readout.
+        energy_bound_kJ_mol: no bead's energy e leaves (-B, B): it is e / sqrt(1 + (e/B)^2). Without one, an environment
+            denser than any sampled may have any energy, and beads collapse into it.
         seed: of the initial weights.
 
     Raises:
@@ -119,6 +121,7 @@ class NequIP(Potential):
         knots: int = 256,
         avg_num_neighbors: float = 10.0,
         energy_scale: float = 1.0,
+        energy_bound_kJ_mol: float | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -128,6 +131,8 @@ class NequIP(Potential):
         check_positive(
             "model.", radial_hidden=radial_hidden, avg_num_neighbors=avg_num_neighbors, inner_width_nm=inner_width_nm
         )
+        if energy_bound_kJ_mol is not None:
+            check_positive("model.", energy_bound_kJ_mol=energy_bound_kJ_mol)
         if l_max < 0:
             raise ValueError(f"model.l_max={l_max}: must be 0 or more")
         if knots != 0 and knots < 10:
@@ -140,6 +145,7 @@ class NequIP(Potential):
         self.type_names = tuple(type_names)
         # The first layer has no pseudovectors to make, the last none to use: a cross product needs one between them.
         self.knows_handedness = odd_paths and l_max > 0 and layers > 2
+        self.energy_bound = 0.0 if energy_bound_kJ_mol is None else float(energy_bound_kJ_mol)
         self.energy_scale = float(energy_scale)
         self.harmonics = SphericalHarmonics(l_max)
         self.register_buffer("inner", inner.to(torch.get_default_dtype()))
@@ -182,4 +188,7 @@ class NequIP(Potential):
             radial = (self.bessel(held), receivers, lengths)
         for interaction in self.interactions:
             features = interaction(features, harmonics, radial, receivers, senders, types)
-        return self.energy_scale / math.sqrt(float(self.readout.size(0))) * (features[:, 0] @ self.readout)
+        energies = self.energy_scale / math.sqrt(float(self.readout.size(0))) * (features[:, 0] @ self.readout)
+        if self.energy_bound > 0:
+            energies = energies / torch.sqrt(1 + (energies / self.energy_bound) ** 2)
+        return energies

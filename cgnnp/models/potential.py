@@ -14,11 +14,13 @@ class Potential(nn.Module, ABC):
     """A potential energy as a sum over beads, each of its neighbours within `cutoff` (nm).
 
     Subclasses take keyword arguments that are plain data (numbers, strings, lists of them); `config` returns them again,
-    so that a stored model is a class name, plain data and weights.
+    so that a stored model is a class name, plain data and weights. The energy of a bead stays within `energy_bound` (kJ/mol)
+    of zero, unless that is 0.
     """
 
     cutoff: float
     type_names: tuple[str, ...]
+    energy_bound: float = 0.0
     knows_handedness: bool = False
 
     @abstractmethod

@@ -100,7 +100,7 @@ class Layout:
 
     def __init__(self, model: NequIP) -> None:
         self.n_types, self.channels = model.embedding.shape
-        self.l_max, self.knots = model.l_max, spline_of(model).knots
+        self.l_max, self.knots, self.energy_bound = model.l_max, spline_of(model).knots, model.energy_bound
         offset = self.n_types * self.channels
         self.layers: list[LayerLayout] = []
         for interaction in model.interactions:

@@ -80,6 +80,7 @@ class NequIPSource:
             f"#define REAL {self.real}\n#define LANES {self.lanes()}",
             native.joinpath("support.h").read_text(),
             "\n".join(f"constexpr long {name} = {value};" for name, value in constants.items()),
+            f"constexpr real BOUND = {layout.energy_bound!r};",
             self._harmonics(),
             native.joinpath("network.h").read_text(),
             *loops,
@@ -120,6 +121,14 @@ static inline void angular_table(const real* h, real* table) {{
 
     def _array(self, which: str, name: str) -> str:
         return f"{which} + n * {self.layout.starts[name]}"
+
+    def _last(self, which: str) -> str:
+        """The features of bead i after the last layer."""
+        return f"{self._array(which, f'x{len(self.layout.layers)}')} + i * CHANNELS"
+
+    def _read(self, which: str) -> str:
+        """The readout of bead i."""
+        return f"dot({self._last(which)}, theta + {self.layout.readout})"
 
     def _maps(self, k: int) -> Iterator["LinearMap"]:
         """All linear maps of a layer, of each matrix block by block."""
@@ -189,14 +198,10 @@ static inline void angular_table(const real* h, real* table) {{
             lines += [*self._apply("before", k, "V"), "crew.barrier();"]
             lines += [self._loop(k, "forward", [("V", f"m{k}"), ("V", f"s{k}")]), *self._apply("after kept", k, "V")]
             lines += [self._gate(k, "forward", [("V", f"y{k}"), ("V", f"x{k + 1}")])]
-        last = f"x{len(self.layout.layers)}"
-        readout = f"theta + {self.layout.readout}"
-        lines += [self._each(f"p.energies[i] = dot({self._array('V', last)} + i * CHANNELS, {readout});")]
-        return lines
+        return [*lines, self._each(f"p.energies[i] = bounded({self._read('V')});")]
 
     def _reverse(self) -> list[str]:
-        last = f"x{len(self.layout.layers)}"
-        lines = [self._each(f"copy(theta + {self.layout.readout}, {self._array('A', last)} + i * CHANNELS, 1);")]
+        lines = [self._each(f"copy(theta + {self.layout.readout}, {self._last('A')}, bounded_slope({self._read('V')}));")]
         for k in reversed(range(len(self.layout.layers))):
             lines += [self._gate(k, "reverse", [("V", f"y{k}"), ("A", f"x{k + 1}"), ("A", f"y{k}")])]
             lines += [*self._apply("after", k, "A", back=True), "crew.barrier();"]
@@ -218,11 +223,12 @@ static inline void angular_table(const real* h, real* table) {{
         return lines
 
     def _reverse_tangent(self) -> list[str]:
-        last, readout = f"x{len(self.layout.layers)}", self.layout.readout
+        readout, slope = self.layout.readout, f"bounded_slope({self._read('V')})"
+        weight = f"p.energy_weights[i] * {slope} + bounded_curvature({self._read('V')}) * {self._read('D')}"
         lines = [
-            self._each(f"copy(theta + {readout}, {self._array('B', last)} + i * CHANNELS, p.energy_weights[i]);"),
-            self._each(f"add({self._array('D', last)} + i * CHANNELS, gradient + {readout}, 1);"),
-            self._each(f"add({self._array('V', last)} + i * CHANNELS, gradient + {readout}, p.energy_weights[i]);"),
+            self._each(f"copy(theta + {readout}, {self._last('B')}, {weight});"),
+            self._each(f"add({self._last('D')}, gradient + {readout}, {slope});"),
+            self._each(f"add({self._last('V')}, gradient + {readout}, {weight});"),
         ]
         for k in reversed(range(len(self.layout.layers))):
             y, x = f"y{k}", f"x{k + 1}"

@@ -174,3 +174,20 @@ static inline void add(const real* x, real* y, real factor) {
 static inline void zero(real* y) {
     for (int c = 0; c < CHANNELS; c++) y[c] = 0;
 }
+
+// The energy of a bead, e / sqrt(1 + (e / BOUND)^2), and its derivatives by e; e itself where BOUND is 0.
+static inline real bounded(real e) {
+    if constexpr (BOUND == 0) return e;
+    real u = e / BOUND;
+    return e / std::sqrt(1 + u * u);
+}
+static inline real bounded_slope(real e) {
+    if constexpr (BOUND == 0) return 1;
+    real u = e / BOUND, s = 1 / std::sqrt(1 + u * u);
+    return s * s * s;
+}
+static inline real bounded_curvature(real e) {
+    if constexpr (BOUND == 0) return 0;
+    real u = e / BOUND, s = 1 / std::sqrt(1 + u * u), s2 = s * s;
+    return -3 * u / BOUND * s2 * s2 * s;
+}

@@ -47,7 +47,7 @@ def refine_stage(
     """Simulate and refine as often as asked for; what is finished is not done again.
 
     The configurations are those of the first data set and of others that are Boltzmann-distributed, of the same beads in the
-    same box; the forces are those of all. Held-out frames take no part: R2 on them, with the refined priors, is measured anew.
+    same box; the forces are those of all. Held-out frames take no part: R2 on them is measured anew with the refined priors.
 
     Raises:
         ValueError: too few frames, or a data set with other kinds of pairs than the first.
@@ -102,7 +102,7 @@ def _step(
 
 
 def _configurations(sets: Sequence[Frames]) -> Frames:
-    """Boltzmann-distributed frames of the first set's system, one set after the other, no closer than they tell anything new."""
+    """Boltzmann-distributed frames of the first set's system, set after set, no closer than they tell anything new."""
     first, parts = sets[0], []
     for frames in sets:
         same_beads = frames.mapping.bead_types == first.mapping.bead_types

@@ -39,7 +39,7 @@ from cgnnp.simulation.run import (
     speed_in_all,
 )
 from cgnnp.training.checkpoints import load_checkpoint
-from cgnnp.training.data import ForceSet, average_neighbors, noise_weights
+from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
 from cgnnp.workflow.data_sets import check_mapping
@@ -48,6 +48,9 @@ from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality
 from cgnnp.workflow.run_folder import RunFolder
 
 log = logging.getLogger("cgnnp")
+
+STARTS_WITHIN = 1.0
+"""Share of a bound on the energies of beads that those of new weights take: beyond it they would learn nothing."""
 
 
 def sample_stage(run: RunFolder, source: Source, mapping: Mapping, data_root: Path, platform: PlatformChoice) -> Frames:
@@ -354,17 +357,30 @@ def _stored_prior_forces(run: RunFolder, priors: list[Prior], frames: Frames, na
 
 
 def _new_model(make_model: Callable[..., Potential], sets: Sequence[ForceSet], priors: list[Prior], dtype: str) -> Potential:
-    """A network that knows from the data its bead types, scales and where sampling begins."""
+    """A network that knows from the data its bead types, scales and where sampling begins, and starts within its bound."""
     names = list(sets[0].frames.mapping.type_names)
     first = first_sampled(priors)
     inner = [[first.get(frozenset((a, b)), 0.0) for b in names] for a in names]
     squares = [float(np.square(data.residual, dtype=np.float64).sum()) for data in sets]
     residual = float(np.sqrt(sum(squares) / sum(data.residual.size for data in sets)))
+    scale = 0.1 * residual  # a residual force over 0.1 nm
     cutoff = make_model(type_names=names).cutoff
     settings = {
         "type_names": names,
         "inner_cutoff_nm": inner,
         "avg_num_neighbors": float(np.mean([average_neighbors(data.frames, cutoff) for data in sets])),
-        "energy_scale": 0.1 * residual,  # a residual force over 0.1 nm
+        "energy_scale": scale,
     }
-    return create_model(make_model, settings, DTYPES[dtype])
+    model = create_model(make_model, settings, DTYPES[dtype])
+    if model.energy_bound > 0:
+        free = create_model(make_model, settings | {"energy_bound_kJ_mol": None}, DTYPES[dtype])
+        settings["energy_scale"] = scale * min(1.0, STARTS_WITHIN * model.energy_bound / _largest_energy(free, sets[0]))
+        model = create_model(make_model, settings, DTYPES[dtype])
+    return model
+
+
+def _largest_energy(model: Potential, data: ForceSet) -> float:
+    """Of a bead in the first frame, kJ/mol."""
+    graph, _, _ = next(iter(make_loader([data], model.type_names, model.cutoff, model.precision(), 1)))
+    with torch.no_grad():
+        return float(model(graph.vectors, graph.receivers, graph.senders, graph.types).abs().max())

@@ -64,6 +64,7 @@ def assert_same(first, second, tolerance):
         {"features": 4},
         {"features": 12},
         {"features": 48, "knots": 40, "energy_scale": 3.0, "avg_num_neighbors": 5.0},
+        {"energy_bound_kJ_mol": 0.5},
     ],
     ids=str,
 )

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from systems import add_pair_forces, hard_gas, identity_mapping
 
 from cgnnp.dataset import FramesWriter
 from cgnnp.frames import Frames
 from cgnnp.models.nequip import NequIP
+from cgnnp.models.potential import build_graph
 from cgnnp.priors import PairSpline, PriorFit
 from cgnnp.simulation.bundle import load, read_manifest
 from cgnnp.statistics import stratified_estimate
@@ -108,3 +110,21 @@ def test_errors_of_several_sets_are_those_of_each(run):
     assert found.stderr == pytest.approx(0.1 / np.sqrt(800) / 5.5, rel=0.2)
     assert found.tau_frames < 1.5
     assert found.reliable
+
+
+def test_new_weights_start_within_a_bound(run):
+    """Three layers of new weights have energies of any size: that of the first frame's extreme bead counts as the bound."""
+    frames = gas({"A": 8, "B": 8}, 1.3, 1)
+    settings = FitSettings(max_epochs=1, batch_size=8, accelerator="cpu")
+    run.update(data="one")
+
+    def bounded(**settings) -> NequIP:
+        return make_model(layers=3, **{"energy_bound_kJ_mol": 0.01, **settings})
+
+    map_stage(run, [replace(frames, meta=replace(frames.meta, ensemble="made"))])
+    model, _ = fit_stage(run, [frames], FIT, bounded, settings, held_out_fraction=0.2, platform="CPU")
+    new = NequIP(**model.config())
+    positions, box, types = (torch.tensor(array) for array in (frames.positions[0], frames.boxes[0], frames.mapping.types))
+    graph = build_graph(positions, box, types, new.cutoff, torch.float32)
+    energies = new(graph.vectors, graph.receivers, graph.senders, graph.types).detach()
+    assert float(energies.abs().max()) == pytest.approx(0.01 / np.sqrt(2), rel=1e-3)
