@@ -57,7 +57,10 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
     simulation = _simulation(plain(config.simulation), source.temperature_K)
     refinement = RefinementSettings(**checked_settings(RefinementSettings, plain(config.refinement), "refinement"))
     if refinement.steps and simulation is None:
-        raise ValueError(f"refinement.steps={refinement.steps} needs simulations, of which simulation=none has no settings")
+        raise ValueError(
+            f"refinement.steps={refinement.steps} needs simulations, of which simulation=none has no settings: "
+            "choose refinement=none too"
+        )
     makers = _check_fit(config, source, mapping)
     platform = choose_platform(config.platform)
     choose_backend(config.force_backend)

@@ -64,10 +64,11 @@ for name, some in parts.items():
 # ions are distributed over a nanometre and more.
 #
 # The network takes what is left. One command fits both, exports, simulates and compares; `data=` names the data set,
-# without it the command would sample one. A network this small is what 600 frames can feed. The same command goes on where
-# an earlier one stopped.
+# without it the command would sample one. A network this small is what 600 frames can feed. The command by itself would go
+# on to refine the splines by two simulations of the model; here we look at what forces alone teach. The same command goes
+# on where an earlier one stopped.
 run = options.output / "nacl_4M"
-network = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}", "trainer.batch_size=4"]
+network = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}", "trainer.batch_size=4", "refinement=none"]
 simulation = ["simulation.length_ps=1500", "simulation.equilibration_ps=20"]
 if options.quick:
     simulation = ["simulation.length_ps=40", "simulation.equilibration_ps=2", "simulation.replicas=1"]

@@ -54,7 +54,7 @@ if not (runs["4 M"] / "report.html").exists():
     subprocess.run([sys.executable, str(here / "05_nacl.py"), "--output", str(options.output), *quick], check=True)
 settings = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}", "trainer.batch_size=4"]
 both = ["mapping=ions_nacl", f"data={concentrated}", f"more_data=[{dilute}]", f"run_dir={runs['4 M + 1.3 M']}"]
-command("cgnnp.train", *both, *settings, "simulation=none")
+command("cgnnp.train", *both, *settings, "refinement=none", "simulation=none")
 for name, run in runs.items():
     summary = read_json(run / "summary.json")
     print(f"{name}: R2 = {summary['r2_model']:.4f} +- {summary['r2_stderr']:.4f} on what was held out of its own data")

@@ -52,7 +52,7 @@ print(f"{len(frames)} frames of {frames.mapping.n_beads} ions: {len(frames) * fr
 # %% The model: as for sodium chloride, with cutoffs that half of this box holds.
 run = options.output / "kcl_4M"
 settings = ["prior.cutoff_nm=0.9", "model.cutoff_nm=0.8", "model.features=8", "trainer.max_epochs=4"]
-settings += [f"trainer.batch_size={2 if options.quick else 8}"]
+settings += [f"trainer.batch_size={2 if options.quick else 8}", "refinement=none"]  # forces alone, as 05_nacl.py
 simulation = ["simulation.length_ps=2500"]
 if options.quick:
     simulation = ["simulation.length_ps=40", "simulation.equilibration_ps=4", "simulation.replicas=1"]

@@ -7,8 +7,7 @@
 4 mol/L, 64 ion pairs and 810 SPC/E waters in 2.98 nm at 300 K: Zhang, Pagotto, Gould, Duignan (arXiv 2310.12535), whose
 curves are in `scripts/published`. What is finished in the work folder is not done again. Table and picture of the README:
 
-    options="--override refinement=structure --json examples/nacl.json --readme README.md --picture examples/nacl.png"
-    python scripts/validate_nacl.py --work DIR $options
+    python scripts/validate_nacl.py --work DIR --json examples/nacl.json --readme README.md --picture examples/nacl.png
 """
 
 import argparse

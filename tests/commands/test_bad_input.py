@@ -109,6 +109,7 @@ def test_refinement_needs_simulations(refused, tmp_path):
     message = refused("train", *jobs.TRAINING, "simulation=none", "refinement=structure", cwd=tmp_path)
     assert "refinement.steps=2 needs simulations" in message
     assert "simulation=none" in message
+    assert "choose refinement=none too" in message
 
 
 @pytest.mark.parametrize("case", ARGUMENTS)
