@@ -14,8 +14,8 @@ forces per coefficient, as in `cgnnp.priors.spline_fit`, a Newton step from wher
 
 What configurations say little of, such as fine structure, the forces decide, and the other way round. n is what is left of
 the frames by autocorrelation, of data and model together. A further step is the same from where the last one led: the
-forces damp every step, none goes back for them, and many steps end at the structure of the data. The correction's force is zero at the first sampled distance and
-at the cutoff, so the wall stays as it was.
+forces damp every step, none goes back for them, and many steps end at the structure of the data. The correction's force is
+zero at the first sampled distance and at the cutoff, so the wall stays as it was.
 """
 
 from collections.abc import Sequence
