@@ -47,7 +47,8 @@ def refine_stage(
     """Simulate and refine as often as asked for; what is finished is not done again.
 
     The configurations are those of the first data set and of others that are Boltzmann-distributed, of the same beads in the
-    same box; the forces are those of all. Held-out frames take no part: R2 on them is measured anew with the refined priors.
+    same box, at whose temperature the model is simulated whatever the settings say; the forces are those of all. Held-out
+    frames take no part: R2 on them is measured anew with the refined priors.
 
     Raises:
         ValueError: too few frames, or a data set with other kinds of pairs than the first.
@@ -56,6 +57,7 @@ def refine_stage(
     if reason := untestable(sets[0]):
         raise ValueError(f"refinement.steps={settings.steps}: {reason}: take refinement=none")
     folder = run.path / "refinement"
+    protocol = replace(simulation[1], temperature_K=sets[0].temperature)
     training, held_out = zip(*(split_contiguous(frames, held_out_fraction) for frames in sets), strict=True)
     rows = []
     with run.stage("refine"):
@@ -66,7 +68,7 @@ def refine_stage(
                 directory = folder / f"simulation_{k}"
                 potential, starts = folder / f"potential_{k}", starting_positions(sets[0])
                 save_bundle(potential, model, priors, sets[0], {}, others=sets[1:])
-                coarse = open_replicas(simulate(potential, directory, length, simulation[1], starts))
+                coarse = open_replicas(simulate(potential, directory, length, protocol, starts))
                 step = _step(model, priors, training, coarse, settings, platform)
                 priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in priors]
                 write_json(file, {"priors": [prior.to_dict() for prior in priors], "found": _found(step)})

@@ -98,6 +98,11 @@ def test_configurations_name_every_setting(group, option):
 
 
 @pytest.mark.parametrize("mapping", sorted(path.stem for path in (CONF / "mapping").glob("*.yaml")))
+def test_every_mapping_can_be_sampled(mapping):
+    assert "mapping" in compose("sample", f"mapping={mapping}")
+
+
+@pytest.mark.parametrize("mapping", sorted(path.stem for path in (CONF / "mapping").glob("*.yaml")))
 def test_no_simulation_is_none_whatever_the_mapping_sets(mapping):
     """Mappings choose settings of runs that suit them, and are composed after `simulation=none`."""
     for choice in ("none", "langevin"):
