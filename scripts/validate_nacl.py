@@ -106,6 +106,7 @@ def data_rows(found: dict[str, Any], data: Sequence[Path], reference: Sequence[P
         Row("R2 of the priors", found["r2_prior"], found["r2_prior_stderr"], "", None),
         Row("R2 of priors and network", found["r2_model"], found["r2_stderr"], "", None),
         Row("gain in R2, paired", found["r2_gain"], found["r2_gain_stderr"], "", None),
+        Row("R2 after refinement", found.get("r2_refined"), found.get("r2_refined_stderr"), "", None),
         Row("T_conf of the mapped data, K", found["t_conf_K"], found["t_conf_stderr_K"], "300", None),
         Row("T_conf of the CG run, K", found["t_conf_cg_K"], found["t_conf_cg_stderr_K"], "300", None),
     ]

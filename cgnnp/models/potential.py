@@ -15,7 +15,7 @@ class Potential(nn.Module, ABC):
 
     Subclasses take keyword arguments that are plain data (numbers, strings, lists of them); `config` returns them again,
     so that a stored model is a class name, plain data and weights. The energy of a bead stays within `energy_bound` (kJ/mol)
-    of zero, unless that is 0.
+    of zero, unless that is 0; a network that has a bound takes `energy_bound_kJ_mol` and `energy_scale`, None for no bound.
     """
 
     cutoff: float

@@ -41,7 +41,7 @@ DESIGN_FRAMES = 100
 """So many frames tell the mean of G^T G."""
 
 MIN_FRAMES = 40
-"""Fewer have no autocorrelation time."""
+"""Fewer make too few blocks to tell how many of them are independent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,9 @@ class RefinementSettings:
 class RefinementStep:
     """A refined prior, and how far the model was from the data before.
 
-    `chi2_per_dof` is (<Phi>_model - <Phi>_data).(cov/n)^-1.(the same) over the number of functions, about one where only
-    noise is left; `largest_kT` the largest change of a pair potential; `independent_*` the numbers of frames that count.
+    `chi2_per_dof` is (<Phi>_model - <Phi>_data).(cov/n)^-1.(the same) over the number of functions: near one where only
+    noise is left, above it by what the covariance's own noise adds (Hotelling); `largest_kT` is the largest change of a pair
+    potential; `independent_*` are the numbers of frames that count.
     """
 
     prior: PairSpline
@@ -102,7 +103,6 @@ class PairCorrection:
 
     def sums(self, frames: Frames) -> Float[np.ndarray, "frames coefficients"]:
         """Phi of every frame: energies per coefficient, summed over its pairs."""
-        self._kinds(frames)
         edges = np.linspace(0.0, self.prior.cutoff, round(self.prior.cutoff / BIN_NM) + 1)
         found = pair_counts(frames, edges, frames.mapping.bonds).in_order([table.pair for table in self.prior.tables])
         energies = self.energies((edges[1:] + edges[:-1]) / 2)
@@ -140,16 +140,9 @@ class PairCorrection:
         return [energy @ part for energy, part in zip(energies, parts, strict=True)]
 
     def _kinds(self, frames: Frames) -> tuple[PairKinds, list[int]]:
-        """The kinds of pairs of these frames, and which of them each table is of.
-
-        Raises:
-            ValueError: frames without pairs that a table is of, or with others.
-        """
+        """The kinds of pairs of these frames, and which of them each table is of."""
         kinds = PairKinds(frames.mapping)
-        order = [kinds.number(table.pair) for table in self.prior.tables]
-        if len(order) < len(kinds.names):
-            raise ValueError(f"the pair spline has {len(order)} tables, the frames {len(kinds.names)} kinds of pairs")
-        return kinds, order
+        return kinds, [kinds.number(table.pair) for table in self.prior.tables]
 
 
 def refinement_step(
@@ -171,12 +164,8 @@ def refinement_step(
     Raises:
         ValueError: fewer than 40 frames of either, or other kinds of pairs than those of the prior.
     """
-    for frames, whose in ((data, "the data"), (model, "the simulation of the model")):
-        if len(frames) < MIN_FRAMES:
-            raise ValueError(
-                f"refinement: {len(frames)} frames of {whose} are too few for their autocorrelation, at least {MIN_FRAMES} "
-                "are needed: raise reference.n_frames or refinement.length_ps, or take refinement=none"
-            )
+    check_frames(data, prior, "the data")
+    check_frames(model, prior, "the simulation of the model")
     correction, kT = PairCorrection(prior, spacing_nm), thermal_energy(data.temperature)
     of_data, of_model = correction.sums(data), correction.sums(model)
     counts = [independent_frames(of_data), independent_frames(of_model)]
@@ -191,6 +180,34 @@ def refinement_step(
     dof = int(np.linalg.matrix_rank(covariance, tol=1e-9 * np.linalg.norm(covariance, 2), hermitian=True))
     largest = max(float(np.abs(change).max()) for change in correction.changes(coefficients)) / kT
     return RefinementStep(correction.applied(coefficients), float(squared / max(dof, 1)), dof, largest, *counts)
+
+
+def check_frames(frames: Frames, prior: PairSpline, whose: str) -> None:
+    """Refuse configurations that no step can be made from; `whose` says which they are.
+
+    Raises:
+        ValueError: too few, or as `check_kinds`.
+    """
+    if len(frames) < MIN_FRAMES:
+        raise ValueError(
+            f"refinement: {len(frames)} frames of {whose} are too few to tell how many are independent, at least "
+            f"{MIN_FRAMES} are needed: raise reference.n_frames or refinement.length_ps, or take refinement=none"
+        )
+    check_kinds(frames, prior, whose)
+
+
+def check_kinds(frames: Frames, prior: PairSpline, whose: str) -> None:
+    """Refuse frames of other kinds of pairs than those of the prior.
+
+    Raises:
+        ValueError: names both.
+    """
+    kinds, tables = PairKinds(frames.mapping).names, [table.pair for table in prior.tables]
+    if {frozenset(pair) for pair in kinds} != {frozenset(pair) for pair in tables}:
+        raise ValueError(
+            f"refinement: {whose} have pairs {', '.join(map('-'.join, kinds))}, the pair splines are of "
+            f"{', '.join(map('-'.join, tables))}: they must be the same; take refinement=none"
+        )
 
 
 def independent_frames(sums: Float[np.ndarray, "frames coefficients"]) -> float:

@@ -13,7 +13,7 @@ from cgnnp.frames import Frames, concatenate, split_contiguous
 from cgnnp.models.potential import Potential
 from cgnnp.pair_fields import untestable
 from cgnnp.priors import PairSpline, Prior, prior_forces, priors_from_data
-from cgnnp.priors.refinement import RefinementSettings, RefinementStep, refinement_step
+from cgnnp.priors.refinement import RefinementSettings, RefinementStep, check_frames, check_kinds, refinement_step
 from cgnnp.simulation.bundle import save_bundle
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 from cgnnp.training.data import ForceSet
@@ -59,6 +59,9 @@ def refine_stage(
     folder = run.path / "refinement"
     protocol = replace(simulation[1], temperature_K=sets[0].temperature)
     training, held_out = zip(*(split_contiguous(frames, held_out_fraction) for frames in sets), strict=True)
+    check_frames(_configurations(training), _spline(priors), "the data")
+    for k, part in enumerate(training):
+        check_kinds(part, _spline(priors), f"data set {k + 1}")
     rows = []
     with run.stage("refine"):
         for k in range(settings.steps):
@@ -99,8 +102,13 @@ def _step(
 ) -> RefinementStep:
     """One step from a simulation of the model."""
     forces = [(frames, _noise(model, priors, frames, platform)) for frames in training]
+    return refinement_step(_spline(priors), _configurations(training), coarse, forces, settings.knot_spacing_nm)
+
+
+def _spline(priors: list[Prior]) -> PairSpline:
+    """The pair splines among the priors."""
     (spline,) = [prior for prior in priors if isinstance(prior, PairSpline)]
-    return refinement_step(spline, _configurations(training), coarse, forces, settings.knot_spacing_nm)
+    return spline
 
 
 def _configurations(sets: Sequence[Frames]) -> Frames:

@@ -1,4 +1,4 @@
-"""The six stages of the main job: sample, map, fit, export, simulate, compare. Each can be done alone and continued."""
+"""The stages of the main job: sample, map, fit, export, simulate, compare. Each can be done alone and continued."""
 
 import functools
 import io
@@ -48,6 +48,9 @@ from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality
 from cgnnp.workflow.run_folder import RunFolder
 
 log = logging.getLogger("cgnnp")
+
+MADE_FROM = ("system", "r2_prior", "r2_model", "r2_stderr", "r2_refined", "r2_refined_stderr", "n_frames_train")
+"""What a manifest takes from the summary; refined are None where nothing was."""
 
 STARTS_WITHIN = 1.0
 """Share of a bound on the energies of beads that those of new weights take: beyond it they would learn nothing."""
@@ -193,7 +196,7 @@ def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Se
     with run.stage("export", again=True):
         summary = run.summary()
         first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
-        made = {key: summary.get(key) for key in ("system", "r2_prior", "r2_model", "r2_stderr", "n_frames_train")}
+        made = {key: summary.get(key) for key in MADE_FROM}
         extra = {"first_sampled_nm": first, "network_cutoff_nm": model.cutoff, "made_from": made}
         if (eps_r := dielectric_constant(priors)) is not None:
             extra |= {"eps_r": eps_r, "solvent": _solvent(sets[0], eps_r)}

@@ -41,6 +41,9 @@ def test_a_salt_is_analysed_and_reported(tmp_path):
     )
     assert fitted["tables"][0]["energy"] != exported["tables"][0]["energy"]
     assert fitted["tables"][0]["first_sampled"] == exported["tables"][0]["first_sampled"]
+    manifest = json.loads((tmp_path / "run/potential/manifest.json").read_text())
+    assert (manifest["eps_r"], manifest["solvent"]) == (78.0, SOLVENT)
+    assert manifest["made_from"]["r2_refined"] == values["r2_refined"]
     written = (tmp_path / "run/refinement/step_0.json").stat().st_mtime_ns
     jobs.run(*command, cwd=tmp_path)  # what is refined is not refined or measured again
     assert (tmp_path / "run/refinement/step_0.json").stat().st_mtime_ns == written

@@ -11,6 +11,7 @@ MODELS = [
     ("nequip-l1", partial(NequIP, layers=2, l_max=1, features=8)),
     ("nequip-l1-odd", partial(NequIP, layers=3, l_max=1, features=8, odd_paths=True)),
     ("nequip-l1-odd-two-layers", partial(NequIP, layers=2, l_max=1, features=8, odd_paths=True)),
+    ("nequip-l1-bounded", partial(NequIP, layers=2, l_max=1, features=8, energy_bound_kJ_mol=5.0)),
     ("nequip-l2", partial(NequIP, layers=3, l_max=2, features=4)),
     ("nequip-l2-odd", partial(NequIP, layers=3, l_max=2, features=4, odd_paths=True)),
 ]

@@ -94,6 +94,26 @@ def test_sums_and_force_information_are_those_of_the_potential():
     assert information == pytest.approx(np.sum(force[inside] ** 2) * (1 / 2 + 1 / 4), rel=1e-4)
 
 
+def test_tables_may_come_in_any_order():
+    mapping = charged_mapping({"A": 2, "B": 2}, {"A": 0.0, "B": 0.0})
+    positions = np.random.default_rng(5).uniform(0, BOX, (8, 4, 3))
+    boxes = np.tile(BOX * np.eye(3), (8, 1, 1))
+    frames = Frames(positions, np.zeros_like(positions), boxes, replace(META, mapping=mapping))
+    pairs = [("A", "A"), ("A", "B"), ("B", "B")]
+    tables = [PairTable(pair, first, tuple(np.zeros_like(R))) for pair, first in zip(pairs, (0.25, 0.3, 0.4), strict=True)]
+    found = []
+    for order in ([0, 1, 2], [2, 0, 1]):
+        correction = PairCorrection(PairSpline(tuple(tables[k] for k in order), CUTOFF), 0.1)
+        ends = np.cumsum([0, *correction.sizes])
+        parts = {k: np.arange(ends[place], ends[place + 1]) for place, k in enumerate(order)}
+        columns = np.concatenate([parts[k] for k in range(3)])
+        information = correction.force_information(frames, np.array([1.0, 2.0, 3.0, 4.0]))
+        found.append((correction.sums(frames)[:, columns], information[np.ix_(columns, columns)]))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+    assert np.abs(found[0][0]).max() > 0.0
+
+
 def test_correlated_frames_count_less():
     rng = np.random.default_rng(0)
     assert independent_frames(np.repeat(rng.normal(size=(2000, 3)), 10, axis=0)) == pytest.approx(2000, rel=0.4)
@@ -115,5 +135,5 @@ def test_frames_with_other_pairs_are_refused():
     frames = Frames(
         positions, np.zeros_like(positions), np.tile(BOX * np.eye(3), (50, 1, 1)), replace(META, mapping=mapping)
     )
-    with pytest.raises(ValueError, match="1 tables, the frames 2 kinds of pairs"):
+    with pytest.raises(ValueError, match="have pairs A-A, A-B, the pair splines are of A-B: they must be the same"):
         refinement_step(spline(np.zeros_like(R)), frames, frames, [])
