@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from nequip.data import AtomicDataDict, compute_neighborlist_, from_dict
 from nequip.model import FullNequIPGNNModel, NequIPGNNModel
+from nequip.nn import ConvNetLayer
 from nequip.utils.global_state import set_global_state
 
 CHANNELS, LAYERS, RADIAL_WIDTH = 8, 3, 16
@@ -29,6 +30,8 @@ CASES = {
     "water_l2": ("water", {"l_max": 2, "parity": False}),
     "water_l1_cross_products": ("water", {"l_max": 1, "all_even": True}),
     "molecule_l2": ("molecule", {"l_max": 2, "parity": False}),
+    "molecule_l1_both_parities": ("molecule", {"l_max": 1, "parity": True, "layers": 4}),
+    "water_l1_features_by_layer": ("water", {"l_max": 1, "features_by_layer": [8, 4, 6]}),
 }
 
 
@@ -54,15 +57,18 @@ def molecule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def build(arguments: dict[str, object]) -> torch.nn.Module:
     """A model with random weights; `all_even` counts vectors as pseudovectors, so that parity forbids no coupling."""
     shared = {**arguments, "seed": 7, "model_dtype": "float64"}
-    l_max = int(shared.pop("l_max"))
-    if not shared.pop("all_even", False):
-        sizes = {"num_layers": LAYERS, "num_features": CHANNELS, "radial_mlp_depth": 1, "radial_mlp_width": RADIAL_WIDTH}
+    l_max, layers = int(shared.pop("l_max")), int(shared.pop("layers", LAYERS))
+    all_even, channels = shared.pop("all_even", False), shared.pop("features_by_layer", None)
+    if not all_even and channels is None:
+        sizes = {"num_layers": layers, "num_features": CHANNELS, "radial_mlp_depth": 1, "radial_mlp_width": RADIAL_WIDTH}
         return NequIPGNNModel(l_max=l_max, **sizes, **shared)
-    hidden = "+".join(f"{CHANNELS}x{degree}e" for degree in range(l_max + 1))
+    channels = channels or [CHANNELS] * LAYERS
+    signs = ["e" if all_even or degree % 2 == 0 else "o" for degree in range(l_max + 1)]
+    hidden = ["+".join(f"{number}x{degree}{sign}" for degree, sign in enumerate(signs)) for number in channels]
     return FullNequIPGNNModel(
-        irreps_edge_sh="+".join(f"1x{degree}e" for degree in range(l_max + 1)),
-        type_embed_num_features=CHANNELS,
-        feature_irreps_hidden=[hidden] * (LAYERS - 1) + [f"{CHANNELS}x0e"],
+        irreps_edge_sh="+".join(f"1x{degree}{sign}" for degree, sign in enumerate(signs)),
+        type_embed_num_features=channels[0],
+        feature_irreps_hidden=[*hidden[:-1], f"{channels[-1]}x0e"],
         radial_mlp_depth=[1] * LAYERS,
         radial_mlp_width=[RADIAL_WIDTH] * LAYERS,
         **shared,
@@ -84,6 +90,24 @@ def weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
     constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
     arrays = {name: tensor.detach().numpy() for name, tensor in chosen.items()}
     return arrays | {name: np.array(constant, dtype=np.float64) for name, constant in constants.items()}
+
+
+def blocks(model: torch.nn.Module) -> list[dict[str, list[list[int]]]]:
+    """Of every layer the blocks of its input, of what comes out before the gate, and after: (number, degree, parity)."""
+    return [
+        {
+            "in": listed(layer.conv.irreps_in["node_features"]),
+            "before_gate": listed(layer.conv.irreps_out["node_features"]),
+            "out": listed(layer.irreps_out["node_features"]),
+        }
+        for layer in model.modules()
+        if isinstance(layer, ConvNetLayer)
+    ]
+
+
+def listed(irreps: e3nn.o3.Irreps) -> list[list[int]]:
+    """Blocks as numbers."""
+    return [[mul, ir.l, ir.p] for mul, ir in irreps]
 
 
 def evaluate(
@@ -116,7 +140,7 @@ def main() -> None:
         rescale(model, FRAMES[frame]["r_max"])
         found = evaluate(model, positions, cell, types, frame == "water", FRAMES[frame]["r_max"])
         shape = {"channels": CHANNELS, "layers": LAYERS, "radial_width": RADIAL_WIDTH, "num_bessels": 8}
-        settings = json.dumps({**arguments, **shape, "versions": versions})
+        settings = json.dumps({**shape, **arguments, "blocks": blocks(model), "versions": versions})
         path = folder / f"{name}.npz"
         np.savez_compressed(path, settings=settings, positions=positions, cell=cell, types=types, **found, **weights(model))
         rms = {key: float(np.sqrt(np.mean(value**2))) for key, value in found.items()}

@@ -1,17 +1,18 @@
-"""Equivariant building blocks on features stored as (beads, components, channels), components (0, 0), (1, -1), ..., (l, m).
+"""Equivariant building blocks on features stored as (beads, components, channels), block after block of components.
 
-A feature of degree l has parity (-1)^l. Couplings l1 x l2 -> l3 with l1 + l2 + l3 even keep it; with `odd_paths` the
-others (cross products) are allowed too, and the network then distinguishes mirror images.
+A block is an irreducible representation (l, p): 2l + 1 components m = -l..l of degree l, multiplied by p when space is
+inverted. Spherical harmonics have p = (-1)^l, which is called natural parity here. A block with p = 0 has none: features of
+such blocks, and the energies that are made of them, may tell mirror images apart.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from cgnnp.models.radial import unit_silu
+from cgnnp.models.radial import unit_silu, unit_tanh
 
 
 def n_components(l_max: int) -> int:
@@ -19,18 +20,69 @@ def n_components(l_max: int) -> int:
     return (l_max + 1) ** 2
 
 
-def coupling_paths(l_in: int, l_edge: int, l_out: int, odd_paths: bool) -> list[tuple[int, int, int]]:
-    """Triples (l1, l2, l3) of feature, edge and output degrees that the selection rules allow, ordered by l3."""
+Block = tuple[int, int]
+"""Degree and parity."""
+
+Path = tuple[int, int, int]
+"""Degrees of features, harmonics and output."""
+
+PARITIES = ("natural", "both", "none")
+
+
+def feature_blocks(l_max: int, parity: str) -> list[Block]:
+    """Blocks that features may have: of `natural` parity, of `both` parities, or with `none`, which forbids no coupling.
+
+    >>> feature_blocks(1, "both")
+    [(0, 1), (0, -1), (1, -1), (1, 1)]
+    """
+    if parity == "none":
+        return [(degree, 0) for degree in range(l_max + 1)]
+    signs = (1, -1) if parity == "both" else (1,)
+    return [(degree, sign * (-1) ** degree) for degree in range(l_max + 1) for sign in signs]
+
+
+def block_couplings(features: Sequence[Block], l_edge: int, out: Sequence[Block]) -> list[tuple[int, int, int]]:
+    """(number of the feature block, degree of the harmonics, number of the output block) of all couplings that there are.
+
+    Degrees must obey the triangle rule, and parities p1 (-1)^l2 = p3; ordered by output.
+    """
     return [
-        (l1, l2, l3)
-        for l3 in range(l_out + 1)
-        for l1 in range(l_in + 1)
+        (k1, l2, k3)
+        for k3, (l3, p3) in enumerate(out)
+        for k1, (l1, p1) in enumerate(features)
         for l2 in range(l_edge + 1)
-        if abs(l1 - l2) <= l3 <= l1 + l2 and (odd_paths or (l1 + l2 + l3) % 2 == 0)
+        if abs(l1 - l2) <= l3 <= l1 + l2 and p1 * (-1) ** l2 == p3
     ]
 
 
-def coupling_coefficients(path: tuple[int, int, int]) -> Tensor:
+def reachable(features: Sequence[Block], l_edge: int, allowed: Sequence[Block]) -> list[Block]:
+    """Those of the allowed blocks that a coupling of the features with harmonics leads to."""
+    return [block for block in allowed if block_couplings(features, l_edge, [block])]
+
+
+def layer_blocks(first: Sequence[Block], l_edge: int, allowed: Sequence[Block], layers: int) -> list[list[Block]]:
+    """Blocks before the first layer, between layers, and after the last, which are scalars.
+
+    Those between are the allowed ones that earlier layers can make and later ones can use.
+    """
+    blocks = [list(first)]
+    for _ in range(layers - 1):
+        blocks.append(reachable(blocks[-1], l_edge, allowed))
+    blocks.append(list(allowed[:1]))
+    for k in range(layers - 1, 0, -1):
+        blocks[k] = [block for block in blocks[k] if block_couplings([block], l_edge, blocks[k + 1])]
+    return blocks
+
+
+def block_starts(blocks: Sequence[Block]) -> list[int]:
+    """First component of every block, and the number of all components."""
+    starts = [0]
+    for degree, _ in blocks:
+        starts.append(starts[-1] + 2 * degree + 1)
+    return starts
+
+
+def coupling_coefficients(path: Path) -> Tensor:
     """sqrt(2 l3 + 1) times Wigner 3j, (2 l1 + 1, 2 l2 + 1, 2 l3 + 1) in float64: unit variance in, unit variance out."""
     l1, l2, l3 = path
     return math.sqrt(2 * l3 + 1) * o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
@@ -54,10 +106,10 @@ class ExactConstants(nn.Module):
 class CouplingPath(ExactConstants):
     """One channel-wise tensor product x_l1 (x) Y_l2 -> l3 with Wigner 3j coefficients, weighted per edge and channel."""
 
-    def __init__(self, path: tuple[int, int, int]) -> None:
+    def __init__(self, path: Path, in_start: int) -> None:
         super().__init__()
         l1, l2, l3 = self.path = path
-        self.in_start, self.in_size = l1 * l1, 2 * l1 + 1
+        self.in_start, self.in_size = in_start, 2 * l1 + 1
         self.edge_start, self.edge_size = l2 * l2, 2 * l2 + 1
         self.out_size = 2 * l3 + 1
         self.register_buffer("coefficients", self.exact().to(torch.get_default_dtype()), persistent=False)
@@ -82,17 +134,23 @@ class Convolution(nn.Module):
     """Sum over neighbours of radially weighted tensor products of their features with spherical harmonics.
 
     A_i = 1/sqrt(n) sum_j w_path(r_ij) [x_j (x) Y(r_ij)] for every path (NequIP, 10.1038/s41467-022-29939-5, eq. 4). Paths
-    stay apart, in the order of `coupling_paths`: a linear map mixes those that lead to the same degree.
+    stay apart, in the order of `block_couplings`: a linear map mixes those that lead to the same block.
+
+    Args:
+        features: blocks of what neighbours send.
+        l_edge: highest degree of the harmonics.
+        out: blocks to make.
+        neighbors: n, the average number of neighbours.
     """
 
-    def __init__(self, l_in: int, l_edge: int, l_out: int, odd_paths: bool, neighbors: float) -> None:
+    def __init__(self, features: Sequence[Block], l_edge: int, out: Sequence[Block], neighbors: float) -> None:
         super().__init__()
-        paths = coupling_paths(l_in, l_edge, l_out, odd_paths)
-        self.n_paths = len(paths)
-        self.n_out = sum(2 * path[2] + 1 for path in paths)
-        self.into = [sum(path[2] == degree for path in paths) for degree in range(l_out + 1)]
+        couplings, starts = block_couplings(features, l_edge, out), block_starts(features)
+        self.n_paths = len(couplings)
+        self.n_out = sum(2 * out[k3][0] + 1 for _, _, k3 in couplings)
+        self.into = [sum(k3 == number for _, _, k3 in couplings) for number in range(len(out))]
         self.scale = 1.0 / math.sqrt(neighbors)
-        self.paths = nn.ModuleList(CouplingPath(path) for path in paths)
+        self.paths = nn.ModuleList(CouplingPath((features[k1][0], l2, out[k3][0]), starts[k1]) for k1, l2, k3 in couplings)
 
     def forward(self, features: Tensor, harmonics: Tensor, weights: Tensor, receivers: Tensor, senders: Tensor) -> Tensor:
         """(beads, components of all paths, channels); weights are (edges, paths * channels)."""
@@ -129,27 +187,38 @@ class Linear(nn.Module):
 
 
 class Gate(nn.Module):
-    """SiLU on scalars; features of degree l > 0 are multiplied by SiLU of gate scalars of their own."""
+    """SiLU on scalars, tanh on pseudoscalars; every other block is multiplied by SiLU of gate scalars of its own.
 
-    degree_of: Tensor
+    Args:
+        blocks: scalars first, then pseudoscalars if there are any, then the others.
+    """
 
-    def __init__(self, l_max: int) -> None:
+    gate_of: Tensor
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
         super().__init__()
-        self.l_max = l_max
-        degree_of = torch.tensor([degree - 1 for degree in range(1, l_max + 1) for _ in range(2 * degree + 1)])
-        self.register_buffer("degree_of", degree_of.to(torch.int64), persistent=False)
+        self.n_scalars = sum(degree == 0 for degree, _ in blocks)
+        gated = [degree for degree, _ in blocks if degree > 0]
+        self.n_gates = len(gated)
+        gate_of = torch.tensor([number for number, degree in enumerate(gated) for _ in range(2 * degree + 1)])
+        self.register_buffer("gate_of", gate_of.to(torch.int64), persistent=False)
 
     def forward(self, scalars: Tensor, others: Tensor) -> Tensor:
         """Gated features (beads, components, channels).
 
         Args:
-            scalars: (beads, 1, (1 + l_max) * channels), the scalars, then the gates of degree 1, 2, ...
+            scalars: (beads, 1, (1 + gates) * channels), the scalars, then the gates of the blocks that have one.
             others: (beads, components - 1, channels).
         """
-        activated = unit_silu(scalars).view(scalars.size(0), self.l_max + 1, -1)
-        if self.l_max == 0:
+        activated = unit_silu(scalars).view(scalars.size(0), self.n_gates + 1, -1)
+        if self.n_gates == 0:
             return activated
-        return torch.cat([activated[:, :1], others * activated[:, 1:].index_select(1, self.degree_of)], dim=1)
+        result = [activated[:, :1]]
+        if self.n_scalars > 1:
+            result.append(unit_tanh(others[:, :1]))
+        gates = activated[:, 1:].index_select(1, self.gate_of)
+        result.append(others[:, self.n_scalars - 1 :] * gates)
+        return torch.cat(result, dim=1)
 
 
 class SphericalHarmonics(nn.Module):

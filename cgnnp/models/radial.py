@@ -11,6 +11,11 @@ def unit_silu(x: Tensor) -> Tensor:
     return 1.6765325 * nn.functional.silu(x)
 
 
+def unit_tanh(x: Tensor) -> Tensor:
+    """tanh scaled so that normal input gives a second moment of one."""
+    return 1.5925374 * torch.tanh(x)
+
+
 def smooth_cutoff(r: Tensor, cutoff: float, p: int = 6) -> Tensor:
     """Polynomial that falls from 1 at r = 0 to 0 at the cutoff, twice differentiable (10.48550/arXiv.2003.03123)."""
     x = (r / cutoff).clamp(max=1.0)
@@ -88,24 +93,27 @@ class RadialSpline(nn.Module):
         return result
 
 
-class RadialNetwork(nn.Module):
-    """A perceptron without biases on a radial basis: its outputs vanish smoothly at the cutoff, as the basis does."""
+class Perceptron(nn.Module):
+    """One hidden layer of SiLU without biases: what it makes of inputs that vanish smoothly at the cutoff does so too."""
 
-    def __init__(self, n_basis: int, hidden: int, n_out: int) -> None:
+    def __init__(self, n_in: int, hidden: int, n_out: int) -> None:
         super().__init__()
-        self.first = nn.Parameter(torch.randn(n_basis, hidden))
+        self.first = nn.Parameter(torch.randn(n_in, hidden))
         self.second = nn.Parameter(torch.randn(hidden, n_out))
 
-    def forward(self, basis: Tensor) -> Tensor:
-        """(edges, n_out) from (edges, n_basis)."""
-        hidden = unit_silu(basis @ self.first / math.sqrt(float(self.first.size(0))))
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., n_out) from (..., n_in)."""
+        hidden = unit_silu(x @ self.first / math.sqrt(float(self.first.size(0))))
         return hidden @ self.second / math.sqrt(float(self.second.size(0)))
+
+
+RadialNetwork = Perceptron
 
 
 class RadialFunctions(nn.Module):
     """A radial network as its values on edges: through splines on knots, or evaluated on every edge."""
 
-    def __init__(self, network: RadialNetwork, spline: RadialSpline | None) -> None:
+    def __init__(self, network: Perceptron, spline: RadialSpline | None) -> None:
         super().__init__()
         self.network, self.spline = network, spline
 

@@ -46,6 +46,7 @@ class SplineSettings:
             bead types by cross validation over blocks of frames.
         ridge: added to the diagonal of the normal matrix, relative to its mean.
         wall_kT: rise of the wall over 0.05 nm.
+        walls_only: nothing is fitted: beyond the walls the network has everything to learn.
 
     Raises:
         ValueError: a setting is out of range.
@@ -58,6 +59,7 @@ class SplineSettings:
     smoothing: float | None = None
     ridge: float = 1e-8
     wall_kT: float = 25.0
+    walls_only: bool = False
 
     def __post_init__(self) -> None:
         positive = ("cutoff_nm", "knot_spacing_nm", "max_frames", "min_count", "wall_kT")
@@ -91,12 +93,15 @@ class PairSplineFit(SplineSettings):
         names = _all_pairs(thinned)
         firsts = _first_sampled(thinned, names, self.cutoff_nm, self.min_count)
         knots = [clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
-        blocks = _blocks(thinned, names, knots, self.cutoff_nm, weights)
         sizes = [n_free(knot) for knot in knots]
-        given = None if self.smoothing is None else [self.smoothing] * len(names)
-        coefficients, strengths = solve_smooth(blocks, sizes, N_FIXED, self.ridge, given)
-        for name, first, strength in zip(names, firsts, strengths, strict=True):
-            log.info("prior: %s, from %.3f nm, smoothing %.0e", "-".join(name), first, strength)
+        if self.walls_only:
+            coefficients = np.zeros(sum(sizes))
+        else:
+            blocks = _blocks(thinned, names, knots, self.cutoff_nm, weights)
+            given = None if self.smoothing is None else [self.smoothing] * len(names)
+            coefficients, strengths = solve_smooth(blocks, sizes, N_FIXED, self.ridge, given)
+            for name, first, strength in zip(names, firsts, strengths, strict=True):
+                log.info("prior: %s, from %.3f nm, smoothing %.0e", "-".join(name), first, strength)
         rise = self.wall_kT * thermal_energy(sets[0].temperature)
         tables = []
         for k, part in enumerate(np.split(coefficients, np.cumsum(sizes)[:-1])):

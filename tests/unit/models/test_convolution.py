@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -10,10 +11,13 @@ from cgnnp.models.convolution import (
     Gate,
     Linear,
     SphericalHarmonics,
-    coupling_paths,
-    n_components,
+    block_couplings,
+    block_starts,
+    feature_blocks,
+    layer_blocks,
+    reachable,
 )
-from cgnnp.models.radial import unit_silu
+from cgnnp.models.radial import unit_silu, unit_tanh
 
 CHANNELS = 3
 
@@ -28,15 +32,20 @@ def double_precision():
     torch.set_default_dtype(before)
 
 
-def irreps(l_max, odd_paths, channels=CHANNELS):
-    """Natural parity 0e + 1o + 2e ...; with odd paths parity is not kept, and e3nn is told that there is none."""
-    return o3.Irreps([(channels, (degree, 1 if odd_paths else (-1) ** degree)) for degree in range(l_max + 1)])
+def irreps(blocks, channels=CHANNELS):
+    """As e3nn has them, which knows no blocks without parity: those are taken for even."""
+    return o3.Irreps([(channels, (degree, parity or 1)) for degree, parity in blocks])
 
 
-def to_e3nn(features):
-    """(beads, components, channels) as e3nn stores them: degree by degree, channel by channel."""
-    degrees = range(math.isqrt(features.size(1)))
-    return torch.cat([features[:, k * k : (k + 1) ** 2].transpose(1, 2).flatten(1) for k in degrees], dim=1)
+def harmonic_irreps(l_max, parity):
+    return irreps(feature_blocks(l_max, "none" if parity == "none" else "natural"), 1)
+
+
+def to_e3nn(features, blocks):
+    """(beads, components, channels) as e3nn stores them: block by block, channel by channel."""
+    starts = block_starts(blocks)
+    parts = [features[:, start:stop] for start, stop in itertools.pairwise(starts)]
+    return torch.cat([part.transpose(1, 2).flatten(1) for part in parts], dim=1)
 
 
 def rotation_of(l_max):
@@ -61,71 +70,86 @@ def test_the_harmonics_follow_the_precision_of_the_module():
 
 def test_constants_are_exact_in_double_precision_wherever_the_module_was_built():
     torch.set_default_dtype(torch.float32)
-    harmonics, path = SphericalHarmonics(3), CouplingPath((1, 2, 1))
+    harmonics, path = SphericalHarmonics(3), CouplingPath((1, 2, 1), 1)
     assert path.coefficients.dtype == torch.float32
     path = path.double()
     steps = harmonics.double().float().double().steps
     torch.set_default_dtype(torch.float64)
-    torch.testing.assert_close(path.coefficients, CouplingPath((1, 2, 1)).coefficients, rtol=0.0, atol=1e-15)
+    torch.testing.assert_close(path.coefficients, CouplingPath((1, 2, 1), 1).coefficients, rtol=0.0, atol=1e-15)
     for step, built in zip(steps, SphericalHarmonics(3).steps, strict=True):
         torch.testing.assert_close(step.coefficients, built.coefficients, rtol=0.0, atol=1e-15)
 
 
-@pytest.mark.parametrize("odd_paths", [False, True])
+every_parity = pytest.mark.parametrize("parity", ["natural", "both", "none"])
+
+
+@every_parity
 @pytest.mark.parametrize(("l_in", "l_edge", "l_out"), [(0, 0, 0), (0, 1, 1), (1, 1, 1), (1, 1, 0), (2, 2, 2), (2, 1, 2)])
-def test_the_convolution_is_a_sum_of_tensor_products_of_e3nn(l_in, l_edge, l_out, odd_paths):
+def test_the_convolution_is_a_sum_of_tensor_products_of_e3nn(l_in, l_edge, l_out, parity):
     n_beads, n_edges, neighbors = 5, 17, 7.0
-    paths = coupling_paths(l_in, l_edge, l_out, odd_paths)
+    blocks, out = feature_blocks(l_in, parity), feature_blocks(l_out, parity)
+    couplings = block_couplings(blocks, l_edge, out)
     # e3nn refuses an instruction that its selection rules do not allow.
-    outputs = [(CHANNELS, (path[2], 1 if odd_paths else (-1) ** path[2])) for path in paths]
     product = o3.TensorProduct(
-        irreps(l_in, odd_paths),
-        irreps(l_edge, odd_paths, 1),
-        o3.Irreps(outputs),
-        [(path[0], path[1], k, "uvu", True) for k, path in enumerate(paths)],
+        irreps(blocks),
+        harmonic_irreps(l_edge, parity),
+        irreps([out[k3] for _, _, k3 in couplings]),
+        [(k1, l2, k, "uvu", True) for k, (k1, l2, _) in enumerate(couplings)],
         irrep_normalization="component",
         path_normalization="element",
         shared_weights=False,
         internal_weights=False,
     )
-    features = torch.randn(n_beads, n_components(l_in), CHANNELS)
+    features = torch.randn(n_beads, block_starts(blocks)[-1], CHANNELS)
     directions = torch.randn(n_edges, 3)
     harmonics = o3.spherical_harmonics(list(range(l_edge + 1)), directions, True, "component")
-    weights = torch.randn(n_edges, len(paths) * CHANNELS)
+    weights = torch.randn(n_edges, len(couplings) * CHANNELS)
     receivers, senders = torch.randint(n_beads, (n_edges,)).sort().values, torch.randint(n_beads, (n_edges,))
 
-    messages = product(to_e3nn(features)[senders], harmonics, weights)
+    messages = product(to_e3nn(features, blocks)[senders], harmonics, weights)
     expected = torch.zeros(n_beads, messages.size(1))
     for edge, receiver in enumerate(receivers.tolist()):
         expected[receiver] += messages[edge] / math.sqrt(neighbors)
 
-    convolution = Convolution(l_in, l_edge, l_out, odd_paths, neighbors)
+    convolution = Convolution(blocks, l_edge, out, neighbors)
     found = convolution(features, harmonics, weights, receivers, senders)
     assert found.shape == (n_beads, convolution.n_out, CHANNELS)
-    sizes = [2 * path[2] + 1 for path in paths]
+    sizes = [2 * out[k3][0] + 1 for _, _, k3 in couplings]
     by_path = torch.cat([part.transpose(1, 2).flatten(1) for part in found.split(sizes, dim=1)], dim=1)
     torch.testing.assert_close(by_path, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("odd_paths", [False, True])
-def test_the_paths_are_all_that_the_selection_rules_allow(odd_paths):
-    paths = coupling_paths(2, 2, 2, odd_paths)
-    full = o3.FullTensorProduct(irreps(2, odd_paths, 1), irreps(2, odd_paths, 1))
-    wanted = {(1 if odd_paths else (-1) ** degree, degree) for degree in range(3)}
-    expected = sum(mul for mul, ir in full.irreps_out if (ir.p, ir.l) in wanted)
-    assert len(paths) == len(set(paths)) == expected
-    assert [path[2] for path in paths] == sorted(path[2] for path in paths)
+@every_parity
+def test_the_couplings_are_all_that_the_selection_rules_allow(parity):
+    blocks = feature_blocks(2, parity)
+    couplings = block_couplings(blocks, 2, blocks)
+    full = o3.FullTensorProduct(irreps(blocks, 1), harmonic_irreps(2, parity))
+    wanted = {(degree, sign or 1) for degree, sign in blocks}
+    assert len(couplings) == len(set(couplings)) == sum(mul for mul, ir in full.irreps_out if (ir.l, ir.p) in wanted)
+    assert [k3 for _, _, k3 in couplings] == sorted(k3 for _, _, k3 in couplings)
 
 
-@pytest.mark.parametrize("odd_paths", [False, True])
-def test_the_convolution_turns_with_its_input(odd_paths):
+def test_the_other_parity_needs_a_product_of_vectors():
+    allowed = feature_blocks(1, "both")
+    first = reachable([(0, 1)], 1, allowed)
+    assert first == [(0, 1), (1, -1)]
+    second = reachable(first, 1, allowed)
+    assert second == [(0, 1), (1, -1), (1, 1)]
+    assert reachable(second, 1, allowed) == allowed
+    used = [[(0, 1)], [(0, 1), (1, -1)], [(0, 1), (1, -1), (1, 1)], [(0, 1), (1, -1)], [(0, 1)]]
+    assert layer_blocks([(0, 1)], 1, allowed, 4) == used
+
+
+@pytest.mark.parametrize("parity", ["natural", "none"])
+def test_the_convolution_turns_with_its_input(parity):
     rotation, wigner = rotation_of(2)
-    convolution = Convolution(2, 2, 2, odd_paths, 4.0)
+    blocks = feature_blocks(2, parity)
+    convolution = Convolution(blocks, 2, blocks, 4.0)
     features, directions = torch.randn(4, 9, CHANNELS), torch.nn.functional.normalize(torch.randn(12, 3), dim=1)
     weights = torch.randn(12, convolution.n_paths * CHANNELS)
     edges = torch.randint(4, (12,)).sort().values, torch.randint(4, (12,))
     harmonics = SphericalHarmonics(2)
-    outputs = [(1, (path[2], 1)) for path in coupling_paths(2, 2, 2, odd_paths)]
+    outputs = [(1, (blocks[k3][0], 1)) for _, _, k3 in block_couplings(blocks, 2, blocks)]
     unturned = convolution(features, harmonics(directions), weights, *edges)
     turned_after = o3.Irreps(outputs).D_from_matrix(rotation) @ unturned
     turned_before = convolution(wigner @ features, harmonics(directions @ rotation.T), weights, *edges)
@@ -135,7 +159,7 @@ def test_the_convolution_turns_with_its_input(odd_paths):
 
 def test_a_convolution_without_edges_is_zero():
     none = torch.zeros(0, dtype=torch.int64)
-    convolution = Convolution(1, 1, 1, False, 4.0)
+    convolution = Convolution(feature_blocks(1, "natural"), 1, feature_blocks(1, "natural"), 4.0)
     weights = torch.zeros(0, convolution.n_paths * CHANNELS)
     result = convolution(torch.randn(3, 4, CHANNELS), torch.zeros(0, 4), weights, none, none)
     torch.testing.assert_close(result, torch.zeros(3, convolution.n_out, CHANNELS), rtol=0.0, atol=0.0)
@@ -169,18 +193,30 @@ def test_the_linear_map_is_that_of_e3nn(degree):
 
 def test_the_gate_turns_with_its_input():
     _, wigner = rotation_of(2)
-    gate, turn = Gate(2), wigner[1:, 1:]
+    gate, turn = Gate(feature_blocks(2, "natural")), wigner[1:, 1:]
     scalars, others = torch.randn(6, 1, 3 * CHANNELS), torch.randn(6, 8, CHANNELS)
     torch.testing.assert_close(gate(scalars, turn @ others), wigner @ gate(scalars, others), rtol=0.0, atol=1e-12)
 
 
+@pytest.mark.parametrize("parity", ["natural", "both"])
 @pytest.mark.parametrize("l_max", range(3))
-def test_the_gate_multiplies_each_degree_by_its_own_scalars(l_max):
-    scalars = torch.randn(6, 1, (l_max + 1) * CHANNELS)
-    others = torch.randn(6, n_components(l_max) - 1, CHANNELS)
+def test_the_gate_multiplies_each_block_by_its_own_scalars(l_max, parity):
+    blocks = feature_blocks(l_max, parity if l_max else "natural")
+    starts, gated = block_starts(blocks), [k for k, (degree, _) in enumerate(blocks) if degree > 0]
+    scalars = torch.randn(6, 1, (len(gated) + 1) * CHANNELS)
+    others = torch.randn(6, starts[-1] - 1, CHANNELS)
     activated = unit_silu(scalars)
     expected = [activated[:, :, :CHANNELS]]
-    for degree in range(1, l_max + 1):
-        own = activated[:, :, degree * CHANNELS : (degree + 1) * CHANNELS]
-        expected.append(others[:, degree**2 - 1 : (degree + 1) ** 2 - 1] * own)
-    torch.testing.assert_close(Gate(l_max)(scalars, others), torch.cat(expected, dim=1), rtol=1e-12, atol=1e-12)
+    if (0, -1) in blocks:
+        expected.append(unit_tanh(others[:, :1]))
+    for gate, k in enumerate(gated, start=1):
+        own = activated[:, :, gate * CHANNELS : (gate + 1) * CHANNELS]
+        expected.append(others[:, starts[k] - 1 : starts[k + 1] - 1] * own)
+    torch.testing.assert_close(Gate(blocks)(scalars, others), torch.cat(expected, dim=1), rtol=1e-12, atol=1e-12)
+
+
+def test_activations_keep_the_second_moment_of_normal_input():
+    x = torch.linspace(-12.0, 12.0, 240001)
+    density = torch.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    for activation in (unit_silu, unit_tanh):
+        assert float(torch.trapezoid(activation(x) ** 2 * density, x)) == pytest.approx(1.0, abs=1e-6)

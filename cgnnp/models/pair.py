@@ -1,0 +1,60 @@
+"""A pair potential with trainable splines: what the other networks are measured against."""
+
+import torch
+from torch import Tensor, nn
+
+from cgnnp.models.network import Network
+
+
+class Pair(Network):
+    """E_i = 1/2 sum_j u(r_ij), u a cubic spline for each pair of bead types.
+
+    Trained on what the pair splines of the prior leave it shows what is left for pairs, which should be nothing.
+
+    Args:
+        knots: of the splines, from zero to the cutoff.
+        seed: of the initial coefficients.
+        others: as `Network`.
+
+    Raises:
+        ValueError: as `Network`; or no knots.
+    """
+
+    pair_of: Tensor
+
+    def __init__(
+        self,
+        *,
+        type_names: list[str],
+        cutoff_nm: float = 0.9,
+        inner_cutoff_nm: list[list[float]] | None = None,
+        inner_width_nm: float = 0.02,
+        knots: int = 60,
+        avg_num_neighbors: float = 10.0,
+        energy_scale: float = 1.0,
+        energy_bound_kJ_mol: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(locals())
+        if self.spline is None:
+            raise ValueError("model.knots=0: a pair potential consists of splines: give it 10 knots or more")
+        n_types = len(type_names)
+        first, second = torch.triu_indices(n_types, n_types)
+        pair_of = torch.zeros(n_types, n_types, dtype=torch.int64)
+        pair_of[first, second] = pair_of[second, first] = torch.arange(len(first))
+        self.register_buffer("pair_of", pair_of, persistent=False)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.coefficients = nn.Parameter(0.01 * torch.randn(knots, len(first)))
+        self.scale = 0.5 * self.energy_scale
+
+    def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
+        """Energies (beads,) in kJ/mol; see `Potential.forward`."""
+        lengths = torch.sqrt((vectors * vectors).sum(dim=1))
+        assert self.spline is not None  # noqa: S101
+        index, weights = self.spline.locate(self.held(lengths, receivers, senders, types))
+        # Zeros at the end: value, slope and curvature vanish at the cutoff.
+        splines = self.spline(nn.functional.pad(self.coefficients, [0, 0, 0, 3]), index, weights)
+        chosen = splines.gather(1, self.pair_of[types[receivers], types[senders]][:, None])[:, 0]
+        total = torch.zeros(types.size(0), dtype=chosen.dtype, device=chosen.device).index_add(0, receivers, chosen)
+        return self.bounded(self.scale * total)

@@ -1,0 +1,80 @@
+"""SchNet: continuous-filter convolutions of invariant features (Schuett et al. 2018, 10.1063/1.5019779)."""
+
+import torch
+from torch import Tensor, nn
+
+from cgnnp.models.convolution import Convolution, Linear
+from cgnnp.models.network import Network, RadialInput, check_channels
+from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
+
+SCALARS = [(0, 1)]
+
+
+class Interaction(nn.Module):
+    """x_i + perceptron(1/sqrt(n) sum_j W x_j f(r_ij)) with learned filters f, one for each channel."""
+
+    def __init__(
+        self, channels: int, n_basis: int, radial_hidden: int, spline: RadialSpline | None, neighbors: float
+    ) -> None:
+        super().__init__()
+        self.before = Linear(0, channels, channels)
+        self.radial = RadialFunctions(Perceptron(n_basis, radial_hidden, channels), spline)
+        self.convolution = Convolution(SCALARS, 0, SCALARS, neighbors)
+        self.after = Perceptron(channels, channels, channels)
+
+    def forward(
+        self, features: Tensor, harmonics: Tensor, radial: RadialInput, receivers: Tensor, senders: Tensor, types: Tensor
+    ) -> Tensor:
+        """New features (beads, 1, channels)."""
+        filters = self.radial(radial[0], radial[1], radial[2])
+        summed = self.convolution(self.before(features, types), harmonics, filters, receivers, senders)
+        return features + self.after(summed)
+
+
+class SchNet(Network):
+    """SchNet, the invariant baseline, with the radial functions that all networks here share and SiLU for its softplus.
+
+    Args:
+        layers: number of interactions.
+        features: channels.
+        radial_hidden: width of the networks that make the filters.
+        seed: of the initial weights.
+        others: as `Network`.
+    """
+
+    def __init__(
+        self,
+        *,
+        type_names: list[str],
+        cutoff_nm: float = 0.5,
+        inner_cutoff_nm: list[list[float]] | None = None,
+        inner_width_nm: float = 0.02,
+        layers: int = 3,
+        features: int = 32,
+        radial_basis: int = 8,
+        radial_hidden: int = 32,
+        knots: int = 256,
+        avg_num_neighbors: float = 10.0,
+        energy_scale: float = 1.0,
+        energy_bound_kJ_mol: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(locals())
+        check_channels(features, layers)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embedding = nn.Parameter(torch.randn(len(type_names), features))
+            self.interactions = nn.ModuleList(
+                Interaction(features, radial_basis, radial_hidden, self.spline, avg_num_neighbors) for _ in range(layers)
+            )
+            self.readout = Perceptron(features, max(1, features // 2), 1)
+
+    def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
+        """Energies (beads,) in kJ/mol; see `Potential.forward`."""
+        lengths = torch.sqrt((vectors * vectors).sum(dim=1))
+        radial = self.radial(self.held(lengths, receivers, senders, types), receivers)
+        harmonics = torch.ones_like(lengths)[:, None]
+        features = self.embedding.index_select(0, types)[:, None, :]
+        for interaction in self.interactions:
+            features = interaction(features, harmonics, radial, receivers, senders, types)
+        return self.bounded(self.energy_scale * self.readout(features[:, 0])[:, 0])
