@@ -107,9 +107,6 @@ class Perceptron(nn.Module):
         return hidden @ self.second / math.sqrt(float(self.second.size(0)))
 
 
-RadialNetwork = Perceptron
-
-
 class RadialFunctions(nn.Module):
     """A radial network as its values on edges: through splines on knots, or evaluated on every edge."""
 

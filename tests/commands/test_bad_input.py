@@ -17,7 +17,7 @@ SMALL = [*jobs.TRAINING, *jobs.SIMULATION]
 # (what is wrong, what the message must hold)
 ARGUMENTS = {
     "unknown mapping": (["mapping=water"], ["mapping 'water'", "water_cg", "Did you mean"]),
-    "unknown model": (["model=neqip"], ["model 'neqip'", "Did you mean model=nequip?", "Available: nequip"]),
+    "unknown model": (["model=neqip"], ["model 'neqip'", "Did you mean model=nequip?", "Available: allegro, mace, nequip"]),
     "unknown simulation": (["simulation=no"], ["simulation 'no'", "langevin", "none"]),
     "empty choice": (["prior="], ["prior ''", "pairs"]),
     "unknown key": (["sed=1"], ["'sed'", "Did you mean seed?", "run_dir"]),

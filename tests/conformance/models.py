@@ -1,17 +1,45 @@
 """Every model configuration that must pass the conformance suite; a new architecture is one more line."""
 
+import importlib.util
+import re
+import sys
+import tempfile
 from functools import partial
+from pathlib import Path
 
 from cgnnp.models.allegro import Allegro
+from cgnnp.models.mace import MACE
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.pair import Pair
 from cgnnp.models.schnet import SchNet
 
+
+def worked_example():
+    """The network that CONTRIBUTING shows, as if it were a file of cgnnp.models."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    file = Path(tempfile.mkdtemp()) / "density.py"  # TorchScript reads the source
+    file.write_text(code)
+    spec = importlib.util.spec_from_file_location("cgnnp.models.density", file)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Density
+
+
 # (name, factory); the tests add type_names (two types), cutoff_nm, inner_cutoff_nm and seed.
 MODELS = [
     ("pair", Pair),
+    ("worked-example", partial(worked_example(), features=8)),
     ("schnet", partial(SchNet, layers=2, features=8)),
     ("schnet-without-knots", partial(SchNet, layers=1, features=8, knots=0, energy_bound_kJ_mol=5.0)),
+    ("mace-l0", partial(MACE, layers=2, l_max=0, features_l_max=0, features=8)),
+    ("mace-pairs", partial(MACE, layers=1, l_max=1, correlation=1, features=8)),
+    ("mace-one-layer", partial(MACE, layers=1, features=4)),
+    ("mace-l1-correlation-1", partial(MACE, l_max=1, correlation=1, features=8)),
+    ("mace-l2-correlation-2", partial(MACE, l_max=2, correlation=2, features=8)),
+    ("mace-l2", partial(MACE, features=4)),
+    ("mace-l2-three-layers", partial(MACE, layers=3, features_l_max=2, correlation=2, features=4)),
+    ("mace-without-knots", partial(MACE, layers=1, l_max=1, correlation=2, features=4, knots=0, energy_bound_kJ_mol=5.0)),
     ("allegro-l0", partial(Allegro, layers=1, l_max=0, features=4, scalars=8, hidden=8)),
     ("allegro-l1", partial(Allegro, layers=1, l_max=1, features=4, scalars=8, hidden=8)),
     ("allegro-l2-two-layers", partial(Allegro, layers=2, l_max=2, features=4, scalars=8, hidden=8)),

@@ -8,21 +8,33 @@ import torch
 from cgnnp.models.potential import build_graph, energies_and_forces
 
 
-def deviations(name, convert, dtype, **own):
-    """Of the energy, the energies of beads and the forces from the recorded ones: root mean squares, relative to those.
-
-    `name` is of a file in this folder, without its ending, and `convert` makes our model of it.
-    """
+def load(name):
+    """What a file of this folder holds, by its name without ending."""
     with np.load(Path(__file__).parent / f"{name}.npz") as file:
-        recorded = dict(file)
-    model = convert(recorded, **own).to(dtype)
+        return dict(file)
+
+
+def evaluate(model, recorded):
+    """Energy, energies of beads and forces of the recorded frame."""
     positions, cell, types = (torch.from_numpy(recorded[key]) for key in ("positions", "cell", "types"))
-    graph = build_graph(positions, cell, types, model.cutoff, dtype)
+    graph = build_graph(positions, cell, types, model.cutoff, model.precision())
     energy, forces = energies_and_forces(model, graph)
     with torch.no_grad():
         energies = model(graph.vectors, graph.receivers, graph.senders, types)
     found = {"energy": energy[0], "atomic_energies": energies, "forces": forces}
-    return {key: rms(value.double().numpy() - recorded[key]) / rms(recorded[key]) for key, value in found.items()}
+    return {key: value.double().numpy() for key, value in found.items()}
+
+
+def forces_of(model, recorded):
+    """Forces alone."""
+    return evaluate(model, recorded)["forces"]
+
+
+def deviations(name, convert, dtype, **own):
+    """From what is recorded, root mean squares relative to its own; `convert` makes our model of it."""
+    recorded = load(name)
+    found = evaluate(convert(recorded, **own).to(dtype), recorded)
+    return {key: rms(value - recorded[key]) / rms(recorded[key]) for key, value in found.items()}
 
 
 def rms(values):

@@ -412,8 +412,8 @@ def test_single_precision_agrees_with_double(factory):
     expected_energy, expected_forces = evaluate(double, *random_liquid())
     torch.testing.assert_close(energy, expected_energy, rtol=2e-5, atol=2e-5)
     scale = float(expected_forces.square().mean().sqrt())
-    # Rounding of 6e-8 times the few hundred operations of a random network of three layers.
-    assert float((forces.double() - expected_forces).square().mean().sqrt()) < 3e-5 * scale
+    # Rounding of 6e-8 times the knots of a spline, whose slope is a difference of its coefficients; found up to 3e-5.
+    assert float((forces.double() - expected_forces).square().mean().sqrt()) < 6e-5 * scale
 
 
 @every_model

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgnnp.models.radial import BesselBasis, RadialNetwork, RadialSpline, held_below, smooth_cutoff, unit_silu
+from cgnnp.models.radial import BesselBasis, Perceptron, RadialSpline, held_below, smooth_cutoff, unit_silu
 
 
 def derivatives(function, at, order):
@@ -97,7 +97,7 @@ def test_the_activation_has_unit_second_moment():
 def test_the_radial_network_vanishes_with_its_basis_and_keeps_the_scale():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = RadialNetwork(64, 512, 256)
+        network = Perceptron(64, 512, 256)
         output = network(torch.randn(200, 64)).detach()
         nothing = network(torch.zeros(1, 64)).detach()
     assert float(nothing.abs().max()) == 0.0

@@ -1,0 +1,206 @@
+"""Three-body structure: angles in the first shell of neighbours, and the tetrahedral order of a liquid.
+
+    P(theta) = < number of angles j-i-k at theta > / (their number, bin width),
+
+of all pairs j, k of neighbours of a bead i within its first shell; at random, as in an ideal gas, it is sin(theta)/2.
+The tetrahedral order of a bead with respect to its four nearest neighbours is
+
+    q_i = 1 - 3/8 sum_(j < k) (cos(theta_jik) + 1/3)^2,
+
+one in a perfect tetrahedron and zero on average at random (Errington and Debenedetti 2001, 10.1038/35053024).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cgnnp.analysis.coordination import first_minimum
+from cgnnp.analysis.rdf import deviation, rdf
+from cgnnp.frames import Frames
+from cgnnp.pairs import box_heights, near_pairs
+from cgnnp.statistics import Estimate, block_estimate
+
+BINS = 90
+ORDER_BINS = 60
+LOWEST_ORDER = -1.0
+"""Lower values of q are counted in the first bin: they are rare, down to -3."""
+
+NEAREST = 4
+FIRST_GUESS_NM = 0.5
+"""Where the four nearest neighbours are looked for first; twice as far where a bead has fewer."""
+
+
+@dataclass(frozen=True)
+class Adf:
+    """P(theta) per degree at bin centres theta (degrees), with its standard error, and the same of the two halves.
+
+    `shell` is the radius of the first shell, nm; `angles_per_bead` the mean number of angles that a central bead has.
+    """
+
+    center: str
+    neighbor: str
+    shell: float
+    theta: Float[np.ndarray, "bins"]
+    density: Float[np.ndarray, "bins"]
+    stderr: Float[np.ndarray, "bins"]
+    halves: tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "bins"]]
+    angles_per_bead: float
+
+    @property
+    def name(self) -> str:
+        """For example Cl-Na-Cl."""
+        return f"{self.neighbor}-{self.center}-{self.neighbor}"
+
+
+@dataclass(frozen=True)
+class TetrahedralOrder:
+    """Mean q with its error, and its distribution: density at bin centres q."""
+
+    mean: Estimate
+    q: Float[np.ndarray, "bins"]
+    density: Float[np.ndarray, "bins"]
+
+
+def adf(
+    frames: Frames, center: str | None = None, neighbor: str | None = None, shell_nm: float | None = None, bins: int = BINS
+) -> Adf:
+    """The distribution of angles between neighbours in the first shell.
+
+    Args:
+        frames: with two bonded beads or more they count as neighbours as well.
+        center: type of the central bead; the first type without.
+        neighbor: type of both others; that of the centre without.
+        shell_nm: radius of the first shell; without, where g(r) has its first minimum.
+        bins: from 0 to 180 degrees.
+
+    Raises:
+        ValueError: an unknown bead type, a g(r) without a first minimum, a shell that is more than half the box, or no
+            bead that ever has two neighbours.
+    """
+    types = frames.mapping.type_names
+    center = types[0] if center is None else center
+    neighbor = center if neighbor is None else neighbor
+    for name in (center, neighbor):
+        if name not in types:
+            raise ValueError(f"adf: there are no beads of type {name}, only {', '.join(types)}")
+    shell = first_shell(frames, center, neighbor) if shell_nm is None else shell_nm
+    edges = np.linspace(0.0, 180.0, bins + 1)
+    is_center, is_neighbor = (frames.mapping.types == types.index(name) for name in (center, neighbor))
+    counts = np.zeros((len(frames), bins))
+    for t, (beads, _, units) in enumerate(_neighbors(frames, shell)):
+        chosen = is_center[beads[:, 0]] & is_neighbor[beads[:, 1]]
+        cosines = _cosines(beads[chosen, 0], units[chosen])
+        counts[t] = np.histogram(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))), edges)[0]
+    if not counts.any():
+        raise ValueError(f"adf: no {center} ever has two {neighbor} within {shell:g} nm: give a larger shell_nm")
+    half, width = max(1, len(counts) // 2), 180.0 / bins
+    halves = (_density(counts[:half].sum(axis=0), width), _density(counts[-half:].sum(axis=0), width))
+    stderr = np.zeros(bins)
+    if len(counts) > 1:
+        stderr = np.asarray(
+            block_estimate(counts, lambda mean: _density(mean, width), correlate=counts.sum(axis=1)).stderr, dtype=float
+        )
+    per_bead = float(counts.sum() / len(counts) / is_center.sum())
+    density = _density(counts.sum(axis=0), width)
+    return Adf(center, neighbor, shell, (edges[1:] + edges[:-1]) / 2, density, stderr, halves, per_bead)
+
+
+def adf_deviation(first: Adf, second: Adf) -> float:
+    """D = sum |P_second - P_first| / sum |P_first|, as of g(r)."""
+    return deviation(first.density, second.density)
+
+
+def adf_deviation_noise(found: Adf) -> float:
+    """Half of D between the two halves."""
+    return deviation(*found.halves) / 2
+
+
+def first_shell(frames: Frames, center: str, neighbor: str) -> float:
+    """The first minimum of g(r) of two types, nm.
+
+    Raises:
+        ValueError: it has none.
+    """
+    for curve in rdf(frames):
+        if sorted(curve.pair) == sorted((center, neighbor)):
+            if (shell := first_minimum(curve)) is not None:
+                return shell
+            break
+    raise ValueError(f"adf: g(r) of {center}-{neighbor} has no first minimum that ends its first shell: give shell_nm")
+
+
+def tetrahedral_order(frames: Frames, bins: int = ORDER_BINS) -> TetrahedralOrder:
+    """q over all beads and frames, whatever their types.
+
+    Raises:
+        ValueError: fewer than five beads, or fewer than two frames.
+    """
+    if frames.mapping.n_beads <= NEAREST:
+        raise ValueError(f"tetrahedral order needs four neighbours, and mapping '{frames.mapping.name}' has too few beads")
+    edges = np.linspace(LOWEST_ORDER, 1.0, bins + 1)
+    means, counts = np.zeros((len(frames), 1)), np.zeros(bins)
+    for t in range(len(frames)):
+        q = bead_order(frames.positions[t], frames.boxes[t])
+        means[t] = q.mean()
+        counts += np.histogram(np.clip(q, LOWEST_ORDER, 1.0), edges)[0]
+    mean = block_estimate(means, lambda average: float(average[0]))
+    return TetrahedralOrder(mean, (edges[1:] + edges[:-1]) / 2, _density(counts, float(edges[1] - edges[0])))
+
+
+def bead_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "beads"]:
+    """q of every bead of one frame."""
+    farthest, n_beads = float(box_heights(box).min()) / 2, len(positions)
+    reach = min(FIRST_GUESS_NM, farthest)
+    while True:
+        beads, distances, units = _both_ways(positions, box, reach)
+        order = np.lexsort((distances, beads[:, 0]))
+        number = np.bincount(beads[:, 0], minlength=n_beads)
+        if number.min() >= NEAREST:
+            break
+        if reach >= farthest:
+            raise ValueError(
+                f"a bead has {number.min()} neighbours within half the box, {farthest:.3g} nm: no order of four"
+            )
+        reach = min(2 * reach, farthest)
+    starts = np.cumsum(number) - number
+    nearest = units[order][starts[:, None] + np.arange(NEAREST)]
+    cosines = np.einsum("ijx,ikx->ijk", nearest, nearest)
+    first, second = np.triu_indices(NEAREST, k=1)
+    return 1.0 - 3.0 / 8.0 * np.sum((cosines[:, first, second] + 1.0 / 3.0) ** 2, axis=1)
+
+
+Shell = tuple[Int[np.ndarray, "edges 2"], Float[np.ndarray, "edges"], Float[np.ndarray, "edges 3"]]
+"""Bead and neighbour, their distance, and the direction from one to the other; every pair twice."""
+
+
+def _neighbors(frames: Frames, reach: float) -> Iterator[Shell]:
+    for positions, box in zip(frames.positions, frames.boxes, strict=True):
+        yield _both_ways(positions, box, reach)
+
+
+def _both_ways(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], reach: float) -> Shell:
+    pairs = near_pairs(positions, box, reach)
+    beads = np.concatenate([np.column_stack([pairs.i, pairs.j]), np.column_stack([pairs.j, pairs.i])])
+    distances = np.concatenate([pairs.distances, pairs.distances])
+    return beads, distances, np.concatenate([-pairs.vectors, pairs.vectors]) / distances[:, None]
+
+
+def _cosines(centers: Int[np.ndarray, "edges"], units: Float[np.ndarray, "edges 3"]) -> Float[np.ndarray, "angles"]:
+    """Of the angles between all pairs of directions from the same bead."""
+    order = np.argsort(centers, kind="stable")
+    sorted_centers, directions = centers[order], units[order]
+    found = [np.empty(0)]
+    # Neighbours of a bead lie one after the other: a shift by k pairs each with the k-th after it.
+    for shift in range(1, len(sorted_centers)):
+        same = sorted_centers[shift:] == sorted_centers[:-shift]
+        if not same.any():
+            break
+        found.append(np.einsum("px,px->p", directions[shift:][same], directions[:-shift][same]))
+    return np.concatenate(found)
+
+
+def _density(counts: Float[np.ndarray, "bins"], width: float) -> Float[np.ndarray, "bins"]:
+    total = counts.sum()
+    return counts / (total * width) if total else np.zeros_like(counts, dtype=float)

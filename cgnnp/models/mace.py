@@ -1,0 +1,197 @@
+"""MACE: message passing with many-body messages (Batatia et al. 2022, 10.48550/arXiv.2206.07697)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from cgnnp.models.contraction import SymmetricContraction
+from cgnnp.models.convolution import Convolution, Linear, SphericalHarmonics, feature_blocks
+from cgnnp.models.network import Network, RadialInput
+from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline, unit_silu
+from cgnnp.signatures import check_positive
+
+HIGHEST_CORRELATION = 3
+READOUT_HIDDEN = 16
+"""Width of the perceptron that reads the last layer."""
+
+
+class DensityLayer(nn.Module):
+    """linear -> convolution -> linear: the density of the neighbours of each bead; then its symmetric contraction -> linear.
+
+    To the result a self-connection adds the layer's own input, mixed by bead type. The density has degrees 0..l_edge; of a
+    contraction of order 1, which is linear, only those of the output.
+    """
+
+    def __init__(
+        self,
+        *,
+        l_in: int,
+        l_edge: int,
+        l_out: int,
+        correlation: int,
+        channels: int,
+        n_types: int,
+        n_basis: int,
+        radial_hidden: int,
+        spline: RadialSpline | None,
+        neighbors: float,
+        self_connection: bool,
+    ) -> None:
+        super().__init__()
+        l_density = l_edge if correlation > 1 else l_out
+        into, blocks = feature_blocks(l_in, "natural"), feature_blocks(l_density, "natural")
+        # A mean over neighbours, as in mace-torch: scalars of n of them add up to n, not to its root, and are cubed here.
+        self.convolution = Convolution(into, l_edge, blocks, neighbors**2)
+        network = Perceptron(n_basis, radial_hidden, self.convolution.n_paths * channels)
+        self.radial = RadialFunctions(network, spline)
+        paths = self.convolution.into
+        self.before = nn.ModuleList(Linear(degree, channels, channels) for degree in range(l_in + 1))
+        self.after = nn.ModuleList(Linear(degree, channels, channels, number) for degree, number in enumerate(paths))
+        self.contraction = SymmetricContraction(l_density, l_out, correlation, channels, n_types)
+        self.mixing = nn.ModuleList(Linear(degree, channels, channels) for degree in range(l_out + 1))
+        kept = range(min(l_in, l_out) + 1) if self_connection else ()
+        self.self_connection = nn.ModuleList(Linear(degree, channels, channels, n_types=n_types) for degree in kept)
+        self.sizes_in = [2 * degree + 1 for degree in range(l_in + 1)]
+        self.sizes_paths = [(2 * degree + 1) * number for degree, number in enumerate(paths)]
+        self.sizes_out = [2 * degree + 1 for degree in range(l_out + 1)]
+
+    def forward(
+        self, features: Tensor, harmonics: Tensor, radial: RadialInput, receivers: Tensor, senders: Tensor, types: Tensor
+    ) -> Tensor:
+        """(beads, (l_out + 1)^2, channels) from (beads, (l_in + 1)^2, channels); `radial` as `RadialFunctions` takes it."""
+        by_degree = features.split(self.sizes_in, dim=1)
+        sent: list[Tensor] = []
+        for degree, linear in enumerate(self.before):
+            sent.append(linear(by_degree[degree], types))
+        summed = self.convolution(
+            torch.cat(sent, dim=1), harmonics, self.radial(radial[0], radial[1], radial[2]), receivers, senders
+        )
+        by_path = summed.split(self.sizes_paths, dim=1)
+        density: list[Tensor] = []
+        for degree, linear in enumerate(self.after):
+            density.append(linear(by_path[degree], types))
+        products = self.contraction(torch.cat(density, dim=1), types).split(self.sizes_out, dim=1)
+        new: list[Tensor] = []
+        for degree, linear in enumerate(self.mixing):
+            new.append(linear(products[degree], types))
+        for degree, linear in enumerate(self.self_connection):
+            new[degree] = new[degree] + linear(by_degree[degree], types)
+        return torch.cat(new, dim=1)
+
+
+class LinearReadout(nn.Module):
+    """A sum of scalars with weights."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels))
+
+    def forward(self, scalars: Tensor) -> Tensor:
+        """(beads,) from (beads, channels)."""
+        return scalars @ self.weight / math.sqrt(float(self.weight.size(0)))
+
+
+class PerceptronReadout(nn.Module):
+    """A perceptron of scalars with one hidden layer, SiLU, without biases."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(channels, hidden))
+        self.second = nn.Parameter(torch.randn(hidden))
+
+    def forward(self, scalars: Tensor) -> Tensor:
+        """(beads,) from (beads, channels)."""
+        hidden = unit_silu(scalars @ self.first / math.sqrt(float(self.first.size(0))))
+        return hidden @ self.second / math.sqrt(float(self.second.size(0)))
+
+
+class MACE(Network):
+    """MACE, as mace-torch's ScaleShiftMACE with RealAgnosticResidualInteractionBlocks.
+
+    In every layer the neighbours of a bead make a density, and a symmetric contraction makes of it features that depend on
+    `correlation` neighbours at once. The energy is read from the scalars of every layer: linearly, but by a perceptron from
+    those of the last of several. With one layer it is a sum over clusters of at most correlation + 1 beads; that layer has
+    no self-connection, which would add a constant.
+
+    Args:
+        layers: number of densities, one after the other.
+        l_max: highest degree of spherical harmonics and densities; 0 makes the network invariant.
+        features_l_max: highest degree of what is sent between layers, at most l_max; after the last layer are scalars.
+        correlation: neighbours that one contraction couples, 1, 2 or 3.
+        features: channels of every component.
+        radial_hidden: width of the radial networks.
+        seed: of the initial weights.
+        others: as `Network`.
+
+    Raises:
+        ValueError: as `Network`; or features that are not positive, features_l_max above l_max, another correlation.
+
+    >>> model = MACE(type_names=["W"], cutoff_nm=0.5, layers=1, features=4)
+    >>> vectors = torch.tensor([[0.3, 0.0, 0.0], [-0.3, 0.0, 0.0]])
+    >>> model(vectors, torch.tensor([0, 1]), torch.tensor([1, 0]), torch.tensor([0, 0])).shape
+    torch.Size([2])
+    """
+
+    def __init__(
+        self,
+        *,
+        type_names: list[str],
+        cutoff_nm: float = 0.5,
+        inner_cutoff_nm: list[list[float]] | None = None,
+        inner_width_nm: float = 0.02,
+        layers: int = 2,
+        l_max: int = 2,
+        features_l_max: int = 1,
+        correlation: int = 3,
+        features: int = 16,
+        radial_basis: int = 8,
+        radial_hidden: int = 32,
+        knots: int = 256,
+        avg_num_neighbors: float = 10.0,
+        energy_scale: float = 1.0,
+        energy_bound_kJ_mol: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(locals())
+        check_positive("model.", features=features)
+        if not 0 <= features_l_max <= l_max:
+            raise ValueError(f"model.features_l_max={features_l_max}: must be 0 or more, and not above l_max={l_max}")
+        if correlation not in range(1, HIGHEST_CORRELATION + 1):
+            raise ValueError(f"model.correlation={correlation}: must be 1, 2 or {HIGHEST_CORRELATION}")
+        self.harmonics = SphericalHarmonics(l_max)
+        degrees = [0, *[features_l_max] * (layers - 1), 0]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embedding = nn.Parameter(torch.randn(len(type_names), features))
+            self.interactions = nn.ModuleList(
+                DensityLayer(
+                    l_in=degrees[k],
+                    l_edge=l_max,
+                    l_out=degrees[k + 1],
+                    correlation=correlation,
+                    channels=features,
+                    n_types=len(type_names),
+                    n_basis=radial_basis,
+                    radial_hidden=radial_hidden,
+                    spline=self.spline,
+                    neighbors=avg_num_neighbors,
+                    self_connection=layers > 1,
+                )
+                for k in range(layers)
+            )
+            self.readouts = nn.ModuleList(LinearReadout(features) for _ in range(max(layers - 1, 1)))
+            if layers > 1:
+                self.readouts.append(PerceptronReadout(features, READOUT_HIDDEN))
+
+    def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
+        """Energies (beads,) in kJ/mol; see `Potential.forward`."""
+        lengths = torch.sqrt((vectors * vectors).sum(dim=1))
+        radial = self.radial(self.held(lengths, receivers, senders, types), receivers)
+        harmonics = self.harmonics(vectors / lengths[:, None])
+        features = self.embedding.index_select(0, types)[:, None, :]
+        energies = torch.zeros_like(features[:, 0, 0])
+        for interaction, readout in zip(self.interactions, self.readouts):  # noqa: B905 - TorchScript knows no strict
+            features = interaction(features, harmonics, radial, receivers, senders, types)
+            energies = energies + readout(features[:, 0])
+        return self.bounded(self.energy_scale * energies)

@@ -1,0 +1,356 @@
+"""Which network for which beads? Accuracy against cost, data efficiency, and the structure that the models simulate.
+
+    python scripts/validate_networks.py --work DIR                               # samples first; hours on two cores
+    python scripts/validate_networks.py --work DIR --water DATA --ions DATA      # fits data sets that exist
+    python scripts/validate_networks.py --work DIR ... --fits-only --jobs 12     # on a machine with more cores, or a GPU
+    python scripts/validate_networks.py --quick
+
+All fits of a system have the same frames, the same held-out ones, the same priors, and the settings of `conf/` but for those
+in their name. Of every network
+
+    R2, gain      on the held-out frames, and the gain over the priors; the gain's error is paired
+    behind        what R2 is below that of the best, with its paired error: both are of the same frames
+    ms            of a step of the exported potential in OpenMM, prior and network (PythonForce), one thread
+    D, D_ADF      deviation of g(r), and of the distribution of angles in the first shell, of those on the Pareto front
+    q             tetrahedral order of water (Errington and Debenedetti), against that of the atomistic run
+
+NequIP is compiled on a CPU, the others run in plain torch: that is what they cost here. What is finished in the work folder
+is not done again. Table and pictures of the README:
+
+    python scripts/validate_networks.py --work DIR --json examples/networks.json --readme README.md --pictures examples
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import network_figures
+import numpy as np
+import torch
+from model_sizes import least_times
+from network_fits import EFFICIENCY_VISITS, Job, fit_all, spread, summary
+from rows import Row, kept, parser, report
+
+from cgnnp.analysis.angles import Adf, adf, adf_deviation, adf_deviation_noise, tetrahedral_order
+from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
+from cgnnp.dataset import open_frames
+from cgnnp.dynamics import LangevinProtocol
+from cgnnp.files import write_file
+from cgnnp.frames import Frames
+from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
+from cgnnp.statistics import block_estimate
+from cgnnp.workflow.stages import starting_positions
+
+SIGMAS = 2.0
+SEEDS = (0, 1, 2)
+WATER_FRAMES, ION_FRAMES = 3000, 5000
+SIZES = (1, 10, 100, 1000)
+ROUNDS_NAME = "times"
+
+WATER = {
+    "pair": ("model=pair",),
+    "schnet": ("model=schnet",),
+    "nequip l 0": ("model.l_max=0", "model.features=32"),
+    "nequip l 1": ("model.l_max=1", "model.features=16"),
+    "nequip l 2": ("model.l_max=2", "model.features=8"),
+    "nequip l 2, 16 channels": ("model.l_max=2", "model.features=16"),
+    "allegro, 1 layer": ("model=allegro", "model.layers=1"),
+    "allegro, 2 layers": ("model=allegro", "model.layers=2"),
+    "mace, correlation 2": ("model=mace", "model.correlation=2"),
+    "mace, correlation 3": ("model=mace", "model.correlation=3"),
+}
+"""Networks for one-bead water, all with the cutoff of `conf/`, 0.5 nm (a pair potential reaches to 0.9 nm)."""
+
+IONS = {
+    "pair": ("model=pair", "model.cutoff_nm=1.2"),
+    "schnet": ("model=schnet", "model.cutoff_nm=1.0"),
+    "nequip l 0": ("model.l_max=0", "model.features=32"),
+    "nequip l 1": ("model.l_max=1", "model.features=16"),
+    "nequip l 2": ("model.l_max=2", "model.features=8"),
+    "allegro, 1 layer": ("model=allegro", "model.layers=1", "model.cutoff_nm=1.0"),
+    "mace, correlation 2": ("model=mace", "model.correlation=2", "model.cutoff_nm=1.0"),
+}
+"""Networks for the ions of sodium chloride, with the settings that `ions_nacl` chooses."""
+
+WITH_SEEDS = ("schnet", "nequip l 2")
+"""Fitted with several seeds, which shows what is luck."""
+
+EFFICIENCY = {
+    "l 2, splines": ("model.l_max=2",),
+    "l 0, splines": ("model.l_max=0", "model.features=32"),
+    "l 2, walls": ("model.l_max=2", "prior.walls_only=true"),
+    "l 0, walls": ("model.l_max=0", "model.features=32", "prior.walls_only=true"),
+}
+SIMULATED_SIZES = (1, 100)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One network of one system; errors are standard errors."""
+
+    job: Job
+    r2: float
+    r2_stderr: float
+    gain: float
+    gain_stderr: float
+    n_parameters: int
+    behind: float
+    behind_stderr: float
+    ms: float
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a run shows of pairs and of triples: g(r), angles in the first shell, tetrahedral order (of one-bead liquids)."""
+
+    pairs: list[Rdf]
+    angles: list[Adf]
+    order: Any
+
+
+def network_jobs(quick: bool) -> list[Job]:
+    """One fit of every network, and more of some."""
+    jobs = []
+    for system, networks in (("water", WATER), ("ions", IONS)):
+        for name, settings in networks.items():
+            seeds = SEEDS if name in WITH_SEEDS and not quick else SEEDS[:1]
+            jobs += [Job(system, f"{name}, seed {seed}", (*settings, f"seed={seed}", *short(quick))) for seed in seeds]
+    return jobs
+
+
+def efficiency_jobs(quick: bool) -> list[Job]:
+    """Fits to few frames of water, with and without equivariance and splines."""
+    return [
+        Job("water", f"{name}, {size} frames", (*settings, *epochs_of(size), *short(quick)), n_frames=size)
+        for name, settings in EFFICIENCY.items()
+        for size in (SIZES[1:3] if quick else SIZES)
+    ]
+
+
+def epochs_of(size: int) -> tuple[str, ...]:
+    """As many steps for few frames as for a thousand."""
+    n_epochs = 6000 // max(size, EFFICIENCY_VISITS)
+    return (f"trainer.max_epochs={n_epochs}", f"trainer.patience={max(3, n_epochs // 6)}")
+
+
+def short(quick: bool) -> tuple[str, ...]:
+    """Settings of a fit that only shows that it works."""
+    return ("trainer.max_epochs=1", "prior.max_frames=50") if quick else ()
+
+
+def measure(arguments: argparse.Namespace) -> list[Row]:
+    """All the rows."""
+    quick = arguments.quick
+    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_networks_"))
+    work.mkdir(parents=True, exist_ok=True)
+    data = {
+        "water": arguments.water or sampled(work, "water", quick),
+        "ions": arguments.ions or sampled(work, "ions", quick),
+    }
+    jobs = network_jobs(quick)
+    fits = work / "fits"
+    fit_all([*jobs, *efficiency_jobs(quick)], data, fits, arguments.jobs)
+    if arguments.fits_only:
+        return []
+    rows: list[Row] = []
+    for system in data:
+        own = [job for job in jobs if job.system == system]
+        found = judged(own, fits, kept_times(own, fits, work))
+        luck = {name: spread_of_seeds(found, name) for name in WITH_SEEDS}
+        first = [one for one in found if one.job.name.endswith("seed 0")]
+        best, recommended = front(first), recommend(first, max(luck.values()))
+        rows += network_rows(system, first, luck, recommended)
+        atomistic = structure_of(open_frames(data[system]), thin=True)
+        simulated = {
+            label(one): structure_of(run(one.job, fits, work, data[system], quick)) for one in with_pair(best, first)
+        }
+        for name, structure in simulated.items():
+            rows += structure_rows(system, name, atomistic, structure)
+        if arguments.pictures:
+            target = arguments.pictures / f"networks_{system}.png"
+            write_file(target, network_figures.pareto(system, first, best, luck, recommended))
+            if system == "water":
+                write_file(arguments.pictures / "networks_angles.png", network_figures.angles(atomistic, simulated))
+    rows += efficiency(efficiency_jobs(quick), fits, work, data["water"], arguments)
+    return rows
+
+
+def sampled(work: Path, system: str, quick: bool) -> Path:
+    """A data set of the main job's own."""
+    frames = 60 if quick else WATER_FRAMES if system == "water" else ION_FRAMES
+    mapping = "water_cg" if system == "water" else "ions_nacl"
+    command = [sys.executable, "-m", "cgnnp.sample", f"mapping={mapping}", f"reference.n_frames={frames}"]
+    command += [f"data_dir={work / f'data_{system}'}", "platform=CPU"]
+    if quick and system == "ions":
+        command += ["system.n_pairs=20", "system.cutoff_nm=0.9", "reference.equilibration_ps=10"]
+    subprocess.run(command, check=True)
+    return max((work / f"data_{system}").iterdir(), key=lambda path: path.stat().st_mtime)
+
+
+def kept_times(jobs: Sequence[Job], fits: Path, work: Path) -> list[float]:
+    """ms of a step of every potential, measured together once."""
+    rows = kept(
+        work,
+        f"times_{jobs[0].system}",
+        lambda: [
+            Row(job.folder, ms, None, "", None)
+            for job, ms in zip(jobs, least_times([fits / job.folder for job in jobs]), strict=True)
+        ],
+    )
+    by_name = {row.figure: row.value for row in rows}
+    return [float(by_name[job.folder] or 0.0) for job in jobs]
+
+
+def judged(jobs: Sequence[Job], fits: Path, times: Sequence[float]) -> list[Found]:
+    """R2 of every network, and how far it is behind the best."""
+    squares = [np.load(fits / job.folder / "squares.npy") for job in jobs]
+    best = min(squares, key=lambda own: own[:, 0].sum())
+    found = []
+    for job, own, ms in zip(jobs, squares, times, strict=True):
+        values = summary(job, fits)
+        pair = np.column_stack([own[:, 0] - best[:, 0], own[:, 1]])
+        behind = block_estimate(pair, lambda mean: mean[0] / mean[1])
+        figures = [values[key] for key in ("r2_model", "r2_stderr", "r2_gain", "r2_gain_stderr", "n_parameters")]
+        found.append(Found(job, *figures, float(behind.value), float(behind.stderr), ms))
+    return found
+
+
+def label(found: Found) -> str:
+    """Its name without the seed."""
+    return found.job.name.rsplit(", seed", 1)[0]
+
+
+def spread_of_seeds(found: Sequence[Found], name: str) -> float:
+    """Standard deviation of R2 over the seeds of one network; 0 where there is one."""
+    values = [one.r2 for one in found if label(one) == name]
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def front(found: Sequence[Found]) -> list[Found]:
+    """Those than which none is both better and faster, the fastest first."""
+    result: list[Found] = []
+    for one in sorted(found, key=lambda one: one.ms):
+        if not result or one.r2 > result[-1].r2:
+            result.append(one)
+    return result
+
+
+def with_pair(best: Sequence[Found], found: Sequence[Found]) -> list[Found]:
+    """The front, and the pair potential where it is not on it."""
+    pairs = [one for one in found if label(one) == "pair" and one not in best]
+    return [*pairs, *best]
+
+
+def recommend(found: Sequence[Found], luck: float) -> Found:
+    """The fastest that is behind the best by no more than two errors, of the frames and of luck in training."""
+    good = [one for one in found if one.behind <= SIGMAS * np.hypot(one.behind_stderr, np.sqrt(2) * luck)]
+    return min(good, key=lambda one: one.ms)
+
+
+def network_rows(system: str, found: Sequence[Found], luck: dict[str, float], recommended: Found) -> list[Row]:
+    """R2 and cost of all networks of a system."""
+    rows = []
+    for one in found:
+        name = f"{system}: {label(one)}"
+        rows += [
+            Row(f"{name}: R2", one.r2, one.r2_stderr, "", None),
+            Row(f"{name}: gain in R2, paired", one.gain, one.gain_stderr, "", None),
+            Row(f"{name}: behind the best, paired", one.behind, one.behind_stderr, "", None),
+            Row(f"{name}: ms per step", one.ms, None, "", None),
+        ]
+    rows += [
+        Row(f"{system}: {name}: R2, spread of the seeds", value, None, "", None) for name, value in luck.items() if value
+    ]
+    return [*rows, Row(f"{system}: recommended: {label(recommended)}; ms per step", recommended.ms, None, "", None)]
+
+
+def run(job: Job, fits: Path, work: Path, data: Path, quick: bool) -> Frames:
+    """A simulation of a model from the frames of its data."""
+    frames, ions = open_frames(data), job.system == "ions"
+    settings = SimulationSettings(length_ps=20.0 if quick else 2000.0 if ions else 400.0, replicas=2)
+    protocol = LangevinProtocol(
+        temperature_K=frames.temperature,
+        timestep_fs=10.0,
+        friction_per_ps=2.0,
+        equilibration_ps=5.0 if quick else 20.0,
+        frame_interval_ps=0.4,
+        seed=3,
+    )
+    starts = starting_positions(frames)
+    return open_replicas(simulate(fits / job.folder / "potential", work / "runs" / job.folder, settings, protocol, starts))
+
+
+def structure_of(frames: Frames, thin: bool = False) -> Structure:
+    """Pairs, triples, and the order of liquids of one kind of bead."""
+    if thin and frames.meta.interval < 0.4:
+        frames = frames.thinned(round(0.4 / frames.meta.interval))
+    some = spread(frames, min(len(frames), 1000))
+    single = len(frames.mapping.type_names) == 1
+    names = [(frames.mapping.type_names[0],) * 2] if single else [("Na", "Cl"), ("Cl", "Na")]
+    angles = [
+        adf(some, center=center, neighbor=neighbor, shell_nm=SHELLS.get((center, neighbor))) for center, neighbor in names
+    ]
+    return Structure(rdf(frames), angles, tetrahedral_order(some) if single else None)
+
+
+SHELLS: dict[tuple[str, str], float] = {("W", "W"): 0.34, ("Na", "Cl"): 0.37, ("Cl", "Na"): 0.37}
+"""First shells, the same for all: the first minima of the atomistic g(r)."""
+
+
+def structure_rows(system: str, name: str, atomistic: Structure, model: Structure) -> list[Row]:
+    """Deviations of a model's structure from that of its data."""
+    rows = []
+    for own, other in zip(atomistic.pairs, model.pairs, strict=True):
+        noise = float(np.hypot(deviation_noise(own), deviation_noise(other)))
+        rows.append(Row(f"{system}: {name}: D of g(r), {own.name}", deviation(own.g, other.g), noise, "", None))
+    for own, other in zip(atomistic.angles, model.angles, strict=True):
+        noise = float(np.hypot(adf_deviation_noise(own), adf_deviation_noise(other)))
+        rows.append(Row(f"{system}: {name}: D of angles, {own.name}", adf_deviation(own, other), noise, "", None))
+    if model.order is not None:
+        for side, structure in (("atomistic", atomistic), ("CG", model)):
+            mean = structure.order.mean
+            rows.append(Row(f"{system}: {name}: tetrahedral order, {side}", mean.value, mean.stderr, "", None))
+    return rows
+
+
+def efficiency(jobs: Sequence[Job], fits: Path, work: Path, data: Path, arguments: argparse.Namespace) -> list[Row]:
+    """R2 against the number of frames, and D of g(r) at two of them."""
+    rows, atomistic = [], rdf(open_frames(data))[0]
+    for job in jobs:
+        values = summary(job, fits)
+        rows.append(Row(f"water: {job.name}: R2", values["r2_model"], values["r2_stderr"], "", None))
+    for job in jobs:
+        if job.n_frames in SIMULATED_SIZES and "splines" in job.name:
+            make = lambda job=job: [row_of_run(job, fits, work, data, arguments.quick, atomistic)]  # noqa: E731
+            rows += kept(work, f"structure_{job.folder}", make)
+    if arguments.pictures:
+        write_file(arguments.pictures / "networks_frames.png", network_figures.learning(rows, list(EFFICIENCY), SIZES))
+    return rows
+
+
+def row_of_run(job: Job, fits: Path, work: Path, data: Path, quick: bool, atomistic: Rdf) -> Row:
+    """D of g(r) of a model fitted to few frames."""
+    found = rdf(run(job, fits, work, data, quick))[0]
+    noise = float(np.hypot(deviation_noise(found), deviation_noise(atomistic)))
+    return Row(f"water: {job.name}: D of g(r)", deviation(atomistic.g, found.g), noise, "", None)
+
+
+def main() -> None:
+    torch.set_num_threads(1)  # beside OpenMM, whose threads must not be fought
+    options = parser(__doc__)
+    options.add_argument("--water", type=Path, help="a data set of one-bead water that exists")
+    options.add_argument("--ions", type=Path, help="a data set of sodium and chloride ions that exists")
+    options.add_argument("--jobs", type=int, default=2, help="fits side by side")
+    options.add_argument("--fits-only", action="store_true", help="stop after the fits")
+    options.add_argument("--pictures", type=Path, help="draw into this folder")
+    arguments = options.parse_args()
+    report(arguments, lambda: measure(arguments), "networks")
+
+
+if __name__ == "__main__":
+    main()
