@@ -34,6 +34,7 @@ from cgnnp.simulation.bundle import package_versions, read_manifest
 from cgnnp.simulation.force import choose_backend
 from cgnnp.simulation.run import SimulationSettings
 from cgnnp.simulation.run import simulate as simulate_bundle
+from cgnnp.training.data import check_type_weights
 from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow import stages
 from cgnnp.workflow.data_sets import check_further, check_mapping, remember_further
@@ -42,6 +43,9 @@ from cgnnp.workflow.refine import refine_stage
 from cgnnp.workflow.run_folder import RUNS, RunFolder, check_writable, start_logging
 
 log = logging.getLogger("cgnnp")
+
+OF_STAGE = ("dtype", "held_out_fraction", "type_weights")
+"""Settings of the trainer that are not of the fit itself."""
 
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
 
@@ -80,8 +84,8 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         remember_further(run, list(further), list(further.values()))
         sets = [frames, *further.values()]
         stages.map_stage(run, sets)
-        options = {"held_out_fraction": config.trainer.held_out_fraction, "dtype": config.trainer.dtype}
-        model, priors = stages.fit_stage(run, sets, *makers, settings, **options, platform=config.platform, draws=draws)
+        chosen = {key: value for key, value in plain(config.trainer).items() if key in OF_STAGE}
+        model, priors = stages.fit_stage(run, sets, *makers, settings, **chosen, platform=config.platform, draws=draws)
         if refinement.steps and simulation is not None:
             options = {"held_out_fraction": config.trainer.held_out_fraction, "platform": config.platform}
             priors = refine_stage(run, model, priors, sets, refinement, simulation, **options)
@@ -206,7 +210,7 @@ def _simulation(values: dict[str, Any], temperature: float) -> tuple[SimulationS
 def _fit_settings(config: DictConfig) -> FitSettings:
     """How to fit, refusing what would be refused only after sampling."""
     values = plain(config.trainer)
-    dtype, fraction = values.pop("dtype", None), values.pop("held_out_fraction", None)
+    dtype, fraction, _ = (values.pop(name, None) for name in OF_STAGE)
     if dtype not in DTYPES:
         raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
     if not isinstance(fraction, float) or not 0 < fraction < 1:
@@ -234,6 +238,11 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
             f"trainer.held_out_fraction={fraction} of reference.n_frames={n_frames} leaves no frames to fit, or fewer than "
             "the two that an error of R2 needs: raise reference.n_frames"
         )
+    by_type = plain(config.trainer).get("type_weights") or {}
+    if not isinstance(by_type, dict) or not all(type(weight) in (int, float) for weight in by_type.values()):
+        example = f"{{{mapping.type_names[0]}: 2.0}}"
+        raise ValueError(f"trainer.type_weights={by_type!r}: must be numbers by bead type, e.g. {example}")
+    check_type_weights(by_type, mapping.type_names)
     make_model = checked_instantiate(config, "model")
     create_model(make_model, {"type_names": list(mapping.type_names)}, torch.float32)
     return fit_priors, make_model

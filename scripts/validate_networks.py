@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ import network_figures
 import numpy as np
 import torch
 from model_sizes import least_times
-from network_fits import EFFICIENCY_VISITS, Job, fit_all, spread, summary
+from network_fits import EFFICIENCY_VISITS, Job, against_nequip, fit_all, spread, summary
 from rows import Row, kept, parser, report
 
 from cgnnp.analysis.angles import Adf, adf, adf_deviation, adf_deviation_noise, tetrahedral_order
@@ -87,6 +87,13 @@ EFFICIENCY = {
     "l 0, walls": ("model.l_max=0", "model.features=32", "prior.walls_only=true"),
 }
 SIMULATED_SIZES = (1, 100)
+
+NEQUIP = Job("water", "as nequip", ("model.l_max=1", "model.layers=2", "model.features=16"), n_frames=1000)
+NEQUIP_SETTINGS = {
+    **{"l_max": 1, "num_layers": 2, "num_features": 16, "parity": False, "type_embed_num_features": 16},
+    **{"radial_mlp_depth": 1, "radial_mlp_width": 32},
+}
+"""The same network in ours and in the `nequip` package."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,8 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
             write_file(target, network_figures.pareto(system, first, best, luck, recommended))
             if system == "water":
                 write_file(arguments.pictures / "networks_angles.png", network_figures.angles(atomistic, simulated))
+    if arguments.nequip_python:
+        rows += beside_nequip(fits, data["water"], arguments)
     rows += efficiency(efficiency_jobs(quick), fits, work, data["water"], arguments)
     return rows
 
@@ -333,6 +342,23 @@ def efficiency(jobs: Sequence[Job], fits: Path, work: Path, data: Path, argument
     return rows
 
 
+def beside_nequip(fits: Path, data: Path, arguments: argparse.Namespace) -> list[Row]:
+    """R2 and time of our NequIP and of the package's, on the same frames with the same settings."""
+    job = replace(NEQUIP, settings=(*NEQUIP.settings, *short(arguments.quick)), n_frames=20 if arguments.quick else 1000)
+    found = against_nequip(job, data, fits, arguments.nequip_python, NEQUIP_SETTINGS)
+    values, ahead = summary(job, fits), found["ahead"]
+    speed = found["seconds"] / found["own_seconds"]
+    met = None if arguments.quick else abs(ahead.value) <= 0.003
+    return [
+        Row("water: NequIP l 1, 1000 frames: R2", values["r2_model"], values["r2_stderr"], "", None),
+        Row("water: the same by the nequip package: R2", found["theirs"].value, found["theirs"].stderr, "", None),
+        Row("water: R2 of ours less the package's, paired", ahead.value, ahead.stderr, "0 within 0.003", met),
+        Row(
+            "water: time of an epoch, the package's over ours", speed, None, ">= 6", None if arguments.quick else speed >= 6
+        ),
+    ]
+
+
 def row_of_run(job: Job, fits: Path, work: Path, data: Path, quick: bool, atomistic: Rdf) -> Row:
     """D of g(r) of a model fitted to few frames."""
     found = rdf(run(job, fits, work, data, quick))[0]
@@ -347,6 +373,7 @@ def main() -> None:
     options.add_argument("--ions", type=Path, help="a data set of sodium and chloride ions that exists")
     options.add_argument("--jobs", type=int, default=2, help="fits side by side")
     options.add_argument("--fits-only", action="store_true", help="stop after the fits")
+    options.add_argument("--nequip-python", type=Path, help="a Python with nequip 0.19.1: fits it beside ours")
     options.add_argument("--pictures", type=Path, help="draw into this folder")
     arguments = options.parse_args()
     report(arguments, lambda: measure(arguments), "networks")

@@ -1,5 +1,6 @@
 """Mapped frames as graphs with target forces."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from cgnnp.frames import Frames
 from cgnnp.models.potential import Graph, join_graphs
 from cgnnp.native.neighbors import find_graph, find_neighbors
 from cgnnp.noise_floor import force_variances
+from cgnnp.signatures import check_positive
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,32 @@ def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
     total = sum(len(frames) * weights.sum() for frames, weights in zip(parts, raw, strict=True))
     mean = total / sum(len(frames) * len(weights) for frames, weights in zip(parts, raw, strict=True))
     return [weights / mean for weights in raw]
+
+
+def typed_weights(
+    parts: Sequence[Frames], weights: Sequence[Float[np.ndarray, "_"]] | None, by_type: Mapping[str, float]
+) -> list[Float[np.ndarray, "_"]] | None:
+    """Weights of the beads of several data sets, times those of their types; types that are not named have 1.
+
+    None where there are neither.
+    """
+    if not by_type:
+        return None if weights is None else list(weights)
+    own = [np.ones(frames.mapping.n_beads) for frames in parts] if weights is None else weights
+    factors = [np.array([by_type.get(name, 1.0) for name in frames.mapping.bead_types]) for frames in parts]
+    return [weight * factor for weight, factor in zip(own, factors, strict=True)]
+
+
+def check_type_weights(by_type: Mapping[str, float], type_names: Sequence[str]) -> None:
+    """Refuse weights of types that there are not, and those that are not above zero.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    for name, weight in by_type.items():
+        if name not in type_names:
+            raise ValueError(f"trainer.type_weights.{name}: there are no beads of this type, only {', '.join(type_names)}")
+        check_positive("trainer.type_weights.", **{name: weight})
 
 
 class GraphData(Dataset):

@@ -39,7 +39,7 @@ from cgnnp.simulation.run import (
     speed_in_all,
 )
 from cgnnp.training.checkpoints import load_checkpoint
-from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights
+from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, typed_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
 from cgnnp.workflow.data_sets import check_mapping
@@ -131,14 +131,15 @@ def fit_stage(
     *,
     held_out_fraction: float = 0.1,
     dtype: str = "float32",
+    type_weights: dict[str, float] | None = None,
     platform: str = "auto",
     draws: Frames | None = None,
 ) -> tuple[Potential, list[Prior]]:
     """Fit the priors, subtract the forces that OpenMM computes with them, fit the network to the rest, measure both.
 
     One model is fitted to all sets of frames, of each of which the last part is held out. Averaged forces are weighted by
-    the noise of each bead type. `draws` are other frames, with second draws, which tell how much of a fit to instantaneous
-    forces is noise.
+    the noise of each bead type; `type_weights` multiply what beads count for in the network's loss. `draws` are other
+    frames, with second draws, which tell how much of a fit to instantaneous forces is noise.
 
     Raises:
         ValueError: an unknown dtype, a mapping that cannot be fitted, too few frames, a prior that the data cannot
@@ -154,8 +155,9 @@ def fit_stage(
         averaged = any(frames.labels is not None for frames in sets)
         weights = noise_weights(list(training)) if averaged else None
         priors = _fitted_priors(run, training, fit_priors, weights, platform)
+        loss_weights = typed_weights(training, weights, type_weights or {})
         train_sets, test_sets = (
-            _force_sets(run, priors, parts, name, weights, platform)
+            _force_sets(run, priors, parts, name, loss_weights, platform)
             for name, parts in (("training", training), ("validation", validation))
         )
         checkpoint = run.path / "checkpoints" / "best.ckpt"

@@ -11,7 +11,7 @@ from systems import add_noise, add_pair_forces, hard_gas, identity_mapping
 from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
 from cgnnp.priors import PairSplineFit
-from cgnnp.training.data import ForceSet, make_loader, noise_weights
+from cgnnp.training.data import ForceSet, check_type_weights, make_loader, noise_weights, typed_weights
 from cgnnp.training.fit import FitSettings, fit
 from cgnnp.training.metrics import predict_forces
 from cgnnp.training.module import ForceMatching
@@ -114,3 +114,42 @@ def test_weights_of_one_leave_a_fit_as_it_is_to_the_last_bit(tmp_path):
         fits.append(list(fit(network(), [training], sets[1:], settings, tmp_path / str(k)).parameters()))
     assert all(torch.equal(a, b) for a, b in zip(fits[0], fits[1], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(fits[0], fits[2], strict=True))
+
+
+def test_weights_of_types_multiply_those_of_beads():
+    frames, own = noisy(1, n_frames=2), np.linspace(0.5, 1.5, 12)
+    assert typed_weights([frames], None, {}) is None
+    (alone,), (both,) = typed_weights([frames], None, {"B": 3.0}), typed_weights([frames], [own], {"B": 3.0})
+    np.testing.assert_array_equal(alone, [1.0] * 6 + [3.0] * 6)
+    np.testing.assert_array_equal(both, own * alone)
+
+
+def test_a_network_that_cannot_fit_both_types_fits_the_heavier_one(tmp_path):
+    """A pair potential, whose forces are equal and opposite, against forces that are not: it takes the side that counts."""
+    frames = noisy(4, n_frames=30, scale=0.0)
+    target = frames.forces.copy()
+    target[:, 6:] *= -1.0
+    frames = replace(frames, forces=target)
+    errors = {}
+    for heavy in ("A", "B"):
+        (weights,) = typed_weights([frames], None, {heavy: 50.0})
+        training = ForceSet(frames, np.zeros_like(frames.forces), weights)
+        settings = FitSettings(max_epochs=4, batch_size=3, learning_rate=0.02, accelerator="cpu")
+        (tmp_path / heavy).mkdir()
+        model = fit(network(), [training], [training], settings, tmp_path / heavy)
+        squares = np.square(predict_forces(model, training) - target).mean(axis=(0, 2))
+        errors[heavy] = {"A": squares[:6].mean(), "B": squares[6:].mean()}
+    assert errors["A"]["A"] < errors["B"]["A"]
+    assert errors["B"]["B"] < errors["A"]["B"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"C": 1.0}, r"type_weights\.C: there are no beads of this type, only A, B"),
+        ({"A": 0.0}, r"A=0\.0: must be positive"),
+    ],
+)
+def test_weights_that_cannot_be(weights, message):
+    with pytest.raises(ValueError, match=message):
+        check_type_weights(weights, ["A", "B"])
