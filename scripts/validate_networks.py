@@ -55,7 +55,7 @@ SEEDS = (0, 1, 2)
 WATER_FRAMES, ION_FRAMES = 3000, 5000
 SIZES = (1, 10, 100, 1000)
 TIMESTEP_FS = 10.0
-LENGTHS_PS, SHORT_PS = {"water": 300.0, "ions": 1000.0}, 20.0
+LENGTHS_PS, SHORT_PS = {"water": 120.0, "ions": 300.0}, 10.0
 """Of simulations of the networks on the front, both replicas together, and of the others, which need only be stable."""
 
 BUDGETS_MS = {"water": 3.4, "ions": 1.4}
