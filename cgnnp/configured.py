@@ -25,6 +25,7 @@ from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.priors import PriorFit
+from cgnnp.priors.coulomb import check_neutral
 from cgnnp.priors.prior import check_cutoff
 from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source, StoredSource
@@ -37,7 +38,7 @@ from cgnnp.simulation.run import simulate as simulate_bundle
 from cgnnp.training.data import check_type_weights
 from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow import stages
-from cgnnp.workflow.data_sets import check_further, check_mapping, remember_further
+from cgnnp.workflow.data_sets import check_further, check_mapping, check_same_pairs, joint_types, remember_further
 from cgnnp.workflow.quality import check_draws
 from cgnnp.workflow.refine import refine_stage
 from cgnnp.workflow.run_folder import RUNS, RunFolder, check_writable, start_logging
@@ -70,7 +71,7 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
     choose_backend(config.force_backend)
     data_root = checked_data_root(config, source, mapping)
     draws = _draws(config, mapping, source.temperature_K, source.meta(mapping).provenance.get("system_digest"))
-    further = _further_sets(config, source, mapping, makers[0])
+    further = _further_sets(config, source, mapping, makers[0], refined=refinement.steps > 0)
     run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), mapping.name)
     with run.locked():
         run.begin(config_text)
@@ -238,42 +239,50 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
             f"trainer.held_out_fraction={fraction} of reference.n_frames={n_frames} leaves no frames to fit, or fewer than "
             "the two that an error of R2 needs: raise reference.n_frames"
         )
-    by_type = plain(config.trainer).get("type_weights") or {}
-    if not isinstance(by_type, dict) or not all(type(weight) in (int, float) for weight in by_type.values()):
-        example = f"{{{mapping.type_names[0]}: 2.0}}"
-        raise ValueError(f"trainer.type_weights={by_type!r}: must be numbers by bead type, e.g. {example}")
-    check_type_weights(by_type, mapping.type_names)
     make_model = checked_instantiate(config, "model")
     create_model(make_model, {"type_names": list(mapping.type_names)}, torch.float32)
     return fit_priors, make_model
 
 
-def _further_sets(config: DictConfig, source: Source, mapping: Mapping, fit_priors: PriorFit) -> dict[Path, Frames]:
-    """The data sets of `more_data`, looked at before anything is sampled.
+def _check_type_weights(config: DictConfig, type_names: Sequence[str]) -> None:
+    """Refuse weights that are not numbers by bead type, or of types that no data set has."""
+    by_type = plain(config.trainer).get("type_weights") or {}
+    if not isinstance(by_type, dict) or not all(type(weight) in (int, float) for weight in by_type.values()):
+        example = f"{{{type_names[0]}: 2.0}}"
+        raise ValueError(f"trainer.type_weights={by_type!r}: must be numbers by bead type, e.g. {example}")
+    check_type_weights(by_type, type_names)
+
+
+def _further_sets(
+    config: DictConfig, source: Source, mapping: Mapping, fit_priors: PriorFit, refined: bool
+) -> dict[Path, Frames]:
+    """The data sets of `more_data`, looked at before anything is sampled, and what all data sets together must have.
 
     Raises:
         FileNotFoundError: no data set there.
-        ValueError: one that cannot be fitted together with the first.
+        ValueError: one that cannot be fitted together with the others, or weights of bead types that none has.
     """
-    found = {}
-    coulomb = fit_priors.coulomb(mapping, source.meta(mapping).provenance)
+    found: dict[Path, Frames] = {}
     for directory in (Path(str(path)) for path in config.more_data):
         if not has_data(directory):
             raise FileNotFoundError(f"more_data={directory}: not a data set of mapped frames (no meta.json)")
         frames = open_frames(directory)
-        check_further(frames, directory, source.temperature_K, mapping)
+        check_further(frames, directory, source.temperature_K)
         check_cutoff(fit_priors.cutoff_nm, frames.boxes[0])
-        if (other := fit_priors.coulomb(frames.mapping, frames.meta.provenance)) != coulomb:
-            raise ValueError(
-                f"more_data={directory}: differs in charges or dielectric constant from the first data set ({other} and "
-                f"{coulomb}): give prior.eps_r, or fit them apart"
-            )
+        check_neutral(frames.mapping.charges.tolist(), f"more_data={directory}")
         if round(len(frames) * config.trainer.held_out_fraction) < 2:
             raise ValueError(
                 f"more_data={directory}: {len(frames)} frames leave fewer than two to hold out "
                 f"(trainer.held_out_fraction={config.trainer.held_out_fraction}): use more frames"
             )
         found[directory] = frames
+    metas = {"the first data set": source.meta(mapping)}
+    metas |= {f"more_data={directory}": frames.meta for directory, frames in found.items()}
+    mappings = {label: meta.mapping for label, meta in metas.items()}
+    _check_type_weights(config, joint_types(mappings).names)
+    fit_priors.joint_coulomb(metas)
+    if refined:
+        check_same_pairs(mappings)
     return found
 
 

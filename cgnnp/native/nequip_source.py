@@ -18,6 +18,9 @@ from cgnnp.native.couplings import AngularTable, ConvolutionCode, Path
 from cgnnp.native.harmonics import harmonic_polynomials
 from cgnnp.native.layout import Layout, Matrix
 
+VECTORS = (("#if defined(__AVX512F__)", 64), ("#elif defined(__AVX__)", 32), ("#else", 16))
+"""Bytes of a vector of the processor that the compiler writes for."""
+
 REALS = {torch.float32: "float", torch.float64: "double"}
 ARGUMENTS = "const Problem& p, const Edges& g, const Part& part, Team& crew, real* gradient"
 SETS = {"V": "values", "A": "adjoints", "D": "tangents", "B": "adjoint_tangents"}
@@ -56,12 +59,17 @@ class NequIPSource:
                 name = f"convolution{len(self.convolutions)}"
                 self.convolutions[key] = ConvolutionCode(name, layer.paths, layer.l_in, self.table, self.layout.channels)
 
-    def lanes(self) -> int:
-        """Channels in a vector: 64 bytes of them, or fewer where they do not divide."""
-        lanes = 16 if self.real == "float" else 8
+    def lanes(self, width: int) -> int:
+        """Channels in a vector of so many bytes, fewer where they do not divide."""
+        lanes = width // (4 if self.real == "float" else 8)
         while self.layout.channels % lanes:
             lanes //= 2
         return lanes
+
+    def _lanes(self) -> str:
+        """Vectors as wide as the processor's: wider ones are many times slower than none."""
+        choices = [f"{condition}\n#define LANES {self.lanes(width)}" for condition, width in VECTORS]
+        return "\n".join([*choices, "#endif"])
 
     def text(self) -> str:
         """The whole file."""
@@ -77,7 +85,7 @@ class NequIPSource:
             "THETA": layout.theta_size,
         }
         parts = [
-            f"#define REAL {self.real}\n#define LANES {self.lanes()}",
+            f"#define REAL {self.real}\n{self._lanes()}",
             native.joinpath("support.h").read_text(),
             "\n".join(f"constexpr long {name} = {value};" for name, value in constants.items()),
             f"constexpr real BOUND = {layout.energy_bound!r};",

@@ -1,5 +1,7 @@
 """Tabulated pair potentials. `cgnnp.priors.spline_fit` fits them."""
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -66,14 +68,17 @@ class PairSpline(Prior):
         return force
 
     def _known_types(self, bead_types: Sequence[str]) -> list[str]:
-        """The bead types of the tables; refuses a system with others."""
+        """The bead types of the tables; refuses a system with others, or with pairs of them that there is no table of."""
         known = list(dict.fromkeys(name for table in self.tables for name in table.pair))
         if unknown := set(bead_types) - set(known):
             raise ValueError(f"the pair-spline prior knows bead types {known}, the system has also {sorted(unknown)}")
-        lonely = set(known) - {table.pair[0] for table in self.tables if table.pair[0] == table.pair[1]}
-        if several := [name for name in lonely if bead_types.count(name) > 1]:
+        sampled, counts = {frozenset(table.pair) for table in self.tables}, Counter(bead_types)
+        pairs = [pair for pair in itertools.combinations_with_replacement(counts, 2) if frozenset(pair) not in sampled]
+        if unknown_pairs := [f"{a}-{b}" for a, b in pairs if a != b or counts[a] > 1]:
             raise ValueError(
-                f"the system has several beads of type {', '.join(several)}, the data had one: their pairs are unknown"
+                f"the system has pairs {', '.join(unknown_pairs)}, the data that the potential was fitted to had only "
+                f"{', '.join('-'.join(table.pair) for table in self.tables)}: neither priors nor network know the energy of "
+                "others: leave such beads out, or fit to data that have these pairs too"
             )
         return known
 

@@ -1,14 +1,15 @@
 """The priors of a model, each on what the one before leaves: screened Coulomb between charged beads, then pair splines."""
 
 import logging
+from collections.abc import Mapping as Named
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.frames import Frames
+from cgnnp.frames import Frames, FramesMeta
 from cgnnp.mapping import Mapping
 from cgnnp.priors.coulomb import ScreenedCoulomb, check_neutral
 from cgnnp.priors.prior import Prior, prior_forces
@@ -17,9 +18,14 @@ from cgnnp.units import check_permittivity
 
 log = logging.getLogger("cgnnp")
 
+Value = TypeVar("Value")
+
 AUTO = "auto"
 OTHER_TEMPERATURE_K = 5.0
 """Dielectric constants of water fall by 0.4 % a kelvin: by 2 % over as much, less than published values differ by."""
+
+SAME_VALUE = 1e-6
+"""Masses and charges of one bead type may differ by as much, that of rounding, as within a mapping."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,29 +84,82 @@ class PriorFit(SplineSettings):
             )
         return ScreenedCoulomb(charges, float(eps_r), self.cutoff_nm)
 
+    def joint_coulomb(self, metas: Named[str, FramesMeta]) -> ScreenedCoulomb | None:
+        """The one Coulomb prior of several systems, with the charges of all their bead types; None where there are none.
+
+        Args:
+            metas: of the data sets, by what errors call them. Those without charged beads may be of any solvent.
+
+        Raises:
+            ValueError: as `coulomb`; systems that give a bead type different charges, or whose solvents differ.
+        """
+        mappings = {name: meta.mapping for name, meta in metas.items()}
+        charges = joined_by_type({name: one.per_type(one.charges) for name, one in mappings.items()}, "charge")
+        each = {name: self.coulomb(meta.mapping, meta.provenance) for name, meta in metas.items()}
+        found = {name: coulomb for name, coulomb in each.items() if coulomb is not None}
+        if not found:
+            return None
+        (first, known), *others = found.items()
+        for name, other in others:
+            if other.eps_r != known.eps_r:
+                raise ValueError(
+                    f"{name}: differs in the dielectric constant of its solvent, {other.eps_r:g}, from {first}, "
+                    f"{known.eps_r:g}: give prior.eps_r, or fit them apart"
+                )
+        return replace(known, charges=charges)
+
     def __call__(
         self, *sets: Frames, weights: Sequence[Float[np.ndarray, "_"]] | None = None, platform: str = "auto"
     ) -> list[Prior]:
-        """The priors for these training frames, of one or several systems with the same bead types.
+        """The priors for these training frames, of one or several systems, which know the bead types of all of them.
 
         Raises:
-            ValueError: as `coulomb` and `PairSplineFit`; or sets whose charges or solvents differ.
+            ValueError: as `joint_coulomb` and `PairSplineFit`.
         """
-        found = [self.coulomb(frames.mapping, frames.meta.provenance) for frames in sets]
-        coulomb = found[0]
+        coulomb = self.joint_coulomb(numbered([frames.meta for frames in sets]))
         if coulomb is not None and self.eps_r == AUTO:
             for line in dict.fromkeys(filter(None, map(_other_temperature, sets))):
                 log.warning(line)
-        for other in found[1:]:
-            if other != coulomb:
-                raise ValueError(
-                    f"the data sets differ in charges or dielectric constant ({coulomb} and {other}): give prior.eps_r, "
-                    "or fit them apart"
-                )
         if coulomb is None:
             return [self.splines(*sets, weights=weights)]
         left = [replace(part, forces=part.forces - prior_forces([coulomb], part, platform)) for part in sets]
         return [coulomb, self.splines(*left, weights=weights)]
+
+
+def numbered(values: Sequence[Value]) -> dict[str, Value]:
+    """Data sets, or what is known of each, by what errors call them.
+
+    >>> numbered(["water"])
+    {'data set 1': 'water'}
+    """
+    return {f"data set {number}": value for number, value in enumerate(values, start=1)}
+
+
+def joined_by_type(sets: Named[str, dict[str, float]], what: str) -> dict[str, float]:
+    """The value of each bead type, from those of several data sets; types of the first set come first.
+
+    Args:
+        sets: values by bead type, by what errors call the data sets.
+        what: they are: charges (e) or masses (Da).
+
+    Raises:
+        ValueError: two sets give one type different values; names both.
+
+    >>> joined_by_type({"one": {"Na": 1.0, "Cl": -1.0}, "other": {"K": 1.0, "Cl": -1.0}}, "charge")
+    {'Na': 1.0, 'Cl': -1.0, 'K': 1.0}
+    """
+    result: dict[str, float] = {}
+    known_from: dict[str, str] = {}
+    for label, values in sets.items():
+        for name, value in values.items():
+            known = result.setdefault(name, value)
+            first = known_from.setdefault(name, label)
+            if abs(value - known) > SAME_VALUE:
+                raise ValueError(
+                    f"{label}: beads of type {name} have a {what} of {value:.8g}, those of {first} {known:.8g}: one type is "
+                    "the same in all data sets: give them types of their own, or fit the sets apart"
+                )
+    return result
 
 
 def _other_temperature(frames: Frames) -> str | None:

@@ -78,7 +78,7 @@ class PairSplineFit(SplineSettings):
     """
 
     def __call__(self, *sets: Frames, weights: Sequence[Float[np.ndarray, "_"]] | None = None) -> PairSpline:
-        """The prior for these training frames, of one or several systems with the same bead types.
+        """The prior for these training frames, of one or several systems: a table for each pair of bead types that one has.
 
         Args:
             sets: the frames.

@@ -12,6 +12,7 @@ from cgnnp.files import sync
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_from_dict
 from cgnnp.training.module import CHECKPOINT_VERSION
+from cgnnp.training.weights import load_weights
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -93,8 +94,5 @@ def load_checkpoint(path: Path) -> Potential:
     checkpoint = read_checkpoint(path)
     model = model_from_dict(checkpoint["cgnnp"]["model"], str(path))
     weights = {key.removeprefix("model."): value for key, value in checkpoint["state_dict"].items()}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: the weights do not fit the network it describes ({error})") from error
+    load_weights(model, weights, path, path)
     return model.eval()

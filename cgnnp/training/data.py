@@ -1,5 +1,6 @@
 """Mapped frames as graphs with target forces."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,6 @@ from cgnnp.frames import Frames
 from cgnnp.models.potential import Graph, join_graphs
 from cgnnp.native.neighbors import find_graph, find_neighbors
 from cgnnp.noise_floor import force_variances
-from cgnnp.signatures import check_positive
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,12 @@ def check_type_weights(by_type: Mapping[str, float], type_names: Sequence[str]) 
     """
     for name, weight in by_type.items():
         if name not in type_names:
-            raise ValueError(f"trainer.type_weights.{name}: there are no beads of this type, only {', '.join(type_names)}")
-        check_positive("trainer.type_weights.", **{name: weight})
+            raise ValueError(
+                f"trainer.type_weights.{name}: there are no beads of this type in the data, only {', '.join(type_names)}: "
+                "name one of these, or leave it out"
+            )
+        if not (math.isfinite(weight) and weight > 0):
+            raise ValueError(f"trainer.type_weights.{name}={weight}: must be positive and finite (types not named have 1)")
 
 
 class GraphData(Dataset):
@@ -91,7 +95,11 @@ class GraphData(Dataset):
     def __init__(self, data: ForceSet, type_names: tuple[str, ...], cutoff: float, dtype: torch.dtype) -> None:
         unknown = set(data.frames.mapping.type_names) - set(type_names)
         if unknown:
-            raise ValueError(f"the data have bead types {sorted(unknown)}, the model knows {list(type_names)}")
+            raise ValueError(
+                f"the data of mapping '{data.frames.mapping.name}' have beads of type {', '.join(sorted(unknown))}, but the "
+                f"network knows only {', '.join(type_names)}: take a network that was fitted to data with all these types, "
+                "or a mapping that makes beads of the types it knows"
+            )
         self.frames, self.cutoff, self.dtype = data.frames, cutoff, dtype
         self.residual = data.residual
         self.weights = torch.from_numpy(data.bead_weights[:, None]).to(dtype)

@@ -26,6 +26,7 @@ from cgnnp.models.registry import DTYPES, create_model
 from cgnnp.platforms import PlatformChoice, available_cores
 from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
 from cgnnp.priors.prior import first_sampled
+from cgnnp.priors.prior_fit import numbered
 from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import load, save_bundle
@@ -39,10 +40,17 @@ from cgnnp.simulation.run import (
     speed_in_all,
 )
 from cgnnp.training.checkpoints import load_checkpoint
-from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, typed_weights
+from cgnnp.training.data import (
+    ForceSet,
+    average_neighbors,
+    check_type_weights,
+    make_loader,
+    noise_weights,
+    typed_weights,
+)
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
-from cgnnp.workflow.data_sets import check_mapping
+from cgnnp.workflow.data_sets import check_mapping, density_ranges, joint_types
 from cgnnp.workflow.ions import PairFindings, dielectric_constant, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality_rows, rdf_row, set_quality
 from cgnnp.workflow.run_folder import RunFolder
@@ -137,21 +145,28 @@ def fit_stage(
 ) -> tuple[Potential, list[Prior]]:
     """Fit the priors, subtract the forces that OpenMM computes with them, fit the network to the rest, measure both.
 
-    One model is fitted to all sets of frames, of each of which the last part is held out. Averaged forces are weighted by
-    the noise of each bead type; `type_weights` multiply what beads count for in the network's loss. `draws` are other
-    frames, with second draws, which tell how much of a fit to instantaneous forces is noise.
+    One model is fitted to all sets of frames, of each of which the last part is held out; it knows the bead types of all.
+    Averaged forces are weighted by the noise of each bead type; `type_weights` multiply what beads count for in the
+    network's loss. `draws` are other frames, with second draws, which tell how much of a fit to instantaneous forces is
+    noise.
 
     Raises:
-        ValueError: an unknown dtype, a mapping that cannot be fitted, too few frames, a prior that the data cannot
-            determine, or a fit that diverged.
+        ValueError: an unknown dtype, a mapping that cannot be fitted, sets that do not belong together, weights of types
+            that there are not, too few frames, a prior that the data cannot determine, or a fit that diverged.
     """
-    check_mapping(sets[0].mapping)
+    for frames in sets:
+        check_mapping(frames.mapping)
+    types = joint_types(numbered([frames.mapping for frames in sets]))
+    check_type_weights(type_weights or {}, types.names)
     if dtype not in DTYPES:
         raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
     training, validation = zip(*(split_contiguous(frames, held_out_fraction) for frames in sets), strict=True)
     with run.stage("fit"):
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(available_cores())
+        if types.unsampled:
+            unsampled = ", ".join(map("-".join, types.unsampled))
+            log.warning("fit: no data set has pairs %s: systems that have some will be refused", unsampled)
         averaged = any(frames.labels is not None for frames in sets)
         weights = noise_weights(list(training)) if averaged else None
         priors = _fitted_priors(run, training, fit_priors, weights, platform)
@@ -167,7 +182,8 @@ def fit_stage(
         else:
             run.update(finished=[])  # what was exported of an earlier fit is not of this one, nor what was refined
             shutil.rmtree(run.path / "refinement", ignore_errors=True)
-            model = fit(_new_model(make_model, train_sets, priors, dtype), train_sets, test_sets, settings, run.path)
+            new = _new_model(make_model, train_sets, types.names, priors, dtype)
+            model = fit(new, train_sets, test_sets, settings, run.path)
         network = [predict_forces(model, part) for part in test_sets]
         quality = fit_quality(test_sets, network)
         total = test_sets[0].prior_forces + network[0]
@@ -194,15 +210,24 @@ def fit_stage(
 
 
 def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Sequence[Frames]) -> Path:
-    """Write the bundle, with the first data set's last frame as its starting configuration."""
+    """Write the bundle, for the bead types of all data sets, with the first one's last frame as starting configuration."""
     with run.stage("export", again=True):
         summary = run.summary()
         first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
         made = {key: summary.get(key) for key in MADE_FROM}
-        extra = {"first_sampled_nm": first, "network_cutoff_nm": model.cutoff, "made_from": made}
+        types = joint_types(numbered([frames.mapping for frames in sets]))
+        extra = {
+            "number_density_nm3": density_ranges(sets, types.names),
+            "bead_masses_Da": types.masses,
+            "bead_charges_e": types.charges,
+            "first_sampled_nm": first,
+            "network_cutoff_nm": model.cutoff,
+            "made_from": made,
+        }
         if (eps_r := dielectric_constant(priors)) is not None:
-            extra |= {"eps_r": eps_r, "solvent": _solvent(sets[0], eps_r)}
-        save_bundle(run.potential, model, priors, sets[0], extra, others=sets[1:])
+            charged = next((frames for frames in sets if frames.mapping.is_charged), sets[0])
+            extra |= {"eps_r": eps_r, "solvent": _solvent(charged, eps_r)}
+        save_bundle(run.potential, model, priors, sets[0], extra)
     run.update(potential="potential")
     run.mark_finished("export")
     log.info("export: %s", run.potential)
@@ -361,9 +386,15 @@ def _stored_prior_forces(run: RunFolder, priors: list[Prior], frames: Frames, na
     return forces
 
 
-def _new_model(make_model: Callable[..., Potential], sets: Sequence[ForceSet], priors: list[Prior], dtype: str) -> Potential:
+def _new_model(
+    make_model: Callable[..., Potential],
+    sets: Sequence[ForceSet],
+    type_names: Sequence[str],
+    priors: list[Prior],
+    dtype: str,
+) -> Potential:
     """A network that knows from the data its bead types, scales and where sampling begins, and starts within its bound."""
-    names = list(sets[0].frames.mapping.type_names)
+    names = list(type_names)
     first = first_sampled(priors)
     inner = [[first.get(frozenset((a, b)), 0.0) for b in names] for a in names]
     squares = [float(np.square(data.residual, dtype=np.float64).sum()) for data in sets]
@@ -379,7 +410,8 @@ def _new_model(make_model: Callable[..., Potential], sets: Sequence[ForceSet], p
     model = create_model(make_model, settings, DTYPES[dtype])
     if model.energy_bound > 0:
         free = create_model(make_model, settings | {"energy_bound_kJ_mol": None}, DTYPES[dtype])
-        settings["energy_scale"] = scale * min(1.0, STARTS_WITHIN * model.energy_bound / _largest_energy(free, sets[0]))
+        largest = max(_largest_energy(free, data) for data in sets)
+        settings["energy_scale"] = scale * min(1.0, STARTS_WITHIN * model.energy_bound / largest)
         model = create_model(make_model, settings, DTYPES[dtype])
     return model
 

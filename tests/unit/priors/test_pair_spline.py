@@ -62,6 +62,18 @@ def test_unknown_bead_type_is_refused():
         TWO_TYPES.create_force(["A", "C"], [])
 
 
+def test_pairs_that_no_table_is_of_are_refused():
+    """Two salts with a common ion: each alone is known, a mixture is not."""
+    prior = PairSpline(tuple(table(pair, 5.0) for pair in (("A", "A"), ("A", "B"), ("B", "B"), ("A", "C"))), CUTOFF)
+    for types in (["A", "B", "B", "A"], ["C", "A", "A"]):
+        positions = np.random.default_rng(2).uniform(0.0, 1.7, (len(types), 3))
+        expected = interpolated(prior, types, positions, 1.7 * np.eye(3))
+        assert energy_and_forces(prior.create_force(types, []), positions, 1.7 * np.eye(3))[0] == pytest.approx(expected[0])
+    for make in (lambda types: prior.create_force(types, []), prior.arrays):
+        with pytest.raises(ValueError, match=r"the system has pairs B-C, C-C, the data .* had only A-A, A-B, B-B, A-C: .*"):
+            make(["A", "B", "C", "C"])
+
+
 def test_round_trip_through_json():
     data = json.loads(json.dumps(TWO_TYPES.to_dict()))
     (again,) = priors_from_data([data])

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -172,7 +173,7 @@ def test_beads_of_one_type_with_different_charges_are_refused():
 
 def test_sets_of_different_solvents_are_refused_unless_one_constant_is_given():
     sets = [ions(4, eps_r=eps_r, solvent={"eps_r": eps_r}) for eps_r in (72.0, 95.0)]
-    with pytest.raises(ValueError, match=r"differ in charges or dielectric constant .*72\.0.*95\.0.*give prior\.eps_r"):
+    with pytest.raises(ValueError, match=r"data set 2: differs in the dielectric constant .* 95, .* 72: give prior\.eps_r"):
         fit(eps_r="auto")(*sets)
     coulomb, _ = fit(eps_r=80.0)(*sets, platform="CPU")
     assert coulomb.eps_r == 80.0
@@ -180,8 +181,34 @@ def test_sets_of_different_solvents_are_refused_unless_one_constant_is_given():
 
 def test_sets_of_different_charges_are_refused():
     half = {name: charge / 2 for name, charge in SALT.items()}
-    with pytest.raises(ValueError, match="differ in charges or dielectric constant"):
+    with pytest.raises(ValueError, match=r"data set 2: beads of type Na have a charge of 0\.5, those of data set 1 1: "):
         fit()(ions(4), ions(4, charges=half))
+
+
+def test_salts_with_a_common_ion_have_one_prior():
+    """Its charges are those of all ions, its tables those of the pairs that there were, whichever salt comes first."""
+    other = {"K": 1.0, "Cl": -1.0}
+    sets = [ions(20), ions(20, {"Cl": 7, "K": 7}, other, length=1.8, seed=6)]
+    for order in (sets, sets[::-1]):
+        coulomb, splines = fit()(*order, platform="CPU")
+        assert coulomb == ScreenedCoulomb(SALT | other, EPS_R, CUTOFF)
+        assert {frozenset(pair) for pair in splines.first_sampled()} == {
+            frozenset(pair) for ions in (SALT, other) for pair in itertools.product(ions, ions)
+        }
+        assert_short_range(splines)
+        forces = [prior_forces([coulomb, splines], part, "CPU") for part in sets]
+        for part, found in zip(sets, forces, strict=True):
+            away = np.abs(found - part.forces).max(axis=(1, 2))
+            assert np.median(away) < 0.01 * np.sqrt(np.mean(part.forces**2))
+
+
+def test_a_salt_and_beads_without_charges_have_one_prior():
+    """The neutral set may come first, and has no solvent that must be known."""
+    neutral = add_pair_forces(hard_gas(20, 12, 2.0, diameter=0.3, seed=8, mapping=identity_mapping({"A": 12})), short_range)
+    coulomb, splines = fit(eps_r="auto")(neutral, ions(solvent={"eps_r": EPS_R}), platform="CPU")
+    assert coulomb == ScreenedCoulomb({"A": 0.0} | SALT, EPS_R, CUTOFF)
+    assert_short_range(splines)
+    assert np.abs(prior_forces([coulomb], neutral, "CPU")).max() == 0.0
 
 
 def test_priors_together_give_the_forces_back():

@@ -1,25 +1,31 @@
 """One fit of several data sets: other numbers of beads, other boxes, the same forces."""
 
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import openmm
 import pytest
 import torch
-from systems import add_pair_forces, hard_gas, identity_mapping
+from openmm import unit
+from systems import add_pair_forces, charged_mapping, hard_gas, identity_mapping
 
 from cgnnp.dataset import FramesWriter
 from cgnnp.frames import Frames
+from cgnnp.mapping import Mapping
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import build_graph
+from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import PairSpline, PriorFit
+from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import load, read_manifest
 from cgnnp.statistics import stratified_estimate
 from cgnnp.training.fit import FitSettings
-from cgnnp.workflow.data_sets import check_further, remember_further
+from cgnnp.workflow.data_sets import check_further, check_same_pairs, joint_types, remember_further
 from cgnnp.workflow.run_folder import RunFolder
-from cgnnp.workflow.stages import export_stage, fit_stage, map_stage
+from cgnnp.workflow.stages import export_stage, fit_stage, map_stage, total_forces
 
 FIT = PriorFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
 
@@ -60,11 +66,7 @@ def test_two_compositions_in_one_fit_and_one_bundle(run):
     model, priors = fit_stage(run, sets, FIT, make_model, settings, held_out_fraction=0.2, platform="CPU")
     (spline,) = priors
     assert isinstance(spline, PairSpline)
-    for table in spline.tables:
-        r = np.linspace(0.0, 0.6, len(table.energy))
-        sampled = r >= table.first_sampled
-        exact = 60 * 0.6 / 4 * (1 - r / 0.6) ** 4
-        np.testing.assert_allclose(np.array(table.energy)[sampled], exact[sampled], atol=0.05)
+    assert_soft(spline)
     summary = run.summary()
     assert (summary["n_frames_train"], summary["n_frames_validation"]) == (48, 12)
     assert [row["n_beads"] for row in summary["data_sets"]] == [16, 14]
@@ -75,6 +77,116 @@ def test_two_compositions_in_one_fit_and_one_bundle(run):
         "B": pytest.approx([8 / 1.6**3, 10 / 1.4**3]),
     }
     assert load(run.potential).mapping.n_beads == 16
+
+
+SETTINGS = FitSettings(max_epochs=2, batch_size=8, learning_rate=0.02, accelerator="cpu")
+
+
+def assert_soft(spline: PairSpline) -> None:
+    """Every table is the integral of the soft force wherever it was sampled."""
+    for table in spline.tables:
+        r = np.linspace(0.0, 0.6, len(table.energy))
+        sampled = r >= table.first_sampled
+        exact = 60 * 0.6 / 4 * (1 - r / 0.6) ** 4
+        np.testing.assert_allclose(np.array(table.energy)[sampled], exact[sampled], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("counts", "names", "unsampled"),
+    [
+        ([{"A": 8, "B": 8}, {"C": 7, "A": 7}], ("A", "B", "C"), {("B", "C")}),
+        ([{"A": 8, "B": 8}, {"B": 12}], ("A", "B"), set()),
+        ([{"B": 12}, {"A": 8, "B": 8}], ("B", "A"), set()),
+        ([{"A": 14}, {"A": 8, "B": 1}, {"C": 8, "B": 6}], ("A", "B", "C"), {("A", "C")}),
+    ],
+    ids=["one type shared", "fewer types", "more types", "a chain"],
+)
+def test_sets_of_different_bead_types_in_one_fit_and_one_bundle(counts, names, unsampled, run, caplog):
+    """The network knows all types, the prior the pairs that there were; OpenMM has the forces of each composition."""
+    sets = [gas(part, 1.5, seed, 20) for seed, part in enumerate(counts)]
+    sets[-1] = add_three_body(sets[-1])
+    with caplog.at_level("WARNING", "cgnnp"):
+        model, priors = fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, platform="CPU")
+    assert model.type_names == names
+    assert {frozenset(table.pair) for table in priors[0].tables} == {
+        frozenset((a, b)) for a in names for b in names if (a, b) not in unsampled and (b, a) not in unsampled
+    }
+    assert [f"no data set has pairs {'-'.join(pair)}:" in caplog.text for pair in unsampled] == [True] * len(unsampled)
+    bundle = load(export_stage(run, model, priors, sets))
+    assert bundle.manifest["bead_masses_Da"] == bundle.manifest["bead_charges_e"] | dict.fromkeys(names, 39.9)
+    densities = {name: [part.get(name, 0) / 1.5**3 for part in counts] for name in names}
+    assert bundle.manifest["number_density_nm3"] == {n: pytest.approx([min(d), max(d)]) for n, d in densities.items()}
+    for frames in sets:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # none is an extrapolation
+            system = bundle.create_system(bead_topology(frames.mapping, frames.boxes[0]))
+        context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
+        context.setPositions(frames.positions[0].astype(float))
+        forces = context.getState(forces=True).getForces(asNumpy=True)
+        expected = total_forces(model, priors, frames[:1], "Reference")[0]
+        found = forces.value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+        np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+    for a, b in unsampled:
+        with pytest.raises(
+            ValueError, match=rf"the system has pairs {a}-{b}, the data .* had only .*: leave such beads out"
+        ):
+            bundle.create_system(bead_topology(identity_mapping({a: 8, b: 8}), 1.5 * np.eye(3)))
+
+
+def test_the_pair_forces_of_sets_of_different_types_come_back(run):
+    """A-A is in all sets, A-B and A-C in one each; more frames than above, for the accuracy."""
+    sets = [gas({"A": 8, "B": 8}, 1.5, 1, 40), gas({"A": 8, "C": 8}, 1.5, 2, 40), gas({"A": 16}, 1.5, 3, 40)]
+    _, (spline,) = fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, platform="CPU")
+    assert len(spline.tables) == 5
+    assert_soft(spline)
+
+
+def add_three_body(frames: Frames) -> Frames:
+    """Something for the network: a force that a pair potential does not hold, here that of a density."""
+    rng = np.random.default_rng(7)
+    return replace(frames, forces=frames.forces + rng.normal(0.0, 5.0, frames.forces.shape))
+
+
+def test_weights_of_types_that_a_further_set_brings(run):
+    sets = [gas({"A": 8, "B": 8}, 1.5, 1, 20), gas({"A": 7, "C": 7}, 1.5, 2, 20)]
+    fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, type_weights={"C": 3.0}, platform="CPU")
+    with pytest.raises(ValueError, match=r"trainer\.type_weights\.D: there are no beads .* only A, B, C"):
+        fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, type_weights={"D": 3.0}, platform="CPU")
+
+
+def heavier(mapping: Mapping) -> Mapping:
+    return replace(mapping, blocks=tuple(replace(block, masses=(40.1,)) for block in mapping.blocks))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            identity_mapping({"C": 4, "D": 4}),
+            r"set 2: has bead types C, D, and no other data set has any .*have A, B.*apart",
+        ),
+        (heavier(identity_mapping({"A": 4})), r"set 2: beads of type A have a mass of 40\.1, those of data set 1 39\.9"),
+        (charged_mapping({"A": 4, "C": 4}, {"A": 1.0, "C": -1.0}), r"set 2: beads of type A have a charge of 1, .*set 1 0"),
+    ],
+)
+def test_types_that_do_not_belong_together(other, message):
+    with pytest.raises(ValueError, match=message):
+        joint_types({"data set 1": identity_mapping({"A": 8, "B": 8}), "data set 2": other})
+
+
+def test_a_pair_of_types_is_sampled_where_one_set_has_two_such_beads():
+    ab, ac = identity_mapping({"A": 8, "B": 1}), identity_mapping({"A": 2, "C": 3})
+    found = joint_types({"one": ab, "two": ac})
+    assert found.names == ("A", "B", "C")
+    assert found.unsampled == (("B", "B"), ("B", "C"))
+    assert joint_types({"one": ab}).unsampled == (("B", "B"),)
+
+
+def test_refinement_wants_the_same_pairs_in_all_sets():
+    first, same = identity_mapping({"A": 8, "B": 8}), identity_mapping({"B": 4, "A": 10})
+    check_same_pairs({"the first": first, "x": same})
+    with pytest.raises(ValueError, match=r"x: has pairs A-A, A-C, C-C, the first has A-A, A-B, B-B: .*take refinement=none"):
+        check_same_pairs({"the first": first, "y": same, "x": identity_mapping({"A": 8, "C": 8})})
 
 
 def test_further_data_sets_are_remembered(run, tmp_path):
@@ -92,12 +204,10 @@ def test_further_data_sets_are_remembered(run, tmp_path):
 
 
 def test_data_sets_that_do_not_belong_together_are_refused():
-    mapping, other = identity_mapping({"A": 8, "B": 8}), gas({"A": 4, "B": 10}, 1.4, 2, 3)
-    check_further(other, Path("x"), other.temperature, mapping)
+    other = gas({"A": 4, "B": 10}, 1.4, 2, 3)
+    check_further(other, Path("x"), other.temperature)
     with pytest.raises(ValueError, match=r"more_data=hot: at .* K, the first data set is at 350 K"):
-        check_further(other, Path("hot"), 350.0, mapping)
-    with pytest.raises(ValueError, match=r"more_data=strange: has bead types A, C, the first data set has A, B"):
-        check_further(gas({"A": 4, "C": 10}, 1.4, 2, 3), Path("strange"), other.temperature, mapping)
+        check_further(other, Path("hot"), 350.0)
 
 
 def test_errors_of_several_sets_are_those_of_each(run):
