@@ -76,6 +76,7 @@ WATER = {
     "nequip l 0": ("model.l_max=0", "model.features=32"),
     "nequip l 1": ("model.l_max=1", "model.features=16"),
     "nequip l 2": ("model.l_max=2", "model.features=8"),
+    "nequip l 2, 16 channels": ("model.l_max=2", "model.features=16"),
     "allegro, 1 layer": ("model=allegro", "model.layers=1"),
     "allegro, 2 layers": ("model=allegro", "model.layers=2"),
     "mace, correlation 2": ("model=mace", "model.correlation=2"),
