@@ -1,5 +1,6 @@
 """Beads whose forces are noisier count less: 1/sigma^2, the weights of the estimator of least variance."""
 
+import math
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -10,9 +11,10 @@ from systems import add_noise, add_pair_forces, hard_gas, identity_mapping
 
 from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
+from cgnnp.models.potential import Potential
 from cgnnp.priors import PairSplineFit
 from cgnnp.training.data import ForceSet, check_type_weights, make_loader, noise_weights, typed_weights
-from cgnnp.training.fit import FitSettings, fit
+from cgnnp.training.fit import FitSettings, _mean_square, fit
 from cgnnp.training.metrics import predict_forces
 from cgnnp.training.module import ForceMatching
 
@@ -124,6 +126,52 @@ def test_weights_of_types_multiply_those_of_beads():
     np.testing.assert_array_equal(both, own * alone)
 
 
+class Spring(Potential):
+    """E_i = k/4 sum_j (cutoff - r_ij)^2: one parameter, in which the forces k g(R) are linear."""
+
+    type_names, cutoff = ("A", "B"), 0.5
+
+    def __init__(self, k: float) -> None:
+        super().__init__()
+        self.k = torch.nn.Parameter(torch.tensor(k, dtype=torch.float64))
+
+    def forward(self, vectors, receivers, senders, types):
+        energies = self.k / 4 * (self.cutoff - vectors.norm(dim=1)) ** 2
+        return torch.zeros(len(types), dtype=vectors.dtype).index_add(0, receivers, energies)
+
+    def config(self):
+        return {}
+
+
+def loss_and_slope(model: Spring, part: ForceSet) -> tuple[float, float]:
+    """Of all frames in one batch, normalised as a fit does it."""
+    square = _mean_square([part.residual], [part.bead_weights])
+    module = ForceMatching(model, residual_square=square, total_square=1.0, learning_rate=0.01, total_steps=1)
+    batch = next(iter(make_loader([part], model.type_names, model.cutoff, torch.float64, len(part.frames))))
+    with patch.object(module, "log"):
+        loss = module.training_step(batch, 0)
+    (slope,) = torch.autograd.grad(loss, model.k)
+    return float(loss.detach()), float(slope)
+
+
+@pytest.mark.parametrize("by_type", [{}, {"A": 7.0}, {"A": 0.1, "B": 3.0}])
+@pytest.mark.parametrize("own", [None, np.linspace(0.5, 1.5, 12)], ids=["alike", "weights of beads"])
+def test_loss_and_gradient_with_weights_are_those_by_hand(by_type, own):
+    """L(k) = <w (k g - F)^2> / <w F^2>: 1 without forces, dL/dk = 2 <w (k g - F) g> / <w F^2>, 0 at <w g F> / <w g^2>."""
+    frames = noisy(1, n_frames=3)
+    weights = typed_weights([frames], None if own is None else [own], by_type)
+    part = ForceSet(frames, np.full_like(frames.forces, 0.3), None if weights is None else weights[0])
+    w = (1.0 if own is None else own) * np.array([by_type.get(name, 1.0) for name in MAPPING.bead_types])
+    w, g, F = w[:, None], predict_forces(Spring(1.0), part), frames.forces - 0.3
+    assert np.abs(g).max() > 0.1
+    loss, slope = loss_and_slope(Spring(2.5), part)
+    assert loss == pytest.approx(np.mean(w * (2.5 * g - F) ** 2) / np.mean(w * F**2), rel=1e-10)
+    assert slope == pytest.approx(2 * np.mean(w * (2.5 * g - F) * g) / np.mean(w * F**2), rel=1e-10)
+    assert loss_and_slope(Spring(0.0), part)[0] == pytest.approx(1.0, abs=1e-12)
+    best = np.mean(w * g * F) / np.mean(w * g * g)
+    assert abs(loss_and_slope(Spring(float(best)), part)[1]) < 1e-10
+
+
 def test_a_network_that_cannot_fit_both_types_fits_the_heavier_one(tmp_path):
     """A pair potential, whose forces are equal and opposite, against forces that are not: it takes the side that counts."""
     frames = noisy(4, n_frames=30, scale=0.0)
@@ -146,8 +194,11 @@ def test_a_network_that_cannot_fit_both_types_fits_the_heavier_one(tmp_path):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"C": 1.0}, r"type_weights\.C: there are no beads of this type, only A, B"),
-        ({"A": 0.0}, r"A=0\.0: must be positive"),
+        ({"C": 1.0}, r"trainer\.type_weights\.C: there are no beads of this type in the data, only A, B: name one of these"),
+        ({"A": 0.0}, r"trainer\.type_weights\.A=0\.0: must be positive"),
+        ({"A": 1.0, "B": -2.0}, r"trainer\.type_weights\.B=-2\.0: must be positive"),
+        ({"A": math.inf}, r"trainer\.type_weights\.A=inf: must be positive and finite"),
+        ({"A": math.nan}, r"trainer\.type_weights\.A=nan: must be positive and finite"),
     ],
 )
 def test_weights_that_cannot_be(weights, message):
