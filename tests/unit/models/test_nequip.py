@@ -5,6 +5,7 @@ import torch
 
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import build_graph
+from cgnnp.models.registry import model_from_dict, model_to_dict
 
 
 def energies(n_beads: int, **settings) -> torch.Tensor:
@@ -25,3 +26,26 @@ def test_a_bound_holds_however_dense_beads_are_and_is_not_felt_far_below_it():
 def test_a_bound_is_positive():
     with pytest.raises(ValueError, match=r"model\.energy_bound_kJ_mol"):
         NequIP(type_names=["A"], energy_bound_kJ_mol=0.0)
+
+
+@pytest.mark.parametrize(("odd_paths", "parity"), [(True, "none"), (False, "natural")])
+def test_a_network_that_was_stored_with_odd_paths_is_read(odd_paths, parity):
+    stored = model_to_dict(NequIP(type_names=["A"], layers=3, features=4))
+    del stored["parity"]
+    assert model_from_dict({**stored, "odd_paths": odd_paths}, "a test").config()["parity"] == parity
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"parity": "odd"}, r"model\.parity=odd: choose one of natural, both, none"),
+        ({"parity": "both", "l_max": 0, "layers": 4}, r"parity=both: with l_max=0 and layers=4 .* parity=natural"),
+        ({"parity": "both", "l_max": 1, "layers": 3}, r"parity=both: with l_max=1 and layers=3"),
+        ({"features": [8, 8], "layers": 3}, r"features=\[8, 8\]: 2 numbers for layers=3"),
+        ({"features": [8, 0], "layers": 2}, r"features=\[8, 0\]: must be"),
+        ({"features": True}, r"features=.*True.*: must be"),
+    ],
+)
+def test_settings_that_features_cannot_carry(settings, message):
+    with pytest.raises(ValueError, match=message):
+        NequIP(type_names=["A"], **settings)
