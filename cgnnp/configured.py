@@ -86,6 +86,7 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         sets = [frames, *further.values()]
         stages.map_stage(run, sets)
         chosen = {key: value for key, value in plain(config.trainer).items() if key in OF_STAGE}
+        chosen["type_weights"] = _type_weights(config)
         model, priors = stages.fit_stage(run, sets, *makers, settings, **chosen, platform=config.platform, draws=draws)
         if refinement.steps and simulation is not None:
             options = {"held_out_fraction": config.trainer.held_out_fraction, "platform": config.platform}
@@ -244,13 +245,12 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
     return fit_priors, make_model
 
 
-def _check_type_weights(config: DictConfig, type_names: Sequence[str]) -> None:
-    """Refuse weights that are not numbers by bead type, or of types that no data set has."""
+def _type_weights(config: DictConfig) -> dict[str, float]:
+    """Weights in the loss by bead type; refuses what are not numbers by type."""
     by_type = plain(config.trainer).get("type_weights") or {}
     if not isinstance(by_type, dict) or not all(type(weight) in (int, float) for weight in by_type.values()):
-        example = f"{{{type_names[0]}: 2.0}}"
-        raise ValueError(f"trainer.type_weights={by_type!r}: must be numbers by bead type, e.g. {example}")
-    check_type_weights(by_type, type_names)
+        raise ValueError(f"trainer.type_weights={by_type!r}: must be numbers by bead type, e.g. {{Na: 2.0}}")
+    return {str(name): float(weight) for name, weight in by_type.items()}
 
 
 def _further_sets(
@@ -279,7 +279,7 @@ def _further_sets(
     metas = {"the first data set": source.meta(mapping)}
     metas |= {f"more_data={directory}": frames.meta for directory, frames in found.items()}
     mappings = {label: meta.mapping for label, meta in metas.items()}
-    _check_type_weights(config, joint_types(mappings).names)
+    check_type_weights(_type_weights(config), joint_types(mappings).names)
     fit_priors.joint_coulomb(metas)
     if refined:
         check_same_pairs(mappings)

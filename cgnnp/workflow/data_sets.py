@@ -102,12 +102,12 @@ def check_same_pairs(mappings: Named[str, Mapping]) -> None:
         ValueError: names a data set that differs from the first, and the pairs of both.
     """
     (first, kinds), *others = ((label, PairKinds(mapping).names) for label, mapping in mappings.items())
-    for label, names in others:
+    for other, names in others:
         if set(map(frozenset, names)) != set(map(frozenset, kinds)):
+            own, firsts = (", ".join(map("-".join, pairs)) for pairs in (names, kinds))
             raise ValueError(
-                f"{label}: has pairs {', '.join(map('-'.join, names))}, {first} has {', '.join(map('-'.join, kinds))}: the "
-                f"refinement simulates {first} alone, and can refine pair splines only where all data sets have the same "
-                "pairs: take refinement=none"
+                f"{other}: has pairs {own}, {first} has pairs {firsts}: refinement simulates {first} alone, whose pairs "
+                "must be those of all: take refinement=none"
             )
 
 

@@ -3,12 +3,15 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from systems import charged_mapping, soft_spheres
 
+from cgnnp.dataset import FramesWriter
 from cgnnp.files import file_checksum
 from commands import jobs
 
@@ -280,6 +283,47 @@ def test_data_of_another_mapping(job_copy, refused):
     assert "made with mapping 'other'" in message
     assert not (job_copy / "new").exists()
     assert set(jobs.snapshot(job_copy / "run")) == {name[4:] for name in before if name.startswith("run/")}
+
+
+def salt(directory: Path, charges: dict[str, float], n_each: int = 4, **meta) -> None:
+    """A made data set of ions in a solvent of dielectric constant 78 that fits together with itself."""
+    counts = dict.fromkeys(charges, n_each)
+    spheres = soft_spheres(40, counts, seed=4)
+    described = {"mapping": charged_mapping(counts, charges), "provenance": {"solvent": {"eps_r": 78.0}}, **meta}
+    writer = FramesWriter(directory, replace(spheres.meta, **described))
+    writer.append(spheres.positions, spheres.forces, spheres.boxes)
+    writer.close()
+
+
+NACL, KCL = {"Na": 1.0, "Cl": -1.0}, {"K": 1.0, "Cl": -1.0}
+FURTHER = {
+    "not there": (None, [], ["more_data=other", "not a data set of mapped frames"]),
+    "temperature": ((KCL, {"temperature": 310.0}), [], ["more_data=other: at 310 K", "the first data set is at 300 K"]),
+    "cations alone": (({"Na": 1.0}, {}), [], ["more_data=other has a net charge of +4 e", "counter-ions"]),
+    "no common type": (({"K": 1.0, "Br": -1.0}, {}), [], ["more_data=other: has bead types K, Br", "they have Cl, Na"]),
+    "names of the same ions": (({"NA": 1.0, "CL": -1.0}, {}), [], ["has bead types NA, CL", "give the same beads the same"]),
+    "charges": (({"K": 0.8, "Cl": -0.8}, {}), [], ["more_data=other: beads of type Cl have a charge of -0.8", "set -1:"]),
+    "solvent": ((KCL, {"provenance": {"solvent": {"eps_r": 60.0}}}), [], ["other: differs in the dielectric", "60", "78"]),
+    "no solvent": ((KCL, {"provenance": {}}), [], ["prior.eps_r=auto", "K +1, Cl -1"]),
+    "pairs to refine": ((KCL, {}), ["refinement=structure"], ["has pairs K-K, K-Cl, Cl-Cl", "take refinement=none"]),
+    "weight of no type": ((KCL, {}), ["+trainer.type_weights.Rb=2"], ["trainer.type_weights.Rb", "only Na, Cl, K"]),
+    "negative weight": ((KCL, {}), ["+trainer.type_weights.K=-2"], ["trainer.type_weights.K=-2", "positive"]),
+    "infinite weight": ((KCL, {}), ["+trainer.type_weights.K=inf"], ["trainer.type_weights.K=inf", "finite"]),
+}
+
+
+@pytest.mark.parametrize("case", FURTHER)
+def test_data_sets_that_do_not_go_together(case, refused, tmp_path):
+    further, arguments, expected = FURTHER[case]
+    salt(tmp_path / "nacl", NACL)
+    if further is not None:
+        salt(tmp_path / "other", further[0], **further[1])
+    before = jobs.snapshot(tmp_path)
+    fit = ["prior.cutoff_nm=0.6", "prior.min_count=5", "trainer.accelerator=cpu", "platform=CPU", *arguments]
+    message = refused("train", "data=nacl", "more_data=[other]", "run_dir=run", *fit, cwd=tmp_path)
+    for text in expected:
+        assert text in message
+    assert jobs.snapshot(tmp_path) == before
 
 
 def test_data_that_are_gone(job_copy, refused):

@@ -4,20 +4,23 @@ import csv
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from systems import charged_mapping, soft_spheres
 
 from cgnnp.dataset import FramesWriter
+from cgnnp.reference.topology import bead_topology
+from cgnnp.simulation.bundle import load
 from commands import jobs
 
 SOLVENT = {"eps_r": 78.0, "eps_r_source": "given", "volume_fraction": 0.9}
 
 
-def made(directory, n_pairs):
+def made(directory, n_pairs, cation="Na"):
     """A data set of so many pairs of ions."""
-    counts = {"Na": n_pairs, "Cl": n_pairs}
+    counts = {cation: n_pairs, "Cl": n_pairs}
     spheres = soft_spheres(120, counts, seed=4)
-    mapping = charged_mapping(counts, {"Na": 1.0, "Cl": -1.0})
+    mapping = charged_mapping(counts, {cation: 1.0, "Cl": -1.0})
     writer = FramesWriter(directory, replace(spheres.meta, mapping=mapping, provenance={"solvent": SOLVENT}))
     writer.append(spheres.positions, spheres.forces, spheres.boxes)
     writer.close()
@@ -64,3 +67,32 @@ def test_a_salt_is_analysed_and_reported(tmp_path):
         rows = list(csv.DictReader(file))
     (last,) = [row for row in rows if row["pair"] == "Na-Cl"][-1:]
     assert float(last["G_cg_nm3"]) == pytest.approx(salt["kirkwood_buff"][1]["G_nm3_cg"], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*but the potential was trained at")
+def test_two_salts_in_one_fit(tmp_path):
+    """Sodium and potassium chloride: a network and priors of three types, which run either salt and no mixture of both."""
+    made(tmp_path / "nacl", 6)
+    made(tmp_path / "kcl", 4, "K")
+    fit = ["prior.cutoff_nm=0.6", "prior.min_count=5", "model.features=4", "model.cutoff_nm=0.6", "model.layers=1"]
+    fit += ["trainer.max_epochs=1", "trainer.accelerator=cpu", "platform=CPU", "simulation.replicas=1"]
+    fit += ["+trainer.type_weights.K=2"]
+    command = ["train", "data=nacl", "more_data=[kcl]", "run_dir=run", *fit, *jobs.SIMULATION[:-1]]
+    job = jobs.run(*command, cwd=tmp_path)
+    assert "no data set has pairs Na-K:" in job.stderr
+    bundle = load(tmp_path / "run/potential")
+    assert bundle.model.type_names == ("Na", "Cl", "K")
+    assert bundle.manifest["bead_charges_e"] == bundle.priors[0].charges == {"Na": 1.0, "Cl": -1.0, "K": 1.0}
+    assert bundle.manifest["number_density_nm3"]["K"] == pytest.approx([0.0, 4 / 1.3**3])
+    assert set(bundle.manifest["first_sampled_nm"]) == {"Na-Na", "Na-Cl", "Cl-Cl", "K-Cl", "K-K"}
+    rows = json.loads((tmp_path / "run/summary.json").read_text())["data_sets"]
+    assert [row["n_beads"] for row in rows] == [12, 8]
+    mixtures = {"K": {"K": 5, "Cl": 5}, "both": {"Na": 3, "K": 3, "Cl": 6}}
+    charges = bundle.priors[0].charges
+    topologies = {name: bead_topology(charged_mapping(n, charges), 1.3 * np.eye(3)) for name, n in mixtures.items()}
+    assert bundle.create_system(topologies["K"]).getNumParticles() == 10
+    with pytest.raises(ValueError, match="the system has pairs Na-K, the data that the potential was fitted to had only"):
+        bundle.create_system(topologies["both"])
+    refused = jobs.run(*command[:3], "run_dir=new", *fit, "refinement=structure", cwd=tmp_path, code=2)
+    assert "train: error: more_data=kcl: has pairs K-K, K-Cl, Cl-Cl, the first data set has pairs Na-Na" in refused.stderr
+    assert not (tmp_path / "new").exists()
