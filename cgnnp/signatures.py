@@ -63,6 +63,8 @@ def _fits(value: Any, hint: Any) -> bool:
     """Whether a value from a configuration is what plain annotations ask for; others are not judged."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in typing.get_args(hint))
+    if typing.get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(item, part) for part in typing.get_args(hint) for item in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
@@ -72,4 +74,10 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _describe(hint: Any) -> str:
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    return " or ".join(WORDS.get(part, str(part)) for part in parts)
+    return " or ".join(_word(part) for part in parts)
+
+
+def _word(hint: Any) -> str:
+    if typing.get_origin(hint) is list:
+        return f"a list, of each {' or '.join(_word(part) for part in typing.get_args(hint))}"
+    return WORDS.get(hint, str(hint))

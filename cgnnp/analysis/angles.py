@@ -2,7 +2,7 @@
 
     P(theta) = < number of angles j-i-k at theta > / (their number, bin width),
 
-of all pairs j, k of neighbours of a bead i within its first shell; at random, as in an ideal gas, it is sin(theta)/2.
+of all pairs j, k of neighbours of a bead i within its first shell; in an ideal gas it is sin(theta)/2 per radian.
 The tetrahedral order of a bead with respect to its four nearest neighbours is
 
     q_i = 1 - 3/8 sum_(j < k) (cos(theta_jik) + 1/3)^2,
@@ -10,7 +10,6 @@ The tetrahedral order of a bead with respect to its four nearest neighbours is
 one in a perfect tetrahedron and zero on average at random (Errington and Debenedetti 2001, 10.1038/35053024).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ from cgnnp.analysis.coordination import first_minimum
 from cgnnp.analysis.rdf import deviation, rdf
 from cgnnp.frames import Frames
 from cgnnp.pairs import box_heights, near_pairs
-from cgnnp.statistics import Estimate, block_estimate
+from cgnnp.statistics import Estimate, autocorrelation_time, block_estimate
 
 BINS = 90
 ORDER_BINS = 60
@@ -36,7 +35,8 @@ FIRST_GUESS_NM = 0.5
 class Adf:
     """P(theta) per degree at bin centres theta (degrees), with its standard error, and the same of the two halves.
 
-    `shell` is the radius of the first shell, nm; `angles_per_bead` the mean number of angles that a central bead has.
+    `shell` is the radius of the first shell, nm; `angles_per_bead` the mean number of angles that a central bead has; the
+    error is `reliable` when the series has 20 blocks of at least two autocorrelation times.
     """
 
     center: str
@@ -47,11 +47,23 @@ class Adf:
     stderr: Float[np.ndarray, "bins"]
     halves: tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "bins"]]
     angles_per_bead: float
+    reliable: bool = False
 
     @property
     def name(self) -> str:
         """For example Cl-Na-Cl."""
         return f"{self.neighbor}-{self.center}-{self.neighbor}"
+
+    @property
+    def at_random(self) -> Float[np.ndarray, "bins"]:
+        """P(theta) of an ideal gas, sin(theta)/2 per radian averaged over each bin, per degree."""
+        edges = np.linspace(0.0, np.pi, len(self.theta) + 1)
+        return -np.diff(np.cos(edges)) / 2 / (180.0 / len(self.theta))
+
+    @property
+    def relative(self) -> Float[np.ndarray, "bins"]:
+        """P(theta) over that of an ideal gas, as g(r) is of pairs: one at random."""
+        return self.density / self.at_random
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,7 @@ def adf(
     """The distribution of angles between neighbours in the first shell.
 
     Args:
-        frames: with two bonded beads or more they count as neighbours as well.
+        frames: bonded beads count as neighbours.
         center: type of the central bead; the first type without.
         neighbor: type of both others; that of the centre without.
         shell_nm: radius of the first shell; without, where g(r) has its first minimum.
@@ -89,7 +101,8 @@ def adf(
     edges = np.linspace(0.0, 180.0, bins + 1)
     is_center, is_neighbor = (frames.mapping.types == types.index(name) for name in (center, neighbor))
     counts = np.zeros((len(frames), bins))
-    for t, (beads, _, units) in enumerate(_neighbors(frames, shell)):
+    for t in range(len(frames)):
+        beads, _, units = _both_ways(frames.positions[t], frames.boxes[t], shell)
         chosen = is_center[beads[:, 0]] & is_neighbor[beads[:, 1]]
         cosines = _cosines(beads[chosen, 0], units[chosen])
         counts[t] = np.histogram(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))), edges)[0]
@@ -97,24 +110,31 @@ def adf(
         raise ValueError(f"adf: no {center} ever has two {neighbor} within {shell:g} nm: give a larger shell_nm")
     half, width = max(1, len(counts) // 2), 180.0 / bins
     halves = (_density(counts[:half].sum(axis=0), width), _density(counts[-half:].sum(axis=0), width))
-    stderr = np.zeros(bins)
+    theta, stderr, reliable = (edges[1:] + edges[:-1]) / 2, np.zeros(bins), False
     if len(counts) > 1:
-        stderr = np.asarray(
-            block_estimate(counts, lambda mean: _density(mean, width), correlate=counts.sum(axis=1)).stderr, dtype=float
-        )
+        # Where every bead keeps its neighbours their number is constant, and the angles between them relax slowest.
+        slowest = max(counts.sum(axis=1), counts @ np.cos(np.radians(theta)), key=autocorrelation_time)
+        estimate = block_estimate(counts, lambda mean: _density(mean, width), correlate=slowest)
+        stderr, reliable = np.asarray(estimate.stderr), estimate.reliable
     per_bead = float(counts.sum() / len(counts) / is_center.sum())
     density = _density(counts.sum(axis=0), width)
-    return Adf(center, neighbor, shell, (edges[1:] + edges[:-1]) / 2, density, stderr, halves, per_bead)
+    return Adf(center, neighbor, shell, theta, density, stderr, halves, per_bead, reliable)
 
 
 def adf_deviation(first: Adf, second: Adf) -> float:
-    """D = sum |P_second - P_first| / sum |P_first|, as of g(r)."""
+    """D = sum |P_second - P_first| / sum |P_first|, as of g(r): twice the total variation, from 0 for equal curves to 2.
+
+    Raises:
+        ValueError: they have different bins.
+    """
+    if len(first.theta) != len(second.theta):
+        raise ValueError(f"adf: {len(first.theta)} bins against {len(second.theta)}: give both the same `bins`")
     return deviation(first.density, second.density)
 
 
 def adf_deviation_noise(found: Adf) -> float:
-    """Half of D between the two halves."""
-    return deviation(*found.halves) / 2
+    """Half of D between the two halves; 1, the most that it can be, where one of them has no angles."""
+    return deviation(*found.halves) / 2 if all(half.any() for half in found.halves) else 1.0
 
 
 def first_shell(frames: Frames, center: str, neighbor: str) -> float:
@@ -135,10 +155,11 @@ def tetrahedral_order(frames: Frames, bins: int = ORDER_BINS) -> TetrahedralOrde
     """q over all beads and frames, whatever their types.
 
     Raises:
-        ValueError: fewer than five beads, or fewer than two frames.
+        ValueError: fewer than five beads, fewer than two frames, or a bead without four neighbours within half the box.
     """
     if frames.mapping.n_beads <= NEAREST:
-        raise ValueError(f"tetrahedral order needs four neighbours, and mapping '{frames.mapping.name}' has too few beads")
+        name, found = frames.mapping.name, frames.mapping.n_beads
+        raise ValueError(f"tetrahedral order needs four neighbours, so at least 5 beads: mapping '{name}' has {found}")
     edges = np.linspace(LOWEST_ORDER, 1.0, bins + 1)
     means, counts = np.zeros((len(frames), 1)), np.zeros(bins)
     for t in range(len(frames)):
@@ -150,7 +171,11 @@ def tetrahedral_order(frames: Frames, bins: int = ORDER_BINS) -> TetrahedralOrde
 
 
 def bead_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "beads"]:
-    """q of every bead of one frame."""
+    """q of every bead of one frame.
+
+    Raises:
+        ValueError: a bead has fewer than four neighbours within half the box.
+    """
     farthest, n_beads = float(box_heights(box).min()) / 2, len(positions)
     reach = min(FIRST_GUESS_NM, farthest)
     while True:
@@ -161,7 +186,8 @@ def bead_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "
             break
         if reach >= farthest:
             raise ValueError(
-                f"a bead has {number.min()} neighbours within half the box, {farthest:.3g} nm: no order of four"
+                f"tetrahedral order: a bead has {number.min()} neighbours within half the box, {farthest:.3g} nm, and needs "
+                f"{NEAREST}: use a larger or denser system"
             )
         reach = min(2 * reach, farthest)
     starts = np.cumsum(number) - number
@@ -173,11 +199,6 @@ def bead_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "
 
 Shell = tuple[Int[np.ndarray, "edges 2"], Float[np.ndarray, "edges"], Float[np.ndarray, "edges 3"]]
 """Bead and neighbour, their distance, and the direction from one to the other; every pair twice."""
-
-
-def _neighbors(frames: Frames, reach: float) -> Iterator[Shell]:
-    for positions, box in zip(frames.positions, frames.boxes, strict=True):
-        yield _both_ways(positions, box, reach)
 
 
 def _both_ways(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], reach: float) -> Shell:

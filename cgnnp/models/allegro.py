@@ -19,7 +19,7 @@ from cgnnp.models.convolution import (
     block_starts,
     coupling_coefficients,
 )
-from cgnnp.models.network import Network, RadialInput, check_channels, checked_blocks
+from cgnnp.models.network import Network, RadialInput, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialSpline
 from cgnnp.signatures import check_positive
 
@@ -139,8 +139,7 @@ class Allegro(Network):
         seed: int = 0,
     ) -> None:
         super().__init__(locals())
-        check_channels(features, layers)
-        check_positive("model.", hidden=hidden)
+        check_positive("model.", features=features, hidden=hidden)
         if scalars < 2:
             raise ValueError(f"model.scalars={scalars}: must be 2 or more")
         blocks = checked_blocks(parity, l_max, layers, l_max)

@@ -117,7 +117,8 @@ class MACE(Network):
     Args:
         layers: number of densities, one after the other.
         l_max: highest degree of spherical harmonics and densities; 0 makes the network invariant.
-        features_l_max: highest degree of what is sent between layers, at most l_max; after the last layer are scalars.
+        features_l_max: highest degree of what is sent between layers, at most l_max; None for 1, or 0 where l_max is; after
+            the last layer are scalars.
         correlation: neighbours that one contraction couples, 1, 2 or 3.
         features: channels of every component.
         radial_hidden: width of the radial networks.
@@ -142,7 +143,7 @@ class MACE(Network):
         inner_width_nm: float = 0.02,
         layers: int = 2,
         l_max: int = 2,
-        features_l_max: int = 1,
+        features_l_max: int | None = None,
         correlation: int = 3,
         features: int = 16,
         radial_basis: int = 8,
@@ -155,6 +156,7 @@ class MACE(Network):
     ) -> None:
         super().__init__(locals())
         check_positive("model.", features=features)
+        features_l_max = min(1, l_max) if features_l_max is None else features_l_max
         if not 0 <= features_l_max <= l_max:
             raise ValueError(f"model.features_l_max={features_l_max}: must be 0 or more, and not above l_max={l_max}")
         if correlation not in range(1, HIGHEST_CORRELATION + 1):

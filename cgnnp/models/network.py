@@ -1,7 +1,7 @@
 """What the networks share: settings, lengths that are held where nothing was sampled, radial functions, bounded energies."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,9 @@ from cgnnp.models.convolution import PARITIES, Block, feature_blocks, layer_bloc
 from cgnnp.models.potential import Potential
 from cgnnp.models.radial import BesselBasis, RadialSpline, held_below
 from cgnnp.signatures import check_positive
+
+HIGHEST_DEGREE = 11
+"""Of the coupling coefficients that e3nn has."""
 
 RadialInput = tuple[Tensor, Tensor, Tensor]
 """The arguments of `cgnnp.models.radial.RadialFunctions`."""
@@ -49,8 +52,8 @@ class Network(Potential):
         bound = own["energy_bound_kJ_mol"]
         if bound is not None:
             check_positive("model.", energy_bound_kJ_mol=bound)
-        if own.get("l_max", 0) < 0:
-            raise ValueError(f"model.l_max={own['l_max']}: must be 0 or more")
+        if not 0 <= own.get("l_max", 0) <= HIGHEST_DEGREE:
+            raise ValueError(f"model.l_max={own['l_max']}: must be 0 to {HIGHEST_DEGREE}")
         knots = own["knots"]
         if knots != 0 and knots < 10:
             raise ValueError(f"model.knots={knots}: must be 10 or more, or 0 for no splines")
@@ -109,13 +112,13 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
     return blocks
 
 
-def check_channels(features: int | Sequence[int], layers: int) -> list[int]:
+def check_channels(features: int | list[int], layers: int) -> list[int]:
     """Channels of every layer, from one number for all or one for each.
 
     Raises:
         ValueError: not positive whole numbers, or not as many as layers.
     """
-    given = [features] * layers if isinstance(features, int) else list(features)
+    given = features if isinstance(features, list) else [features] * layers
     if len(given) != layers:
         raise ValueError(
             f"model.features={given}: {len(given)} numbers for layers={layers}: give one number, or one per layer"

@@ -48,6 +48,8 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
         return create_model(kind, settings, dtype)
     except TypeError as error:
         raise ValueError(f"{source}: {target} does not take these settings ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
 
 
 def create_model(kind: Callable[..., Potential], settings: dict[str, Any], dtype: torch.dtype) -> Potential:

@@ -37,6 +37,7 @@ from cgnnp.priors.prior import add_priors, check_cutoff
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.force import add_fast_priors, choose_backend, has_torch_force, network_force
 from cgnnp.simulation.torchscript import compile_module, save_module
+from cgnnp.training.weights import load_weights
 from cgnnp.units import SAME_TEMPERATURE, UNITS
 
 log = logging.getLogger("cgnnp")
@@ -214,11 +215,13 @@ def load(directory: str | Path, self_check: bool = True, force_backend: str = "a
             raise ValueError(
                 f"{file}: missing, truncated or changed (checksum differs): delete the folder and export it again"
             )
-    model = model_from_dict(read_json(directory / "model.json"), str(directory / "model.json"))
+    description, file = directory / "model.json", directory / "model.safetensors"
+    model = model_from_dict(read_json(description), str(description))
     try:
-        model.load_state_dict(load_file(directory / "model.safetensors"))
-    except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{directory / 'model.safetensors'}: not the weights of model.json ({error})") from error
+        weights = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file}: damaged ({error}): delete the folder and export it again") from error
+    load_weights(model, weights, file, description)
     priors = priors_from_data(read_json(directory / "prior.json"), str(directory / "prior.json"))
     bundle = PotentialBundle(
         model.eval(),

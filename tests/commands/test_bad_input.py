@@ -344,6 +344,15 @@ def change_model(bundle: Path, **values) -> None:
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
+def describe_schnet(bundle: Path) -> None:
+    """Let model.json be of another architecture than the weights."""
+    settings = json.loads((bundle / "model.json").read_text())
+    for name in ("l_max", "parity"):
+        del settings[name]
+    (bundle / "model.json").write_text(json.dumps(settings))
+    change_model(bundle, _target_="cgnnp.models.schnet.SchNet")
+
+
 def change_self_check(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["self_check"][0]["energy_kJ_mol"] += 1.0
@@ -366,7 +375,11 @@ BUNDLES = {
     "not a network": (lambda b: change_model(b, _target_="cgnnp.models.neighbors.wrap"), ["not a network"]),
     "unknown network": (lambda b: change_model(b, _target_="cgnnp.models.nequip.Nequop"), ["no network"]),
     "unknown argument": (lambda b: change_model(b, depth=3), ["model.json", "depth"]),
-    "other weights": (lambda b: change_model(b, features=5), ["model.safetensors", "not the weights of model.json"]),
+    "other weights": (
+        lambda b: change_model(b, features=5),
+        ["model.safetensors", "not the weights of the NequIP that model.json"],
+    ),
+    "weights of another network": (describe_schnet, ["model.safetensors", "not the weights of the SchNet", "model.json"]),
 }
 
 

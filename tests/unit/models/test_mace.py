@@ -28,7 +28,10 @@ def cluster(n_beads: int) -> tuple[torch.Tensor, torch.Tensor]:
 BAD = {
     "features": ({"features": 0}, "model.features=0"),
     "features of messages": ({"l_max": 1, "features_l_max": 2}, "model.features_l_max=2"),
-    "invariant with vectors": ({"l_max": 0}, "model.features_l_max=1: must be 0 or more, and not above l_max=0"),
+    "invariant with vectors": (
+        {"l_max": 0, "features_l_max": 1},
+        "model.features_l_max=1: must be 0 or more, and not above l_max=0",
+    ),
     "negative degree of messages": ({"features_l_max": -1}, "model.features_l_max=-1"),
     "negative degree": ({"l_max": -1}, "model.l_max=-1"),
     "no correlation": ({"correlation": 0}, "model.correlation=0: must be 1, 2 or 3"),
