@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cgnnp.analysis.angles import Adf, TetrahedralOrder, adf_deviation
+from cgnnp.analysis.angles import LOWEST_ORDER, Adf, TetrahedralOrder, adf_deviation
 from cgnnp.analysis.figures import LIGHT, Theme, legend, new_figure, styled
 
 DASHES = ((0, (4, 1.6)), "-.", (0, (1.5, 1.5)))
@@ -52,7 +52,7 @@ def _plot_densities(axes: Axes, angles: Sequence[tuple[str, Adf]], looks: Looks,
     axes.plot(first.theta, first.at_random, color=theme.muted, linewidth=0.9, linestyle=":", zorder=0, label="ideal gas")
     axes.set_xlim(0.0, 180.0)
     axes.set_xticks(np.arange(0, 181, 30))
-    axes.set_ylim(0.0, (1.1 + 0.07 * len(angles)) * max(float(found.density.max()) for _, found in angles))
+    axes.set_ylim(0.0, (1.2 + 0.07 * len(angles)) * max(float(found.density.max()) for _, found in angles))
     shells = list(dict.fromkeys(f"{shell:.3g}" for shell in sorted(found.shell for _, found in angles)))
     within = " to ".join(dict.fromkeys((shells[0], shells[-1])))
     axes.set_title(f"{first.name} within {within} nm", color=theme.ink, fontsize=10, loc="left")
@@ -62,13 +62,13 @@ def _plot_densities(axes: Axes, angles: Sequence[tuple[str, Adf]], looks: Looks,
 
 
 def _plot_orders(axes: Axes, orders: Sequence[tuple[str, TetrahedralOrder]], looks: Looks, theme: Theme) -> None:
-    """The legend has the means of q."""
+    """The legend has the means of q; the first bin, which has all that is lower, is not drawn."""
     for label, found in orders:
         mean = f"{found.mean.value:.3f}".replace("-", "\N{MINUS SIGN}")
-        axes.plot(found.q, found.density, label=f"{label}  {mean} ± {found.mean.stderr:.3f}", **looks[label])
-    edge = (orders[0][1].q[1] - orders[0][1].q[0]) / 2
-    axes.set_xlim(orders[0][1].q[0] - edge, orders[0][1].q[-1] + edge)
-    axes.set_ylim(0.0, (1.1 + 0.07 * len(orders)) * max(float(found.density.max()) for _, found in orders))
+        axes.plot(found.q[1:], found.density[1:], label=f"{label}  {mean} ± {found.mean.stderr:.3f}", **looks[label])
+    axes.set_xlim(LOWEST_ORDER, 1.0)
+    axes.set_xticks(np.arange(-1.0, 1.1, 0.5))
+    axes.set_ylim(0.0, (1.1 + 0.07 * len(orders)) * max(float(found.density[1:].max()) for _, found in orders))
     axes.set_title("tetrahedral order, means ± standard errors", color=theme.ink, fontsize=10, loc="left")
     axes.set_xlabel("q")
     axes.set_ylabel("P(q)")
