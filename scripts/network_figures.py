@@ -11,6 +11,7 @@ from rows import Row
 
 from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.analysis.figures import png
+from cgnnp.analysis.figures_angles import plot_angles
 
 if TYPE_CHECKING:
     from validate_networks import Found, Structure
@@ -60,32 +61,15 @@ def learning(rows: Sequence[Row], variants: Sequence[str], sizes: Sequence[int])
 
 def angles(atomistic: "Structure", models: "Mapping[str, Structure]") -> bytes:
     """The distribution of angles in the first shell and that of the tetrahedral order, models over the atomistic run."""
-    figure = Figure(figsize=(9.2, 3.8), dpi=160, facecolor=THEME.paper, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    colours = [THEME.model, *THEME.others]
-    curves = [("atomistic", atomistic, THEME.ink, 2.2)]
-    curves += [(name, found, colours[k % len(colours)], 1.2) for k, (name, found) in enumerate(models.items())]
-    for name, found, colour, width in curves:
-        left.plot(found.angles[0].theta, found.angles[0].density, color=colour, linewidth=width, label=name)
-        right.plot(found.order.q, found.order.density, color=colour, linewidth=width)
-    left.set_xlabel("angle in the first shell, degrees", color=THEME.ink)
-    left.set_ylabel("density per degree", color=THEME.ink)
-    left.legend(frameon=False, fontsize=8, labelcolor=THEME.ink)
-    right.set_xlabel("tetrahedral order q", color=THEME.ink)
-    right.set_ylabel("density", color=THEME.ink)
-    styled(right)
-    return finished(figure, left, "One-bead water: triples of beads")
+    structures = {"atomistic": atomistic, **models}
+    found = [(name, structure.angles[0]) for name, structure in structures.items()]
+    return png(plot_angles(found, [(name, structure.order) for name, structure in structures.items()]))
 
 
 def finished(figure: Figure, axes: Axes, title: str) -> bytes:
     """The picture as PNG."""
     axes.set_title(title, loc="left", color=THEME.ink, fontsize=10.5, fontweight="bold")
-    styled(axes)
-    return png(figure)
-
-
-def styled(axes: Axes) -> None:
-    """Ticks and frame."""
     axes.tick_params(which="both", colors=THEME.muted, labelsize=9, length=3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(THEME.muted)
+    return png(figure)

@@ -62,7 +62,7 @@ SEEDS = (0, 1, 2)
 WATER_FRAMES, ION_FRAMES = 3000, 5000
 SIZES = (1, 10, 100, 1000)
 TIMESTEP_FS = 10.0
-LENGTHS_PS, SHORT_PS = {"water": 60.0, "ions": 300.0}, 4.0
+LENGTHS_PS, SHORT_PS = {"water": 60.0, "ions": 200.0}, 4.0
 """Of simulations of the networks on the front, both replicas together, and of the others, which need only be stable."""
 
 LEAST_SPEEDS = {"water": 3.0, "ions": 25.0}
@@ -349,7 +349,7 @@ def network_rows(system: str, found: Sequence[Found], luck: dict[str, float], re
 def run(job: Job, fits: Path, work: Path, data: Path, length_ps: float) -> Frames:
     """A simulation of a model from the frames of its data."""
     frames = open_frames(data)
-    settings = SimulationSettings(length_ps=length_ps, replicas=2)
+    settings = SimulationSettings(length_ps=length_ps, replicas=2, force_backend="python")
     protocol = LangevinProtocol(
         temperature_K=frames.temperature,
         timestep_fs=TIMESTEP_FS,
