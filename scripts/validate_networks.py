@@ -210,7 +210,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
                 rows += structure_rows(system, name, atomistic, simulated[name])
         if arguments.pictures:
             target = arguments.pictures / f"networks_{system}.png"
-            write_file(target, network_figures.pareto(system, first, best, luck, recommended))
+            write_file(target, network_figures.pareto(system, first, best, max(luck.values()), recommended))
             if system == "water":
                 write_file(arguments.pictures / "networks_angles.png", network_figures.angles(atomistic, simulated))
     if arguments.nequip_python:
