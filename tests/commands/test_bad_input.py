@@ -134,7 +134,7 @@ def test_arguments_of_the_main_job(case, refused, tmp_path):
     ("command", "arguments", "expected"),
     [
         ("sample", ["mapping=foo"], ["mapping 'foo'", "water_cg"]),
-        ("sample", ["model=nequip"], ["'model'", "mapping"]),
+        ("sample", ["prior=pairs"], ["'prior'", "mapping"]),
         ("sample", ["reference.n_frames=0"], ["reference.n_frames=0"]),
         ("sample", ["platform=Abacus"], ["'Abacus'"]),
         ("sample", ["data_dir=file/data"], ["data_dir=file/data"]),
