@@ -25,7 +25,7 @@ def test_there_is_something_to_test():
     assert {module for module, _ in COMMANDS} == {
         f"cgnnp.{name}" for name in ("train", "sample", "map", "check", "simulate")
     }
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 19
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["with cgnnp", "without cgnnp"])
