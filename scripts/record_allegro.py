@@ -6,17 +6,14 @@ Run it with a Python that has nequip 0.19.1 and nequip-allegro 0.8; cgnnp is not
 `scripts/record_nequip.py`; the settings also say which blocks every tensor product couples.
 """
 
-import argparse
-import json
 from importlib.metadata import version
-from pathlib import Path
 
-import numpy as np
 import torch
 from allegro.model import AllegroModel
 from allegro.nn._strided import Contracter
 from nequip.utils.global_state import set_global_state
-from record_nequip import FRAMES, evaluate, molecule, water, weights
+from record_nequip import SCALES, evaluate, weights
+from recorded_frames import FRAMES, frame, target_folder, write_case
 
 SCALARS, CHANNELS, WIDTH = 12, 4, 16
 CASES = {
@@ -59,23 +56,15 @@ def couplings(model: torch.nn.Module) -> list[list[list[list[int]]]]:
 
 def main() -> None:
     """Write all cases."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("folder", type=Path)
-    folder = options.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = target_folder(__doc__)
     set_global_state()
     versions = {package: version(package) for package in ("nequip", "nequip-allegro", "e3nn", "torch")}
-    for name, (frame, own) in CASES.items():
-        arguments = {**FRAMES[frame], **own, "per_type_energy_shifts": 0.0}
-        positions, cell, types = water() if frame == "water" else molecule()
+    for name, (of_frame, own) in CASES.items():
+        arguments = {**FRAMES[of_frame], **SCALES, **own, "per_type_energy_shifts": 0.0}
         model = build(arguments).eval()
-        found = evaluate(model, positions, cell, types, frame == "water", FRAMES[frame]["r_max"])
+        found = evaluate(model, *frame(of_frame), of_frame == "water", arguments["r_max"])
         shape = {"scalars": SCALARS, "channels": CHANNELS, "width": WIDTH, "couplings": couplings(model)}
-        settings = json.dumps({**arguments, **shape, "versions": versions})
-        path = folder / f"{name}.npz"
-        np.savez_compressed(path, settings=settings, positions=positions, cell=cell, types=types, **found, **weights(model))
-        rms = {key: float(np.sqrt(np.mean(value**2))) for key, value in found.items()}
-        print(path, path.stat().st_size, "bytes", rms)
+        write_case(folder / f"{name}.npz", {**arguments, **shape, "versions": versions}, of_frame, found, **weights(model))
 
 
 if __name__ == "__main__":

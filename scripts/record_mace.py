@@ -7,10 +7,7 @@ JSON, all weights and constants under mace's names, its coupling tensors as U_<d
 and forces, in float64. Lengths are in nm and energies in kJ/mol; mace itself is told of no units.
 """
 
-import argparse
-import json
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import mace.modules as mace_modules
@@ -18,35 +15,13 @@ import numpy as np
 import torch
 from e3nn import o3
 from mace.data.neighborhood import get_neighborhood
+from recorded_frames import FRAMES, frame, target_folder, write_case
 
 SHAPE = {"channels": 8, "l_max": 2, "radial_width": 16, "num_bessels": 8, "scale": 0.5}
-FRAMES = {
-    "water": {"type_names": ["W"], "r_max": 0.6, "avg_num_neighbors": 30.0},
-    "molecule": {"type_names": ["A", "B", "C"], "r_max": 0.5, "avg_num_neighbors": 6.5},
-}
 CASES = {
     "water": {"layers": 2, "features_l_max": 1, "correlation": 3},
     "molecule": {"layers": 3, "features_l_max": 2, "correlation": 2},
 }
-
-
-def water() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, cell and types of a jittered simple cubic lattice of 64 beads at the density of water."""
-    length, per_side = 1.242, 4
-    lattice = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * length / per_side
-    jitter = np.random.default_rng(1).uniform(-0.06, 0.06, lattice.shape)
-    return lattice + jitter, length * np.eye(3), np.zeros(len(lattice), dtype=np.int64)
-
-
-def molecule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, a cell that is larger by more than the cutoff, and types of a cluster of nine beads of no symmetry."""
-    generator = np.random.default_rng(2)
-    chosen: list[np.ndarray] = []
-    while len(chosen) < 9:
-        trial = generator.uniform(0.0, 0.6, 3)
-        if all(np.linalg.norm(trial - other) > 0.2 for other in chosen):
-            chosen.append(trial)
-    return np.array(chosen) + 1.5, 4.0 * np.eye(3), np.array([0, 1, 2, 0, 0, 1, 2, 2, 1])
 
 
 def build(settings: dict[str, Any]) -> torch.nn.Module:
@@ -108,7 +83,7 @@ def evaluate(
     edges, shifts, unit_shifts, box = get_neighborhood(
         positions, cutoff, pbc=(periodic,) * 3, cell=cell.copy() if periodic else None
     )
-    frame = {
+    data = {
         "positions": torch.tensor(positions),
         "node_attrs": torch.nn.functional.one_hot(torch.tensor(types), len(model.atomic_numbers)).double(),
         "edge_index": torch.tensor(edges, dtype=torch.int64),
@@ -119,7 +94,7 @@ def evaluate(
         "ptr": torch.tensor([0, len(types)]),
         "head": torch.zeros(1, dtype=torch.int64),
     }
-    result = model(frame)
+    result = model(data)
     return {
         "energy": result["energy"].detach().numpy().reshape(()),
         "atomic_energies": result["node_energy"].detach().numpy(),
@@ -129,24 +104,16 @@ def evaluate(
 
 def main() -> None:
     """Write all cases."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("folder", type=Path)
-    folder = options.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = target_folder(__doc__)
     torch.set_default_dtype(torch.float64)
     versions = {package: version(package) for package in ("mace-torch", "e3nn", "torch")}
     for name, case in CASES.items():
         torch.manual_seed(7)
         settings = {**FRAMES[name], **SHAPE, **case}
-        positions, cell, types = water() if name == "water" else molecule()
         model = build(settings)
         rescale(model, settings["r_max"], settings["avg_num_neighbors"])
-        found = evaluate(model, positions, cell, types, name == "water", settings["r_max"])
-        text = json.dumps({**settings, "versions": versions})
-        path = folder / f"{name}.npz"
-        np.savez_compressed(path, settings=text, positions=positions, cell=cell, types=types, **found, **weights(model))
-        rms = {key: float(np.sqrt(np.mean(value**2))) for key, value in found.items()}
-        print(path, path.stat().st_size, "bytes", rms)
+        found = evaluate(model, *frame(name), name == "water", settings["r_max"])
+        write_case(folder / f"{name}.npz", {**settings, "versions": versions}, name, found, **weights(model))
 
 
 if __name__ == "__main__":

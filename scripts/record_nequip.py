@@ -7,10 +7,6 @@ all weights and constants under nequip's names, one frame, and its energies and 
 energies in kJ/mol; nequip itself knows of no units.
 """
 
-import argparse
-import json
-from pathlib import Path
-
 import e3nn
 import nequip
 import numpy as np
@@ -19,12 +15,10 @@ from nequip.data import AtomicDataDict, compute_neighborlist_, from_dict
 from nequip.model import FullNequIPGNNModel, NequIPGNNModel
 from nequip.nn import ConvNetLayer
 from nequip.utils.global_state import set_global_state
+from recorded_frames import FRAMES, frame, target_folder, write_case
 
 CHANNELS, LAYERS, RADIAL_WIDTH = 8, 3, 16
-FRAMES = {
-    "water": {"r_max": 0.6, "type_names": ["W"], "avg_num_neighbors": 30.0, "per_type_energy_scales": 0.5},
-    "molecule": {"r_max": 0.5, "type_names": ["A", "B", "C"], "avg_num_neighbors": 6.5, "per_type_energy_scales": 0.5},
-}
+SCALES = {"per_type_energy_scales": 0.5}
 CASES = {
     "water_l1": ("water", {"l_max": 1, "parity": False}),
     "water_l2": ("water", {"l_max": 2, "parity": False}),
@@ -33,25 +27,6 @@ CASES = {
     "molecule_l1_both_parities": ("molecule", {"l_max": 1, "parity": True, "layers": 4}),
     "water_l1_features_by_layer": ("water", {"l_max": 1, "features_by_layer": [8, 4, 6]}),
 }
-
-
-def water() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, cell and types of a jittered simple cubic lattice of 64 beads at the density of water."""
-    length, per_side = 1.242, 4
-    lattice = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * length / per_side
-    jitter = np.random.default_rng(1).uniform(-0.06, 0.06, lattice.shape)
-    return lattice + jitter, length * np.eye(3), np.zeros(len(lattice), dtype=np.int64)
-
-
-def molecule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, a cell that is larger by more than the cutoff, and types of a cluster of nine beads of no symmetry."""
-    generator = np.random.default_rng(2)
-    chosen: list[np.ndarray] = []
-    while len(chosen) < 9:
-        trial = generator.uniform(0.0, 0.6, 3)
-        if all(np.linalg.norm(trial - other) > 0.2 for other in chosen):
-            chosen.append(trial)
-    return np.array(chosen) + 1.5, 4.0 * np.eye(3), np.array([0, 1, 2, 0, 0, 1, 2, 2, 1])
 
 
 def build(arguments: dict[str, object]) -> torch.nn.Module:
@@ -114,10 +89,10 @@ def evaluate(
     model: torch.nn.Module, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
 ) -> dict[str, np.ndarray]:
     """Energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
-    frame = {"pos": torch.tensor(positions), "atom_types": torch.tensor(types)}
+    data = {"pos": torch.tensor(positions), "atom_types": torch.tensor(types)}
     if periodic:
-        frame |= {"cell": torch.tensor(cell), "pbc": torch.tensor([True] * 3)}
-    result = model(compute_neighborlist_(from_dict(frame), cutoff, backend="ase"))
+        data |= {"cell": torch.tensor(cell), "pbc": torch.tensor([True] * 3)}
+    result = model(compute_neighborlist_(from_dict(data), cutoff, backend="ase"))
     return {
         "energy": result[AtomicDataDict.TOTAL_ENERGY_KEY].detach().numpy().reshape(()),
         "atomic_energies": result[AtomicDataDict.PER_ATOM_ENERGY_KEY].detach().numpy()[:, 0],
@@ -127,24 +102,17 @@ def evaluate(
 
 def main() -> None:
     """Write all cases."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("folder", type=Path)
-    folder = options.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = target_folder(__doc__)
     set_global_state()
     versions = {"nequip": nequip.__version__, "e3nn": e3nn.__version__, "torch": torch.__version__}
-    for name, (frame, own) in CASES.items():
-        arguments = {**FRAMES[frame], **own, "per_type_energy_shifts": 0.0}
-        positions, cell, types = water() if frame == "water" else molecule()
+    for name, (of_frame, own) in CASES.items():
+        arguments = {**FRAMES[of_frame], **SCALES, **own, "per_type_energy_shifts": 0.0}
         model = build(arguments).eval()
-        rescale(model, FRAMES[frame]["r_max"])
-        found = evaluate(model, positions, cell, types, frame == "water", FRAMES[frame]["r_max"])
+        rescale(model, arguments["r_max"])
+        found = evaluate(model, *frame(of_frame), of_frame == "water", arguments["r_max"])
         shape = {"channels": CHANNELS, "layers": LAYERS, "radial_width": RADIAL_WIDTH, "num_bessels": 8}
-        settings = json.dumps({**shape, **arguments, "blocks": blocks(model), "versions": versions})
-        path = folder / f"{name}.npz"
-        np.savez_compressed(path, settings=settings, positions=positions, cell=cell, types=types, **found, **weights(model))
-        rms = {key: float(np.sqrt(np.mean(value**2))) for key, value in found.items()}
-        print(path, path.stat().st_size, "bytes", rms)
+        settings = {**shape, **arguments, "blocks": blocks(model), "versions": versions}
+        write_case(folder / f"{name}.npz", settings, of_frame, found, **weights(model))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""What every script that records another package has in common: two frames, and the file of a case. numpy only."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FRAMES = {
+    "water": {"type_names": ["W"], "r_max": 0.6, "avg_num_neighbors": 30.0},
+    "molecule": {"type_names": ["A", "B", "C"], "r_max": 0.5, "avg_num_neighbors": 6.5},
+}
+"""Settings of the models of each frame."""
+
+
+def frame(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, cell and types of `water` or `molecule`."""
+    return water() if name == "water" else molecule()
+
+
+def water() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, cell and types of a jittered simple cubic lattice of 64 beads at the density of water."""
+    length, per_side = 1.242, 4
+    lattice = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * length / per_side
+    jitter = np.random.default_rng(1).uniform(-0.06, 0.06, lattice.shape)
+    return lattice + jitter, length * np.eye(3), np.zeros(len(lattice), dtype=np.int64)
+
+
+def molecule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, a cell that is larger by more than the cutoff, and types of a cluster of nine beads of no symmetry."""
+    generator = np.random.default_rng(2)
+    chosen: list[np.ndarray] = []
+    while len(chosen) < 9:
+        trial = generator.uniform(0.0, 0.6, 3)
+        if all(np.linalg.norm(trial - other) > 0.2 for other in chosen):
+            chosen.append(trial)
+    return np.array(chosen) + 1.5, 4.0 * np.eye(3), np.array([0, 1, 2, 0, 0, 1, 2, 2, 1])
+
+
+def target_folder(description: str | None) -> Path:
+    """The folder that the command line names, made if it is not there."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path)
+    folder: Path = options.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_case(path: Path, settings: dict[str, Any], frame_name: str, found: dict[str, np.ndarray], **arrays: Any) -> None:
+    """One compressed file: settings as JSON, the frame, what was found of it (root mean squares are printed), weights."""
+    positions, cell, types = frame(frame_name)
+    text = json.dumps(settings)
+    np.savez_compressed(path, settings=text, positions=positions, cell=cell, types=types, **found, **arrays)
+    rms = {key: float(np.sqrt(np.mean(value**2))) for key, value in found.items()}
+    print(path, path.stat().st_size, "bytes", rms)
