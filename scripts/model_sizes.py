@@ -27,12 +27,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import openmm
 import torch
 from matplotlib.figure import Figure
+from network_fits import paired, squares
 from rows import Row, parser, report
 
 import cgnnp
@@ -41,11 +42,7 @@ from cgnnp.dataset import open_frames
 from cgnnp.files import read_json, write_json
 from cgnnp.frames import Frames, split_contiguous
 from cgnnp.platforms import choose_platform
-from cgnnp.priors import prior_forces
 from cgnnp.reference.topology import bead_topology
-from cgnnp.statistics import block_estimate
-from cgnnp.training.data import ForceSet
-from cgnnp.training.metrics import predict_forces
 
 PICTURE, TABLE = "model_sizes.png", "model_sizes.json"
 DONE = "report.html"
@@ -56,6 +53,21 @@ SEEDS = (0, 1, 2)
 QUICK = ("trainer.max_epochs=1", "prior.max_frames=50")
 SIGMAS = 2.0
 ROUNDS, STEPS, TIMESTEP_PS = 5, 60, 0.01
+
+
+class Measured(Protocol):
+    """A network of which it is known how good and how fast it is."""
+
+    @property
+    def r2(self) -> float:
+        """On held-out frames."""
+
+    @property
+    def ms_per_step(self) -> float:
+        """In OpenMM."""
+
+
+Network = TypeVar("Network", bound=Measured)
 
 
 @dataclass(frozen=True)
@@ -106,14 +118,11 @@ def fit(folder: Path, data: Path, change: dict[str, Any], quick: bool) -> dict[s
     return read_json(folder / "summary.json")
 
 
-def squares(folder: Path, held_out: Frames) -> np.ndarray:
-    """Sums of |F - F_model|^2 and of |F|^2 over the beads of every held-out frame, (frames, 2)."""
+def kept_squares(folder: Path, held_out: Frames) -> np.ndarray:
+    """`network_fits.squares`, computed once."""
     file = folder / "squares.npy"
     if not file.exists():
-        bundle = cgnnp.load(folder / "potential")
-        data = ForceSet(held_out, prior_forces(list(bundle.priors), held_out, "CPU"))
-        left = data.residual - predict_forces(bundle.model, data)
-        np.save(file, np.stack([np.sum(np.square(x, dtype=np.float64), axis=(1, 2)) for x in (left, held_out.forces)], 1))
+        np.save(file, squares(folder, held_out))
     return np.load(file)
 
 
@@ -128,9 +137,8 @@ def measure_all(work: Path, data: Path, quick: bool, finished: bool) -> list[Fit
         if name not in folders:
             continue
         summary = fit(folders[name], data, change, quick)
-        own, base = squares(folders[name], held_out), squares(folders[BASE], held_out)
-        pair = np.column_stack([own[:, 0] - base[:, 0], own[:, 1]])
-        loss = block_estimate(pair, lambda mean: mean[0] / mean[1])
+        own, base = kept_squares(folders[name], held_out), kept_squares(folders[BASE], held_out)
+        loss = paired(own, base)
         figures = [summary[key] for key in ("r2_model", "r2_stderr", "r2_gain", "r2_gain_stderr", "n_parameters")]
         found.append(Fitted(name, *figures, float(loss.value), float(loss.stderr)))
         print(found[-1], flush=True)
@@ -164,9 +172,9 @@ def context(potential: Path) -> Any:
     return result
 
 
-def front(found: Sequence[Fitted]) -> list[Fitted]:
+def front(found: Sequence[Network]) -> list[Network]:
     """Those than which none is both better and faster, the fastest first."""
-    result: list[Fitted] = []
+    result: list[Network] = []
     for one in sorted(found, key=lambda one: one.ms_per_step):
         if not result or one.r2 > result[-1].r2:
             result.append(one)

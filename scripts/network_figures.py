@@ -23,14 +23,14 @@ def pareto(system: str, found: "Sequence[Found]", best: "Sequence[Found]", luck:
     """R2 against ms per step, with the front; errors are those of the difference to the best, and of luck."""
     figure = Figure(figsize=(8.2, 4.6), dpi=160, facecolor=THEME.paper, layout="constrained")
     axes = figure.subplots()
-    axes.plot([one.ms for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
+    axes.plot([one.ms_per_step for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
     for k, one in enumerate(sorted(found, key=lambda one: one.r2)):  # labels above and below in turn
         colour = THEME.model if one == recommended else THEME.ink
         error = float(np.hypot(one.behind_stderr, np.sqrt(2) * luck))
-        axes.errorbar(one.ms, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
+        axes.errorbar(one.ms_per_step, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
         offset = (5, -11 if k % 2 else 4)
-        name = one.job.name.rsplit(", seed", 1)[0]
-        axes.annotate(name, (one.ms, one.r2), xytext=offset, textcoords="offset points", color=colour, fontsize=7.5)
+        name = one.job.label
+        axes.annotate(name, (one.ms_per_step, one.r2), xytext=offset, textcoords="offset points", color=colour, fontsize=7.5)
     axes.set_xscale("log")
     axes.set_xlabel("ms per step, prior and network, one thread", color=THEME.ink)
     axes.set_ylabel("R2 on held-out frames", color=THEME.ink)

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from cgnnp.dataset import open_frames
 from cgnnp.files import read_json
 from cgnnp.frames import Frames, concatenate, split_contiguous
 from cgnnp.priors import prior_forces
-from cgnnp.statistics import block_estimate
+from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.training.data import ForceSet
 from cgnnp.training.fit import FitSettings, read_metrics
 from cgnnp.training.metrics import predict_forces
@@ -46,12 +46,16 @@ class Job:
     name: str
     settings: tuple[str, ...]
     n_frames: int | None = None
-    tags: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def folder(self) -> str:
         """Its name as that of a folder."""
         return f"{self.system}-{self.name}".replace(", ", "-").replace(" ", "_")
+
+    @property
+    def label(self) -> str:
+        """Its name without the seed."""
+        return self.name.rsplit(", seed", 1)[0]
 
     @property
     def architecture(self) -> str:
@@ -116,6 +120,12 @@ def squares(folder: Path, held_out: Frames) -> np.ndarray:
     return np.stack([np.sum(np.square(x, dtype=np.float64), axis=(1, 2)) for x in (left, held_out.forces)], axis=1)
 
 
+def paired(squares: np.ndarray, others: np.ndarray) -> Estimate:
+    """What R2 is below that of another network, from the `squares` of both on the same frames."""
+    pair = np.column_stack([squares[:, 0] - others[:, 0], squares[:, 1]])
+    return block_estimate(pair, lambda mean: mean[0] / mean[1])
+
+
 def against_nequip(job: Job, data: Path, work: Path, python: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """R2 of our fit, and what the `nequip` package makes of the same frames with the same settings of model and fit.
 
@@ -124,44 +134,42 @@ def against_nequip(job: Job, data: Path, work: Path, python: Path, settings: dic
     folder = fitted(job, data, work)
     target = work / f"{job.folder}-nequip.npz"
     training, held_out = split_contiguous(open_frames(data), HELD_OUT)
-    distinct = training if job.n_frames is None else spread(training, job.n_frames)
     priors = list(cgnnp.load(folder / "potential", self_check=False).priors)
-    parts = {"train": distinct, "held_out": held_out}
-    sets = {name: ForceSet(part, prior_forces(priors, part, "CPU")) for name, part in parts.items()}
+    held_out_set = ForceSet(held_out, prior_forces(priors, held_out, "CPU"))
     if not target.exists():
+        distinct = training if job.n_frames is None else spread(training, job.n_frames)
+        sets = {"train": ForceSet(distinct, prior_forces(priors, distinct, "CPU")), "held_out": held_out_set}
         model = read_json(folder / "potential" / "model.json")
         with initialize_config_module("cgnnp.conf", version_base=None):
             trainer = compose("train", [f"mapping={MAPPINGS[job.system]}", *job.settings]).trainer
-        given = {name: float(model[name]) for name in ("avg_num_neighbors",)}
         shared = {
             "r_max": model["cutoff_nm"],
             "type_names": model["type_names"],
+            "avg_num_neighbors": model["avg_num_neighbors"],
             "per_type_energy_scales": model["energy_scale"],
+            "per_type_energy_shifts": 0.0,
         }
         fit = {name: trainer[name] for name in ("max_epochs", "batch_size", "learning_rate", "gradient_clip", "ema_decay")}
-        arrays = {f"{name}_{kind}": value for name, part in sets.items() for kind, value in _arrays(part).items()}
+        arrays = {f"{name}_positions": part.frames.positions for name, part in sets.items()}
+        arrays |= {f"{name}_residual": part.residual for name, part in sets.items()}
         source = work / f"{job.folder}-for-nequip.npz"
-        described = json.dumps({"model": {**settings, **shared, **given, "per_type_energy_shifts": 0.0}, **fit})
+        described = json.dumps({"model": {**settings, **shared}, **fit})
         np.savez(source, settings=described, box=held_out.boxes[0], **arrays)
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         script = Path(__file__).parent / "fit_nequip.py"
         subprocess.run([python, script, source, target], check=True, env=environment)
     with np.load(target) as file:
         theirs, seconds = file["forces"], file["seconds"]
-    left = np.sum(np.square(sets["held_out"].residual - theirs, dtype=np.float64), axis=(1, 2))
+    left = np.sum(np.square(held_out_set.residual - theirs, dtype=np.float64), axis=(1, 2))
     own = np.load(folder / "squares.npy")
-    pair = np.column_stack([left - own[:, 0], left, own[:, 1]])
+    both = np.column_stack([left - own[:, 0], left, own[:, 1]])
     rows = [float(row["seconds"]) for row in read_metrics(folder / "metrics.csv")]
     return {
-        "theirs": block_estimate(pair, lambda mean: 1.0 - mean[1] / mean[2]),
-        "ahead": block_estimate(pair, lambda mean: mean[0] / mean[2]),
+        "theirs": block_estimate(both, lambda mean: 1.0 - mean[1] / mean[2]),
+        "ahead": block_estimate(both, lambda mean: mean[0] / mean[2]),
         "seconds": float(np.mean(seconds)),
         "own_seconds": float(np.mean(rows)),
     }
-
-
-def _arrays(data: ForceSet) -> dict[str, np.ndarray]:
-    return {"positions": data.frames.positions, "residual": data.residual}
 
 
 def summary(job: Job, work: Path) -> dict[str, Any]:

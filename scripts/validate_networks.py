@@ -36,9 +36,9 @@ import network_figures
 import numpy as np
 import openmm
 import torch
-from model_sizes import ROUNDS, STEPS, least_times
+from model_sizes import ROUNDS, STEPS, front, least_times
 from nacl_runs import closest_approach
-from network_fits import EFFICIENCY_VISITS, Job, against_nequip, fit_all, spread, summary
+from network_fits import EFFICIENCY_VISITS, Job, against_nequip, fit_all, paired, spread, summary
 from rows import Row, kept, parser, report
 
 from cgnnp.analysis.angles import Adf, adf, adf_deviation, adf_deviation_noise, tetrahedral_order
@@ -54,7 +54,6 @@ from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.systems import water_spce
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
-from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.workflow.stages import starting_positions
 
 SIGMAS = 2.0
@@ -131,7 +130,7 @@ class Found:
     n_parameters: int
     behind: float
     behind_stderr: float
-    ms: float
+    ms_per_step: float
     speed: float
     squares: np.ndarray
 
@@ -198,10 +197,10 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         best, recommended = front(first), recommend(first, max(luck.values()), LEAST_SPEEDS[system])
         rows += network_rows(system, first, luck, recommended)
         atomistic = structure_of(open_frames(data[system]), thin=True)
-        shown = simulated_long(best, first)
+        shown = simulated_long(best)
         simulated = {}
         for one in first:
-            name = label(one)
+            name = one.job.label
             length = LENGTHS_PS[system] if name in shown and not quick else SHORT_PS
             frames = run(one.job, fits, work, data[system], length)
             rows.append(stability_row(one.job, fits, frames))
@@ -277,29 +276,15 @@ def judged(jobs: Sequence[Job], fits: Path, times: Sequence[float], atomistic: f
     return found
 
 
-def label(found: Found) -> str:
-    """Its name without the seed."""
-    return found.job.name.rsplit(", seed", 1)[0]
-
-
 def spread_of_seeds(found: Sequence[Found], name: str) -> float:
     """Standard deviation of R2 over the seeds of one network; 0 where there is one."""
-    values = [one.r2 for one in found if label(one) == name]
+    values = [one.r2 for one in found if one.job.label == name]
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def front(found: Sequence[Found]) -> list[Found]:
-    """Those than which none is both better and faster, the fastest first."""
-    result: list[Found] = []
-    for one in sorted(found, key=lambda one: one.ms):
-        if not result or one.r2 > result[-1].r2:
-            result.append(one)
-    return result
-
-
-def simulated_long(best: Sequence[Found], found: Sequence[Found]) -> list[str]:
+def simulated_long(best: Sequence[Found]) -> list[str]:
     """Those of the front that are faster than the atomistic system, and the pair potential."""
-    return list(dict.fromkeys(["pair", *(label(one) for one in best if one.speed >= 1.0)]))
+    return list(dict.fromkeys(["pair", *(one.job.label for one in best if one.speed >= 1.0)]))
 
 
 def recommend(found: Sequence[Found], luck: float, least_speed: float) -> Found:
@@ -307,32 +292,26 @@ def recommend(found: Sequence[Found], luck: float, least_speed: float) -> Found:
 
     Errors are of the frames, paired, and of luck in training.
     """
-    affordable = [one for one in found if one.speed >= least_speed] or [min(found, key=lambda one: one.ms)]
+    affordable = [one for one in found if one.speed >= least_speed] or [min(found, key=lambda one: one.ms_per_step)]
     best = max(affordable, key=lambda one: one.r2)
     good = []
     for one in affordable:
         behind = paired(one.squares, best.squares)
         if one is best or behind.value <= SIGMAS * np.hypot(behind.stderr, np.sqrt(2) * luck):
             good.append(one)
-    return min(good, key=lambda one: one.ms)
-
-
-def paired(squares: np.ndarray, others: np.ndarray) -> Estimate:
-    """What R2 is below that of another network on the same frames."""
-    pair = np.column_stack([squares[:, 0] - others[:, 0], squares[:, 1]])
-    return block_estimate(pair, lambda mean: mean[0] / mean[1])
+    return min(good, key=lambda one: one.ms_per_step)
 
 
 def network_rows(system: str, found: Sequence[Found], luck: dict[str, float], recommended: Found) -> list[Row]:
     """R2 and cost of all networks of a system."""
     rows = []
     for one in found:
-        name = f"{system}: {label(one)}"
+        name = f"{system}: {one.job.label}"
         rows += [
             Row(f"{name}: R2", one.r2, one.r2_stderr, "", None),
             Row(f"{name}, {one.speed:.1f} times atomistic: gain in R2, paired", one.gain, one.gain_stderr, "", None),
             Row(f"{name}: behind the best, paired", one.behind, one.behind_stderr, "", None),
-            Row(f"{name}: ms per step", one.ms, None, "", None),
+            Row(f"{name}: ms per step", one.ms_per_step, None, "", None),
             Row(f"{name}: ns/day over atomistic", one.speed, None, "", None),
         ]
     rows += [
@@ -342,7 +321,7 @@ def network_rows(system: str, found: Sequence[Found], luck: dict[str, float], re
     met = recommended.speed >= LEAST_SPEEDS[system]
     return [
         *rows,
-        Row(f"{system}: recommended: {label(recommended)}; ns/day over atomistic", recommended.speed, None, target, met),
+        Row(f"{system}: recommended: {recommended.job.label}; ns/day over atomistic", recommended.speed, None, target, met),
     ]
 
 
@@ -366,9 +345,8 @@ def stability_row(job: Job, fits: Path, frames: Frames) -> Row:
     """How near beads came to each other, less where sampling ends: a hole would show, and a run that blows up fails."""
     first = first_sampled(load(fits / job.folder / "potential", self_check=False).priors)
     nearest = min(r - first[frozenset(pair)] for pair, r in closest_approach(frames).items())
-    name = job.name.rsplit(", seed", 1)[0]
     length = len(frames) * frames.meta.interval
-    label = f"{job.system}: {name}: {length:.0f} ps at {TIMESTEP_FS:g} fs: nearest pair from the edge of sampling, nm"
+    label = f"{job.system}: {job.label}: {length:.0f} ps at {TIMESTEP_FS:g} fs: nearest pair from the edge of sampling, nm"
     return Row(label, nearest, None, f"> {-WALL_DEPTH:g}", nearest > -WALL_DEPTH)
 
 
