@@ -19,6 +19,7 @@ from cgnnp.models.convolution import (
     block_starts,
     coupling_coefficients,
 )
+from cgnnp.models.neighbors import summed_on_beads
 from cgnnp.models.network import Network, RadialInput, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialSpline
 from cgnnp.signatures import check_positive
@@ -171,15 +172,12 @@ class Allegro(Network):
         scalars = first[:, self.n_weights : self.n_weights + self.n_scalars]
         weights = first[:, self.n_weights + self.n_scalars :]
         for product, latent in zip(self.products, self.latents):  # noqa: B905 (TorchScript knows no strict)
-            pairs = self._weighted(harmonics, weights)
-            summed = torch.zeros(n_beads, pairs.size(1), pairs.size(2), dtype=pairs.dtype, device=pairs.device)
-            environments = self.neighbor_scale * summed.index_add(0, receivers, pairs)
-            tensors = product(tensors, environments, receivers)
+            summed = summed_on_beads(self._weighted(harmonics, weights), receivers, n_beads)
+            tensors = product(tensors, self.neighbor_scale * summed, receivers)
             new = latent(torch.cat([scalars, tensors[:, 0]], dim=1))
             scalars = torch.cat([scalars, new[:, : self.n_scalars]], dim=1)
             weights = new[:, self.n_scalars :]
-        energies = self.readout(scalars)[:, 0]
-        total = torch.zeros(n_beads, dtype=energies.dtype, device=energies.device).index_add(0, receivers, energies)
+        total = summed_on_beads(self.readout(scalars)[:, 0], receivers, n_beads)
         # Every pair is two edges, and both change with their distance.
         return self.bounded(self.energy_scale * self.neighbor_scale / math.sqrt(2.0) * total)
 

@@ -12,6 +12,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
+from cgnnp.models.neighbors import summed_on_beads
 from cgnnp.models.radial import unit_silu, unit_tanh
 
 
@@ -161,8 +162,7 @@ class Convolution(nn.Module):
         for k, path in enumerate(self.paths):
             messages.append(path(gathered, harmonics, by_path[:, k]))
         flat = torch.cat(messages, dim=1).flatten(1)
-        total = torch.zeros(features.size(0), flat.size(1), dtype=flat.dtype, device=flat.device)
-        total = total.index_add(0, receivers, flat) * self.scale
+        total = summed_on_beads(flat, receivers, features.size(0)) * self.scale
         return total.view(features.size(0), self.n_out, n_channels)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from cgnnp.models.contraction import SymmetricContraction
 from cgnnp.models.convolution import Convolution, Linear, SphericalHarmonics, feature_blocks
 from cgnnp.models.network import Network, RadialInput
-from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline, unit_silu
+from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
 from cgnnp.signatures import check_positive
 
 HIGHEST_CORRELATION = 3
@@ -85,25 +85,11 @@ class LinearReadout(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels))
+        self.weight = nn.Parameter(torch.randn(channels, 1))
 
     def forward(self, scalars: Tensor) -> Tensor:
-        """(beads,) from (beads, channels)."""
+        """(beads, 1) from (beads, channels)."""
         return scalars @ self.weight / math.sqrt(float(self.weight.size(0)))
-
-
-class PerceptronReadout(nn.Module):
-    """A perceptron of scalars with one hidden layer, SiLU, without biases."""
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.first = nn.Parameter(torch.randn(channels, hidden))
-        self.second = nn.Parameter(torch.randn(hidden))
-
-    def forward(self, scalars: Tensor) -> Tensor:
-        """(beads,) from (beads, channels)."""
-        hidden = unit_silu(scalars @ self.first / math.sqrt(float(self.first.size(0))))
-        return hidden @ self.second / math.sqrt(float(self.second.size(0)))
 
 
 class MACE(Network):
@@ -184,7 +170,7 @@ class MACE(Network):
             )
             self.readouts = nn.ModuleList(LinearReadout(features) for _ in range(max(layers - 1, 1)))
             if layers > 1:
-                self.readouts.append(PerceptronReadout(features, READOUT_HIDDEN))
+                self.readouts.append(Perceptron(features, READOUT_HIDDEN, 1))
 
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""
@@ -195,5 +181,5 @@ class MACE(Network):
         energies = torch.zeros_like(features[:, 0, 0])
         for interaction, readout in zip(self.interactions, self.readouts):  # noqa: B905 - TorchScript knows no strict
             features = interaction(features, harmonics, radial, receivers, senders, types)
-            energies = energies + readout(features[:, 0])
+            energies = energies + readout(features[:, 0])[:, 0]
         return self.bounded(self.energy_scale * energies)

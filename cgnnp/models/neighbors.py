@@ -84,3 +84,9 @@ def forces_on_beads(gradient: Tensor, receivers: Tensor, senders: Tensor, n_bead
     """Forces (beads, 3) from the derivatives (edges, 3) of the energy by the vectors from receiver to sender."""
     zero = torch.zeros(n_beads, 3, dtype=gradient.dtype, device=gradient.device)
     return zero.index_add(0, receivers, gradient).index_add(0, senders, -gradient)
+
+
+def summed_on_beads(values: Tensor, receivers: Tensor, n_beads: int) -> Tensor:
+    """Sums (beads, ...) of what edges (edges, ...) bring to their receivers."""
+    zero = torch.zeros([n_beads] + list(values.shape[1:]), dtype=values.dtype, device=values.device)  # noqa: RUF005 (TorchScript)
+    return zero.index_add(0, receivers, values)

@@ -14,7 +14,7 @@ from cgnnp.models.convolution import (
     SphericalHarmonics,
     block_starts,
 )
-from cgnnp.models.network import Network, RadialInput, check_channels, checked_blocks
+from cgnnp.models.network import Network, RadialInput, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
 
 
@@ -151,3 +151,19 @@ class NequIP(Network):
         for interaction in self.interactions:
             features = interaction(features, harmonics, radial, receivers, senders, types)
         return self.bounded(self.energy_scale / math.sqrt(float(self.readout.size(0))) * (features[:, 0] @ self.readout))
+
+
+def check_channels(features: int | list[int], layers: int) -> list[int]:
+    """Channels of every layer, from one number for all or one for each.
+
+    Raises:
+        ValueError: not positive whole numbers, or not as many as layers.
+    """
+    given = features if isinstance(features, list) else [features] * layers
+    if len(given) != layers:
+        raise ValueError(
+            f"model.features={given}: {len(given)} numbers for layers={layers}: give one number, or one per layer"
+        )
+    if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in given):
+        raise ValueError(f"model.features={features}: must be a positive whole number, or a list of one per layer")
+    return given

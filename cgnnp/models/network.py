@@ -110,19 +110,3 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
             "l_max >= 1, or parity=natural"
         )
     return blocks
-
-
-def check_channels(features: int | list[int], layers: int) -> list[int]:
-    """Channels of every layer, from one number for all or one for each.
-
-    Raises:
-        ValueError: not positive whole numbers, or not as many as layers.
-    """
-    given = features if isinstance(features, list) else [features] * layers
-    if len(given) != layers:
-        raise ValueError(
-            f"model.features={given}: {len(given)} numbers for layers={layers}: give one number, or one per layer"
-        )
-    if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in given):
-        raise ValueError(f"model.features={features}: must be a positive whole number, or a list of one per layer")
-    return given

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from cgnnp.models.neighbors import summed_on_beads
 from cgnnp.models.network import Network
 
 
@@ -56,5 +57,4 @@ class Pair(Network):
         # Zeros at the end: value, slope and curvature vanish at the cutoff.
         splines = self.spline(nn.functional.pad(self.coefficients, [0, 0, 0, 3]), index, weights)
         chosen = splines.gather(1, self.pair_of[types[receivers], types[senders]][:, None])[:, 0]
-        total = torch.zeros(types.size(0), dtype=chosen.dtype, device=chosen.device).index_add(0, receivers, chosen)
-        return self.bounded(self.scale * total)
+        return self.bounded(self.scale * summed_on_beads(chosen, receivers, types.size(0)))

@@ -50,10 +50,11 @@ def from_mace(recorded: Arrays, **own: int) -> MACE:
             put_all([linear.weight for linear in layer.mixing], product["linear.weight"])
             convert_contraction(layer.contraction, part(product, "symmetric_contractions.contractions."), recorded)
         for k, readout in enumerate(model.readouts[:-1]):
-            put(readout.weight, recorded[f"readouts.{k}.linear.weight"])
+            put(readout.weight, recorded[f"readouts.{k}.linear.weight"][:, None])
         last = part(recorded, f"readouts.{layers - 1}.")
         put_all([model.readouts[-1].first], last["linear_1.weight"])
-        put(model.readouts[-1].second, last["linear_2.weight"] * float(last["non_linearity.acts.0.cst"]) / UNIT_SILU)
+        second = last["linear_2.weight"] * float(last["non_linearity.acts.0.cst"]) / UNIT_SILU
+        put(model.readouts[-1].second, second[:, None])
     return model
 
 
