@@ -47,14 +47,17 @@ class Pair(Network):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.coefficients = nn.Parameter(0.01 * torch.randn(knots, len(first)))
-        self.scale = 0.5 * self.energy_scale
 
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""
         lengths = torch.sqrt((vectors * vectors).sum(dim=1))
+        pairs = self.pair_energies(lengths, receivers, senders, types)
+        return self.bounded(0.5 * summed_on_beads(pairs, receivers, types.size(0)))
+
+    def pair_energies(self, lengths: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
+        """u (edges,) in kJ/mol of beads at these distances, nm."""
         assert self.spline is not None  # noqa: S101
         index, weights = self.spline.locate(self.held(lengths, receivers, senders, types))
         # Zeros at the end: value, slope and curvature vanish at the cutoff.
         splines = self.spline(nn.functional.pad(self.coefficients, [0, 0, 0, 3]), index, weights)
-        chosen = splines.gather(1, self.pair_of[types[receivers], types[senders]][:, None])[:, 0]
-        return self.bounded(self.scale * summed_on_beads(chosen, receivers, types.size(0)))
+        return self.energy_scale * splines.gather(1, self.pair_of[types[receivers], types[senders]][:, None])[:, 0]

@@ -13,11 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cgnnp.models import potential
+from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential, build_graph
 from cgnnp.native import engine
-from cgnnp.native.compiler import CompilationError
+from cgnnp.native.compiler import CompilationError, can_compile
 from cgnnp.native.engine import CompiledNetwork, Evaluation
 from cgnnp.native.neighbors import SKIN, MovingBeads, MovingNeighbors
+from cgnnp.native.pairs import moving_pairs_of
 
 log = logging.getLogger("cgnnp")
 
@@ -137,6 +139,21 @@ def threads_for(model: Potential) -> Iterator[None]:
     finally:
         engine.team_size.reset(token)
         torch.set_num_threads(threads)
+
+
+def runs_compiled(model: Potential) -> bool:
+    """Whether `moving_forces` has anything faster than plain torch."""
+    return can_compile() if isinstance(model, Pair) else compiled_form(model) is not None
+
+
+def moving_forces(model: Potential, types: Tensor) -> MovingBeads:
+    """Energy and forces of beads of these types that move, compiled where that is possible; weights are those of now."""
+    if isinstance(model, Pair) and can_compile():
+        try:
+            return moving_pairs_of(model, types)
+        except CompilationError as error:
+            log.warning("the network runs in plain torch, many times slower: %s", error)
+    return MovingForces(model, types)
 
 
 class MovingForces(MovingBeads):

@@ -1,5 +1,6 @@
 """Tabulated pair potentials, compiled: many times faster than OpenMM's CustomNonbondedForce on a CPU, the same function."""
 
+import copy
 import ctypes
 import functools
 from importlib.resources import files
@@ -9,8 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from scipy.interpolate import CubicSpline
 
+from cgnnp.models.pair import Pair
 from cgnnp.native.compiler import compile_library
 from cgnnp.native.neighbors import SKIN, MovingBeads
+
+POINTS_PER_KNOT = 32
+"""Of the tables of a network: between knots they are its splines exactly, where lengths are held to 1e-8."""
 
 
 @functools.cache
@@ -35,6 +40,7 @@ class MovingPairs(MovingBeads):
         cutoff: nm; nothing beyond it.
         types: of the beads.
         table_of: which table a pair of types has, symmetric; -1 for none.
+        bound: kJ/mol; no bead's energy leaves (-B, B), see `cgnnp.models.network.Network`; 0 for none.
         skin: of the neighbour list, nm.
 
     Raises:
@@ -47,9 +53,11 @@ class MovingPairs(MovingBeads):
         cutoff: float,
         types: Int[np.ndarray, "beads"],
         table_of: Int[np.ndarray, "types types"],
+        bound: float = 0.0,
         skin: float = SKIN,
     ) -> None:
         super().__init__(cutoff, skin)
+        self._bound = bound
         self._library = _library()
         self._coefficients = torch.from_numpy(interval_polynomials(np.asarray(energies, dtype=np.float64)))
         self._types = torch.from_numpy(np.asarray(types, dtype=np.int64))
@@ -71,9 +79,27 @@ class MovingPairs(MovingBeads):
             ctypes.c_int64(self._coefficients.size(1)),
             ctypes.c_double(near.cutoff),
             _pointer(self._coefficients),
+            ctypes.c_double(self._bound),
             _pointer(forces),
         )
         return energy, near.restored(forces.numpy())
+
+
+def moving_pairs_of(model: Pair, types: Int[torch.Tensor, "beads"]) -> MovingPairs:
+    """A pair network as tables; its weights are those of now.
+
+    Raises:
+        CompilationError: as `MovingPairs`.
+    """
+    exact, n_types = copy.deepcopy(model).double().cpu(), len(model.type_names)
+    assert exact.spline is not None  # noqa: S101
+    lengths = torch.linspace(0.0, exact.cutoff, POINTS_PER_KNOT * exact.spline.knots + 1, dtype=torch.float64)
+    first, second = torch.triu_indices(n_types, n_types)
+    receivers, senders = (kind.repeat_interleave(len(lengths)) for kind in (first, second))
+    with torch.no_grad():
+        energies = exact.pair_energies(lengths.repeat(len(first)), receivers, senders, torch.arange(n_types))
+    tables = energies.view(len(first), -1).numpy()
+    return MovingPairs(tables, exact.cutoff, types.cpu().numpy(), exact.pair_of.numpy(), bound=exact.energy_bound)
 
 
 def _pointer(array: torch.Tensor) -> ctypes.c_void_p:

@@ -1,6 +1,7 @@
 """Networks as OpenMM forces: the back ends, and which one to take."""
 
 import contextlib
+import copy
 import functools
 import importlib.metadata
 import io
@@ -16,7 +17,7 @@ from openmm import unit
 
 from cgnnp.models.potential import Potential, build_graph, energies_and_forces
 from cgnnp.native.compiler import CompilationError, can_compile
-from cgnnp.native.forces import MovingForces, compiled_form
+from cgnnp.native.forces import moving_forces, runs_compiled
 from cgnnp.native.pairs import MovingPairs
 from cgnnp.priors import PairSpline, Prior
 from cgnnp.simulation.torchscript import compile_module
@@ -41,7 +42,7 @@ def choose_backend(name: str = "auto", model: Potential | None = None) -> str:
         raise ValueError(f"force_backend={name}: choose one of auto, {', '.join(BACKENDS)}")
     if name == "auto":
         compiled = hasattr(openmm, "PythonForce") and can_compile() and not torch.cuda.is_available()
-        compiled = compiled and (model is None or compiled_form(model) is not None)
+        compiled = compiled and (model is None or runs_compiled(model))
         name = "torch" if has_torch_force() and not compiled else "python"
     if name == "torch" and not has_torch_force():
         raise ValueError(
@@ -163,8 +164,8 @@ class NetworkComputation(Computation):
     """A network, compiled where that is possible."""
 
     def __init__(self, model: Potential, types: torch.Tensor) -> None:
-        self.forces = MovingForces(model, types)
-        self.model, self.types = self.forces.model, types  # what is stored is what is evaluated
+        self.model, self.types = copy.deepcopy(model).eval().requires_grad_(False), types
+        self.forces = moving_forces(self.model, types)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return NetworkComputation, (self.model, self.types)

@@ -3,11 +3,15 @@
 import numpy as np
 import openmm
 import pytest
+import torch
 
+from cgnnp.models.pair import Pair
+from cgnnp.models.registry import create_model
+from cgnnp.native.forces import MovingForces, moving_forces, runs_compiled
 from cgnnp.native.pairs import MovingPairs
 from cgnnp.platforms import PlatformChoice
 from cgnnp.priors.pair_spline import PairSpline, PairTable
-from cgnnp.simulation.force import add_fast_priors
+from cgnnp.simulation.force import add_fast_priors, evaluate
 
 BOX = np.array([[2.2, 0.0, 0.0], [0.3, 2.1, 0.0], [-0.4, 0.5, 2.3]])
 NAMES = ("A", "B", "A", "C") * 8
@@ -109,6 +113,31 @@ def test_pairs_without_a_table_feel_nothing():
     assert MovingPairs(energies, 0.9, types, table_of)(positions, BOX)[0] == pytest.approx(
         by_names(prior, names[:2], positions[:2])
     )
+
+
+@pytest.mark.parametrize("bound", [None, 2.0])
+@pytest.mark.parametrize("inner", [None, [[0.25, 0.31], [0.31, 0.0]]])
+def test_a_pair_network_runs_as_tables(bound, inner):
+    settings = {"cutoff_nm": 0.9, "energy_scale": 40.0, "energy_bound_kJ_mol": bound, "inner_cutoff_nm": inner}
+    model = create_model(Pair, {"type_names": ["A", "B"], **settings}, torch.float64)
+    generator = np.random.default_rng(3)
+    types, box = torch.tensor([0, 1] * 8), 0.85 * BOX  # short enough for beads to see their own images
+    moving = moving_forces(model, types)
+    assert isinstance(moving, MovingPairs)
+    for _ in range(3):
+        positions = generator.uniform(-1, 2, (16, 3)) @ box
+        energy, forces = evaluate(model, torch.from_numpy(positions), torch.from_numpy(box), types)
+        found_energy, found = moving(positions, box)
+        assert np.abs(forces).max() > 10
+        assert found_energy == pytest.approx(energy, rel=1e-7)
+        np.testing.assert_allclose(found, forces, atol=1e-6 * np.abs(forces).max())
+
+
+def test_without_a_compiler_a_pair_network_runs_in_plain_torch(monkeypatch):
+    monkeypatch.setenv("CGNNP_COMPILED", "0")
+    model = Pair(type_names=["A"])
+    assert not runs_compiled(model)
+    assert isinstance(moving_forces(model, torch.zeros(4, dtype=torch.int64)), MovingForces)
 
 
 def by_names(prior, names, positions):
