@@ -6,6 +6,7 @@ for dark screens.
 
 import base64
 import csv
+import functools
 import io
 import math
 import shlex
@@ -115,6 +116,7 @@ def write_pictures(directory: Path, drawings: dict[str, Callable[[Theme], Figure
     return images
 
 
+@functools.cache
 def page_template(name: str) -> jinja2.Template:
     """A template of the package, with the filters that pages use."""
     loader = jinja2.FunctionLoader(lambda file: resources.files("cgnnp").joinpath(file).read_text("utf-8"))

@@ -240,7 +240,10 @@ def kept_times(jobs: Sequence[Job], fits: Path, work: Path) -> tuple[list[float]
         rows = [Row(job.folder, ms, None, "", None) for job, ms in zip(jobs, times, strict=True)]
         return [Row(ATOMISTIC, atomistic, None, "", None), *rows]
 
-    by_name = {row.figure: float(row.value or 0.0) for row in kept(work, f"times_{jobs[0].system}", measured)}
+    name = f"times_{jobs[0].system}"
+    by_name = {row.figure: float(row.value or 0.0) for row in kept(work, name, measured)}
+    if new := [job.folder for job in jobs if job.folder not in by_name]:
+        sys.exit(f"{work / name}.json: has no times of {', '.join(new)}: delete it, and all are measured side by side again")
     return [by_name[job.folder] for job in jobs], by_name[ATOMISTIC]
 
 

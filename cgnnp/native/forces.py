@@ -141,11 +141,6 @@ def threads_for(model: Potential) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def runs_compiled(model: Potential) -> bool:
-    """Whether `moving_forces` has anything faster than plain torch."""
-    return can_compile() if isinstance(model, Pair) else compiled_form(model) is not None
-
-
 def moving_forces(model: Potential, types: Tensor) -> MovingBeads:
     """Energy and forces of beads of these types that move, compiled where that is possible; weights are those of now."""
     if isinstance(model, Pair) and can_compile():

@@ -96,7 +96,7 @@ class PotentialBundle:
         for name in names:
             system.addParticle(self.manifest["bead_masses_Da"][name])
         exclusions = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
-        backend = choose_backend(force_backend, self.model)
+        backend = choose_backend(force_backend)
         (add_fast_priors if backend == "python" else add_priors)(system, self.priors, names, exclusions)
         force = network_force(self.model, names, backend)
         force.setForceGroup(len(self.priors))
@@ -222,6 +222,11 @@ def load(directory: str | Path, self_check: bool = True, force_backend: str = "a
     except SafetensorError as error:
         raise ValueError(f"{file}: damaged ({error}): delete the folder and export it again") from error
     load_weights(model, weights, file, description)
+    if set(model.type_names) != set(manifest["bead_masses_Da"]):
+        raise ValueError(
+            f"{description}: the network is of bead types {', '.join(model.type_names)}, {directory / 'manifest.json'} has "
+            f"{', '.join(manifest['bead_masses_Da'])}: they are of different bundles: export it again"
+        )
     priors = priors_from_data(read_json(directory / "prior.json"), str(directory / "prior.json"))
     bundle = PotentialBundle(
         model.eval(),

@@ -17,7 +17,7 @@ from openmm import unit
 
 from cgnnp.models.potential import Potential, build_graph, energies_and_forces
 from cgnnp.native.compiler import CompilationError, can_compile
-from cgnnp.native.forces import moving_forces, runs_compiled
+from cgnnp.native.forces import moving_forces
 from cgnnp.native.pairs import MovingPairs
 from cgnnp.priors import PairSpline, Prior
 from cgnnp.simulation.torchscript import compile_module
@@ -28,12 +28,11 @@ BACKENDS = ("torch", "python")
 """`torch`: TorchForce of openmm-torch. `python`: OpenMM's own PythonForce, for any torch."""
 
 
-def choose_backend(name: str = "auto", model: Potential | None = None) -> str:
-    """The back end to use; `auto` takes PythonForce with a compiled network on a CPU, TorchForce elsewhere.
+def choose_backend(name: str = "auto") -> str:
+    """The back end to use; `auto` takes PythonForce on a CPU with a compiler, TorchForce elsewhere.
 
-    Whether the network can be compiled is only known with the model.
-
-    Without a compiler, and with a GPU, TorchForce is the faster one; without openmm-torch there is PythonForce alone.
+    With a compiler PythonForce has compiled pair splines and, of most networks, compiled forms; networks without one take
+    as long by either. With a GPU TorchForce is the faster one; without openmm-torch there is PythonForce alone.
 
     Raises:
         ValueError: an unknown back end, or one that is not installed.
@@ -42,7 +41,6 @@ def choose_backend(name: str = "auto", model: Potential | None = None) -> str:
         raise ValueError(f"force_backend={name}: choose one of auto, {', '.join(BACKENDS)}")
     if name == "auto":
         compiled = hasattr(openmm, "PythonForce") and can_compile() and not torch.cuda.is_available()
-        compiled = compiled and (model is None or runs_compiled(model))
         name = "torch" if has_torch_force() and not compiled else "python"
     if name == "torch" and not has_torch_force():
         raise ValueError(

@@ -84,7 +84,7 @@ def simulate(
     """
     platform = choose_platform(settings.platform, threads=1)
     bundle = load(bundle_directory, force_backend=settings.force_backend)
-    backend = choose_backend(settings.force_backend, bundle.model)
+    backend = choose_backend(settings.force_backend)
     bundle.warn_of_temperature(protocol.temperature_K)
     replicas = settings.replicas or (1 if platform.is_gpu else min(2, available_cores()))
     n_frames = max(1, -(-round(settings.length_ps / protocol.frame_interval) // replicas))

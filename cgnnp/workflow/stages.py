@@ -411,8 +411,9 @@ def _new_model(
     if model.energy_bound > 0:
         free = create_model(make_model, settings | {"energy_bound_kJ_mol": None}, DTYPES[dtype])
         largest = max(_largest_energy(free, data) for data in sets)
-        settings["energy_scale"] = scale * min(1.0, STARTS_WITHIN * model.energy_bound / largest)
-        model = create_model(make_model, settings, DTYPES[dtype])
+        if largest > STARTS_WITHIN * model.energy_bound:
+            settings["energy_scale"] = scale * STARTS_WITHIN * model.energy_bound / largest
+            model = create_model(make_model, settings, DTYPES[dtype])
     return model
 
 

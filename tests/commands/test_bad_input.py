@@ -26,6 +26,9 @@ ARGUMENTS = {
     "unknown key": (["sed=1"], ["'sed'", "Did you mean seed?", "run_dir"]),
     "unknown key in a group": (["model.featurs=3"], ["'model.featurs'", "Did you mean model.features?", "l_max"]),
     "unknown key below a value": (["trainer.foo.bar=1"], ["'trainer.foo'", "max_epochs"]),
+    "key below one value": (["trainer.max_epochs.x=1"], ["'trainer.max_epochs.x'", "trainer.max_epochs is one value"]),
+    "key of one's own without a plus": (["trainer.type_weights.W=2"], ["with a plus, +trainer.type_weights.W=value"]),
+    "setting that the data decide": (["+model.energy_scale=2"], ["model.energy_scale", "taken from the data"]),
     "key added at the top": (["+foo=1"], ["'foo'", "run_dir"]),
     "key added to a network": (["+model.depth=3"], ["'model.depth'", "layers"]),
     "key added to the trainer": (["+trainer.epochs=3"], ["'trainer.epochs'", "Did you mean trainer.max_epochs?"]),
@@ -378,6 +381,10 @@ BUNDLES = {
     "other weights": (
         lambda b: change_model(b, features=5),
         ["model.safetensors", "not the weights of the NequIP that model.json"],
+    ),
+    "other bead types": (
+        lambda b: change_model(b, type_names=["X"]),
+        ["model.json", "of bead types X", "manifest.json has W"],
     ),
     "weights of another network": (describe_schnet, ["model.safetensors", "not the weights of the SchNet", "model.json"]),
 }

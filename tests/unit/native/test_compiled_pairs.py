@@ -7,7 +7,7 @@ import torch
 
 from cgnnp.models.pair import Pair
 from cgnnp.models.registry import create_model
-from cgnnp.native.forces import MovingForces, moving_forces, runs_compiled
+from cgnnp.native.forces import MovingForces, moving_forces
 from cgnnp.native.pairs import MovingPairs
 from cgnnp.platforms import PlatformChoice
 from cgnnp.priors.pair_spline import PairSpline, PairTable
@@ -136,7 +136,6 @@ def test_a_pair_network_runs_as_tables(bound, inner):
 def test_without_a_compiler_a_pair_network_runs_in_plain_torch(monkeypatch):
     monkeypatch.setenv("CGNNP_COMPILED", "0")
     model = Pair(type_names=["A"])
-    assert not runs_compiled(model)
     assert isinstance(moving_forces(model, torch.zeros(4, dtype=torch.int64)), MovingForces)
 
 

@@ -61,8 +61,6 @@ def test_choice_of_back_end(monkeypatch):
     monkeypatch.setattr("cgnnp.simulation.force.can_compile", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert choose_backend("auto") == "python"
-    plain = NequIP(type_names=["A"], features=4, knots=0)  # has no compiled form
-    assert choose_backend("auto", plain) == ("torch" if has_torch_force() else "python")
     monkeypatch.setattr("cgnnp.simulation.force.can_compile", lambda: False)
     assert choose_backend("auto") == ("torch" if has_torch_force() else "python")
     monkeypatch.setattr("cgnnp.simulation.force.has_torch_force", lambda: False)
