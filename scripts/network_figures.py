@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from rows import Row
 
 from cgnnp.analysis.figures import LIGHT as THEME
@@ -24,14 +25,18 @@ def pareto(system: str, found: "Sequence[Found]", best: "Sequence[Found]", luck:
     figure = Figure(figsize=(8.2, 4.6), dpi=160, facecolor=THEME.paper, layout="constrained")
     axes = figure.subplots()
     axes.plot([one.ms_per_step for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
-    for k, one in enumerate(sorted(found, key=lambda one: one.r2)):  # labels above and below in turn
+    for k, one in enumerate(sorted(found, key=lambda one: one.r2)):  # labels on the right and on the left in turn
         colour = THEME.model if one == recommended else THEME.ink
         error = float(np.hypot(one.behind_stderr, np.sqrt(2) * luck))
         axes.errorbar(one.ms_per_step, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
-        offset = (5, -11 if k % 2 else 4)
-        name = one.job.label
-        axes.annotate(name, (one.ms_per_step, one.r2), xytext=offset, textcoords="offset points", color=colour, fontsize=7.5)
+        offset, side = ((-5, -11), "right") if k % 2 else ((5, 4), "left")
+        text = {"xytext": offset, "textcoords": "offset points", "ha": side, "color": colour, "fontsize": 7.5}
+        axes.annotate(one.job.label, (one.ms_per_step, one.r2), **text)
     axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("ms per step, prior and network, one thread", color=THEME.ink)
     axes.set_ylabel("R2 on held-out frames", color=THEME.ink)
     return finished(figure, axes, f"{system.capitalize()}: accuracy against cost")

@@ -16,8 +16,8 @@ in their name. Of every network
                   of pairs
     q             tetrahedral order of water (Errington and Debenedetti), against that of the atomistic run
 
-NequIP and pairs are compiled on a CPU, the others run in plain torch: that is what they cost here. What is finished in the work folder
-is not done again. Table and pictures of the README:
+NequIP and pairs are compiled on a CPU, the others run in plain torch: that is what they cost here. What is finished in the
+work folder is not done again. Table and pictures of the README:
 
     python scripts/validate_networks.py --work DIR --json examples/networks.json --readme README.md --pictures examples
 """
