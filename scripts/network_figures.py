@@ -25,13 +25,15 @@ def pareto(system: str, found: "Sequence[Found]", best: "Sequence[Found]", luck:
     figure = Figure(figsize=(8.2, 4.6), dpi=160, facecolor=THEME.paper, layout="constrained")
     axes = figure.subplots()
     axes.plot([one.ms_per_step for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
-    for k, one in enumerate(sorted(found, key=lambda one: one.r2)):  # labels on the right and on the left in turn
-        colour = THEME.model if one == recommended else THEME.ink
+    names = [one.job.label for one in best]
+    for one in found:
+        colour, name = THEME.model if one == recommended else THEME.ink, one.job.label
         error = float(np.hypot(one.behind_stderr, np.sqrt(2) * luck))
         axes.errorbar(one.ms_per_step, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
-        offset, side = ((-5, -11), "right") if k % 2 else ((5, 4), "left")
-        text = {"xytext": offset, "textcoords": "offset points", "ha": side, "color": colour, "fontsize": 7.5}
-        axes.annotate(one.job.label, (one.ms_per_step, one.r2), **text)
+        above = name not in names or names.index(name) % 2 == 0  # labels on both sides of the front in turn
+        left = name in names and above
+        text = {"textcoords": "offset points", "ha": "right" if left else "left", "color": colour, "fontsize": 7.5}
+        axes.annotate(name, (one.ms_per_step, one.r2), xytext=(-5 if left else 5, 4 if above else -11), **text)
     axes.set_xscale("log")
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
