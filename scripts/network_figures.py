@@ -26,11 +26,12 @@ def pareto(system: str, found: "Sequence[Found]", best: "Sequence[Found]", luck:
     axes = figure.subplots()
     axes.plot([one.ms_per_step for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
     names = [one.job.label for one in best]
+    start = names.index(recommended.job.label) if recommended.job.label in names else 0
     for one in found:
         colour, name = THEME.model if one == recommended else THEME.ink, one.job.label
         error = float(np.hypot(one.behind_stderr, np.sqrt(2) * luck))
         axes.errorbar(one.ms_per_step, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
-        above = name not in names or names.index(name) % 2 == 0  # labels on both sides of the front in turn
+        above = name not in names or (names.index(name) - start) % 2 == 0  # sides of the front in turn
         left = name in names and above
         text = {"textcoords": "offset points", "ha": "right" if left else "left", "color": colour, "fontsize": 7.5}
         axes.annotate(name, (one.ms_per_step, one.r2), xytext=(-5 if left else 5, 4 if above else -11), **text)
