@@ -31,8 +31,8 @@ BACKENDS = ("torch", "python")
 def choose_backend(name: str = "auto") -> str:
     """The back end to use; `auto` takes PythonForce on a CPU with a compiler, TorchForce elsewhere.
 
-    With a compiler PythonForce has compiled pair splines and, of most networks, compiled forms; networks without one take
-    as long by either. With a GPU TorchForce is the faster one; without openmm-torch there is PythonForce alone.
+    With a compiler PythonForce has compiled pair splines and compiled forms of NequIP and of pair networks; others take as
+    long by either. With a GPU TorchForce is the faster one; without openmm-torch there is PythonForce alone.
 
     Raises:
         ValueError: an unknown back end, or one that is not installed.
