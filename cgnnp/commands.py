@@ -145,12 +145,12 @@ def _unknown_key(full_key: str, config_name: str) -> str:
     while depth < len(parents) - 1 and isinstance(child := node.get(parents[depth]), DictConfig):
         node, depth = child, depth + 1
     names = [str(name) for name in node if not str(name).startswith("_")]
-    known = ".".join(parents[: depth + 1])
-    if parents[depth] in names and depth < len(parents) - 1:
-        if node.get(parents[depth]) is None:
-            return f"{known} is empty: what is put into it is written with a plus, +{full_key}=value"
-        return f"there is no setting '{full_key}': {known} is one value"
-    return unknown_setting(".".join(parents[: depth + 1]), names)
+    deepest = ".".join(parents[: depth + 1])
+    if deepest == full_key or parents[depth] not in names:
+        return unknown_setting(deepest, names)
+    if node.get(parents[depth]) is None:
+        return f"{deepest} is empty: what is put into it is written with a plus, +{full_key}=value"
+    return f"there is no setting '{full_key}': {deepest} is one value"
 
 
 def _full_key(message: str, key: str) -> str:

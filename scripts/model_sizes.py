@@ -33,13 +33,14 @@ import numpy as np
 import openmm
 import torch
 from matplotlib.figure import Figure
+from network_figures import finished
 from network_fits import paired, squares
 from rows import Row, parser, report
 
 import cgnnp
 from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.dataset import open_frames
-from cgnnp.files import read_json, write_json
+from cgnnp.files import read_json, write_file, write_json
 from cgnnp.frames import Frames, split_contiguous
 from cgnnp.platforms import choose_platform
 from cgnnp.reference.topology import bead_topology
@@ -231,11 +232,7 @@ def draw(found: Sequence[Fitted], best: Sequence[Fitted], luck: float, recommend
         )
     axes.set_xlabel("ms per step, prior and network, one thread", color=THEME.ink)
     axes.set_ylabel("R2 on held-out frames", color=THEME.ink)
-    axes.set_title("Accuracy against cost", loc="left", color=THEME.ink, fontsize=10.5, fontweight="bold")
-    axes.tick_params(which="both", colors=THEME.muted, labelsize=9, length=3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(THEME.muted)
-    figure.savefig(file)
+    write_file(file, finished(figure, axes, "Accuracy against cost"))
 
 
 def main() -> None:

@@ -17,6 +17,9 @@ from cgnnp.analysis.figures_angles import plot_angles
 if TYPE_CHECKING:
     from validate_networks import Found, Structure
 
+ON_FRONT, OFF_FRONT = (((-5, 4), "right"), ((5, -11), "left")), ((5, 4), "left")
+"""Where labels stand: offset in points, and which end of theirs. The first two are for the front, in turn."""
+
 LINES = {"l 2": THEME.model, "l 0": THEME.others[0]}
 
 
@@ -25,16 +28,16 @@ def pareto(system: str, found: "Sequence[Found]", best: "Sequence[Found]", luck:
     figure = Figure(figsize=(8.2, 4.6), dpi=160, facecolor=THEME.paper, layout="constrained")
     axes = figure.subplots()
     axes.plot([one.ms_per_step for one in best], [one.r2 for one in best], color=THEME.others[0], linewidth=1.4, zorder=1)
-    names = [one.job.label for one in best]
-    start = names.index(recommended.job.label) if recommended.job.label in names else 0
+    labels = [one.job.label for one in best]
+    start = labels.index(recommended.job.label) if recommended.job.label in labels else 0
+    sides = {label: ON_FRONT[(k - start) % 2] for k, label in enumerate(labels)}
     for one in found:
-        colour, name = THEME.model if one == recommended else THEME.ink, one.job.label
+        colour = THEME.model if one == recommended else THEME.ink
         error = float(np.hypot(one.behind_stderr, np.sqrt(2) * luck))
         axes.errorbar(one.ms_per_step, one.r2, yerr=error, marker="o", markersize=5, capsize=2, color=colour)
-        above = name not in names or (names.index(name) - start) % 2 == 0  # sides of the front in turn
-        left = name in names and above
-        text = {"textcoords": "offset points", "ha": "right" if left else "left", "color": colour, "fontsize": 7.5}
-        axes.annotate(name, (one.ms_per_step, one.r2), xytext=(-5 if left else 5, 4 if above else -11), **text)
+        offset, anchor = sides.get(one.job.label, OFF_FRONT)
+        text = {"xytext": offset, "textcoords": "offset points", "ha": anchor, "color": colour, "fontsize": 7.5}
+        axes.annotate(one.job.label, (one.ms_per_step, one.r2), **text)
     axes.set_xscale("log")
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
