@@ -45,9 +45,6 @@ from cgnnp.workflow.run_folder import RUNS, RunFolder, check_writable, start_log
 
 log = logging.getLogger("cgnnp")
 
-FROM_DATA = ("type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale")
-"""Settings of networks that `cgnnp.workflow.stages.fit_stage` finds in the data."""
-
 OF_STAGE = ("dtype", "held_out_fraction", "type_weights")
 """Settings of the trainer that are not of the fit itself."""
 
@@ -243,9 +240,7 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
             f"trainer.held_out_fraction={fraction} of reference.n_frames={n_frames} leaves no frames to fit, or fewer than "
             "the two that an error of R2 needs: raise reference.n_frames"
         )
-    if given := [key for key in FROM_DATA if key in config.model]:
-        raise ValueError(f"model.{given[0]}: is taken from the data and cannot be chosen: leave it out")
-    make_model = checked_instantiate(config, "model")
+    make_model = checked_instantiate(config, "model", stages.FROM_DATA)
     create_model(make_model, {"type_names": list(mapping.type_names)}, torch.float32)
     return fit_priors, make_model
 

@@ -2,7 +2,7 @@
 
 import inspect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -164,8 +164,11 @@ def check_command(config: DictConfig) -> None:
             raise ValueError(f"{group}={config[group]!r}: must be a group of settings")
 
 
-def checked_instantiate(config: DictConfig, group: str) -> Any:
-    """Hydra's instantiate, with lists and dictionaries as plain Python, after a look at names and types."""
+def checked_instantiate(config: DictConfig, group: str, from_data: Sequence[str] = ()) -> Any:
+    """Hydra's instantiate, with lists and dictionaries as plain Python, after a look at names and types.
+
+    `from_data` are settings that cannot be chosen.
+    """
     values = plain(config[group])
     target = values.get("_target_")
     if target == "???":
@@ -175,7 +178,7 @@ def checked_instantiate(config: DictConfig, group: str) -> Any:
     except Exception as error:
         raise ValueError(f"{group}._target_={target}: cannot be imported ({error})") from error
     settings = {key: value for key, value in values.items() if not key.startswith("_")}
-    return instantiate(config[group], _convert_="all", **checked_settings(kind, settings, group))
+    return instantiate(config[group], _convert_="all", **checked_settings(kind, settings, group, from_data))
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -11,23 +11,31 @@ from typing import Any
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
-def checked_settings(target: Callable[..., Any], settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def checked_settings(
+    target: Callable[..., Any], settings: Mapping[str, Any], prefix: str, from_data: Sequence[str] = ()
+) -> dict[str, Any]:
     """The settings, whole numbers as floats where `target` declares floats (300 and 300.0 are the same data set).
+
+    `from_data` are parameters of `target` that are not chosen but found in the data later.
 
     >>> def fit(*, features: int = 16): ...
     >>> checked_settings(fit, {"features": 4}, "model")
     {'features': 4}
 
     Raises:
-        ValueError: one that `target` does not take, or of another type; names `prefix.key`, what was found and expected.
+        ValueError: one that `target` does not take, that is not to choose, or of another type; names
+            `prefix.key`, what was found and expected.
     """
     parameters = inspect.signature(target).parameters
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     result = dict(settings)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key, value in settings.items():
+        if key in from_data:
+            raise ValueError(f"{prefix}.{key}: is taken from the data and cannot be chosen: leave it out")
         if key not in parameters and not takes_any:
-            raise ValueError(unknown_setting(f"{prefix}.{key}", [*parameters]))
+            known = [name for name in parameters if name not in from_data]
+            raise ValueError(unknown_setting(f"{prefix}.{key}", known))
         if not _fits(value, hints.get(key, Any)):
             raise ValueError(f"{prefix}.{key}={value!r}: must be {_describe(hints[key])}")
         if float in (hints.get(key), *typing.get_args(hints.get(key))) and isinstance(value, int):

@@ -112,7 +112,8 @@ class MACE(Network):
         others: as `Network`.
 
     Raises:
-        ValueError: as `Network`; or features that are not positive, features_l_max above l_max, another correlation.
+        ValueError: as `Network`; or features that are not positive, features_l_max above l_max or of one layer, another
+            correlation.
 
     >>> model = MACE(type_names=["W"], cutoff_nm=0.5, layers=1, features=4)
     >>> vectors = torch.tensor([[0.3, 0.0, 0.0], [-0.3, 0.0, 0.0]])
@@ -142,6 +143,11 @@ class MACE(Network):
     ) -> None:
         super().__init__(locals())
         check_positive("model.", features=features)
+        if layers == 1 and features_l_max is not None and features_l_max > 0:
+            raise ValueError(
+                f"model.features_l_max={features_l_max}: with layers=1 nothing is sent between layers: take more layers, or "
+                "features_l_max=null"
+            )
         features_l_max = min(1, l_max) if features_l_max is None else features_l_max
         if not 0 <= features_l_max <= l_max:
             raise ValueError(f"model.features_l_max={features_l_max}: must be 0 or more, and not above l_max={l_max}")

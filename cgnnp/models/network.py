@@ -100,6 +100,11 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
     """
     if parity not in PARITIES:
         raise ValueError(f"model.parity={parity}: choose one of {', '.join(PARITIES)}")
+    if parity == "none" and l_max == 0:
+        raise ValueError(
+            "model.parity=none: with l_max=0 all features are scalars, and parity forbids them nothing: take l_max >= 1, or "
+            "parity=natural"
+        )
     natural, allowed = feature_blocks(l_max, "natural"), feature_blocks(l_max, parity)
     first = [block for block in allowed if block[0] <= first_l and (parity == "none" or block in natural)]
     blocks = layer_blocks(first, l_max, allowed, layers)

@@ -28,7 +28,7 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
     target = str(settings.pop("_target_", None))
     name_of_dtype = settings.pop("dtype", "float32")
     if "odd_paths" in settings:  # what `parity` was until it had three values
-        settings["parity"] = "none" if settings.pop("odd_paths") else "natural"
+        settings["parity"] = "none" if settings.pop("odd_paths") and settings.get("l_max") != 0 else "natural"
     if name_of_dtype not in DTYPES:
         raise ValueError(f"{source}: dtype is {name_of_dtype!r}, expected one of {', '.join(DTYPES)}")
     dtype = DTYPES[name_of_dtype]

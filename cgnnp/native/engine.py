@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cgnnp.models.nequip import NequIP
+from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential
 from cgnnp.native.compiler import CompilationError, compile_library
 from cgnnp.native.layout import pack
@@ -183,6 +184,8 @@ def energies_and_forces(model: Potential, network: CompiledNetwork, graph: Graph
 
 def no_compiled_form(model: Potential) -> str:
     """Why a network cannot be compiled; empty if it can."""
+    if isinstance(model, Pair):
+        return "of pairs only simulations are compiled"
     if not isinstance(model, NequIP):
         return f"{type(model).__name__} has no compiled form"
     if model.spline is None:

@@ -19,12 +19,15 @@ from cgnnp.native import engine
 from cgnnp.native.compiler import CompilationError, can_compile
 from cgnnp.native.engine import CompiledNetwork, Evaluation
 from cgnnp.native.neighbors import SKIN, MovingBeads, MovingNeighbors
-from cgnnp.native.pairs import moving_pairs_of
+from cgnnp.native.pairs import MovingPairs, moving_pairs_of
 
 log = logging.getLogger("cgnnp")
 
 AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-9}
 """Largest difference between compiled and plain results, of the largest element."""
+
+PAIRS_AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-5}
+"""The same of pairs, whose tables are splines of the functions, near where lengths are held constant too."""
 
 _compiled: weakref.WeakKeyDictionary[Potential, CompiledNetwork | None] = weakref.WeakKeyDictionary()
 
@@ -143,12 +146,34 @@ def threads_for(model: Potential) -> Iterator[None]:
 
 def moving_forces(model: Potential, types: Tensor) -> MovingBeads:
     """Energy and forces of beads of these types that move, compiled where that is possible; weights are those of now."""
-    if isinstance(model, Pair) and can_compile():
-        try:
-            return moving_pairs_of(model, types)
-        except CompilationError as error:
-            log.warning("the network runs in plain torch, many times slower: %s", error)
-    return MovingForces(model, types)
+    pairs = _moving_pairs(model, types) if isinstance(model, Pair) and can_compile() else None
+    return MovingForces(model, types) if pairs is None else pairs
+
+
+def _moving_pairs(model: Pair, types: Tensor) -> MovingPairs | None:
+    """A pair network as compiled tables that were compared with plain torch; None where there are none, or they differ."""
+    try:
+        pairs, off = moving_pairs_of(model, types), pairs_disagreement(model)
+    except CompilationError as error:
+        log.warning("pairs run in plain torch, many times slower: %s", error)
+        return None
+    if not off <= PAIRS_AGREEMENT[model.precision()]:
+        log.warning("compiled pairs are off by %.1g and not used: please report this", off)
+        return None
+    return pairs
+
+
+def pairs_disagreement(model: Pair) -> float:
+    """Difference of compiled and plain forces on a small frame, and of energies over the cutoff, in units of the largest force.
+
+    Raises:
+        CompilationError: no compiler, or it failed.
+    """
+    positions, box, types = _trial_frame(model)
+    energy, forces = MovingForces(model, types)(positions.numpy(), box.numpy())
+    found_energy, found = moving_pairs_of(model, types)(positions.numpy(), box.numpy())
+    largest = max(float(np.abs(forces).max()), 1e-30)
+    return max(float(np.abs(found - forces).max()), abs(found_energy - energy) / model.cutoff) / largest
 
 
 class MovingForces(MovingBeads):
@@ -160,7 +185,7 @@ class MovingForces(MovingBeads):
     def __init__(self, model: Potential, types: Tensor, skin: float = SKIN) -> None:
         self.model, self.types = copy.deepcopy(model).eval().requires_grad_(False), types
         super().__init__(model.cutoff, skin)
-        self.network = compiled_form(model)
+        self.network = None if isinstance(model, Pair) else compiled_form(model)  # pairs: see `moving_forces`
         self._evaluation: Evaluation | None = None
         if self.network is not None:
             weights = self.network.weights(self.network.theta(self.model))

@@ -60,6 +60,9 @@ log = logging.getLogger("cgnnp")
 MADE_FROM = ("system", "r2_prior", "r2_model", "r2_stderr", "r2_refined", "r2_refined_stderr", "n_frames_train")
 """What a manifest takes from the summary; refined are None where nothing was."""
 
+FROM_DATA = ("type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale")
+"""Settings of networks that `fit_stage` finds in the data."""
+
 STARTS_WITHIN = 1.0
 """Share of a bound on the energies of beads that those of new weights take: beyond it they would learn nothing."""
 

@@ -9,7 +9,7 @@ from cgnnp.models.potential import build_graph, energies_and_forces
 
 
 def load(name):
-    """What a file of this folder holds, by its name without ending."""
+    """What a file holds, by its path without ending, in this folder if it is relative."""
     with np.load(Path(__file__).parent / f"{name}.npz") as file:
         return dict(file)
 

@@ -17,6 +17,7 @@ from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.topology import describe
+from cgnnp.workflow.stages import FROM_DATA
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -90,7 +91,7 @@ def test_configurations_name_every_setting(group, option):
     from hydra.utils import get_object
 
     given = {"mapping": {"atomistic"}, "prior": {"frames"}, "system": {"name"}, "reference": {"system", "replica"}}
-    given["model"] = {"type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale"}  # from the data
+    given["model"] = set(FROM_DATA)
     config = compose("train", f"{group}={option}")[group]
     if "_target_" in config:
         missing = set(inspect.signature(get_object(config["_target_"])).parameters) - set(config) - given.get(group, set())

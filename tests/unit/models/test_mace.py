@@ -32,6 +32,7 @@ BAD = {
         {"l_max": 0, "features_l_max": 1},
         "model.features_l_max=1: must be 0 or more, and not above l_max=0",
     ),
+    "no messages": ({"layers": 1, "features_l_max": 1}, "model.features_l_max=1: with layers=1"),
     "negative degree of messages": ({"features_l_max": -1}, "model.features_l_max=-1"),
     "negative degree": ({"l_max": -1}, "model.l_max=-1"),
     "no correlation": ({"correlation": 0}, "model.correlation=0: must be 1, 2 or 3"),

@@ -41,6 +41,7 @@ def test_a_network_that_was_stored_with_odd_paths_is_read(odd_paths, parity):
         ({"parity": "odd"}, r"model\.parity=odd: choose one of natural, both, none"),
         ({"parity": "both", "l_max": 0, "layers": 4}, r"parity=both: with l_max=0 and layers=4 .* parity=natural"),
         ({"parity": "both", "l_max": 1, "layers": 3}, r"parity=both: with l_max=1 and layers=3"),
+        ({"parity": "none", "l_max": 0}, r"parity=none: with l_max=0 .* parity=natural"),
         ({"features": [8, 8], "layers": 3}, r"features=\[8, 8\]: 2 numbers for layers=3"),
         ({"features": [8, 0], "layers": 2}, r"features=\[8, 0\]: must be"),
         ({"features": True}, r"features=.*True.*: must be"),

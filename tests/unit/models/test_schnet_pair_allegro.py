@@ -63,6 +63,7 @@ def test_allegro_sees_nothing_beyond_its_cutoff_however_many_layers():
         (Allegro, {"scalars": 1}, r"scalars=1: must be 2 or more"),
         (Allegro, {"hidden": 0}, r"model\.hidden"),
         (Allegro, {"parity": "both", "layers": 1}, r"parity=both: with l_max=2 and layers=1"),
+        (Allegro, {"parity": "none", "l_max": 0}, r"parity=none: with l_max=0"),
         (SchNet, {"features": 0}, r"model\.features=0: must be positive"),
         (SchNet, {"layers": 0}, r"model\.layers=0"),
     ],

@@ -7,6 +7,8 @@ import torch
 
 from cgnnp.models.pair import Pair
 from cgnnp.models.registry import create_model
+from cgnnp.native import forces as forces_of
+from cgnnp.native import pairs
 from cgnnp.native.forces import MovingForces, moving_forces
 from cgnnp.native.pairs import MovingPairs
 from cgnnp.platforms import PlatformChoice
@@ -131,6 +133,30 @@ def test_a_pair_network_runs_as_tables(bound, inner):
         assert np.abs(forces).max() > 10
         assert found_energy == pytest.approx(energy, rel=1e-7)
         np.testing.assert_allclose(found, forces, atol=1e-6 * np.abs(forces).max())
+
+
+def test_tables_that_are_something_else_are_found_and_not_used(monkeypatch, caplog):
+    """One per cent, in tables of one kind of pairs of three."""
+    polynomials = pairs.interval_polynomials
+
+    def wrong(energies):
+        return polynomials(energies * np.array([[1.0], [1.01], [1.0]]))
+
+    monkeypatch.setattr(pairs, "interval_polynomials", wrong)
+    monkeypatch.setattr(forces_of.log, "propagate", True)
+    model = Pair(type_names=["A", "B"], energy_scale=40.0)
+    assert isinstance(moving_forces(model, torch.tensor([0, 1] * 8)), MovingForces)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "compiled pairs are off by" in message
+
+
+def test_fits_of_pairs_are_said_to_be_in_plain_torch_and_simulations_say_nothing(monkeypatch, caplog):
+    monkeypatch.setattr(forces_of.log, "propagate", True)
+    model = Pair(type_names=["A"])
+    assert isinstance(moving_forces(model, torch.zeros(4, dtype=torch.int64)), MovingPairs)
+    assert caplog.text == ""
+    assert forces_of.compiled_form(model) is None
+    assert "of pairs only simulations are compiled" in caplog.text
 
 
 def test_without_a_compiler_a_pair_network_runs_in_plain_torch(monkeypatch):

@@ -11,7 +11,7 @@ from systems import add_noise, hard_gas, identity_mapping
 from cgnnp.frames import Frames
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.schnet import SchNet
-from cgnnp.training.data import ForceSet
+from cgnnp.training.data import ForceSet, average_neighbors
 from cgnnp.training.fit import FitSettings, fit
 from cgnnp.training.metrics import predict_forces
 from cgnnp.training.weights import load_weights
@@ -80,3 +80,12 @@ def test_beads_of_types_that_the_network_does_not_know_are_refused(tmp_path):
             fit(network(), training, validation, settings, tmp_path)
     assert not list(tmp_path.iterdir())
     assert predict_forces(network(type_names=["Cs", "A", "K"]), unknown).shape == (6, 7, 3)
+
+
+def test_the_average_number_of_neighbors_is_that_of_an_ideal_gas():
+    """(N - 1) / V 4/3 pi r^3 of independent beads."""
+    n_beads, length, cutoff = 200, 2.0, 0.6
+    frames = hard_gas(20, n_beads, length, diameter=0.0, seed=5, mapping=identity_mapping({"A": 120, "B": 80}))
+    expected = (n_beads - 1) / length**3 * 4 / 3 * np.pi * cutoff**3
+    assert average_neighbors(frames, cutoff) == pytest.approx(expected, rel=0.03)
+    assert average_neighbors(frames, 0.01) == 1.0, "sums are never divided by less"
