@@ -164,7 +164,7 @@ def _moving_pairs(model: Pair, types: Tensor) -> MovingPairs | None:
 
 
 def pairs_disagreement(model: Pair) -> float:
-    """Difference of compiled and plain forces on a small frame, and of energies over the cutoff, in units of the largest force.
+    """How far compiled pairs are from plain ones on a small frame, in largest forces (energies over the cutoff).
 
     Raises:
         CompilationError: no compiler, or it failed.
