@@ -61,8 +61,10 @@ SEEDS = (0, 1, 2)
 WATER_FRAMES, ION_FRAMES = 3000, 5000
 SIZES = (1, 10, 100, 1000)
 TIMESTEP_FS = 10.0
-LENGTHS_PS, SHORT_PS = {"water": 60.0, "ions": 200.0}, 4.0
+LENGTHS_PS, SHORT_PS = {"water": 60.0, "ions": 200.0}, 20.0
 """Of simulations of the networks on the front, both replicas together, and of the others, which need only be stable."""
+
+QUICK_PS = 4.0
 
 LEAST_SPEEDS = {"water": 3.0, "ions": 25.0}
 """How many times faster than the atomistic system a network must be to be recommended: what the main jobs promise."""
@@ -201,7 +203,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         simulated = {}
         for one in first:
             name = one.job.label
-            length = LENGTHS_PS[system] if name in shown and not quick else SHORT_PS
+            length = QUICK_PS if quick else LENGTHS_PS[system] if name in shown else SHORT_PS
             frames = run(one.job, fits, work, data[system], length)
             rows.append(stability_row(one.job, fits, frames))
             if name in shown:
@@ -389,12 +391,12 @@ def structure_rows(system: str, name: str, atomistic: Structure, model: Structur
 def efficiency(jobs: Sequence[Job], fits: Path, work: Path, data: Path, arguments: argparse.Namespace) -> list[Row]:
     """R2 against the number of frames, and D of g(r) at two of them."""
     rows, atomistic = [], rdf(open_frames(data))[0]
-    length = SHORT_PS if arguments.quick else LENGTHS_PS["water"]
+    length = QUICK_PS if arguments.quick else LENGTHS_PS["water"]
     for job in jobs:
         values = summary(job, fits)
         rows.append(Row(f"water: {job.name}: R2", values["r2_model"], values["r2_stderr"], "", None))
     for job in jobs:
-        if job.n_frames in SIMULATED_SIZES and "splines" in job.name:
+        if job.n_frames in SIMULATED_SIZES:
             make = lambda job=job: [row_of_run(job, fits, work, data, length, atomistic)]  # noqa: E731
             rows += kept(work, f"structure_{job.folder}", make)
     if arguments.pictures:

@@ -25,7 +25,6 @@ PEERS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_package_computes_what_was_recorded_of_it_and_what_ours_computes(peer, tmp_path):
     variable, convert = PEERS[peer]
