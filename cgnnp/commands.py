@@ -139,7 +139,7 @@ def _preset_elsewhere(group: str, name: str, other: str, config_name: str) -> st
 
 def _unknown_key(full_key: str, config_name: str) -> str:
     """Names what is known at the deepest level that exists."""
-    config = _defaults(config_name)
+    config = _chosen(config_name)
     parents = full_key.split(".")
     node, depth = config, 0
     while depth < len(parents) - 1 and isinstance(child := node.get(parents[depth]), DictConfig):
@@ -159,8 +159,16 @@ def _full_key(message: str, key: str) -> str:
     return full.group(1) if full else (override.group(1) if override else key)
 
 
-def _defaults(config_name: str) -> DictConfig:
-    """The command's configuration without overrides."""
+def _chosen(config_name: str) -> DictConfig:
+    """The command's configuration with the options of groups that the command line chooses, and no other overrides."""
+    options = [text for text in sys.argv[1:] if _is_option(*text.partition("=")[::2])]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):
-        return hydra.compose(config_name)
+        try:
+            return hydra.compose(config_name, options)
+        except HydraException:  # a group that this command does not have
+            return hydra.compose(config_name)
+
+
+def _is_option(group: str, name: str) -> bool:
+    return group.isidentifier() and name.isidentifier() and (files("cgnnp.conf") / group / f"{name}.yaml").is_file()

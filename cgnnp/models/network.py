@@ -109,9 +109,10 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
     first = [block for block in allowed if block[0] <= first_l and (parity == "none" or block in natural)]
     blocks = layer_blocks(first, l_max, allowed, layers)
     if parity == "both" and all(block in natural for part in blocks for block in part):
+        needed = 3 if first_l else 4  # vectors (there already, or made by a product), cross products, vectors again, scalars
         raise ValueError(
             f"model.parity=both: with l_max={l_max} and layers={layers} no features of the other parity are of use "
-            "(products of vectors make them, and further products make vectors of them again): take more layers and "
-            "l_max >= 1, or parity=natural"
+            "(products of vectors make them, and further products make vectors of them again): take "
+            f"{'' if l_max else 'l_max >= 1 and '}{needed} layers or more, or parity=natural"
         )
     return blocks

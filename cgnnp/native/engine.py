@@ -185,7 +185,7 @@ def energies_and_forces(model: Potential, network: CompiledNetwork, graph: Graph
 def no_compiled_form(model: Potential) -> str:
     """Why a network cannot be compiled; empty if it can."""
     if isinstance(model, Pair):
-        return "of pairs only simulations are compiled"
+        return "pairs are compiled in simulations, not in fits"
     if not isinstance(model, NequIP):
         return f"{type(model).__name__} has no compiled form"
     if model.spline is None:

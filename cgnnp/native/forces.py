@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cgnnp.models import potential
+from cgnnp.models.nequip import NequIP
 from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential, build_graph
 from cgnnp.native import engine
@@ -32,6 +33,9 @@ PAIRS_AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-5}
 _compiled: weakref.WeakKeyDictionary[Potential, CompiledNetwork | None] = weakref.WeakKeyDictionary()
 
 
+_said: set[str] = set()
+
+
 def compiled_form(model: Potential) -> CompiledNetwork | None:
     """The compiled form of a network, or None: there is none, there is no compiler, or CGNNP_COMPILED is 0.
 
@@ -46,6 +50,9 @@ def compiled_form(model: Potential) -> CompiledNetwork | None:
 
 
 def _compile(model: Potential) -> CompiledNetwork | None:
+    if not isinstance(model, NequIP):
+        _say_once(f"the network runs in plain torch: {engine.no_compiled_form(model)}", logging.INFO)
+        return None
     reason = engine.no_compiled_form(model)
     if not reason:
         try:
@@ -53,12 +60,19 @@ def _compile(model: Potential) -> CompiledNetwork | None:
         except CompilationError as error:
             reason = str(error)
     if reason:
-        log.warning("the network runs in plain torch, many times slower: %s", reason)
+        _say_once(f"the network runs in plain torch, many times slower: {reason}")
         return None
     if not (off := disagreement(model, network)) <= AGREEMENT[network.dtype]:
         log.warning("the compiled network is off by %.1g and not used: please report this", off)
         return None
     return network
+
+
+def _say_once(text: str, level: int = logging.WARNING) -> None:
+    """Models are copied, for every check and every simulation: what is said of one is known of its copies."""
+    if text not in _said:
+        _said.add(text)
+        log.log(level, text)
 
 
 def disagreement(model: Potential, network: CompiledNetwork) -> float:

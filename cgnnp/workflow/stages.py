@@ -208,6 +208,11 @@ def fit_stage(
         *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
         *(quality.gain.value, quality.gain.stderr, sum(map(len, validation))),
     )
+    if quality.gain.value < -2 * quality.gain.stderr:
+        log.warning(
+            "fit: prior and network are worse than the prior alone: take another network, more frames, a lower "
+            "trainer.learning_rate, or model.energy_bound_kJ_mol"
+        )
     _log_noise(noise)
     return model, priors
 

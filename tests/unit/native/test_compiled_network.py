@@ -314,6 +314,7 @@ def test_without_a_compiler_there_is_one_warning_and_plain_torch(monkeypatch, ca
         raise engine.CompilationError("no C++ compiler")
 
     monkeypatch.setattr(engine, "compile_library", fail)
+    monkeypatch.setattr(forces, "_said", set())
     monkeypatch.setattr(forces.log, "propagate", True)
     model = network()
     graph = frame(model)

@@ -1,5 +1,7 @@
 """Compiled pair potentials against OpenMM's own, which are what was fitted."""
 
+import logging
+
 import numpy as np
 import openmm
 import pytest
@@ -152,11 +154,15 @@ def test_tables_that_are_something_else_are_found_and_not_used(monkeypatch, capl
 
 def test_fits_of_pairs_are_said_to_be_in_plain_torch_and_simulations_say_nothing(monkeypatch, caplog):
     monkeypatch.setattr(forces_of.log, "propagate", True)
-    model = Pair(type_names=["A"])
-    assert isinstance(moving_forces(model, torch.zeros(4, dtype=torch.int64)), MovingPairs)
+    monkeypatch.setattr(forces_of, "_said", set())
+    caplog.set_level(logging.INFO, "cgnnp")
+    assert isinstance(moving_forces(Pair(type_names=["A"]), torch.zeros(4, dtype=torch.int64)), MovingPairs)
     assert caplog.text == ""
-    assert forces_of.compiled_form(model) is None
-    assert "of pairs only simulations are compiled" in caplog.text
+    for _ in range(2):
+        assert forces_of.compiled_form(Pair(type_names=["A"])) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "the network runs in plain torch: pairs are compiled in simulations, not in fits"
+    ]
 
 
 def test_without_a_compiler_a_pair_network_runs_in_plain_torch(monkeypatch):
