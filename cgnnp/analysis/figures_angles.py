@@ -52,7 +52,7 @@ def _plot_densities(axes: Axes, angles: Sequence[tuple[str, Adf]], looks: Looks,
     axes.plot(first.theta, first.at_random, color=theme.muted, linewidth=0.9, linestyle=":", zorder=0, label="ideal gas")
     axes.set_xlim(0.0, 180.0)
     axes.set_xticks(np.arange(0, 181, 30))
-    axes.set_ylim(0.0, (1.2 + 0.07 * len(angles)) * max(float(found.density.max()) for _, found in angles))
+    axes.set_ylim(0.0, (1.2 + 0.1 * len(angles)) * max(float(found.density.max()) for _, found in angles))
     shells = list(dict.fromkeys(f"{shell:.3g}" for shell in sorted(found.shell for _, found in angles)))
     within = " to ".join(dict.fromkeys((shells[0], shells[-1])))
     axes.set_title(f"{first.name} within {within} nm", color=theme.ink, fontsize=10, loc="left")
