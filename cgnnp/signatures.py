@@ -23,7 +23,7 @@ def checked_settings(
     {'features': 4}
 
     Raises:
-        ValueError: one that `target` does not take, that is not to choose, or of another type; names
+        ValueError: one that `target` does not take, that is found in the data, or of another type; names
             `prefix.key`, what was found and expected.
     """
     parameters = inspect.signature(target).parameters

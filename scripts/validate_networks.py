@@ -65,6 +65,7 @@ LENGTHS_PS, SHORT_PS = {"water": 60.0, "ions": 200.0}, 20.0
 """Of simulations of the networks on the front, both replicas together, and of the others, which need only be stable."""
 
 QUICK_PS = 4.0
+"""Of all of them with --quick."""
 
 LEAST_SPEEDS = {"water": 3.0, "ions": 25.0}
 """How many times faster than the atomistic system a network must be to be recommended: what the main jobs promise."""

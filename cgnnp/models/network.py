@@ -113,6 +113,6 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
         raise ValueError(
             f"model.parity=both: with l_max={l_max} and layers={layers} no features of the other parity are of use "
             "(products of vectors make them, and further products make vectors of them again): take "
-            f"{'' if l_max else 'l_max >= 1 and '}{needed} layers or more, or parity=natural"
+            f"{f'{needed} layers or more' if l_max else 'l_max >= 1 and enough layers'}, or parity=natural"
         )
     return blocks

@@ -27,8 +27,7 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
     settings = dict(data)
     target = str(settings.pop("_target_", None))
     name_of_dtype = settings.pop("dtype", "float32")
-    if "odd_paths" in settings:  # what `parity` was until it had three values
-        settings["parity"] = "none" if settings.pop("odd_paths") and settings.get("l_max") != 0 else "natural"
+    _modernise(settings)
     if name_of_dtype not in DTYPES:
         raise ValueError(f"{source}: dtype is {name_of_dtype!r}, expected one of {', '.join(DTYPES)}")
     dtype = DTYPES[name_of_dtype]
@@ -50,6 +49,16 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
         raise ValueError(f"{source}: {target} does not take these settings ({error})") from error
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
+
+
+def _modernise(settings: dict[str, Any]) -> None:
+    """Settings that older versions wrote, and that mean the same as others today."""
+    if "odd_paths" in settings:  # what `parity` was until it had three values
+        settings["parity"] = "none" if settings.pop("odd_paths") else "natural"
+    if settings.get("parity") == "none" and settings.get("l_max") == 0:
+        settings["parity"] = "natural"
+    if settings.get("layers") == 1 and "features_l_max" in settings:
+        settings["features_l_max"] = None
 
 
 def create_model(kind: Callable[..., Potential], settings: dict[str, Any], dtype: torch.dtype) -> Potential:

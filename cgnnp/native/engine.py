@@ -1,6 +1,7 @@
 """A network's compiled form in use: energies and forces of graphs, differentiable by the weights."""
 
 import ctypes
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from cgnnp.models.potential import Graph, Potential
 from cgnnp.native.compiler import CompilationError, compile_library
 from cgnnp.native.layout import pack
 from cgnnp.native.nequip_source import NequIPSource
+
+SOURCES: dict[type[Potential], Callable[[Any], NequIPSource]] = {NequIP: NequIPSource}
+"""What writes the C++ of a network, by its class: of these alone there are compiled forms."""
 
 team_size: ContextVar[int] = ContextVar("team_size", default=0)
 """Threads of compiled networks in this context; 0 for as many as torch has."""
@@ -59,7 +63,7 @@ class CompiledNetwork:
         if reason := no_compiled_form(model):
             raise ValueError(reason)
         assert isinstance(model, NequIP)  # noqa: S101
-        source = NequIPSource(model)
+        source = SOURCES[type(model)](model)
         self.dtype = model.precision()
         self.library = compile_library(source.text())
         problem, self.theta_size, self.bead_size, self.edge_size, self.tangent_size = (
@@ -185,9 +189,10 @@ def energies_and_forces(model: Potential, network: CompiledNetwork, graph: Graph
 def no_compiled_form(model: Potential) -> str:
     """Why a network cannot be compiled; empty if it can."""
     if isinstance(model, Pair):
-        return "pairs are compiled in simulations, not in fits"
-    if not isinstance(model, NequIP):
+        return "pairs have no compiled form for fits"
+    if type(model) not in SOURCES:
         return f"{type(model).__name__} has no compiled form"
+    assert isinstance(model, NequIP)  # noqa: S101
     if model.spline is None:
         return "model.knots=0: a compiled network needs splines"
     features = model.config()["features"]

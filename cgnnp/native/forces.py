@@ -13,11 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cgnnp.models import potential
-from cgnnp.models.nequip import NequIP
 from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential, build_graph
 from cgnnp.native import engine
-from cgnnp.native.compiler import CompilationError, can_compile
+from cgnnp.native.compiler import CompilationError
 from cgnnp.native.engine import CompiledNetwork, Evaluation
 from cgnnp.native.neighbors import SKIN, MovingBeads, MovingNeighbors
 from cgnnp.native.pairs import MovingPairs, moving_pairs_of
@@ -28,12 +27,12 @@ AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-9}
 """Largest difference between compiled and plain results, of the largest element."""
 
 PAIRS_AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-5}
-"""The same of pairs, whose tables are splines of the functions, near where lengths are held constant too."""
+"""Of pairs, see `pairs_disagreement`: tables are splines of the functions, near where lengths are held constant too."""
 
 _compiled: weakref.WeakKeyDictionary[Potential, CompiledNetwork | None] = weakref.WeakKeyDictionary()
 
-
-_said: set[str] = set()
+_said: set[tuple[object, ...]] = set()
+"""Messages, each with the handlers of the log that it went to."""
 
 
 def compiled_form(model: Potential) -> CompiledNetwork | None:
@@ -50,9 +49,6 @@ def compiled_form(model: Potential) -> CompiledNetwork | None:
 
 
 def _compile(model: Potential) -> CompiledNetwork | None:
-    if not isinstance(model, NequIP):
-        _say_once(f"the network runs in plain torch: {engine.no_compiled_form(model)}", logging.INFO)
-        return None
     reason = engine.no_compiled_form(model)
     if not reason:
         try:
@@ -60,18 +56,22 @@ def _compile(model: Potential) -> CompiledNetwork | None:
         except CompilationError as error:
             reason = str(error)
     if reason:
-        _say_once(f"the network runs in plain torch, many times slower: {reason}")
+        if type(model) in engine.SOURCES:
+            _say_once(f"the network runs in plain torch, many times slower: {reason}")
+        else:
+            _say_once(f"the network runs in plain torch: {reason}", logging.INFO)
         return None
     if not (off := disagreement(model, network)) <= AGREEMENT[network.dtype]:
-        log.warning("the compiled network is off by %.1g and not used: please report this", off)
+        _say_once(f"the compiled network is off by {off:.1g} and not used: please report this")
         return None
     return network
 
 
 def _say_once(text: str, level: int = logging.WARNING) -> None:
-    """Models are copied, for every check and every simulation: what is said of one is known of its copies."""
-    if text not in _said:
-        _said.add(text)
+    """Once in every log: models are copied for checks and simulations, and what is said of one is known of its copies."""
+    key = (text, *map(id, log.handlers))
+    if key not in _said:
+        _said.add(key)
         log.log(level, text)
 
 
@@ -160,19 +160,21 @@ def threads_for(model: Potential) -> Iterator[None]:
 
 def moving_forces(model: Potential, types: Tensor) -> MovingBeads:
     """Energy and forces of beads of these types that move, compiled where that is possible; weights are those of now."""
-    pairs = _moving_pairs(model, types) if isinstance(model, Pair) and can_compile() else None
+    pairs = _moving_pairs(model, types) if isinstance(model, Pair) else None
     return MovingForces(model, types) if pairs is None else pairs
 
 
 def _moving_pairs(model: Pair, types: Tensor) -> MovingPairs | None:
     """A pair network as compiled tables that were compared with plain torch; None where there are none, or they differ."""
+    if os.environ.get("CGNNP_COMPILED", "1") == "0":
+        return None
     try:
         pairs, off = moving_pairs_of(model, types), pairs_disagreement(model)
     except CompilationError as error:
-        log.warning("pairs run in plain torch, many times slower: %s", error)
+        _say_once(f"pairs run in plain torch, many times slower: {error}")
         return None
     if not off <= PAIRS_AGREEMENT[model.precision()]:
-        log.warning("compiled pairs are off by %.1g and not used: please report this", off)
+        _say_once(f"compiled pairs are off by {off:.1g} and not used: please report this")
         return None
     return pairs
 

@@ -63,6 +63,9 @@ MADE_FROM = ("system", "r2_prior", "r2_model", "r2_stderr", "r2_refined", "r2_re
 FROM_DATA = ("type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale")
 """Settings of networks that `fit_stage` finds in the data."""
 
+WORSE_BY = 0.001
+"""R2 that a network must cost for a warning, beside two errors: pairs cost less, which find nothing that the prior left."""
+
 STARTS_WITHIN = 1.0
 """Share of a bound on the energies of beads that those of new weights take: beyond it they would learn nothing."""
 
@@ -208,10 +211,10 @@ def fit_stage(
         *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
         *(quality.gain.value, quality.gain.stderr, sum(map(len, validation))),
     )
-    if quality.gain.value < -2 * quality.gain.stderr:
+    if quality.gain.value < -max(WORSE_BY, 2 * quality.gain.stderr):
         log.warning(
-            "fit: prior and network are worse than the prior alone: take another network, more frames, a lower "
-            "trainer.learning_rate, or model.energy_bound_kJ_mol"
+            "fit: prior and network are worse than the prior alone: take another network, more frames or a lower "
+            "trainer.learning_rate, or set model.energy_bound_kJ_mol"
         )
     _log_noise(noise)
     return model, priors

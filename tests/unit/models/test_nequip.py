@@ -33,6 +33,9 @@ def test_a_network_that_was_stored_with_odd_paths_is_read(odd_paths, parity):
     stored = model_to_dict(NequIP(type_names=["A"], layers=3, features=4))
     del stored["parity"]
     assert model_from_dict({**stored, "odd_paths": odd_paths}, "a test").config()["parity"] == parity
+    invariant = {**stored, "l_max": 0}
+    for older in ({"odd_paths": odd_paths}, {"parity": parity}):
+        assert model_from_dict({**invariant, **older}, "a test").config()["parity"] == "natural"
 
 
 @pytest.mark.parametrize(

@@ -334,6 +334,7 @@ def test_compiled_code_that_computes_something_else_is_found_and_not_used(monkey
         return torch.cat([theta[:40], 1.01 * theta[40:60], theta[60:]])
 
     monkeypatch.setattr(engine, "pack", wrong)
+    monkeypatch.setattr(forces, "_said", set())
     monkeypatch.setattr(forces.log, "propagate", True)
     assert compiled_form(network()) is None
     assert "off by" in caplog.text

@@ -146,6 +146,7 @@ def test_tables_that_are_something_else_are_found_and_not_used(monkeypatch, capl
 
     monkeypatch.setattr(pairs, "interval_polynomials", wrong)
     monkeypatch.setattr(forces_of.log, "propagate", True)
+    monkeypatch.setattr(forces_of, "_said", set())
     model = Pair(type_names=["A", "B"], energy_scale=40.0)
     assert isinstance(moving_forces(model, torch.tensor([0, 1] * 8)), MovingForces)
     (message,) = [record.getMessage() for record in caplog.records]
@@ -161,7 +162,7 @@ def test_fits_of_pairs_are_said_to_be_in_plain_torch_and_simulations_say_nothing
     for _ in range(2):
         assert forces_of.compiled_form(Pair(type_names=["A"])) is None
     assert [record.getMessage() for record in caplog.records] == [
-        "the network runs in plain torch: pairs are compiled in simulations, not in fits"
+        "the network runs in plain torch: pairs have no compiled form for fits"
     ]
 
 
