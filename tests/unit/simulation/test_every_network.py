@@ -23,7 +23,7 @@ NETWORKS = {
     "nequip in both parities": (NequIP, {"layers": 4, "l_max": 1, "features": 4, "parity": "both"}),
     "nequip by layer": (NequIP, {"layers": 2, "l_max": 1, "features": [8, 4]}),
     "allegro": (Allegro, {"features": 4, "scalars": 8}),
-    "mace": (MACE, {"features": 4, "correlation": 2}),
+    "mace": (MACE, {"l_max": 1, "features": 4, "correlation": 2}),
 }
 PROTOCOL = LangevinProtocol(
     temperature_K=300.0, timestep_fs=2.0, friction_per_ps=5.0, equilibration_ps=0.2, frame_interval_ps=0.1, seed=1
