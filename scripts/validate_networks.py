@@ -107,6 +107,10 @@ EFFICIENCY = {
     "l 0, walls": ("model.l_max=0", "model.features=32", "prior.walls_only=true"),
 }
 SIMULATED_SIZES = (1, 100)
+BOUNDED = {
+    f"{name}, bounded": (*EFFICIENCY[name], "model.energy_bound_kJ_mol=12.5") for name in ("l 0, splines", "l 2, walls")
+}
+"""The same with 5 kT for a bead at most, of 100 frames: without a bound these draw their beads together."""
 
 NEQUIP = Job(
     "water",
@@ -159,10 +163,11 @@ def network_jobs(quick: bool) -> list[Job]:
 
 def efficiency_jobs(quick: bool) -> list[Job]:
     """Fits to few frames of water, with and without equivariance and splines."""
+    fits = [(*fit, size) for fit in EFFICIENCY.items() for size in (SIZES[1:3] if quick else SIZES)]
+    fits += [] if quick else [(*fit, SIMULATED_SIZES[-1]) for fit in BOUNDED.items()]
     return [
         Job("water", f"{name}, {size} frames", (*settings, *epochs_of(size), *short(quick)), n_frames=size)
-        for name, settings in EFFICIENCY.items()
-        for size in (SIZES[1:3] if quick else SIZES)
+        for name, settings, size in fits
     ]
 
 
