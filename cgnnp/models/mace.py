@@ -143,7 +143,7 @@ class MACE(Network):
     ) -> None:
         super().__init__(locals())
         check_positive("model.", features=features)
-        if layers == 1 and features_l_max is not None and features_l_max > 0:
+        if layers == 1 and (features_l_max or 0) > 0:
             raise ValueError(
                 f"model.features_l_max={features_l_max}: with layers=1 nothing is sent between layers: take more layers, or "
                 "features_l_max=null"

@@ -109,10 +109,11 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
     first = [block for block in allowed if block[0] <= first_l and (parity == "none" or block in natural)]
     blocks = layer_blocks(first, l_max, allowed, layers)
     if parity == "both" and all(block in natural for part in blocks for block in part):
-        needed = 3 if first_l else 4  # vectors (there already, or made by a product), cross products, vectors again, scalars
+        # Vectors (there already, or made by a product), cross products, vectors again, scalars.
+        needed = f"{3 if first_l else 4} layers or more" if l_max else "l_max >= 1 and enough layers"
         raise ValueError(
             f"model.parity=both: with l_max={l_max} and layers={layers} no features of the other parity are of use "
-            "(products of vectors make them, and further products make vectors of them again): take "
-            f"{f'{needed} layers or more' if l_max else 'l_max >= 1 and enough layers'}, or parity=natural"
+            f"(products of vectors make them, and further products make vectors of them again): take {needed}, or "
+            "parity=natural"
         )
     return blocks

@@ -27,7 +27,6 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
     settings = dict(data)
     target = str(settings.pop("_target_", None))
     name_of_dtype = settings.pop("dtype", "float32")
-    _modernise(settings)
     if name_of_dtype not in DTYPES:
         raise ValueError(f"{source}: dtype is {name_of_dtype!r}, expected one of {', '.join(DTYPES)}")
     dtype = DTYPES[name_of_dtype]
@@ -44,6 +43,7 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
     if not (isinstance(kind, type) and issubclass(kind, Potential)):
         raise ValueError(f"{source}: {target} is not a network")
     try:
+        _modernise(settings)
         return create_model(kind, settings, dtype)
     except TypeError as error:
         raise ValueError(f"{source}: {target} does not take these settings ({error})") from error
@@ -57,8 +57,8 @@ def _modernise(settings: dict[str, Any]) -> None:
         settings["parity"] = "none" if settings.pop("odd_paths") else "natural"
     if settings.get("parity") == "none" and settings.get("l_max") == 0:
         settings["parity"] = "natural"
-    if settings.get("layers") == 1 and "features_l_max" in settings:
-        settings["features_l_max"] = None
+    if settings.get("layers") == 1 and 0 < (settings.get("features_l_max") or 0) <= settings.get("l_max", 0):
+        settings["features_l_max"] = None  # nothing was sent between layers
 
 
 def create_model(kind: Callable[..., Potential], settings: dict[str, Any], dtype: torch.dtype) -> Potential:

@@ -25,9 +25,14 @@ class CompilationError(RuntimeError):
     """There is no compiler, or it did not succeed."""
 
 
+def turned_off() -> bool:
+    """Whether CGNNP_COMPILED=0 in the environment turns compiled code off."""
+    return os.environ.get("CGNNP_COMPILED", "1") == "0"
+
+
 def can_compile() -> bool:
-    """Whether there is a compiler that may be used; CGNNP_COMPILED=0 in the environment says no."""
-    return os.environ.get("CGNNP_COMPILED", "1") != "0" and find_compiler() is not None
+    """Whether there is a compiler that may be used."""
+    return not turned_off() and find_compiler() is not None
 
 
 @functools.cache

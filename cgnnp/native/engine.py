@@ -1,7 +1,6 @@
 """A network's compiled form in use: energies and forces of graphs, differentiable by the weights."""
 
 import ctypes
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,8 @@ from cgnnp.native.compiler import CompilationError, compile_library
 from cgnnp.native.layout import pack
 from cgnnp.native.nequip_source import NequIPSource
 
-SOURCES: dict[type[Potential], Callable[[Any], NequIPSource]] = {NequIP: NequIPSource}
-"""What writes the C++ of a network, by its class: of these alone there are compiled forms."""
+COMPILED = (NequIP,)
+"""Networks of which there are compiled forms, for settings in which `no_compiled_form` finds nothing wrong."""
 
 team_size: ContextVar[int] = ContextVar("team_size", default=0)
 """Threads of compiled networks in this context; 0 for as many as torch has."""
@@ -63,7 +62,7 @@ class CompiledNetwork:
         if reason := no_compiled_form(model):
             raise ValueError(reason)
         assert isinstance(model, NequIP)  # noqa: S101
-        source = SOURCES[type(model)](model)
+        source = NequIPSource(model)
         self.dtype = model.precision()
         self.library = compile_library(source.text())
         problem, self.theta_size, self.bead_size, self.edge_size, self.tangent_size = (
@@ -190,9 +189,8 @@ def no_compiled_form(model: Potential) -> str:
     """Why a network cannot be compiled; empty if it can."""
     if isinstance(model, Pair):
         return "pairs have no compiled form for fits"
-    if type(model) not in SOURCES:
+    if not isinstance(model, COMPILED):
         return f"{type(model).__name__} has no compiled form"
-    assert isinstance(model, NequIP)  # noqa: S101
     if model.spline is None:
         return "model.knots=0: a compiled network needs splines"
     features = model.config()["features"]

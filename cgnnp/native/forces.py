@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import logging
-import os
 import weakref
 from collections.abc import Iterator
 
@@ -16,7 +15,7 @@ from cgnnp.models import potential
 from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential, build_graph
 from cgnnp.native import engine
-from cgnnp.native.compiler import CompilationError
+from cgnnp.native.compiler import CompilationError, turned_off
 from cgnnp.native.engine import CompiledNetwork, Evaluation
 from cgnnp.native.neighbors import SKIN, MovingBeads, MovingNeighbors
 from cgnnp.native.pairs import MovingPairs, moving_pairs_of
@@ -40,7 +39,7 @@ def compiled_form(model: Potential) -> CompiledNetwork | None:
 
     Its numbers were compared with those of plain torch; where they differ it is not used. A log line says why there is none.
     """
-    if os.environ.get("CGNNP_COMPILED", "1") == "0":
+    if turned_off():
         return None
     known = _compiled.get(model)
     if model not in _compiled or (known is not None and known.dtype != model.precision()):
@@ -56,7 +55,7 @@ def _compile(model: Potential) -> CompiledNetwork | None:
         except CompilationError as error:
             reason = str(error)
     if reason:
-        if type(model) in engine.SOURCES:
+        if isinstance(model, engine.COMPILED):
             _say_once(f"the network runs in plain torch, many times slower: {reason}")
         else:
             _say_once(f"the network runs in plain torch: {reason}", logging.INFO)
@@ -166,7 +165,7 @@ def moving_forces(model: Potential, types: Tensor) -> MovingBeads:
 
 def _moving_pairs(model: Pair, types: Tensor) -> MovingPairs | None:
     """A pair network as compiled tables that were compared with plain torch; None where there are none, or they differ."""
-    if os.environ.get("CGNNP_COMPILED", "1") == "0":
+    if turned_off():
         return None
     try:
         pairs, off = moving_pairs_of(model, types), pairs_disagreement(model)
@@ -188,8 +187,8 @@ def pairs_disagreement(model: Pair) -> float:
     positions, box, types = _trial_frame(model)
     energy, forces = MovingForces(model, types)(positions.numpy(), box.numpy())
     found_energy, found = moving_pairs_of(model, types)(positions.numpy(), box.numpy())
-    largest = max(float(np.abs(forces).max()), 1e-30)
-    return max(float(np.abs(found - forces).max()), abs(found_energy - energy) / model.cutoff) / largest
+    off = np.append(np.abs(found - forces), abs(found_energy - energy) / model.cutoff)
+    return float(off.max() / max(np.abs(forces).max(), 1e-30))  # not a number where one is
 
 
 class MovingForces(MovingBeads):

@@ -7,6 +7,7 @@ import torch
 
 from cgnnp.models.mace import MACE
 from cgnnp.models.potential import build_graph, energies_and_forces
+from cgnnp.models.registry import model_from_dict, model_to_dict
 
 
 def build(**settings) -> MACE:
@@ -118,3 +119,10 @@ def test_weights_of_contractions_are_of_types():
     with torch.no_grad():
         model.interactions[1].contraction.orders[1].weight[1] *= 2
     assert abs(energy(model, positions, types) - energy(model, positions, 0 * types)) > 1e-3
+
+
+def test_one_layer_that_was_stored_with_a_degree_of_messages_is_read():
+    stored = {**model_to_dict(build(type_names=["A"], layers=1)), "features_l_max": 1}
+    assert model_from_dict(stored, "a test").config()["features_l_max"] is None
+    with pytest.raises(ValueError, match=r"a test: model\.features_l_max=3"):
+        model_from_dict({**stored, "features_l_max": 3}, "a test")
