@@ -1,4 +1,7 @@
-"""`python -m cgnnp.check`: is a data set of mapped frames sound? Exit code 0 when all agrees, 1 when something does not."""
+"""`python -m cgnnp.check`: is a data set of mapped frames sound?
+
+Exit code 0 when all agrees, 1 when something does not, 3 when something could not be tested.
+"""
 
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ from cgnnp import commands
 from cgnnp.signatures import unknown_setting
 
 KEYS = ("data", "output")
+EXIT_CODES = {"agrees": 0, "disagrees": 1, "not tested": 3}
 
 
 def job(config: DictConfig) -> None:
@@ -24,8 +28,7 @@ def job(config: DictConfig) -> None:
     found = check_data(data)
     print(found.table())
     print(write_check(found, output))
-    if found.disagreements:
-        sys.exit(1)
+    sys.exit(EXIT_CODES[found.verdict])
 
 
 def _settings(config: DictConfig) -> tuple[Path, Path | None]:

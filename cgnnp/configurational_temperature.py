@@ -17,11 +17,10 @@ import numpy as np
 from cgnnp.frames import Frames
 from cgnnp.pair_fields import FRAMES_PER_BUMP, PairField, PairSums, default_fields, pair_sums, untestable
 from cgnnp.pairs import PairKinds
-from cgnnp.statistics import Estimate, block_estimate
+from cgnnp.statistics import MIN_SIGNIFICANCE, SIGMAS, Estimate, block_estimate
 from cgnnp.units import BOLTZMANN
 
-TOLERANCE, SIGMAS = 0.02, 4.0
-MIN_SIGNIFICANCE = 10.0
+TOLERANCE = 0.02
 
 TOO_FEW = "{} frames with too few close pairs to place bumps"
 TOO_FLAT = "the denominator is within 10 standard errors of zero: place bumps on the rising flank of g(r)"

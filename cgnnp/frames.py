@@ -11,18 +11,49 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from cgnnp.boxes import check_boxes
 from cgnnp.mapping import Mapping
 from cgnnp.units import UNITS
 
 FORMAT_VERSION = 1
-BOLTZMANN_ENSEMBLES = ("NVT", "NPT")
-"""Ensembles whose frames are Boltzmann-distributed in the configuration; others say what they are in words."""
+ENSEMBLES = {
+    "NVT": "constant volume, with a thermostat",
+    "NPT": "constant pressure, with thermostat and barostat",
+    "open": "open boundaries (no box), with a thermostat",
+    "NVE": "constant energy",
+    "biased": "with a bias on the configuration: umbrella sampling, metadynamics",
+    "held": "beads held in place",
+    "hot": "sampled at another temperature than that of the forces",
+    "coarse-grained": "configurations of a coarse-grained run",
+    "other": "none of these",
+}
+"""How frames may have been drawn, in words: what a data set records."""
+
+BOLTZMANN_ENSEMBLES = ("NVT", "NPT", "open")
+"""Those whose configurations are distributed as exp(-U/kT): positions and forces of all others cannot be tested."""
+
+
+def known_ensemble(name: str, source: str) -> str:
+    """An ensemble by its name, in upper or lower case; `source` is named in errors.
+
+    >>> known_ensemble("nvt", "reference.ensemble")
+    'NVT'
+
+    Raises:
+        ValueError: none of `ENSEMBLES`.
+    """
+    found = {key.lower(): key for key in ENSEMBLES}.get(str(name).lower())
+    if found is None:
+        listed = "; ".join(f"{key}: {words}" for key, words in ENSEMBLES.items())
+        raise ValueError(f"{source}: ensemble {name!r} is not known: state one of these ({listed})")
+    return found
 
 
 @dataclass(frozen=True)
 class FramesMeta:
     """What is known of every frame of a data set.
 
+    `ensemble` is one of `ENSEMBLES`.
     `interval` is the time between frames in ps, `averaging_ps` the time over which the forces were averaged with the beads
     held still (0: instantaneous forces).
     """
@@ -33,6 +64,9 @@ class FramesMeta:
     ensemble: str = "NVT"
     averaging_ps: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ensemble", known_ensemble(self.ensemble, f"mapping '{self.mapping.name}'"))
 
     @property
     def is_boltzmann(self) -> bool:
@@ -73,7 +107,8 @@ class FramesMeta:
             raise ValueError(f"{source}: units are {data['units']}, expected {UNITS}: convert the arrays and the entry")
         mapping = Mapping.from_dict(data["mapping"], source)
         averaging_ps = data.get("averaging_ps", 0.0)
-        return cls(mapping, data["temperature"], data["interval"], data["ensemble"], averaging_ps, data["provenance"])
+        ensemble = known_ensemble(data["ensemble"], source)
+        return cls(mapping, data["temperature"], data["interval"], ensemble, averaging_ps, data["provenance"])
 
 
 @dataclass(frozen=True)
@@ -204,6 +239,7 @@ def check_arrays(
         if name != "second" and not np.isfinite(array).all():
             frame = int(np.argwhere(~np.isfinite(array))[0, 0])
             raise ValueError(f"{source}: {name} of frame {frame} are not finite: the simulation that wrote it blew up")
+    check_boxes(boxes, source)
 
 
 def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, Frames]:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from cgnnp.boxes import half_shortest
 from cgnnp.frames import Frames
-from cgnnp.pairs import PairKinds, box_heights, near_pairs
+from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.units import thermal_energy
 
 MOST_BUMPS = 12
@@ -106,17 +107,17 @@ def untestable(frames: Frames) -> str | None:
 def default_fields(frames: Frames, n_bumps: int | None = None) -> tuple[PairField, ...]:
     """Half overlapping bumps over the first 0.4 nm from the first sampled distance on, for every kind of pair.
 
-    Distances are those of up to 100 frames, within 1.2 nm and half the box. Up to twelve bumps unless `n_bumps` is given;
-    a kind that was hardly seen, or frames too few for two per bump, get none.
+    Distances are those of up to 100 frames, within 1.2 nm and half the box; where no beads are as close, as in positions
+    of another unit, all lengths are those of half the box. Up to twelve bumps unless `n_bumps` is given; a kind that was
+    hardly seen, or frames too few for two per bump, get none.
     """
-    stride = max(1, len(frames) // 100)
-    cutoff = min(FARTHEST, min(float(box_heights(box).min()) for box in frames.boxes) / 2)
+    half = half_shortest(frames.boxes)
+    part, cutoff, scale = frames[:: max(1, len(frames) // 100)], min(FARTHEST, half), 1.0
     kinds = PairKinds(frames.mapping)
-    bins = np.zeros((len(kinds.names), int(np.ceil(cutoff / BIN_WIDTH)) + 1), dtype=int)
-    part = frames[::stride]
-    for positions, box in zip(part.positions, part.boxes, strict=True):
-        pairs = near_pairs(positions, box, cutoff, frames.mapping.bonds)
-        np.add.at(bins, (kinds.of(pairs), (pairs.distances / BIN_WIDTH).astype(int)), 1)
+    bins = _distances(part, kinds, cutoff, BIN_WIDTH)
+    if half > cutoff and bins.sum() < MIN_PAIRS_SEEN:
+        scale, cutoff = half / FARTHEST, half
+        bins = _distances(part, kinds, cutoff, scale * BIN_WIDTH)
     number = n_bumps or int(np.clip(len(frames) // FRAMES_PER_BUMP, 1, MOST_BUMPS))
     if len(frames) < 2 * number:
         return ()
@@ -125,11 +126,20 @@ def default_fields(frames: Frames, n_bumps: int | None = None) -> tuple[PairFiel
         if counts.sum() < MIN_PAIRS_SEEN:
             continue
         wanted = min(MIN_PAIRS_PER_FRAME * len(part), RARE * counts.sum())
-        first = BIN_WIDTH * np.argmax(np.cumsum(counts) > wanted) - 0.015
-        last = BIN_WIDTH * (np.flatnonzero(counts)[-1] + 1) + 0.015
-        edges = np.linspace(first, min(first + REACH, last, cutoff), number + 2)
+        first = scale * (BIN_WIDTH * np.argmax(np.cumsum(counts) > wanted) - 0.015)
+        last = scale * (BIN_WIDTH * (np.flatnonzero(counts)[-1] + 1) + 0.015)
+        edges = np.linspace(first, min(first + scale * REACH, last, cutoff), number + 2)
         fields += [PairField(pair, float(a), float(b)) for a, b in zip(edges[:-2], edges[2:], strict=True)]
     return tuple(fields)
+
+
+def _distances(frames: Frames, kinds: PairKinds, cutoff: float, width: float) -> Int[np.ndarray, "kinds bins"]:
+    """How many pairs of every kind there are by distance, bonded ones left out."""
+    bins = np.zeros((len(kinds.names), int(np.ceil(cutoff / width)) + 1), dtype=int)
+    for positions, box in zip(frames.positions, frames.boxes, strict=True):
+        pairs = near_pairs(positions, box, cutoff, frames.mapping.bonds)
+        np.add.at(bins, (kinds.of(pairs), (pairs.distances / width).astype(int)), 1)
+    return bins
 
 
 def pair_sums(

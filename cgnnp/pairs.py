@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
+from cgnnp.boxes import box_heights
 from cgnnp.mapping import Mapping
 
 TREE_FROM_BEADS = 600
@@ -61,11 +62,6 @@ class PairKinds:
         if not found:
             raise ValueError(f"there are no {'-'.join(pair)} pairs, only {', '.join('-'.join(name) for name in self.names)}")
         return found[0]
-
-
-def box_heights(box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
-    """Perpendicular distances between opposite faces of a cell given by row vectors."""
-    return np.abs(np.linalg.det(box)) / np.linalg.norm(np.cross(box[[1, 2, 0]], box[[2, 0, 1]]), axis=1)
 
 
 def minimum_image(vectors: Float[np.ndarray, "pairs 3"], box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "pairs 3"]:

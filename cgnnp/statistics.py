@@ -10,8 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import fdtrc, ndtr
 
 MIN_BLOCKS = 20
+
+SIGMAS = 4.0
+UNLIKELY = float(2 * ndtr(-SIGMAS))
+"""Tests of whole data sets disagree beyond four standard errors, or below this probability, that of four of a Gaussian."""
+
+MIN_SIGNIFICANCE = 10.0
+"""A denominator must be so many standard errors from zero."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +126,75 @@ def explained_variance(
     """R2 = 1 - <|F - F_model|^2> / <|F|^2>, about zero mean force, with its block error."""
     squares = np.stack([np.sum(np.square(x, dtype=np.float64), axis=(1, 2)) for x in (residuals, forces)], axis=1)
     return block_estimate(squares, lambda mean: 1.0 - mean[0] / mean[1])
+
+
+@dataclass(frozen=True)
+class Hotelling:
+    """Whether the averages of several quantities are zero together (Hotelling's test on the averages of blocks).
+
+    `f` is about one for noise and `p_value` the probability of a larger one. `relative` is what noise does not explain of
+    the averages, relative to a signal of the same quantities and in the metric of their noise; None where no signal was
+    given, or it is hardly seen.
+    """
+
+    f: float
+    p_value: float
+    relative: float | None
+    dof: int
+    n_blocks: int
+
+
+def block_count(samples: Float[np.ndarray, "frames quantities"]) -> tuple[int, float, bool]:
+    """How many blocks of ten autocorrelation times there are (at least 20 where there are as many frames).
+
+    Also the longest autocorrelation time of the columns, and whether there are 20 blocks of two of them.
+    """
+    n, tau = len(samples), max(autocorrelation_time(column) for column in samples.T)
+    reliable = n // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
+    return min(n, max(MIN_BLOCKS, n // max(1, int(np.ceil(10 * tau))))), tau, reliable
+
+
+def hotelling_test(
+    samples: Float[np.ndarray, "frames quantities"],
+    n_blocks: int,
+    signal: Float[np.ndarray, "quantities"] | None = None,
+    fitted: Float[np.ndarray, "quantities functions"] | None = None,
+) -> Hotelling | None:
+    """Test whether the averages are zero: e.S^-1 e (m - K) / K (m - 1) is F-distributed with K and m - K degrees of freedom.
+
+    S is the covariance of the averages e of K quantities from m blocks. Quantities that do not vary are left out.
+
+    Args:
+        samples: one row per frame, in order of time; at most half as many quantities as there are blocks.
+        n_blocks: see `block_count`.
+        signal: what `relative` is relative to.
+        fitted: functions of which any multiples may be in the averages; each takes a degree of freedom.
+
+    Returns:
+        None where no quantity varies, or fewer than two are left for what is fitted.
+    """
+    m = n_blocks
+    edges = np.linspace(0, len(samples), m + 1).astype(int)
+    blocks = np.add.reduceat(samples, edges[:-1], axis=0) / np.diff(edges)[:, None]
+    scale = blocks.std(axis=0, ddof=1)
+    moving = scale > 1e-12 * np.abs(blocks).max(axis=0)
+    n_moving, n_fitted = int(moving.sum()), 0 if fitted is None else fitted.shape[1]
+    dof = n_moving - n_fitted
+    if dof < 1 or m <= n_moving + 2:
+        return None
+    blocks = blocks[:, moving] / scale[moving]
+    covariance = np.atleast_2d(np.cov(blocks, rowvar=False)) / m + 1e-12 * np.eye(n_moving)
+    error = blocks.mean(axis=0)
+    if fitted is not None:
+        columns = fitted[moving] / scale[moving, None]
+        weighted = np.linalg.solve(covariance, columns)
+        error = error - columns @ np.linalg.lstsq(columns.T @ weighted, weighted.T @ error, rcond=None)[0]
+    squared, relative = error @ np.linalg.solve(covariance, error), None
+    if signal is not None:
+        drift = signal[moving] / scale[moving]
+        strength = drift @ np.linalg.solve(covariance, drift)
+        noise = dof * (m - 1) / max(m - dof - 2, 1)
+        if strength > MIN_SIGNIFICANCE**2:
+            relative = float(np.sqrt(max(0.0, squared - noise) / strength))
+    f = float(squared * (m - dof) / (dof * (m - 1)))
+    return Hotelling(f, float(fdtrc(dof, m - dof, f)), relative, dof, m)

@@ -19,15 +19,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import fdtrc, ndtr
 
-from cgnnp.configurational_temperature import MIN_SIGNIFICANCE, SIGMAS, TOLERANCE
+from cgnnp.configurational_temperature import TOLERANCE
 from cgnnp.frames import Frames
 from cgnnp.pair_fields import PairSums, default_fields, pair_sums, untestable
-from cgnnp.statistics import MIN_BLOCKS, autocorrelation_time, block_estimate
+from cgnnp.statistics import MIN_SIGNIFICANCE, UNLIKELY, block_count, block_estimate, hotelling_test
 from cgnnp.units import BOLTZMANN, thermal_energy
 
-UNLIKELY = float(2 * ndtr(-SIGMAS))
 MIN_FRAMES = 40
 MIN_FRAMES_WITH_PAIRS = 20
 
@@ -138,24 +136,10 @@ def _local(sums: PairSums, k: int) -> LocalResidual:
 
 
 def _chi2(sums: PairSums) -> YvonBornGreen:
-    """Hotelling's test of all residuals, neighbouring fields added up until there are two blocks for each."""
-    n = len(sums)
-    tau = max(autocorrelation_time(column) for column in sums.residual.T)
-    reliable = n // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
-    m = min(n, max(MIN_BLOCKS, n // max(1, int(np.ceil(10 * tau)))))
+    """All residuals together, neighbouring fields added up until there are two blocks for each."""
+    m, tau, reliable = block_count(sums.residual)
     sums = sums.at_most(m // 2)
-    edges = np.linspace(0, n, m + 1).astype(int)
-    blocks = np.add.reduceat(sums.residual, edges[:-1], axis=0) / np.diff(edges)[:, None]
-    scale = blocks.std(axis=0, ddof=1)
-    moving = scale > 1e-12 * np.abs(blocks).max(axis=0)
-    dof = int(moving.sum())
-    if not dof:
+    found = hotelling_test(sums.residual, m, thermal_energy(sums.temperature) * sums.d.mean(axis=0))
+    if found is None:
         return replace(_without_value("the forces along pairs do not vary"), n_blocks=m)
-    covariance = np.atleast_2d(np.cov(blocks[:, moving] / scale[moving], rowvar=False)) / m + 1e-12 * np.eye(dof)
-    error, drift = blocks[:, moving].mean(axis=0) / scale[moving], sums.d[:, moving].mean(axis=0) / scale[moving]
-    squared = error @ np.linalg.solve(covariance, error)
-    signal = drift @ np.linalg.solve(covariance, drift) * thermal_energy(sums.temperature) ** 2
-    noise = dof * (m - 1) / max(m - dof - 2, 1)
-    relative = float(np.sqrt(max(0.0, squared - noise) / signal)) if signal > MIN_SIGNIFICANCE**2 else None
-    f = squared * (m - dof) / (dof * (m - 1))
-    return YvonBornGreen((), float(f), float(fdtrc(dof, m - dof, f)), relative, dof, m, tau, reliable)
+    return YvonBornGreen((), found.f, found.p_value, found.relative, found.dof, found.n_blocks, tau, reliable)

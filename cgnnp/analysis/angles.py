@@ -17,8 +17,9 @@ from jaxtyping import Float, Int
 
 from cgnnp.analysis.coordination import first_minimum
 from cgnnp.analysis.rdf import deviation, rdf
+from cgnnp.boxes import box_heights
 from cgnnp.frames import Frames
-from cgnnp.pairs import box_heights, near_pairs
+from cgnnp.pairs import near_pairs
 from cgnnp.statistics import Estimate, autocorrelation_time, block_estimate
 
 BINS = 90

@@ -35,9 +35,9 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.boxes import half_shortest
 from cgnnp.frames import Frames
 from cgnnp.pair_counts import PairCounts, pair_counts
-from cgnnp.pairs import box_heights
 from cgnnp.statistics import autocorrelation_time, block_estimate
 from cgnnp.units import AVOGADRO_PER_NM3, NEUTRAL, thermal_energy
 
@@ -186,7 +186,7 @@ def integral_counts(frames: Frames, r_max: float | None = None) -> PairCounts:
     Raises:
         ValueError: `r_max` is more than half the box.
     """
-    r_max = min(float(box_heights(box).min()) for box in frames.boxes) / 2 if r_max is None else r_max
+    r_max = half_shortest(frames.boxes) if r_max is None else r_max
     return pair_counts(frames, np.linspace(0.0, r_max, int(np.ceil(r_max / BIN_WIDTH)) + 1))
 
 

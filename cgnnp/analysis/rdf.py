@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.boxes import half_shortest
 from cgnnp.frames import Frames
 from cgnnp.pair_counts import PairCounts, pair_counts
-from cgnnp.pairs import box_heights
 from cgnnp.statistics import block_estimate
 
 BIN_WIDTH = 0.002
@@ -70,7 +70,7 @@ class Rdf:
 
 def longest_distance(frames: Frames) -> float:
     """min(1.2 nm, half the smallest box)."""
-    return min(LONGEST, min(float(box_heights(box).min()) for box in frames.boxes) / 2)
+    return min(LONGEST, half_shortest(frames.boxes))
 
 
 def rdf(frames: Frames, r_max: float | None = None) -> list[Rdf]:

@@ -20,8 +20,8 @@ from cgnnp.analysis.kirkwood_buff import (
 )
 from cgnnp.analysis.pmf import Landmarks, MeanPotential, landmarks, mean_potential
 from cgnnp.analysis.rdf import curves
+from cgnnp.boxes import half_shortest
 from cgnnp.frames import Frames
-from cgnnp.pairs import box_heights
 from cgnnp.units import thermal_energy
 
 SIDES = ("atomistic", "cg")
@@ -145,7 +145,7 @@ def electrolyte(
         shells = {entry.pair: entry.shell_nm for entry in numbers["atomistic"] if entry.shell_nm is not None}
     by_estimator: dict[Estimator, dict[str, KirkwoodBuff]] = {}
     if min(min(Counter(frames.mapping.bead_types).values()) for frames in sides.values()) > 1:
-        r_max = min(float(box_heights(box).min()) for frames in sides.values() for box in frames.boxes) / 2
+        r_max = min(half_shortest(frames.boxes) for frames in sides.values())
         counted = {side: (integral_counts(frames, r_max), Solution.of(frames, types)) for side, frames in sides.items()}
         by_estimator = {
             name: {side: kirkwood_buff_of_counts(*known, name) for side, known in counted.items()} for name in Estimator

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-FLAT = 1e-6
-"""A cell whose volume is less than this part of the product of its edges is none; the same part of an edge is no tilt."""
+from cgnnp.boxes import FLAT
 
 
 @dataclass(frozen=True)
@@ -14,8 +13,7 @@ class AtomFrames:
     """Some consecutive frames of all atoms.
 
     `positions` are in nm, `forces` those of the engine in kJ/mol/nm (constraint forces not included), the rows of
-    `boxes` the box vectors in nm, in reduced lower triangular form (OpenMM's, GROMACS's):
-    a = (a_x, 0, 0), b = (b_x, b_y, 0), c = (c_x, c_y, c_z), |b_x| <= a_x/2, |c_x| <= a_x/2, |c_y| <= b_y/2.
+    `boxes` the box vectors in nm, in reduced lower triangular form, see `cgnnp.boxes`.
 
     >>> frames = AtomFrames(np.zeros((5, 2, 3)), np.zeros((5, 2, 3)), np.tile(3 * np.eye(3), (5, 1, 1)))
     >>> len(frames)
@@ -28,13 +26,6 @@ class AtomFrames:
 
     def __len__(self) -> int:
         return len(self.positions)
-
-
-def has_volume(boxes: Float[np.ndarray, "frames 3 3"]) -> np.ndarray:
-    """Whether each matrix of box vectors is a cell: finite, with edges that span a volume; shape (frames,)."""
-    edges = np.linalg.norm(boxes, axis=2).prod(axis=1)
-    with np.errstate(invalid="ignore"):
-        return np.isfinite(boxes).all(axis=(1, 2)) & (np.abs(np.linalg.det(boxes)) > FLAT * edges)
 
 
 def in_reduced_cells(frames: AtomFrames) -> AtomFrames:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.dataset import count_frames
-from cgnnp.frames import BOLTZMANN_ENSEMBLES, FramesMeta
+from cgnnp.frames import FramesMeta, known_ensemble
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.atoms import AtomFrames
@@ -50,7 +50,7 @@ def from_files(
         topology: a file with the names of the atoms: PDB, PDBx, GRO, Amber prmtop, GROMACS TPR, LAMMPS data.
         rigid: what the simulation held rigid: water, h-bonds, all-bonds, none, or a serialized OpenMM System (*.xml).
         temperature_K: of the thermostat.
-        ensemble: NVT or NPT where frames are Boltzmann-distributed, else in words what they are.
+        ensemble: how the frames were drawn, one of `cgnnp.frames.ENSEMBLES`.
         format: of the trajectory; by its suffix without.
         units: of the trajectory where its format does not fix them, e.g. "eV,Angstrom" or "real".
         interval_ps: time between frames where the file does not have it.
@@ -80,7 +80,7 @@ def from_files(
     if n_frames is not None and n_frames > available:
         raise ValueError(f"reference.n_frames={n_frames}: the files hold {available} (stride {stride}): ask for fewer")
     wanted = available if n_frames is None else n_frames
-    ensemble = ensemble.upper() if ensemble.upper() in BOLTZMANN_ENSEMBLES else ensemble
+    ensemble = known_ensemble(ensemble, "reference.ensemble")
     return FileSource(atomistic, opened, float(temperature_K or 0.0), ensemble, str(rigid), stride, wanted)
 
 

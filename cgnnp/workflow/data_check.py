@@ -7,26 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from cgnnp.analysis.figures import plot_ybg
-from cgnnp.consistency import Consistency, check_consistency
 from cgnnp.dataset import open_frames
 from cgnnp.files import write_file, write_json
 from cgnnp.force_map import certify
 from cgnnp.report import page_template, write_pictures, ybg_curves
+from cgnnp.soundness import AGREES, DISAGREES, NOT_TESTED, Soundness, check_soundness
 
 log = logging.getLogger("cgnnp")
+
+WORDS = {True: AGREES, False: DISAGREES.upper(), None: NOT_TESTED}
+LEVELS = {AGREES: "good", DISAGREES: "poor", NOT_TESTED: "open"}
 
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What was found about a data set; `disagreements` say in words what is wrong, and are empty where nothing is."""
+    """What was found about a data set: one word, the `verdict`, and the reasons for it, empty where all agrees."""
 
     summary: dict[str, Any]
-    consistency: Consistency
-    disagreements: tuple[str, ...]
+    sound: Soundness
+    verdict: str
+    reasons: tuple[str, ...]
 
     def table(self) -> str:
         """The result as lines of text."""
-        s, found = self.summary, self.consistency
+        s, found = self.summary, self.sound.consistency
         lines = [
             f"{s['data']}: {s['n_frames']} frames of {s['n_beads']} beads, mapping '{s['mapping']}', {s['ensemble']} at "
             f"{s['temperature_K']:g} K",
@@ -38,7 +42,12 @@ class DataCheck:
             value = row.reason if row.value is None else f"{row.value:.1f}({row.stderr:.1f}) K"
             lines.append(_line(f"T_conf {name}", str(value), row.agrees(found.temperature)))
         lines.append(_line("g-YBG residual", str(found.ybg).removeprefix("g-YBG residual: "), found.ybg.agrees()))
-        return "\n".join([*lines, *(f"DISAGREES: {text}" for text in self.disagreements)])
+        lines.append(_line("box", str(self.sound.box).removeprefix("box: "), self.sound.box.agrees()))
+        if (density := self.sound.density) is not None:
+            lines.append(_line("density", f"{density:.3g} g/mL", self.sound.density_agrees()))
+        lines += [_line("outlying forces", text, False) for text in self.sound.outliers]
+        word = WORDS[{AGREES: True, DISAGREES: False, NOT_TESTED: None}[self.verdict]]
+        return "\n".join([*lines, *(f"{word.upper()}: {text}" for text in self.reasons), f"all together: {word}"])
 
 
 def check_data(directory: str | Path) -> DataCheck:
@@ -54,8 +63,10 @@ def check_data(directory: str | Path) -> DataCheck:
         certificate = certify(frames.mapping).to_dict()
     except ValueError as error:
         wrong.append(str(error))
-    found = check_consistency(frames)
-    wrong += found.disagreements()
+    sound = check_soundness(frames)
+    wrong += sound.disagreements()
+    verdict = DISAGREES if wrong else sound.verdict
+    reasons = wrong or sound.untested()
     summary = {
         "data": str(directory),
         "mapping": frames.mapping.name,
@@ -65,10 +76,11 @@ def check_data(directory: str | Path) -> DataCheck:
         "ensemble": frames.meta.ensemble,
         "temperature_K": frames.temperature,
         "certificate": certificate,
-        **found.to_dict(),
+        **sound.consistency.to_dict(),
         "disagreements": wrong,
+        "data_check": sound.to_dict() | {"verdict": verdict, "reasons": reasons},
     }
-    return DataCheck(summary, found, tuple(wrong))
+    return DataCheck(summary, sound, verdict, tuple(reasons))
 
 
 def write_check(check: DataCheck, output: Path) -> Path:
@@ -77,13 +89,17 @@ def write_check(check: DataCheck, output: Path) -> Path:
     write_json(output / "check.json", check.summary)
     curves = ybg_curves(check.summary)
     images = write_pictures(output, {"ybg": lambda theme: plot_ybg(curves, theme)} if curves else {})
-    tested = check.consistency.temperatures.combined.value is not None or check.consistency.ybg.p_value is not None
-    level = "poor" if check.disagreements else "good" if tested else "open"
-    values = {"s": check.summary, "images": images, "level": level, "data": shlex.quote(check.summary["data"])}
+    level = LEVELS[check.verdict]
+    values = {
+        "s": check.summary,
+        "images": images,
+        "level": level,
+        "box": str(check.sound.box),
+        "data": shlex.quote(check.summary["data"]),
+    }
     write_file(output / "check.html", page_template("check.html.j2").render(values))
     return output / "check.html"
 
 
 def _line(name: str, text: str, agrees: bool | None) -> str:
-    word = {True: "agrees", False: "DISAGREES", None: "not tested"}[agrees]
-    return f"  {name:<24} {word:<12} {text}".rstrip()
+    return f"  {name:<24} {WORDS[agrees]:<12} {text}".rstrip()

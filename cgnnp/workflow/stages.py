@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
-from cgnnp.configurational_temperature import ConfigurationalTemperature
 from cgnnp.consistency import check_consistency
 from cgnnp.dataset import chunk_infos, frames_digest
 from cgnnp.dynamics import LangevinProtocol, speed_ns_per_day
@@ -39,6 +38,7 @@ from cgnnp.simulation.run import (
     simulate,
     speed_in_all,
 )
+from cgnnp.soundness import Soundness, check_soundness, worst
 from cgnnp.training.checkpoints import load_checkpoint
 from cgnnp.training.data import (
     ForceSet,
@@ -57,7 +57,16 @@ from cgnnp.workflow.run_folder import RunFolder
 
 log = logging.getLogger("cgnnp")
 
-MADE_FROM = ("system", "r2_prior", "r2_model", "r2_stderr", "r2_refined", "r2_refined_stderr", "n_frames_train")
+MADE_FROM = (
+    "data_check",
+    "system",
+    "r2_prior",
+    "r2_model",
+    "r2_stderr",
+    "r2_refined",
+    "r2_refined_stderr",
+    "n_frames_train",
+)
 """What a manifest takes from the summary; refined are None where nothing was."""
 
 FROM_DATA = ("type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale")
@@ -98,22 +107,25 @@ def sample_stage(run: RunFolder, source: Source, mapping: Mapping, data_root: Pa
 
 
 def map_stage(run: RunFolder, sets: Sequence[Frames]) -> None:
-    """Certify the force maps and test that positions and forces of each set belong to one Boltzmann distribution.
+    """Certify the force maps and test that positions, forces and boxes of each set belong together.
 
     Raises:
-        ValueError: a map is wrong, or a configurational temperature is not the thermostat's within 2 % and 4 sigma.
+        ValueError: a map is wrong, a configurational temperature is not the thermostat's within 2 % and 4 sigma, boxes are
+            not those of the positions, or single forces outweigh all others.
     """
     with run.stage("map", again=True):
         certificates = [certify(frames.mapping) for frames in sets]
-        found = []
+        sound = []
         for frames, certificate in zip(sets, certificates, strict=True):
             log.info("%s", certificate)
-            found.append(check_consistency(frames))
-            by_pair, combined = found[-1].temperatures.by_pair, found[-1].temperatures.combined
-            for line in (*by_pair, combined)[len(by_pair) == 1 :]:
+            sound.append(check_soundness(frames))
+            temperatures = sound[-1].consistency.temperatures
+            for line in (*temperatures.by_pair, temperatures.combined)[len(temperatures.by_pair) == 1 :]:
                 log.info("%s (thermostat %g K)", line, frames.temperature)
-            log.info("%s", found[-1].ybg)
-    run.update(certificate=certificates[0].to_dict(), **found[0].to_dict())
+            log.info("%s", sound[-1].consistency.ybg)
+            log.info("%s", sound[-1].box)
+    found = [one.consistency for one in sound]
+    run.update(certificate=certificates[0].to_dict(), data_check=worst(sound), **found[0].to_dict())
     if len(sets) > 1:
         paths = [run.summary().get("data"), *run.summary().get("more_data", {})]
         rows = []
@@ -122,17 +134,30 @@ def map_stage(run: RunFolder, sets: Sequence[Frames]) -> None:
             row = {"data": path, "n_frames": len(frames), "n_beads": frames.mapping.n_beads}
             rows.append(row | {key: known[key] for key in ("t_conf_K", "t_conf_stderr_K")})
         run.update(data_sets=rows)
-    for frames, consistency in zip(sets, found, strict=True):
-        _check_temperature(consistency.temperatures.combined, frames.temperature)
+    for one in sound:
+        _refuse_unsound(one)
 
 
-def _check_temperature(result: ConfigurationalTemperature, temperature: float) -> None:
-    if result.value is None:
-        log.warning("map: the configurational temperature could not be tested: %s", result.reason)
-    elif result.agrees(temperature) is False:
+def _refuse_unsound(sound: Soundness) -> None:
+    """Refuse what no model should be fitted to; say what could not be tested.
+
+    Raises:
+        ValueError: what disagrees. (A g-YBG residual alone does not: it is more sensitive than a fit.)
+    """
+    for text in sound.untested():
+        log.warning("map: not tested: %s", text)
+    temperature = sound.consistency.temperature
+    result = sound.consistency.temperatures.combined
+    if result.agrees(temperature) is False:
         raise ValueError(
             f"{result}, but the thermostat is at {temperature:g} K: forces and positions do not belong "
             "together (wrong force map, units, temperature or box); see the certificate above"
+        )
+    if sound.box.agrees() is False:
+        raise ValueError(f"{sound.box}: write the boxes of the simulation, in the units of the positions")
+    if sound.outliers:
+        raise ValueError(
+            f"{sound.outliers[0]}: one such force outweighs all others in a fit: leave such frames out, or sample them again"
         )
 
 

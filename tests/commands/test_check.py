@@ -89,17 +89,47 @@ def test_a_wrong_force_map_is_reported_with_the_rest(soft_spheres, run_here, tmp
     assert re.search(r"force map +DISAGREES", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("ensemble", ["NVT", "a hot run"])
-def test_what_cannot_be_tested_is_null_with_a_reason_and_exit_code_zero(ensemble, run_here, tmp_path, capsys):
+@pytest.mark.parametrize("ensemble", ["NVT", "hot"])
+def test_what_cannot_be_tested_is_null_with_a_reason_and_exit_code_three(ensemble, run_here, tmp_path, capsys):
     gas = systems.ideal_gas(50, 1 if ensemble == "NVT" else 20, 2.0, seed=1)
     store(tmp_path / "data", replace(gas, meta=replace(gas.meta, ensemble=ensemble)))
-    assert check(run_here, tmp_path, "data=data", "output=out") == 0
+    assert check(run_here, tmp_path, "data=data", "output=out") == 3
     values = result(tmp_path / "out")
-    reason = "a single bead has no pairs" if ensemble == "NVT" else "frames are not Boltzmann-distributed (a hot run)"
+    reason = "a single bead has no pairs" if ensemble == "NVT" else "frames are not Boltzmann-distributed (hot)"
     assert (values["t_conf_K"], values["t_conf_reason"]) == (None, reason)
     assert (values["ybg"]["chi2_per_dof"], values["ybg"]["reason"]) == (None, reason)
-    assert "could not be tested" in (tmp_path / "out" / "check.html").read_text()
-    assert "not tested" in capsys.readouterr().out
+    assert values["data_check"]["verdict"] == "not tested"
+    assert f"T_conf: {reason}" in values["data_check"]["reasons"]
+    assert "not everything could be tested" in (tmp_path / "out" / "check.html").read_text()
+    out = capsys.readouterr().out
+    assert f"NOT TESTED: T_conf: {reason}" in out
+    assert "all together: not tested" in out
+
+
+@pytest.mark.parametrize("factor", [0.95, 1.05, 2.0, 10.0])
+def test_a_wrong_box_is_exit_code_one(factor, soft_spheres, run_here, tmp_path, capsys):
+    wrapped = replace(soft_spheres, positions=np.mod(soft_spheres.positions, systems.SOFT_LENGTH))
+    store(tmp_path / "data", replace(wrapped, boxes=factor * wrapped.boxes))
+    assert check(run_here, tmp_path, "data=data", "output=out") == 1
+    assert re.search(r"box +DISAGREES", capsys.readouterr().out)
+    assert "box: " in "".join(result(tmp_path / "out")["disagreements"])
+
+
+def test_a_single_force_is_named(soft_spheres, run_here, tmp_path, capsys):
+    forces = soft_spheres.forces.copy()
+    forces[7, 2, 0] = 1e6
+    store(tmp_path / "data", replace(soft_spheres, forces=forces))
+    assert check(run_here, tmp_path, "data=data", "output=out") == 1
+    assert re.search(r"bead 2 \(AR\) in .*data, frame 7, is 1e\+06 kJ/mol/nm", capsys.readouterr().out)
+
+
+def test_a_misspelt_ensemble_turns_no_test_off(soft_spheres, run_here, tmp_path, capsys):
+    folder = store(tmp_path / "data", soft_spheres)
+    text = (folder / "meta.json").read_text()
+    (folder / "meta.json").write_text(text.replace('"NVT"', '"NVT "'))
+    assert check(run_here, tmp_path, "data=data", "output=out") == 2
+    error = capsys.readouterr().err
+    assert "meta.json: ensemble 'NVT ' is not known" in error
 
 
 def test_bonded_beads_are_tested_by_the_pairs_that_are_not_bonded(run_here, tmp_path):

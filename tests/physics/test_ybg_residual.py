@@ -8,7 +8,8 @@ import systems
 from systems import add_pair_forces
 
 from cgnnp.pair_fields import bump
-from cgnnp.ybg import UNLIKELY, ybg_residual
+from cgnnp.statistics import UNLIKELY
+from cgnnp.ybg import ybg_residual
 
 WHERE = (0.36, 0.46)
 KINDS = np.where(np.arange(16) < 8, 0, 1)

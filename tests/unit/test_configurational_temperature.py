@@ -9,11 +9,11 @@ from cgnnp.configurational_temperature import configurational_temperature
 
 def test_frames_of_other_ensembles_have_no_temperature_and_say_why():
     gas = ideal_gas(50, 20, 1.0, seed=1)
-    hot = replace(gas, meta=replace(gas.meta, ensemble="frames of a hot run"))
+    hot = replace(gas, meta=replace(gas.meta, ensemble="hot"))
     result = configurational_temperature(hot)
     assert result.value is None
     assert result.stderr is None
-    assert result.reason == "frames are not Boltzmann-distributed (frames of a hot run)"
+    assert result.reason == "frames are not Boltzmann-distributed (hot)"
     assert "not Boltzmann-distributed" in str(result)
 
 

@@ -27,7 +27,7 @@ def labelled(n_frames: int, seed: int) -> Frames:
 def test_only_canonical_ensembles_are_boltzmann():
     assert META.is_boltzmann
     assert replace(META, ensemble="NPT").is_boltzmann
-    assert not replace(META, ensemble="drawn from a hot run").is_boltzmann
+    assert not replace(META, ensemble="hot").is_boltzmann
 
 
 @pytest.mark.parametrize("index", [slice(1, 5, 2), np.array([4, 0])], ids=["slice", "selection"])

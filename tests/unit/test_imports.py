@@ -12,9 +12,20 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured", "configured_frames")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "native", "reference", "dynamics", "priors", "models"),
-    *("consistency", "ybg", "configurational_temperature", "pair_fields", "noise_floor", "optimal_map", "statistics"),
+    *(
+        "soundness",
+        "box_check",
+        "outliers",
+        "consistency",
+        "ybg",
+        "configurational_temperature",
+        "pair_fields",
+        "noise_floor",
+        "optimal_map",
+        "statistics",
+    ),
     *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
-    *("platforms", "progress", "signatures", "files", "wording", "units"),
+    *("platforms", "progress", "signatures", "files", "wording", "boxes", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
 
@@ -23,6 +34,9 @@ FORBIDDEN = {
     "native": {"openmm", "openmmtorch", "hydra", "lightning", "mdtraj"},
     "training": {"openmm", "openmmtorch", "hydra", "mdtraj"},
     "configurational_temperature": {"torch", "openmm"},
+    "soundness": {"torch", "openmm"},
+    "box_check": {"torch", "openmm"},
+    "outliers": {"torch", "openmm"},
     "consistency": {"torch", "openmm"},
     "ybg": {"torch", "openmm"},
     "pair_fields": {"torch", "openmm"},

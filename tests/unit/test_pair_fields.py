@@ -167,5 +167,5 @@ def test_what_cannot_be_tested_says_why():
     gas = ideal_gas(20, 4, 2.0, seed=0)
     assert untestable(gas) is None
     assert untestable(ideal_gas(20, 1, 2.0, seed=0)) == "a single bead has no pairs"
-    hot = replace(gas, meta=replace(gas.meta, ensemble="a hot run"))
-    assert untestable(hot) == "frames are not Boltzmann-distributed (a hot run)"
+    hot = replace(gas, meta=replace(gas.meta, ensemble="hot"))
+    assert untestable(hot) == "frames are not Boltzmann-distributed (hot)"

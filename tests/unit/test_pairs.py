@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from systems import brute_force_distances, identity_mapping, random_triclinic
 
 from cgnnp import pairs as pairs_module
-from cgnnp.pairs import PairKinds, box_heights, minimum_image, near_pairs
+from cgnnp.boxes import box_heights
+from cgnnp.pairs import PairKinds, minimum_image, near_pairs
 
 
 def as_dict(pairs) -> dict[tuple[int, int], float]:

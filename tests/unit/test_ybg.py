@@ -45,7 +45,7 @@ def test_without_variation_there_is_no_covariance():
     ("n_frames", "n_beads", "ensemble", "reason"),
     [
         (60, 1, "NVT", "a single bead has no pairs"),
-        (60, 20, "a hot run", "frames are not Boltzmann-distributed (a hot run)"),
+        (60, 20, "hot", "frames are not Boltzmann-distributed (hot)"),
         (30, 20, "NVT", "30 frames with too few close pairs for a covariance"),
         (60, 2, "NVT", "60 frames with too few close pairs for a covariance"),
     ],

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cgnnp.reference.atoms import AtomFrames, has_volume, in_reduced_cells
+from cgnnp.boxes import has_volume
+from cgnnp.reference.atoms import AtomFrames, in_reduced_cells
 from cgnnp.reference.readers.stated_units import FileUnits
 
 MIB = 2**20

@@ -3,7 +3,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 from systems import brute_force_distances, random_triclinic
 
-from cgnnp.reference.atoms import AtomFrames, has_volume, in_reduced_cells
+from cgnnp.boxes import has_volume
+from cgnnp.reference.atoms import AtomFrames, in_reduced_cells
 
 
 def random_frames(rng: np.random.Generator, box: np.ndarray) -> AtomFrames:

@@ -62,7 +62,7 @@ def test_two_compositions_in_one_fit_and_one_bundle(run):
     sets = [gas({"A": 8, "B": 8}, 1.6, 1), gas({"A": 4, "B": 10}, 1.4, 2)]
     settings = FitSettings(max_epochs=1, batch_size=8, accelerator="cpu")
     run.update(data="one", more_data={"two": "digest"})
-    map_stage(run, [replace(part, meta=replace(part.meta, ensemble="made")) for part in sets])
+    map_stage(run, [replace(part, meta=replace(part.meta, ensemble="other")) for part in sets])
     model, priors = fit_stage(run, sets, FIT, make_model, settings, held_out_fraction=0.2, platform="CPU")
     (spline,) = priors
     assert isinstance(spline, PairSpline)
@@ -226,7 +226,7 @@ def test_new_weights_start_within_a_bound(run):
     def bounded(**settings) -> NequIP:
         return make_model(layers=3, **{"energy_bound_kJ_mol": 0.01, **settings})
 
-    map_stage(run, [replace(frames, meta=replace(frames.meta, ensemble="made"))])
+    map_stage(run, [replace(frames, meta=replace(frames.meta, ensemble="other"))])
     model, _ = fit_stage(run, [frames], FIT, bounded, settings, held_out_fraction=0.2, platform="CPU")
     new = NequIP(**model.config())
     positions, box, types = (torch.tensor(array) for array in (frames.positions[0], frames.boxes[0], frames.mapping.types))

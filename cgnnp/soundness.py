@@ -1,0 +1,90 @@
+"""Is a data set sound? All tests of mapped frames together, and one word for what they say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cgnnp.box_check import BoxCheck, check_box
+from cgnnp.consistency import Consistency, check_consistency
+from cgnnp.frames import Frames
+from cgnnp.outliers import outliers
+from cgnnp.units import AVOGADRO_PER_NM3
+
+AGREES, DISAGREES, NOT_TESTED = "agrees", "disagrees", "not tested"
+
+THINNEST_G_ML, DENSEST_G_ML = 0.2, 25.0
+"""Densities (g/mL) between which condensed matter is: the former is below the critical density of water, the latter above
+that of osmium."""
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """What the tests of a data set say: T_conf and the g-YBG residual, its boxes, its density, and outlying forces.
+
+    `density` is in g/mL, None where the mapping leaves molecules out, so that it says nothing.
+    """
+
+    consistency: Consistency
+    box: BoxCheck
+    density: float | None
+    outliers: tuple[str, ...]
+
+    def density_agrees(self) -> bool | None:
+        """Whether it is one of condensed matter; None of a gas, which boxes that are too large look like."""
+        if self.density is None or self.density < THINNEST_G_ML:
+            return None
+        return self.density <= DENSEST_G_ML
+
+    def disagreements(self) -> list[str]:
+        """What is wrong, in words."""
+        found = self.consistency.disagreements()
+        found += [str(self.box)] if self.box.agrees() is False else []
+        if self.density_agrees() is False:
+            found.append(f"density: {self.density:.3g} g/mL is more than any matter has, the boxes are too small")
+        return found + [f"outlier: {text}" for text in self.outliers]
+
+    def untested(self) -> list[str]:
+        """What could not be tested, in words, with the reason."""
+        combined = self.consistency.temperatures.combined
+        found = [f"T_conf: {combined.reason}"] if combined.value is None else []
+        found += [str(self.box)] if self.box.agrees() is None else []
+        if self.density is not None and self.density_agrees() is None:
+            found.append(f"density: {self.density:.3g} g/mL is that of a gas, or of boxes that are too large")
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """One word for all: it agrees only where nothing was left untested."""
+        return DISAGREES if self.disagreements() else NOT_TESTED if self.untested() else AGREES
+
+    def reasons(self) -> list[str]:
+        """Why the verdict is not that all agrees."""
+        return self.disagreements() or self.untested()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for summaries and manifests: the verdict and its reasons."""
+        return {"verdict": self.verdict, "reasons": self.reasons(), "density_g_mL": self.density}
+
+
+def check_soundness(frames: Frames) -> Soundness:
+    """Test positions, forces and boxes of a data set against each other."""
+    return Soundness(check_consistency(frames), check_box(frames), density(frames), tuple(outliers(frames)))
+
+
+def worst(found: Sequence[Soundness]) -> dict[str, Any]:
+    """The verdict on several data sets, with the reasons of those that have it."""
+    order = (AGREES, NOT_TESTED, DISAGREES)
+    verdict = max((one.verdict for one in found), key=order.index)
+    return {"verdict": verdict, "reasons": [text for one in found if one.verdict == verdict for text in one.reasons()]}
+
+
+def density(frames: Frames) -> float | None:
+    """Density of the beads in g/mL, where the mapping keeps something of every molecule and unites atoms into beads."""
+    mapping = frames.mapping
+    kept = sum(block.n_copies * len(block.offsets) for block in mapping.blocks)
+    if kept < mapping.n_atoms or mapping.n_beads == mapping.n_atoms:
+        return None
+    volume = float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))))
+    return float(mapping.masses.sum()) / volume / (1000.0 * AVOGADRO_PER_NM3)
