@@ -146,15 +146,14 @@ def _refuse_unsound(sound: Soundness) -> None:
     """
     for text in sound.untested():
         log.warning("map: not tested: %s", text)
-    temperature = sound.consistency.temperature
-    result = sound.consistency.temperatures.combined
+    if sound.box.agrees() is False:
+        raise ValueError(f"{sound.box}: write the boxes of the simulation, in the units of the positions")
+    temperature, result = sound.consistency.temperature, sound.consistency.temperatures.combined
     if result.agrees(temperature) is False:
         raise ValueError(
             f"{result}, but the thermostat is at {temperature:g} K: forces and positions do not belong "
             "together (wrong force map, units, temperature or box); see the certificate above"
         )
-    if sound.box.agrees() is False:
-        raise ValueError(f"{sound.box}: write the boxes of the simulation, in the units of the positions")
     if sound.outliers:
         raise ValueError(
             f"{sound.outliers[0]}: one such force outweighs all others in a fit: leave such frames out, or sample them again"

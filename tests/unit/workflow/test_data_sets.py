@@ -10,7 +10,7 @@ import openmm
 import pytest
 import torch
 from openmm import unit
-from systems import add_noise, add_pair_forces, charged_mapping, hard_gas, identity_mapping
+from systems import SOFT_LENGTH, add_noise, add_pair_forces, charged_mapping, hard_gas, identity_mapping
 
 from cgnnp.dataset import FramesWriter
 from cgnnp.frames import Frames
@@ -215,6 +215,33 @@ def test_errors_of_several_sets_are_those_of_each(run):
     assert found.stderr == pytest.approx(0.1 / np.sqrt(800) / 5.5, rel=0.2)
     assert found.tau_frames < 1.5
     assert found.reliable
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frames: replace(frames, boxes=2 * frames.boxes), "box: .*: write the boxes of the simulation"),
+        (
+            lambda frames: replace(frames, forces=frames.forces + (np.arange(len(frames)) == 7)[:, None, None] * 1e5),
+            "one such force",
+        ),
+        (lambda frames: replace(frames, forces=-frames.forces), "the thermostat is at 300 K"),
+    ],
+    ids=["box", "force", "signs"],
+)
+def test_what_disagrees_is_not_fitted(run, soft_spheres, change, message):
+    run.update(data="one")
+    with pytest.raises(ValueError, match=message):
+        map_stage(run, [change(replace(soft_spheres, positions=np.mod(soft_spheres.positions, SOFT_LENGTH)))])
+    assert run.summary()["data_check"]["verdict"] == "disagrees"
+
+
+def test_what_was_not_tested_is_in_the_summary(run):
+    run.update(data="one")
+    map_stage(run, [gas({"A": 8, "B": 8}, 1.3, 1)[:20]])
+    found = run.summary()["data_check"]
+    assert found["verdict"] == "not tested"
+    assert any(text.startswith("box: ") for text in found["reasons"])
 
 
 def test_new_weights_start_within_a_bound(run):
