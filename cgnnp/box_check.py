@@ -52,6 +52,9 @@ UNLIKELY = 1e-6
 WRONG_BY = 1.05
 """The test must be able to find out a box that is wrong by this factor."""
 
+CONSTANT_VOLUME, ROUNDED = ("NVT", "NVE"), 1e-3
+"""Ensembles of one box, which files may round by this part of an edge."""
+
 FRACTIONS = range(2, 11)
 """Boxes so many times too long are found by the images of their beads."""
 
@@ -83,6 +86,8 @@ class BoxCheck:
 
 def check_box(frames: Frames) -> BoxCheck:
     """Test the boxes of frames by the pairs between molecules; those of one molecule alone need no box."""
+    if wrong := _varying(frames):
+        return BoxCheck(wrong=wrong)
     molecules = _molecules(frames.mapping)
     if molecules[-1] == 0:
         return BoxCheck()
@@ -96,6 +101,17 @@ def check_box(frames: Frames) -> BoxCheck:
             reason=f"boxes {100 * (WRONG_BY - 1):.0f} % longer would pass too: the pairs are too few, or too alike"
         )
     return found
+
+
+def _varying(frames: Frames) -> str:
+    """What to say where boxes change that should not; else nothing."""
+    boxes = np.asarray(frames.boxes, dtype=np.float64)
+    usual = np.median(boxes, axis=0)
+    off = np.abs(boxes - usual).max(axis=(1, 2)) / np.diagonal(usual).max()
+    frame = int(np.argmax(off))
+    if frames.meta.ensemble in CONSTANT_VOLUME and off[frame] > ROUNDED:
+        return f"it is {100 * off[frame]:.2g} % off in {frames.came_from(frame)}, and {frames.meta.ensemble} has one box"
+    return ""
 
 
 def _molecules(mapping: Mapping) -> Int[np.ndarray, "beads"]:

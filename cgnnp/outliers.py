@@ -1,4 +1,4 @@
-"""Forces that are no part of the distribution of the others: frames that were damaged, or of a simulation that blew up."""
+"""What no simulation makes: single forces beyond all others, frames that are there twice, beads that never move."""
 
 import numpy as np
 
@@ -8,6 +8,9 @@ FACTOR = 10.0
 """A force is an outlier beyond so many times what the largest force on a bead of its type is in nine of ten frames."""
 
 MIN_FRAMES = 20
+
+TOLD_APART_BY = 8
+"""Frames are the same when so many beads are in the same places, to the last bit."""
 
 
 def outliers(frames: Frames) -> list[str]:
@@ -43,3 +46,22 @@ def outliers(frames: Frames) -> list[str]:
                 f"10 frames have none above {above:.2g} ({n_frames} of {len(frames)} frames are like it)"
             )
     return found
+
+
+def repeated(frames: Frames) -> list[str]:
+    """What to say of frames that are there more than once: errors would be too small, and held-out frames fitted."""
+    places = np.ascontiguousarray(frames.positions[:, :TOLD_APART_BY].reshape(len(frames), -1))
+    _, first, counts = np.unique(places, axis=0, return_index=True, return_counts=True)
+    extra = len(frames) - len(counts)
+    if not extra:
+        return []
+    example = frames.came_from(int(first[np.argmax(counts)]))
+    return [f"{extra} of {len(frames)} frames are there before ({example}, {counts.max()} times)"]
+
+
+def motionless(frames: Frames) -> list[str]:
+    """What to say of beads that are in one place in all frames: no thermostat drew their positions."""
+    still = np.flatnonzero((frames.positions == frames.positions[:1]).all(axis=(0, 2)))
+    if len(frames) < 2 or not len(still) or len(still) == frames.mapping.n_beads:
+        return []
+    return [f"{len(still)} of {frames.mapping.n_beads} beads never move (bead {still[0]}): their distribution is not known"]

@@ -9,7 +9,7 @@ import numpy as np
 from cgnnp.box_check import BoxCheck, check_box
 from cgnnp.consistency import Consistency, check_consistency
 from cgnnp.frames import Frames
-from cgnnp.outliers import outliers
+from cgnnp.outliers import motionless, outliers, repeated
 from cgnnp.units import AVOGADRO_PER_NM3
 
 AGREES, DISAGREES, NOT_TESTED = "agrees", "disagrees", "not tested"
@@ -18,10 +18,13 @@ THINNEST_G_ML, DENSEST_G_ML = 0.2, 25.0
 """Densities (g/mL) between which condensed matter is: the former is below the critical density of water, the latter above
 that of osmium."""
 
+UNRESOLVED = 0.0625
+"""A T_conf with a larger relative standard error tests nothing: four of them are a quarter of the temperature."""
+
 
 @dataclass(frozen=True)
 class Soundness:
-    """What the tests of a data set say: T_conf and the g-YBG residual, its boxes, its density, and outlying forces.
+    """What the tests of a data set say: T_conf and g-YBG residual, boxes and density, forces and frames that stand out.
 
     `density` is in g/mL, None where the mapping leaves molecules out, so that it says nothing.
     """
@@ -30,6 +33,8 @@ class Soundness:
     box: BoxCheck
     density: float | None
     outliers: tuple[str, ...]
+    repeated: tuple[str, ...]
+    motionless: tuple[str, ...]
 
     def density_agrees(self) -> bool | None:
         """Whether it is one of condensed matter; None of a gas, which boxes that are too large look like."""
@@ -43,16 +48,18 @@ class Soundness:
         found += [str(self.box)] if self.box.agrees() is False else []
         if self.density_agrees() is False:
             found.append(f"density: {self.density:.3g} g/mL is more than any matter has, the boxes are too small")
-        return found + [f"outlier: {text}" for text in self.outliers]
+        return [*found, *(f"outlier: {text}" for text in self.outliers), *self.repeated]
 
     def untested(self) -> list[str]:
         """What could not be tested, in words, with the reason."""
         combined = self.consistency.temperatures.combined
         found = [f"T_conf: {combined.reason}"] if combined.value is None else []
+        if combined.stderr is not None and combined.stderr > UNRESOLVED * self.consistency.temperature:
+            found.append(f"{combined}: its error is too large to tell a wrong force or temperature, sample more frames")
         found += [str(self.box)] if self.box.agrees() is None else []
         if self.density is not None and self.density_agrees() is None:
             found.append(f"density: {self.density:.3g} g/mL is that of a gas, or of boxes that are too large")
-        return found
+        return [*found, *self.motionless]
 
     @property
     def verdict(self) -> str:
@@ -70,7 +77,14 @@ class Soundness:
 
 def check_soundness(frames: Frames) -> Soundness:
     """Test positions, forces and boxes of a data set against each other."""
-    return Soundness(check_consistency(frames), check_box(frames), density(frames), tuple(outliers(frames)))
+    return Soundness(
+        check_consistency(frames),
+        check_box(frames),
+        density(frames),
+        tuple(outliers(frames)),
+        tuple(repeated(frames)),
+        tuple(motionless(frames)),
+    )
 
 
 def worst(found: Sequence[Soundness]) -> dict[str, Any]:

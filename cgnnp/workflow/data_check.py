@@ -46,6 +46,8 @@ class DataCheck:
         if (density := self.sound.density) is not None:
             lines.append(_line("density", f"{density:.3g} g/mL", self.sound.density_agrees()))
         lines += [_line("outlying forces", text, False) for text in self.sound.outliers]
+        lines += [_line("frames", text, False) for text in self.sound.repeated]
+        lines += [_line("positions", text, None) for text in self.sound.motionless]
         word = WORDS[{AGREES: True, DISAGREES: False, NOT_TESTED: None}[self.verdict]]
         return "\n".join([*lines, *(f"{word.upper()}: {text}" for text in self.reasons), f"all together: {word}"])
 

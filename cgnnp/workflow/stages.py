@@ -154,6 +154,8 @@ def _refuse_unsound(sound: Soundness) -> None:
             f"{result}, but the thermostat is at {temperature:g} K: forces and positions do not belong "
             "together (wrong force map, units, temperature or box); see the certificate above"
         )
+    if sound.repeated:
+        raise ValueError(f"{sound.repeated[0]}: errors would be too small, and frames held out be fitted: leave them out")
     if sound.outliers:
         raise ValueError(
             f"{sound.outliers[0]}: one such force outweighs all others in a fit: leave such frames out, or sample them again"

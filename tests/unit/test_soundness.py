@@ -36,13 +36,46 @@ def test_sound_data_agree(soft_spheres):
         (lambda frames: replace(frames, positions=0.1 * frames.positions, boxes=0.1 * frames.boxes), "T_conf"),
         (lambda frames: replace(frames, boxes=1.05 * frames.boxes), "box: "),
         (lambda frames: with_force(frames, 1e6), "outlier: "),
+        (lambda frames: frames[np.repeat(np.arange(len(frames)), 2)], "1500 of 3000 frames are there before"),
+        (lambda frames: frames[np.append(np.arange(len(frames)), 7)], "1 of 1501 frames are there before (memory, frame 7"),
+        (lambda frames: replace(frames, boxes=frames.boxes * (1 + (np.arange(len(frames)) == 9))[:, None, None]), "box: "),
     ],
-    ids=["signs", "Angstrom as nm", "too short", "box", "one force"],
+    ids=[
+        "signs",
+        "Angstrom as nm",
+        "too short",
+        "box",
+        "one force",
+        "every frame twice",
+        "one frame twice",
+        "box of a frame",
+    ],
 )
 def test_wrong_data_disagree_and_say_what(soft_spheres, change, words):
     found = check_soundness(change(soft_spheres))
     assert found.verdict == "disagrees"
     assert any(text.startswith(words) for text in found.reasons()), found.reasons()
+
+
+def test_boxes_may_vary_at_constant_pressure_alone(soft_spheres):
+    boxes = soft_spheres.boxes * np.random.default_rng(1).normal(1.0, 0.01, (len(soft_spheres), 1, 1))
+    varying = replace(soft_spheres, boxes=boxes)
+    assert "NVT has one box" in str(check_soundness(varying).box)
+    npt = check_soundness(replace(varying, meta=replace(varying.meta, ensemble="NPT")))
+    assert "has one box" not in str(npt.box)
+
+
+def test_an_error_that_is_too_large_tests_nothing(soft_spheres):
+    found = check_soundness(soft_spheres[:150])
+    assert found.consistency.temperatures.combined.value is not None
+    assert any("its error is too large" in text for text in found.untested())
+
+
+def test_beads_that_never_move_are_not_tested(soft_spheres):
+    positions = soft_spheres.positions.copy()
+    positions[:, 3] = positions[0, 3]
+    found = check_soundness(replace(soft_spheres, positions=positions))
+    assert any("1 of 14 beads never move (bead 3)" in text for text in found.untested())
 
 
 def test_other_ensembles_are_not_tested(soft_spheres):
