@@ -132,7 +132,7 @@ def test_a_damaged_description_of_a_chunk_is_named_with_what_to_do(directory, te
 def test_a_damaged_description_of_a_data_set_is_named(directory, change):
     file = directory / "meta.json"
     write_json(file, {**read_json(file), **change})
-    with pytest.raises(ValueError, match=r"meta\.json: (holds a mapping that is damaged|written in format new)"):
+    with pytest.raises(ValueError, match=r"meta\.json: (holds a mapping that is damaged|version is 'new')"):
         open_frames(directory)
 
 
