@@ -318,11 +318,11 @@ def _check_entries(entries: Entries) -> None:
             raise ValueError(
                 f"{densities.source}: {name} is {densities.data[name]}, expected a lowest and a highest: {MEND}"
             )
-    for key, above in (("bead_charges_e", -math.inf), ("first_sampled_nm", 0)):
+    for key, least in (("bead_charges_e", -math.inf), ("first_sampled_nm", 0)):
         if key in entries:
             table = entries.within(key)
             for name in table.data:
-                table.number(name, above=above)
+                table.number(name, least=least)
     if "prior_cutoffs_nm" in entries:
         for cutoff in entries.rows("prior_cutoffs_nm"):
             if cutoff is not None:

@@ -218,11 +218,11 @@ def start_logging(file: Path | None = None) -> None:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that says once, in a line, that it cannot be written: logging's own tracebacks would hide the job's error."""
+    """A log file that says once, in a line, that it cannot be written: logging's tracebacks would hide the job's error."""
 
     failed = False
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:
         """Say it the first time."""
         if not self.failed:
             self.failed = True

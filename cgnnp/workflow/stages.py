@@ -365,7 +365,7 @@ def _fitted_priors(
         log.info("fit: the priors, on %d frames", sum(map(len, training)))
         priors = fit_priors(*training, weights=weights, platform=platform)
         write_checked(file, json_text([prior.to_dict() for prior in priors]))
-    return read_priors(file, "delete it, and checkpoints/ too if you changed it: the same command fits the priors again")
+    return read_priors(file, "delete it: the same command fits the priors again")
 
 
 def _force_sets(

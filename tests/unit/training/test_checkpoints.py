@@ -21,7 +21,7 @@ def content():
 
 def test_a_checkpoint_is_plain_weights(content, tmp_path):
     WholeCheckpointIO().save_checkpoint(content, tmp_path / "new" / "best.ckpt")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["best.ckpt"]
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"best.ckpt", "best.ckpt.sha256"}
     checkpoint = read_checkpoint(tmp_path / "new" / "best.ckpt")
     assert checkpoint["cgnnp"]["model"]["_target_"] == "cgnnp.models.nequip.NequIP"
     state = load_checkpoint(tmp_path / "new" / "best.ckpt").state_dict()
@@ -33,7 +33,7 @@ def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(content, tmp_path, 
     io.save_checkpoint(content, file)
 
     def killed(data, path) -> None:
-        path.write_bytes(b"half")
+        path.write(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -43,7 +43,7 @@ def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(content, tmp_path, 
     assert read_checkpoint(file)["epoch"] == 3
     io.save_checkpoint({**content, "epoch": 5}, file)
     assert read_checkpoint(file)["epoch"] == 5
-    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "last.ckpt.sha256"}
 
 
 def test_the_best_score_survives_a_move(tmp_path):
