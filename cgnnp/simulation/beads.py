@@ -86,7 +86,8 @@ def own_beads(bundle: PotentialBundle) -> BeadSystem:
         raise ValueError("this potential has no files yet: save it first")
     path = bundle.directory / "topology.cif"
     try:
-        file = app.PDBxFile(str(path))
+        with path.open() as text:
+            file = app.PDBxFile(text)
         box = np.array(file.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
         positions = np.asarray(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64)
         names = [atom.name for atom in file.topology.atoms()]

@@ -330,6 +330,9 @@ def _check_entries(entries: Entries) -> None:
     for key in ("network_cutoff_nm", "eps_r"):
         if key in entries:
             entries.number(key, above=0)
+    checksums = entries.within("checksums_sha256")
+    for name in checksums.data:
+        checksums.text(name)
     for entry in entries.tables("self_check", least=1):
         entry.number("energy_kJ_mol")
         entry.array("box_nm", (3, 3))
