@@ -304,9 +304,8 @@ def _chunk_info(chunk: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: has no number of frames or no checksums: {mend}")
     entries = Entries(info, str(path), mend)
     entries.count("n_frames", least=1)
-    for name in ("seconds", "ns"):
-        if name in info:
-            entries.number(name, above=0)
+    for name in ("seconds", "ns") if "ns" in info else ():
+        entries.number(name, above=0)
     if "attachments_sha256" in info:
         entries.within("attachments_sha256")
     return info

@@ -139,13 +139,20 @@ def write_checked(path: Path, data: str | bytes) -> None:
     write_file(beside, _lines(path, [new]))
 
 
-def check_file(path: Path, mend: str) -> None:
-    """Refuse a file that is not as it was written; one of an earlier version, without a checksum beside it, passes.
+def check_file(path: Path, mend: str, *, unknown: bool = True) -> None:
+    """Refuse a file that is not as it was written.
+
+    Args:
+        path: of the file.
+        mend: what a message says to do.
+        unknown: whether one without a checksum beside it passes, as earlier versions wrote them.
 
     Raises:
-        ValueError: it was damaged or changed; `mend` is what to do.
+        ValueError: it was damaged or changed.
     """
     known = _checksums(path)
+    if known is None and not unknown:
+        raise ValueError(f"{path}: has no checksum beside it: {mend}")
     if known is not None and file_checksum(path) not in known:
         raise ValueError(f"{path}: damaged, truncated or changed (its checksum differs from {_beside(path).name}): {mend}")
 

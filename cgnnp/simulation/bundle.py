@@ -61,6 +61,9 @@ OPTIONAL = ("system.xml",)
 SELF_CHECK_FRAMES = 2
 SELF_CHECK_TOLERANCE = 1e-4
 DENSITY_TOLERANCE = 0.1
+SAME_BEAD = 0.01
+"""Share by which masses and charges of a bead type may differ from the mapping's: sets of a fit may round them otherwise."""
+
 MEND = "damaged or changed by hand: restore it, or export the potential again"
 
 
@@ -323,6 +326,12 @@ def _check_entries(entries: Entries) -> None:
             table = entries.within(key)
             for name in table.data:
                 table.number(name, least=least)
+    for block in mapping.blocks:
+        for key, values in (("bead_masses_Da", block.masses), ("bead_charges_e", block.charges)):
+            known = entries.data.get(key) or {}
+            for name, value in zip(block.bead_types, values, strict=True):
+                if not math.isclose(known.get(name, value), value, rel_tol=SAME_BEAD, abs_tol=SAME_BEAD):
+                    raise ValueError(f"{entries.source}: {key} of {name} is {known[name]}, in the mapping {value}: {MEND}")
     if "prior_cutoffs_nm" in entries:
         for cutoff in entries.rows("prior_cutoffs_nm"):
             if cutoff is not None:

@@ -272,7 +272,7 @@ def simulate_stage(
         cg_temperature_K=protocol.temperature_K,
         timestep_fs=protocol.timestep_fs,
         force_backend=provenance["force_backend"],
-        platform=info["platform"],
+        platform=info.get("platform"),
     )
     log.info("simulate: %.0f ns/day in all (%d replicas, %d side by side)", speed, len(folders), at_a_time)
     return result
@@ -403,9 +403,9 @@ def _read_prior_forces(file: Path, frames: Frames) -> np.ndarray:
     """Stored forces of the priors.
 
     Raises:
-        ValueError: damaged, or of other frames.
+        ValueError: damaged, of other frames, or of an earlier version, whose files have no checksum.
     """
-    check_file(file, "damaged")
+    check_file(file, "damaged", unknown=False)
     stored = np.asarray(read_array(file, "damaged"))
     check_arrays(frames.positions, stored, frames.boxes, frames.mapping.n_beads, str(file))
     return stored
