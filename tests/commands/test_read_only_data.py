@@ -46,8 +46,8 @@ def test_a_complete_data_set_that_can_only_be_read(job_copy, run_here, capsys):
         with contextlib.suppress(SystemExit):  # so few frames may disagree
             run_here("check", f"data={data}", cwd=job_copy)
         assert "force map" in capsys.readouterr().out
+        longer = [text.replace("n_frames=60", "n_frames=80") for text in ALL[:-1]]
         with pytest.raises(SystemExit) as ended:
-            longer = [text.replace("n_frames=60", "n_frames=80") for text in ALL[:-1]]
             run_here("train", *longer, "run_dir=longer", cwd=job_copy)
         assert ended.value.code == 2
     assert "cannot be written" in capsys.readouterr().err
