@@ -164,9 +164,8 @@ def compare(config: DictConfig) -> dict[str, Any]:
 
 def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]:
     """The simulation settings that a run was made with, changed by what the command line says; none without any."""
-    config = OmegaConf.load(run.config_file)
-    made = config.get("simulation") if isinstance(config, DictConfig) else None
-    if not made or RUNS not in made:
+    made = run.config().get("simulation")
+    if not isinstance(made, dict) or RUNS not in made:
         return {}
     shared = ("seed", "platform", "force_backend")
     overrides = [text.lstrip("+") for text in overrides]  # +key=value and ++key=value are hydra's ways to add

@@ -141,10 +141,12 @@ def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mappin
 def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) -> Path:
     """Where data sets are kept; those that are there already for these settings must be readable and theirs."""
     root = Path(str(config.data_dir))
-    check_writable(root, "data_dir")
-    for mapping in mappings:
-        directory = source.directory(root, mapping)
-        if count_frames(directory):
+    directories = [source.directory(root, mapping) for mapping in mappings]
+    counts = [count_frames(directory) for directory in directories]
+    if min(counts) < source.n_frames:  # a complete data set may lie on a disk that can only be read
+        check_writable(root, "data_dir")
+    for mapping, directory, count in zip(mappings, directories, counts, strict=True):
+        if count:
             open_frames(directory, mapping)
     return root
 

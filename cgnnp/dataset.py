@@ -8,10 +8,11 @@ shards `replica_0`, `replica_1`, ... of independent runs, which are read as one:
                  forces.npy       float32, (frames, beads, 3), kJ/mol/nm
                  boxes.npy        float64, (frames, 3, 3), rows are box vectors, nm
                  halves.npy, variance.npy, second.npy     only with averaged forces, see `cgnnp.frames.MeanForceLabels`
-                 chunk.json       number of frames, checksums, whatever the writer adds
+                 chunk.json       number of frames, checksums, digest of meta.json, whatever the writer adds
                  ...              attachments, e.g. the state from which sampling continues (in the last two chunks)
 
 A chunk is written under another name and renamed: after a kill, what was finished is readable and nothing else is there.
+Checksums and digests find damage and careless editing, of the arrays as of meta.json; whoever forges both is not stopped.
 """
 
 import json
@@ -26,7 +27,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.files import file_checksum, lock_directory, read_json, sync, write_json
+from cgnnp.entries import Entries
+from cgnnp.files import file_checksum, json_text, lock_directory, naming, read_json, sync, write_json
 from cgnnp.frames import Frames, FramesMeta, MeanForceLabels, check_arrays, concatenate
 from cgnnp.mapping import Mapping, data_digest
 
@@ -41,6 +43,9 @@ class FramesWriter:
     """Appends chunks of frames to a shard on disk.
 
     Opening the directory of an existing shard continues it, and refuses to mix mappings, temperatures or intervals.
+
+    Raises:
+        ValueError: the shard is of other data, or has lost its meta.json; or the description is one that could not be read.
     """
 
     def __init__(self, directory: str | Path, meta: FramesMeta) -> None:
@@ -50,10 +55,18 @@ class FramesWriter:
         self._release = weakref.finalize(self, lock_directory(self.directory, "data set").close)
         for leftover in self.directory.glob(".chunk_*"):
             shutil.rmtree(leftover)
-        if (self.directory / "meta.json").exists():
+        described = self.directory / "meta.json"
+        if described.exists():
             check_same_data(self.directory, meta)
+        elif chunks(self.directory):
+            raise ValueError(
+                f"{described}: missing, and there are chunks of frames beside it: restore it, or move them away"
+            )
         else:
-            write_json(self.directory / "meta.json", meta.to_dict())
+            new = json.loads(json_text(meta.to_dict()))
+            FramesMeta.from_dict(new, str(described))  # what could not be read is not written
+            write_json(described, new)
+        self._meta_digest = data_digest(read_json(described))
 
     def close(self) -> None:
         """Let another process write."""
@@ -85,15 +98,12 @@ class FramesWriter:
         }
         if labels is not None:
             arrays |= {key: np.asarray(getattr(labels, key), np.float32) for key in LABELS}
-        checksums = {}
-        for key, array in arrays.items():
-            np.save(temporary / f"{key}.npy", array)
-            checksums[key] = file_checksum(temporary / f"{key}.npy")
-        for name_of_file, content in (attachments or {}).items():
-            (temporary / name_of_file).write_bytes(content)
-        write_json(temporary / "chunk.json", {"n_frames": len(positions), "sha256": checksums, **(info or {})})
-        for file in (*temporary.iterdir(), temporary):
-            sync(file)
+        try:
+            with naming(temporary):
+                self._write_chunk(temporary, arrays, attachments or {}, info or {})
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
         target = self.directory / name
         temporary.rename(target)
         sync(self.directory)
@@ -101,6 +111,28 @@ class FramesWriter:
             for name_of_file in attachments or {}:
                 (previous / name_of_file).unlink(missing_ok=True)
         return target
+
+    def _write_chunk(
+        self,
+        directory: Path,
+        arrays: AbstractMapping[str, np.ndarray],
+        attachments: AbstractMapping[str, bytes],
+        info: AbstractMapping[str, Any],
+    ) -> None:
+        """Put the files of a chunk on the disk."""
+        checksums = {}
+        for key, array in arrays.items():
+            np.save(directory / f"{key}.npy", array)
+            checksums[key] = file_checksum(directory / f"{key}.npy")
+        attached = {}
+        for name, content in attachments.items():
+            (directory / name).write_bytes(content)
+            attached[name] = file_checksum(directory / name)
+        n_frames = len(arrays["positions"])
+        known = {"n_frames": n_frames, "sha256": checksums, "meta_digest": self._meta_digest, "attachments_sha256": attached}
+        write_json(directory / "chunk.json", {**known, **info})
+        for file in (*directory.iterdir(), directory):
+            sync(file)
 
 
 def open_frames(directory: str | Path, mapping: Mapping | None = None, n_frames: int | None = None) -> Frames:
@@ -139,14 +171,25 @@ def iterate_frames(directory: str | Path) -> Iterator[Frames]:
     """
     for shard in shards(directory):
         meta = read_meta(shard)
+        described = data_digest(read_json(shard / "meta.json"))
         number = 0
         for chunk in chunks(shard):
             info = _chunk_info(chunk)
+            if info.get("meta_digest", described) != described:
+                raise ValueError(
+                    f"{shard / 'meta.json'}: is not the one that {chunk.name} was written under (changed by hand, or "
+                    "of another data set): restore it, or sample again"
+                )
             positions, forces, boxes = (_read_array(chunk, name, info) for name in ARRAYS)
             labels = None
             if set(LABELS) <= set(info["sha256"]):
                 labels = MeanForceLabels(*(_read_array(chunk, name, info) for name in LABELS))
             check_arrays(positions, forces, boxes, meta.mapping.n_beads, str(chunk), labels)
+            if len(positions) != info["n_frames"]:
+                raise ValueError(
+                    f"{chunk / 'chunk.json'}: n_frames is {info['n_frames']}, the arrays hold {len(positions)} frames: "
+                    f"{_mend(chunk)}"
+                )
             places = number + np.arange(len(positions))
             origin = np.stack([np.zeros_like(places), places], axis=1)
             yield Frames(positions, forces, boxes, meta, labels, (str(shard),), origin)
@@ -161,8 +204,12 @@ def shards(directory: str | Path) -> list[Path]:
         ValueError: the replicas are not of one data set.
     """
     directory = Path(directory)
-    found = [path for path in directory.glob("replica_*") if (path / "meta.json").is_file()]
-    found = [path for path in found if path.name.removeprefix("replica_").isdigit()]
+    replicas = [path for path in directory.glob("replica_*") if path.name.removeprefix("replica_").isdigit()]
+    found = [path for path in replicas if (path / "meta.json").is_file()]
+    if lost := [path for path in replicas if path not in found and chunks(path)]:
+        raise ValueError(
+            f"{lost[0] / 'meta.json'}: missing, and there are chunks of frames beside it: restore it, or move them away"
+        )
     if (directory / "meta.json").is_file():
         if found:
             raise ValueError(
@@ -183,7 +230,9 @@ def shards(directory: str | Path) -> list[Path]:
 
 
 def _without(entries: tuple[str, ...], description: dict[str, Any]) -> dict[str, Any]:
-    """A description without some entries of its provenance."""
+    """A description without some entries of its provenance; nothing where it is none."""
+    if not isinstance(description, dict):
+        return {}
     provenance = description.get("provenance")
     if isinstance(provenance, dict):
         description = {**description, "provenance": {k: v for k, v in provenance.items() if k not in entries}}
@@ -215,7 +264,7 @@ def check_same_data(directory: Path, meta: FramesMeta) -> None:
     Raises:
         ValueError: mapping, temperature, interval, ensemble, averaging time or provenance differ (but for the solvent).
     """
-    stored, wanted = read_meta(directory).to_dict(), json.loads(json.dumps(meta.to_dict()))
+    stored, wanted = read_meta(directory).to_dict(), json.loads(json_text(meta.to_dict()))
     stored, wanted = _without(("solvent",), stored), _without(("solvent",), wanted)
     if stored != wanted:
         differing = ", ".join(key for key in wanted if stored.get(key) != wanted[key])
@@ -246,14 +295,36 @@ def chunk_infos(directory: str | Path) -> list[dict[str, Any]]:
 
 
 def _chunk_info(chunk: Path) -> dict[str, Any]:
-    path, mend = chunk / "chunk.json", f"delete {chunk.name} and later chunks"
+    path, mend = chunk / "chunk.json", _mend(chunk)
     if not path.is_file():
         raise ValueError(f"{path}: missing: {mend}")
     info = read_json(path, mend)
     sums = info.get("sha256") if isinstance(info, dict) else None
-    if not (isinstance(sums, dict) and set(ARRAYS) <= set(sums) and isinstance(info.get("n_frames"), int)):
+    if not (isinstance(sums, dict) and set(ARRAYS) <= set(sums)):
         raise ValueError(f"{path}: has no number of frames or no checksums: {mend}")
+    entries = Entries(info, str(path), mend)
+    entries.count("n_frames", least=1)
+    for name in ("seconds", "ns") if "ns" in info else ():
+        entries.number(name, above=0)
+    if "attachments_sha256" in info:
+        entries.within("attachments_sha256")
     return info
+
+
+def _mend(chunk: Path) -> str:
+    return f"delete {chunk.name} and later chunks"
+
+
+def check_attachment(chunk: Path, name: str) -> None:
+    """Refuse an attachment that is not as it was written; one of an earlier version, without a checksum, passes.
+
+    Raises:
+        ValueError: damaged.
+    """
+    known = _chunk_info(chunk).get("attachments_sha256", {}).get(name)
+    path = chunk / name
+    if known is not None and path.is_file() and file_checksum(path) != known:
+        raise ValueError(f"{path}: damaged (checksum differs): {_mend(chunk)}; the chunk before it can be continued")
 
 
 def frames_digest(directory: str | Path, n_frames: int) -> str:
@@ -275,5 +346,17 @@ def count_frames(directory: str | Path) -> int:
 def _read_array(chunk: Path, name: str, info: dict[str, Any]) -> np.ndarray:
     path = chunk / f"{name}.npy"
     if not path.is_file() or file_checksum(path) != info["sha256"][name]:
-        raise ValueError(f"{path}: missing or damaged (checksum differs): delete {chunk.name} and later chunks")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+        raise ValueError(f"{path}: missing or damaged (checksum differs): {_mend(chunk)}")
+    return read_array(path, _mend(chunk))
+
+
+def read_array(path: Path, mend: str) -> np.ndarray:
+    """A `.npy` file, memory-mapped; nothing in it is run. `mend` is what to do about a damaged one.
+
+    Raises:
+        ValueError: truncated, not an array, or one of objects.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, MemoryError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path}: not an array of numbers, or truncated ({error}): {mend}") from error

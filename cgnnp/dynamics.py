@@ -14,7 +14,7 @@ import openmm
 from jaxtyping import Float
 from openmm import unit
 
-from cgnnp.dataset import FramesWriter, chunk_infos, chunks, count_frames
+from cgnnp.dataset import FramesWriter, check_attachment, chunk_infos, chunks, count_frames
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.signatures import check_positive
@@ -83,6 +83,7 @@ def start(
     integrator.setRandomNumberSeed(derived_seed(protocol.seed, len(done)))
     simulation = platform.simulation(topology, system, integrator)
     if done:
+        check_attachment(done[-1], STATE_FILE)
         _restore(simulation.context, done[-1] / STATE_FILE)
         n_frames = count_frames(directory)
         simulation.context.setStepCount(n_frames * protocol.steps_per_frame)
@@ -206,7 +207,16 @@ def _restore(context: Any, path: Path) -> None:
             context.setPeriodicBoxVectors(*state["box"].tolist())
             context.setPositions(state["positions"])
             context.setVelocities(state["velocities"])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        ValueError,
+        TypeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        openmm.OpenMMException,
+    ) as error:
         raise ValueError(
             f"{path}: no state to continue from ({error}): delete {path.parents[1]} to begin anew, or ask for the frames "
             "that are there"

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cgnnp.boxes import check_boxes
+from cgnnp.entries import Entries
 from cgnnp.mapping import Mapping
 from cgnnp.units import UNITS
 
@@ -47,6 +48,10 @@ def known_ensemble(name: str, source: str) -> str:
         listed = "; ".join(f"{key}: {words}" for key, words in ENSEMBLES.items())
         raise ValueError(f"{source}: ensemble {name!r} is not known: state one of these ({listed})")
     return found
+
+
+REAL_NUMBERS = "fiu"
+"""Kinds of numpy arrays that may hold coordinates: not texts, objects, complex or truth values."""
 
 
 @dataclass(frozen=True)
@@ -93,22 +98,32 @@ class FramesMeta:
         """Inverse of `to_dict`; `source` is named in errors.
 
         Raises:
-            ValueError: not such a description, incomplete, of a newer format, or in other units.
+            ValueError: not such a description, incomplete, of a newer format, in other units, with an entry of a wrong type
+                or out of range, or with another mapping than its digest is of.
         """
         if not isinstance(data, dict) or data.get("format") != "cgnnp frames":
             raise ValueError(f"{source}: not the description of a data set of mapped frames (no 'format' entry)")
-        if missing := {"version", "units", "mapping", "temperature", "interval", "ensemble", "provenance"} - set(data):
-            raise ValueError(f"{source}: has no {', '.join(sorted(missing))}: damaged, sample again")
-        if not isinstance(data["version"], int) or data["version"] > FORMAT_VERSION:
+        entries = Entries(data, source, "damaged or changed by hand: restore it, or sample again")
+        if entries.count("version", least=1) > FORMAT_VERSION:
             raise ValueError(
                 f"{source}: written in format {data['version']}, this cgnnp reads up to {FORMAT_VERSION}: upgrade cgnnp"
             )
-        if data["units"] != UNITS:
-            raise ValueError(f"{source}: units are {data['units']}, expected {UNITS}: convert the arrays and the entry")
-        mapping = Mapping.from_dict(data["mapping"], source)
-        averaging_ps = data.get("averaging_ps", 0.0)
-        ensemble = known_ensemble(data["ensemble"], source)
-        return cls(mapping, data["temperature"], data["interval"], ensemble, averaging_ps, data["provenance"])
+        if data.get("units") != UNITS:
+            raise ValueError(f"{source}: units are {data.get('units')}, expected {UNITS}: convert the arrays and the entry")
+        mapping = Mapping.from_dict(entries.within("mapping").data, source)
+        if entries.text("mapping_digest") != mapping.digest:
+            raise ValueError(
+                f"{source}: the mapping is not the one that was written (its digest is {mapping.digest}, mapping_digest is "
+                f"{data['mapping_digest']}): {entries.mend}"
+            )
+        return cls(
+            mapping,
+            temperature=entries.number("temperature", above=0),
+            interval=entries.number("interval", above=0),
+            ensemble=known_ensemble(entries.text("ensemble"), source),
+            averaging_ps=entries.number("averaging_ps", least=0) if "averaging_ps" in data else 0.0,
+            provenance=entries.within("provenance").data,
+        )
 
 
 @dataclass(frozen=True)
@@ -222,12 +237,12 @@ def check_arrays(
     source: str,
     labels: MeanForceLabels | None = None,
 ) -> None:
-    """Refuse arrays of wrong shape or with numbers that are not finite (a frame may lack its second draw).
+    """Refuse arrays of wrong shape, of no real numbers, or with some that are not finite (a frame may lack its second draw).
 
     Raises:
         ValueError: names the array, what was found and what was expected.
     """
-    n = len(positions)
+    n = len(positions) if positions.ndim else 0
     arrays = {"positions": positions, "forces": forces, "boxes": boxes}
     expected: dict[str, tuple[int, ...]] = dict.fromkeys(("positions", "forces", "second"), (n, n_beads, 3))
     expected |= {"boxes": (n, 3, 3), "halves": (n, 2, n_beads, 3), "variance": (n, n_beads)}
@@ -236,6 +251,8 @@ def check_arrays(
     for name, array in arrays.items():
         if array.shape != expected[name]:
             raise ValueError(f"{source}: {name} have shape {array.shape}, expected {expected[name]} (frames, beads, 3)")
+        if array.dtype.kind not in REAL_NUMBERS:
+            raise ValueError(f"{source}: {name} are of type {array.dtype}, expected real numbers: write them as such")
         if name != "second" and not np.isfinite(array).all():
             frame = int(np.argwhere(~np.isfinite(array))[0, 0])
             raise ValueError(f"{source}: {name} of frame {frame} are not finite: the simulation that wrote it blew up")

@@ -12,6 +12,7 @@ Ciccotti, Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.force_map` fin
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -76,7 +77,8 @@ class Block:
     given as arrays and are held as sparse ones, (beads, atoms).
 
     Raises:
-        ValueError: a name that files could not hold, or parents that go round in a circle.
+        ValueError: a name that files could not hold, a mass that is not positive (that of virtual sites alone may be 0), a
+            charge that is not finite, numbers of atoms or beads out of range, or parents that go round in a circle.
     """
 
     name: str
@@ -102,11 +104,48 @@ class Block:
             matrix.eliminate_zeros()
             matrix.sort_indices()
             object.__setattr__(self, key, matrix)
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        """Refuse values that no molecule has."""
+        n_beads, n_atoms = len(self.bead_types), len(self.offsets)
+        maps = [(key, getattr(self, key)) for key in ("configuration", "force")]
+        sound = {
+            **{key: matrix.shape == (n_beads, n_atoms) and np.isfinite(matrix.data).all() for key, matrix in maps},
+            "masses": len(self.masses) == n_beads and all(map(self._is_mass, self.masses, range(n_beads))),
+            "charges": len(self.charges) == n_beads and all(map(math.isfinite, self.charges)),
+            "copies": bool(self.copies) and all(first >= 0 and step > 0 < count for first, step, count in self.copies),
+            "offsets": n_atoms > 0 and _are_numbers(self.offsets, None) and len(set(self.offsets)) == n_atoms,
+            "parents": len(self.parents) == n_atoms and _are_numbers(self.parents, n_atoms),
+            "bonds": all(len(pair) == 2 and _are_numbers(pair, n_beads) for pair in self.bonds),
+            "rigid_groups": all(_are_numbers(group, n_atoms) for group in self.rigid_groups),
+            "virtual_sites": _are_numbers(self.virtual_sites, n_atoms),
+        }
+        if wrong := [key for key, fits in sound.items() if not fits]:
+            value = getattr(self, wrong[0])
+            found = f"has shape {value.shape}" if isinstance(value, csr_array) else f"is {str(value)[:60]}"
+            raise ValueError(
+                f"molecule {self.name!r} of {n_beads} beads and {n_atoms} atoms: {wrong[0]} {found}: masses must be "
+                "positive and charges finite, one for each bead; atoms and beads are numbered from 0"
+            )
+        _ = self.generations
+
+    def _is_mass(self, mass: float, bead: int) -> bool:
+        """Whether a bead can have this mass; only those of virtual sites have none."""
+        if mass == 0:
+            first, end = self.configuration.indptr[bead : bead + 2]
+            return set(self.configuration.indices[first:end].tolist()) <= set(self.virtual_sites)
+        return mass > 0 and math.isfinite(mass)
 
     @property
     def n_copies(self) -> int:
         """Number of molecules of this kind."""
         return sum(count for _, _, count in self.copies)
+
+    @property
+    def last_atom(self) -> int:
+        """The highest number of an atom."""
+        return max(first + step * (count - 1) for first, step, count in self.copies) + max(self.offsets)
 
     @property
     def n_beads(self) -> int:
@@ -298,9 +337,16 @@ class Mapping:
             ValueError: incomplete, or not a mapping.
         """
         try:
-            return cls(data["name"], data["n_atoms"], tuple(_block(entry) for entry in data["blocks"]))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{source}: holds a mapping that is damaged ({error!r}): make the file again") from error
+            if not (isinstance(data["name"], str) and type(data["n_atoms"]) is int):
+                raise ValueError("name or n_atoms is of a wrong type")
+            if not (isinstance(data["blocks"], list) and data["blocks"]):
+                raise ValueError("there are no blocks")
+            mapping = cls(data["name"], data["n_atoms"], tuple(_block(entry) for entry in data["blocks"]))
+            if (last := max(block.last_atom for block in mapping.blocks)) >= mapping.n_atoms:
+                raise ValueError(f"atom {last} of a system of {mapping.n_atoms} atoms")
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+            raise ValueError(f"{source}: holds a mapping that is damaged ({error}): make the file again") from error
+        return mapping
 
     @cached_property
     def digest(self) -> str:
@@ -364,6 +410,11 @@ def _plain(value: Any) -> Any:
         return value
     entries = value.tocoo()
     return {"bead": entries.row.tolist(), "atom": entries.col.tolist(), "value": entries.data.tolist()}
+
+
+def _are_numbers(values: Iterable[Any], end: int | None) -> bool:
+    """Whether these are numbers of atoms or beads: 0 or more, and below `end`."""
+    return all(isinstance(value, int) and value >= 0 and (end is None or value < end) for value in values)
 
 
 def _block(entry: dict[str, Any]) -> Block:

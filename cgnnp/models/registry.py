@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from cgnnp.entries import Entries
 from cgnnp.models.potential import Potential
 
 PACKAGE = "cgnnp.models."
@@ -24,7 +25,7 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
     Raises:
         ValueError: the class is not one of `cgnnp.models`, or it does not take these arguments; `source` is named.
     """
-    settings = dict(data)
+    settings = dict(Entries(data, source, "damaged: delete it and make it again").data)
     target = str(settings.pop("_target_", None))
     name_of_dtype = settings.pop("dtype", "float32")
     if name_of_dtype not in DTYPES:

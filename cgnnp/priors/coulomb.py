@@ -14,6 +14,7 @@ import numpy as np
 import openmm
 from jaxtyping import Float
 
+from cgnnp.entries import Entries
 from cgnnp.priors.prior import Prior
 from cgnnp.units import COULOMB, NEUTRAL, check_permittivity
 
@@ -76,9 +77,11 @@ class ScreenedCoulomb(Prior):
         return {"kind": "screened_coulomb", "charges": self.charges, "eps_r": self.eps_r, "cutoff_nm": self.cutoff_nm}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "ScreenedCoulomb":
+    def from_entries(cls, entries: Entries) -> "ScreenedCoulomb":
         """Inverse of `to_dict`."""
-        return cls({name: float(charge) for name, charge in data["charges"].items()}, data["eps_r"], data["cutoff_nm"])
+        charges = entries.within("charges")
+        by_type = {name: float(charges.number(name)) for name in charges.data}
+        return cls(by_type, entries.number("eps_r", above=0), entries.number("cutoff_nm", above=0))
 
 
 def check_neutral(charges: Sequence[float], what: str) -> None:

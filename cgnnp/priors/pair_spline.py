@@ -10,6 +10,7 @@ import numpy as np
 import openmm
 from jaxtyping import Float, Int
 
+from cgnnp.entries import Entries
 from cgnnp.priors.prior import Prior
 
 TABLE_SPACING = 0.001
@@ -113,9 +114,14 @@ class PairSpline(Prior):
         return {"kind": "pair_spline", **asdict(self)}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "PairSpline":
+    def from_entries(cls, entries: Entries) -> "PairSpline":
         """Inverse of `to_dict`."""
-        tables = tuple(
-            PairTable(tuple(entry["pair"]), entry["first_sampled"], tuple(entry["energy"])) for entry in data["tables"]
-        )
-        return cls(tables, data["cutoff_nm"])
+        tables = tuple(map(_table, entries.tables("tables", least=1)))
+        return cls(tables, entries.number("cutoff_nm", above=0))
+
+
+def _table(entry: Entries) -> PairTable:
+    first, second = [*entry.texts("pair"), "", ""][:2]
+    if not (first and second and len(entry.data["pair"]) == 2):
+        raise ValueError(f"{entry.source}: pair is {entry.data['pair']}, expected two bead types: {entry.mend}")
+    return PairTable((first, second), entry.number("first_sampled", least=0), tuple(entry.numbers("energy", least=2)))

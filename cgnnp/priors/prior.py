@@ -9,6 +9,7 @@ import openmm
 from jaxtyping import Float
 from openmm import unit
 
+from cgnnp.entries import Entries
 from cgnnp.frames import Frames
 from cgnnp.mapping import data_digest
 from cgnnp.platforms import choose_platform
@@ -36,8 +37,12 @@ class Prior(ABC):
 
     @classmethod
     @abstractmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Prior":
-        """Inverse of `to_dict`."""
+    def from_entries(cls, entries: Entries) -> "Prior":
+        """Inverse of `to_dict`, of data that were read from a file.
+
+        Raises:
+            ValueError: an entry of a wrong type or out of range.
+        """
 
 
 def prior_digest(priors: Sequence[Prior]) -> str:

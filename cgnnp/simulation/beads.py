@@ -80,13 +80,21 @@ def own_beads(bundle: PotentialBundle) -> BeadSystem:
     """The beads and the configuration that a bundle on disk was exported with.
 
     Raises:
-        ValueError: it is not on disk.
+        ValueError: it is not on disk, or its topology.cif is not what was written.
     """
     if bundle.directory is None:
         raise ValueError("this potential has no files yet: save it first")
-    file = app.PDBxFile(str(bundle.directory / "topology.cif"))
-    box = np.array(file.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
-    positions = np.asarray(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64)
+    path = bundle.directory / "topology.cif"
+    try:
+        with path.open() as text:
+            file = app.PDBxFile(text)
+        box = np.array(file.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
+        positions = np.asarray(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64)
+        names = [atom.name for atom in file.topology.atoms()]
+    except Exception as error:  # whatever OpenMM's reader stumbles on
+        raise ValueError(f"{path}: cannot be read ({error!r}): export the potential again") from error
+    if names != list(bundle.mapping.bead_types) or not np.isfinite(positions).all():
+        raise ValueError(f"{path}: its beads are not those of manifest.json: export the potential again")
     return BeadSystem(bundle.mapping, box, positions)
 
 

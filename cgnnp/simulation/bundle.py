@@ -6,11 +6,16 @@ model.safetensors   its weights, and model.json its architecture, to rebuild it 
 prior.json          the priors as data
 topology.cif        beads (PDBx), with positions and box
 state.xml           the same as an OpenMM State, to start from
-manifest.json       units, temperature, densities, bead types, cutoffs, versions, checksums, self-check frames
+manifest.json       units, temperature, densities, bead types, cutoffs, versions, checksums, self-check frames, digest
+
+Checksums, the digest and the self-check find damage and careless editing. They are no protection against whoever forges
+them on purpose: do not run potentials from sources that you do not trust.
 """
 
 import importlib.metadata
+import json
 import logging
+import math
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -24,9 +29,10 @@ import torch
 from jaxtyping import Float
 from openmm import app, unit
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from cgnnp.files import file_checksum, read_json, write_json
+from cgnnp.entries import Entries
+from cgnnp.files import file_checksum, json_digest, json_text, naming, read_json, write_file, write_json
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping, data_digest
 from cgnnp.models.potential import Potential
@@ -42,13 +48,23 @@ from cgnnp.units import SAME_TEMPERATURE, UNITS
 
 log = logging.getLogger("cgnnp")
 
-BUNDLE_VERSION = 3
+BUNDLE_VERSION = 4
 OLDEST_VERSION = 2
+DIGEST = "manifest_sha256"
+"""Key of the manifest's own digest, since version 4."""
+
 FILES = ("model.pt", "model.safetensors", "model.json", "prior.json", "topology.cif", "state.xml", "system.xml")
 REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", "checksums_sha256", "self_check")
+OPTIONAL = ("system.xml",)
+"""Files that are not written where openmm-torch cannot be used."""
+
 SELF_CHECK_FRAMES = 2
 SELF_CHECK_TOLERANCE = 1e-4
 DENSITY_TOLERANCE = 0.1
+SAME_BEAD = 0.01
+"""Share by which masses and charges of a bead type may differ from the mapping's: sets of a fit may round them otherwise."""
+
+MEND = "damaged or changed by hand: restore it, or export the potential again"
 
 
 @dataclass(frozen=True)
@@ -168,10 +184,11 @@ def save_bundle(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _write_files(temporary, bundle, frames)
-        if directory.exists():
-            shutil.rmtree(directory)
-        temporary.rename(directory)
+        with naming(directory):
+            _write_files(temporary, bundle, frames)
+            if directory.exists():
+                shutil.rmtree(directory)
+            temporary.rename(directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return directory
@@ -194,7 +211,13 @@ def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> No
     (directory / "state.xml").write_text(_state_xml(system, positions))
     sums = {name: file_checksum(directory / name) for name in FILES if (directory / name).exists()}
     checks = {"checksums_sha256": sums, "self_check": _self_check_frames(bundle, frames)}
-    write_json(directory / "manifest.json", {**bundle.manifest, **checks})
+    write_manifest(directory, {**bundle.manifest, **checks})
+
+
+def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
+    """Write manifest.json with its digest."""
+    plain = json.loads(json_text({key: value for key, value in manifest.items() if key != DIGEST}))
+    write_json(directory / "manifest.json", {**plain, DIGEST: json_digest(plain)})
 
 
 def load(directory: str | Path, self_check: bool = True, force_backend: str = "auto") -> PotentialBundle:
@@ -205,21 +228,16 @@ def load(directory: str | Path, self_check: bool = True, force_backend: str = "a
 
     Raises:
         FileNotFoundError: not a bundle.
-        ValueError: a damaged file, a newer version, or a self-check that fails.
+        ValueError: a file that is missing or damaged, a manifest that is, a newer version, or a self-check that fails.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
-    for name, expected in manifest["checksums_sha256"].items():
-        file = directory / name
-        if not file.is_file() or file_checksum(file) != expected:
-            raise ValueError(
-                f"{file}: missing, truncated or changed (checksum differs): delete the folder and export it again"
-            )
+    _check_files(directory, manifest["checksums_sha256"])
     description, file = directory / "model.json", directory / "model.safetensors"
     model = model_from_dict(read_json(description), str(description))
     try:
         weights = load_file(file)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{file}: damaged ({error}): delete the folder and export it again") from error
     load_weights(model, weights, file, description)
     if set(model.type_names) != set(manifest["bead_masses_Da"]):
@@ -253,8 +271,9 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != "cgnnp potential":
         raise ValueError(f"{path}: not the manifest of an exported potential (no 'format' entry)")
-    version = manifest.get("version")
-    if not isinstance(version, int) or version > BUNDLE_VERSION:
+    entries = Entries(manifest, str(path), MEND)
+    version = entries.count("version", least=1)
+    if version > BUNDLE_VERSION:
         raise ValueError(f"{path}: version {version}, this cgnnp reads up to {BUNDLE_VERSION}: upgrade cgnnp")
     if version < OLDEST_VERSION:
         raise ValueError(
@@ -265,9 +284,88 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: units are {manifest.get('units')}, expected {UNITS}: export the potential again")
     if missing := [key for key in REQUIRED if manifest.get(key) is None]:
         raise ValueError(f"{path}: has no {', '.join(missing)}: export the potential again")
+    _check_digest(entries, version)
     if version == 2:  # it knew one density of each type, not the range of several data sets
-        manifest["number_density_nm3"] = {name: [value, value] for name, value in manifest["number_density_nm3"].items()}
+        densities = entries.within("number_density_nm3").data
+        manifest["number_density_nm3"] = {name: [value, value] for name, value in densities.items()}
+    _check_entries(entries)
     return manifest
+
+
+def _check_digest(entries: Entries, version: int) -> None:
+    """Refuse a manifest that is not as it was written; those of versions 2 and 3 have no digest.
+
+    Raises:
+        ValueError: changed, or without the digest that its version has.
+    """
+    if DIGEST in entries or version >= 4:
+        rest = {key: value for key, value in entries.data.items() if key != DIGEST}
+        if entries.text(DIGEST) != json_digest(rest):
+            raise ValueError(f"{entries.source}: is not as it was written ({DIGEST} differs): {MEND}")
+
+
+def _check_entries(entries: Entries) -> None:
+    """Types, signs and ranges of all entries that are used.
+
+    Raises:
+        ValueError: names the entry, what was found and what was expected.
+    """
+    mapping = Mapping.from_dict(entries.within("mapping").data, entries.source)
+    entries.number("temperature_K", above=0)
+    masses, densities = entries.within("bead_masses_Da"), entries.within("number_density_nm3")
+    for name in (*mapping.type_names, *masses.data):
+        masses.number(name, above=0)
+    for name in (*mapping.type_names, *densities.data):
+        low, high = [*densities.numbers(name, least=2), 0.0][:2]
+        if len(densities.data[name]) != 2 or not 0 <= low <= high or not high > 0:
+            raise ValueError(
+                f"{densities.source}: {name} is {densities.data[name]}, expected a lowest and a highest: {MEND}"
+            )
+    for key, least in (("bead_charges_e", -math.inf), ("first_sampled_nm", 0)):
+        if key in entries:
+            table = entries.within(key)
+            for name in table.data:
+                table.number(name, least=least)
+    for block in mapping.blocks:
+        for key, values in (("bead_masses_Da", block.masses), ("bead_charges_e", block.charges)):
+            known = entries.data.get(key) or {}
+            for name, value in zip(block.bead_types, values, strict=True):
+                if not math.isclose(known.get(name, value), value, rel_tol=SAME_BEAD, abs_tol=SAME_BEAD):
+                    raise ValueError(f"{entries.source}: {key} of {name} is {known[name]}, in the mapping {value}: {MEND}")
+    if "prior_cutoffs_nm" in entries:
+        for cutoff in entries.rows("prior_cutoffs_nm"):
+            if cutoff is not None:
+                Entries({"prior_cutoffs_nm": cutoff}, entries.source, MEND).number("prior_cutoffs_nm", above=0)
+    for key in ("network_cutoff_nm", "eps_r"):
+        if key in entries:
+            entries.number(key, above=0)
+    checksums = entries.within("checksums_sha256")
+    for name in checksums.data:
+        checksums.text(name)
+    for entry in entries.tables("self_check", least=1):
+        entry.number("energy_kJ_mol")
+        entry.array("box_nm", (3, 3))
+        for key in ("positions_nm", "forces_kJ_mol_nm"):
+            entry.array(key, (mapping.n_beads, 3))
+
+
+def _check_files(directory: Path, checksums: dict[str, str]) -> None:
+    """Refuse a bundle that has not all of its files as they were written, or lists others.
+
+    Raises:
+        ValueError: names the file.
+    """
+    file = directory / "manifest.json"
+    if unknown := [name for name in checksums if name not in FILES]:
+        raise ValueError(f"{file}: checksums_sha256 has {str(unknown[0])[:60]!r}, which is no file of a potential: {MEND}")
+    for name in FILES:
+        file = directory / name
+        if name in OPTIONAL and name not in checksums and not file.exists():
+            continue
+        if name not in checksums or not file.is_file() or file_checksum(file) != checksums[name]:
+            raise ValueError(
+                f"{file}: missing, truncated or changed (checksum differs): delete the folder and export it again"
+            )
 
 
 def energy_and_forces(
@@ -290,7 +388,8 @@ def _repeat_self_check(bundle: PotentialBundle, force_backend: str) -> None:
     for number, entry in enumerate(bundle.manifest["self_check"]):
         energy, forces = energy_and_forces(bundle, np.array(entry["positions_nm"]), np.array(entry["box_nm"]), force_backend)
         expected = np.array(entry["forces_kJ_mol_nm"])
-        off = np.sqrt(np.mean((forces - expected) ** 2) / np.mean(expected**2))
+        size = max(float(np.mean(expected**2)), np.finfo(float).tiny)
+        off = np.sqrt(np.mean((forces - expected) ** 2) / size)
         energy_off = abs(energy - entry["energy_kJ_mol"]) / max(1.0, abs(entry["energy_kJ_mol"]))
         if not max(off, energy_off) < SELF_CHECK_TOLERANCE:
             raise ValueError(
@@ -303,7 +402,8 @@ def _repeat_self_check(bundle: PotentialBundle, force_backend: str) -> None:
 def _write_network(directory: Path, model: Potential, frames: Frames) -> None:
     types = torch.tensor([model.type_names.index(name) for name in frames.mapping.bead_types])
     save_module(compile_module(model, types), directory / "model.pt")
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, directory / "model.safetensors")
+    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+    write_file(directory / "model.safetensors", save(weights))  # bytes: the library's errors of a full disk say nothing
     write_json(directory / "model.json", model_to_dict(model))
 
 

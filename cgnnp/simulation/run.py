@@ -21,7 +21,7 @@ from openmm import app
 
 from cgnnp.dataset import FramesWriter, check_same_data, count_frames, open_frames
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed, derived_seed, run_chunks, speed_ns_per_day, start
-from cgnnp.files import write_file
+from cgnnp.files import named, write_file
 from cgnnp.frames import Frames, FramesMeta, concatenate
 from cgnnp.platforms import PlatformChoice, available_cores, choose_platform
 from cgnnp.progress import Progress, progress
@@ -278,6 +278,8 @@ def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
             ) from error
         if isinstance(error, SimulationFailed):
             raise SimulationFailed(f"replica {number}: {error}") from error
+        if isinstance(error, OSError):
+            raise named(error, folders[number])
         if error is not None:
             raise error
 

@@ -4,12 +4,14 @@ TorchScript is deprecated in torch; when openmm-torch leaves it, this is the fil
 """
 
 import copy
+import io
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from cgnnp.files import write_file
 from cgnnp.models.neighbors import edge_vectors, forces_on_beads
 from cgnnp.models.potential import Potential
 
@@ -63,4 +65,5 @@ def save_module(module: torch.jit.ScriptModule, path: Path) -> None:
     """Write `model.pt`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        module.save(str(path))
+        torch.jit.save(module, content := io.BytesIO())
+    write_file(path, content.getvalue())

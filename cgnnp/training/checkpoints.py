@@ -1,6 +1,8 @@
 """Checkpoints of a fit: plain weights beside the network as data, written whole, known again where they were moved to."""
 
+import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from cgnnp.files import sync
+from cgnnp.files import check_file, write_checked
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_from_dict
 from cgnnp.training.module import CHECKPOINT_VERSION
@@ -16,7 +18,7 @@ from cgnnp.training.weights import load_weights
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it: after a kill it is complete or as it was.
+    """Writes a checkpoint beside its place and renames it, with its checksum: after a kill it is complete or as it was.
 
     Lightning's own goes through /tmp and copies where that is another file system, which a kill cuts short.
     """
@@ -25,10 +27,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Write one file; `storage_options` is not used."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{target.name}.part")
-        torch.save(checkpoint, temporary)
-        sync(temporary)
-        temporary.replace(target)
+        torch.save(checkpoint, content := io.BytesIO())
+        write_checked(target, content.getvalue())
 
 
 class MovableCheckpoint(ModelCheckpoint):
@@ -64,15 +64,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         raise ValueError(f"{path}: there is no such checkpoint: fit again")
+    check_file(path, "delete it and fit again")
     try:
+        _check_zip(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: truncated, or not a checkpoint of plain weights: delete it and fit again") from error
     ours = checkpoint.get("cgnnp") if isinstance(checkpoint, dict) else None
     if not isinstance(ours, dict):
         raise ValueError(f"{path}: a checkpoint, but not one that cgnnp wrote (no 'cgnnp' entry)")
     if missing := [*({"version", "model"} - set(ours)), *({"state_dict", "epoch"} - set(checkpoint))]:
         raise ValueError(f"{path}: not complete (no {', '.join(sorted(missing))}): delete it and fit again")
+    if not isinstance(ours["version"], int) or not isinstance(checkpoint["state_dict"], dict):
+        raise ValueError(f"{path}: not complete (entries are of other types): delete it and fit again")
     if ours["version"] > CHECKPOINT_VERSION:
         raise ValueError(
             f"{path}: checkpoint version {ours['version']}, this cgnnp reads up to {CHECKPOINT_VERSION}: upgrade cgnnp"
@@ -83,6 +87,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"version {CHECKPOINT_VERSION}): fit again"
         )
     return checkpoint
+
+
+def _check_zip(path: Path) -> None:
+    """Compare the CRCs of a zip file, which torch does not read: those of earlier versions have no checksum beside them."""
+    with zipfile.ZipFile(path) as file:
+        if (damaged := file.testzip()) is not None:
+            raise ValueError(f"the CRC of {damaged} differs")
 
 
 def load_checkpoint(path: Path) -> Potential:

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from cgnnp.files import write_file
+from cgnnp.files import remove_checked, write_file
 from cgnnp.models.potential import Potential
 from cgnnp.native.forces import threads_for
 from cgnnp.signatures import check_positive
@@ -96,7 +96,7 @@ def _continued_from(checkpoints: Path) -> Path | None:
         return None
     if not best.exists():
         log.info("fit: %s is missing: not continuing from %s, fitting anew", best, last)
-        last.unlink()
+        remove_checked(last)
         return None
     for path in (best, last):
         read_checkpoint(path)
@@ -114,6 +114,7 @@ def _run(
     """Train to the last epoch, or until R2 does not improve, and write all the files of a fit."""
     if resume is not None:
         log.info("fit: continuing from %s", resume)
+    read_metrics(directory / "metrics.csv")  # a damaged one is refused before the first epoch, not after it
     make = functools.partial(make_loader, type_names=model.type_names, cutoff=model.cutoff, dtype=model.precision())
     train_loader = make(training, batch_size=settings.batch_size, shuffle_seed=settings.seed)
     validation_loader = make(validation, batch_size=settings.batch_size)
@@ -258,11 +259,21 @@ class MetricsTable(pl.Callback):
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Rows of metrics.csv; none where there is no file."""
+    """Rows of metrics.csv; none where there is no file.
+
+    Raises:
+        ValueError: it was cut short or changed.
+    """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = list(csv.reader(file, strict=True))
+        if not table or any(len(row) != len(table[0]) for row in table) or not {"epoch", "r2"} <= set(table[0]):
+            raise ValueError("a row or its heading is not complete")
+        return [{key: float(value) for key, value in zip(table[0], row, strict=True)} for row in table[1:]]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: cut short or changed ({error}): delete it, the run goes on without those rows") from error
 
 
 def _mean_square(arrays: list[np.ndarray], weights: list[np.ndarray] | None = None) -> float:

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from cgnnp.dynamics import LangevinProtocol
-from cgnnp.files import read_json, write_json
+from cgnnp.entries import Entries
+from cgnnp.files import check_file, json_text, read_json, write_checked
 from cgnnp.frames import Frames, concatenate, split_contiguous
 from cgnnp.models.potential import Potential
 from cgnnp.pair_fields import untestable
@@ -74,10 +76,9 @@ def refine_stage(
                 coarse = open_replicas(simulate(potential, directory, length, protocol, starts))
                 step = _step(model, priors, training, coarse, settings, platform)
                 priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in priors]
-                write_json(file, {"priors": [prior.to_dict() for prior in priors], "found": _found(step)})
-            stored = read_json(file)
-            priors = priors_from_data(stored["priors"], str(file))
-            rows.append(stored["found"])
+                write_checked(file, json_text({"priors": [prior.to_dict() for prior in priors], "found": _found(step)}))
+            priors, found = _read_step(file)
+            rows.append(found)
             log.info(
                 "refine: step %d of %d: pairs were off by chi2/dof %.2f of %d functions, the pair potentials changed by up "
                 "to %.2f kT",
@@ -129,6 +130,21 @@ def _noise(model: Potential, priors: list[Prior], frames: Frames, platform: str)
     left = np.square(some.forces - total_forces(model, priors, some, platform), dtype=np.float64).mean(axis=(0, 2))
     types = frames.mapping.types
     return np.array([left[types == kind].mean() for kind in types])
+
+
+def _read_step(file: Path) -> tuple[list[Prior], dict[str, float]]:
+    """The priors that a step ended with, and what was found.
+
+    Raises:
+        ValueError: damaged.
+    """
+    mend = "delete it and those of later steps, they are made again"
+    check_file(file, mend)
+    stored = Entries(read_json(file, mend), str(file), mend)
+    found = stored.within("found")
+    for name in ("chi2_per_dof", "dof", "largest_kT"):
+        found.number(name)
+    return priors_from_data(stored.rows("priors", least=1), str(file), mend), found.data
 
 
 def _found(step: RefinementStep) -> dict[str, float]:

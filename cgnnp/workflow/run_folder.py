@@ -16,12 +16,15 @@ from typing import Any
 
 import yaml
 
+from cgnnp.entries import Entries
 from cgnnp.files import lock_directory, read_json, write_file, write_json
 
 log = logging.getLogger("cgnnp")
 
 RUNS = "chunk_frames"
 """The setting of a simulation without which there is none: a mapping may set others, also beside simulation=none."""
+
+MEND_CONFIG = "restore it, or choose another run_dir"
 
 FREE = (
     *("platform", "run_dir", "data_dir", "force_backend", "replica"),
@@ -96,16 +99,64 @@ class RunFolder:
         Raises:
             ValueError: the folder holds a run of another or of a damaged configuration.
         """
-        if self.config_file.exists() and (changed := _differences(self.config_file, config)):
+        if self.config_file.exists() and (changed := _differences(self.config(), yaml.safe_load(config))):
             raise ValueError(
                 f"run_dir={self.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
                 "repeat those to continue it, or choose another run_dir"
             )
         write_file(self.config_file, config)
 
+    def config_text(self) -> str:
+        """The configuration as YAML.
+
+        Raises:
+            ValueError: it is missing, or no text.
+        """
+        try:
+            return self.config_file.read_text(encoding="utf-8")
+        except (FileNotFoundError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.config_file}: missing or damaged ({error}): {MEND_CONFIG}") from error
+
+    def config(self) -> dict[str, Any]:
+        """The configuration that the run was begun with.
+
+        Raises:
+            ValueError: damaged.
+        """
+        try:
+            found = yaml.load(self.config_text(), _PlainLoader)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{self.config_file}: damaged YAML ({reason}): {MEND_CONFIG}") from error
+        return Entries(found, str(self.config_file), MEND_CONFIG).data
+
     def summary(self) -> dict[str, Any]:
-        """What is known so far."""
-        return read_json(self.summary_file) if self.summary_file.exists() else {}
+        """What is known so far.
+
+        Raises:
+            ValueError: damaged.
+        """
+        if not self.summary_file.exists():
+            return {}
+        mend = "delete it: the same command goes through the finished stages and writes it again"
+        found = Entries(read_json(self.summary_file, mend, literals=True), str(self.summary_file), mend)
+        for key, judge in (("finished", found.texts), ("data", found.text), ("data_digest", found.text)):
+            if key in found:
+                judge(key)
+        for key in ("n_frames", "cg_replicas"):
+            if key in found:
+                found.count(key, least=1)
+        for key in ("timings_s", "more_data"):
+            if key in found:
+                found.within(key)
+        for key in ("data_sets", "rdf"):
+            if key in found:
+                list(found.tables(key))
+        if "timings_s" in found:
+            timings = found.within("timings_s")
+            for name in timings.data:
+                timings.number(name, least=0)
+        return found.data
 
     def update(self, **values: Any) -> dict[str, Any]:
         """Add to the summary; dictionaries are merged into those there."""
@@ -161,9 +212,26 @@ def start_logging(file: Path | None = None) -> None:
     terminal.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(terminal)
     if file is not None:
-        writer = logging.FileHandler(file)
+        writer = _LogFile(file)
         writer.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(writer)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that says once, in a line, that it cannot be written: logging's tracebacks would hide the job's error."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say it the first time."""
+        if not self.failed:
+            self.failed = True
+            print(f"{self.baseFilename}: cannot be written ({sys.exc_info()[1]})", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file, which on a full disk fails too."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def check_writable(path: Path, key: str) -> None:
@@ -192,12 +260,19 @@ def _new_folder(root: Path, name: str) -> Path:
     return path
 
 
-def _differences(stored: Path, new: str) -> list[str]:
+class _PlainLoader(yaml.SafeLoader):
+    """YAML as the configurations of runs are written: plain, without aliases, of which a few lines can grow to gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
+def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Settings that differ from a stored configuration, but for those that may change between visits to a run."""
-    try:
-        one, two = (_flatten(yaml.safe_load(text)) for text in (stored.read_text(), new))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{stored}: damaged YAML ({error}): delete it, or choose another run_dir") from error
+    one, two = _flatten(stored), _flatten(new)
     keys = [key for key in {**one, **two} if key not in FREE]
     if not all(f"simulation.{RUNS}" in side for side in (one, two)):
         keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now

@@ -14,16 +14,16 @@ import torch
 
 from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
 from cgnnp.consistency import check_consistency
-from cgnnp.dataset import chunk_infos, frames_digest
+from cgnnp.dataset import chunk_infos, frames_digest, read_array
 from cgnnp.dynamics import LangevinProtocol, speed_ns_per_day
-from cgnnp.files import read_json, write_file, write_json
+from cgnnp.files import check_file, json_text, write_checked
 from cgnnp.force_map import certify
-from cgnnp.frames import Frames, split_contiguous
+from cgnnp.frames import Frames, check_arrays, split_contiguous
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
 from cgnnp.platforms import PlatformChoice, available_cores
-from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
+from cgnnp.priors import Prior, prior_digest, prior_forces, read_priors
 from cgnnp.priors.prior import first_sampled
 from cgnnp.priors.prior_fit import numbered
 from cgnnp.reference.source import Source
@@ -298,7 +298,7 @@ def simulate_stage(
         cg_temperature_K=protocol.temperature_K,
         timestep_fs=protocol.timestep_fs,
         force_backend=provenance["force_backend"],
-        platform=info["platform"],
+        platform=info.get("platform"),
     )
     log.info("simulate: %.0f ns/day in all (%d replicas, %d side by side)", speed, len(folders), at_a_time)
     return result
@@ -348,11 +348,11 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
 def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]], pairs: PairFindings | None = None) -> dict[str, Any]:
     """Write report.html and its pictures from what the run folder holds, and return the summary."""
     prior_file = run.potential / "prior.json"
-    priors = priors_from_data(read_json(prior_file)) if prior_file.exists() else []
+    priors = read_priors(prior_file, "export the potential again") if prior_file.exists() else []
     summary = run.update(run=run.path.name, eps_r=dielectric_constant(priors))
     log_file = run.path / "train.log"
-    log_tail = "\n".join(log_file.read_text().splitlines()[-40:]) if log_file.exists() else ""
-    config = run.config_file.read_text()
+    log_tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-40:]) if log_file.exists() else ""
+    config = run.config_text()
     pictures = {} if pairs is None else pairs.drawings()
     page = write_report(run.path, summary, curves, read_metrics(run.metrics_file), priors, config, log_tail, pictures)
     log.info("report: %s", page)
@@ -390,8 +390,8 @@ def _fitted_priors(
     if not file.exists():
         log.info("fit: the priors, on %d frames", sum(map(len, training)))
         priors = fit_priors(*training, weights=weights, platform=platform)
-        write_json(file, [prior.to_dict() for prior in priors])
-    return priors_from_data(read_json(file), str(file))
+        write_checked(file, json_text([prior.to_dict() for prior in priors]))
+    return read_priors(file, "delete it: the same command fits the priors again")
 
 
 def _force_sets(
@@ -413,14 +413,28 @@ def _force_sets(
 def _stored_prior_forces(run: RunFolder, priors: list[Prior], frames: Frames, name: str, platform: str) -> np.ndarray:
     """Forces of the priors on the frames by OpenMM, computed once and kept beside the checkpoints under the prior's hash."""
     file = run.path / "checkpoints" / f"prior_forces_{name}_{prior_digest(priors)}.npy"
-    if file.exists() and len(stored := np.load(file, mmap_mode="r", allow_pickle=False)) == len(frames):
-        return np.asarray(stored)
+    if file.exists():
+        try:
+            return _read_prior_forces(file, frames)
+        except ValueError as error:  # nothing is lost with it
+            log.info("fit: computing them again: %s", error)
     forces = prior_forces(priors, frames, platform)
     file.parent.mkdir(exist_ok=True)
-    content = io.BytesIO()
-    np.save(content, forces)
-    write_file(file, content.getvalue())
+    np.save(content := io.BytesIO(), forces)
+    write_checked(file, content.getvalue())
     return forces
+
+
+def _read_prior_forces(file: Path, frames: Frames) -> np.ndarray:
+    """Stored forces of the priors.
+
+    Raises:
+        ValueError: damaged, of other frames, or of an earlier version, whose files have no checksum.
+    """
+    check_file(file, "damaged", unknown=False)
+    stored = np.asarray(read_array(file, "damaged"))
+    check_arrays(frames.positions, stored, frames.boxes, frames.mapping.n_beads, str(file))
+    return stored
 
 
 def _new_model(

@@ -13,6 +13,8 @@ from systems import charged_mapping, soft_spheres
 
 from cgnnp.dataset import FramesWriter
 from cgnnp.files import file_checksum
+from cgnnp.mapping import data_digest
+from cgnnp.simulation.bundle import write_manifest
 from commands import jobs
 
 SMALL = [*jobs.TRAINING, *jobs.SIMULATION]
@@ -302,6 +304,7 @@ def test_data_of_another_mapping(job_copy, refused):
     meta = json.loads((other / "meta.json").read_text())
     meta["mapping"]["name"] = "other"
     meta["mapping"]["blocks"][0]["bead_types"] = ["X"]
+    meta["mapping_digest"] = data_digest(meta["mapping"])
     (other / "meta.json").write_text(json.dumps(meta))
     before = jobs.snapshot(job_copy)
     message = refused("compare", "run=run", "data=other", cwd=job_copy)
@@ -371,7 +374,7 @@ def change_model(bundle: Path, **values) -> None:
     edit_json(bundle / "model.json", **values)
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["checksums_sha256"]["model.json"] = file_checksum(bundle / "model.json")
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(bundle, manifest)
 
 
 def describe_schnet(bundle: Path) -> None:
@@ -386,7 +389,7 @@ def describe_schnet(bundle: Path) -> None:
 def change_self_check(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["self_check"][0]["energy_kJ_mol"] += 1.0
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(bundle, manifest)
 
 
 BUNDLES = {
@@ -454,6 +457,7 @@ class Code:
 CHECKPOINTS = {
     "truncated": (truncate, ["truncated", "delete it and fit again"]),
     "empty": (lambda p: p.write_bytes(b""), ["truncated"]),
+    "other weights": (lambda p: change_checkpoint(p), ["best.ckpt.sha256", "delete it and fit again"]),
     "newer": (lambda p: change_checkpoint(p, version=99), ["version 99", "upgrade cgnnp"]),
     "foreign": (lambda p: torch.save({"state_dict": {}}, p), ["not one that cgnnp wrote"]),
     "not a dictionary": (lambda p: torch.save([1.0], p), ["not one that cgnnp wrote"]),
@@ -467,6 +471,8 @@ def test_damaged_checkpoint(case, job_copy, refused, capsys):
     damage, expected = CHECKPOINTS[case]
     checkpoint = job_copy / "run" / "checkpoints" / "best.ckpt"
     damage(checkpoint)
+    if case != "other weights":  # as an earlier version wrote it: what is wrong is to be seen in the file itself
+        checkpoint.with_name("best.ckpt.sha256").unlink()
     before = jobs.snapshot(job_copy)
     message = refused("train", *SMALL, "run_dir=run", cwd=job_copy)
     assert "best.ckpt" in message

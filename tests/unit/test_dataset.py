@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 from systems import identity_mapping
 
-from cgnnp.dataset import FramesWriter, chunk_infos, chunks, count_frames, iterate_frames, open_frames, read_meta
-from cgnnp.files import read_json, write_json
+from cgnnp.dataset import (
+    FramesWriter,
+    check_attachment,
+    chunk_infos,
+    chunks,
+    count_frames,
+    iterate_frames,
+    open_frames,
+    read_meta,
+)
+from cgnnp.files import file_checksum, read_json, write_json
 from cgnnp.frames import FORMAT_VERSION, Frames, FramesMeta, MeanForceLabels
 
 MAPPING = identity_mapping({"A": 3, "B": 2})
@@ -132,7 +141,7 @@ def test_a_damaged_description_of_a_chunk_is_named_with_what_to_do(directory, te
 def test_a_damaged_description_of_a_data_set_is_named(directory, change):
     file = directory / "meta.json"
     write_json(file, {**read_json(file), **change})
-    with pytest.raises(ValueError, match=r"meta\.json: (holds a mapping that is damaged|written in format new)"):
+    with pytest.raises(ValueError, match=r"meta\.json: (holds a mapping that is damaged|version is 'new')"):
         open_frames(directory)
 
 
@@ -305,3 +314,111 @@ def test_a_closed_writer_lets_another_process_write(directory):
         FramesWriter(directory, META)
     writer.close()
     FramesWriter(directory, META).append(*arrays(1))
+
+
+WRONG = {
+    "interval": ["", None, -1, 0, "0.5", True, [0.5]],
+    "temperature": [0, -310.0, "310", None],
+    "averaging_ps": [-1.0, "2"],
+    "provenance": [[], "here", None],
+    "ensemble": [None, 3],
+    "version": [0, 1.5, True],
+    "mapping_digest": ["", "0" * 12, None],
+    "mapping": [[], "atoms", None],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values])
+def test_entries_of_a_description_are_judged(directory, key, value):
+    edit_meta(directory, **{key: value})
+    with pytest.raises(ValueError, match=rf"meta\.json: .*{key}"):
+        open_frames(directory)
+
+
+@pytest.mark.parametrize("key", ["interval", "temperature", "mapping_digest", "provenance", "ensemble", "version"])
+def test_no_entry_of_a_description_may_be_missing(directory, key):
+    meta = read_json(directory / "meta.json")
+    del meta[key]
+    write_json(directory / "meta.json", meta)
+    with pytest.raises(ValueError, match=rf"meta\.json: has no {key}"):
+        open_frames(directory)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("masses", [0.0]), ("masses", [-39.9]), ("masses", [399.0]), ("charges", [1.0]), ("offsets", [1]), ("name", "B")],
+)
+def test_values_of_a_mapping_are_those_that_were_written(directory, key, value):
+    mapping = read_json(directory / "meta.json")["mapping"]
+    mapping["blocks"][0][key] = value
+    edit_meta(directory, mapping=mapping)
+    with pytest.raises(
+        ValueError, match=r"meta\.json: (holds a mapping that is damaged|the mapping is not the one that was w)"
+    ):
+        open_frames(directory)
+
+
+def test_a_description_that_was_edited_is_not_that_of_the_chunks(directory):
+    edit_meta(directory, temperature=400.0)
+    with pytest.raises(ValueError, match=r"meta\.json: is not the one that chunk_000000 was written under"):
+        open_frames(directory)
+
+
+def test_chunks_of_earlier_versions_know_no_description(directory):
+    for chunk in chunks(directory):
+        info = read_json(chunk / "chunk.json")
+        del info["meta_digest"], info["attachments_sha256"]
+        write_json(chunk / "chunk.json", info)
+    assert len(open_frames(directory)) == 7
+    check_attachment(chunks(directory)[-1], "state")
+
+
+def test_chunks_that_lost_their_description_get_no_other(directory):
+    (directory / "meta.json").unlink()
+    with pytest.raises(ValueError, match=r"meta\.json: missing, and there are chunks of frames beside it: restore it"):
+        FramesWriter(directory, replace(META, temperature=400.0))
+    assert not (directory / "meta.json").exists()
+
+
+def test_a_replica_that_lost_its_description_is_not_passed_over(tmp_path):
+    for k in range(2):
+        FramesWriter(tmp_path / f"replica_{k}", replace(META, provenance={"replica": k})).append(*arrays(2))
+    (tmp_path / "replica_1" / "meta.json").unlink()
+    with pytest.raises(ValueError, match=r"replica_1/meta\.json: missing"):
+        count_frames(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"interval": float("nan")}, {"temperature": -300.0}, {"averaging_ps": float("inf")}])
+def test_a_description_that_could_not_be_read_is_not_written(tmp_path, changes):
+    with pytest.raises(ValueError, match=rf"meta\.json: {next(iter(changes))} is"):
+        FramesWriter(tmp_path, replace(META, **changes))
+    assert not (tmp_path / "meta.json").exists()
+
+
+@pytest.mark.parametrize("n_frames", [4, 2, 0, -3, "3", True])
+def test_the_number_of_frames_is_that_of_the_arrays(directory, n_frames):
+    file = chunks(directory)[1] / "chunk.json"
+    write_json(file, {**read_json(file), "n_frames": n_frames})
+    with pytest.raises(ValueError, match=r"chunk_000001/chunk\.json: n_frames is .*delete chunk_000001 and later chunks"):
+        open_frames(directory)
+
+
+@pytest.mark.parametrize("kind", [str, complex, bool, object])
+def test_arrays_of_other_than_real_numbers_are_refused(directory, kind):
+    """With a checksum that fits: written by a program of one's own."""
+    file = chunks(directory)[0] / "forces.npy"
+    np.save(file, np.load(file).astype(kind), allow_pickle=True)
+    info = read_json(file.with_name("chunk.json"))
+    info["sha256"]["forces"] = file_checksum(file)
+    write_json(file.with_name("chunk.json"), info)
+    with pytest.raises(ValueError, match=r"chunk_000000.*(expected real numbers|not an array of numbers)"):
+        open_frames(directory)
+
+
+def test_a_damaged_attachment_is_named(directory):
+    first, second = chunks(directory)
+    check_attachment(second, "state")
+    (second / "state").write_bytes(b"sec0nd")
+    with pytest.raises(ValueError, match=r"chunk_000001/state: damaged \(checksum differs\): delete chunk_000001"):
+        check_attachment(second, "state")
+    check_attachment(first, "state")

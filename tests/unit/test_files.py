@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from cgnnp import files
-from cgnnp.files import file_checksum, lock_directory, read_json, write_file, write_json
+from cgnnp.files import (
+    check_file,
+    file_checksum,
+    json_digest,
+    lock_directory,
+    read_json,
+    remove_checked,
+    write_checked,
+    write_file,
+    write_json,
+)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -57,3 +67,82 @@ def test_one_writer_at_a_time(tmp_path):
     assert "another process is writing this run: wait for it, or stop it" in refused.stderr
     held.close()
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        *[('{"a": 1, "a": 2}', "'a' stands there twice"), ("[NaN]", "NaN is not a finite number")],
+        *[("[-Infinity]", "-Infinity is not"), ("[1e999]", "1e999 is not"), ("[" * 100_000, "damaged or truncated")],
+        ("1" * 5000, "damaged or truncated"),
+    ],
+)
+def test_json_that_says_two_things_or_no_number_is_refused(text, message, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(str(path)) + f".*{message}"):
+        read_json(path)
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path):
+    write_json(tmp_path / "x.json", {"a": [float("nan"), 1.0], "b": (float("inf"), "NaN")})
+    assert read_json(tmp_path / "x.json") == {"a": [None, 1.0], "b": [None, "NaN"]}
+    (tmp_path / "old.json").write_text('{"a": NaN}')
+    assert read_json(tmp_path / "old.json", literals=True) == {"a": None}
+
+
+def test_a_digest_is_of_the_data_and_not_of_their_layout():
+    assert json_digest({"a": 1, "b": [0.1]}) == json_digest({"b": [0.1], "a": 1}) != json_digest({"a": 1, "b": [0.2]})
+
+
+def test_a_file_that_was_changed_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "prior.json"
+    write_checked(path, "[1]")
+    check_file(path, "fit again")
+    subprocess.run(["sha256sum", "--check", "--strict", "prior.json.sha256"], cwd=tmp_path, check=True)
+    for text in ("[2]", "", "[1]\n"):
+        path.write_text(text)
+        with pytest.raises(
+            ValueError, match=r"prior\.json: damaged, truncated or changed.*prior\.json\.sha256\): fit again"
+        ):
+            check_file(path, "fit again")
+    write_checked(path, "[3]")
+    check_file(path, "fit again")
+    remove_checked(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_without_a_checksum_is_one_of_an_earlier_version(tmp_path):
+    path = tmp_path / "prior.json"
+    path.write_text("[1]")
+    check_file(path, "fit again")
+    with pytest.raises(ValueError, match="no checksum beside it: fit again"):
+        check_file(path, "fit again", unknown=False)
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["with a checksum", "of an earlier version"])
+@pytest.mark.parametrize("kills", [(0,), (1,), (2,), (1, 0), (1, 1), (1, 2, 0)])
+def test_after_kills_at_any_moment_a_file_and_its_checksum_belong_together(kills, earlier, tmp_path, monkeypatch):
+    """A kill at the n-th of the three times that a file is put in its place, and another at the next try, ..."""
+    path, replace = tmp_path / "last.ckpt", Path.replace
+    write_checked(path, "0")
+    if earlier:
+        (tmp_path / "last.ckpt.sha256").unlink()
+    for number, moment in enumerate(kills, start=1):
+        calls = iter(range(10))
+
+        def killed(self, target, calls=calls, moment=moment):
+            if next(calls) == moment:
+                raise KeyboardInterrupt
+            return replace(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                write_checked(path, str(number))
+        check_file(path, "fit again")
+        assert path.read_text() in {str(n) for n in range(number + 1)}
+    write_checked(path, "end")
+    check_file(path, "fit again")
+    assert path.read_text() == "end"
+    assert len((tmp_path / "last.ckpt.sha256").read_text().splitlines()) == 1

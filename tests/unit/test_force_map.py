@@ -24,10 +24,10 @@ def water_mapping(configuration=None, force=None, virtual_sites=(), copies=((0, 
         copies=copies,
         offsets=tuple(range(n_atoms)),
         parents=(0,) * n_atoms,
-        rigid_groups=((0, 1, 2),),
         virtual_sites=virtual_sites,
+        **{"rigid_groups": ((0, 1, 2),), **changes},
     )
-    return Mapping("water_cg", 12, (replace(block, **changes),))
+    return Mapping("water_cg", 12, (block,))
 
 
 def test_net_force_map_sums_over_the_atoms_of_a_bead():

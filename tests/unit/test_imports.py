@@ -25,7 +25,7 @@ ORDER = (
         "statistics",
     ),
     *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
-    *("platforms", "progress", "signatures", "files", "wording", "boxes", "units"),
+    *("platforms", "progress", "signatures", "files", "entries", "wording", "boxes", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
 

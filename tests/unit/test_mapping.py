@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -194,3 +195,50 @@ def test_bead_masses():
     assert bead_mass(np.array([0.5, 0.5]), np.array([12.0, 12.0])) == pytest.approx(24.0)
     # A site without mass does not count.
     assert bead_mass(np.array([1.0, 0.5]), np.array([16.0, 0.0])) == pytest.approx(16.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("masses", (0.0,) * 2), ("masses", (-18.0,) * 2), ("masses", (math.nan,) * 2), ("masses", (18.0,))],
+        *[
+            ("charges", (math.inf,) * 2),
+            ("charges", ()),
+            ("copies", ()),
+            ("copies", ((0, 3, 0),)),
+            ("copies", ((-1, 3, 1),)),
+        ],
+        *[
+            ("copies", ((0, 0, 2),)),
+            ("offsets", (0, 1, 1)),
+            ("offsets", (-1, 0, 1)),
+            ("parents", (0, 0)),
+            ("parents", (0, 0, 3)),
+        ],
+        *[("bonds", ((0, 2),)), ("rigid_groups", ((0, 3),)), ("virtual_sites", (3,)), ("parents", (1, 0, 0))],
+        ("configuration", np.full((2, 3), math.nan)),
+    ],
+)
+def test_values_that_no_molecule_has(key, value):
+    block = trimer_block()
+    assert (block.n_beads, len(block.offsets)) == (2, 3)
+    with pytest.raises(ValueError, match=rf"(: {key} (is|has shape)|go round in a circle)"):
+        replace(block, **{key: value})
+
+
+def test_only_virtual_sites_have_no_mass():
+    site = replace(trimer_block(), masses=(18.0, 0.0), configuration=np.eye(2, 3), virtual_sites=(1,))
+    assert site.masses[1] == 0.0
+    with pytest.raises(ValueError, match="masses is"):
+        replace(site, virtual_sites=(2,))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"n_atoms": 8}, {"n_atoms": "9"}, {"n_atoms": True}, {"blocks": []}, {"blocks": {}}, {"name": 3}, {"blocks": [[]]}],
+)
+def test_mappings_that_are_no_data_of_ours(change):
+    data = Mapping("m", 9, (trimer_block(copies=((0, 3, 3),)),)).to_dict()
+    Mapping.from_dict(data)
+    with pytest.raises(ValueError, match=r"meta\.json: holds a mapping that is damaged"):
+        Mapping.from_dict({**data, **change}, "meta.json")

@@ -9,6 +9,7 @@ from systems import FAST, sample_water, with_force_map
 from cgnnp import dynamics
 from cgnnp.dataset import chunk_infos, chunks, count_frames, open_frames
 from cgnnp.dynamics import STATE_FILE, LangevinProtocol, derived_seed, speed_ns_per_day
+from cgnnp.files import read_json, write_json
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.sampling import LangevinSource
 
@@ -98,6 +99,35 @@ def test_a_damaged_last_chunk_can_be_deleted_and_the_run_continued(water_27, tmp
         ValueError, match=r"chunk_000000/state\.npz: no state to continue from.*: delete .*data to begin anew"
     ):
         sample_water(water_27, directory, n_frames=6, chunk_frames=2)
+
+
+@pytest.mark.parametrize("damage", ["checksum", "texts", "shape", "no array", "huge"])
+def test_a_damaged_state_is_named(damage, water_27, tmp_path):
+    """By its checksum; and by what is in it, where an earlier version wrote none."""
+    directory = sample_water(water_27, tmp_path / "data", n_frames=1, chunk_frames=1)
+    (chunk,) = chunks(directory)
+    file = chunk / STATE_FILE
+    if damage == "checksum":
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 4
+        file.write_bytes(content)
+    else:
+        with np.load(file) as stored:
+            arrays = dict(stored)
+        if damage == "texts":
+            arrays["positions"] = arrays["positions"].astype(str)
+        elif damage == "shape":
+            arrays["velocities"] = arrays["velocities"][:-1]
+        elif damage == "no array":
+            del arrays["box"]
+        np.savez(file, **arrays)
+        if damage == "huge":
+            file.write_bytes(file.read_bytes().replace(b"'shape': (81, 3)", b"'shape': (8**9,)"))
+        info = read_json(chunk / "chunk.json")
+        del info["attachments_sha256"]
+        write_json(chunk / "chunk.json", info)
+    with pytest.raises(ValueError, match=r"chunk_000000/state\.npz: (damaged \(checksum|no state to continue from)"):
+        sample_water(water_27, directory, n_frames=2, chunk_frames=1)
 
 
 def test_another_data_set_is_refused_even_when_it_is_long_enough(water_27, water_27_directory):

@@ -1,6 +1,7 @@
 """Files of a fit: whole after a kill, known again after a move, refused when damaged."""
 
 import copy
+import random
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def content():
 
 def test_a_checkpoint_is_plain_weights(content, tmp_path):
     WholeCheckpointIO().save_checkpoint(content, tmp_path / "new" / "best.ckpt")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["best.ckpt"]
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"best.ckpt", "best.ckpt.sha256"}
     checkpoint = read_checkpoint(tmp_path / "new" / "best.ckpt")
     assert checkpoint["cgnnp"]["model"]["_target_"] == "cgnnp.models.nequip.NequIP"
     state = load_checkpoint(tmp_path / "new" / "best.ckpt").state_dict()
@@ -33,7 +34,7 @@ def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(content, tmp_path, 
     io.save_checkpoint(content, file)
 
     def killed(data, path) -> None:
-        path.write_bytes(b"half")
+        path.write(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -43,7 +44,7 @@ def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(content, tmp_path, 
     assert read_checkpoint(file)["epoch"] == 3
     io.save_checkpoint({**content, "epoch": 5}, file)
     assert read_checkpoint(file)["epoch"] == 5
-    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "last.ckpt.sha256"}
 
 
 def test_the_best_score_survives_a_move(tmp_path):
@@ -97,3 +98,26 @@ def test_a_checkpoint_of_a_newer_version(content, tmp_path):
 def test_a_missing_checkpoint_is_not_called_damaged(tmp_path):
     with pytest.raises(ValueError, match=r"best\.ckpt: there is no such checkpoint"):
         read_checkpoint(tmp_path / "best.ckpt")
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["checksum", "of an earlier version"])
+def test_flipped_bits_are_refused_or_harmless(beside, content, tmp_path):
+    """The CRCs of the zip file, which torch does not read, find what changes weights; the checksum finds all."""
+    file, rng = tmp_path / "best.ckpt", random.Random(5)
+    WholeCheckpointIO().save_checkpoint(content, file)
+    sound = file.read_bytes()
+    if not beside:
+        (tmp_path / "best.ckpt.sha256").unlink()
+    refused = 0
+    for _ in range(80):
+        damaged = bytearray(sound)
+        damaged[rng.randrange(len(sound))] ^= 1 << rng.randrange(8)
+        file.write_bytes(damaged)
+        try:
+            message, state = "", load_checkpoint(file).state_dict()
+        except ValueError as error:
+            message, state = str(error), {}
+            refused += 1
+        assert "best.ckpt" in message or len(state)
+        assert all(torch.equal(content["state_dict"][f"model.{key}"], value) for key, value in state.items())
+    assert refused == 80 if beside else refused > 20

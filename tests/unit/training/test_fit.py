@@ -13,7 +13,7 @@ from systems import add_noise, add_pair_forces, hard_gas
 
 from cgnnp.models.nequip import NequIP
 from cgnnp.training import fit as fit_module
-from cgnnp.training.checkpoints import load_checkpoint, read_checkpoint
+from cgnnp.training.checkpoints import WholeCheckpointIO, load_checkpoint, read_checkpoint
 from cgnnp.training.data import ForceSet
 from cgnnp.training.fit import FitSettings, exponential_average, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
@@ -153,7 +153,7 @@ def test_a_damaged_checkpoint_is_deleted_and_fitted_again(name, kill, sets, unin
         fitted(sets, tmp_path)
     file = tmp_path / "checkpoints" / name
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=rf"{name}: truncated.*delete it and fit again"):
+    with pytest.raises(ValueError, match=rf"{name}: damaged, truncated or changed.*delete it and fit again"):
         fitted(sets, tmp_path)
     file.unlink()
     model = fitted(sets, tmp_path)
@@ -205,7 +205,7 @@ def test_weights_that_are_not_finite_are_refused_where_r2_is(sets, tmp_path):
     file = tmp_path / "checkpoints" / "best.ckpt"
     checkpoint = read_checkpoint(file)
     next(iter(checkpoint["state_dict"].values())).fill_(math.inf)
-    torch.save(checkpoint, file)
+    WholeCheckpointIO().save_checkpoint(checkpoint, file)
     with pytest.raises(ValueError, match=rf"weights are not finite.* epoch {checkpoint['epoch'] + 1}"):
         fitted(sets, tmp_path)
 
@@ -227,7 +227,7 @@ def test_a_fit_that_diverges_later_keeps_its_best_epoch_and_says_so(sets, tmp_pa
 def test_checkpoints_do_not_pass_through_another_file_system(sets, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not_there"))
     assert same(fitted(sets, tmp_path / "run"), uninterrupted[0])
-    names = {path.name for path in (tmp_path / "run").rglob("*")}
+    names = {path.name for path in (tmp_path / "run").rglob("*")} - {"best.ckpt.sha256", "last.ckpt.sha256"}
     assert names == {"metrics.csv", "checkpoints", "best.ckpt", "last.ckpt"}
 
 

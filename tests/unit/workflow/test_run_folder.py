@@ -1,0 +1,208 @@
+"""What is read back from the folder of a run: damage is named, nothing of it runs or grows."""
+
+import json
+
+import numpy as np
+import pytest
+from systems import hard_gas
+
+from cgnnp.files import write_checked
+from cgnnp.priors import PairSplineFit, priors_from_data, read_priors
+from cgnnp.training.fit import read_metrics
+from cgnnp.workflow import stages
+from cgnnp.workflow.refine import _read_step
+from cgnnp.workflow.run_folder import RunFolder
+
+CONFIG = "seed: 0\nmodel:\n  layers: 2\nsimulation: {}\n"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that has begun."""
+    folder = RunFolder.create(str(tmp_path / "run"), "gas")
+    folder.begin(CONFIG)
+    folder.update(finished=["fit"], timings_s={"fit": 2.0}, n_frames=10)
+    return folder
+
+
+ALIASES = "a: &a [x, x]\n" + "".join(f"{k}: &{k} [*{p}, *{p}]\n" for p, k in zip("abcdefghijk", "bcdefghijkl", strict=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[1, 2]",
+        b"seed: [0",
+        b"seed: 0\n  model: 1",
+        b"\xff\xfe",
+        b"seed: 2020-99-99",
+        b"[" * 3000,
+        b"x",
+        ALIASES.encode(),
+    ],
+)
+def test_a_damaged_configuration_is_named(run, text):
+    run.config_file.write_bytes(text)
+    with pytest.raises(ValueError, match=r"config\.yaml: .*restore it, or choose another run_dir"):
+        run.begin(CONFIG)
+    assert run.config_file.read_bytes() == text
+
+
+def test_a_configuration_that_is_gone_is_named(run):
+    run.config_file.unlink()
+    with pytest.raises(ValueError, match=r"config\.yaml: missing"):
+        run.config_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[
+            "",
+            "[]",
+            "null",
+            '{"finished": "fit"}',
+            '{"finished": [3]}',
+            '{"timings_s": []}',
+            '{"timings_s": {"fit": "long"}}',
+        ],
+        *[
+            '{"n_frames": "many"}',
+            '{"n_frames": 0}',
+            '{"data": 3}',
+            '{"data_sets": [3]}',
+            '{"more_data": []}',
+            '{"n_frames": 1',
+        ],
+    ],
+)
+def test_a_damaged_summary_is_named(run, text):
+    run.summary_file.write_text(text)
+    with pytest.raises(ValueError, match=r"summary\.json: .*delete it: the same command"):
+        run.summary()
+    with pytest.raises(ValueError, match=r"summary\.json"):
+        run.update(more=1)
+    assert run.summary_file.read_text() == text
+
+
+def test_summaries_hold_no_nan_and_those_of_earlier_versions_are_read(run):
+    run.update(r2_model=float("nan"), rdf=[{"deviation": float("inf")}])
+    assert "NaN" not in run.summary_file.read_text()
+    assert (run.summary()["r2_model"], run.summary()["rdf"]) == (None, [{"deviation": None}])
+    run.summary_file.write_text('{"r2_model": NaN}')
+    assert run.summary() == {"r2_model": None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "epoch,r2\n0,0.5\n1",
+        "epoch,r2\n0,0.5\n1,0.",
+        "epoch,r2\n0,",
+        "epoch,r2\n0,a\n",
+        "[]",
+        "\x00",
+        'epoch,r2\n"0,1',
+        "a,b\n",
+    ],
+)
+def test_metrics_that_were_cut_are_named(tmp_path, text):
+    (tmp_path / "metrics.csv").write_text(text)
+    if text.endswith("0."):  # a number that was cut is a number
+        assert read_metrics(tmp_path / "metrics.csv")[1] == {"epoch": 1.0, "r2": 0.0}
+        return
+    with pytest.raises(ValueError, match=r"metrics\.csv: cut short or changed .*: delete it"):
+        read_metrics(tmp_path / "metrics.csv")
+
+
+@pytest.fixture(scope="module")
+def gas():
+    return hard_gas(40, 24, 1.5, diameter=0.25, seed=7)
+
+
+@pytest.fixture(scope="module")
+def prior(gas):
+    return PairSplineFit(cutoff_nm=0.7, min_count=5)(gas)
+
+
+PRIORS = [
+    *["{}", "null", "[1]", "[[]]", "[{}]", '[{"kind": 3}]', '[{"kind": "pair_spline"}]', '[{"kind": "screened_coulomb"}]'],
+    *['[{"kind": "pair_spline", "tables": [], "cutoff_nm": 1}]', '[{"kind": "pair_spline", "tables": {}, "cutoff_nm": 1}]'],
+    '[{"kind": "screened_coulomb", "charges": {"Na": "1"}, "eps_r": 71, "cutoff_nm": 1}]',
+    '[{"kind": "screened_coulomb", "charges": {"Na": 1}, "eps_r": 0, "cutoff_nm": 1}]',
+    '[{"kind": "screened_coulomb", "charges": [1], "eps_r": 71, "cutoff_nm": 1}]',
+]
+
+
+@pytest.mark.parametrize("text", PRIORS)
+def test_priors_of_another_structure_are_named(tmp_path, text):
+    (tmp_path / "prior.json").write_text(text)
+    with pytest.raises(ValueError, match=r"prior\.json: .*(fit again|knows pair_spline|knows screened)"):
+        read_priors(tmp_path / "prior.json", "fit again")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pair", ["AR"]),
+        ("pair", "ARAR"),
+        ("first_sampled", -0.2),
+        ("first_sampled", None),
+        ("energy", [1.0]),
+        ("energy", [None, 1]),
+    ],
+)
+def test_tables_of_a_prior_are_judged(prior, key, value):
+    data = json.loads(json.dumps(prior.to_dict()))
+    assert priors_from_data([data]) == [prior]
+    data["tables"][0][key] = value
+    with pytest.raises(ValueError, match=rf"prior\.json: priors 0: tables 0: {key} is"):
+        priors_from_data([data])
+
+
+def test_a_prior_that_was_edited_is_refused(tmp_path, prior):
+    file = tmp_path / "prior.json"
+    write_checked(file, text := json.dumps([prior.to_dict()]))
+    assert read_priors(file) == [prior]
+    file.write_text(text.replace("0.7", "0.8"))
+    with pytest.raises(ValueError, match=r"prior\.json: damaged, truncated or changed"):
+        read_priors(file)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "other frames", "texts", "no checksum", "none"])
+def test_stored_forces_of_priors_are_computed_again_when_damaged(run, gas, prior, damage, caplog, monkeypatch):
+    """They are a cache: a line in the log says so, and the forces are right."""
+    monkeypatch.setattr(stages.log, "propagate", True)
+    caplog.set_level("INFO", "cgnnp")
+    expected = stages._stored_prior_forces(run, [prior], gas, "training_0", "Reference")
+    (file,) = (run.path / "checkpoints").glob("prior_forces_training_0_*.npy")
+    sound = file.read_bytes()
+    if damage == "flip":
+        file.write_bytes(sound[:-1] + bytes([sound[-1] ^ 64]))
+    elif damage == "cut":
+        file.write_bytes(sound[:-100])
+    elif damage == "no checksum":
+        file.with_name(f"{file.name}.sha256").unlink()
+    elif damage != "none":
+        np.save(file, expected[:, :-1] if damage == "other frames" else expected.astype(str))
+        write_checked(file, file.read_bytes())
+    found = stages._stored_prior_forces(run, [prior], gas, "training_0", "Reference")
+    np.testing.assert_array_equal(found, expected)
+    assert file.read_bytes() == sound
+    assert ("computing them again" in caplog.text) is (damage != "none")
+
+
+@pytest.mark.parametrize("change", [{"priors": {}}, {"priors": []}, {"found": None}, {"found": {"dof": "x"}}, None])
+def test_a_damaged_step_of_a_refinement_is_named(tmp_path, prior, change):
+    found = {"chi2_per_dof": 1.2, "dof": 20, "largest_kT": 0.1}
+    step = {"priors": [prior.to_dict()], "found": found}
+    write_checked(tmp_path / "step_0.json", json.dumps(step))
+    assert _read_step(tmp_path / "step_0.json") == ([prior], found)
+    if change is None:
+        (tmp_path / "step_0.json").write_text(json.dumps(step).replace("1.2", "1.3"))
+    else:
+        write_checked(tmp_path / "step_0.json", json.dumps({**step, **change}))
+    with pytest.raises(ValueError, match=r"step_0\.json: .*delete it and those of later steps"):
+        _read_step(tmp_path / "step_0.json")
