@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 MIN_BLOCKS = 20
 
@@ -100,16 +100,31 @@ def stratified_estimate(
     return Estimate(value, stderr, max(taus), n_blocks, reliable)
 
 
+def block_edges(n_frames: int, tau_frames: float) -> Int[np.ndarray, "edges"]:
+    """Where blocks of frames begin and end.
+
+    There are at least 20 blocks (or as many as frames), ten integrated autocorrelation times long where the series allows.
+    """
+    # Blocks of 2 tau are still correlated (the error is a quarter too small); of 10 tau hardly.
+    n_blocks = min(n_frames, max(MIN_BLOCKS, n_frames // max(1, int(np.ceil(10 * tau_frames)))))
+    return np.linspace(0, n_frames, n_blocks + 1).astype(int)
+
+
+def block_averages(
+    samples: Float[np.ndarray, "frames quantities"], tau_frames: float
+) -> Float[np.ndarray, "blocks quantities"]:
+    """Averages of blocks of frames, in order of time."""
+    edges = block_edges(len(samples), tau_frames)
+    return np.add.reduceat(samples, edges[:-1], axis=0) / np.diff(edges)[:, None]
+
+
 def _without_each_block(
     samples: Float[np.ndarray, "frames quantities"], tau: float
 ) -> Float[np.ndarray, "blocks quantities"]:
     """Averages of all but one block, for each block."""
-    n = len(samples)
-    # Blocks of 2 tau are still correlated (the error is a quarter too small); of 10 tau hardly.
-    n_blocks = min(n, max(MIN_BLOCKS, n // max(1, int(np.ceil(10 * tau)))))
-    edges = np.linspace(0, n, n_blocks + 1).astype(int)
+    edges = block_edges(len(samples), tau)
     sums = np.add.reduceat(samples, edges[:-1], axis=0)
-    return (sums.sum(axis=0) - sums) / (n - np.diff(edges))[:, None]
+    return (sums.sum(axis=0) - sums) / (len(samples) - np.diff(edges))[:, None]
 
 
 def explained_variance(

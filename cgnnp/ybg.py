@@ -24,7 +24,7 @@ from scipy.special import fdtrc, ndtr
 from cgnnp.configurational_temperature import MIN_SIGNIFICANCE, SIGMAS, TOLERANCE
 from cgnnp.frames import Frames
 from cgnnp.pair_fields import PairSums, default_fields, pair_sums, untestable
-from cgnnp.statistics import MIN_BLOCKS, autocorrelation_time, block_estimate
+from cgnnp.statistics import MIN_BLOCKS, autocorrelation_time, block_averages, block_edges, block_estimate
 from cgnnp.units import BOLTZMANN, thermal_energy
 
 UNLIKELY = float(2 * ndtr(-SIGMAS))
@@ -142,10 +142,9 @@ def _chi2(sums: PairSums) -> YvonBornGreen:
     n = len(sums)
     tau = max(autocorrelation_time(column) for column in sums.residual.T)
     reliable = n // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
-    m = min(n, max(MIN_BLOCKS, n // max(1, int(np.ceil(10 * tau)))))
+    m = len(block_edges(n, tau)) - 1
     sums = sums.at_most(m // 2)
-    edges = np.linspace(0, n, m + 1).astype(int)
-    blocks = np.add.reduceat(sums.residual, edges[:-1], axis=0) / np.diff(edges)[:, None]
+    blocks = block_averages(sums.residual, tau)
     scale = blocks.std(axis=0, ddof=1)
     moving = scale > 1e-12 * np.abs(blocks).max(axis=0)
     dof = int(moving.sum())
