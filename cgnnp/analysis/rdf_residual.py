@@ -93,9 +93,10 @@ class RdfResidual:
         if self.test is None or not self.reliable:
             clear = self.systematic_deviation > CLOSE and self.deviation > CLEAR * self.noise
             return Agreement.DISAGREES if clear else Agreement.OPEN
-        if self.test.p_value >= LIKELY and self.deviation <= NOISE_FACTOR * self.noise:
+        beyond_noise = self.deviation > NOISE_FACTOR * self.noise
+        if self.test.p_value >= LIKELY and not beyond_noise:
             return Agreement.AGREES if self.noise <= MATTERS else Agreement.OPEN
-        if self.systematic_deviation > CLOSE:
+        if beyond_noise and self.systematic_deviation > CLOSE:
             return Agreement.DISAGREES
         return Agreement.CLOSE if self.noise <= CLOSE else Agreement.OPEN
 

@@ -591,12 +591,12 @@ def test_without_the_volume_of_the_solvent_the_page_says_why_a_figure_is_missing
     assert "volume fraction of the solvent is not recorded" in text
 
 
-def test_systems_without_charges_have_two_beads_alone_and_no_ions(salt, summary):
+def test_systems_without_charges_have_isolated_dimers_and_no_ions(salt, summary):
     text = text_of(render(summary | {"dimers": salt["dimers"], "electrolyte": None}, {}))
-    assert "Two beads alone" in text
+    assert "Isolated dimers" in text
     assert "Kirkwood-Buff" not in text
     assert "A pair-spline prior, then a network" in text
-    assert "Two beads alone" not in text_of(render(summary, {}))
+    assert "Isolated dimers" not in text_of(render(summary, {}))
 
 
 @pytest.mark.parametrize(
@@ -631,4 +631,4 @@ def test_pictures_of_ions_are_written_and_shown(tmp_path, salt):
     pictures = {"dimers": lambda theme: plot_dimers([scan], 300.0, theme)}
     page = write_report(tmp_path, salt, [], [], [], CONFIG, pictures=pictures).read_text()
     assert (tmp_path / "dimers.png").read_bytes().startswith(b"\x89PNG")
-    assert 'alt="Energy of two beads alone against their distance"' in page
+    assert 'alt="Energy of isolated dimers against their distance"' in page
