@@ -61,7 +61,7 @@ def _plot_pair(upper: Axes, lower: Axes, atomistic: Rdf, cg: Rdf, theme: Theme) 
     for curve, colour, dashes, label in series:
         upper.fill_between(r, curve.g - 2 * curve.stderr, curve.g + 2 * curve.stderr, color=colour, alpha=0.22, linewidth=0)
         position, height = curve.first_peak()
-        text = f"{label}, first peak {height:.3f}"
+        text = f"{label}, first peak (smoothed) {height:.3f}"
         upper.plot(r, curve.g, color=colour, linestyle=dashes, linewidth=1.8, label=text)
         upper.plot(position, height, "o", markersize=5, markeredgecolor=theme.paper, color=colour, zorder=4)
     upper.axhline(1.0, color=theme.muted, linewidth=0.7, linestyle=":", zorder=0)

@@ -45,7 +45,7 @@ def plot_kirkwood_buff(results: Sequence[tuple[str, KirkwoodBuff]], theme: Theme
 
 
 def plot_dimers(scans: Sequence[DimerScan], temperature: float, theme: Theme = LIGHT) -> Figure:
-    """w(r) of isolated dimers in kT, of charged ones its short-range and Coulomb parts too; contact and barrier are marked."""
+    """w(r) of isolated dimers in kT, of charged ones with short-range and Coulomb parts; contact and barrier are marked."""
     kT = thermal_energy(temperature)
     figure, panels = _panels(len(scans), theme)
     for axes, scan in zip(panels, scans, strict=True):

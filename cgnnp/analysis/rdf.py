@@ -92,8 +92,9 @@ def curves(found: PairCounts) -> list[Rdf]:
 
 
 def deviation(first: Float[np.ndarray, "bins"], second: Float[np.ndarray, "bins"]) -> float:
-    """D = sum |g_second - g_first| / sum |g_first|; zero for equal curves."""
-    return float(np.abs(second - first).sum() / np.abs(first).sum())
+    """D = sum |g_second - g_first| / sum |g_first|; zero for equal curves, one where only one of them has any pairs."""
+    total = np.abs(first).sum() or np.abs(second).sum()
+    return float(np.abs(second - first).sum() / total) if total else 0.0
 
 
 def deviation_noise(curve: Rdf) -> float:
@@ -106,8 +107,8 @@ def expected_deviation(first: Rdf, second: Rdf) -> float:
 
     The same as `deviation_noise` of both in quadrature, but from all blocks instead of two halves.
     """
-    noise = np.sqrt(2 / np.pi) * np.hypot(first.stderr, second.stderr)
-    return float(noise.sum() / np.abs(first.g).sum())
+    noise, total = np.sqrt(2 / np.pi) * np.hypot(first.stderr, second.stderr), np.abs(first.g).sum()
+    return float(noise.sum() / total) if total else 0.0
 
 
 def _curve(found: PairCounts, kind: int) -> Rdf:

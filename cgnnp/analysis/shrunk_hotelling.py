@@ -3,9 +3,9 @@
     T^2 = d . S^-1 d,    d the difference of the averages, S the sum of their covariances
 
 Covariances are those of averages of blocks, shrunk towards their diagonal with the analytic intensity of Schaefer and
-Strimmer (2005, 10.2202/1544-6115.1175): a few dozen blocks leave a sample covariance of some 20 quantities nearly singular. The
-shrunk T^2 is not F-distributed. Its distribution for equal averages is therefore simulated, from Gaussian blocks of the same
-numbers and covariances, with one fixed seed.
+Strimmer (2005, 10.2202/1544-6115.1175): a few dozen blocks leave a sample covariance of some 20 quantities nearly singular.
+The shrunk T^2 is not F-distributed. Its distribution for equal averages is therefore simulated, from Gaussian blocks of the
+same numbers and covariances, with one fixed seed.
 """
 
 from dataclasses import dataclass

@@ -111,7 +111,7 @@ def independent_frames_per_s(
 
 
 def rdf_row(atomistic: Rdf, coarse: Rdf) -> dict[str, Any]:
-    """How far the coarse-grained g(r) of a pair is from the atomistic one, whether by more than noise, and their first peaks."""
+    """How far the coarse-grained g(r) of a pair is from the atomistic one, by more than noise or not; the first peaks."""
     residual = rdf_residual(atomistic, coarse)
     peak, peak_cg = atomistic.first_peak(), coarse.first_peak()
     return {

@@ -305,7 +305,7 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
     rows = [rdf_row(*pair) for pair in curves]
     for row in rows:
         log.info(
-            "compare: %s: %s; D %.4f (noise of the data %.4f, of the run %.4f), first peak %.4f nm %.3f against %.4f nm %.3f",
+            "compare: %s %s: D %.4f (noise of the data %.4f, of the run %.4f), first peak %.4f nm %.3f against %.4f nm %.3f",
             *(row["pair"], in_words(row), row["deviation"], row["deviation_noise"], row["deviation_noise_cg"]),
             *(row["peak_r_nm_cg"], row["peak_g_cg"], row["peak_r_nm_atomistic"], row["peak_g_atomistic"]),
         )

@@ -23,15 +23,15 @@ from cgnnp.priors.pair_spline import PairTable
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import thermal_energy
 from cgnnp.workflow.ions import (
-    DIMER_COLUMNS,
+    CHARGED_DIMER_COLUMNS,
     KIRKWOOD_BUFF_COLUMNS,
     PMF_COLUMNS,
-    PairFindings,
     IsolatedDimer,
+    PairFindings,
     dielectric_constant,
     find_pairs,
-    pressure_of,
     isolated_dimer,
+    pressure_of,
 )
 
 KT = thermal_energy(300.0)
@@ -159,7 +159,7 @@ def test_tables_and_pictures_hold_what_was_found(found, sides, tmp_path):
     for name in ("dimers", "pmf", "kirkwood_buff"):
         with (tmp_path / f"{name}.csv").open(newline="") as file:
             tables[name] = list(csv.DictReader(file))
-    assert [tuple(rows[0]) for rows in tables.values()] == [DIMER_COLUMNS, PMF_COLUMNS, KIRKWOOD_BUFF_COLUMNS]
+    assert [tuple(rows[0]) for rows in tables.values()] == [CHARGED_DIMER_COLUMNS, PMF_COLUMNS, KIRKWOOD_BUFF_COLUMNS]
     row = tables["dimers"][0]
     assert float(row["w_kJ_mol"]) == pytest.approx(float(row["short_range_kJ_mol"]) + float(row["coulomb_kJ_mol"]), rel=1e-5)
     written = [row["w_cg_kJ_mol"] for row in tables["pmf"] if row["pair"] == "Na-Cl"]
@@ -193,7 +193,22 @@ def test_beads_without_charges_are_scanned_only(tmp_path):
     assert not found.dimers[1].scan.coulomb.any()
     found.write_csv(tmp_path, [], (300.0, 300.0))
     assert {path.name for path in tmp_path.iterdir()} == {"dimers.csv", "pmf.csv"}
+    assert (tmp_path / "dimers.csv").read_text().splitlines()[0].split(",") == list(DIMER_COLUMNS)
     assert set(found.drawings()) == {"dimers"}
+    (axes, *_) = found.drawings()["dimers"](LIGHT).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["w(r)"]
+
+
+def test_isolated_dimers_are_at_infinite_dilution_only_where_a_solvent_was_eliminated(sides):
+    """Charged beads, and beads whose data record their solvent; a neat liquid has none."""
+    mapping = charged_mapping({"Na": 6, "Cl": 6}, {"Na": 0.0, "Cl": 0.0})
+    neat = hard_gas(4, 12, 1.3, diameter=0.3, seed=1, mapping=mapping)
+    solutes = replace(neat, meta=replace(neat.meta, provenance={"solvent": {"name": "water"}}))
+    potential = bundle(mapping, (SPLINES,))
+    assert find_pairs(neat, neat, PAIRS[:1], potential).to_dict()["solvent_eliminated"] is False
+    assert find_pairs(solutes, neat, PAIRS[:1], potential).to_dict()["solvent_eliminated"] is True
+    one = [side[:1] for side in sides]
+    assert find_pairs(*one, PAIRS[:1], bundle()).to_dict()["solvent_eliminated"] is True
 
 
 def test_dielectric_constant_of_the_priors():
