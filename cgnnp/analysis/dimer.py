@@ -2,8 +2,8 @@
 
 Where a solvent was eliminated, as of ions in implicit water, it is the potential of mean force of the pair at infinite
 dilution, as the model has it. In a neat liquid it is no such thing: two beads in vacuum are far from what the model was
-fitted to. Two charged beads in a periodic box would feel their images and the background that neutralises them, so screened Coulomb
-priors are left out of the box and added as q_i q_j / (4 pi eps0 eps_r r).
+fitted to. Two charged beads in a periodic box would feel their images and the background that neutralises them, so screened
+Coulomb priors are left out of the box and added as q_i q_j / (4 pi eps0 eps_r r).
 """
 
 import warnings

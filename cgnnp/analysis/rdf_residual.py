@@ -2,8 +2,8 @@
 
 The residual g_cg(r) - g_aa(r) has some 400 bins, and a run some 20 to 100 independent blocks: its covariance is singular. So
 it is projected on 18 hat functions of r, from the first sampled distance to the last, by least squares weighted with r^2
-(the variance of a bin of an ideal gas goes as 1 / r^2 dr). The coefficients are linear in g(r), so every block of frames has its
-own, and `cgnnp.analysis.shrunk_hotelling` tests whether those of both runs are equal. Beside it stand the shares of bins
+(the variance of a bin of an ideal gas goes as 1 / r^2 dr). The coefficients are linear in g(r), so every block of frames has
+its own, and `cgnnp.analysis.shrunk_hotelling` tests whether those of both runs are equal. Beside it stand the shares of bins
 beyond 2 and 3 standard errors of both runs (5 % and 0.3 % are expected), of the whole curve and of its first two shells.
 
 The deviation that is left of D without its noise, sqrt(D^2 - D_noise^2), is called systematic. The thresholds are ours.

@@ -24,6 +24,7 @@ from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import thermal_energy
 from cgnnp.workflow.ions import (
     CHARGED_DIMER_COLUMNS,
+    DIMER_COLUMNS,
     KIRKWOOD_BUFF_COLUMNS,
     PMF_COLUMNS,
     IsolatedDimer,
