@@ -164,8 +164,8 @@ def _shares(first: Rdf, second: Rdf, start: float, end: float) -> Shares:
         return Shares(start, end, None, None, None, None)
     z = np.abs(second.g - first.g)[chosen] / error[chosen]
     largest = int(np.argmax(z))
-    shares = [float((z > limit).mean()) for limit in (2, 3)]
-    return Shares(start, end, *shares, float(z[largest]), float(first.r[chosen][largest]))
+    beyond_2, beyond_3 = (float((z > limit).mean()) for limit in (2, 3))
+    return Shares(start, end, beyond_2, beyond_3, float(z[largest]), float(first.r[chosen][largest]))
 
 
 def _n_blocks(curve: Rdf) -> int:
