@@ -23,7 +23,7 @@ from cgnnp.boxes import box_heights, half_shortest
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.pairs import minimum_image, near_pairs
-from cgnnp.statistics import SIGMAS, block_count, block_estimate, hotelling_test
+from cgnnp.statistics import SIGMAS, block_estimate, hotelling_test, slowest
 
 NEIGHBOURS = 60
 """Pairs are counted up to the distance within which a bead has so many neighbours, at most half the box."""
@@ -241,7 +241,7 @@ def _absent(found: _Counts, fraction: Float[np.ndarray, "frames fine"]) -> str:
 
 def _p_value(samples: Float[np.ndarray, "frames quantities"]) -> float:
     """Of averages that should be zero; 1 where nothing varies."""
-    found = hotelling_test(samples, block_count(samples)[0])
+    found = hotelling_test(samples, slowest(samples)[0])
     return 1.0 if found is None else found.p_value
 
 

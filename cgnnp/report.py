@@ -23,16 +23,21 @@ from matplotlib.figure import Figure
 
 from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior, plot_rdf, plot_ybg, png
 from cgnnp.analysis.rdf import Rdf
+from cgnnp.analysis.rdf_residual import CLOSE, LIKELY, MATTERS, NOISE_FACTOR
+from cgnnp.analysis.rdf_verdict import LEVELS, agreement, headline, in_words, worst_row
 from cgnnp.configurational_temperature import agrees
 from cgnnp.files import write_file
 from cgnnp.units import SAME_TEMPERATURE
 from cgnnp.wording import UNKNOWN, duration, number, percent, plus_minus, significant
 
-GOOD_D, FAIR_D, PEAK_HEIGHT, PEAK_SHIFT_NM = 0.03, 0.1, 0.04, 0.004
-"""What counts as agreement: D (good, fair), relative height and shift (nm) of the first peak."""
+GOOD_D, FAIR_D = 0.03, 0.1
+"""By these values of D the g(r) in summaries of older versions is judged, which have no test of the residual."""
 
-NOISE_FACTOR = 1.5
-"""Two curves are called the same when D is below this many times what noise alone gives."""
+PEAK_HEIGHT, PEAK_SHIFT_NM = 0.04, 0.004
+"""What counts as agreement: relative height and shift (nm) of the first peak."""
+
+LABELS = {"good": "agrees", "fair": "look closer", "poor": "disagrees", "open": "not compared"}
+"""What a page calls its levels where nothing more precise is known."""
 
 DRIFT_SIGMAS = 4
 """A drift of averaged forces beyond this many standard errors is called one."""
@@ -127,6 +132,12 @@ def page_template(name: str) -> jinja2.Template:
     environment.globals |= {"relative": relative, "peak_shift": peak_shift}
     environment.globals |= {"temperature_agrees": temperature_agrees, "thermostat": thermostat}
     environment.globals |= {"is_neutral": is_neutral, "has_hole": has_hole, "apart": apart}
+    environment.globals |= {
+        "agreement": agreement,
+        "in_words": in_words,
+        "levels": LEVELS,
+        "at_infinite_dilution": at_infinite_dilution,
+    }
     return environment.get_template(name)
 
 
@@ -134,8 +145,10 @@ def render(summary: dict[str, Any], images: dict[str, tuple[str, str]], **text: 
     """The page, from the summary and base64 pictures (light, dark)."""
     timings = {name: seconds for name, seconds in (summary.get("timings_s") or {}).items() if seconds}
     limits = {"d": GOOD_D, "height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
+    limits |= {"p": LIKELY, "noise_factor": NOISE_FACTOR, "matters": MATTERS, "close": CLOSE}
     rdf, verdict = summary.get("rdf") or [], judge(summary)
     values = {"s": summary, "rdf": rdf, "images": images, "verdict": verdict, "timings": timings, "limits": limits}
+    values["worst"] = worst_row(rdf)
     return page_template("report.html.j2").render(values, **text)
 
 
@@ -152,31 +165,48 @@ def ybg_curves(summary: dict[str, Any]) -> list[tuple[str, float, list[dict[str,
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement in plain words: `level` is good, fair, poor or open; `concerns` say what a reader should look at."""
+    """A judgement in plain words: `level` is good, fair, poor or open; `concerns` say what a reader should look at.
+
+    `label` is the level in a word or two.
+    """
 
     level: str
     headline: str
     concerns: list[str] = field(default_factory=list)
+    label: str = ""
 
 
 def judge(summary: dict[str, Any]) -> Verdict:
     """Does the coarse-grained model have the atomistic structure?
 
-    From D, its noise, the first peaks and T_conf, and from whether the runs are long enough for their errors.
+    From the residual of g(r) (D alone in summaries of older versions) and from the concerns, each of which takes the green
+    from a page.
     """
-    system, rdf = summary.get("system") or "the atomistic system", summary.get("rdf") or []
-    judged = [entry for entry in rdf if number(entry.get("deviation")) != UNKNOWN]
-    peaks = [text for entry in rdf for text in _peak_concerns(entry)]
-    concerns = [*peaks, *_temperature_concerns(summary), *_ion_concerns(summary)]
+    rdf = summary.get("rdf") or []
+    concerns = [text for entry in rdf for text in _peak_concerns(entry)]
+    concerns += [*_temperature_concerns(summary), *_ion_concerns(summary)]
     concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
-    if not judged:
-        return Verdict("open", _fit_headline(summary), concerns)
-    worst = max(judged, key=lambda entry: entry["deviation"])
+    concerns += [*_data_check_concerns(summary)]
+    worst = worst_row(rdf)
+    if worst is None:
+        return Verdict("open", _fit_headline(summary), concerns, LABELS["open"])
+    judged = sum(number(entry.get("deviation")) != UNKNOWN for entry in rdf)
+    level, label, text = _structure(worst, judged, summary.get("system") or "the atomistic system")
+    if level == "good" and concerns:
+        level, label = "fair", LABELS["fair"]
+    return Verdict(level, text, concerns, label)
+
+
+def _structure(worst: dict[str, Any], n_pairs: int, system: str) -> tuple[str, str, str]:
+    """Level, label and headline of the worst of several pairs."""
+    if (found := agreement(worst)) is not None:
+        return LEVELS[found], str(found), headline(worst, n_pairs, system)
     level, text = _grade(worst["deviation"], expected_noise(worst), system)
-    where = "its g(r) is" if len(judged) == 1 else f"the worst of {len(judged)} pairs, {worst['pair']}, is"
+    where = "its g(r) is" if n_pairs == 1 else f"the worst of {n_pairs} pairs, {worst['pair']}, is"
     tail = f"{where} {percent(worst['deviation'])} away from the atomistic one"
     tail += f", where noise alone would give about {percent(expected_noise(worst))}." if expected_noise(worst) else "."
-    return Verdict("fair" if level == "good" and concerns else level, f"{text}: {tail}", concerns)
+    by_d = "This is judged by D alone: the summary is of a version that did not test the residual."
+    return level, f"{LABELS[level]}, by D alone", f"{text}: {tail} {by_d}"
 
 
 def _grade(d: float, noise: float, system: str) -> tuple[str, str]:
@@ -260,7 +290,7 @@ def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
                 f"{number(row['lowest_inside_nm'], 3)} nm, inside the first sampled {number(row['first_sampled_nm'], 3)} nm"
             )
             yield (
-                f"Two beads {row['pair']} alone may fall together: at {where}, their energy is "
+                f"An isolated dimer {row['pair']} may collapse: at {where}, their energy is "
                 f"{number(row['lowest_inside_kT'], 1, sign=True)} kT from that of the first sampled distance, where a wall "
                 f"should be (asked: above {number(HOLE_KT, 0, sign=True)} kT)."
             )
@@ -295,6 +325,23 @@ def _error_concerns(summary: dict[str, Any]) -> Iterable[str]:
         short += [(f"g(r) ({', '.join(pairs)})", run)] if pairs else []
     for figure, run in short:
         yield f"The error of {figure} is not reliable: the {run} is too short for it."
+
+
+def _data_check_concerns(summary: dict[str, Any]) -> Iterable[str]:
+    """What the check of the data found wrong, or could not test."""
+    check = summary.get("data_check") or {}
+    reasons = "; ".join(str(reason).rstrip(".") for reason in check.get("reasons") or []) or "the reason is not known"
+    if check.get("verdict") == "disagrees":
+        yield f"The check of the mapped data disagrees: {reasons}."
+    elif check.get("verdict") == "not tested":
+        yield f"The check of the mapped data could not test everything: {reasons}."
+
+
+def at_infinite_dilution(summary: dict[str, Any]) -> bool:
+    """Whether an isolated dimer of the model is a pair at infinite dilution: where a solvent was eliminated, as for ions."""
+    if (known := summary.get("solvent_eliminated")) is not None:
+        return bool(known)
+    return bool(summary.get("electrolyte")) or summary.get("eps_r") is not None
 
 
 def is_neutral(row: dict[str, Any], side: str) -> bool | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import fdtrc, ndtr
 
 MIN_BLOCKS = 20
@@ -108,16 +108,31 @@ def stratified_estimate(
     return Estimate(value, stderr, max(taus), n_blocks, reliable)
 
 
+def block_edges(n_frames: int, tau_frames: float) -> Int[np.ndarray, "edges"]:
+    """Where blocks of frames begin and end.
+
+    There are at least 20 blocks (or as many as frames), ten integrated autocorrelation times long where the series allows.
+    """
+    # Blocks of 2 tau are still correlated (the error is a quarter too small); of 10 tau hardly.
+    n_blocks = min(n_frames, max(MIN_BLOCKS, n_frames // max(1, int(np.ceil(10 * tau_frames)))))
+    return np.linspace(0, n_frames, n_blocks + 1).astype(int)
+
+
+def block_averages(
+    samples: Float[np.ndarray, "frames quantities"], tau_frames: float
+) -> Float[np.ndarray, "blocks quantities"]:
+    """Averages of blocks of frames, in order of time."""
+    edges = block_edges(len(samples), tau_frames)
+    return np.add.reduceat(samples, edges[:-1], axis=0) / np.diff(edges)[:, None]
+
+
 def _without_each_block(
     samples: Float[np.ndarray, "frames quantities"], tau: float
 ) -> Float[np.ndarray, "blocks quantities"]:
     """Averages of all but one block, for each block."""
-    n = len(samples)
-    # Blocks of 2 tau are still correlated (the error is a quarter too small); of 10 tau hardly.
-    n_blocks = min(n, max(MIN_BLOCKS, n // max(1, int(np.ceil(10 * tau)))))
-    edges = np.linspace(0, n, n_blocks + 1).astype(int)
+    edges = block_edges(len(samples), tau)
     sums = np.add.reduceat(samples, edges[:-1], axis=0)
-    return (sums.sum(axis=0) - sums) / (n - np.diff(edges))[:, None]
+    return (sums.sum(axis=0) - sums) / (len(samples) - np.diff(edges))[:, None]
 
 
 def explained_variance(
@@ -144,51 +159,36 @@ class Hotelling:
     n_blocks: int
 
 
-def block_count(samples: Float[np.ndarray, "frames quantities"]) -> tuple[int, float, bool]:
-    """How many blocks of ten autocorrelation times there are (at least 20 where there are as many frames).
-
-    Also the longest autocorrelation time of the columns, and whether there are 20 blocks of two of them.
-    """
-    n, tau = len(samples), max(autocorrelation_time(column) for column in samples.T)
-    reliable = n // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
-    return min(n, max(MIN_BLOCKS, n // max(1, int(np.ceil(10 * tau))))), tau, reliable
+def slowest(samples: Float[np.ndarray, "frames quantities"]) -> tuple[float, bool]:
+    """The longest integrated autocorrelation time of the columns, in frames, and whether there are 20 blocks of two of it."""
+    tau = max(autocorrelation_time(column) for column in samples.T)
+    return tau, len(samples) // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
 
 
 def hotelling_test(
     samples: Float[np.ndarray, "frames quantities"],
-    n_blocks: int,
+    tau_frames: float,
     signal: Float[np.ndarray, "quantities"] | None = None,
-    fitted: Float[np.ndarray, "quantities functions"] | None = None,
 ) -> Hotelling | None:
     """Test whether the averages are zero: e.S^-1 e (m - K) / K (m - 1) is F-distributed with K and m - K degrees of freedom.
 
-    S is the covariance of the averages e of K quantities from m blocks. Quantities that do not vary are left out.
+    S is the covariance of the averages e of K quantities from m blocks. Quantities that do not vary are left out; None
+    where none is left, or too many for the blocks.
 
     Args:
         samples: one row per frame, in order of time; at most half as many quantities as there are blocks.
-        n_blocks: see `block_count`.
+        tau_frames: the autocorrelation time that sizes the blocks, see `block_edges`.
         signal: what `relative` is relative to.
-        fitted: functions of which any multiples may be in the averages; each takes a degree of freedom.
-
-    Returns:
-        None where no quantity varies, or fewer than two are left for what is fitted.
     """
-    m = n_blocks
-    edges = np.linspace(0, len(samples), m + 1).astype(int)
-    blocks = np.add.reduceat(samples, edges[:-1], axis=0) / np.diff(edges)[:, None]
-    scale = blocks.std(axis=0, ddof=1)
+    blocks = block_averages(samples, tau_frames)
+    scale, m = blocks.std(axis=0, ddof=1), len(blocks)
     moving = scale > 1e-12 * np.abs(blocks).max(axis=0)
-    n_moving, n_fitted = int(moving.sum()), 0 if fitted is None else fitted.shape[1]
-    dof = n_moving - n_fitted
-    if dof < 1 or m <= n_moving + 2:
+    dof = int(moving.sum())
+    if dof < 1 or m <= dof:
         return None
     blocks = blocks[:, moving] / scale[moving]
-    covariance = np.atleast_2d(np.cov(blocks, rowvar=False)) / m + 1e-12 * np.eye(n_moving)
+    covariance = np.atleast_2d(np.cov(blocks, rowvar=False)) / m + 1e-12 * np.eye(dof)
     error = blocks.mean(axis=0)
-    if fitted is not None:
-        columns = fitted[moving] / scale[moving, None]
-        weighted = np.linalg.solve(covariance, columns)
-        error = error - columns @ np.linalg.lstsq(columns.T @ weighted, weighted.T @ error, rcond=None)[0]
     squared, relative = error @ np.linalg.solve(covariance, error), None
     if signal is not None:
         drift = signal[moving] / scale[moving]

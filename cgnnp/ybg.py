@@ -23,7 +23,7 @@ from jaxtyping import Float
 from cgnnp.configurational_temperature import TOLERANCE
 from cgnnp.frames import Frames
 from cgnnp.pair_fields import PairSums, default_fields, pair_sums, untestable
-from cgnnp.statistics import MIN_SIGNIFICANCE, UNLIKELY, block_count, block_estimate, hotelling_test
+from cgnnp.statistics import MIN_SIGNIFICANCE, UNLIKELY, block_edges, block_estimate, hotelling_test, slowest
 from cgnnp.units import BOLTZMANN, thermal_energy
 
 MIN_FRAMES = 40
@@ -137,9 +137,10 @@ def _local(sums: PairSums, k: int) -> LocalResidual:
 
 def _chi2(sums: PairSums) -> YvonBornGreen:
     """All residuals together, neighbouring fields added up until there are two blocks for each."""
-    m, tau, reliable = block_count(sums.residual)
+    tau, reliable = slowest(sums.residual)
+    m = len(block_edges(len(sums), tau)) - 1
     sums = sums.at_most(m // 2)
-    found = hotelling_test(sums.residual, m, thermal_energy(sums.temperature) * sums.d.mean(axis=0))
+    found = hotelling_test(sums.residual, tau, thermal_energy(sums.temperature) * sums.d.mean(axis=0))
     if found is None:
         return replace(_without_value("the forces along pairs do not vary"), n_blocks=m)
     return YvonBornGreen((), found.f, found.p_value, found.relative, found.dof, found.n_blocks, tau, reliable)

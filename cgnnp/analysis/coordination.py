@@ -47,14 +47,15 @@ class Coordination:
 
 def first_minimum(curve: Rdf) -> float | None:
     """Where the smoothed g(r) has its first minimum after the first peak, nm; None if it has none up to the last r."""
+    return next(iter(minima(curve)), None)
+
+
+def minima(curve: Rdf) -> list[float]:
+    """Where the smoothed g(r) has minima after the first peak, nm: the ends of the shells."""
     peak, _ = curve.first_peak()
     r, g = curve.r, curve.smoothed()
-    for k in np.flatnonzero(r > peak):
-        if r[k] + NEAR_NM > r[-1]:
-            return None
-        if g[k] <= g[(np.abs(r - r[k]) <= NEAR_NM) & (r > peak)].min():
-            return float(r[k])
-    return None
+    inside = np.flatnonzero((r > peak) & (r + NEAR_NM <= r[-1]))
+    return [float(r[k]) for k in inside if g[k] <= g[(np.abs(r - r[k]) <= NEAR_NM) & (r > peak)].min()]
 
 
 def coordination(frames: Frames, shells_nm: Mapping[tuple[str, str], float] | None = None) -> list[Coordination]:

@@ -1,8 +1,9 @@
-"""Dimer scan: the energy of two beads alone, to see that nothing pulls them together where no data are.
+"""Dimer scan: the energy of an isolated dimer, to see that nothing pulls two beads together where no data are.
 
-It is the potential of mean force of the pair at infinite dilution, as the model has it. Two charged beads in a periodic box
-would feel their images and the background that neutralises them, so screened Coulomb priors are left out of the box and
-added as q_i q_j / (4 pi eps0 eps_r r).
+Where a solvent was eliminated, as of ions in implicit water, it is the potential of mean force of the pair at infinite
+dilution, as the model has it. In a neat liquid it is no such thing: two beads in vacuum are far from what the model was
+fitted to. Two charged beads in a periodic box would feel their images and the background that neutralises them, so screened
+Coulomb priors are left out of the box and added as q_i q_j / (4 pi eps0 eps_r r).
 """
 
 import warnings
@@ -36,8 +37,13 @@ class DimerScan:
 
     @property
     def mean_potential(self) -> Float[np.ndarray, "points"]:
-        """w(r) at infinite dilution, 0 at infinite distance, kJ/mol."""
+        """w(r), 0 at infinite distance, kJ/mol."""
         return self.energy - self.isolated
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether any of the energy is Coulomb's."""
+        return bool(np.any(self.coulomb != 0.0))
 
     @property
     def short_range(self) -> Float[np.ndarray, "points"]:

@@ -45,21 +45,16 @@ def plot_kirkwood_buff(results: Sequence[tuple[str, KirkwoodBuff]], theme: Theme
 
 
 def plot_dimers(scans: Sequence[DimerScan], temperature: float, theme: Theme = LIGHT) -> Figure:
-    """w(r) of two beads alone in kT, and its short-range and Coulomb parts; contact and barrier are marked."""
+    """w(r) of isolated dimers in kT, of charged ones with short-range and Coulomb parts; contact and barrier are marked."""
     kT = thermal_energy(temperature)
     figure, panels = _panels(len(scans), theme)
     for axes, scan in zip(panels, scans, strict=True):
         total = scan.mean_potential / kT
-        axes.plot(
-            scan.r, scan.coulomb / kT, color=theme.others[0], linestyle=(0, (1.5, 1.5)), linewidth=1.5, label="Coulomb"
-        )
-        axes.plot(
-            scan.r, scan.short_range / kT, color=theme.others[1], linestyle=(0, (4, 1.6)), linewidth=1.5, label="short range"
-        )
-        axes.plot(scan.r, total, color=theme.model, linewidth=2.0, label="total")
+        parts = _parts(axes, scan, kT, theme) if scan.is_charged else []
+        axes.plot(scan.r, total, color=theme.model, linewidth=2.0, label="total" if parts else "w(r)")
         _mark(axes, scan.r, total, theme)
         drawn = total < HIGHEST_KT
-        low = min(float(part[drawn].min(initial=0.0)) for part in (total, scan.short_range / kT, scan.coulomb / kT))
+        low = min(float(part[drawn].min(initial=0.0)) for part in (total, *parts))
         axes.set_ylim(max(low, LOWEST_KT) - 0.5, HIGHEST_KT)
         axes.set_xlim(_first_below(scan.r, total), scan.r[-1])
         axes.axhline(0.0, color=theme.muted, linewidth=0.7)
@@ -70,19 +65,30 @@ def plot_dimers(scans: Sequence[DimerScan], temperature: float, theme: Theme = L
     return figure
 
 
+def _parts(axes: Axes, scan: DimerScan, kT: float, theme: Theme) -> list[np.ndarray]:
+    """Draw the Coulomb and the short-range part of a charged dimer; both in kT."""
+    looks = (
+        (scan.coulomb, theme.others[0], (1.5, 1.5), "Coulomb"),
+        (scan.short_range, theme.others[1], (4, 1.6), "short range"),
+    )
+    for energy, colour, dashes, label in looks:
+        axes.plot(scan.r, energy / kT, color=colour, linestyle=(0, dashes), linewidth=1.5, label=label)
+    return [energy / kT for energy, *_ in looks]
+
+
 def plot_mean_potentials(
     results: Sequence[tuple[str, Sequence[MeanPotential]]],
     scans: Sequence[DimerScan],
     temperature: float,
     theme: Theme = LIGHT,
 ) -> Figure:
-    """-kT ln g(r) of each side at its concentration, in its own kT, beside w(r) of two beads alone at infinite dilution.
+    """-kT ln g(r) of each side at its concentration, in its own kT, beside w(r) of isolated dimers at infinite dilution.
 
     Bands are two standard errors of single bins.
 
     Args:
         results: name of each side and its potentials of mean force.
-        scans: of two beads alone.
+        scans: of isolated dimers.
         temperature: of the scans, K.
         theme: colours.
     """
@@ -99,7 +105,7 @@ def plot_mean_potentials(
                 low = min(low, float(np.nanmin(w, initial=0.0)))
         if (scan := alone.get(frozenset(first.pair))) is not None:
             w = scan.mean_potential / thermal_energy(temperature)
-            label, dashes = "infinite dilution, two beads alone", (0, (1.5, 1.5))
+            label, dashes = "infinite dilution, isolated dimer", (0, (1.5, 1.5))
             axes.plot(scan.r, w, color=theme.others[0], linestyle=dashes, linewidth=1.8, label=label)
             low = min(low, float(w[scan.r > float(first.r[np.isfinite(first.energy)].min(initial=np.inf))].min(initial=0.0)))
         axes.axhline(0.0, color=theme.muted, linewidth=0.7)

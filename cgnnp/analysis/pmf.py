@@ -3,9 +3,9 @@
     at finite concentration        w_ab(r) = -kT ln g_ab(r)                            (Kirkwood 1935, 10.1063/1.1749657)
     at infinite dilution           w_ab(r) = w_short(r) + q_a q_b / (4 pi eps0 eps_r r)
 
-The two are not the same: the first holds what all other beads do to the pair, the second is the energy of a model for two
-beads alone (`cgnnp.analysis.dimer`). Its Coulomb part is the plain one, without images: two charged beads in a periodic box
-would feel their images and the background that neutralises them.
+The two are not the same: the first holds what all other beads do to the pair, the second is the energy of a model for an
+isolated dimer (`cgnnp.analysis.dimer`), where a solvent was eliminated. Its Coulomb part is the plain one, without images:
+two charged beads in a periodic box would feel their images and the background that neutralises them.
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from cgnnp.boxes import half_shortest
 from cgnnp.frames import Frames
 from cgnnp.pair_counts import PairCounts, pair_counts
-from cgnnp.statistics import block_estimate
+from cgnnp.statistics import block_averages, block_estimate
 
 BIN_WIDTH = 0.002
 LONGEST = 1.2
@@ -26,7 +26,8 @@ class Rdf:
     """g(r) of one pair of bead types at bin centres r (nm), with its standard error, and the same of the two halves.
 
     `tau_frames` is the integrated autocorrelation time, in frames, of the number of pairs in the first shell; the error is
-    `reliable` when the series has 20 blocks of at least two of them.
+    `reliable` when the series has 20 blocks of at least two of them. `blocks` is g(r) of each block that the error is of,
+    None where a single frame has none.
     """
 
     pair: tuple[str, str]
@@ -36,6 +37,7 @@ class Rdf:
     halves: tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "bins"]]
     tau_frames: float = 0.5
     reliable: bool = False
+    blocks: Float[np.ndarray, "blocks bins"] | None = None
 
     @property
     def name(self) -> str:
@@ -90,13 +92,23 @@ def curves(found: PairCounts) -> list[Rdf]:
 
 
 def deviation(first: Float[np.ndarray, "bins"], second: Float[np.ndarray, "bins"]) -> float:
-    """D = sum |g_second - g_first| / sum |g_first|; zero for equal curves."""
-    return float(np.abs(second - first).sum() / np.abs(first).sum())
+    """D = sum |g_second - g_first| / sum |g_first|; zero for equal curves, one where only one of them has any pairs."""
+    total = np.abs(first).sum() or np.abs(second).sum()
+    return float(np.abs(second - first).sum() / total) if total else 0.0
 
 
 def deviation_noise(curve: Rdf) -> float:
-    """The noise of the whole curve: half of D between its two halves."""
+    """D that the noise of one curve gives beside a curve without any: half of D between its two halves."""
     return deviation(*curve.halves) / 2
+
+
+def expected_deviation(first: Rdf, second: Rdf) -> float:
+    """D that two runs of the same system would show, from the standard errors of both: < |x| > = sqrt(2 / pi) sigma.
+
+    The same as `deviation_noise` of both in quadrature, but from all blocks instead of two halves.
+    """
+    noise, total = np.sqrt(2 / np.pi) * np.hypot(first.stderr, second.stderr), np.abs(first.g).sum()
+    return float(noise.sum() / total) if total else 0.0
 
 
 def _curve(found: PairCounts, kind: int) -> Rdf:
@@ -112,4 +124,5 @@ def _curve(found: PairCounts, kind: int) -> Rdf:
     estimate = block_estimate(g, correlate=in_shell)
     half = len(g) // 2
     halves = (g[:half].mean(axis=0), g[half:].mean(axis=0))
-    return Rdf(pair, centres, mean, np.asarray(estimate.stderr), halves, estimate.tau_frames, estimate.reliable)
+    error, blocks = np.asarray(estimate.stderr), block_averages(g, estimate.tau_frames)
+    return Rdf(pair, centres, mean, error, halves, estimate.tau_frames, estimate.reliable, blocks)

@@ -69,7 +69,7 @@ class ScreenedCoulomb(Prior):
         return force
 
     def pair_energy(self, pair: tuple[str, str], r: Float[np.ndarray, "points"]) -> Float[np.ndarray, "points"]:
-        """Energy (kJ/mol) of two beads alone at distances r (nm), without periodic images."""
+        """Energy (kJ/mol) of an isolated dimer at distances r (nm), without periodic images."""
         return COULOMB / self.eps_r * self.charges[pair[0]] * self.charges[pair[1]] / np.asarray(r)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the comparison says beside g(r): two beads alone for every system; for charged beads all that makes them a salt.
+"""What the comparison says beside g(r): isolated dimers of every system; for charged beads all that makes them a salt.
 
 Nothing here judges; the report does.
 """
@@ -41,7 +41,7 @@ SIDE_NAMES = {"atomistic": "atomistic", "cg": "coarse-grained"}
 
 
 @dataclass(frozen=True)
-class TwoBeads:
+class IsolatedDimer:
     """A dimer scan and where the data begin (nm, None where no prior says); energies in kT at `temperature` (K)."""
 
     scan: DimerScan
@@ -92,16 +92,22 @@ class TwoBeads:
 
 @dataclass(frozen=True)
 class PairFindings:
-    """Two beads alone, and for charged beads what `electrolyte` finds and the virial pressure, or why there is none."""
+    """Isolated dimers, and for charged beads what `electrolyte` finds and the virial pressure, or why there is none.
 
-    dimers: list[TwoBeads]
+    `solvent_eliminated` says whether the beads are solutes whose solvent is left out: only then is an isolated dimer a pair
+    at infinite dilution.
+    """
+
+    dimers: list[IsolatedDimer]
     salt: Electrolyte | None
     pressure: Pressure | str | None
+    solvent_eliminated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Entries of summary.json."""
         return {
             "dimers": [found.to_dict() for found in self.dimers],
+            "solvent_eliminated": self.solvent_eliminated,
             "electrolyte": None if self.salt is None else self.salt.to_dict(),
             "virial_pressure": self._pressure_row(),
         }
@@ -138,14 +144,17 @@ class PairFindings:
         return pictures
 
     def write_csv(self, directory: Path, curves: Sequence[tuple[Rdf, Rdf]], temperatures: tuple[float, float]) -> None:
-        """dimers.csv, pmf.csv (-kT ln g of both sides at the concentration of each) and kirkwood_buff.csv."""
-        _write(directory / "dimers.csv", DIMER_COLUMNS, _dimer_rows([found.scan for found in self.dimers]))
+        """dimers.csv, pmf.csv (-kT ln g(r) of both sides) and kirkwood_buff.csv."""
+        scans = [found.scan for found in self.dimers]
+        columns = CHARGED_DIMER_COLUMNS if any(scan.is_charged for scan in scans) else DIMER_COLUMNS
+        _write(directory / "dimers.csv", columns, ([*row][: len(columns)] for row in _dimer_rows(scans)))
         _write(directory / "pmf.csv", PMF_COLUMNS, _pmf_rows(curves, temperatures))
         if self.salt is not None and self.salt.kirkwood_buff:
             _write(directory / "kirkwood_buff.csv", KIRKWOOD_BUFF_COLUMNS, _integral_rows(self.salt))
 
 
-DIMER_COLUMNS = ("r_nm", "pair", "w_kJ_mol", "short_range_kJ_mol", "coulomb_kJ_mol")
+DIMER_COLUMNS = ("r_nm", "pair", "w_kJ_mol")
+CHARGED_DIMER_COLUMNS = (*DIMER_COLUMNS, "short_range_kJ_mol", "coulomb_kJ_mol")
 PMF_COLUMNS = (
     *("r_nm", "pair", "w_atomistic_kJ_mol", "stderr_atomistic_kJ_mol"),
     *("w_cg_kJ_mol", "stderr_cg_kJ_mol"),
@@ -162,18 +171,20 @@ def find_pairs(frames: Frames, coarse: Frames, pairs: Sequence[tuple[str, str]],
         pairs: the kinds of pairs, by bead types.
         bundle: the potential of that run.
     """
-    dimers = [two_beads(bundle, pair) for pair in pairs]
+    dimers = [isolated_dimer(bundle, pair) for pair in pairs]
     for found in dimers:
-        log.info("compare: two beads alone: %s", _dimer_line(found))
+        log.info("compare: isolated dimer: %s", _dimer_line(found))
+    solvent = frames.meta.provenance.get("solvent")
+    solvent_eliminated = frames.mapping.is_charged or bool(solvent)
     if not frames.mapping.is_charged or min(len(frames), len(coarse)) < 2:
-        return PairFindings(dimers, None, None)
-    phi_w = (frames.meta.provenance.get("solvent") or {}).get("volume_fraction")
+        return PairFindings(dimers, None, None, solvent_eliminated)
+    phi_w = (solvent or {}).get("volume_fraction")
     salt, pressure = electrolyte(frames, coarse, phi_w), pressure_of(bundle, coarse)
     if isinstance(pressure, str):
         log.info("compare: no virial pressure of the beads: %s", pressure)
     else:
         log.info("compare: virial pressure of the beads %.0f(%.0f) bar", pressure.bar, pressure.bar_stderr)
-    return PairFindings(dimers, salt, pressure)
+    return PairFindings(dimers, salt, pressure, solvent_eliminated)
 
 
 def dielectric_constant(priors: Iterable[Prior]) -> float | None:
@@ -181,12 +192,12 @@ def dielectric_constant(priors: Iterable[Prior]) -> float | None:
     return next((prior.eps_r for prior in priors if isinstance(prior, ScreenedCoulomb)), None)
 
 
-def two_beads(bundle: PotentialBundle, pair: tuple[str, str]) -> TwoBeads:
+def isolated_dimer(bundle: PotentialBundle, pair: tuple[str, str]) -> IsolatedDimer:
     """Scan a pair from 0.15 nm (or 0.1 nm inside of where the data begin, if that is less) to 1.2 nm."""
     first = first_sampled(bundle.priors).get(frozenset(pair))
     start = SCAN_FROM_NM if first is None else max(SCAN_STEP_NM, min(SCAN_FROM_NM, first - 2 * WALL_DEPTH))
     scan = dimer_scan(bundle, pair, np.arange(start, SCAN_TO_NM + SCAN_STEP_NM / 2, SCAN_STEP_NM))
-    return TwoBeads(scan, first, bundle.temperature)
+    return IsolatedDimer(scan, first, bundle.temperature)
 
 
 def pressure_of(bundle: PotentialBundle, coarse: Frames) -> Pressure | str:
@@ -207,7 +218,7 @@ def pressure_of(bundle: PotentialBundle, coarse: Frames) -> Pressure | str:
     return virial_pressure(chosen, context_energy(context))
 
 
-def _dimer_line(found: TwoBeads) -> str:
+def _dimer_line(found: IsolatedDimer) -> str:
     row = found.to_dict()
     wall = (
         ""

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise
+from cgnnp.analysis.rdf import Rdf, deviation_noise
+from cgnnp.analysis.rdf_residual import rdf_residual
 from cgnnp.dynamics import SECONDS_PER_DAY
 from cgnnp.frames import Frames
 from cgnnp.noise_floor import NoiseFloor, UnbiasedError, drift, instantaneous_r2, noise_floor, second_draws, unbiased_error
@@ -110,11 +111,14 @@ def independent_frames_per_s(
 
 
 def rdf_row(atomistic: Rdf, coarse: Rdf) -> dict[str, Any]:
-    """How far the coarse-grained g(r) of a pair is from the atomistic one, and the first peaks of both."""
+    """How far the coarse-grained g(r) of a pair is from the atomistic one, by more than noise or not; the first peaks."""
+    residual = rdf_residual(atomistic, coarse)
     peak, peak_cg = atomistic.first_peak(), coarse.first_peak()
     return {
         "pair": atomistic.name,
-        "deviation": deviation(atomistic.g, coarse.g),
+        "verdict": str(residual.agreement),
+        "residual": residual.to_dict(),
+        "deviation": residual.deviation,
         "deviation_noise": deviation_noise(atomistic),
         "deviation_noise_cg": deviation_noise(coarse),
         "peak_r_nm_atomistic": peak[0],

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
+from cgnnp.analysis.rdf_verdict import in_words
 from cgnnp.consistency import check_consistency
 from cgnnp.dataset import chunk_infos, frames_digest, read_array
 from cgnnp.dynamics import LangevinProtocol, speed_ns_per_day
@@ -310,7 +311,7 @@ def starting_positions(frames: Frames) -> np.ndarray:
 
 
 def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
-    """g(r) of the data and of the coarse-grained run, their deviation, T_conf of the run, two beads alone, ions as salts.
+    """g(r) of the data and of the coarse-grained run, their deviation, T_conf of the run, isolated dimers, ions as salts.
 
     Writes CSV, PNG, summary and report.
 
@@ -330,8 +331,8 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
     rows = [rdf_row(*pair) for pair in curves]
     for row in rows:
         log.info(
-            "compare: %s: D %.4f (noise of the data %.4f, of the run %.4f), first peak %.4f nm %.3f against %.4f nm %.3f",
-            *(row["pair"], row["deviation"], row["deviation_noise"], row["deviation_noise_cg"]),
+            "compare: %s %s: D %.4f (noise of the data %.4f, of the run %.4f), first peak %.4f nm %.3f against %.4f nm %.3f",
+            *(row["pair"], in_words(row), row["deviation"], row["deviation_noise"], row["deviation_noise_cg"]),
             *(row["peak_r_nm_cg"], row["peak_g_cg"], row["peak_r_nm_atomistic"], row["peak_g_atomistic"]),
         )
     run.update(

@@ -285,6 +285,96 @@ def test_noise_that_hides_everything_is_no_agreement(summary):
     assert "too short" in verdict.headline
 
 
+def judged(verdict: str, d: float = 0.022, systematic: float = 0.0203) -> dict:
+    """What a row of g(r) says of its residual."""
+    shell = {"start_nm": 0.24, "end_nm": 0.34, "share_beyond_2": 0.72, "share_beyond_3": 0.41}
+    shell |= {"largest_stderrs": 6.6, "largest_r_nm": 0.311}
+    whole = {key: value for key, value in shell.items() if not key.endswith(("start_nm", "end_nm"))}
+    found = {"chi2_per_dof": 14.3, "p_value": 0.0005, "dof": 18, "n_blocks_atomistic": 78, "n_blocks_cg": 46}
+    found |= {"expected_deviation": 0.0082, "systematic_deviation": systematic, "shells": [shell, shell]}
+    return {"deviation": d, "verdict": verdict, "residual": whole | found}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "level", "words"),
+    [
+        ("agrees within errors", "good", "agrees with that of water_spce within errors"),
+        ("close", "fair", "close to that of water_spce: systematic deviation of 2.0 %"),
+        ("disagrees", "poor", "disagrees with that of water_spce: systematic deviation of 2.0 %"),
+        ("too short to tell", "open", "The runs are too short to tell"),
+    ],
+)
+def test_the_verdict_is_that_of_the_residual(summary, verdict, level, words):
+    """D of 2.2 % with a residual beyond noise was green."""
+    summary["rdf"][0] |= judged(verdict)
+    found = judge(summary)
+    assert (found.level, found.label) == (level, verdict)
+    assert words in found.headline
+    assert "D is 2.2 %, where noise alone would give about 0.82 %" in found.headline
+    assert f'<span class="pill {level}">{verdict}</span>' in render(summary, {})
+
+
+def test_the_page_shows_the_residual_and_says_whose_thresholds_they_are(summary):
+    summary["rdf"][0] |= judged("close")
+    page = render(summary, {})
+    assert '<b class="fair">close: systematic deviation of 2.0 %</b>' in page
+    assert '<div class="card missed"><div class="label">Deviation D of g(r)' in page
+    text = text_of(page)
+    assert re.search(r"14 \(p ≤ 0\.0005\)\s*72 %, 41 %\s*72 %, 41 %\s*72 %, 41 %\s*6\.6 at 0\.311 nm", text)
+    assert "The thresholds are ours" in text
+    assert "asked for" not in text
+
+
+def test_a_summary_without_a_residual_is_judged_by_d_alone_and_says_so(summary):
+    found = judge(summary)
+    assert (found.level, found.label) == ("good", "agrees, by D alone")
+    assert "judged by D alone" in found.headline
+    assert "The thresholds are ours" not in render(summary, {})
+    summary["rdf"].append(summary["rdf"][0] | judged("agrees within errors", d=0.001))
+    assert "judged by D alone" in judge(summary).headline
+
+
+def test_the_worst_verdict_counts_and_not_the_largest_d(summary):
+    row = summary["rdf"][0]
+    summary["rdf"] = [row | judged("agrees within errors", d=0.029), row | judged("close") | {"pair": "Na-Cl"}]
+    found = judge(summary)
+    assert found.level == "fair"
+    assert "D of the worst of 2 pairs, Na-Cl, is 2.2 %" in found.headline
+    assert "(worst: Na-Cl)" in render(summary, {})
+
+
+def test_a_concern_takes_the_green_from_agreement(summary):
+    summary["rdf"][0] |= judged("agrees within errors") | {"peak_g_cg": 3.2}
+    found = judge(summary)
+    assert (found.level, found.label) == ("fair", "look closer")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [("not tested", "could not test everything: a slab; no forces."), ("disagrees", "disagrees: a slab")],
+)
+def test_data_that_are_not_tested_or_disagree_are_a_concern_and_never_green(summary, verdict, words):
+    summary["rdf"][0] |= judged("agrees within errors")
+    summary["data_check"] = {"verdict": verdict, "reasons": ["a slab.", "no forces"]}
+    found = judge(summary)
+    (concern,) = found.concerns
+    assert words in concern
+    assert found.level == "fair"
+    summary["data_check"] = {"verdict": "agrees", "reasons": []}
+    assert judge(summary).level == "good"
+
+
+def test_picture_and_table_have_the_same_peak(curves):
+    """The dots and the legend have the height of the smoothed curve, as the table; the highest point drawn is above it."""
+    upper = plot_rdf(curves).axes[0]
+    for curve, text in zip(curves[0], upper.get_legend().get_texts(), strict=True):
+        position, height = curve.first_peak()
+        assert f"first peak (smoothed) {height:.3f}" in text.get_text()
+        assert height < curve.g.max() - 0.05
+        dots = [line.get_xydata()[0].tolist() for line in upper.lines if line.get_marker() == "o"]
+        assert [position, height] in dots
+
+
 def test_the_verdict_names_the_worst_pair(summary):
     best = summary["rdf"][0]
     summary["rdf"] = [best, best | {"pair": "Na-Cl", "deviation": 0.2}]
@@ -591,12 +681,26 @@ def test_without_the_volume_of_the_solvent_the_page_says_why_a_figure_is_missing
     assert "volume fraction of the solvent is not recorded" in text
 
 
-def test_systems_without_charges_have_two_beads_alone_and_no_ions(salt, summary):
+def test_systems_without_charges_have_isolated_dimers_and_no_ions(salt, summary):
     text = text_of(render(summary | {"dimers": salt["dimers"], "electrolyte": None}, {}))
-    assert "Two beads alone" in text
+    assert "Isolated dimers" in text
     assert "Kirkwood-Buff" not in text
     assert "A pair-spline prior, then a network" in text
-    assert "Two beads alone" not in text_of(render(summary, {}))
+    assert "Isolated dimers" not in text_of(render(summary, {}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "dilute"), [("solvent_eliminated", True, True), ("solvent_eliminated", False, False)]
+)
+def test_isolated_dimers_of_a_neat_liquid_are_not_at_infinite_dilution(salt, summary, key, value, dilute):
+    images = {"dimers": ("", "")}
+    text = text_of(render(summary | {"dimers": salt["dimers"], key: value}, images))
+    assert ("infinite dilution" in text) is dilute
+    assert ("no potential of mean force of the liquid" in text) is not dilute
+    old = text_of(render(summary | {"dimers": salt["dimers"]}, images))
+    assert "infinite dilution" not in old
+    assert "Coulomb" not in old
+    assert "infinite dilution" in text_of(render(salt, images))
 
 
 @pytest.mark.parametrize(
@@ -631,4 +735,4 @@ def test_pictures_of_ions_are_written_and_shown(tmp_path, salt):
     pictures = {"dimers": lambda theme: plot_dimers([scan], 300.0, theme)}
     page = write_report(tmp_path, salt, [], [], [], CONFIG, pictures=pictures).read_text()
     assert (tmp_path / "dimers.png").read_bytes().startswith(b"\x89PNG")
-    assert 'alt="Energy of two beads alone against their distance"' in page
+    assert 'alt="Energy of isolated dimers against their distance"' in page

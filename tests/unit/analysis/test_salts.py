@@ -111,15 +111,15 @@ def test_sides_of_different_beads_are_refused(sides):
         electrolyte(sides[0], other)
 
 
-def test_potentials_of_mean_force_are_drawn_beside_two_beads_alone(sides):
+def test_potentials_of_mean_force_are_drawn_beside_isolated_dimers(sides):
     """Each curve says whether it is at this concentration or at infinite dilution; a pair without a scan has two only."""
     found = electrolyte(*sides)
     r = np.linspace(0.25, 1.0, 60)
     scan = DimerScan(("Cl", "Na"), r, -2.0 / r, np.zeros_like(r), 0.0)
     axes = plot_mean_potentials(list(found.mean_potentials.items()), [scan], 300.0).axes
     lines = {line.get_label(): line for line in axes[1].lines if not line.get_label().startswith("_")}
-    assert list(lines) == ["this concentration, atomistic", "this concentration, cg", "infinite dilution, two beads alone"]
-    np.testing.assert_allclose(lines["infinite dilution, two beads alone"].get_ydata(), -2.0 / r / thermal_energy(300.0))
+    assert list(lines) == ["this concentration, atomistic", "this concentration, cg", "infinite dilution, isolated dimer"]
+    np.testing.assert_allclose(lines["infinite dilution, isolated dimer"].get_ydata(), -2.0 / r / thermal_energy(300.0))
     drawn = lines["this concentration, cg"].get_ydata()
     (curve,) = (curve for curve in rdf(sides[1]) if curve.pair == ("Na", "Cl"))
     seen = curve.smoothed() > 0

@@ -1,4 +1,4 @@
-"""What a comparison says of two beads alone and of salts, against potentials that are known."""
+"""What a comparison says of isolated dimers and of salts, against potentials that are known."""
 
 import csv
 import itertools
@@ -23,15 +23,16 @@ from cgnnp.priors.pair_spline import PairTable
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import thermal_energy
 from cgnnp.workflow.ions import (
+    CHARGED_DIMER_COLUMNS,
     DIMER_COLUMNS,
     KIRKWOOD_BUFF_COLUMNS,
     PMF_COLUMNS,
+    IsolatedDimer,
     PairFindings,
-    TwoBeads,
     dielectric_constant,
     find_pairs,
+    isolated_dimer,
     pressure_of,
-    two_beads,
 )
 
 KT = thermal_energy(300.0)
@@ -75,12 +76,12 @@ def found(sides) -> PairFindings:
     return find_pairs(known, cg, PAIRS, bundle())
 
 
-def well(r: np.ndarray, hole_at: float | None) -> TwoBeads:
+def well(r: np.ndarray, hole_at: float | None) -> IsolatedDimer:
     """A wall of 400 kT/nm up to 0.3 nm, then a well of 2 kT at 0.4 and one of 1 kT at 0.6 nm; perhaps a hole."""
     energy = np.where(r < 0.3, 400.0 * (0.3 - r), 0.0)
     for centre, depth in ((0.4, 2.0), (0.6, 1.0), *(() if hole_at is None else ((hole_at, 100.0),))):
         energy = energy - depth * np.exp(-(((r - centre) / 0.03) ** 2))
-    return TwoBeads(DimerScan(("A", "B"), r, KT * energy, np.zeros_like(r), 0.0), 0.3, 300.0)
+    return IsolatedDimer(DimerScan(("A", "B"), r, KT * energy, np.zeros_like(r), 0.0), 0.3, 300.0)
 
 
 def test_wall_and_landmarks_of_a_pair():
@@ -109,7 +110,7 @@ def test_a_pair_without_a_first_sampled_distance_has_no_wall():
 
 def test_scans_are_of_priors_and_network_and_begin_inside_the_wall():
     """20 kT of spline over 0.05 nm, and of Coulomb the difference of q q / (4 pi eps0 eps_r r)."""
-    found = two_beads(bundle(), ("Cl", "Na"))
+    found = isolated_dimer(bundle(), ("Cl", "Na"))
     assert found.first_sampled == FIRST_NM
     assert (found.scan.r[0], found.scan.r[-1]) == pytest.approx((0.15, 1.2))
     coulomb = -138.935457644 / 72 * (1 / 0.25 - 1 / 0.3) / KT
@@ -119,7 +120,7 @@ def test_scans_are_of_priors_and_network_and_begin_inside_the_wall():
 
 def test_scans_of_small_beads_begin_within_their_own_wall():
     table = PairTable(("Na", "Na"), 0.12, tuple(0.6 - R))
-    assert two_beads(bundle(priors=(PairSpline((table,), 0.6),)), ("Na", "Na")).scan.r[0] == pytest.approx(0.02)
+    assert isolated_dimer(bundle(priors=(PairSpline((table,), 0.6),)), ("Na", "Na")).scan.r[0] == pytest.approx(0.02)
 
 
 def test_the_pressure_of_charges_is_that_of_their_energy(sides):
@@ -159,7 +160,7 @@ def test_tables_and_pictures_hold_what_was_found(found, sides, tmp_path):
     for name in ("dimers", "pmf", "kirkwood_buff"):
         with (tmp_path / f"{name}.csv").open(newline="") as file:
             tables[name] = list(csv.DictReader(file))
-    assert [tuple(rows[0]) for rows in tables.values()] == [DIMER_COLUMNS, PMF_COLUMNS, KIRKWOOD_BUFF_COLUMNS]
+    assert [tuple(rows[0]) for rows in tables.values()] == [CHARGED_DIMER_COLUMNS, PMF_COLUMNS, KIRKWOOD_BUFF_COLUMNS]
     row = tables["dimers"][0]
     assert float(row["w_kJ_mol"]) == pytest.approx(float(row["short_range_kJ_mol"]) + float(row["coulomb_kJ_mol"]), rel=1e-5)
     written = [row["w_cg_kJ_mol"] for row in tables["pmf"] if row["pair"] == "Na-Cl"]
@@ -177,7 +178,8 @@ def test_of_many_pairs_those_with_the_weakest_walls_are_drawn(found):
     heights = [7.0, 1.0, 9.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     r = np.arange(0.1, 1.2, 0.0025)
     many = [
-        TwoBeads(DimerScan(("A", str(h)), r, h * KT * (1.2 - r) / 0.05, np.zeros_like(r), 0.0), 0.3, 300.0) for h in heights
+        IsolatedDimer(DimerScan(("A", str(h)), r, h * KT * (1.2 - r) / 0.05, np.zeros_like(r), 0.0), 0.3, 300.0)
+        for h in heights
     ]
     figure = replace(found, dimers=many).drawings()["dimers"](LIGHT)
     assert [axes.get_title(loc="left") for axes in figure.axes] == [f"A-{h}" for h in heights if h <= 6.0]
@@ -192,7 +194,22 @@ def test_beads_without_charges_are_scanned_only(tmp_path):
     assert not found.dimers[1].scan.coulomb.any()
     found.write_csv(tmp_path, [], (300.0, 300.0))
     assert {path.name for path in tmp_path.iterdir()} == {"dimers.csv", "pmf.csv"}
+    assert (tmp_path / "dimers.csv").read_text().splitlines()[0].split(",") == list(DIMER_COLUMNS)
     assert set(found.drawings()) == {"dimers"}
+    (axes, *_) = found.drawings()["dimers"](LIGHT).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["w(r)"]
+
+
+def test_isolated_dimers_are_at_infinite_dilution_only_where_a_solvent_was_eliminated(sides):
+    """Charged beads, and beads whose data record their solvent; a neat liquid has none."""
+    mapping = charged_mapping({"Na": 6, "Cl": 6}, {"Na": 0.0, "Cl": 0.0})
+    neat = hard_gas(4, 12, 1.3, diameter=0.3, seed=1, mapping=mapping)
+    solutes = replace(neat, meta=replace(neat.meta, provenance={"solvent": {"name": "water"}}))
+    potential = bundle(mapping, (SPLINES,))
+    assert find_pairs(neat, neat, PAIRS[:1], potential).to_dict()["solvent_eliminated"] is False
+    assert find_pairs(solutes, neat, PAIRS[:1], potential).to_dict()["solvent_eliminated"] is True
+    one = [side[:1] for side in sides]
+    assert find_pairs(*one, PAIRS[:1], bundle()).to_dict()["solvent_eliminated"] is True
 
 
 def test_dielectric_constant_of_the_priors():
