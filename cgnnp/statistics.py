@@ -160,7 +160,7 @@ class Hotelling:
 
 
 def slowest(samples: Float[np.ndarray, "frames quantities"]) -> tuple[float, bool]:
-    """The longest integrated autocorrelation time of the columns, in frames, and whether there are 20 blocks of two of it."""
+    """The longest integrated autocorrelation time of the columns (frames), and whether there are 20 blocks of two of it."""
     tau = max(autocorrelation_time(column) for column in samples.T)
     return tau, len(samples) // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
 
