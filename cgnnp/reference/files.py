@@ -126,11 +126,10 @@ def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray,
     if stated is not None:
         found = stated_numbers(stated, names, found, "charges", str(path))
     unknown = np.ones(len(names), bool) if found is None else np.isnan(found)
-    ions = particles.ions() if unknown.any() else []
-    if without := [name for name in ions if name in {names[k] for k in np.flatnonzero(unknown)}]:
+    if unknown.any() and (without := [names[k] for k in particles.ions() if unknown[k]]):
         raise ValueError(
-            f"{path}: has ions, {kinds(without)}, and nothing says their charges: a potential would be fitted without "
-            f"Coulomb forces. State them, {example('charges', without)} in e, or reference.charges=none where there are none "
+            f"{path}: has ions, {kinds(without)}, and nothing says their charges: a potential would be fitted "
+            f"without Coulomb forces. State them, {example('charges', without)} in e, or reference.charges=none where there are none "
             "(of beads that only have such names state reference.masses too)"
         )
     if unknown.any():

@@ -78,14 +78,14 @@ class Particles:
         """Masses of the elements, Da: 0 for virtual sites, NaN where the element is not known."""
         return np.array([np.nan if atom.element is None else float(atom.element.mass) for atom in self.topology.atoms])
 
-    def ions(self) -> list[str]:
-        """Names of the particles that are ions by element, or by name where they stand alone."""
-        found = []
+    def ions(self) -> list[int]:
+        """The particles that are ions by element, or by name where they stand alone."""
+        found: list[int] = []
         for residue in self.topology.residues:
             atoms = list(residue.atoms)
             alone = len(atoms) == 1 and ion_of(atoms[0]) is not None
             if alone or all(atom.element is not None and atom.element.symbol in ION_ELEMENTS for atom in atoms):
-                found += [atom.name for atom in atoms]
+                found += [atom.index for atom in atoms]
         return found
 
 
