@@ -168,7 +168,7 @@ def judge(summary: dict[str, Any]) -> Verdict:
     judged = [entry for entry in rdf if number(entry.get("deviation")) != UNKNOWN]
     peaks = [text for entry in rdf for text in _peak_concerns(entry)]
     concerns = [*peaks, *_temperature_concerns(summary), *_ion_concerns(summary)]
-    concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
+    concerns += [*_drift_concerns(summary), *_error_concerns(summary), *_bond_concerns(summary)]
     if not judged:
         return Verdict("open", _fit_headline(summary), concerns)
     worst = max(judged, key=lambda entry: entry["deviation"])
@@ -295,6 +295,12 @@ def _error_concerns(summary: dict[str, Any]) -> Iterable[str]:
         short += [(f"g(r) ({', '.join(pairs)})", run)] if pairs else []
     for figure, run in short:
         yield f"The error of {figure} is not reliable: the {run} is too short for it."
+
+
+def _bond_concerns(summary: dict[str, Any]) -> Iterable[str]:
+    """Beads that look bonded in the data, which a model without bonds does not hold together."""
+    if found := summary.get("undeclared_bonds"):
+        yield f"In the data {found['says']}."
 
 
 def is_neutral(row: dict[str, Any], side: str) -> bool | None:

@@ -129,8 +129,8 @@ def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray,
     if unknown.any() and (without := [names[k] for k in particles.ions() if unknown[k]]):
         raise ValueError(
             f"{path}: has ions, {kinds(without)}, and nothing says their charges: a potential would be fitted "
-            f"without Coulomb forces. State them, {example('charges', without)} in e, or reference.charges=none where there are none "
-            "(of beads that only have such names state reference.masses too)"
+            f"without Coulomb forces. State them, {example('charges', without)} in e, or reference.charges=none where there "
+            "are none (of beads that only have such names state reference.masses too)"
         )
     if unknown.any():
         whose = "" if unknown.all() else f" of {kinds([names[k] for k in np.flatnonzero(unknown)])}"

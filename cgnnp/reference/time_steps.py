@@ -100,7 +100,8 @@ def check_time_step(name: str, timestep_fs: float, system: openmm.System, stated
     longest = longest_step_fs(system) if stated_fs is None else stated_fs
     if timestep_fs <= longest * ROUNDING:
         return
-    text = f"reference.timestep_fs={timestep_fs:g} is longer than the {longest:.2g} fs that bonds and constraints of {name} allow"
+    step = f"reference.timestep_fs={timestep_fs:g}"
+    text = f"{step} is longer than the {longest:.2g} fs that bonds and constraints of {name} allow"
     if stated_fs is not None:
         raise ValueError(f"{text}: set reference.timestep_fs={longest:g}")
     log.warning(

@@ -10,8 +10,10 @@ from cgnnp.analysis.figures import plot_ybg
 from cgnnp.consistency import Consistency, check_consistency
 from cgnnp.dataset import open_frames
 from cgnnp.files import write_file, write_json
+from cgnnp.fittable import warn_if_not_fitted
 from cgnnp.force_map import certify
 from cgnnp.report import page_template, write_pictures, ybg_curves
+from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
 
 log = logging.getLogger("cgnnp")
 
@@ -54,6 +56,8 @@ def check_data(directory: str | Path) -> DataCheck:
         certificate = certify(frames.mapping).to_dict()
     except ValueError as error:
         wrong.append(str(error))
+    warn_if_not_fitted(frames.mapping)
+    loose = warn_of_undeclared_bonds(frames, "check")
     found = check_consistency(frames)
     wrong += found.disagreements()
     summary = {
@@ -65,6 +69,7 @@ def check_data(directory: str | Path) -> DataCheck:
         "ensemble": frames.meta.ensemble,
         "temperature_K": frames.temperature,
         "certificate": certificate,
+        "undeclared_bonds": loose,
         **found.to_dict(),
         "disagreements": wrong,
     }

@@ -50,6 +50,7 @@ from cgnnp.training.data import (
 )
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
+from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
 from cgnnp.workflow.data_sets import check_mapping, density_ranges, joint_types
 from cgnnp.workflow.ions import PairFindings, dielectric_constant, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality_rows, rdf_row, set_quality
@@ -113,7 +114,8 @@ def map_stage(run: RunFolder, sets: Sequence[Frames]) -> None:
             for line in (*by_pair, combined)[len(by_pair) == 1 :]:
                 log.info("%s (thermostat %g K)", line, frames.temperature)
             log.info("%s", found[-1].ybg)
-    run.update(certificate=certificates[0].to_dict(), **found[0].to_dict())
+        loose = [warn_of_undeclared_bonds(frames) for frames in sets]
+    run.update(certificate=certificates[0].to_dict(), **found[0].to_dict(), undeclared_bonds=next(filter(None, loose), None))
     if len(sets) > 1:
         paths = [run.summary().get("data"), *run.summary().get("more_data", {})]
         rows = []

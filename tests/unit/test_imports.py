@@ -12,8 +12,17 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured", "configured_frames")
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "native", "reference", "dynamics", "priors", "models"),
-    *("consistency", "ybg", "configurational_temperature", "pair_fields", "noise_floor", "optimal_map", "statistics"),
-    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
+    *(
+        "consistency",
+        "ybg",
+        "configurational_temperature",
+        "pair_fields",
+        "noise_floor",
+        "optimal_map",
+        "undeclared_bonds",
+        "statistics",
+    ),
+    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "fittable", "force_map", "mapping"),
     *("platforms", "progress", "signatures", "files", "wording", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
@@ -28,6 +37,7 @@ FORBIDDEN = {
     "pair_fields": {"torch", "openmm"},
     "noise_floor": {"torch", "openmm"},
     "statistics": {"torch", "openmm"},
+    "undeclared_bonds": {"torch", "openmm"},
     "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
     "pair_counts": {"torch", "openmm"},
