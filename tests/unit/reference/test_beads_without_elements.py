@@ -192,3 +192,29 @@ def test_a_system_of_ions_without_electrostatics_says_no_charges(tmp_path):
         1,
         -1,
     ]
+
+
+def test_a_psf_file_says_masses_and_charges_and_beads_in_it_are_no_germanium(tmp_path):
+    rows = [("NA+", "Qd", 1.0, 72.0), ("NC3", "Q0", -1.0, 72.0), ("C1A", "C1", 0.0, 45.0)]
+    atoms_ = [
+        f"{k + 1:8d} SYS  {k + 1:<4d} MOL  {name:<4s} {kind:<4s} {charge:14.6f} {mass:13.4f} {0:8d}"
+        for k, (name, kind, charge, mass) in enumerate(rows)
+    ]
+    text = [
+        "PSF",
+        "",
+        "       1 !NTITLE",
+        " REMARKS beads",
+        "",
+        "       3 !NATOM",
+        *atoms_,
+        "",
+        "       0 !NBOND: bonds",
+        "",
+        "",
+    ]
+    (tmp_path / "a.psf").write_text("\n".join(text))
+    found = describe_files(tmp_path / "a.psf", rigid="none")
+    assert found.masses.tolist() == [72.0, 72.0, 45.0]
+    assert found.charges.tolist() == [1.0, -1.0, 0.0]
+    assert atoms(found).type_names == ("NA+", "NC3", "C1A")
