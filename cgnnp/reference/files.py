@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from openmm import NonbondedForce
 
-from cgnnp.mapping import Atomistic
+from cgnnp.mapping import Atomistic, as_name
 from cgnnp.reference.stated import NONE, example, kinds, stated_numbers
 from cgnnp.reference.system_xml import read_system
 from cgnnp.reference.topology import connected_groups, describe
@@ -60,7 +60,7 @@ def describe_files(
     Raises:
         FileNotFoundError: no such file.
         ValueError: `rigid` is not stated or unknown, the topology cannot be read or lacks what the rule needs, masses that
-            nothing says, charges of ions, or what is stated does not fit the atoms.
+            nothing says, charges of ions, names that become one bead type, or what is stated does not fit the atoms.
     """
     if (topology_path is None) == (types is None):
         raise ValueError("state either a topology file or the types of free particles, and not both")
@@ -71,6 +71,7 @@ def describe_files(
     if rule not in RULES and not rule.endswith(".xml"):
         raise ValueError(f"{path}: rigid={rigid!r}: {WHAT_TO_STATE}")
     particles = particles_of_types(types) if topology_path is None else read_topology(path)
+    _check_names(particles, path)
     if rule.endswith(".xml"):
         return _from_system(particles, Path(str(rigid)), masses, charges, allow_code)
     known_masses = _masses(particles, masses, path)
@@ -84,6 +85,14 @@ def describe_files(
         rigid_groups=connected_groups(pairs, topology.n_atoms),
         virtual_sites=virtual,
     )
+
+
+def _check_names(particles: Particles, path: Path) -> None:
+    """Refuse names of beads that would become one bead type, Q and Q-, which have no element to tell them apart."""
+    first: dict[str, str] = {}
+    for name in dict.fromkeys(atom.name for atom in particles.topology.atoms if atom.element is None):
+        if (other := first.setdefault(as_name(name), name)) != name:
+            raise ValueError(f"{path}: '{other}' and '{name}' are both bead type '{as_name(name)}' here: rename one of them")
 
 
 def _masses(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray, "atoms"]:

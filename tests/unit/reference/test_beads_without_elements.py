@@ -218,3 +218,9 @@ def test_a_psf_file_says_masses_and_charges_and_beads_in_it_are_no_germanium(tmp
     assert found.masses.tolist() == [72.0, 72.0, 45.0]
     assert found.charges.tolist() == [1.0, -1.0, 0.0]
     assert atoms(found).type_names == ("NA+", "NC3", "C1A")
+
+
+def test_names_that_would_become_one_type_are_refused(tmp_path):
+    (tmp_path / "a.gro").write_text(gro(["Q", "Q-", "Q+"]))
+    with pytest.raises(ValueError, match="'Q' and 'Q-' are both bead type 'Q' here: rename one of them"):
+        describe_files(tmp_path / "a.gro", rigid="none", masses=72, charges="none")
