@@ -11,6 +11,8 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cgnnp.dataset import count_frames, open_frames, shards
+from cgnnp.fittable import warn_if_not_fitted
+from cgnnp.frames import Frames
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import choose_platform
 from cgnnp.reference.atoms import AtomFrames
@@ -19,6 +21,7 @@ from cgnnp.reference.kept import atoms_mapping, read_atomistic
 from cgnnp.reference.remap import kept_frames, map_shards, with_optimal_map
 from cgnnp.reference.source import Source, StoredSource, shard_directory
 from cgnnp.signatures import checked_settings, did_you_mean, unknown_setting
+from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
 from cgnnp.workflow.run_folder import check_writable, start_logging
 
 GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "refinement", "simulation")
@@ -33,6 +36,10 @@ KEYS: dict[str, tuple[type, ...]] = {
 """What may stand beside the groups in the commands' configurations, and its types."""
 
 
+LOOKED_AT = 3000
+"""So many frames of a new data set are searched for undeclared bonds: no time and no memory beside making them."""
+
+
 def sample(config: DictConfig) -> list[Path]:
     """Sampling alone, into the shards of one replica; prints where the data sets are."""
     start_logging()
@@ -44,7 +51,11 @@ def sample(config: DictConfig) -> list[Path]:
     metas = [source.meta(mapping) for mapping in mappings]
     atoms = shard_directory(data_root, source.meta(atoms_mapping(source.atomistic()))) if config.keep_atoms else None
     places = [shard_directory(data_root, meta) for meta in metas]
+    for mapping in mappings:
+        warn_if_not_fitted(mapping)
     source.provide_together(mappings, places, source.n_frames, platform, atoms)
+    for place in places:
+        _look_for_bonds(place)
     directories = [place.parent for place in (*places, *([atoms] if atoms else []))]
     print(*directories, sep="\n")
     return directories
@@ -66,8 +77,17 @@ def map_frames(config: DictConfig) -> list[Path]:
         if config.optimal:
             mappings = [with_optimal_map(one, lambda: _all_kept(kept), count_frames(kept)) for one in mappings]
         directories = [map_shards(kept, mapping, root, config.n_frames) for mapping in mappings]
+    for directory in directories:
+        warn_if_not_fitted(_look_for_bonds(directory).mapping)
     print(*directories, sep="\n")
     return directories
+
+
+def _look_for_bonds(directory: Path) -> Frames:
+    """Warn of beads that look bonded in the first frames, `LOOKED_AT` of them, which are returned."""
+    frames = open_frames(directory, n_frames=min(count_frames(directory), LOOKED_AT))
+    warn_of_undeclared_bonds(frames, str(directory))
+    return frames
 
 
 def _all_kept(kept: Path) -> Iterator[AtomFrames]:

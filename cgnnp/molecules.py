@@ -218,6 +218,11 @@ def _block_of(
                 f"{where}: {weights.size} weights with sum {weights.sum():g} for {len(atoms)} atoms: give one each"
             )
         np.add.at(row, atoms, weights / weights.sum())
+        if not molecule.masses[row != 0].any():
+            raise ValueError(
+                f"{where}: none of its atoms has a mass: they are virtual sites or fixed, and no bead can be there; select "
+                "others"
+            )
     nearest = _nearest_beads(molecule, configuration)
     charges = [round(float(molecule.charges[nearest == k].sum()), 9) + 0.0 for k in range(len(beads))]
     return Block(

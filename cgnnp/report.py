@@ -186,7 +186,7 @@ def judge(summary: dict[str, Any]) -> Verdict:
     concerns = [text for entry in rdf for text in _peak_concerns(entry)]
     concerns += [*_temperature_concerns(summary), *_ion_concerns(summary)]
     concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
-    concerns += [*_data_check_concerns(summary)]
+    concerns += [*_data_check_concerns(summary), *_bond_concerns(summary)]
     worst = worst_row(rdf)
     if worst is None:
         return Verdict("open", _fit_headline(summary), concerns, LABELS["open"])
@@ -342,6 +342,12 @@ def at_infinite_dilution(summary: dict[str, Any]) -> bool:
     if (known := summary.get("solvent_eliminated")) is not None:
         return bool(known)
     return bool(summary.get("electrolyte")) or summary.get("eps_r") is not None
+
+
+def _bond_concerns(summary: dict[str, Any]) -> Iterable[str]:
+    """Beads that look bonded in the data, which a model without bonds does not hold together."""
+    if found := summary.get("undeclared_bonds"):
+        yield f"In the data {found['says']}."
 
 
 def is_neutral(row: dict[str, Any], side: str) -> bool | None:

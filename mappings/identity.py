@@ -20,7 +20,8 @@ def atoms(atomistic: Atomistic, *, name: str = "atoms", selection: str = "all", 
         atomistic: the system.
         name: stored with the data.
         selection: mdtraj selection; whole molecules are taken.
-        types: what bead types are named by, element or (atom) name.
+        types: what bead types are named by, element or (atom) name. Particles of no element, such as beads of a
+            coarse-grained simulation, go by their names.
 
     Raises:
         ValueError: nothing is selected, or `types` is something else.
@@ -29,7 +30,8 @@ def atoms(atomistic: Atomistic, *, name: str = "atoms", selection: str = "all", 
         raise ValueError(f"mapping '{name}': mapping.types={types}: choose one of {', '.join(TYPES)}")
 
     def beads(molecule: Molecule) -> list[Bead]:
-        labels = molecule.elements if types == "element" else molecule.names
+        elements = molecule.elements if types == "element" else ("",) * len(molecule.names)
+        labels = [element or name for element, name in zip(elements, molecule.names, strict=True)]
         real = [atom for atom in range(len(labels)) if atom not in molecule.virtual_sites]
         return [Bead(as_name(labels[atom]), [atom], [1.0]) for atom in real]
 

@@ -37,6 +37,7 @@ from cgnnp.reference.lattice import (
     spread,
 )
 from cgnnp.reference.systems import ReferenceSystem, pme
+from cgnnp.reference.time_steps import RIGID_FS
 from cgnnp.units import AVOGADRO_PER_NM3, number_density, solvent_fraction
 
 log = logging.getLogger("cgnnp")
@@ -175,7 +176,7 @@ def electrolyte(
     }
     molar_volume = partial_molar_volume(infinite_dilution, concentration_M)
     left_out |= {"volume_fraction": solvent_fraction(concentration_M, molar_volume)}
-    return ReferenceSystem(name, topology, system, positions, description, left_out)
+    return ReferenceSystem(name, topology, system, positions, description, left_out, RIGID_FS)
 
 
 def apparent_molar_volume(volume_at_infinite_dilution: float, concentration_M: float) -> float:

@@ -2,16 +2,17 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from cgnnp.dataset import count_frames
 from cgnnp.frames import FramesMeta, known_ensemble
-from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.mapping import Atomistic, Mapping, data_digest
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.atoms import AtomFrames
 from cgnnp.reference.files import describe_files
@@ -31,6 +32,7 @@ def from_files(
     *,
     trajectory: str | list[str] | None = None,
     topology: str | None = None,
+    types: Any = None,
     rigid: str | None = None,
     temperature_K: float | None = None,
     ensemble: str = "NVT",
@@ -38,8 +40,9 @@ def from_files(
     units: str | None = None,
     interval_ps: float | None = None,
     forces_name: str = "forces",
-    masses: list[float] | None = None,
-    charges: list[float] | None = None,
+    masses: Any = None,
+    charges: Any = None,
+    allow_code: bool = False,
     stride: int = 1,
     n_frames: int | None = None,
 ) -> "FileSource":
@@ -47,7 +50,9 @@ def from_files(
 
     Args:
         trajectory: the file with positions and forces, or several that follow each other.
-        topology: a file with the names of the atoms: PDB, PDBx, GRO, Amber prmtop, GROMACS TPR, LAMMPS data.
+        topology: a file with the names of the atoms or beads: PDB, PDBx, GRO, Amber prmtop, GROMACS TPR, LAMMPS data.
+        types: instead, the types of free particles in the order of the trajectory, as numbers of each ({A: 100, B: 50}:
+            first all A, then all B) or a list of one for each.
         rigid: what the simulation held rigid: water, h-bonds, all-bonds, none, or a serialized OpenMM System (*.xml).
         temperature_K: of the thermostat.
         ensemble: how the frames were drawn, one of `cgnnp.frames.ENSEMBLES`.
@@ -55,7 +60,9 @@ def from_files(
         units: of the trajectory where its format does not fix them, e.g. "eV,Angstrom" or "real".
         interval_ps: time between frames where the file does not have it.
         forces_name: column of an extended XYZ file that holds the forces.
-        masses, charges: one for each atom (Da, e), where the topology has none.
+        masses, charges: Da and e, where the topology has none: one number for all, {name: number}, or a list of one for
+            each atom; charges may be none: "none" states it.
+        allow_code: take forces that run code from the OpenMM System of `rigid`: of files that you trust.
         stride: every so many frames.
         n_frames: at most so many; all without.
 
@@ -63,11 +70,12 @@ def from_files(
         FileNotFoundError: a file is not there.
         ValueError: something is not stated or wrong: the message says what to state.
     """
-    stated = {"trajectory": trajectory, "topology": topology, "temperature_K": temperature_K}
+    stated = {"trajectory": trajectory, "topology": topology or types, "temperature_K": temperature_K}
     if missing := [name for name, value in stated.items() if not value]:
         raise ValueError(f"reference=files needs reference.{missing[0]}: state {', reference.'.join(missing)}")
     check_positive("reference.", temperature_K=temperature_K or 0.0, stride=stride)
-    atomistic = describe_files(str(topology), rigid=rigid, masses=masses, charges=charges)
+    numbers = {"types": types, "masses": masses, "charges": charges}
+    atomistic = describe_files(topology, rigid=rigid, allow_code=allow_code, **numbers)
     files = [trajectory] if isinstance(trajectory, str) else list(trajectory or [])
     opened = open_trajectory(
         files, format=format, units=units, topology=atomistic, interval_ps=interval_ps, forces_name=forces_name
@@ -81,7 +89,15 @@ def from_files(
         raise ValueError(f"reference.n_frames={n_frames}: the files hold {available} (stride {stride}): ask for fewer")
     wanted = available if n_frames is None else n_frames
     ensemble = known_ensemble(ensemble, "reference.ensemble")
-    return FileSource(atomistic, opened, float(temperature_K or 0.0), ensemble, str(rigid), stride, wanted)
+    return FileSource(
+        atomistic, opened, float(temperature_K or 0.0), ensemble, str(rigid), stride, wanted, stated=_recorded(numbers)
+    )
+
+
+def _recorded(numbers: dict[str, Any]) -> dict[str, Any]:
+    """What was stated of the particles as the data set records it: lists of one for each by their digest."""
+    given = {name: value for name, value in numbers.items() if value is not None}
+    return {name: data_digest(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,7 @@ class FileSource(Source):
     stride: int
     n_frames: int
     replica: int = 0
+    stated: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -128,6 +145,7 @@ class FileSource(Source):
                 "rigid": self.rigid if not self.rigid.endswith(".xml") else Path(self.rigid).name,
                 "stride": self.stride,
                 "replica": self.replica,
+                **({"stated": self.stated} if self.stated else {}),
             },
         )
 

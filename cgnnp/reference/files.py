@@ -1,31 +1,22 @@
 """What the topology files of other engines say of the atoms, and what they do not say and must be stated."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mdtraj
 import numpy as np
 from jaxtyping import Float
-from openmm import System, XmlSerializer
+from openmm import NonbondedForce
 
-from cgnnp.mapping import Atomistic
+from cgnnp.mapping import Atomistic, as_name
+from cgnnp.reference.stated import NONE, example, kinds, stated_numbers
+from cgnnp.reference.system_xml import read_system
 from cgnnp.reference.topology import connected_groups, describe
+from cgnnp.reference.topology_files import Particles, particles_of_types, read_topology
 
 log = logging.getLogger("cgnnp")
-
-BY_MDANALYSIS = (".prmtop", ".parm7", ".top", ".tpr", ".data", ".lmp")
-"""Files with masses and charges, which mdtraj does not read or not wholly."""
-
-VIRTUAL_SITE_NAMES = {"M", "MW", "EP", "EPW", "OM", "LP", "LP1", "LP2", "EP1", "EP2", "LP1W", "LP2W", "MW1", "MW2"}
-
-IONS = {
-    **{name: name.capitalize() for name in ("LI", "NA", "K", "RB", "CS", "MG", "CA", "ZN", "F", "CL", "BR", "I")},
-    **{"SOD": "Na", "POT": "K", "LIT": "Li", "RUB": "Rb", "CES": "Cs", "CAL": "Ca", "CLA": "Cl", "CIO": "Cs"},
-}
-"""Elements of residues of one atom. Readers of files without elements take NA for nitrogen."""
 
 WHAT_TO_STATE = (
     "state what the simulation held rigid: 'water' (SETTLE or SHAKE on water only), 'h-bonds' (all bonds to hydrogen, and "
@@ -34,43 +25,57 @@ WHAT_TO_STATE = (
 
 
 def describe_files(
-    topology_path: str | Path,
+    topology_path: str | Path | None = None,
     *,
+    types: Any = None,
     rigid: str | Path | None = None,
-    masses: Sequence[float] | np.ndarray | None = None,
-    charges: Sequence[float] | np.ndarray | None = None,
+    masses: Any = None,
+    charges: Any = None,
+    allow_code: bool = False,
 ) -> Atomistic:
     """Topology, masses, charges, rigid groups and virtual sites of a system that another engine simulated.
 
-    Masses (Da) and charges (e) are those given, else those of an OpenMM system, else those of the topology file; else
-    masses are the elements' and charges zero, with a warning. Particles without mass are virtual sites. `rigid` has no
-    default: no file of the trajectories says it, and a force map that is wrong about it is wrong. Verify it with
-    `cgnnp.rigid.verify_rigid_groups`.
+    Masses (Da) and charges (e) are those stated, else those of an OpenMM system, else those of the topology file; else
+    masses are those of the elements that are known (`cgnnp.reference.topology_files` says where from), and charges zero,
+    with a warning. That suffices for neutral liquids: a bead of a whole neutral molecule has no charge, whatever its atoms
+    have, and what beads with names of their own carry nobody but the user knows. Ions are refused without charges: a
+    potential fitted to them without Coulomb is wrong. Particles without mass are virtual sites.
+
+    `rigid` has no default: no file of the trajectories says it, and a force map that is wrong about it is wrong. Verify it
+    with `cgnnp.rigid.verify_rigid_groups`.
+
+    >>> beads = describe_files(types={"A": 2, "B": 1}, masses={"A": 40, "B": 72}, charges="none", rigid="none")
+    >>> beads.masses
+    array([40., 40., 72.])
+
+    Args:
+        topology_path: a topology file, of atoms or of beads.
+        types: instead of a file, the types of free particles in the order of the trajectory, as numbers of each ({A: 100,
+            B: 50}: first all A) or a list of one for each.
+        rigid: what constraints held.
+        masses: one number for all, {name: number}, which leaves other atoms as they are, or a list of one for each.
+        charges: the same, or "none": there are none. Atoms that {name: number} does not name, and no file, are neutral.
+        allow_code: read an OpenMM system that brings code of its own, see `cgnnp.reference.system_xml`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: `rigid` is not stated or unknown, the topology cannot be read or lacks what the rule needs, or numbers
-            of atoms differ.
+        ValueError: `rigid` is not stated or unknown, the topology cannot be read or lacks what the rule needs, masses that
+            nothing says, charges of ions, names that become one bead type, or what is stated does not fit the atoms.
     """
-    path = Path(topology_path)
-    if not path.is_file():
+    if (topology_path is None) == (types is None):
+        raise ValueError("state either a topology file or the types of free particles, and not both")
+    path = Path("reference.types") if topology_path is None else Path(topology_path)
+    if topology_path is not None and not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     rule = str(rigid).lower() if rigid is not None else ""
     if rule not in RULES and not rule.endswith(".xml"):
         raise ValueError(f"{path}: rigid={rigid!r}: {WHAT_TO_STATE}")
-    topology, file_masses, file_charges = _read_topology(path)
+    particles = particles_of_types(types) if topology_path is None else read_topology(path)
+    _check_names(particles, path)
     if rule.endswith(".xml"):
-        return _from_system(topology, Path(str(rigid)), masses, charges)
-    known_masses = _given(masses, topology, "masses", path)
-    known_masses = file_masses if known_masses is None else known_masses
-    if known_masses is None:
-        log.warning("%s: has no masses: those of the elements are used", path.name)
-        known_masses = np.array([_element_mass(atom, path) for atom in topology.atoms])
-    known_charges = _given(charges, topology, "charges", path)
-    known_charges = file_charges if known_charges is None else known_charges
-    if known_charges is None:
-        log.warning("%s: has no charges: they are taken as zero; give them for a Coulomb prior", path.name)
-        known_charges = np.zeros(topology.n_atoms)
+        return _from_system(particles, Path(str(rigid)), masses, charges, allow_code)
+    known_masses = _masses(particles, masses, path)
+    topology, known_charges = particles.topology, _charges(particles, charges, path)
     virtual = tuple(int(k) for k in np.flatnonzero(known_masses == 0))
     pairs = [pair for pair in RULES[rule](topology, set(virtual), path) if not set(pair) & set(virtual)]
     return Atomistic(
@@ -82,111 +87,85 @@ def describe_files(
     )
 
 
-def _given(values: Any, topology: Any, what: str, path: Path) -> Float[np.ndarray, "atoms"] | None:
-    if values is None:
-        return None
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != (topology.n_atoms,) or not np.isfinite(array).all():
+def _check_names(particles: Particles, path: Path) -> None:
+    """Refuse names of beads that would become one bead type, Q and Q-, which have no element to tell them apart."""
+    first: dict[str, str] = {}
+    for name in dict.fromkeys(atom.name for atom in particles.topology.atoms if atom.element is None):
+        if (other := first.setdefault(as_name(name), name)) != name:
+            raise ValueError(f"{path}: '{other}' and '{name}' are both bead type '{as_name(name)}' here: rename one of them")
+
+
+def _masses(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray, "atoms"]:
+    """Masses that are stated, in the file, or of known elements.
+
+    Raises:
+        ValueError: some are none of these.
+    """
+    found = particles.masses
+    if stated is not None:
+        found = stated_numbers(stated, particles.names, found, "masses", str(path))
+    if found is not None:
+        particles.confirm(found)
+    elements = particles.element_masses()
+    if found is None or np.isnan(found).any():
+        used = np.ones(len(elements), bool) if found is None else np.isnan(found)
+        found = elements if found is None else np.where(used, elements, found)
+        if unknown := [name for name, mass in zip(particles.names, found, strict=True) if np.isnan(mass)]:
+            raise ValueError(
+                f"{path}: the masses of {kinds(unknown)} are not known: it states neither masses nor elements of them, and "
+                f"what names resemble is no element. State the masses, {example('masses', unknown)} in Da or one number "
+                "for all, or use a file that has them (GROMACS TPR, Amber prmtop, LAMMPS data) or elements (PDB with its "
+                "element column, PDBx)"
+            )
+        symbols = {atom.element.symbol for atom, use in zip(particles.topology.atoms, used, strict=True) if use}
+        log.warning("%s: has no masses: those of the elements are used (%s)", path.name, ", ".join(sorted(symbols)))
+    return found
+
+
+def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray, "atoms"]:
+    """Charges that are stated or in the file, else zero.
+
+    Raises:
+        ValueError: there are ions, and nothing says their charges.
+    """
+    names = particles.names
+    if isinstance(stated, str) and stated.lower() == NONE:
+        return np.zeros(len(names))
+    found = particles.charges
+    if stated is not None:
+        found = stated_numbers(stated, names, found, "charges", str(path))
+    unknown = np.ones(len(names), bool) if found is None else np.isnan(found)
+    if unknown.any() and (without := [names[k] for k in particles.ions() if unknown[k]]):
         raise ValueError(
-            f"{path}: {what} given are of shape {array.shape}, expected one finite number for each of "
-            f"{topology.n_atoms} atoms"
+            f"{path}: has ions, {kinds(without)}, and nothing says their charges: a potential would be fitted "
+            f"without Coulomb forces. State them, {example('charges', without)} in e, or reference.charges=none where there "
+            "are none (of beads that only have such names state reference.masses too)"
         )
-    return array
+    if unknown.any():
+        whose = "" if unknown.all() else f" of {kinds([names[k] for k in np.flatnonzero(unknown)])}"
+        log.warning(
+            "%s: has no charges%s: they are taken as zero; give them for a Coulomb prior, or state reference.charges=none",
+            *(path.name, whose),
+        )
+    return np.zeros(len(names)) if found is None else np.nan_to_num(found)
 
 
-def _from_system(topology: Any, path: Path, masses: Any, charges: Any) -> Atomistic:
+def _from_system(particles: Particles, path: Path, masses: Any, charges: Any, allow_code: bool) -> Atomistic:
     """Everything from a serialized OpenMM System, the topology from the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file (rigid=...)")
-    try:
-        system = XmlSerializer.deserialize(path.read_text())
-    except Exception as error:  # OpenMM raises its own kind of exception
-        raise ValueError(f"{path}: not a serialized OpenMM system ({error})") from error
-    if not isinstance(system, System) or system.getNumParticles() != topology.n_atoms:
-        found = f"{system.getNumParticles()} particles" if isinstance(system, System) else type(system).__name__
-        raise ValueError(f"{path}: holds {found}, expected a System of the {topology.n_atoms} atoms of the topology")
-    atomistic = describe(topology.to_openmm(), system)
-    given_masses, given_charges = _given(masses, topology, "masses", path), _given(charges, topology, "charges", path)
-    return replace(
-        atomistic,
-        topology=topology,
-        masses=atomistic.masses if given_masses is None else given_masses,
-        charges=atomistic.charges if given_charges is None else given_charges,
-    )
-
-
-def _read_topology(path: Path) -> tuple[Any, np.ndarray | None, np.ndarray | None]:
-    """mdtraj topology, and masses and charges where the file has them."""
-    try:
-        if path.suffix.lower() in BY_MDANALYSIS:
-            return _by_mdanalysis(path)
-        topology = mdtraj.load_topology(str(path))
-    except Exception as error:  # parsers raise whatever their file makes them
+    system, topology = read_system(path, "reference.rigid", allow_code=allow_code), particles.topology
+    if system.getNumParticles() != topology.n_atoms:
         raise ValueError(
-            f"{path}: cannot be read as a topology ({type(error).__name__}: {error}): use a PDB, PDBx, GRO, Amber prmtop, "
-            "GROMACS TPR or LAMMPS data file"
-        ) from error
-    for atom in topology.atoms:
-        _mend_element(atom)
-    return topology, None, None
-
-
-def _mend_element(atom: Any) -> None:
-    """Elements that the names in files without elements mislead about: ions, and virtual sites of water."""
-    named = atom.name if atom.residue.name.upper() in ("ION", "IONS") else atom.residue.name
-    ion = IONS.get(named.upper().strip("+-0123456789"))
-    if atom.residue.n_atoms == 1 and ion is not None:
-        atom.element = mdtraj.element.get_by_symbol(ion)
-    elif atom.name in VIRTUAL_SITE_NAMES and atom.residue.n_atoms > 3:
-        others = sorted(_symbol(other) for other in atom.residue.atoms if other.name not in VIRTUAL_SITE_NAMES)
-        if others == ["H", "H", "O"]:
-            atom.element = mdtraj.element.virtual
-
-
-def _by_mdanalysis(path: Path) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Topology of a file that MDAnalysis reads, as mdtraj's."""
-    import MDAnalysis
-    from MDAnalysis.guesser.tables import masses as table
-    from MDAnalysis.topology import LAMMPSParser, TOPParser, TPRParser
-
-    parsers = {".data": LAMMPSParser.DATAParser, ".lmp": LAMMPSParser.DATAParser, ".tpr": TPRParser.TPRParser}
-    with parsers.get(path.suffix.lower(), TOPParser.TOPParser)(str(path)) as parser:
-        atoms = MDAnalysis.Universe(parser.parse(), to_guess=()).atoms
-    masses = np.asarray(atoms.masses, dtype=np.float64)
-    symbols = [str(name) for name in getattr(atoms, "elements", [""] * len(atoms))]
-    by_mass = {symbol: mass for symbol, mass in table.items() if len(symbol) <= 2 and symbol != "DUMMY" and mass > 0}
-    topology = mdtraj.Topology()
-    chain = topology.add_chain()
-    new = {}
-    for residue in atoms.residues:
-        elements = [_element(symbols[atom.ix], masses[atom.ix], by_mass) for atom in residue.atoms]
-        massive = sorted(element.symbol for element in elements if element.mass > 0)
-        name = str(getattr(residue, "resname", "")) or ("HOH" if massive == ["H", "H", "O"] else "MOL")
-        place = topology.add_residue(name, chain, resSeq=int(residue.resid))
-        for atom, element in zip(residue.atoms, elements, strict=True):
-            new[atom.ix] = (str(getattr(atom, "name", "")) or element.symbol, element, place)
-    if list(new) != list(range(len(atoms))):
-        raise ValueError("the atoms of a residue do not follow each other: number the molecules in the order of the atoms")
-    made = [topology.add_atom(*new[k]) for k in range(len(atoms))]
-    for i, j in atoms.bonds.indices if hasattr(atoms, "bonds") else ():
-        topology.add_bond(made[i], made[j])
-    return topology, masses, np.asarray(atoms.charges, dtype=np.float64) if hasattr(atoms, "charges") else None
-
-
-def _element(symbol: str, mass: float, by_mass: dict[str, float]) -> Any:
-    """By its symbol, else the element whose mass is nearest; virtual without mass."""
-    if mass == 0:
-        return mdtraj.element.virtual
-    try:
-        return mdtraj.element.get_by_symbol(symbol)
-    except KeyError:
-        return mdtraj.element.get_by_symbol(min(by_mass, key=lambda name: abs(by_mass[name] - mass)).capitalize())
-
-
-def _element_mass(atom: Any, path: Path) -> float:
-    if atom.element is None:
-        raise ValueError(f"{path}: the element of atom {atom} is not known: give masses, or a file that has elements")
-    return float(atom.element.mass or 0.0)
+            f"{path}: holds {system.getNumParticles()} particles, expected a System of the {topology.n_atoms} atoms of the "
+            "topology"
+        )
+    atomistic = describe(topology.to_openmm(), system)
+    particles.masses = atomistic.masses
+    known = _masses(particles, masses, path)
+    if any(isinstance(force, NonbondedForce) for force in system.getForces()):
+        particles.charges = atomistic.charges
+    return replace(atomistic, topology=topology, masses=known, charges=_charges(particles, charges, path))
 
 
 def _symbol(atom: Any) -> str:

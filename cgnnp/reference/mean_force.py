@@ -35,6 +35,7 @@ from cgnnp.progress import progress
 from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, check_second_draws, hold
 from cgnnp.reference.sampling import LangevinSource
 from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.time_steps import check_time_step
 
 log = logging.getLogger("cgnnp")
 
@@ -60,8 +61,9 @@ def mean_force(
     """Mean forces on configurations of a run at constant volume and temperature, settings as a configuration has them.
 
     Raises:
-        ValueError: a setting that is wrong.
+        ValueError: a setting that is wrong, or a time step that is too long for the system.
     """
+    check_time_step(system.name, timestep_fs, system.system, system.longest_step_fs)
     protocol = LangevinProtocol(
         temperature_K=temperature_K,
         timestep_fs=timestep_fs,

@@ -11,6 +11,7 @@ from openmm import app, unit
 
 from cgnnp.files import file_checksum
 from cgnnp.reference.dielectric import solvent
+from cgnnp.reference.system_xml import read_system
 from cgnnp.reference.systems import ReferenceSystem
 
 log = logging.getLogger("cgnnp")
@@ -26,26 +27,29 @@ def openmm_files(
     topology: str | None = None,
     eps_r: float | None = None,
     eps_r_stderr: float | None = None,
+    allow_code: bool = False,
     name: str = "openmm_files",
 ) -> ReferenceSystem:
     """A system of one's own, sampled at constant volume in the box of the topology file.
 
     Write them with `openmm.XmlSerializer.serialize(system)` and `app.PDBxFile.writeFile(topology, positions, file)`, from a
     state near equilibrium at the density wanted. Barostats and thermostats in the System are left out, with a warning:
-    sampling has its own thermostat and keeps the box. Like any pickle, a system.xml with a PythonForce runs code: read none
-    from strangers.
+    sampling has its own thermostat and keeps the box. The file is data: forces that bring code of their own, such as
+    PythonForce (a pickle) and TorchForce (a program), are refused unless `allow_code` says that they may.
 
     Args:
         system_xml: the System.
         topology: PDB or PDBx/mmCIF file, all particles of the System in its order, virtual sites included, with box.
         eps_r: dielectric constant of the solvent, where there is one: recorded with the frames.
         eps_r_stderr: its standard error, where it was measured.
+        allow_code: run what the System holds of code, with your rights: for files that you made or whose maker you trust.
         name: stored with the data, which are known by the contents of the files, not by where they are.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file that was not stated or is not what it should be, numbers of particles that differ, a system or a
-            file without periodic box, a box too small for the cutoff, or a dielectric constant that is not positive.
+        ValueError: a file that was not stated or is not what it should be, forces that bring code, numbers of particles
+            that differ, a system or a file without periodic box, a box too small for the cutoff, or a dielectric constant
+            that is not positive.
     """
     if system_xml is None or topology is None:
         raise ValueError(
@@ -57,7 +61,7 @@ def openmm_files(
     for key, file in (("system_xml", system_file), ("topology", topology_file)):
         if not file.is_file():
             raise FileNotFoundError(f"system.{key}={file}: no such file")
-    system = _read_system(system_file)
+    system = _read_system(system_file, allow_code)
     atoms, positions = _read_topology(topology_file)
     if system.getNumParticles() != len(positions):
         raise ValueError(
@@ -74,16 +78,8 @@ def openmm_files(
     return ReferenceSystem(name, atoms, system, positions, description, dielectric)
 
 
-def _read_system(path: Path) -> openmm.System:
-    try:
-        system = openmm.XmlSerializer.deserialize(path.read_text())
-    except Exception as error:  # OpenMM raises its own kind of exception
-        raise ValueError(f"system.system_xml={path}: not a serialized OpenMM object ({error})") from error
-    if not isinstance(system, openmm.System):
-        raise ValueError(
-            f"system.system_xml={path}: holds {type(system).__name__}, expected System: write it with "
-            "openmm.XmlSerializer.serialize(system)"
-        )
+def _read_system(path: Path, allow_code: bool) -> openmm.System:
+    system = read_system(path, "system.system_xml", allow_code=allow_code)
     if not system.usesPeriodicBoundaryConditions():
         raise ValueError(
             f"system.system_xml={path}: no force in it is periodic: create it with nonbondedMethod=app.PME (or another "

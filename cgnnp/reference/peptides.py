@@ -10,6 +10,7 @@ import openmm
 from openmm import app, unit
 
 from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.time_steps import FLEXIBLE_FS, RIGID_HYDROGENS_FS
 
 EXTENDED = {
     ("ACE", "CH3"): (0.2000, 0.2090, 0.0), ("ACE", "C"): (0.3427, 0.2641, 0.0), ("ACE", "O"): (0.4391, 0.1877, 0.0),
@@ -25,7 +26,8 @@ def alanine_dipeptide(
 ) -> ReferenceSystem:
     """ACE-ALA-NME (Amber ff14SB, 10.1021/acs.jctc.5b00255) in rigid TIP3P-FB water, cubic box, PME.
 
-    With `rigid_hydrogens` the bonds of hydrogens are constrained and the time step may be 2 fs, else 0.5 fs.
+    With `rigid_hydrogens` the bonds of hydrogens are constrained and the time step may be 2 fs, else 0.5 fs; sampling
+    refuses a longer one.
 
     Raises:
         ValueError: a box that leaves less than 0.5 nm of water around the peptide, or a cutoff of more than half of it.
@@ -56,7 +58,8 @@ def alanine_dipeptide(
         "rigid_hydrogens": rigid_hydrogens,
     }
     positions = np.array(modeller.positions.value_in_unit(unit.nanometer))
-    return ReferenceSystem(name, modeller.topology, system, positions, description)
+    step = RIGID_HYDROGENS_FS if rigid_hydrogens else FLEXIBLE_FS
+    return ReferenceSystem(name, modeller.topology, system, positions, description, longest_step_fs=step)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from openmm import unit
 
 from cgnnp.dataset import FramesWriter, chunk_infos, count_frames
 from cgnnp.dynamics import SimulationFailed
+from cgnnp.fittable import warn_if_not_fitted
 from cgnnp.force_map import certify
 from cgnnp.frames import FramesMeta
 from cgnnp.mapping import Atomistic, Mapping
@@ -28,9 +29,10 @@ log = logging.getLogger("cgnnp")
 class MappedReporter:
     """An OpenMM reporter that maps positions and forces to beads and writes them as a data set.
 
-    The force map is certified against the simulation's own System before the first step. Temperature and ensemble come from
-    integrator and barostat. Frames are on disk every `chunk_frames` frames, and the last ones at `close()` or when the
-    interpreter ends. A simulation that was restored from a checkpoint goes on in the same directory.
+    The force map is certified against the simulation's own System before the first step, and a mapping that training would
+    refuse is warned of. Temperature and ensemble come from integrator and barostat. Frames are on disk every `chunk_frames`
+    frames, and the last ones at `close()` or when the interpreter ends. A simulation that was restored from a checkpoint
+    goes on in the same directory.
 
     >>> import cgnnp
     >>> from cgnnp.mappings.water import center_of_mass
@@ -111,6 +113,7 @@ class MappedReporter:
         atomistic = describe(simulation.topology, simulation.system)
         mapping = self._mapping if isinstance(self._mapping, Mapping) else self._mapping(atomistic)
         certify(mapping, atomistic)
+        warn_if_not_fitted(mapping)
         meta = _meta(simulation, mapping, self.interval_steps, self.temperature_K)
         last_step = _last_step(self.directory, simulation.currentStep)
         self._chunk = _Chunk(FramesWriter(self.directory, meta), last_step)

@@ -23,6 +23,7 @@ from cgnnp.progress import progress
 from cgnnp.reference.kept import atoms_mapping, write_atomistic
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.time_steps import check_time_step
 from cgnnp.reference.together import align
 from cgnnp.reference.topology import describe
 
@@ -44,8 +45,9 @@ def langevin(
     """Sampling at constant volume and temperature, its settings one by one as a configuration has them.
 
     Raises:
-        ValueError: a setting that is wrong.
+        ValueError: a setting that is wrong, or a time step that is too long for the system.
     """
+    check_time_step(system.name, timestep_fs, system.system, system.longest_step_fs)
     protocol = LangevinProtocol(
         temperature_K=temperature_K,
         timestep_fs=timestep_fs,

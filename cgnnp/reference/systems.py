@@ -8,6 +8,7 @@ from jaxtyping import Float
 from openmm import app, unit
 
 from cgnnp.reference.lattice import SPCE, WATER_MOLAR_MASS, add_waters, place_waters, simple_cubic
+from cgnnp.reference.time_steps import FLEXIBLE_FS, RIGID_FS
 from cgnnp.units import number_density
 
 
@@ -16,7 +17,8 @@ class ReferenceSystem:
     """An OpenMM topology and System with starting positions (nm); `description` is what the cache key is made of.
 
     `solvent` is what is known of the solvent as a dielectric, where something is (`cgnnp.reference.dielectric.solvent`): it
-    is recorded with the frames, which do not depend on it.
+    is recorded with the frames, which do not depend on it. `longest_step_fs` is the longest time step that its maker vouches
+    for, where one does (`cgnnp.reference.time_steps`).
     """
 
     name: str
@@ -25,6 +27,7 @@ class ReferenceSystem:
     positions: Float[np.ndarray, "atoms 3"]
     description: dict[str, Any]
     solvent: dict[str, Any] = field(default_factory=dict)
+    longest_step_fs: float | None = None
 
 
 def water_spce(
@@ -46,7 +49,7 @@ def water_spce(
         "density_g_mL": density_g_mL,
         "cutoff_nm": cutoff_nm,
     }
-    return ReferenceSystem(name, topology, system, positions, description)
+    return ReferenceSystem(name, topology, system, positions, description, longest_step_fs=RIGID_FS)
 
 
 def water(
@@ -85,7 +88,8 @@ def water(
         "cutoff_nm": cutoff_nm,
     }
     found = np.array(modeller.positions.value_in_unit(unit.nanometer))
-    return ReferenceSystem(name, modeller.topology, system, found, description)
+    step = RIGID_FS if rigid else FLEXIBLE_FS
+    return ReferenceSystem(name, modeller.topology, system, found, description, longest_step_fs=step)
 
 
 def pme(cutoff_nm: float) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any
 from cgnnp.analysis.figures import plot_ybg
 from cgnnp.dataset import open_frames
 from cgnnp.files import write_file, write_json
+from cgnnp.fittable import warn_if_not_fitted
 from cgnnp.force_map import certify
 from cgnnp.report import page_template, write_pictures, ybg_curves
 from cgnnp.soundness import AGREES, DISAGREES, NOT_TESTED, Soundness, check_soundness
+from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
 
 log = logging.getLogger("cgnnp")
 
@@ -65,6 +67,8 @@ def check_data(directory: str | Path) -> DataCheck:
         certificate = certify(frames.mapping).to_dict()
     except ValueError as error:
         wrong.append(str(error))
+    warn_if_not_fitted(frames.mapping)
+    loose = warn_of_undeclared_bonds(frames, "check")
     sound = check_soundness(frames)
     wrong += sound.disagreements()
     verdict = DISAGREES if wrong else sound.verdict
@@ -78,6 +82,7 @@ def check_data(directory: str | Path) -> DataCheck:
         "ensemble": frames.meta.ensemble,
         "temperature_K": frames.temperature,
         "certificate": certificate,
+        "undeclared_bonds": loose,
         **sound.consistency.to_dict(),
         "disagreements": wrong,
         "data_check": sound.to_dict() | {"verdict": verdict, "reasons": reasons},

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cgnnp.dataset import frames_digest
+from cgnnp.fittable import why_not_fitted
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.pairs import PairKinds
@@ -67,18 +68,10 @@ def check_mapping(mapping: Mapping) -> None:
     """Refuse what can be sampled but not fitted.
 
     Raises:
-        ValueError: a single bead; beads of one type that differ; or bonds, which neither the pair spline nor the network,
-            flat inside its inner cutoff, would hold together.
+        ValueError: see `cgnnp.fittable.why_not_fitted`.
     """
-    if mapping.n_beads < 2:
-        raise ValueError(f"mapping '{mapping.name}' makes a single bead, on which no other acts: there is nothing to fit")
-    for values in (mapping.masses, mapping.charges):
-        mapping.per_type(values)
-    if mapping.bonds:
-        raise ValueError(
-            f"mapping '{mapping.name}' has {len(mapping.bonds)} bonds between beads, and there is no prior for bonds yet: "
-            "choose a mapping with one bead per molecule"
-        )
+    if (reason := why_not_fitted(mapping)) is not None:
+        raise ValueError(reason)
 
 
 def check_further(frames: Frames, directory: Path, temperature: float) -> None:

@@ -51,6 +51,7 @@ from cgnnp.training.data import (
 )
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
+from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
 from cgnnp.workflow.data_sets import check_mapping, density_ranges, joint_types
 from cgnnp.workflow.ions import PairFindings, dielectric_constant, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality_rows, rdf_row, set_quality
@@ -125,8 +126,10 @@ def map_stage(run: RunFolder, sets: Sequence[Frames]) -> None:
                 log.info("%s (thermostat %g K)", line, frames.temperature)
             log.info("%s", sound[-1].consistency.ybg)
             log.info("%s", sound[-1].box)
+        loose = [warn_of_undeclared_bonds(frames) for frames in sets]
     found = [one.consistency for one in sound]
     run.update(certificate=certificates[0].to_dict(), data_check=worst(sound), **found[0].to_dict())
+    run.update(undeclared_bonds=next(filter(None, loose), None))
     if len(sets) > 1:
         paths = [run.summary().get("data"), *run.summary().get("more_data", {})]
         rows = []

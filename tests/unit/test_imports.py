@@ -22,9 +22,10 @@ ORDER = (
         "pair_fields",
         "noise_floor",
         "optimal_map",
+        "undeclared_bonds",
         "statistics",
     ),
-    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
+    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "fittable", "force_map", "mapping"),
     *("platforms", "progress", "signatures", "files", "entries", "wording", "boxes", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
@@ -42,6 +43,7 @@ FORBIDDEN = {
     "pair_fields": {"torch", "openmm"},
     "noise_floor": {"torch", "openmm"},
     "statistics": {"torch", "openmm"},
+    "undeclared_bonds": {"torch", "openmm"},
     "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
     "pair_counts": {"torch", "openmm"},

@@ -295,3 +295,17 @@ def test_ions_in_one_residue_are_molecules_of_their_own():
     assert sorted(mapping.bead_types) == ["Cl", "Cl", "Na", "Na"]
     assert molecules.per_molecule(builder.atomistic()).n_beads == 4
     assert "Cl" in [block.name for block in mapping.blocks]
+
+
+def test_beads_of_particles_without_mass_are_refused():
+    """Fixed particles of an OpenMM system, say: they would have no mass in the model, or an infinite one."""
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    for name in "AAB":
+        topology.add_atom(name, None, topology.add_residue(name, chain))
+    wall = Atomistic(topology=topology, masses=np.array([40.0, 40.0, 0.0]), charges=np.zeros(3))
+    with pytest.raises(
+        ValueError, match=r"molecule B0?.*, bead B: none of its atoms has a mass: they are virtual sites or fixed"
+    ):
+        identity.atoms(wall)
+    assert identity.atoms(wall, selection="resname A").per_type(np.array([40.0, 40.0])) == {"A": 40.0}

@@ -26,7 +26,7 @@ from cgnnp.reference.readers.gromacs import open_trr
 from cgnnp.reference.readers.h5md import open_h5md
 from cgnnp.reference.readers.lammps import open_lammps_dump
 from cgnnp.reference.readers.stated_units import Units
-from cgnnp.reference.readers.trajectory import Piece, Trajectory, describe_file
+from cgnnp.reference.readers.trajectory import ENERGIES, Piece, Trajectory, describe_file
 
 __all__ = ["Trajectory", "open_trajectory"]
 
@@ -54,7 +54,21 @@ SUFFIXES = {
     ".h5md": "h5md",
     ".h5": "h5md",
 }
-WITHOUT_FORCES = (".xtc", ".dcd", ".pdb", ".gro")
+NAMES_SHOWN = 8
+
+RERUN = (
+    "they can be computed again for stored frames: GROMACS 'gmx mdrun -s run.tpr -rerun run.xtc -o forces.trr' with "
+    "nstxout = nstfout = 1 in the run input, LAMMPS 'rerun' with a dump of fx fy fz, any other force field in OpenMM "
+    "(setPositions of every frame, getState(forces=True))"
+)
+WITHOUT_FORCES = {
+    ".xtc": f"{RERUN}. XTC rounds positions to 0.001 nm, so that a force is off by its stiffness times 0.0003 nm: some 10 "
+    "kJ/mol/nm on a rigid water, more than 100 on a flexible O-H bond; a TRR of the same run has none of that",
+    ".dcd": f"{RERUN}. DCD has positions in single precision, which suffices",
+    ".pdb": "it is a topology: name it as such",
+    ".gro": "it is a topology: name it as such",
+}
+"""Files that hold no forces, and how to come by them."""
 
 
 def open_trajectory(
@@ -91,6 +105,7 @@ def open_trajectory(
                 f"{piece.path}: has {piece.n_atoms} atoms, {whose} has {expected}: they are not of the same system, or only "
                 "some of the atoms were written; write the forces of all"
             )
+    _say_what_is_ignored(pieces)
     in_files = _interval(pieces)
     if interval_ps is not None and in_files is not None and not np.isclose(interval_ps, in_files, rtol=1e-3):
         log.warning("interval_ps=%g given, %s says %g: the former is used", interval_ps, files[0].name, in_files)
@@ -107,6 +122,23 @@ def open_trajectory(
         },
         pieces=pieces,
     )
+
+
+def _say_what_is_ignored(pieces: Sequence[Piece]) -> None:
+    """One line for all files: what they hold beside positions, forces and boxes."""
+    names = sorted({name for piece in pieces for name in piece.ignored})
+    if not names:
+        return
+    unfitted = [name for name in names if any(word in name.lower() for word in ENERGIES)]
+    shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
+    why = (
+        f": models are fitted to forces alone, to energies, stresses and virials ({unfitted[0]}) not yet" if unfitted else ""
+    )
+    log.warning("%s: %s not read, only positions, forces and boxes are%s", pieces[0].path.name, _are(shown, names), why)
+
+
+def _are(shown: str, names: Sequence[str]) -> str:
+    return f"{shown} {'is' if len(names) == 1 else 'are'}"
 
 
 def _open_piece(path: Path, format_name: str | None, units: Units | None, forces_name: str) -> Piece:
@@ -126,7 +158,7 @@ def _format_of(path: Path, name: str | None) -> str:
         return name
     known = f"formats are {', '.join(OPENERS)}; by suffix {', '.join(SUFFIXES)}"
     if name is None and path.suffix.lower() in WITHOUT_FORCES:
-        raise ValueError(f"{path}: {path.suffix} files hold no forces; {known}")
+        raise ValueError(f"{path}: {path.suffix} files hold no forces; {WITHOUT_FORCES[path.suffix.lower()]}; {known}")
     raise ValueError(f"{path}: cannot tell the format (format={name!r}, suffix '{path.suffix}'): {known}")
 
 

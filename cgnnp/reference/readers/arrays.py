@@ -28,7 +28,8 @@ def open_npy_folder(path: Path, units: Units | None) -> Piece:
         ValueError: no units stated; an array is missing, damaged or of the wrong shape.
     """
     file_units = stated_units(units, str(path))
-    _check_names(path, {file.stem for file in path.glob("*.npy")})
+    present = {file.stem for file in path.glob("*.npy")}
+    _check_names(path, present)
     arrays = {}
     for name in NAMES:
         file = path / f"{name}.npy"
@@ -41,7 +42,7 @@ def open_npy_folder(path: Path, units: Units | None) -> Piece:
     def streams(name: str) -> Stream:
         return lambda numbers: (arrays[name][k] for k in numbers)
 
-    return _piece(path, file_units, shapes, streams, lambda: np.array(arrays["boxes"]))
+    return _piece(path, file_units, shapes, streams, lambda: np.array(arrays["boxes"]), present)
 
 
 def open_npz(path: Path, units: Units | None) -> Piece:
@@ -53,7 +54,8 @@ def open_npz(path: Path, units: Units | None) -> Piece:
     file_units = stated_units(units, str(path))
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_names(path, {name.removesuffix(".npy") for name in archive.namelist()})
+            present = {name.removesuffix(".npy") for name in archive.namelist()}
+            _check_names(path, present)
             shapes = {}
             for name in NAMES:
                 with archive.open(f"{name}.npy") as file:
@@ -68,7 +70,7 @@ def open_npz(path: Path, units: Units | None) -> Piece:
         with np.load(path, allow_pickle=False) as arrays:
             return arrays["boxes"]
 
-    return _piece(path, file_units, shapes, streams, box)
+    return _piece(path, file_units, shapes, streams, box, present)
 
 
 def _piece(
@@ -77,6 +79,7 @@ def _piece(
     shapes: dict[str, tuple[tuple[int, ...], np.dtype]],
     streams: Callable[[str], Stream],
     constant_box: Callable[[], np.ndarray],
+    present: set[str],
 ) -> Piece:
     (shape, dtype), (force_shape, force_dtype), (box_shape, _) = (shapes[name] for name in NAMES)
     n_frames = shape[0] if shape else 0
@@ -100,7 +103,8 @@ def _piece(
         yield from zip(streams("positions")(numbers), streams("forces")(numbers), boxes, strict=True)
 
     precision = np.result_type(dtype, force_dtype, np.float32).newbyteorder("=")
-    return Piece(path, n_frames=n_frames, n_atoms=shape[1], units=file_units, read=read, dtype=precision)
+    ignored = tuple(sorted(present - set(NAMES)))
+    return Piece(path, n_frames=n_frames, n_atoms=shape[1], units=file_units, read=read, dtype=precision, ignored=ignored)
 
 
 def _stream(path: Path, name: str, numbers: range) -> Iterator[np.ndarray]:

@@ -9,7 +9,10 @@ import numpy as np
 
 from cgnnp.reference.readers.stated_units import Units, stated_units
 from cgnnp.reference.readers.text import check_last_line
-from cgnnp.reference.readers.trajectory import Piece, RawFrame
+from cgnnp.reference.readers.trajectory import ENERGIES, Piece, RawFrame
+
+FAMILIAR = ("species", "pos", "z", "numbers", "id", "type", "tags", "velo", "vel", "velocities", "momenta", "map_shift")
+"""Columns that need no word when they are not read."""
 
 
 def open_extended_xyz(path: Path, units: Units | None, forces_name: str = "forces") -> Piece:
@@ -22,6 +25,7 @@ def open_extended_xyz(path: Path, units: Units | None, forces_name: str = "force
     check_last_line(path)
     offsets, n_atoms = _index(path)
     _, species = _read_frame(path, 0, offsets, forces_name)
+    columns, entries = _names(path)
 
     def read(numbers: range) -> Iterator[RawFrame]:
         for number in numbers:
@@ -30,7 +34,31 @@ def open_extended_xyz(path: Path, units: Units | None, forces_name: str = "force
                 raise ValueError("its elements are not those of the first frame, or in another order")
             yield frame
 
-    return Piece(path, n_frames=len(offsets) - 1, n_atoms=n_atoms, units=file_units, read=read)
+    return Piece(
+        path,
+        n_frames=len(offsets) - 1,
+        n_atoms=n_atoms,
+        units=file_units,
+        read=read,
+        ignored=_ignored(columns, entries, forces_name),
+    )
+
+
+def _names(path: Path) -> tuple[list[str], list[str]]:
+    """Names of the columns of the first frame, and of the entries of its comment line."""
+    from ase.io.extxyz import key_val_str_to_dict, parse_properties
+
+    with path.open("rb") as file:
+        file.readline()
+        entries = key_val_str_to_dict(file.readline().decode().strip())
+    return parse_properties(entries.get("Properties", "species:S:1:pos:R:3"))[1], list(entries)
+
+
+def _ignored(columns: list[str], entries: list[str], forces_name: str) -> tuple[str, ...]:
+    """Energies, stresses and virials of frames, under whatever names, and columns of numbers."""
+    of_frames = [name for name in entries if any(word in name.lower() for word in ENERGIES)]
+    of_atoms = [name for name in columns if name.lower() not in {forces_name.lower(), *FAMILIAR}]
+    return (*of_frames, *of_atoms)
 
 
 def _index(path: Path) -> tuple[list[int], int]:

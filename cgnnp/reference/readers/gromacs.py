@@ -18,7 +18,11 @@ MAGIC = 1993
 HEADER = struct.Struct(">3i12s13i")
 """Magic number, two lengths of the version string and itself, sizes of ten parts in bytes, atoms, step, an old entry."""
 
-HOW_TO_WRITE = "set nstfout = nstxout in the mdp file and run mdrun again (forces cannot be added afterwards)"
+HOW_TO_WRITE = (
+    "set nstfout = nstxout in the mdp file; of positions that are stored 'gmx mdrun -s run.tpr -rerun traj.trr -o "
+    "forces.trr' computes the forces again (nstxout = nstfout = 1 in the run input; an XTC will do, whose positions are "
+    "rounded to 0.001 nm)"
+)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from cgnnp.reference.readers.stated_units import Units, stated_units
 from cgnnp.reference.readers.trajectory import Piece, RawFrame
 
 HOW_TO_WRITE = "the simulation must write the group 'force' as often as 'position'"
+READ = ("position", "force", "box", "velocity", "id", "species", "image")
+"""Elements of the group of particles that are read, or need no word when they are not."""
+
 PICOSECONDS = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
 SPELLINGS = {"a": "angstrom", "å": "angstrom", "angstroms": "angstrom", "nanometer": "nm", "a0": "bohr", "eh": "hartree"}
 
@@ -56,6 +59,7 @@ def _open(path: Path, file: Any, units: Units | None) -> Piece:
         read=lambda numbers: _read(path, name, varying, numbers),
         dtype=np.result_type(position["value"].dtype, force["value"].dtype, np.float32),
         times_ps=_times(position),
+        ignored=tuple(sorted(set(group) - set(READ))) + tuple(f"observables/{key}" for key in file.get("observables", ())),
     )
 
 

@@ -18,9 +18,15 @@ from cgnnp.reference.readers.stated_units import Units, stated_units
 from cgnnp.reference.readers.text import check_last_line
 from cgnnp.reference.readers.trajectory import Piece, RawFrame
 
-HOW_TO_WRITE = "write dumps with 'dump 1 all custom 100 trajectory.lammpstrj id type x y z fx fy fz'"
+HOW_TO_WRITE = (
+    "write dumps with 'dump 1 all custom 100 trajectory.lammpstrj id type x y z fx fy fz'; of stored frames 'rerun' "
+    "computes the forces again"
+)
 POSITIONS = (("x", "y", "z"), ("xu", "yu", "zu"), ("xs", "ys", "zs"), ("xsu", "ysu", "zsu"))
 FORCES = ("fx", "fy", "fz")
+OTHERS = ("id", "mol", "type", "element", "mass", "proc", "vx", "vy", "vz", "ix", "iy", "iz")
+FAMILIAR = {*FORCES, *OTHERS, *(name for columns in POSITIONS for name in columns)}
+"""Columns that are read, or need no word when they are not."""
 
 
 @dataclass
@@ -64,6 +70,7 @@ def open_lammps_dump(path: Path, units: Units | None) -> Piece:
         n_atoms=first.n_atoms,
         units=file_units,
         read=lambda numbers: _read(path, offsets, first, numbers),
+        ignored=tuple(name for name in first.columns if name not in FAMILIAR),
     )
 
 

@@ -14,6 +14,9 @@ from cgnnp.reference.readers.stated_units import FileUnits
 
 MIB = 2**20
 
+ENERGIES = ("energy", "energies", "stress", "virial")
+"""Words in the names of what is not fitted yet."""
+
 RawFrame = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Positions (atoms, 3), forces (atoms, 3) and box vectors (3, 3) of one frame as the file has them; may be reused."""
 
@@ -25,7 +28,8 @@ ReadFrames = Callable[[range], Iterator[RawFrame]]
 class Piece:
     """One file of a trajectory, opened by the reader of its format. Only frames with positions and forces count.
 
-    `dtype` is the precision that the file keeps, `times_ps` the times of its frames where it has them.
+    `dtype` is the precision that the file keeps, `times_ps` the times of its frames where it has them, `ignored` the names
+    of what it holds beside what is read and what everybody knows to be left out (velocities, names, steps).
     """
 
     path: Path
@@ -35,6 +39,7 @@ class Piece:
     read: ReadFrames
     dtype: Any = np.float64
     times_ps: np.ndarray | None = None
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def test_what_is_not_a_periodic_system_is_refused(salt, tmp_path):
     xml.write_text(openmm.XmlSerializer.serialize(openmm.VerletIntegrator(0.001)))
     refused(settings, "holds VerletIntegrator, expected System")
     xml.write_text("<System")
-    refused(settings, "not a serialized OpenMM object")
+    refused(settings, "not a serialized OpenMM System")
     system = copy_of(salt.system)
     for force in system.getForces():
         if isinstance(force, openmm.NonbondedForce):

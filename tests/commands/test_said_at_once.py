@@ -1,0 +1,43 @@
+"""What is wrong with data for a fit is said by the commands that make them."""
+
+import numpy as np
+from faults.test_molecules_without_bonds import dimers
+
+from cgnnp.dataset import open_frames
+from cgnnp.frames import Frames
+
+
+def write_extxyz(path, frames: Frames) -> None:
+    with path.open("w") as file:
+        for positions, forces, box in zip(frames.positions, frames.forces, frames.boxes, strict=True):
+            lattice = " ".join(map(str, box.ravel()))
+            file.write(f'{len(positions)}\nLattice="{lattice}" Properties=species:S:1:pos:R:3:forces:R:3 energy=1.0\n')
+            file.writelines(f"C {' '.join(map(repr, row))}\n" for row in np.hstack([positions, forces]).tolist())
+
+
+def test_mapping_an_extended_xyz_file_says_both(tmp_path, run_here, capfd):
+    """Energies that are not read, and molecules that are taken for a liquid."""
+    write_extxyz(tmp_path / "run.xyz", dimers())
+    settings = [
+        "reference.trajectory=run.xyz",
+        "reference.units='nm,kJ/mol'",
+        "reference.types={C: 24}",
+        "reference.rigid=none",
+    ]
+    settings += ["reference.masses=12", "reference.charges=none", "reference.temperature_K=300", "reference.interval_ps=1"]
+    run_here("map", *settings, "mapping=atoms", cwd=tmp_path)
+    said = capfd.readouterr().err
+    assert "run.xyz: energy is not read" in said
+    assert "12 pairs of beads look bonded (C-C), and no bond is declared" in said
+    (directory,) = (tmp_path / "data").glob("atoms-*")
+    frames = open_frames(directory)
+    assert (len(frames), frames.mapping.type_names) == (80, ("C",))
+
+
+def test_sampling_says_at_once_what_training_will_refuse(tmp_path, run_here, capfd):
+    small = ["system.n_molecules=27", "system.cutoff_nm=0.4", "mapping=water_cg", "mapping.selection='resid 0'"]
+    short = ["reference.equilibration_ps=0", "reference.n_frames=1", "reference.frame_interval_ps=0.004", "platform=CPU"]
+    run_here("sample", *small, *short, cwd=tmp_path)
+    said = capfd.readouterr().err
+    refused = said.index("training will refuse these frames: mapping 'water_cg' makes a single bead")
+    assert refused < said.index("OpenMM")
