@@ -27,9 +27,10 @@ from jaxtyping import Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from cgnnp.boxes import box_heights
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
-from cgnnp.pairs import box_heights, minimum_image, near_pairs
+from cgnnp.pairs import minimum_image, near_pairs
 
 log = logging.getLogger("cgnnp")
 
