@@ -31,8 +31,9 @@ from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source, StoredSource
 from cgnnp.signatures import checked_settings
 from cgnnp.simulation.beads import Composition
-from cgnnp.simulation.bundle import package_versions, read_manifest
+from cgnnp.simulation.bundle import package_versions
 from cgnnp.simulation.force import choose_backend
+from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.run import SimulationSettings
 from cgnnp.simulation.run import simulate as simulate_bundle
 from cgnnp.training.data import check_type_weights

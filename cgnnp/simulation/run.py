@@ -227,7 +227,7 @@ def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol,
     if trajectory.exists():
         _keep_frames(trajectory, done, simulation.topology.getNumAtoms())
     if table.exists():
-        write_file(table, "".join(table.read_text().splitlines(keepends=True)[: done + 1]))
+        write_file(table, "".join(table.read_text(errors="replace").splitlines(keepends=True)[: done + 1]))
     appending = {"append": done > 0 and trajectory.exists()}
     steps = protocol.steps_per_frame
     simulation.reporters.append(app.DCDReporter(str(trajectory), steps, enforcePeriodicBox=False, **appending))

@@ -14,7 +14,7 @@ from systems import charged_mapping, soft_spheres
 from cgnnp.dataset import FramesWriter
 from cgnnp.files import file_checksum
 from cgnnp.mapping import data_digest
-from cgnnp.simulation.bundle import write_manifest
+from cgnnp.simulation.manifest import write_manifest
 from commands import jobs
 
 SMALL = [*jobs.TRAINING, *jobs.SIMULATION]

@@ -17,7 +17,8 @@ from cgnnp.analysis.dimer import dimer_scan
 from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import ScreenedCoulomb
 from cgnnp.reference.topology import bead_topology
-from cgnnp.simulation.bundle import FILES, energy_and_forces, save_bundle
+from cgnnp.simulation.bundle import energy_and_forces, save_bundle
+from cgnnp.simulation.manifest import FILES
 from cgnnp.units import thermal_energy
 
 

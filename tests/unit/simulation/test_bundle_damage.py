@@ -9,7 +9,7 @@ import pytest
 import cgnnp
 from cgnnp.files import file_checksum
 from cgnnp.simulation.beads import own_beads
-from cgnnp.simulation.bundle import DIGEST, FILES, read_manifest, write_manifest
+from cgnnp.simulation.manifest import DIGEST, FILES, read_manifest, write_manifest
 
 
 @pytest.fixture

@@ -1,0 +1,154 @@
+"""The manifest of an exported potential: what a bundle says of itself, judged entry by entry when it is read.
+
+The digest of the manifest and the checksums in it find damage and careless editing, not forgery.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from cgnnp.entries import Entries
+from cgnnp.files import file_checksum, json_digest, json_text, read_json, write_json
+from cgnnp.mapping import Mapping
+from cgnnp.units import UNITS
+
+BUNDLE_VERSION = 4
+OLDEST_VERSION = 2
+DIGEST = "manifest_sha256"
+"""Key of the manifest's own digest, since version 4."""
+
+FILES = ("model.pt", "model.safetensors", "model.json", "prior.json", "topology.cif", "state.xml", "system.xml")
+REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", "checksums_sha256", "self_check")
+OPTIONAL = ("system.xml",)
+"""Files that are not written where openmm-torch cannot be used."""
+
+SAME_BEAD = 0.01
+"""Share by which masses and charges of a bead type may differ from the mapping's: sets of a fit may round them otherwise."""
+
+MEND = "damaged or changed by hand: restore it, or export the potential again"
+
+
+def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
+    """Write manifest.json with its digest."""
+    plain = json.loads(json_text({key: value for key, value in manifest.items() if key != DIGEST}))
+    write_json(directory / "manifest.json", {**plain, DIGEST: json_digest(plain)})
+
+
+def read_manifest(directory: str | Path) -> dict[str, Any]:
+    """What a bundle says of itself.
+
+    Raises:
+        FileNotFoundError: not a bundle.
+        ValueError: damaged, of a newer version, or in other units.
+    """
+    path = Path(directory) / "manifest.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file: '{directory}' is not an exported potential")
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or manifest.get("format") != "cgnnp potential":
+        raise ValueError(f"{path}: not the manifest of an exported potential (no 'format' entry)")
+    entries = Entries(manifest, str(path), MEND)
+    version = entries.count("version", least=1)
+    if version > BUNDLE_VERSION:
+        raise ValueError(f"{path}: version {version}, this cgnnp reads up to {BUNDLE_VERSION}: upgrade cgnnp")
+    if version < OLDEST_VERSION:
+        raise ValueError(
+            f"{path}: version {version}, of networks whose structure has changed since (this cgnnp reads version "
+            f"{BUNDLE_VERSION}): export again; its system.xml still runs in OpenMM as it is"
+        )
+    if manifest.get("units") != UNITS:
+        raise ValueError(f"{path}: units are {manifest.get('units')}, expected {UNITS}: export the potential again")
+    if missing := [key for key in REQUIRED if manifest.get(key) is None]:
+        raise ValueError(f"{path}: has no {', '.join(missing)}: export the potential again")
+    _check_digest(entries, version)
+    if version == 2:  # it knew one density of each type, not the range of several data sets
+        densities = entries.within("number_density_nm3").data
+        manifest["number_density_nm3"] = {name: [value, value] for name, value in densities.items()}
+    _check_entries(entries)
+    return manifest
+
+
+def _check_digest(entries: Entries, version: int) -> None:
+    """Refuse a manifest that is not as it was written; those of versions 2 and 3 have no digest.
+
+    Raises:
+        ValueError: changed, or without the digest that its version has.
+    """
+    if DIGEST in entries or version >= 4:
+        rest = {key: value for key, value in entries.data.items() if key != DIGEST}
+        if entries.text(DIGEST) != json_digest(rest):
+            raise ValueError(f"{entries.source}: is not as it was written ({DIGEST} differs): {MEND}")
+
+
+def _check_entries(entries: Entries) -> None:
+    """Types, signs and ranges of all entries that are used.
+
+    Raises:
+        ValueError: names the entry, what was found and what was expected.
+    """
+    mapping = Mapping.from_dict(entries.within("mapping").data, entries.source)
+    entries.number("temperature_K", above=0)
+    _check_beads(entries, mapping)
+    if "prior_cutoffs_nm" in entries:
+        for cutoff in entries.rows("prior_cutoffs_nm"):
+            if cutoff is not None:
+                Entries({"prior_cutoffs_nm": cutoff}, entries.source, MEND).number("prior_cutoffs_nm", above=0)
+    for key in ("network_cutoff_nm", "eps_r"):
+        if key in entries:
+            entries.number(key, above=0)
+    checksums = entries.within("checksums_sha256")
+    for name in checksums.data:
+        checksums.text(name)
+    for entry in entries.tables("self_check", least=1):
+        entry.number("energy_kJ_mol")
+        entry.array("box_nm", (3, 3))
+        for key in ("positions_nm", "forces_kJ_mol_nm"):
+            entry.array(key, (mapping.n_beads, 3))
+
+
+def _check_beads(entries: Entries, mapping: Mapping) -> None:
+    """What is said of the bead types; masses and charges are in the mapping too.
+
+    Raises:
+        ValueError: names the entry, what was found and what was expected.
+    """
+    masses, densities = entries.within("bead_masses_Da"), entries.within("number_density_nm3")
+    for name in (*mapping.type_names, *masses.data):
+        masses.number(name, above=0)
+    for name in (*mapping.type_names, *densities.data):
+        low, high = [*densities.numbers(name, least=2), 0.0][:2]
+        if len(densities.data[name]) != 2 or not 0 <= low <= high or not high > 0:
+            raise ValueError(
+                f"{densities.source}: {name} is {densities.data[name]}, expected a lowest and a highest: {MEND}"
+            )
+    for key, least in (("bead_charges_e", -math.inf), ("first_sampled_nm", 0)):
+        if key in entries:
+            table = entries.within(key)
+            for name in table.data:
+                table.number(name, least=least)
+    for block in mapping.blocks:
+        for key, values in (("bead_masses_Da", block.masses), ("bead_charges_e", block.charges)):
+            known = entries.data.get(key) or {}
+            for name, value in zip(block.bead_types, values, strict=True):
+                if not math.isclose(known.get(name, value), value, rel_tol=SAME_BEAD, abs_tol=SAME_BEAD):
+                    raise ValueError(f"{entries.source}: {key} of {name} is {known[name]}, in the mapping {value}: {MEND}")
+
+
+def check_files(directory: Path, checksums: dict[str, str]) -> None:
+    """Refuse a bundle that has not all of its files as they were written, or lists others.
+
+    Raises:
+        ValueError: names the file.
+    """
+    file = directory / "manifest.json"
+    if unknown := [name for name in checksums if name not in FILES]:
+        raise ValueError(f"{file}: checksums_sha256 has {str(unknown[0])[:60]!r}, which is no file of a potential: {MEND}")
+    for name in FILES:
+        file = directory / name
+        if name in OPTIONAL and name not in checksums and not file.exists():
+            continue
+        if name not in checksums or not file.is_file() or file_checksum(file) != checksums[name]:
+            raise ValueError(
+                f"{file}: missing, truncated or changed (checksum differs): delete the folder and export it again"
+            )
