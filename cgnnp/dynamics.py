@@ -159,13 +159,13 @@ class TemperatureWatch:
         simulation: what runs.
         protocol: its dynamics.
         earlier: chunk.json of the chunks that the run continues.
-        drawn_anew: whether every frame begins with new velocities.
+        drawn_anew: whether every frame begins with new velocities, which constraints make a little too hot: no warnings.
     """
 
     def __init__(
         self, simulation: Any, protocol: LangevinProtocol, earlier: Sequence[dict[str, Any]], *, drawn_anew: bool = False
     ) -> None:
-        self.simulation, self.protocol = simulation, protocol
+        self.simulation, self.protocol, self.drawn_anew = simulation, protocol, drawn_anew
         n_dof = degrees_of_freedom(simulation.system)
         interval = float("inf") if drawn_anew else protocol.frame_interval
         thermometer = Thermometer(n_dof, protocol.temperature_K, protocol.friction_per_ps, interval)
@@ -183,7 +183,7 @@ class TemperatureWatch:
         if wrong := self.history.wrong():
             friction = "" if known.friction_per_ps else " (friction_per_ps=0 is no thermostat)"
             raise _failure(self.simulation, wrong + friction)
-        if suspect := self.history.suspect():
+        if not self.drawn_anew and (suspect := self.history.suspect()):
             log.warning(
                 "%s: lower the time step (timestep_fs=%g now); where only the beginning is off, equilibrate longer "
                 "(equilibration_ps=%g now)",

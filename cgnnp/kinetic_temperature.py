@@ -29,8 +29,8 @@ the kinetic temperature of leap-frog velocities is off by O(dt^2) where configur
 WARN_WITHIN, WARN_SIGMAS = 0.03, 4.0
 """A run farther from its thermostat than both is warned of. The figures are ours.
 
-Water at the default steps (atomistic 4 fs, one bead a molecule 10 fs) is within 1 %; beads at 17 fs are 3 % too hot, at 20 fs
-40 %.
+Water at the default steps (atomistic 4 fs, one bead a molecule 10 fs) is within 1 %; beads are 3 % too hot at 17 fs, 40 % at
+20 fs.
 """
 
 NEGLIGIBLE = 30.0
@@ -79,7 +79,7 @@ class KineticTemperature:
 class Thermometer:
     """Kinetic temperatures of frames of a Langevin thermostat.
 
-    Without friction there is no thermostat, and the energy is that of the start for ever: any number of frames counts as one.
+    Without friction there is no thermostat, and the energy stays that of the start: any number of frames counts as one.
 
     Args:
         n_dof: degrees of freedom.

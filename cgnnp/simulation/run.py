@@ -22,6 +22,7 @@ from cgnnp.simulation.workers import WorkerDied, Workers
 
 log = logging.getLogger("cgnnp")
 
+
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
     """How a coarse-grained potential is run; `length_ps` is the sum over replicas, after equilibration."""

@@ -1,8 +1,8 @@
 """Functions called in processes of their own, which know nothing of the script that started them.
 
 `multiprocessing` imports the user's script again in every process it spawns, and a script without an
-`if __name__ == "__main__":` then starts itself over and over. Here a process is a bare interpreter: it reads the call from its
-standard input, which stays open for as long as the parent lives, and writes what it has to say to its standard output.
+`if __name__ == "__main__":` then starts itself over and over. Here a process is a bare interpreter: it reads the call from
+its standard input, which stays open for as long as the parent lives, and writes what it has to say to its standard output.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 log = logging.getLogger("cgnnp")
 
@@ -55,18 +55,17 @@ class Workers:
 
     def _run(self, call: bytes) -> None:
         process = self._start()
-        assert process.stdin is not None
-        assert process.stdout is not None
+        stdin, stdout = cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout)
         try:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(call)
-                process.stdin.flush()
-            error = _listen(process.stdout)
+                stdin.write(call)
+                stdin.flush()
+            error = _listen(stdout)
         finally:
             process.wait()
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            process.stdout.close()
+                stdin.close()
+            stdout.close()
             with self._lock:
                 self._processes.discard(process)
         if isinstance(error, EOFError):

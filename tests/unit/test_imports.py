@@ -13,7 +13,18 @@ COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands"
 ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "native", "reference", "dynamics", "priors", "models"),
     *("consistency", "ybg", "configurational_temperature", "pair_fields", "noise_floor", "optimal_map", "statistics"),
-    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
+    *(
+        "kinetic_temperature",
+        "pair_counts",
+        "dataset",
+        "frames",
+        "pairs",
+        "mappings",
+        "molecules",
+        "rigid",
+        "force_map",
+        "mapping",
+    ),
     *("platforms", "progress", "signatures", "files", "wording", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
@@ -28,6 +39,7 @@ FORBIDDEN = {
     "pair_fields": {"torch", "openmm"},
     "noise_floor": {"torch", "openmm"},
     "statistics": {"torch", "openmm"},
+    "kinetic_temperature": {"torch", "openmm", "mdtraj"},
     "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
     "pair_counts": {"torch", "openmm"},
