@@ -33,6 +33,7 @@ from cgnnp.signatures import checked_settings
 from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.bundle import package_versions
 from cgnnp.simulation.force import choose_backend
+from cgnnp.simulation.judgement import judge_replicas
 from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.run import SimulationSettings
 from cgnnp.simulation.run import simulate as simulate_bundle
@@ -97,8 +98,7 @@ def train(config: DictConfig, config_text: str, command: str) -> dict[str, Any]:
         if simulation is None:
             summary = stages.report_stage(run, [])
         else:
-            stages.simulate_stage(run, *simulation, frames)
-            summary = stages.compare_stage(run, frames)
+            summary = stages.compare_stage(run, frames, stages.simulate_stage(run, *simulation, frames))
         log.info("done in %.0f s: %s", time.perf_counter() - started, run.path)
         return summary
 
@@ -137,6 +137,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     directory = Path(str(config.output)) if config.output is not None else potential.parent / _folder_name(composition)
     check_writable(directory, "output")
     folders = simulate_bundle(potential, directory, settings, protocol, composition=composition)
+    judge_replicas(folders, protocol)
     log.info("frames in %s", ", ".join(map(str, folders)))
 
 

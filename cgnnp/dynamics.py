@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -13,18 +14,23 @@ import numpy as np
 import openmm
 from jaxtyping import Float
 from openmm import unit
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from cgnnp.dataset import FramesWriter, check_attachment, chunk_infos, chunks, count_frames
+from cgnnp.kinetic_temperature import N_DOF_KEY, VALUE_KEY, KineticTemperature, TemperatureHistory, Thermometer, combined
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.signatures import check_positive
+
+log = logging.getLogger("cgnnp")
 
 STATE_FILE = "state.npz"
 SECONDS_PER_DAY = 86400.0
 
 
 class SimulationFailed(RuntimeError):
-    """Energies or forces are no longer finite; what was finished before stays on disk."""
+    """Forces are no longer finite, or the temperature is not the thermostat's; what was finished before stays on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +100,7 @@ def start(
         try:
             simulation.minimizeEnergy(maxIterations=500)
         except openmm.OpenMMException as error:
-            raise _failure(simulation, f"minimisation of the starting positions failed ({error})") from error
+            raise _failure(simulation, f"blew up: minimisation of the starting positions failed ({error})") from error
     simulation.context.setVelocitiesToTemperature(protocol.temperature_K, derived_seed(protocol.seed, -1))
     advance(simulation, round(protocol.equilibration_ps * 1000 / protocol.timestep_fs))
     simulation.context.setStepCount(0)
@@ -116,22 +122,27 @@ def run_chunks(
     The data sets are in step: they have the same number of frames and get the same ones. `on_chunk` receives the number of
     new frames and the speed in ns/day.
 
+    A chunk whose kinetic temperature is not the thermostat's is not written, see `TemperatureWatch`.
+
     Raises:
-        SimulationFailed: non-finite energies or forces.
+        SimulationFailed: non-finite energies or forces, or a temperature that is not the thermostat's.
     """
     mappings = [writer.meta.mapping for writer in writers]
+    watch = TemperatureWatch(simulation, protocol, chunk_infos(writers[0].directory))
     together = {"together": [str(writer.directory) for writer in writers]} if len(writers) > 1 else {}
     done = count_frames(writers[0].directory)
     while done < n_frames:
         size = min(chunk_frames, n_frames - done)
         started = time.perf_counter()
-        parts = _run_chunk(simulation, mappings, protocol.steps_per_frame, size)
+        parts, kinetic_energies = _run_chunk(simulation, mappings, protocol.steps_per_frame, size)
+        found = watch.judge(kinetic_energies)
         seconds = time.perf_counter() - started
         info = {
             "seconds": seconds,
             "ns": size * protocol.frame_interval / 1000,
             "platform": simulation.context.getPlatform().getName(),
             "openmm": openmm.version.version,
+            **found,
             **together,
         }
         attachments = {STATE_FILE: stored_state(simulation.context)}
@@ -140,6 +151,81 @@ def run_chunks(
         done += size
         if on_chunk:
             on_chunk(size, info["ns"] / seconds * SECONDS_PER_DAY)
+
+
+class TemperatureWatch:
+    """Judges the kinetic temperature of every chunk of a run, and of all its chunks together; warns once.
+
+    Args:
+        simulation: what runs.
+        protocol: its dynamics.
+        earlier: chunk.json of the chunks that the run continues.
+        drawn_anew: whether every frame begins with new velocities, which constraints make a little too hot: no warnings.
+    """
+
+    def __init__(
+        self, simulation: Any, protocol: LangevinProtocol, earlier: Sequence[dict[str, Any]], *, drawn_anew: bool = False
+    ) -> None:
+        self.simulation, self.protocol, self.drawn_anew = simulation, protocol, drawn_anew
+        n_dof = degrees_of_freedom(simulation.system)
+        interval = float("inf") if drawn_anew else protocol.frame_interval
+        thermometer = Thermometer(n_dof, protocol.temperature_K, protocol.friction_per_ps, interval)
+        self.history = TemperatureHistory(thermometer, earlier) if n_dof > 0 else None
+
+    def judge(self, kinetic_energies: Float[np.ndarray, "frames"]) -> dict[str, Any]:
+        """What chunk.json records of these frames; nothing of a system that cannot move.
+
+        Raises:
+            SimulationFailed: their temperature, or that of all so far, is not the thermostat's.
+        """
+        if self.history is None:
+            return {}
+        found, known = self.history.add(kinetic_energies), self.protocol
+        if wrong := self.history.wrong():
+            friction = "" if known.friction_per_ps else " (friction_per_ps=0 is no thermostat)"
+            raise _failure(self.simulation, wrong + friction)
+        if not self.drawn_anew and (suspect := self.history.suspect()):
+            log.warning(
+                "%s: lower the time step (timestep_fs=%g now); where only the beginning is off, equilibrate longer "
+                "(equilibration_ps=%g now)",
+                *(suspect, known.timestep_fs, known.equilibration_ps),
+            )
+        return found
+
+
+def run_temperature(directories: Sequence[Path], protocol: LangevinProtocol) -> KineticTemperature | None:
+    """Kinetic temperature of independent runs of one protocol, from what their chunks record; none where none does."""
+    found = []
+    for directory in directories:
+        infos = [info for info in chunk_infos(directory) if VALUE_KEY in info]
+        if infos:
+            n_dof = infos[0][N_DOF_KEY]
+            thermometer = Thermometer(n_dof, protocol.temperature_K, protocol.friction_per_ps, protocol.frame_interval)
+            found.append(thermometer.of_chunks(infos))
+    return combined([one for one in found if one is not None])
+
+
+def degrees_of_freedom(system: openmm.System) -> int:
+    """Momenta that a thermostat drives: three of each particle with mass, less constraints, less three for CMMotionRemover.
+
+    Constraints take no more from a molecule than makes it rigid: those on all distances of five atoms are one too many.
+    """
+    n = system.getNumParticles()
+    masses = np.array([system.getParticleMass(k).value_in_unit(unit.dalton) for k in range(n)])
+    rods = [system.getConstraintParameters(k)[:2] for k in range(system.getNumConstraints())]
+    pairs = np.array(rods, dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    groups = connected_components(graph, directed=False)[1]
+    sizes = np.bincount(groups)
+    rigid = np.where(sizes > 2, 3 * sizes - 6, sizes - 1)
+    constraints = np.bincount(groups[pairs[:, 0]], minlength=len(sizes))
+    moves_whole = any(isinstance(force, openmm.CMMotionRemover) for force in system.getForces())
+    return int(3 * np.count_nonzero(masses) - np.minimum(constraints, rigid).sum() - 3 * moves_whole)
+
+
+def kinetic_energy(state: Any) -> float:
+    """Kinetic energy of a State that holds energies, kJ/mol."""
+    return float(state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole))
 
 
 def speed_ns_per_day(directory: Path) -> float | None:
@@ -156,9 +242,12 @@ def derived_seed(seed: int, index: int) -> int:
 
 def _run_chunk(
     simulation: Any, mappings: Sequence[Mapping], steps_per_frame: int, n_frames: int
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Positions, forces and boxes of `n_frames` frames for each mapping. The engine keeps molecules whole."""
-    boxes = []
+) -> tuple[list[tuple[np.ndarray, np.ndarray, np.ndarray]], Float[np.ndarray, "frames"]]:
+    """Positions, forces and boxes of `n_frames` frames for each mapping, and their kinetic energies in kJ/mol.
+
+    The engine keeps molecules whole.
+    """
+    boxes, kinetic = [], []
     mapped: list[tuple[list[np.ndarray], list[np.ndarray]]] = [([], []) for _ in mappings]
     for _ in range(n_frames):
         advance(simulation, steps_per_frame)
@@ -166,10 +255,12 @@ def _run_chunk(
         atoms = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
         atom_forces = finite_forces(simulation, state)
         boxes.append(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
+        kinetic.append(kinetic_energy(state))
         for mapping, (positions, forces) in zip(mappings, mapped, strict=True):
             positions.append(mapping.map_positions(atoms[None])[0].astype(np.float32))
             forces.append(mapping.map_forces(atom_forces[None])[0].astype(np.float32))
-    return [(np.array(positions), np.array(forces), np.array(boxes)) for positions, forces in mapped]
+    parts = [(np.array(positions), np.array(forces), np.array(boxes)) for positions, forces in mapped]
+    return parts, np.array(kinetic)
 
 
 def finite_forces(simulation: Any, state: Any) -> Float[np.ndarray, "particles 3"]:
@@ -183,7 +274,7 @@ def finite_forces(simulation: Any, state: Any) -> Float[np.ndarray, "particles 3
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
         bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
         where = f"forces on particles {bad[:5].tolist()}" if len(bad) else f"energy {energy}"
-        raise _failure(simulation, f"{where} not finite")
+        raise _failure(simulation, f"blew up: {where} not finite")
     return forces
 
 
@@ -235,12 +326,13 @@ def advance(simulation: Any, steps: int) -> None:
         positions = simulation.context.getState(positions=True).getPositions(asNumpy=True)
         if "NaN" not in str(error) and np.isfinite(positions.value_in_unit(unit.nanometer)).all():
             raise
-        raise _failure(simulation, str(error)) from error
+        raise _failure(simulation, f"blew up: {error}") from error
 
 
 def _failure(simulation: Any, what: str) -> SimulationFailed:
     step, time_ps = simulation.currentStep, simulation.context.getTime().value_in_unit(unit.picosecond)
+    timestep_fs = simulation.integrator.getStepSize().value_in_unit(unit.femtosecond)
     return SimulationFailed(
-        f"the simulation blew up: {what} at step {step} ({time_ps:.3f} ps). Finished chunks are kept; lower the time "
-        "step (timestep_fs), check the starting positions, or train on more frames"
+        f"the simulation {what} at step {step} ({time_ps:.3f} ps). Finished chunks are kept; lower the time step "
+        f"(timestep_fs={timestep_fs:g} now), check the starting positions, equilibrate longer, or train on more frames"
     )

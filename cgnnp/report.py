@@ -27,6 +27,7 @@ from cgnnp.analysis.rdf_residual import CLOSE, LIKELY, MATTERS, NOISE_FACTOR
 from cgnnp.analysis.rdf_verdict import LEVELS, agreement, headline, in_words, worst_row
 from cgnnp.configurational_temperature import agrees
 from cgnnp.files import write_file
+from cgnnp.kinetic_temperature import KineticTemperature
 from cgnnp.units import SAME_TEMPERATURE
 from cgnnp.wording import UNKNOWN, duration, number, percent, plus_minus, significant
 
@@ -269,6 +270,13 @@ def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
             yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
+    kinetic = [summary.get(key) for key in ("cg_temperature_K", "cg_temperature_stderr_K", "cg_thermostat_K")]
+    if None not in kinetic and KineticTemperature(*kinetic).is_suspect():
+        found = plus_minus(*kinetic[:2], 1)
+        yield (
+            f"The kinetic temperature of the coarse-grained run is {found} K at a thermostat of {kinetic[2]:g} K: its time "
+            "step is too long, or its equilibration too short."
+        )
     for row in (summary.get("data_sets") or [])[1:]:
         if temperature_agrees(row | {"temperature_K": summary.get("temperature_K")}, "t_conf") is False:
             found = plus_minus(row["t_conf_K"], row.get("t_conf_stderr_K"), 1)
@@ -278,7 +286,7 @@ def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
 
 def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
     """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
-    own, used = summary.get("temperature_K"), summary.get("cg_temperature_K")
+    own, used = summary.get("temperature_K"), cg_thermostat(summary)
     if own and used and abs(used - own) > SAME_TEMPERATURE:
         yield (
             f"The coarse-grained run is at {used:g} K, the data at {own:g} K: a potential of mean force is a free energy of "
@@ -386,8 +394,12 @@ def temperature_agrees(summary: dict[str, Any], key: str) -> bool | None:
 
 def thermostat(summary: dict[str, Any], key: str) -> float | None:
     """The temperature (K) that T_conf (`key` is t_conf or t_conf_cg) should have: that of its own run."""
-    own = summary.get("cg_temperature_K") if key == "t_conf_cg" else None
-    return own or summary.get("temperature_K")
+    return (cg_thermostat(summary) if key == "t_conf_cg" else None) or summary.get("temperature_K")
+
+
+def cg_thermostat(summary: dict[str, Any]) -> float | None:
+    """The temperature (K) that the coarse-grained run should have; earlier versions called it `cg_temperature_K`."""
+    return summary.get("cg_thermostat_K") or summary.get("cg_temperature_K")
 
 
 def peak_shift(entry: dict[str, Any]) -> float | None:

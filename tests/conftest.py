@@ -30,6 +30,7 @@ install_import_hook(
         "cgnnp.dynamics",
         "cgnnp.force_map",
         "cgnnp.frames",
+        "cgnnp.kinetic_temperature",
         "cgnnp.mapping",
         "cgnnp.mappings",
         "cgnnp.molecules",

@@ -12,7 +12,7 @@ import openmm
 from jaxtyping import Float, Int
 from openmm import unit
 
-from cgnnp.dynamics import LangevinProtocol, advance, derived_seed, finite_forces
+from cgnnp.dynamics import LangevinProtocol, advance, derived_seed, finite_forces, kinetic_energy
 from cgnnp.mapping import Atomistic, Block, Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.frozen_water import (
@@ -186,11 +186,15 @@ def _free_atoms(name: str, block: Block, atomistic: Atomistic) -> Int[np.ndarray
 
 @dataclass(frozen=True)
 class Average:
-    """Mean force on the beads over one stretch of frozen dynamics, over its halves, and its variance about the mean."""
+    """Mean force on the beads over one stretch of frozen dynamics, over its halves, and its variance about the mean.
+
+    `kinetic_energy` is that of everything that moves, at the end, kJ/mol.
+    """
 
     mean: Float[np.ndarray, "beads 3"]
     halves: Float[np.ndarray, "2 beads 3"]
     variance: Float[np.ndarray, "beads"]
+    kinetic_energy: float
 
 
 class FrozenRun:
@@ -252,7 +256,7 @@ class FrozenRun:
             sample[:] = self.held.bead_forces(finite_forces(self.simulation, state))
         halves = forces.reshape(2, count // 2, *forces.shape[1:]).mean(axis=1)
         mean = halves.mean(axis=0)
-        return Average(mean, halves, np.mean((forces - mean) ** 2, axis=(0, 2)))
+        return Average(mean, halves, np.mean((forces - mean) ** 2, axis=(0, 2)), kinetic_energy(state))
 
     def separate(self) -> None:
         """Run until what follows is independent of what was."""

@@ -27,7 +27,15 @@ import openmm
 from openmm import unit
 
 from cgnnp.dataset import FramesWriter, chunk_infos, count_frames
-from cgnnp.dynamics import SECONDS_PER_DAY, STATE_FILE, LangevinProtocol, advance, stored_state
+from cgnnp.dynamics import (
+    SECONDS_PER_DAY,
+    STATE_FILE,
+    LangevinProtocol,
+    TemperatureWatch,
+    advance,
+    kinetic_energy,
+    stored_state,
+)
 from cgnnp.frames import FramesMeta, MeanForceLabels
 from cgnnp.mapping import Mapping
 from cgnnp.platforms import PlatformChoice
@@ -171,19 +179,24 @@ def run_mean_force_chunks(
     `on_chunk` receives the number of new frames and the speed in ns/day, of all that was run.
 
     Raises:
-        SimulationFailed: one of the two runs blew up.
+        SimulationFailed: one of the two runs blew up, or is not at the thermostat's temperature.
     """
+    watch = TemperatureWatch(simulation, dynamics, chunk_infos(writer.directory))
+    frozen_watch = TemperatureWatch(frozen.simulation, dynamics, [], drawn_anew=True)
     done = count_frames(writer.directory)
     while done < n_frames:
         frames = range(done, min(done + chunk_frames, n_frames))
         started = time.perf_counter()
-        positions, forces, boxes, labels = _run_chunk(simulation, frozen, dynamics.steps_per_frame, frames)
+        (positions, forces, boxes, labels), energies = _run_chunk(simulation, frozen, dynamics.steps_per_frame, frames)
+        found = watch.judge(energies[0])
+        frozen_watch.judge(energies[1])
         seconds = time.perf_counter() - started
         info = {
             "seconds": seconds,
             **_cost(frozen, dynamics, frames),
             "platform": simulation.context.getPlatform().getName(),
             "openmm": openmm.version.version,
+            **found,
         }
         attachments = {STATE_FILE: stored_state(simulation.context)}
         writer.append(positions, forces, boxes, info=info, attachments=attachments, labels=labels)
@@ -219,12 +232,13 @@ def _cost(frozen: FrozenRun, dynamics: LangevinProtocol, frames: range) -> dict[
 
 def _run_chunk(
     simulation: Any, frozen: FrozenRun, steps_per_frame: int, frames: range
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, MeanForceLabels]:
-    """Positions, mean forces, boxes and labels of these frames of the data set."""
-    positions, boxes, firsts, seconds = [], [], [], []
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray, MeanForceLabels], tuple[np.ndarray, np.ndarray]]:
+    """Positions, mean forces, boxes and labels of these frames of the data set; kinetic energies of both runs, kJ/mol."""
+    positions, boxes, firsts, seconds, kinetic = [], [], [], [], []
     for frame in frames:
         advance(simulation, steps_per_frame)
-        state = simulation.context.getState(positions=True)
+        state = simulation.context.getState(positions=True, energy=True)
+        kinetic.append(kinetic_energy(state))
         atoms = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
         positions.append(frozen.mapping.map_positions(atoms[None])[0])
         boxes.append(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
@@ -237,4 +251,5 @@ def _run_chunk(
     labels = MeanForceLabels(
         np.array([first.halves for first in firsts]), np.array([first.variance for first in firsts]), np.array(seconds)
     )
-    return np.array(positions), np.array([first.mean for first in firsts]), np.array(boxes), labels
+    found = np.array(positions), np.array([first.mean for first in firsts]), np.array(boxes), labels
+    return found, (np.array(kinetic), np.array([first.kinetic_energy for first in firsts]))

@@ -1,40 +1,27 @@
 """Coarse-grained molecular dynamics from a bundle: independent replicas side by side, restartable."""
 
 import logging
-import multiprocessing
-import os
-import struct
-import threading
-import warnings
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import openmm
-import torch
 from jaxtyping import Float
-from openmm import app
 
-from cgnnp.dataset import FramesWriter, check_same_data, count_frames, open_frames
-from cgnnp.dynamics import LangevinProtocol, SimulationFailed, derived_seed, run_chunks, speed_ns_per_day, start
-from cgnnp.files import named, write_file
+from cgnnp.dataset import check_same_data, count_frames, open_frames
+from cgnnp.dynamics import LangevinProtocol, SimulationFailed, derived_seed, speed_ns_per_day
+from cgnnp.files import named
 from cgnnp.frames import Frames, FramesMeta, concatenate
-from cgnnp.platforms import PlatformChoice, available_cores, choose_platform
+from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.progress import Progress, progress
-from cgnnp.reference.topology import bead_topology
-from cgnnp.simulation.beads import BeadSystem, Composition, other_beads, own_beads
-from cgnnp.simulation.bundle import PotentialBundle, load
+from cgnnp.simulation.beads import Composition, other_beads, own_beads
+from cgnnp.simulation.bundle import load
 from cgnnp.simulation.force import choose_backend
+from cgnnp.simulation.replica import FRAMES, STATE, replica_meta, run_replica
+from cgnnp.simulation.workers import WorkerDied, Workers
 
 log = logging.getLogger("cgnnp")
-
-TRAJECTORY, LOG, STATE, FRAMES = "trajectory.dcd", "log.csv", "state.xml", "frames"
-DCD_COUNT, DCD_HEADER, DCD_BOX = 8, 276, 56
-"""Bytes in OpenMM's DCD files: where the number of frames stands, the header, and the box before each frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +67,7 @@ def simulate(
 
     Raises:
         ValueError: the folders hold frames of another potential or protocol, or the beads do not fit the box.
-        SimulationFailed: a replica blew up, and the others finished first; or its process was killed, which ends all.
+        SimulationFailed: a replica blew up or its process was killed, and the others finished first.
     """
     platform = choose_platform(settings.platform, threads=1)
     bundle = load(bundle_directory, force_backend=settings.force_backend)
@@ -102,23 +89,14 @@ def simulate(
     bundle.check_beads(systems[0].mapping.bead_types, systems[0].box)  # warns and refuses here, not in each replica
     if systems[0].scattered:
         log.info("simulate: %d beads, scattered in %.3f nm", systems[0].mapping.n_beads, systems[0].box[0, 0])
-    metas = [_meta(bundle, system, seeded, backend) for system, seeded in zip(systems, protocols, strict=True)]
+    metas = [replica_meta(bundle, system, seeded, backend) for system, seeded in zip(systems, protocols, strict=True)]
     if all(_is_finished(folder, meta, n_frames) for folder, meta in zip(folders, metas, strict=True)):
         log.info("simulate: all frames are already in %s", directory)
         return folders
-    with ProcessPoolExecutor(side_by_side(replicas), mp_context=multiprocessing.get_context("spawn")) as pool:
+    common = (n_frames, platform, backend, settings.chunk_frames)
+    with Workers(side_by_side(replicas)) as workers:
         jobs = [
-            pool.submit(
-                run_replica,
-                bundle_directory,
-                folder,
-                protocols[k],
-                n_frames,
-                platform,
-                backend,
-                settings.chunk_frames,
-                systems[k],
-            )
+            workers.submit(run_replica, bundle_directory, folder, protocols[k], *common, systems[k])
             for k, folder in enumerate(folders)
         ]
         _watch(jobs, folders, replicas * n_frames)
@@ -153,51 +131,6 @@ def open_replicas(folders: Sequence[Path]) -> Frames:
     return concatenate([open_frames(folder / FRAMES) for folder in finished])
 
 
-def run_replica(
-    bundle_directory: Path,
-    directory: Path,
-    protocol: LangevinProtocol,
-    n_frames: int,
-    platform: PlatformChoice,
-    backend: str,
-    chunk_frames: int,
-    beads: BeadSystem,
-) -> None:
-    """One replica, in a process of its own, with one thread for torch: OpenMM's and torch's must not fight."""
-    torch.set_num_threads(1)
-    _die_with_parent()
-    bundle = load(bundle_directory, self_check=False)
-    # Built from data that were checked: system.xml is for programs without cgnnp, and a network in it may hold any code.
-    topology = bead_topology(beads.mapping, beads.box)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the density: said once, by whoever started the replicas
-        system = bundle.create_system(topology, backend)
-    frames_directory = directory / FRAMES
-    writer = FramesWriter(frames_directory, _meta(bundle, beads, protocol, backend))
-    (directory / STATE).unlink(missing_ok=True)  # it is there when the replica is finished
-    begin = np.asarray(beads.positions, dtype=np.float64)
-    simulation = start(topology, system, begin, protocol, platform, frames_directory, minimize=beads.scattered)
-    _add_reporters(simulation, directory, protocol, count_frames(frames_directory))
-    run_chunks(simulation, protocol, [writer], n_frames, chunk_frames=chunk_frames)
-    state = simulation.context.getState(positions=True, velocities=True)
-    write_file(directory / STATE, openmm.XmlSerializer.serialize(state))
-
-
-def _meta(bundle: PotentialBundle, beads: BeadSystem, protocol: LangevinProtocol, backend: str) -> FramesMeta:
-    return FramesMeta(
-        beads.mapping.of_beads(),
-        temperature=protocol.temperature_K,
-        interval=protocol.frame_interval,
-        provenance={
-            "source": "cgnnp.simulation.run",
-            "potential": bundle.digest,
-            **({"box_nm": beads.box.tolist()} if beads.scattered else {}),
-            "protocol": asdict(protocol),
-            "force_backend": backend,
-        },
-    )
-
-
 def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:
     """Whether a replica has its frames; refuses those of another protocol."""
     if not count_frames(folder / FRAMES):
@@ -209,59 +142,6 @@ def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:
     return count_frames(folder / FRAMES) >= n_frames and (folder / STATE).is_file()
 
 
-def _die_with_parent() -> None:
-    """End this process when the one that started it is gone, so that a killed job leaves nothing running."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def watch() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()
-
-
-def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol, done: int) -> None:
-    """OpenMM's own reporters; after a restart what they wrote past the last chunk is cut off first."""
-    trajectory, table = directory / TRAJECTORY, directory / LOG
-    if trajectory.exists():
-        _keep_frames(trajectory, done, simulation.topology.getNumAtoms())
-    if table.exists():
-        write_file(table, "".join(table.read_text(errors="replace").splitlines(keepends=True)[: done + 1]))
-    appending = {"append": done > 0 and trajectory.exists()}
-    steps = protocol.steps_per_frame
-    simulation.reporters.append(app.DCDReporter(str(trajectory), steps, enforcePeriodicBox=False, **appending))
-    simulation.reporters.append(
-        app.StateDataReporter(
-            str(table),
-            steps,
-            step=True,
-            time=True,
-            potentialEnergy=True,
-            kineticEnergy=True,
-            temperature=True,
-            speed=True,
-            append=done > 0 and table.exists(),
-        )
-    )
-
-
-def _keep_frames(path: Path, n_frames: int, n_beads: int) -> None:
-    """Cut off, in place, what a DCD file holds beyond its first frames, and half a frame at its end.
-
-    It may have fewer, where an earlier file was moved away or a power cut took what was not yet on the disk.
-    """
-    one = DCD_BOX + 3 * (4 * n_beads + 8)
-    kept = min(n_frames, max(0, path.stat().st_size - DCD_HEADER) // one)
-    if kept == 0:
-        path.unlink()
-        return
-    with path.open("r+b") as file:
-        file.seek(DCD_COUNT)
-        file.write(struct.pack("<i", kept))
-        file.truncate(DCD_HEADER + kept * one)
-
-
 def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
     """Report frames as they appear on disk, then raise what a replica raised."""
     done = sum(count_frames(folder / FRAMES) for folder in folders)
@@ -271,10 +151,9 @@ def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
         _report(counter, folders)
     for number, job in enumerate(jobs):
         error = job.exception()
-        if isinstance(error, BrokenProcessPool):
+        if isinstance(error, WorkerDied):
             raise SimulationFailed(
-                "the process of a replica was killed (out of memory?) or crashed: finished chunks are kept; "
-                "the same command goes on from there"
+                f"the process of replica {number} {error}: finished chunks are kept; the same command goes on from there"
             ) from error
         if isinstance(error, SimulationFailed):
             raise SimulationFailed(f"replica {number}: {error}") from error

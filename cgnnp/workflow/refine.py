@@ -17,6 +17,7 @@ from cgnnp.pair_fields import untestable
 from cgnnp.priors import PairSpline, Prior, prior_forces, priors_from_data
 from cgnnp.priors.refinement import RefinementSettings, RefinementStep, check_frames, check_kinds, refinement_step
 from cgnnp.simulation.bundle import save_bundle
+from cgnnp.simulation.judgement import judge_structure
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 from cgnnp.training.data import ForceSet
 from cgnnp.training.metrics import fit_quality, predict_forces
@@ -74,6 +75,7 @@ def refine_stage(
                 potential, starts = folder / f"potential_{k}", starting_positions(sets[0])
                 save_bundle(potential, model, priors, sets[0], {}, others=sets[1:])
                 coarse = open_replicas(simulate(potential, directory, length, protocol, starts))
+                judge_structure(coarse)
                 step = _step(model, priors, training, coarse, settings, platform)
                 priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in priors]
                 write_checked(file, json_text({"priors": [prior.to_dict() for prior in priors], "found": _found(step)}))

@@ -14,8 +14,8 @@ import torch
 
 from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
 from cgnnp.analysis.rdf_verdict import in_words
-from cgnnp.consistency import check_consistency
-from cgnnp.dataset import chunk_infos, frames_digest, read_array
+from cgnnp.consistency import Consistency, check_consistency
+from cgnnp.dataset import chunk_infos, count_frames, frames_digest, read_array, read_meta
 from cgnnp.dynamics import LangevinProtocol, speed_ns_per_day
 from cgnnp.files import check_file, json_text, write_checked
 from cgnnp.force_map import certify
@@ -30,6 +30,7 @@ from cgnnp.priors.prior_fit import numbered
 from cgnnp.reference.source import Source
 from cgnnp.report import write_rdf_csv, write_report
 from cgnnp.simulation.bundle import load, save_bundle
+from cgnnp.simulation.judgement import judge_replicas, judge_structure
 from cgnnp.simulation.run import (
     FRAMES,
     SimulationSettings,
@@ -286,26 +287,30 @@ def _solvent(frames: Frames, eps_r: float) -> dict[str, Any]:
 
 def simulate_stage(
     run: RunFolder, settings: SimulationSettings, protocol: LangevinProtocol, frames: Frames | None = None
-) -> Frames:
-    """Run the bundle of a run; replicas start from atomistic frames spread over the data where there are any."""
+) -> Consistency:
+    """Run the bundle of a run; replicas start from atomistic frames spread over the data where there are any.
+
+    Returns what the frames tell of the temperature that they were drawn at.
+    """
     starts = None if frames is None else starting_positions(frames)
     with run.stage("simulate"):
         folders = simulate(run.potential, run.simulation, settings, protocol, starts)
-    result = open_replicas(folders)
+        kinetic, found = judge_replicas(folders, protocol)
     speed, at_a_time = speed_in_all(folders), side_by_side(len(folders))
-    provenance = result.meta.provenance
-    info = chunk_infos(folders[0] / FRAMES)[-1]
+    meta, info = read_meta(folders[0] / FRAMES), chunk_infos(folders[0] / FRAMES)[-1]
     run.update(
         cg_ns_per_day=speed,
         cg_replicas=len(folders),
-        cg_length_ps=len(result) * result.meta.interval,
-        cg_temperature_K=protocol.temperature_K,
+        cg_length_ps=sum(count_frames(folder / FRAMES) for folder in folders) * meta.interval,
+        cg_temperature_K=None if kinetic is None else kinetic.value,
+        cg_temperature_stderr_K=None if kinetic is None else kinetic.stderr,
+        cg_thermostat_K=protocol.temperature_K,
         timestep_fs=protocol.timestep_fs,
-        force_backend=provenance["force_backend"],
+        force_backend=meta.provenance["force_backend"],
         platform=info.get("platform"),
     )
     log.info("simulate: %.0f ns/day in all (%d replicas, %d side by side)", speed, len(folders), at_a_time)
-    return result
+    return found
 
 
 def starting_positions(frames: Frames) -> np.ndarray:
@@ -313,10 +318,10 @@ def starting_positions(frames: Frames) -> np.ndarray:
     return frames.positions[np.linspace(len(frames) - 1, 0, 8).astype(int)]
 
 
-def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
+def compare_stage(run: RunFolder, frames: Frames, found: Consistency | None = None) -> dict[str, Any]:
     """g(r) of the data and of the coarse-grained run, their deviation, T_conf of the run, isolated dimers, ions as salts.
 
-    Writes CSV, PNG, summary and report.
+    Writes CSV, PNG, summary and report. `found` is what `simulate_stage` found; it is found again without.
 
     Raises:
         FileNotFoundError: there is no coarse-grained run yet.
@@ -327,9 +332,7 @@ def compare_stage(run: RunFolder, frames: Frames) -> dict[str, Any]:
         coarse = open_replicas(folders[: run.summary().get("cg_replicas")])  # all of a first run that was interrupted
         r_max = min(longest_distance(frames), longest_distance(coarse))
         curves = list(zip(rdf(frames, r_max), rdf(coarse, r_max), strict=True))
-        found = check_consistency(coarse)
-        log.info("coarse-grained run: %s (thermostat %g K)", found.temperatures.combined, coarse.temperature)
-        log.info("coarse-grained run: %s", found.ybg)
+        found = judge_structure(coarse) if found is None else found
         pairs = find_pairs(frames, coarse, [curve.pair for curve, _ in curves], load(run.potential, self_check=False))
     rows = [rdf_row(*pair) for pair in curves]
     for row in rows:

@@ -83,6 +83,10 @@ def test_the_summary_is_what_the_design_says(main_job):
     assert set(values["timings_s"]) == {"sample", "map", "fit", "export", "simulate", "compare"}
     assert all(seconds >= 0 for seconds in values["timings_s"].values())
     assert values["cg_ns_per_day"] > 0
+    assert values["cg_thermostat_K"] == 300.0
+    # Of 27 beads 80 frames, 0.2 ps apart at a friction of 2 / ps: some 30 independent ones.
+    assert 0.02 < values["cg_temperature_stderr_K"] / 300.0 < 0.04
+    assert 0 < abs(values["cg_temperature_K"] - 300.0) < 5 * values["cg_temperature_stderr_K"]
     assert values["atomistic_ns_per_day"] > 0
     assert values["force_backend"] in ("torch", "python")
     assert values["platform"] == "CPU"

@@ -1,6 +1,7 @@
 """What `cgnnp.simulate` keeps of a run's own settings, and what it refuses to continue."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -24,6 +25,7 @@ def chosen(job_copy, run_here, monkeypatch):
         monkeypatch.setattr(
             configured, "simulate_bundle", lambda potential, directory, *rest, composition: seen.append(rest) or []
         )
+        monkeypatch.setattr(configured, "judge_replicas", lambda folders, protocol: None)
         run_here("simulate", *arguments, cwd=job_copy)
         (found,) = seen
         return found
@@ -97,3 +99,20 @@ def test_another_potential_in_the_same_output_folder_is_refused(job_copy, run_he
     assert jobs.snapshot(job_copy / "out") == before
     run_here("simulate", "potential=run/potential", *arguments, "simulation.length_ps=0.4", cwd=job_copy)
     assert len(open_frames(job_copy / "out/replica_0/frames")) == 4
+
+
+def test_a_time_step_that_is_far_too_long_fails_and_a_good_one_is_judged(job_copy, run_here, capsys):
+    """Bounded energies keep 100 fs finite, at hundreds of times the temperature; that was a success."""
+    arguments = ["potential=run/potential", *SHORT, "simulation.length_ps=3", "output=out"]
+    with pytest.raises(SystemExit) as stop:
+        run_here("simulate", *arguments, "simulation.timestep_fs=100", cwd=job_copy)
+    assert stop.value.code == 1
+    message = capsys.readouterr().err
+    assert re.search(r"error: replica 0: the simulation blew up: .* K in the last 25 frames", message)
+    assert "lower the time step (timestep_fs=100 now)" in message
+    assert not list((job_copy / "out").glob("replica_0/frames/chunk_*"))
+    shutil.rmtree(job_copy / "out")
+    run_here("simulate", *arguments, "simulation.timestep_fs=5", cwd=job_copy)
+    log = capsys.readouterr().err
+    assert re.search(r"simulate: kinetic temperature [\d.]+\([\d.]+\) K \(thermostat 300 K\)", log)
+    assert re.search(r"simulate: .*(agrees with the thermostat|temperature of the run was not tested: )", log)

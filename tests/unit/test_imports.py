@@ -25,8 +25,8 @@ ORDER = (
         "undeclared_bonds",
         "statistics",
     ),
-    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "fittable", "force_map", "mapping"),
-    *("platforms", "progress", "signatures", "files", "entries", "wording", "boxes", "units"),
+    *("kinetic_temperature", "pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "fittable"),
+    *("force_map", "mapping", "platforms", "progress", "signatures", "files", "entries", "wording", "boxes", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
 
@@ -44,6 +44,7 @@ FORBIDDEN = {
     "noise_floor": {"torch", "openmm"},
     "statistics": {"torch", "openmm"},
     "undeclared_bonds": {"torch", "openmm"},
+    "kinetic_temperature": {"torch", "openmm", "mdtraj"},
     "dataset": {"torch", "openmm"},
     "frames": {"torch", "openmm"},
     "pair_counts": {"torch", "openmm"},

@@ -388,6 +388,11 @@ def test_the_verdict_names_the_worst_pair(summary):
         ({"t_conf_cg_K": 330.0}, "time step"),
         ({"t_conf_cg_K": 330.0, "cg_temperature_K": None}, "at a thermostat of 300 K: its time step"),
         ({"cg_temperature_K": 302.0}, "coarse-grained run is at 302 K, the data at 300 K: a potential of mean force"),
+        ({"cg_thermostat_K": 302.0}, "coarse-grained run is at 302 K, the data at 300 K: a potential of mean force"),
+        (
+            {"cg_temperature_K": 310.0, "cg_temperature_stderr_K": 1.0, "cg_thermostat_K": 300.0},
+            "kinetic temperature of the coarse-grained run is 310.0 ± 1.0 K at a thermostat of 300 K: its time step",
+        ),
         ({"t_conf_K": None, "t_conf_reason": "too few pairs"}, "T_conf of the mapped data has no value: too few pairs."),
         ({"t_conf_cg_K": None, "t_conf_cg_reason": "a short run"}, "coarse-grained run has no value: a short run."),
         ({"t_conf_cg_K": None}, "has no value: the reason is not known."),
@@ -435,6 +440,12 @@ def test_a_run_at_another_temperature_is_judged_by_its_own_thermostat(tmp_path, 
     assert "coarse-grained run is 302.2 ± 1.4 K at a thermostat of 350 K" in wrong
     assert "351.0 ± 1.4 Kthermostat 350.0 K" in text
     assert "299.4 ± 1.1 Kthermostat 300.0 K" in text
+
+
+@pytest.mark.parametrize(("value", "stderr"), [(308.0, 0.5), (311.0, 3.0), (None, None)])
+def test_a_kinetic_temperature_within_3_per_cent_or_4_standard_errors_is_no_concern(summary, value, stderr):
+    changes = {"cg_temperature_K": value, "cg_temperature_stderr_K": stderr, "cg_thermostat_K": 300.0}
+    assert not judge(summary | changes).concerns
 
 
 def test_a_run_that_is_not_finished_need_not_have_temperatures(summary):

@@ -3,7 +3,6 @@
 import csv
 import shutil
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import mdtraj
@@ -17,7 +16,9 @@ from cgnnp.platforms import PlatformChoice
 from cgnnp.simulation import run as run_module
 from cgnnp.simulation.beads import own_beads
 from cgnnp.simulation.bundle import load
-from cgnnp.simulation.run import SimulationSettings, open_replicas, run_replica, simulate
+from cgnnp.simulation.replica import run_replica
+from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
+from cgnnp.simulation.workers import WorkerDied
 
 PROTOCOL = LangevinProtocol(
     timestep_fs=4.0, friction_per_ps=2.0, equilibration_ps=0.2, frame_interval_ps=0.04, seed=2, temperature_K=300.0
@@ -117,8 +118,8 @@ def test_back_ends_run_the_same_dynamics(exported, tmp_path):
 
 def test_a_replica_whose_process_dies_says_what_to_do():
     job: Future = Future()
-    job.set_exception(BrokenProcessPool("killed"))
-    with pytest.raises(SimulationFailed, match=r"process of a replica was killed.*the same command goes on from there"):
+    job.set_exception(WorkerDied("was killed (out of memory?)"))
+    with pytest.raises(SimulationFailed, match=r"process of replica 0 was killed.*the same command goes on from there"):
         run_module._watch([job], [], 1)
 
 
@@ -144,6 +145,22 @@ def test_beads_on_top_of_each_other(exported, gas, tmp_path):
     positions[1] = positions[0]
     with pytest.raises(SimulationFailed, match=r"at step \d+ \(\d+\.\d+ ps\)"):
         replica(exported, tmp_path, 8, positions=positions)
+
+
+def test_beads_all_but_on_top_of_each_other(exported, gas, tmp_path):
+    """The wall is finite, so nothing becomes infinite: the kick alone tells, and no frame of it is kept."""
+    positions = gas.positions[0].astype(float)
+    positions[1] = positions[0] + np.array([1e-8, 0.0, 0.0])
+    with pytest.raises(SimulationFailed, match=r"at step \d+ \(\d+\.\d+ ps\)"):
+        replica(exported, tmp_path, 8, positions=positions)
+    assert count_frames(tmp_path / "frames") == 0
+
+
+def test_a_time_step_that_is_far_too_long(exported, tmp_path):
+    long = replace(PROTOCOL, timestep_fs=200.0, equilibration_ps=4.0, frame_interval_ps=0.4)
+    with pytest.raises(SimulationFailed, match=r"lower the time step \(timestep_fs=200 now\)"):
+        replica(exported, tmp_path, 25, protocol=long, chunk_frames=25)
+    assert count_frames(tmp_path / "frames") == 0
 
 
 def test_an_explosion_keeps_the_finished_chunks(exported, tmp_path):
@@ -185,7 +202,7 @@ def test_replicas_differ_and_a_failed_one_is_named(exported, tmp_path, gas):
 
 
 def test_other_temperatures_are_warned_of_and_other_protocols_refused(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "ProcessPoolExecutor", None)  # refused before anything starts
+    monkeypatch.setattr(run_module, "Workers", None)  # refused before anything starts
     replica(exported, tmp_path / "replica_0", 2, protocol=PROTOCOL)
     settings = SimulationSettings(length_ps=0.2, replicas=1, platform="CPU")
     with pytest.raises(ValueError, match="another data set"):

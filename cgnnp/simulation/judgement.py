@@ -1,0 +1,50 @@
+"""Was a coarse-grained run at the temperature it should be at? Its kinetic and its configurational temperature, in words."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from cgnnp.consistency import Consistency, check_consistency
+from cgnnp.dynamics import LangevinProtocol, run_temperature
+from cgnnp.frames import Frames
+from cgnnp.kinetic_temperature import KineticTemperature
+from cgnnp.simulation.replica import FRAMES
+from cgnnp.simulation.run import open_replicas
+
+log = logging.getLogger("cgnnp")
+
+
+def judge_replicas(folders: Sequence[Path], protocol: LangevinProtocol) -> tuple[KineticTemperature | None, Consistency]:
+    """Both temperatures of the replicas of a run; the log says whether they are the thermostat's.
+
+    The kinetic one is None where an earlier version ran them, which did not record it.
+
+    Raises:
+        FileNotFoundError: no replica has frames.
+    """
+    kinetic = run_temperature([folder / FRAMES for folder in folders], protocol)
+    if kinetic is not None:
+        log.info("simulate: kinetic temperature %s (thermostat %g K)", kinetic, kinetic.thermostat)
+    return kinetic, judge_structure(open_replicas(folders))
+
+
+def judge_structure(coarse: Frames) -> Consistency:
+    """Test whether the structure of a run is of its thermostat's temperature, and say so in the log.
+
+    Positions and forces are of one potential, so a disagreement is of the dynamics: the time step, or equilibration.
+    """
+    found = check_consistency(coarse)
+    result, agrees = found.temperatures.combined, found.temperatures.combined.agrees(coarse.temperature)
+    if agrees is None:
+        log.info("simulate: the configurational temperature of the run was not tested: %s", result.reason)
+    elif agrees:
+        log.info("simulate: %s agrees with the thermostat (%g K)", result, coarse.temperature)
+    else:
+        protocol = coarse.meta.provenance.get("protocol", {})
+        log.warning(
+            "simulate: %s disagrees with the thermostat (%g K): lower the time step (timestep_fs=%s now) or equilibrate "
+            "longer (equilibration_ps=%s now), and run anew",
+            *(result, coarse.temperature, protocol.get("timestep_fs"), protocol.get("equilibration_ps")),
+        )
+    log.info("simulate: %s", found.ybg)
+    return found

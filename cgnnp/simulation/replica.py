@@ -1,0 +1,111 @@
+"""One replica of a coarse-grained run: its dynamics, its files, and how they go on after a kill."""
+
+import struct
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+import torch
+from openmm import app
+
+from cgnnp.dataset import FramesWriter, count_frames
+from cgnnp.dynamics import LangevinProtocol, run_chunks, start
+from cgnnp.files import write_file
+from cgnnp.frames import FramesMeta
+from cgnnp.platforms import PlatformChoice
+from cgnnp.reference.topology import bead_topology
+from cgnnp.simulation.beads import BeadSystem
+from cgnnp.simulation.bundle import PotentialBundle, load
+
+TRAJECTORY, LOG, STATE, FRAMES = "trajectory.dcd", "log.csv", "state.xml", "frames"
+DCD_COUNT, DCD_HEADER, DCD_BOX = 8, 276, 56
+"""Bytes in OpenMM's DCD files: where the number of frames stands, the header, and the box before each frame."""
+
+
+def run_replica(
+    bundle_directory: Path,
+    directory: Path,
+    protocol: LangevinProtocol,
+    n_frames: int,
+    platform: PlatformChoice,
+    backend: str,
+    chunk_frames: int,
+    beads: BeadSystem,
+) -> None:
+    """One replica, in a process of its own, with one thread for torch: OpenMM's and torch's must not fight."""
+    torch.set_num_threads(1)
+    bundle = load(bundle_directory, self_check=False)
+    # Built from data that were checked: system.xml is for programs without cgnnp, and a network in it may hold any code.
+    topology = bead_topology(beads.mapping, beads.box)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the density: said once, by whoever started the replicas
+        system = bundle.create_system(topology, backend)
+    frames_directory = directory / FRAMES
+    writer = FramesWriter(frames_directory, replica_meta(bundle, beads, protocol, backend))
+    (directory / STATE).unlink(missing_ok=True)  # it is there when the replica is finished
+    begin = np.asarray(beads.positions, dtype=np.float64)
+    simulation = start(topology, system, begin, protocol, platform, frames_directory, minimize=beads.scattered)
+    _add_reporters(simulation, directory, protocol, count_frames(frames_directory))
+    run_chunks(simulation, protocol, [writer], n_frames, chunk_frames=chunk_frames)
+    state = simulation.context.getState(positions=True, velocities=True)
+    write_file(directory / STATE, openmm.XmlSerializer.serialize(state))
+
+
+def replica_meta(bundle: PotentialBundle, beads: BeadSystem, protocol: LangevinProtocol, backend: str) -> FramesMeta:
+    """What the frames of a replica are."""
+    return FramesMeta(
+        beads.mapping.of_beads(),
+        temperature=protocol.temperature_K,
+        interval=protocol.frame_interval,
+        provenance={
+            "source": "cgnnp.simulation.run",
+            "potential": bundle.digest,
+            **({"box_nm": beads.box.tolist()} if beads.scattered else {}),
+            "protocol": asdict(protocol),
+            "force_backend": backend,
+        },
+    )
+
+
+def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol, done: int) -> None:
+    """OpenMM's own reporters; after a restart what they wrote past the last chunk is cut off first."""
+    trajectory, table = directory / TRAJECTORY, directory / LOG
+    if trajectory.exists():
+        _keep_frames(trajectory, done, simulation.topology.getNumAtoms())
+    if table.exists():
+        write_file(table, "".join(table.read_text(errors="replace").splitlines(keepends=True)[: done + 1]))
+    appending = {"append": done > 0 and trajectory.exists()}
+    steps = protocol.steps_per_frame
+    simulation.reporters.append(app.DCDReporter(str(trajectory), steps, enforcePeriodicBox=False, **appending))
+    simulation.reporters.append(
+        app.StateDataReporter(
+            str(table),
+            steps,
+            step=True,
+            time=True,
+            potentialEnergy=True,
+            kineticEnergy=True,
+            temperature=True,
+            speed=True,
+            append=done > 0 and table.exists(),
+        )
+    )
+
+
+def _keep_frames(path: Path, n_frames: int, n_beads: int) -> None:
+    """Cut off, in place, what a DCD file holds beyond its first frames, and half a frame at its end.
+
+    It may have fewer, where an earlier file was moved away or a power cut took what was not yet on the disk.
+    """
+    one = DCD_BOX + 3 * (4 * n_beads + 8)
+    kept = min(n_frames, max(0, path.stat().st_size - DCD_HEADER) // one)
+    if kept == 0:
+        path.unlink()
+        return
+    with path.open("r+b") as file:
+        file.seek(DCD_COUNT)
+        file.write(struct.pack("<i", kept))
+        file.truncate(DCD_HEADER + kept * one)
