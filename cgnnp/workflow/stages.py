@@ -14,7 +14,7 @@ import torch
 
 from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
 from cgnnp.analysis.rdf_verdict import in_words
-from cgnnp.consistency import Consistency, check_consistency
+from cgnnp.consistency import Consistency
 from cgnnp.dataset import chunk_infos, count_frames, frames_digest, read_array, read_meta
 from cgnnp.dynamics import LangevinProtocol, speed_ns_per_day
 from cgnnp.files import check_file, json_text, write_checked
