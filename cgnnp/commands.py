@@ -22,6 +22,7 @@ from joblib import effective_n_jobs
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cgnnp import stopping
 from cgnnp.signatures import did_you_mean, unknown_setting
 
 PARALLEL_JOBS = "CGNNP_PARALLEL_JOBS"
@@ -50,18 +51,20 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     """Compose the configuration `conf/<config_name>.yaml` with the command line's overrides and do the job.
 
     Errors that a user can mend are one message and exit code 2, a simulation that blew up is one message and exit code
-    1; the traceback goes to the run's log file. A job of a sweep that fails leaves the others running.
+    1; the traceback goes to the run's log file. A job of a sweep that fails leaves the others running, a signal ends all.
     """
+    main_process = os.getpid()
 
     def guarded(config: DictConfig) -> None:
-        try:
-            body(config)
-        except USER_ERRORS as error:
-            _fail(config_name, error, code=2)
-        except RuntimeError as error:
-            if type(error).__name__ != "SimulationFailed":
-                raise
-            _fail(config_name, error, code=1)
+        with stopping.stoppable_job(main_process):
+            try:
+                body(config)
+            except USER_ERRORS as error:
+                _fail(config_name, error, code=2)
+            except RuntimeError as error:
+                if type(error).__name__ != "SimulationFailed":
+                    raise
+                _fail(config_name, error, code=1)
 
     # Without hydra's own handling of errors, which would print a message of its own and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -70,6 +73,7 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     except JobFailed as failed:
         sys.exit(failed.args[0])
     except BrokenProcessPool:
+        stopping.check()
         message = (
             "the process of a job was killed (out of memory?) or crashed: finished chunks are kept; the same command goes on"
         )
@@ -86,6 +90,7 @@ def _fail(config_name: str, error: BaseException, code: int) -> NoReturn:
 
 
 def _message(config_name: str, error: BaseException, code: int) -> int:
+    stopping.check()
     log.debug("stopped by an error", exc_info=error)
     print(f"{config_name}: error: {_explain(error, config_name)}", file=sys.stderr)
     return code

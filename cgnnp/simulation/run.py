@@ -29,6 +29,7 @@ from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.beads import BeadSystem, Composition, other_beads, own_beads
 from cgnnp.simulation.bundle import PotentialBundle, load
 from cgnnp.simulation.force import choose_backend
+from cgnnp.stopping import deaf_children
 
 log = logging.getLogger("cgnnp")
 
@@ -107,20 +108,21 @@ def simulate(
         log.info("simulate: all frames are already in %s", directory)
         return folders
     with ProcessPoolExecutor(side_by_side(replicas), mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(
-                run_replica,
-                bundle_directory,
-                folder,
-                protocols[k],
-                n_frames,
-                platform,
-                backend,
-                settings.chunk_frames,
-                systems[k],
-            )
-            for k, folder in enumerate(folders)
-        ]
+        with deaf_children():
+            jobs = [
+                pool.submit(
+                    run_replica,
+                    bundle_directory,
+                    folder,
+                    protocols[k],
+                    n_frames,
+                    platform,
+                    backend,
+                    settings.chunk_frames,
+                    systems[k],
+                )
+                for k, folder in enumerate(folders)
+            ]
         _watch(jobs, folders, replicas * n_frames)
     return folders
 
