@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from cgnnp.brief import brief, paragraph
 from cgnnp.mapping import Mapping
 from cgnnp.units import UNITS
 
@@ -19,6 +20,7 @@ BOLTZMANN_ENSEMBLES = ("NVT", "NPT")
 """Ensembles whose frames are Boltzmann-distributed in the configuration; others say what they are in words."""
 
 
+@brief
 @dataclass(frozen=True)
 class FramesMeta:
     """What is known of every frame of a data set.
@@ -76,6 +78,7 @@ class FramesMeta:
         return cls(mapping, data["temperature"], data["interval"], data["ensemble"], averaging_ps, data["provenance"])
 
 
+@brief
 @dataclass(frozen=True)
 class MeanForceLabels:
     """What is known of forces that were averaged over the eliminated atoms while the beads were held still.
@@ -131,6 +134,25 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.mapping.bead_types.count(name)} {name}" for name in self.mapping.type_names)
+        times = f"every {self.meta.interval:g} ps, {self.meta.ensemble} at {self.temperature:g} K"
+        sources = f"{self.sources[0]}{f' and {len(self.sources) - 1} more' if len(self.sources) > 1 else ''}"
+        lines = [
+            f"Frames: {len(self)} of {self.mapping.n_beads} beads ({counts}), {times}",
+            f"  mapping '{self.mapping.name}' of {self.mapping.n_atoms} atoms; from {sources}",
+        ]
+        if len(self):
+            lines.append(
+                f"  first box {np.array2string(self.boxes[0], precision=4, separator=', ').replace(chr(10), '')} nm"
+            )
+            size = float(np.sqrt(np.mean(np.square(self.forces, dtype=np.float64))))
+            lines.append(f"  forces, root mean square of a component: {size:.4g} kJ/mol/nm")
+        if self.labels is not None:
+            seconds = int(self.labels.has_second.sum())
+            lines.append(f"  forces are averages over {self.meta.averaging_ps:g} ps, {seconds} frames have a second average")
+        return paragraph(lines)
 
     def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "Frames":
         return replace(

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
+from cgnnp.brief import brief, paragraph
 from cgnnp.units import NEUTRAL
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
@@ -47,6 +48,7 @@ else:
     Coefficients = csr_array | Float[np.ndarray, "beads atoms"]  # what a Block is made with; it holds csr_arrays
 
 
+@brief
 @dataclass(frozen=True, kw_only=True)
 class Atomistic:
     """What a mapping needs to know about the atoms: plain facts, whatever engine they come from.
@@ -67,6 +69,7 @@ class Atomistic:
         return len(self.masses)
 
 
+@brief
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
     """The maps of one kind of molecule, and where its copies are.
@@ -159,6 +162,15 @@ class Mapping:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def __repr__(self) -> str:
+        lines = [f"Mapping '{self.name}': {self.n_beads} beads of {self.n_atoms} atoms"]
+        for block in self.blocks:
+            each = zip(block.bead_types, block.masses, block.charges, strict=True)
+            beads = ", ".join(f"{name} ({mass:.5g} Da, {charge:+.4g} e)" for name, mass, charge in each)
+            bonds = f", {len(block.bonds)} bonds" if block.bonds else ""
+            lines.append(f"  {block.n_copies} {block.name} of {len(block.offsets)} atoms: {beads}{bonds}")
+        return paragraph(lines)
 
     @cached_property
     def n_beads(self) -> int:

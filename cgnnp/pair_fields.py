@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pairs import PairKinds, box_heights, near_pairs
 from cgnnp.units import thermal_energy
@@ -44,6 +45,7 @@ class PairField:
     end: float
 
 
+@brief
 @dataclass(frozen=True)
 class PairSums:
     """n, d and w of every frame and field (kJ/mol/nm, 1/nm, 1), see the module, and the temperature of the frames in K."""

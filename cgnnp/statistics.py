@@ -11,9 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.brief import brief
+
 MIN_BLOCKS = 20
 
 
+@brief
 @dataclass(frozen=True)
 class Estimate:
     """A value with its standard error; `tau_frames` is the integrated autocorrelation time that sized the blocks.

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import fdtrc, ndtr
 
+from cgnnp.brief import brief
 from cgnnp.configurational_temperature import MIN_SIGNIFICANCE, SIGMAS, TOLERANCE
 from cgnnp.frames import Frames
 from cgnnp.pair_fields import PairSums, default_fields, pair_sums, untestable
@@ -32,6 +33,7 @@ MIN_FRAMES = 40
 MIN_FRAMES_WITH_PAIRS = 20
 
 
+@brief
 @dataclass(frozen=True)
 class LocalResidual:
     """Around one distance: the residual force per pair, kJ/mol/nm, and the temperature, K, with their block errors.
@@ -53,6 +55,7 @@ class LocalResidual:
         return (self.start + self.end) / 2
 
 
+@brief
 @dataclass(frozen=True)
 class YvonBornGreen:
     """The residual as a function of distance for every kind of pair, and how likely all of it is noise.

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.brief import brief
+
 FLAT = 1e-6
 """A cell whose volume is less than this part of the product of its edges is none; the same part of an edge is no tilt."""
 
 
+@brief
 @dataclass(frozen=True)
 class AtomFrames:
     """Some consecutive frames of all atoms.

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: one line, the exit code of the signal, no process left, and the command continues."""
+"""Ctrl-C, SIGTERM and a closed terminal: one line, the signal's exit code, no process left, and it continues."""
 
 import os
 import signal
@@ -98,7 +98,7 @@ def test_a_fit(number, job_copy):
 def test_two_replicas(number, group, job_copy):
     """A terminal sends Ctrl-C to every process of the group, and a batch system SIGTERM to the first alone."""
     run = job_copy / "run"
-    done = {path for path in run.glob("simulation/replica_*/frames/chunk_*")}
+    done = set(run.glob("simulation/replica_*/frames/chunk_*"))
     written = lambda: len(done ^ set(run.glob("simulation/replica_*/frames/chunk_*"))) > 1  # noqa: E731
     command = ("simulate", "run=run", "platform=CPU", "simulation.length_ps=100000")
     stop_when(written, number, *command, cwd=job_copy, group=group)
