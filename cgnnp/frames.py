@@ -144,9 +144,8 @@ class Frames:
             f"  mapping '{self.mapping.name}' of {self.mapping.n_atoms} atoms; from {sources}",
         ]
         if len(self):
-            lines.append(
-                f"  first box {np.array2string(self.boxes[0], precision=4, separator=', ').replace(chr(10), '')} nm"
-            )
+            box = ", ".join(f"({', '.join(f'{x:.4g}' for x in vector)})" for vector in self.boxes[0])
+            lines.append(f"  first box {box} nm")
             size = float(np.sqrt(np.mean(np.square(self.forces, dtype=np.float64))))
             lines.append(f"  forces, root mean square of a component: {size:.4g} kJ/mol/nm")
         if self.labels is not None:

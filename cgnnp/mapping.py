@@ -29,6 +29,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
 """Names of molecules and bead types: words in a PDBx file, and free of the hyphen that joins the names of a pair."""
 
 
+SAME_VALUE = 1e-6
+"""Charges of one bead type may differ by this much, that of rounding."""
+
+SAME_MASS = 0.01
+"""Share by which masses of one bead type may differ. Tables of masses are rounded differently, and no mean force or
+structure depends on a mass. Beyond it the bead is likely another one."""
+
+
 def as_name(text: str, otherwise: str = "X") -> str:
     """A name that molecules and bead types may have, from one that an engine gave: Cl- becomes Cl.
 
@@ -221,22 +229,34 @@ class Mapping:
             start += block.n_beads * block.n_copies
         return tuple(pairs)
 
-    def per_type(self, values: Float[np.ndarray, "beads"]) -> dict[str, float]:
-        """The value that the beads of each type have in common (their mass, their charge).
+    def per_type(self, values: Float[np.ndarray, "beads"], relative: float = 0.0) -> dict[str, float]:
+        """The value that the beads of each type have in common (their mass, their charge): that of the first of them.
+
+        Args:
+            values: of all beads.
+            relative: those of one type may differ by this share, and always by rounding.
 
         Raises:
             ValueError: beads of one type have different ones.
         """
         result = {}
         for number, name in enumerate(self.type_names):
-            found = np.unique(values[self.types == number])
-            if np.ptp(found) > 1e-6:
+            found = values[self.types == number]
+            if np.ptp(found) > max(SAME_VALUE, relative * float(np.abs(found).max())):
                 raise ValueError(
-                    f"mapping '{self.name}': beads of type {name} have different masses or charges ({found[:4].tolist()}): "
-                    "give them types of their own"
+                    f"mapping '{self.name}': beads of type {name} have different masses or charges "
+                    f"({np.unique(found)[:4].tolist()}): give them types of their own"
                 )
             result[name] = float(found[0])
         return result
+
+    def mass_by_type(self) -> dict[str, float]:
+        """Mass of each bead type in Da.
+
+        Raises:
+            ValueError: masses of one type differ by more than one percent.
+        """
+        return self.per_type(self.masses, SAME_MASS)
 
     def of_beads(self, copies: int | None = None) -> "Mapping":
         """The identity mapping of the beads themselves, as a coarse-grained run has them.

@@ -17,6 +17,8 @@ from typing import Any
 log = logging.getLogger("cgnnp")
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal was closed"}
+OF_TERMINALS = {signal.SIGINT, signal.SIGHUP}
+
 GRACE_S = 3.0
 """Children have this long to write their last line before they are killed, which loses nothing that is finished."""
 
@@ -79,10 +81,11 @@ def stoppable_job(started_by: int) -> Iterator[None]:
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Processes that are started within it never see Ctrl-C, which a terminal sends to all: their parent ends them."""
-    resource_tracker.ensure_running()  # when it starts, it lets the signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Processes that are started within it never see what a terminal sends to all of them: their parent ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINALS)
     try:
+        resource_tracker.ensure_running()  # which lets Ctrl-C through when it starts the tracker
+        signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -337,7 +337,7 @@ def _manifest(priors: list[Prior], sets: Sequence[Frames], extra: dict[str, Any]
             name: [min(part[name] for part in densities), max(part[name] for part in densities)]
             for name in mapping.type_names
         },
-        "bead_masses_Da": mapping.per_type(mapping.masses),
+        "bead_masses_Da": mapping.mass_by_type(),
         "bead_charges_e": mapping.per_type(mapping.charges),
         "prior_cutoffs_nm": [prior.cutoff for prior in priors],
         "mapping": mapping.to_dict(),

@@ -107,22 +107,23 @@ def simulate(
     if all(_is_finished(folder, meta, n_frames) for folder, meta in zip(folders, metas, strict=True)):
         log.info("simulate: all frames are already in %s", directory)
         return folders
-    with ProcessPoolExecutor(side_by_side(replicas), mp_context=multiprocessing.get_context("spawn")) as pool:
-        with deaf_children():
-            jobs = [
-                pool.submit(
-                    run_replica,
-                    bundle_directory,
-                    folder,
-                    protocols[k],
-                    n_frames,
-                    platform,
-                    backend,
-                    settings.chunk_frames,
-                    systems[k],
-                )
-                for k, folder in enumerate(folders)
-            ]
+    with deaf_children():
+        pool = ProcessPoolExecutor(side_by_side(replicas), mp_context=multiprocessing.get_context("spawn"))
+        jobs = [
+            pool.submit(
+                run_replica,
+                bundle_directory,
+                folder,
+                protocols[k],
+                n_frames,
+                platform,
+                backend,
+                settings.chunk_frames,
+                systems[k],
+            )
+            for k, folder in enumerate(folders)
+        ]
+    with pool:
         _watch(jobs, folders, replicas * n_frames)
     return folders
 

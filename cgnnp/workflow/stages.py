@@ -50,7 +50,7 @@ from cgnnp.training.data import (
 )
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
-from cgnnp.workflow.data_sets import check_mapping, density_ranges, joint_types
+from cgnnp.workflow.data_sets import check_mapping, density_ranges, joint_types, other_masses
 from cgnnp.workflow.ions import PairFindings, dielectric_constant, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality_rows, rdf_row, set_quality
 from cgnnp.workflow.run_folder import RunFolder
@@ -226,7 +226,10 @@ def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Se
         summary = run.summary()
         first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
         made = {key: summary.get(key) for key in MADE_FROM}
-        types = joint_types(numbered([frames.mapping for frames in sets]))
+        mappings = numbered([frames.mapping for frames in sets])
+        types = joint_types(mappings)
+        for line in other_masses(types, mappings):
+            log.warning("export: %s", line)
         extra = {
             "number_density_nm3": density_ranges(sets, types.names),
             "bead_masses_Da": types.masses,

@@ -85,7 +85,7 @@ def test_imports(tmp_path):
 def test_a_fit(number, job_copy):
     """Lightning has handlers of its own: SIGTERM ended a fit with exit code 0."""
     run = job_copy / "stopped"
-    fitted = lambda: (run / "metrics.csv").exists()  # noqa: E731
+    fitted = lambda: (run / "checkpoints" / "last.ckpt").exists()  # noqa: E731
     stop_when(fitted, number, "train", *LONG_FIT, "run_dir=stopped", cwd=job_copy)
     assert said_in(run / "train.log", number)
     names = {path.name for path in run.rglob("*")}
@@ -114,18 +114,20 @@ def test_a_comparison(job_copy):
     jobs.run("compare", "run=run", cwd=job_copy)
 
 
-@pytest.mark.parametrize(("number", "group"), [(signal.SIGTERM, False), (signal.SIGINT, True)], ids=str)
+@pytest.mark.parametrize(
+    ("number", "group"), [(signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGHUP, True)], ids=str
+)
 def test_a_sweep_side_by_side(number, group, tmp_path):
     """All jobs end, and none is begun after."""
     sweep = ["-m", "replica=0,1,2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     both = lambda: len(list(tmp_path.glob("data/*/replica_*/chunk_000000"))) == 2  # noqa: E731
-    stop_when(both, number, "sample", *LONG_SAMPLING, *sweep, cwd=tmp_path, group=group)
+    stop_when(both, number, "sample", *sweep, *LONG_SAMPLING, cwd=tmp_path, group=group)
     assert len(list(tmp_path.glob("data/*/replica_*"))) == 2
 
 
 def test_a_sweep_one_by_one(tmp_path):
     sampled = lambda: any(tmp_path.glob("data/*/replica_0/chunk_000000"))  # noqa: E731
-    stop_when(sampled, signal.SIGINT, "sample", *LONG_SAMPLING, "-m", "replica=0,1", cwd=tmp_path)
+    stop_when(sampled, signal.SIGINT, "sample", "-m", "replica=0,1", *LONG_SAMPLING, cwd=tmp_path)
     assert not any(tmp_path.glob("data/*/replica_1"))
 
 
