@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cgnnp.configured_frames import (
     check_command,
@@ -23,6 +23,7 @@ from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
+from cgnnp.plain_yaml import read_yaml, stored_text
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.priors import PriorFit
 from cgnnp.priors.coulomb import check_neutral
@@ -47,6 +48,9 @@ log = logging.getLogger("cgnnp")
 
 OF_STAGE = ("dtype", "held_out_fraction", "type_weights")
 """Settings of the trainer that are not of the fit itself."""
+
+SHARED = ("seed", "platform", "force_backend")
+"""Settings of a command that are those of its simulation too."""
 
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
 
@@ -121,8 +125,13 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
         )
     values = plain(config.simulation)
     if run is not None and RUNS in values:
-        values = _settings_of_run(run, overrides) or values
-    found = _simulation(values, manifest["temperature_K"])
+        values = _settings_of_run(run, values, overrides) or values
+    try:
+        found = _simulation(values, manifest["temperature_K"])
+    except ValueError as error:
+        if run is None:
+            raise
+        raise ValueError(f"{error} (in {run.config_file}, or on the command line)") from error
     if found is None:
         raise ValueError("simulation=none leaves nothing to simulate: choose simulation=langevin")
     settings, protocol = found
@@ -162,18 +171,18 @@ def compare(config: DictConfig) -> dict[str, Any]:
         return stages.compare_stage(run, frames)
 
 
-def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]:
-    """The simulation settings that a run was made with, changed by what the command line says; none without any."""
-    config = OmegaConf.load(run.config_file)
-    made = config.get("simulation") if isinstance(config, DictConfig) else None
-    if not made or RUNS not in made:
+def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The simulation settings that a run was made with, and of `values` those that the command line names.
+
+    Raises:
+        ValueError: the run's config.yaml is damaged.
+    """
+    made = read_yaml(stored_text(run.config_file), run.config_file).get("simulation")
+    if not isinstance(made, dict) or RUNS not in made:
         return {}
-    shared = ("seed", "platform", "force_backend")
-    overrides = [text.lstrip("+") for text in overrides]  # +key=value and ++key=value are hydra's ways to add
-    changes = [text.removeprefix("simulation.") for text in overrides if text.startswith("simulation.")]
-    changes += [text for text in overrides if text.split("=")[0] in shared]
-    merged = OmegaConf.merge(made, OmegaConf.from_dotlist(changes))
-    return {str(key): value for key, value in merged.items()}
+    names = [text.lstrip("+").partition("=")[0] for text in overrides]  # +key=value and ++key=value are hydra's ways to add
+    changed = [name.removeprefix("simulation.") for name in names if name.startswith("simulation.") or name in SHARED]
+    return {**made, **{name: values[name] for name in changed if name in values}}
 
 
 def _draws(config: DictConfig, mapping: Mapping, temperature: float, system_digest: str | None) -> Frames | None:

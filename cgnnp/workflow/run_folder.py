@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cgnnp.files import lock_directory, read_json, write_file, write_json
+from cgnnp.plain_yaml import read_yaml, stored_text
 
 log = logging.getLogger("cgnnp")
 
@@ -194,10 +193,7 @@ def _new_folder(root: Path, name: str) -> Path:
 
 def _differences(stored: Path, new: str) -> list[str]:
     """Settings that differ from a stored configuration, but for those that may change between visits to a run."""
-    try:
-        one, two = (_flatten(yaml.safe_load(text)) for text in (stored.read_text(), new))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{stored}: damaged YAML ({error}): delete it, or choose another run_dir") from error
+    one, two = (_flatten(read_yaml(text, stored)) for text in (stored_text(stored), new))
     keys = [key for key in {**one, **two} if key not in FREE]
     if not all(f"simulation.{RUNS}" in side for side in (one, two)):
         keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now

@@ -23,6 +23,7 @@ from cgnnp.frames import Frames, split_contiguous
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
+from cgnnp.plain_yaml import stored_text
 from cgnnp.platforms import PlatformChoice, available_cores
 from cgnnp.priors import Prior, prior_digest, prior_forces, priors_from_data
 from cgnnp.priors.prior import first_sampled
@@ -328,8 +329,8 @@ def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]], pairs: PairFindi
     priors = priors_from_data(read_json(prior_file)) if prior_file.exists() else []
     summary = run.update(run=run.path.name, eps_r=dielectric_constant(priors))
     log_file = run.path / "train.log"
-    log_tail = "\n".join(log_file.read_text().splitlines()[-40:]) if log_file.exists() else ""
-    config = run.config_file.read_text()
+    log_tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-40:]) if log_file.exists() else ""
+    config = stored_text(run.config_file)
     pictures = {} if pairs is None else pairs.drawings()
     page = write_report(run.path, summary, curves, read_metrics(run.metrics_file), priors, config, log_tail, pictures)
     log.info("report: %s", page)

@@ -14,7 +14,7 @@ ORDER = (
     *("workflow", "report", "analysis", "simulation", "training", "native", "reference", "dynamics", "priors", "models"),
     *("consistency", "ybg", "configurational_temperature", "pair_fields", "noise_floor", "optimal_map", "statistics"),
     *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "force_map", "mapping"),
-    *("platforms", "progress", "signatures", "brief", "stopping", "files", "wording", "units"),
+    *("platforms", "progress", "signatures", "ranges", "plain_yaml", "brief", "stopping", "files", "wording", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
 
