@@ -19,6 +19,7 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from joblib import effective_n_jobs
+from joblib.externals.loky.backend import resource_tracker
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -45,6 +46,8 @@ class ShareCores(Callback):
             parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
             jobs = math.prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())
             os.environ[PARALLEL_JOBS] = str(min(jobs, effective_n_jobs(workers)))
+            with stopping.deaf_children():  # it cleans up after all jobs, and must outlive them when a terminal is closed
+                resource_tracker.ensure_running()
 
 
 def run(config_name: str, body: Callable[[DictConfig], object]) -> None:

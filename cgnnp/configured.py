@@ -222,7 +222,7 @@ def _fit_settings(config: DictConfig) -> FitSettings:
     """How to fit, refusing what would be refused only after sampling."""
     values = plain(config.trainer)
     dtype, fraction, _ = (values.pop(name, None) for name in OF_STAGE)
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
     if not isinstance(fraction, float) or not 0 < fraction < 1:
         raise ValueError(f"trainer.held_out_fraction={fraction!r}: must be a number between 0 and 1")
@@ -256,7 +256,8 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
 
 def _type_weights(config: DictConfig) -> dict[str, float]:
     """Weights in the loss by bead type; refuses what are not numbers by type."""
-    by_type = plain(config.trainer).get("type_weights") or {}
+    by_type = plain(config.trainer).get("type_weights")
+    by_type = {} if by_type is None else by_type
     if not isinstance(by_type, dict) or not all(type(weight) in (int, float) for weight in by_type.values()):
         raise ValueError(f"trainer.type_weights={by_type!r}: must be numbers by bead type, e.g. {{Na: 2.0}}")
     return {str(name): float(weight) for name, weight in by_type.items()}

@@ -1,7 +1,7 @@
 """Ranges of numeric settings, by their names, which mean the same wherever they stand. Imports the standard library only.
 
 A setting beyond its range would not be wrong so much as never come to an end, or fill the memory: the ranges are ours, ten
-times and more beyond what anybody has had a use for. What is not positive is judged by whoever takes the setting.
+times and more beyond what anybody has had a use for.
 """
 
 import math
@@ -65,6 +65,9 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """The lowest and the highest value of each. Small whole numbers such as `l_max` and `correlation` have their own checks."""
 
+POSITIVE = {"cutoff_nm", "density_g_mL", "box_nm", "temperature_K", "timestep_fs", "frame_interval_ps", "stride"}
+"""Those that are refused here where they are not positive; of others whoever takes them has more to say."""
+
 
 def check_range(full_key: str, value: Any) -> None:
     """Refuse a number, or one in a list, that is beyond the range of the setting of this name.
@@ -87,6 +90,8 @@ def check_range(full_key: str, value: Any) -> None:
         if name == "seed":
             if not 0 <= one <= high:
                 raise ValueError(f"{full_key}={value}: must be a whole number, 0 to {high}")
+        elif one <= 0 and name in POSITIVE:
+            raise ValueError(f"{full_key}={value}: must be positive, {low:g} to {high:g}")
         elif one > high or 0 < one < low:
             raise ValueError(
                 f"{full_key}={value}: must be {low:g} to {high:g}, a range of ours, in which computations come to an end"
