@@ -28,7 +28,7 @@ def brief(kind: Kind) -> Kind:
     >>> Curve("W-W", np.linspace(0.0, 1.0, 300))
     Curve(name='W-W', r=<float64 (300,), 0 to 1>)
     """
-    kind.__repr__ = _repr  # type: ignore[method-assign]
+    kind.__repr__ = _repr  # type: ignore[assignment]
     return kind
 
 

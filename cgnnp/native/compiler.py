@@ -127,10 +127,10 @@ _hung: list[str] = []
 def _run(command: Sequence[str | Path]) -> str:
     if _hung:
         raise CompilerHangs(_hung[0])
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipe = subprocess.PIPE
     try:
         # In a group of its own, so that what a compiler starts ends with it.
-        process = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     except OSError as error:
         raise CompilationError(f"{command[0]} cannot be run ({error})") from error
     with process:
