@@ -5,17 +5,19 @@ Exit code 0 when all agrees, 1 when something does not, 3 when something could n
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
-
-from cgnnp import commands
 from cgnnp.signatures import unknown_setting
+from cgnnp.stopping import stoppable
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 KEYS = ("data", "output")
 EXIT_CODES = {"agrees": 0, "disagrees": 1, "not tested": 3}
 
 
-def job(config: DictConfig) -> None:
+def job(config: "DictConfig") -> None:
     """Test the data set, print a table, write check.json and check.html."""
     data, output = _settings(config)
     from cgnnp.workflow.data_check import check_data, write_check
@@ -31,7 +33,9 @@ def job(config: DictConfig) -> None:
     sys.exit(EXIT_CODES[found.verdict])
 
 
-def _settings(config: DictConfig) -> tuple[Path, Path | None]:
+def _settings(config: "DictConfig") -> tuple[Path, Path | None]:
+    from omegaconf import OmegaConf
+
     values = {str(key): value for key, value in OmegaConf.to_object(config).items()}  # type: ignore[union-attr]
     for key, value in values.items():
         if key not in KEYS:
@@ -45,7 +49,10 @@ def _settings(config: DictConfig) -> tuple[Path, Path | None]:
 
 def main() -> None:
     """Console script."""
-    commands.run("check", job)
+    with stoppable():  # from the imports on
+        from cgnnp import commands
+
+        commands.run("check", job)
 
 
 if __name__ == "__main__":

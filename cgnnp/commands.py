@@ -19,9 +19,11 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from joblib import effective_n_jobs
+from joblib.externals.loky.backend import resource_tracker
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cgnnp import stopping
 from cgnnp.signatures import did_you_mean, unknown_setting
 
 PARALLEL_JOBS = "CGNNP_PARALLEL_JOBS"
@@ -44,24 +46,28 @@ class ShareCores(Callback):
             parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
             jobs = math.prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())
             os.environ[PARALLEL_JOBS] = str(min(jobs, effective_n_jobs(workers)))
+            with stopping.deaf_children():  # it cleans up after all jobs, and must outlive them when a terminal is closed
+                resource_tracker.ensure_running()
 
 
 def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     """Compose the configuration `conf/<config_name>.yaml` with the command line's overrides and do the job.
 
     Errors that a user can mend are one message and exit code 2, a simulation that blew up is one message and exit code
-    1; the traceback goes to the run's log file. A job of a sweep that fails leaves the others running.
+    1; the traceback goes to the run's log file. A job of a sweep that fails leaves the others running, a signal ends all.
     """
+    main_process = os.getpid()
 
     def guarded(config: DictConfig) -> None:
-        try:
-            body(config)
-        except USER_ERRORS as error:
-            _fail(config_name, error, code=2)
-        except RuntimeError as error:
-            if type(error).__name__ != "SimulationFailed":
-                raise
-            _fail(config_name, error, code=1)
+        with stopping.stoppable_job(main_process):
+            try:
+                body(config)
+            except USER_ERRORS as error:
+                _fail(config_name, error, code=2)
+            except RuntimeError as error:
+                if type(error).__name__ != "SimulationFailed":
+                    raise
+                _fail(config_name, error, code=1)
 
     # Without hydra's own handling of errors, which would print a message of its own and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -70,6 +76,7 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     except JobFailed as failed:
         sys.exit(failed.args[0])
     except BrokenProcessPool:
+        stopping.check()
         message = (
             "the process of a job was killed (out of memory?) or crashed: finished chunks are kept; the same command goes on"
         )
@@ -86,6 +93,7 @@ def _fail(config_name: str, error: BaseException, code: int) -> NoReturn:
 
 
 def _message(config_name: str, error: BaseException, code: int) -> int:
+    stopping.check()
     log.debug("stopped by an error", exc_info=error)
     print(f"{config_name}: error: {_explain(error, config_name)}", file=sys.stderr)
     return code

@@ -1,11 +1,14 @@
 """`python -m cgnnp.compare`: compare a coarse-grained run with the data it came from."""
 
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
-from cgnnp import commands
+from cgnnp.stopping import stoppable
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-def job(config: DictConfig) -> None:
+def job(config: "DictConfig") -> None:
     """This stage alone."""
     from cgnnp.configured import compare
 
@@ -14,7 +17,10 @@ def job(config: DictConfig) -> None:
 
 def main() -> None:
     """Console script."""
-    commands.run("compare", job)
+    with stoppable():  # from the imports on
+        from cgnnp import commands
+
+        commands.run("compare", job)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,11 @@ from cgnnp.units import BOLTZMANN
 
 TOLERANCE = 0.02
 
-TOO_FEW = "{} frames with too few close pairs to place bumps"
-TOO_FLAT = "the denominator is within 10 standard errors of zero: place bumps on the rising flank of g(r)"
+TOO_FEW = "{} frames with too few close pairs for a test: sample more frames, or more beads of these types"
+TOO_FLAT = (
+    "no test, since the number of close pairs hardly changes with distance, or is not known well enough (the denominator is "
+    "within 10 standard errors of zero): sample more frames, or more beads of these types"
+)
 
 
 @dataclass(frozen=True)

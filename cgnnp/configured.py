@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cgnnp.configured_frames import (
     check_command,
@@ -49,6 +49,9 @@ log = logging.getLogger("cgnnp")
 
 OF_STAGE = ("dtype", "held_out_fraction", "type_weights")
 """Settings of the trainer that are not of the fit itself."""
+
+SHARED = ("seed", "platform", "force_backend")
+"""Settings of a command that are those of its simulation too."""
 
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
 
@@ -122,8 +125,13 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
         )
     values = plain(config.simulation)
     if run is not None and RUNS in values:
-        values = _settings_of_run(run, overrides) or values
-    found = _simulation(values, manifest["temperature_K"])
+        values = _settings_of_run(run, values, overrides) or values
+    try:
+        found = _simulation(values, manifest["temperature_K"])
+    except ValueError as error:
+        if run is None:
+            raise
+        raise ValueError(f"{error} (in {run.config_file}, or on the command line)") from error
     if found is None:
         raise ValueError("simulation=none leaves nothing to simulate: choose simulation=langevin")
     settings, protocol = found
@@ -164,17 +172,18 @@ def compare(config: DictConfig) -> dict[str, Any]:
         return stages.compare_stage(run, frames)
 
 
-def _settings_of_run(run: RunFolder, overrides: Sequence[str]) -> dict[str, Any]:
-    """The simulation settings that a run was made with, changed by what the command line says; none without any."""
+def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The simulation settings that a run was made with, and of `values` those that the command line names.
+
+    Raises:
+        ValueError: the run's config.yaml is damaged.
+    """
     made = run.config().get("simulation")
     if not isinstance(made, dict) or RUNS not in made:
         return {}
-    shared = ("seed", "platform", "force_backend")
-    overrides = [text.lstrip("+") for text in overrides]  # +key=value and ++key=value are hydra's ways to add
-    changes = [text.removeprefix("simulation.") for text in overrides if text.startswith("simulation.")]
-    changes += [text for text in overrides if text.split("=")[0] in shared]
-    merged = OmegaConf.merge(made, OmegaConf.from_dotlist(changes))
-    return {str(key): value for key, value in merged.items()}
+    names = [text.lstrip("+").partition("=")[0] for text in overrides]  # +key=value and ++key=value are hydra's ways to add
+    changed = [name.removeprefix("simulation.") for name in names if name.startswith("simulation.") or name in SHARED]
+    return {**made, **{name: values[name] for name in changed if name in values}}
 
 
 def _draws(config: DictConfig, mapping: Mapping, temperature: float, system_digest: str | None) -> Frames | None:
@@ -214,7 +223,7 @@ def _fit_settings(config: DictConfig) -> FitSettings:
     """How to fit, refusing what would be refused only after sampling."""
     values = plain(config.trainer)
     dtype, fraction, _ = (values.pop(name, None) for name in OF_STAGE)
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"trainer.dtype={dtype}: choose one of {', '.join(DTYPES)}")
     if not isinstance(fraction, float) or not 0 < fraction < 1:
         raise ValueError(f"trainer.held_out_fraction={fraction!r}: must be a number between 0 and 1")
@@ -248,7 +257,8 @@ def _check_fit(config: DictConfig, source: Source, mapping: Mapping) -> tuple[Pr
 
 def _type_weights(config: DictConfig) -> dict[str, float]:
     """Weights in the loss by bead type; refuses what are not numbers by type."""
-    by_type = plain(config.trainer).get("type_weights") or {}
+    by_type = plain(config.trainer).get("type_weights")
+    by_type = {} if by_type is None else by_type
     if not isinstance(by_type, dict) or not all(type(weight) in (int, float) for weight in by_type.values()):
         raise ValueError(f"trainer.type_weights={by_type!r}: must be numbers by bead type, e.g. {{Na: 2.0}}")
     return {str(name): float(weight) for name, weight in by_type.items()}

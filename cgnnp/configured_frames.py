@@ -15,6 +15,7 @@ from cgnnp.fittable import warn_if_not_fitted
 from cgnnp.frames import Frames
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import choose_platform
+from cgnnp.ranges import check_range
 from cgnnp.reference.atoms import AtomFrames
 from cgnnp.reference.file_source import FileSource
 from cgnnp.reference.kept import atoms_mapping, read_atomistic
@@ -181,6 +182,7 @@ def check_command(config: DictConfig) -> None:
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
             kinds = " or ".join("null" if kind is type(None) else kind.__name__ for kind in KEYS[key])
             raise ValueError(f"{key}={value!r}: must be {kinds}")
+        check_range(key, value)
     for group in GROUPS:
         if group in config and not isinstance(config[group], DictConfig):
             raise ValueError(f"{group}={config[group]!r}: must be a group of settings")

@@ -16,8 +16,8 @@ def why_not_fitted(mapping: Mapping) -> str | None:
     if mapping.n_beads < 2:
         return f"mapping '{mapping.name}' makes a single bead, on which no other acts: there is nothing to fit"
     try:
-        for values in (mapping.masses, mapping.charges):
-            mapping.per_type(values)
+        mapping.mass_by_type()
+        mapping.per_type(mapping.charges)
     except ValueError as error:
         return str(error)
     if mapping.bonds:

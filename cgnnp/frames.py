@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cgnnp.boxes import check_boxes
+from cgnnp.brief import brief, paragraph
 from cgnnp.entries import Entries
 from cgnnp.mapping import Mapping
 from cgnnp.units import UNITS
@@ -54,6 +55,7 @@ REAL_NUMBERS = "fiu"
 """Kinds of numpy arrays that may hold coordinates: not texts, objects, complex or truth values."""
 
 
+@brief
 @dataclass(frozen=True)
 class FramesMeta:
     """What is known of every frame of a data set.
@@ -126,6 +128,7 @@ class FramesMeta:
         )
 
 
+@brief
 @dataclass(frozen=True)
 class MeanForceLabels:
     """What is known of forces that were averaged over the eliminated atoms while the beads were held still.
@@ -181,6 +184,24 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.mapping.bead_types.count(name)} {name}" for name in self.mapping.type_names)
+        times = f"every {self.meta.interval:g} ps, {self.meta.ensemble} at {self.temperature:g} K"
+        sources = f"{self.sources[0]}{f' and {len(self.sources) - 1} more' if len(self.sources) > 1 else ''}"
+        lines = [
+            f"Frames: {len(self)} of {self.mapping.n_beads} beads ({counts}), {times}",
+            f"  mapping '{self.mapping.name}' of {self.mapping.n_atoms} atoms; from {sources}",
+        ]
+        if len(self):
+            box = ", ".join(f"({', '.join(f'{x:.4g}' for x in vector)})" for vector in self.boxes[0])
+            lines.append(f"  first box {box} nm")
+            size = float(np.sqrt(np.mean(np.square(self.forces, dtype=np.float64))))
+            lines.append(f"  forces, root mean square of a component: {size:.4g} kJ/mol/nm")
+        if self.labels is not None:
+            seconds = int(self.labels.has_second.sum())
+            lines.append(f"  forces are averages over {self.meta.averaging_ps:g} ps, {seconds} frames have a second average")
+        return paragraph(lines)
 
     def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "Frames":
         return replace(

@@ -1,11 +1,14 @@
 """`python -m cgnnp.map`: a mapping of atoms that were kept, or of trajectories in files."""
 
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
-from cgnnp import commands
+from cgnnp.stopping import stoppable
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-def job(config: DictConfig) -> None:
+def job(config: "DictConfig") -> None:
     """This stage alone."""
     from cgnnp.configured_frames import map_frames
 
@@ -14,7 +17,10 @@ def job(config: DictConfig) -> None:
 
 def main() -> None:
     """Console script."""
-    commands.run("map", job)
+    with stoppable():  # from the imports on
+        from cgnnp import commands
+
+        commands.run("map", job)
 
 
 if __name__ == "__main__":

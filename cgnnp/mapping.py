@@ -23,10 +23,19 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
+from cgnnp.brief import brief, paragraph
 from cgnnp.units import NEUTRAL
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
 """Names of molecules and bead types: words in a PDBx file, and free of the hyphen that joins the names of a pair."""
+
+
+SAME_VALUE = 1e-6
+"""Charges of one bead type may differ by this much, that of rounding."""
+
+SAME_MASS = 0.01
+"""Share by which masses of one bead type may differ. Tables of masses are rounded differently, and no mean force or
+structure depends on a mass. Beyond it the bead is likely another one."""
 
 
 def as_name(text: str, otherwise: str = "X") -> str:
@@ -48,6 +57,7 @@ else:
     Coefficients = csr_array | Float[np.ndarray, "beads atoms"]  # what a Block is made with; it holds csr_arrays
 
 
+@brief
 @dataclass(frozen=True, kw_only=True)
 class Atomistic:
     """What a mapping needs to know about the atoms: plain facts, whatever engine they come from.
@@ -68,6 +78,7 @@ class Atomistic:
         return len(self.masses)
 
 
+@brief
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
     """The maps of one kind of molecule, and where its copies are.
@@ -199,6 +210,15 @@ class Mapping:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __repr__(self) -> str:
+        lines = [f"Mapping '{self.name}': {self.n_beads} beads of {self.n_atoms} atoms"]
+        for block in self.blocks:
+            each = zip(block.bead_types, block.masses, block.charges, strict=True)
+            beads = ", ".join(f"{name} ({mass:.5g} Da, {charge:+.4g} e)" for name, mass, charge in each)
+            bonds = f", {len(block.bonds)} bonds" if block.bonds else ""
+            lines.append(f"  {block.n_copies} {block.name} of {len(block.offsets)} atoms: {beads}{bonds}")
+        return paragraph(lines)
+
     @cached_property
     def n_beads(self) -> int:
         """Number of beads in the system."""
@@ -248,22 +268,34 @@ class Mapping:
             start += block.n_beads * block.n_copies
         return tuple(pairs)
 
-    def per_type(self, values: Float[np.ndarray, "beads"]) -> dict[str, float]:
-        """The value that the beads of each type have in common (their mass, their charge).
+    def per_type(self, values: Float[np.ndarray, "beads"], relative: float = 0.0) -> dict[str, float]:
+        """The value that the beads of each type have in common (their mass, their charge): that of the first of them.
+
+        Args:
+            values: of all beads.
+            relative: those of one type may differ by this share, and always by rounding.
 
         Raises:
             ValueError: beads of one type have different ones.
         """
         result = {}
         for number, name in enumerate(self.type_names):
-            found = np.unique(values[self.types == number])
-            if np.ptp(found) > 1e-6:
+            found = values[self.types == number]
+            if np.ptp(found) > max(SAME_VALUE, relative * float(np.abs(found).max())):
                 raise ValueError(
-                    f"mapping '{self.name}': beads of type {name} have different masses or charges ({found[:4].tolist()}): "
-                    "give them types of their own"
+                    f"mapping '{self.name}': beads of type {name} have different masses or charges "
+                    f"({np.unique(found)[:4].tolist()}): give them types of their own"
                 )
             result[name] = float(found[0])
         return result
+
+    def mass_by_type(self) -> dict[str, float]:
+        """Mass of each bead type in Da.
+
+        Raises:
+            ValueError: masses of one type differ by more than one percent.
+        """
+        return self.per_type(self.masses, SAME_MASS)
 
     def of_beads(self, copies: int | None = None) -> "Mapping":
         """The identity mapping of the beads themselves, as a coarse-grained run has them.

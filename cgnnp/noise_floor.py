@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from cgnnp.brief import brief
 from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.statistics import Estimate, block_estimate
 
@@ -20,6 +21,7 @@ MIN_DRAWS = 2
 """Frames with two draws that an error estimate needs."""
 
 
+@brief
 @dataclass(frozen=True)
 class NoiseFloor:
     """The largest R2 that any model can reach.
@@ -39,6 +41,7 @@ class NoiseFloor:
     n_draws: int
 
 
+@brief
 @dataclass(frozen=True)
 class UnbiasedError:
     """How far a model's forces are from the mean force, free of noise.

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.brief import brief
 from cgnnp.mapping import Block, Mapping
 from cgnnp.statistics import block_estimate
 
@@ -22,6 +23,7 @@ SIGMAS = 2.0
 """A map is called less noisy when its mean square is smaller by this many standard errors."""
 
 
+@brief
 @dataclass(frozen=True)
 class NoiseReduction:
     """Mean squares of the forces on the beads of one molecule, on held-out frames, (kJ/mol/nm)^2 per component.

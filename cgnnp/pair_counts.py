@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pairs import PairKinds, near_pairs
 
 
+@brief
 @dataclass(frozen=True)
 class PairCounts:
     """How many pairs of each kind (each pair once) every frame has in the shells between `edges` (nm); volumes in nm^3.

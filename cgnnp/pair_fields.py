@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cgnnp.boxes import half_shortest
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.units import thermal_energy
@@ -45,6 +46,7 @@ class PairField:
     end: float
 
 
+@brief
 @dataclass(frozen=True)
 class PairSums:
     """n, d and w of every frame and field (kJ/mol/nm, 1/nm, 1), see the module, and the temperature of the frames in K."""

@@ -13,12 +13,14 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 from cgnnp.boxes import box_heights
+from cgnnp.brief import brief
 from cgnnp.mapping import Mapping
 
 TREE_FROM_BEADS = 600
 """From so many beads on a tree is faster than all pairs."""
 
 
+@brief
 @dataclass(frozen=True)
 class Pairs:
     """Pairs I < J of one frame: `vectors` point from J to I (R_I - R_J), with their lengths."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from cgnnp.brief import brief
 from cgnnp.mapping import Atomistic
 
 MIN_FRAMES = 10
@@ -26,6 +27,7 @@ LARGE_GROUP = 30
 """Of larger rigid groups only pairs of atoms that follow each other or are bonded are looked at: they connect it as well."""
 
 
+@brief
 @dataclass(frozen=True)
 class RigidReport:
     """What was verified: largest spread of the distances that hold the rigid groups together, and how much others vary.

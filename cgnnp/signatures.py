@@ -8,6 +8,8 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cgnnp.ranges import check_range
+
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
@@ -23,7 +25,7 @@ def checked_settings(
     {'features': 4}
 
     Raises:
-        ValueError: one that `target` does not take, that is found in the data, or of another type; names
+        ValueError: one that `target` does not take, that is found in the data, of another type or out of range; names
             `prefix.key`, what was found and expected.
     """
     parameters = inspect.signature(target).parameters
@@ -38,6 +40,7 @@ def checked_settings(
             raise ValueError(unknown_setting(f"{prefix}.{key}", known))
         if not _fits(value, hints.get(key, Any)):
             raise ValueError(f"{prefix}.{key}={value!r}: must be {_describe(hints[key])}")
+        check_range(f"{prefix}.{key}", value)
         if float in (hints.get(key), *typing.get_args(hints.get(key))) and isinstance(value, int):
             result[key] = float(value)
     return result

@@ -1,12 +1,16 @@
 """`python -m cgnnp.simulate`: run an exported potential, or extend a run."""
 
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
-from cgnnp import commands
+from cgnnp.stopping import stoppable
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-def job(config: DictConfig) -> None:
+def job(config: "DictConfig") -> None:
     """This stage alone."""
+    from cgnnp import commands
     from cgnnp.configured import simulate
 
     simulate(config, commands.overrides())
@@ -14,7 +18,10 @@ def job(config: DictConfig) -> None:
 
 def main() -> None:
     """Console script."""
-    commands.run("simulate", job)
+    with stoppable():  # from the imports on
+        from cgnnp import commands
+
+        commands.run("simulate", job)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import fdtrc, ndtr
 
+from cgnnp.brief import brief
+
 MIN_BLOCKS = 20
 
 SIGMAS = 4.0
@@ -22,6 +24,7 @@ MIN_SIGNIFICANCE = 10.0
 """A denominator must be so many standard errors from zero."""
 
 
+@brief
 @dataclass(frozen=True)
 class Estimate:
     """A value with its standard error; `tau_frames` is the integrated autocorrelation time that sized the blocks.

@@ -1,12 +1,16 @@
 """`python -m cgnnp.train`: sample, map, fit, export, simulate, compare."""
 
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
-from cgnnp import commands
+from cgnnp.stopping import stoppable
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-def job(config: DictConfig) -> None:
+def job(config: "DictConfig") -> None:
     """The main job; what is finished in `run_dir` or in the data cache is not done again."""
+    from cgnnp import commands
     from cgnnp.configured import train
 
     train(config, commands.plain(config), commands.command_line())
@@ -14,7 +18,10 @@ def job(config: DictConfig) -> None:
 
 def main() -> None:
     """Console script."""
-    commands.run("train", job)
+    with stoppable():  # from the imports on
+        from cgnnp import commands
+
+        commands.run("train", job)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.brief import brief
 from cgnnp.configurational_temperature import TOLERANCE
 from cgnnp.frames import Frames
 from cgnnp.pair_fields import PairSums, default_fields, pair_sums, untestable
@@ -30,6 +31,7 @@ MIN_FRAMES = 40
 MIN_FRAMES_WITH_PAIRS = 20
 
 
+@brief
 @dataclass(frozen=True)
 class LocalResidual:
     """Around one distance: the residual force per pair, kJ/mol/nm, and the temperature, K, with their block errors.
@@ -51,6 +53,7 @@ class LocalResidual:
         return (self.start + self.end) / 2
 
 
+@brief
 @dataclass(frozen=True)
 class YvonBornGreen:
     """The residual as a function of distance for every kind of pair, and how likely all of it is noise.
@@ -114,7 +117,7 @@ def ybg_residual(
     seen = np.flatnonzero((sums.w > 0).sum(axis=0) >= MIN_FRAMES_WITH_PAIRS)
     sums = sums.select(seen)
     if len(frames) < MIN_FRAMES or not sums.fields:
-        return _without_value(f"{len(frames)} frames with too few close pairs for a covariance")
+        return _without_value(f"{len(frames)} frames with too few close pairs for a covariance: sample more frames")
     return replace(_chi2(sums), local=tuple(_local(sums, k) for k in range(len(sums.fields))))
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from cgnnp.analysis.coordination import first_minimum
 from cgnnp.analysis.rdf import deviation, rdf
 from cgnnp.boxes import box_heights
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pairs import near_pairs
 from cgnnp.statistics import Estimate, autocorrelation_time, block_estimate
@@ -32,6 +33,7 @@ FIRST_GUESS_NM = 0.5
 """Where the four nearest neighbours are looked for first; twice as far where a bead has fewer."""
 
 
+@brief
 @dataclass(frozen=True)
 class Adf:
     """P(theta) per degree at bin centres theta (degrees), with its standard error, and the same of the two halves.
@@ -67,6 +69,7 @@ class Adf:
         return self.density / self.at_random
 
 
+@brief
 @dataclass(frozen=True)
 class TetrahedralOrder:
     """Mean q with its error, and its distribution: density at bin centres q."""

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.analysis.rdf import BIN_WIDTH, Rdf, curves, longest_distance
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pair_counts import PairCounts, pair_counts
 from cgnnp.statistics import block_estimate
@@ -22,6 +23,7 @@ NEAR_NM = 0.05
 """A minimum is the lowest point at least this far on either side."""
 
 
+@brief
 @dataclass(frozen=True)
 class Coordination:
     """Running coordination number n_ab(r) of b around a at distances r (nm), and that of the first shell.

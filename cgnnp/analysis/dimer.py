@@ -14,6 +14,7 @@ import openmm
 from jaxtyping import Float
 from openmm import Vec3, app, unit
 
+from cgnnp.brief import brief
 from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import ScreenedCoulomb
 from cgnnp.simulation.bundle import PotentialBundle
@@ -21,6 +22,7 @@ from cgnnp.simulation.bundle import PotentialBundle
 OUT_OF_REACH_NM = 3.0
 
 
+@brief
 @dataclass(frozen=True)
 class DimerScan:
     """Energy (kJ/mol) of one pair of beads at distances r (nm), by OpenMM, priors and network together.

@@ -15,12 +15,14 @@ from jaxtyping import Float
 from scipy.integrate import trapezoid
 from scipy.interpolate import BSpline
 
+from cgnnp.brief import brief
 from cgnnp.statistics import MIN_BLOCKS, block_estimate
 
 DEGREE = 3
 MIN_SAMPLES = 20
 
 
+@brief
 @dataclass(frozen=True)
 class FreeEnergyProfile:
     """A(x) = -kT ln p(x) with its standard error, and the mean force -A'(x) with its own, at points x.

@@ -36,6 +36,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.boxes import half_shortest
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pair_counts import PairCounts, pair_counts
 from cgnnp.statistics import autocorrelation_time, block_estimate
@@ -80,6 +81,7 @@ class Value:
         return Value(factor * self.value, abs(factor) * self.stderr)
 
 
+@brief
 @dataclass(frozen=True)
 class Solution:
     """What a closed box holds: how many beads of each type, their charges (e), and its volume.
@@ -126,6 +128,7 @@ class Solution:
         return neutral and (len(charged), len(self.counts)) in ((0, 1), (2, 2))
 
 
+@brief
 @dataclass(frozen=True)
 class KirkwoodBuff:
     """Kirkwood-Buff integrals (nm^3) of all pairs of types of a solution.

@@ -14,12 +14,14 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.analysis.rdf import Rdf
+from cgnnp.brief import brief
 from cgnnp.units import thermal_energy
 
 NEAR_NM = 0.03
 """A minimum is the lowest point within this distance on either side."""
 
 
+@brief
 @dataclass(frozen=True)
 class MeanPotential:
     """w(r) = -kT ln g(r) of one pair of types (kJ/mol) with its standard error; NaN where no pair was seen."""

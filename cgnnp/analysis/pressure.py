@@ -22,6 +22,7 @@ from jaxtyping import Float
 from openmm import unit
 
 from cgnnp.analysis.kirkwood_buff import Value
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.statistics import block_estimate
 from cgnnp.units import AVOGADRO_PER_NM3, thermal_energy
@@ -40,6 +41,7 @@ SHARP = 0.15
 """Slopes whose difference is not known to this fraction of theirs do not say whether a pressure is osmotic."""
 
 
+@brief
 @dataclass(frozen=True)
 class Pressure:
     """Mean virial pressure of a trajectory with its block error, and the part kT rho that an ideal gas would have.
@@ -128,6 +130,7 @@ class OsmoticInterval:
     expected: Value
 
 
+@brief
 @dataclass(frozen=True)
 class OsmoticCheck:
     """Whether the virial pressure is the osmotic one, between every two neighbouring concentrations.

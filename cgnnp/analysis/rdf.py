@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.boxes import half_shortest
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pair_counts import PairCounts, pair_counts
 from cgnnp.statistics import block_averages, block_estimate
@@ -21,6 +22,7 @@ LONGEST = 1.2
 SMOOTHING = 0.02
 
 
+@brief
 @dataclass(frozen=True)
 class Rdf:
     """g(r) of one pair of bead types at bin centres r (nm), with its standard error, and the same of the two halves.

@@ -21,6 +21,7 @@ from cgnnp.analysis.kirkwood_buff import (
 from cgnnp.analysis.pmf import Landmarks, MeanPotential, landmarks, mean_potential
 from cgnnp.analysis.rdf import curves
 from cgnnp.boxes import half_shortest
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.units import thermal_energy
 
@@ -28,6 +29,7 @@ SIDES = ("atomistic", "cg")
 SAME_SIZE = 1e-3
 
 
+@brief
 @dataclass(frozen=True)
 class Electrolyte:
     """What `electrolyte` finds, by side ("atomistic", "cg"; a side without frames is left out).

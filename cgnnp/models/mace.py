@@ -15,6 +15,10 @@ HIGHEST_CORRELATION = 3
 READOUT_HIDDEN = 16
 """Width of the perceptron that reads the last layer."""
 
+MOST_COUPLINGS = 500_000
+"""Products of components of densities, and of what is sent on, that a network may couple. The tables of 400,000 take
+some ten seconds to set up; l_max=3 with correlation=3 and features_l_max=2 has 36,864."""
+
 
 class DensityLayer(nn.Module):
     """linear -> convolution -> linear: the density of the neighbours of each bead; then its symmetric contraction -> linear.
@@ -153,6 +157,11 @@ class MACE(Network):
             raise ValueError(f"model.features_l_max={features_l_max}: must be 0 or more, and not above l_max={l_max}")
         if correlation not in range(1, HIGHEST_CORRELATION + 1):
             raise ValueError(f"model.correlation={correlation}: must be 1, 2 or {HIGHEST_CORRELATION}")
+        if (work := (l_max + 1) ** (2 * correlation) * (features_l_max + 1) ** 2) > MOST_COUPLINGS:
+            raise ValueError(
+                f"model.l_max={l_max}: with correlation={correlation} and features_l_max={features_l_max} it couples {work} "
+                f"combinations of components, beyond our limit of {MOST_COUPLINGS}: lower one of the three"
+            )
         self.harmonics = SphericalHarmonics(l_max)
         degrees = [0, *[features_l_max] * (layers - 1), 0]
         with torch.random.fork_rng(devices=[]):

@@ -1,5 +1,6 @@
 """What every network is: energies of beads from the vectors to their neighbours; forces follow by differentiation."""
 
+import textwrap
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cgnnp.brief import WIDTH, brief, paragraph, short
 from cgnnp.models.neighbors import edge_vectors, forces_on_beads
 
 
@@ -38,11 +40,19 @@ class Potential(nn.Module, ABC):
     def config(self) -> dict[str, object]:
         """The constructor's keyword arguments as plain data."""
 
+    def __repr__(self) -> str:
+        """Settings and size: the modules inside are those of any network of its kind."""
+        settings = ", ".join(f"{key}={short(value)}" for key, value in self.config().items())
+        size = sum(weights.numel() for weights in self.parameters())
+        text = f"{type(self).__name__}({settings}): {size} weights, {str(self.precision())[6:]}"
+        return paragraph(textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False))
+
     def precision(self) -> torch.dtype:
         """Type of the weights."""
         return next(self.parameters()).dtype
 
 
+@brief
 @dataclass(frozen=True)
 class Graph:
     """Beads of one frame, or of several one after the other, with their edges.

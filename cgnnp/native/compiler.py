@@ -1,5 +1,6 @@
 """Compiles generated C++ into a shared library, and keeps it for the next process."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -7,10 +8,13 @@ import logging
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from cgnnp.native.cache import CompilationError, cache_directory, keep, make_private, why_not
 
 log = logging.getLogger("cgnnp")
 
@@ -21,13 +25,27 @@ LINK_FLAGS = ("-shared", "-pthread")
 WIDE_VECTORS = "-mprefer-vector-width=512"
 
 
-class CompilationError(RuntimeError):
-    """There is no compiler, or it did not succeed."""
+TIME_LIMIT_S = 600.0
+"""For one call of the compiler, which takes 2 to 10 s, a minute where many share the machine: beyond, something hangs."""
+
+SWITCH = "CGNNP_COMPILED"
+ON, OFF = ("1", "true", "yes", "on", ""), ("0", "false", "no", "off")
+
+
+class CompilerHangs(CompilationError):
+    """The compiler took longer than anybody waits."""
 
 
 def turned_off() -> bool:
-    """Whether CGNNP_COMPILED=0 in the environment turns compiled code off."""
-    return os.environ.get("CGNNP_COMPILED", "1") == "0"
+    """Whether CGNNP_COMPILED in the environment turns compiled code off.
+
+    Raises:
+        ValueError: it is neither on nor off.
+    """
+    text = os.environ.get(SWITCH, "")
+    if text.lower() not in ON + OFF:
+        raise ValueError(f"{SWITCH}={text}: must be 1, true, yes or on, or 0, false, no or off (compiled code is not used)")
+    return text.lower() in OFF
 
 
 def can_compile() -> bool:
@@ -42,18 +60,6 @@ def find_compiler() -> str | None:
         if name and (found := shutil.which(name)):
             return found
     return None
-
-
-def cache_directory() -> Path:
-    """Where libraries are kept: CGNNP_CACHE, or cgnnp in the user's cache directory."""
-    if chosen := os.environ.get("CGNNP_CACHE"):
-        return Path(chosen)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgnnp"
-    except RuntimeError as error:
-        raise CompilationError(
-            f"there is no home directory to keep libraries in: choose one with CGNNP_CACHE ({error})"
-        ) from error
 
 
 @functools.cache
@@ -73,12 +79,20 @@ def compile_library(source: str) -> ctypes.CDLL:
     Raises:
         CompilationError: no compiler, or what it said.
     """
-    if not can_compile():
-        raise CompilationError("no C++ compiler, or CGNNP_COMPILED=0")
+    if turned_off():
+        raise CompilationError(f"{SWITCH}={os.environ[SWITCH]}")
     identity = compiler_identity()
     digest = hashlib.sha256("\0".join([source, *FLAGS, *LINK_FLAGS, identity]).encode()).hexdigest()[:32]
     library = cache_directory() / f"network-{digest}.so"
-    if not library.exists():
+    make_private(library.parent)
+    try:
+        reason = why_not(library)
+    except OSError:
+        reason = "it is not there"
+    else:
+        if reason:
+            log.info("%s is not loaded, and built again: %s", library, reason)
+    if reason:
         _build(source, library)
     try:
         return ctypes.CDLL(str(library))
@@ -90,26 +104,45 @@ def _build(source: str, library: Path) -> None:
     """Compile into place; another process may be doing the same, and nothing half-written is ever seen."""
     compiler = find_compiler() or ""
     try:
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        with tempfile.TemporaryDirectory(dir=library.parent, prefix="building-") as folder:
             code, thing, built = (Path(folder) / name for name in ("network.cpp", "network.o", "network.so"))
             code.write_text(source)
             log.info("compiling for this processor, once: %s", library)
             try:
                 _run([compiler, *FLAGS, WIDE_VECTORS, "-c", code, "-o", thing])
+            except CompilerHangs:
+                raise
             except CompilationError:  # a processor, or a compiler, without such vectors
                 _run([compiler, *FLAGS, "-c", code, "-o", thing])
             _run([compiler, *LINK_FLAGS, thing, "-o", built])
-            built.replace(library)
+            keep(built, library)
     except OSError as error:
         raise CompilationError(f"{library.parent}: cannot be written ({error}): choose another with CGNNP_CACHE") from error
 
 
+_hung: list[str] = []
+"""Commands that hung in this process, which asks for no more."""
+
+
 def _run(command: Sequence[str | Path]) -> str:
+    if _hung:
+        raise CompilerHangs(_hung[0])
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        # In a group of its own, so that what a compiler starts ends with it.
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     except OSError as error:
         raise CompilationError(f"{command[0]} cannot be run ({error})") from error
-    if done.returncode != 0:
-        raise CompilationError(f"{command[0]} failed: {done.stderr[:2000]}")
-    return done.stdout
+    with process:
+        try:
+            output, errors = process.communicate(timeout=TIME_LIMIT_S)
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            _hung.append(f"{command[0]} took longer than {TIME_LIMIT_S:g} s and was stopped: is it what it should be?")
+            raise CompilerHangs(_hung[0]) from error
+    if process.returncode != 0:
+        raise CompilationError(f"{command[0]} failed: {errors[:2000]}")
+    return output

@@ -11,7 +11,8 @@ from torch import Tensor
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential
-from cgnnp.native.compiler import CompilationError, compile_library
+from cgnnp.native.cache import CompilationError
+from cgnnp.native.compiler import compile_library
 from cgnnp.native.layout import pack
 from cgnnp.native.nequip_source import NequIPSource
 

@@ -15,7 +15,8 @@ from cgnnp.models import potential
 from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential, build_graph
 from cgnnp.native import engine
-from cgnnp.native.compiler import CompilationError, turned_off
+from cgnnp.native.cache import CompilationError
+from cgnnp.native.compiler import turned_off
 from cgnnp.native.engine import CompiledNetwork, Evaluation
 from cgnnp.native.neighbors import SKIN, MovingBeads, MovingNeighbors
 from cgnnp.native.pairs import MovingPairs, moving_pairs_of

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from cgnnp.models.neighbors import neighbor_list
 from cgnnp.models.potential import Graph
-from cgnnp.native.compiler import CompilationError, can_compile, compile_library
+from cgnnp.native.cache import CompilationError
+from cgnnp.native.compiler import can_compile, compile_library
 
 SKIN = 0.1
 """nm beyond the cutoff that a neighbour list reaches in a simulation."""

@@ -10,12 +10,14 @@ import numpy as np
 import openmm
 from jaxtyping import Float, Int
 
+from cgnnp.brief import brief
 from cgnnp.entries import Entries
 from cgnnp.priors.prior import Prior
 
 TABLE_SPACING = 0.001
 
 
+@brief
 @dataclass(frozen=True)
 class PairTable:
     """Energy (kJ/mol) of one pair of bead types at r = 0, spacing, 2 spacing, ... up to the cutoff."""
@@ -25,6 +27,7 @@ class PairTable:
     energy: tuple[float, ...]
 
 
+@brief
 @dataclass(frozen=True)
 class PairSpline(Prior):
     """Tabulated pair potentials, zero beyond the cutoff (nm).

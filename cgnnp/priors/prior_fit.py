@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import Mapping
+from cgnnp.mapping import SAME_VALUE, Mapping
 from cgnnp.priors.coulomb import ScreenedCoulomb, check_neutral
 from cgnnp.priors.prior import Prior, prior_forces
 from cgnnp.priors.spline_fit import PairSplineFit, SplineSettings
@@ -23,9 +23,6 @@ Value = TypeVar("Value")
 AUTO = "auto"
 OTHER_TEMPERATURE_K = 5.0
 """Dielectric constants of water fall by 0.4 % a kelvin: by 2 % over as much, less than published values differ by."""
-
-SAME_VALUE = 1e-6
-"""Masses and charges of one bead type may differ by as much, that of rounding, as within a mapping."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +132,13 @@ def numbered(values: Sequence[Value]) -> dict[str, Value]:
     return {f"data set {number}": value for number, value in enumerate(values, start=1)}
 
 
-def joined_by_type(sets: Named[str, dict[str, float]], what: str) -> dict[str, float]:
+def joined_by_type(sets: Named[str, dict[str, float]], what: str, relative: float = 0.0) -> dict[str, float]:
     """The value of each bead type, from those of several data sets; types of the first set come first.
 
     Args:
         sets: values by bead type, by what errors call the data sets.
         what: they are: charges (e) or masses (Da).
+        relative: those of one type may differ by this share, and always by rounding; the first counts.
 
     Raises:
         ValueError: two sets give one type different values; names both.
@@ -154,7 +152,7 @@ def joined_by_type(sets: Named[str, dict[str, float]], what: str) -> dict[str, f
         for name, value in values.items():
             known = result.setdefault(name, value)
             first = known_from.setdefault(name, label)
-            if abs(value - known) > SAME_VALUE:
+            if abs(value - known) > max(SAME_VALUE, relative * abs(known)):
                 raise ValueError(
                     f"{label}: beads of type {name} have a {what} of {value:.8g}, those of {first} {known:.8g}: one type is "
                     "the same in all data sets: give them types of their own, or fit the sets apart"

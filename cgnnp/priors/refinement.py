@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import BSpline
 
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pair_counts import pair_counts
 from cgnnp.pairs import PairKinds, near_pairs
@@ -67,6 +68,7 @@ class RefinementSettings:
         check_positive("refinement.", length_ps=self.length_ps, knot_spacing_nm=self.knot_spacing_nm)
 
 
+@brief
 @dataclass(frozen=True)
 class RefinementStep:
     """A refined prior, and how far the model was from the data before.

@@ -154,11 +154,21 @@ def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float,
                 reach = max(found[-1] for found in closest)  # what is farther away changes nothing any more
     for pair, found in zip(names, closest, strict=True):
         if len(found) < min_count:
-            raise ValueError(
-                f"only {len(found)} {'-'.join(pair)} pairs within prior.cutoff_nm={cutoff:g} in {sum(map(len, sets))} "
-                f"frames, at least {min_count} are needed to fit a pair potential: use more frames or a larger cutoff"
-            )
+            raise ValueError(_too_few_pairs(sets, pair, len(found), cutoff, min_count))
     return [float(found[-1]) for found in closest]
+
+
+def _too_few_pairs(sets: Sequence[Frames], pair: Pair, found: int, cutoff: float, min_count: int) -> str:
+    """The message for a kind of pairs that is hardly ever seen; where there are too few at all no cutoff helps."""
+    kinds, n_frames = [PairKinds(frames.mapping) for frames in sets], sum(map(len, sets))
+    numbers = [dict(zip(map(frozenset, one.names), one.n_pairs, strict=True)) for one in kinds]
+    in_all = sum(int(of.get(frozenset(pair), 0)) * len(frames) for of, frames in zip(numbers, sets, strict=True))
+    wider = "" if in_all < min_count else "a larger prior.cutoff_nm, "
+    return (
+        f"only {found} {'-'.join(pair)} pairs (of {in_all} in {n_frames} frames) within prior.cutoff_nm={cutoff:g}"
+        f", at least prior.min_count={min_count} are needed for a pair potential: use more frames (reference.n_frames, "
+        f"prior.max_frames), {wider}or a lower prior.min_count, by which the wall begins where fewer pairs were seen"
+    )
 
 
 def clamped_knots(start: float, end: float, spacing: float) -> Float[np.ndarray, "knots"]:

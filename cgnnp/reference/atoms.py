@@ -6,8 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.boxes import FLAT
+from cgnnp.brief import brief
 
 
+@brief
 @dataclass(frozen=True)
 class AtomFrames:
     """Some consecutive frames of all atoms.

@@ -7,11 +7,13 @@ import numpy as np
 from jaxtyping import Float
 from openmm import app, unit
 
+from cgnnp.brief import brief
 from cgnnp.reference.lattice import SPCE, WATER_MOLAR_MASS, add_waters, place_waters, simple_cubic
 from cgnnp.reference.time_steps import FLEXIBLE_FS, RIGID_FS
 from cgnnp.units import number_density
 
 
+@brief
 @dataclass(frozen=True)
 class ReferenceSystem:
     """An OpenMM topology and System with starting positions (nm); `description` is what the cache key is made of.

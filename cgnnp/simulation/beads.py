@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from openmm import app, unit
 
+from cgnnp.brief import brief
 from cgnnp.mapping import Mapping
 from cgnnp.priors.prior import first_sampled
 from cgnnp.reference.lattice import per_side, simple_cubic
@@ -13,6 +14,7 @@ from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import AVOGADRO_PER_NM3
 
 
+@brief
 @dataclass(frozen=True)
 class BeadSystem:
     """Beads in a box (rows are its vectors, nm), with starting positions in nm; `scattered` ones are of no simulation."""

@@ -29,6 +29,7 @@ from openmm import app, unit
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from cgnnp.brief import paragraph
 from cgnnp.files import file_checksum, naming, read_json, write_file, write_json
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping, data_digest
@@ -63,6 +64,22 @@ class PotentialBundle:
     mapping: Mapping
     manifest: dict[str, Any]
     directory: Path | None = None
+
+    def __repr__(self) -> str:
+        masses, charges = self.manifest["bead_masses_Da"], self.manifest.get("bead_charges_e", {})
+        densities = self.manifest.get("number_density_nm3", {})
+        lines = [f"PotentialBundle: a free energy at {self.temperature:g} K, in {self.directory or 'memory'}"]
+        for name, mass in masses.items():
+            low, high = densities.get(name, [float("nan")] * 2)
+            density = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+            lines.append(f"  bead {name}: {mass:.5g} Da, {charges.get(name, 0.0):+.4g} e, trained at {density} per nm^3")
+        lines = [*lines[:4], *([f"  and beads {', '.join(list(masses)[3:])}"] if len(masses) > 3 else [])]
+        for prior in self.priors:
+            reach = "" if prior.cutoff is None else f", cutoff {prior.cutoff:g} nm"
+            lines.append(f"  prior {type(prior).__name__}{reach}")
+        lines.append(f"  network {' '.join(repr(self.model).split())}")
+        lines.append(f"  {repr(self.mapping).splitlines()[0]}")
+        return paragraph(lines)
 
     @property
     def temperature(self) -> float:
@@ -288,7 +305,7 @@ def _manifest(priors: list[Prior], sets: Sequence[Frames], extra: dict[str, Any]
             name: [min(part[name] for part in densities), max(part[name] for part in densities)]
             for name in mapping.type_names
         },
-        "bead_masses_Da": mapping.per_type(mapping.masses),
+        "bead_masses_Da": mapping.mass_by_type(),
         "bead_charges_e": mapping.per_type(mapping.charges),
         "prior_cutoffs_nm": [prior.cutoff for prior in priors],
         "mapping": mapping.to_dict(),

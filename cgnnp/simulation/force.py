@@ -16,7 +16,8 @@ import torch
 from openmm import unit
 
 from cgnnp.models.potential import Potential, build_graph, energies_and_forces
-from cgnnp.native.compiler import CompilationError, can_compile
+from cgnnp.native.cache import CompilationError
+from cgnnp.native.compiler import can_compile
 from cgnnp.native.forces import moving_forces
 from cgnnp.native.pairs import MovingPairs
 from cgnnp.priors import PairSpline, Prior

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, cast
 
+from cgnnp.stopping import deaf_children
+
 log = logging.getLogger("cgnnp")
 
 
@@ -28,7 +30,7 @@ class WorkerDied(RuntimeError):
 class Workers:
     """Processes that run calls of module-level functions, so many at a time. The end of a `with` ends those that still run.
 
-    What they log as a warning or worse is logged here. Ctrl-C reaches them through this process alone.
+    What they log as a warning or worse is logged here. Ctrl-C and a closed terminal reach them through this process alone.
     """
 
     def __init__(self, at_a_time: int) -> None:
@@ -79,7 +81,8 @@ class Workers:
         with self._lock:
             if self._closed:
                 raise WorkerDied("was not started")
-            process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe)
+            with deaf_children():
+                process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe)
             self._processes.add(process)
         return process
 
@@ -88,7 +91,6 @@ def main() -> None:
     """What a process does: one call."""
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no message
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     function, arguments = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     logger = logging.getLogger("cgnnp")

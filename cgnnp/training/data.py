@@ -10,12 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
+from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.models.potential import Graph, join_graphs
 from cgnnp.native.neighbors import find_graph, find_neighbors
 from cgnnp.noise_floor import force_variances
 
 
+@brief
 @dataclass(frozen=True)
 class ForceSet:
     """Frames with the forces that the priors already explain, kJ/mol/nm, and how much each bead counts in the fit.

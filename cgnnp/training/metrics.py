@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from cgnnp.brief import brief
 from cgnnp.models.potential import Potential
 from cgnnp.native.forces import energies_and_forces
 from cgnnp.statistics import Estimate, stratified_estimate
 from cgnnp.training.data import ForceSet, make_loader
 
 
+@brief
 @dataclass(frozen=True)
 class FitQuality:
     """R2 of prior and of prior + network on held-out frames, and their difference with its paired error.

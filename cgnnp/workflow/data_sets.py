@@ -11,10 +11,13 @@ import numpy as np
 from cgnnp.dataset import frames_digest
 from cgnnp.fittable import why_not_fitted
 from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
+from cgnnp.mapping import SAME_MASS, Mapping
 from cgnnp.pairs import PairKinds
 from cgnnp.priors.prior_fit import joined_by_type
 from cgnnp.workflow.run_folder import RunFolder
+
+ROUNDED_MASS = 1e-4
+"""Share by which masses of two data sets may differ without a word: tables of masses are rounded to fewer digits."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,10 @@ def joint_types(mappings: Named[str, Mapping]) -> BeadTypes:
     """The bead types of several data sets, by what errors call the sets.
 
     Raises:
-        ValueError: sets that give one type different masses or charges, or a set that shares no type with any other.
+        ValueError: sets that give one type different charges, or masses that differ by more than one percent, or a set
+            that shares no type with any other.
     """
-    masses = joined_by_type({label: mapping.per_type(mapping.masses) for label, mapping in mappings.items()}, "mass")
+    masses = joined_by_type({label: mapping.mass_by_type() for label, mapping in mappings.items()}, "mass", SAME_MASS)
     charges = joined_by_type({label: mapping.per_type(mapping.charges) for label, mapping in mappings.items()}, "charge")
     for label, mapping in reversed(list(mappings.items())):
         others = {name for other, part in mappings.items() if other != label for name in part.type_names}
@@ -52,6 +56,17 @@ def joint_types(mappings: Named[str, Mapping]) -> BeadTypes:
     sampled = {frozenset(pair) for mapping in mappings.values() for pair in PairKinds(mapping).names}
     pairs = itertools.combinations_with_replacement(masses, 2)
     return BeadTypes(masses, charges, tuple(pair for pair in pairs if frozenset(pair) not in sampled))
+
+
+def other_masses(types: BeadTypes, mappings: Named[str, Mapping]) -> list[str]:
+    """What to say of data sets whose masses differ from those that the potential gets, by more than rounding."""
+    return [
+        f"{label}: beads {name} have {mass:.8g} Da, in the exported potential {types.masses[name]:.8g} Da, as in the first "
+        "set that has them (no mean force or structure depends on masses)"
+        for label, mapping in mappings.items()
+        for name, mass in mapping.mass_by_type().items()
+        if abs(mass / types.masses[name] - 1) > ROUNDED_MASS
+    ]
 
 
 def density_ranges(sets: Sequence[Frames], type_names: Sequence[str]) -> dict[str, list[float]]:

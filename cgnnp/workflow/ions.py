@@ -23,6 +23,7 @@ from cgnnp.analysis.pmf import Landmarks, landmarks, mean_potential
 from cgnnp.analysis.pressure import STEP, Pressure, context_energy, virial_pressure
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.analysis.salts import Electrolyte, electrolyte
+from cgnnp.brief import brief
 from cgnnp.files import write_file
 from cgnnp.frames import Frames
 from cgnnp.platforms import choose_platform
@@ -40,6 +41,7 @@ PRESSURE_FRAMES = 150
 SIDE_NAMES = {"atomistic": "atomistic", "cg": "coarse-grained"}
 
 
+@brief
 @dataclass(frozen=True)
 class IsolatedDimer:
     """A dimer scan and where the data begin (nm, None where no prior says); energies in kT at `temperature` (K)."""
@@ -90,6 +92,7 @@ class IsolatedDimer:
         return at - first
 
 
+@brief
 @dataclass(frozen=True)
 class PairFindings:
     """Isolated dimers, and for charged beads what `electrolyte` finds and the virial pressure, or why there is none.

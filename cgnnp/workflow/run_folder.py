@@ -14,17 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cgnnp.entries import Entries
 from cgnnp.files import lock_directory, read_json, write_file, write_json
+from cgnnp.plain_yaml import read_yaml, stored_text
 
 log = logging.getLogger("cgnnp")
 
 RUNS = "chunk_frames"
 """The setting of a simulation without which there is none: a mapping may set others, also beside simulation=none."""
-
-MEND_CONFIG = "restore it, or choose another run_dir"
 
 FREE = (
     *("platform", "run_dir", "data_dir", "force_backend", "replica"),
@@ -99,36 +96,20 @@ class RunFolder:
         Raises:
             ValueError: the folder holds a run of another or of a damaged configuration.
         """
-        if self.config_file.exists() and (changed := _differences(self.config(), yaml.safe_load(config))):
+        if self.config_file.exists() and (changed := _differences(self.config(), read_yaml(config, "the configuration"))):
             raise ValueError(
                 f"run_dir={self.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
                 "repeat those to continue it, or choose another run_dir"
             )
         write_file(self.config_file, config)
 
-    def config_text(self) -> str:
-        """The configuration as YAML.
-
-        Raises:
-            ValueError: it is missing, or no text.
-        """
-        try:
-            return self.config_file.read_text(encoding="utf-8")
-        except (FileNotFoundError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self.config_file}: missing or damaged ({error}): {MEND_CONFIG}") from error
-
     def config(self) -> dict[str, Any]:
         """The configuration that the run was begun with.
 
         Raises:
-            ValueError: damaged.
+            ValueError: missing or damaged.
         """
-        try:
-            found = yaml.load(self.config_text(), _PlainLoader)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{self.config_file}: damaged YAML ({reason}): {MEND_CONFIG}") from error
-        return Entries(found, str(self.config_file), MEND_CONFIG).data
+        return read_yaml(stored_text(self.config_file), self.config_file)
 
     def summary(self) -> dict[str, Any]:
         """What is known so far.
@@ -258,16 +239,6 @@ def _new_folder(root: Path, name: str) -> Path:
             path.mkdir()
             break
     return path
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML as the configurations of runs are written: plain, without aliases, of which a few lines can grow to gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        return super().compose_node(parent, index)
 
 
 def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ from cgnnp.frames import Frames, check_arrays, split_contiguous
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, create_model
+from cgnnp.plain_yaml import stored_text
 from cgnnp.platforms import PlatformChoice, available_cores
 from cgnnp.priors import Prior, prior_digest, prior_forces, read_priors
 from cgnnp.priors.prior import first_sampled
@@ -53,7 +54,7 @@ from cgnnp.training.data import (
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import fit_quality, predict_forces
 from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
-from cgnnp.workflow.data_sets import check_mapping, density_ranges, joint_types
+from cgnnp.workflow.data_sets import check_mapping, density_ranges, joint_types, other_masses
 from cgnnp.workflow.ions import PairFindings, dielectric_constant, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, noise_rows, quality_rows, rdf_row, set_quality
 from cgnnp.workflow.run_folder import RunFolder
@@ -257,7 +258,10 @@ def export_stage(run: RunFolder, model: Potential, priors: list[Prior], sets: Se
         summary = run.summary()
         first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
         made = {key: summary.get(key) for key in MADE_FROM}
-        types = joint_types(numbered([frames.mapping for frames in sets]))
+        mappings = numbered([frames.mapping for frames in sets])
+        types = joint_types(mappings)
+        for line in other_masses(types, mappings):
+            log.warning("export: %s", line)
         extra = {
             "number_density_nm3": density_ranges(sets, types.names),
             "bead_masses_Da": types.masses,
@@ -359,7 +363,7 @@ def report_stage(run: RunFolder, curves: list[tuple[Rdf, Rdf]], pairs: PairFindi
     summary = run.update(run=run.path.name, eps_r=dielectric_constant(priors))
     log_file = run.path / "train.log"
     log_tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-40:]) if log_file.exists() else ""
-    config = run.config_text()
+    config = stored_text(run.config_file)
     pictures = {} if pairs is None else pairs.drawings()
     page = write_report(run.path, summary, curves, read_metrics(run.metrics_file), priors, config, log_tail, pictures)
     log.info("report: %s", page)

@@ -39,11 +39,11 @@ SIMULATION = [
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def start(command: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """`python -m cgnnp.<command>` in a process group of its own."""
+def start(command: str, *arguments: str, cwd: Path, preexec_fn: Callable[[], object] | None = None) -> subprocess.Popen[str]:
+    """`python -m cgnnp.<command>` in a process group of its own; `preexec_fn` runs in it first."""
     line = [sys.executable, "-m", f"cgnnp.{command}", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(line, cwd=cwd, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(line, cwd=cwd, env=ENVIRONMENT, preexec_fn=preexec_fn, **options)
 
 
 def run(command: str, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:

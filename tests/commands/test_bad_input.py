@@ -82,6 +82,9 @@ ARGUMENTS = {
     "held out": (["trainer.held_out_fraction=1.5"], ["trainer.held_out_fraction=1.5", "between 0 and 1"]),
     "held out nothing": (["trainer.held_out_fraction=0.001"], ["leaves no frames", "reference.n_frames"]),
     "precision": (["trainer.dtype=float16"], ["trainer.dtype=float16", "float32, float64"]),
+    "couplings without end": (["model=mace", "model.l_max=9"], ["model.l_max=9", "correlation=3", "beyond our limit"]),
+    "a list for a precision": (["trainer.dtype=[1]"], ["trainer.dtype=[1]", "float32, float64"]),
+    "no weights by type": (["trainer.type_weights=0"], ["trainer.type_weights=0", "by bead type"]),
     "accelerator": (["trainer.accelerator=abacus"], ["trainer.accelerator=abacus"]),
     "temperature": (["reference.temperature_K=-3"], ["temperature_K=-3", "positive"]),
     "negative replica": (["replica=-1"], ["replica=-1", "0 or more"]),
@@ -102,6 +105,16 @@ ARGUMENTS = {
     "knots": (["prior.knot_spacing_nm=0"], ["prior.knot_spacing_nm=0", "positive"]),
     "ridge": (["prior.ridge=-1"], ["prior.ridge=-1", "negative"]),
     "one frame held out": (["reference.n_frames=10"], ["reference.n_frames=10", "two that an error of R2 needs"]),
+    "a thousand layers": (["model.layers=1000"], ["model.layers=1000", "1 to 20", "a range of ours"]),
+    "a billion features": (["model.features=1000000000"], ["model.features=1000000000", "1 to 512"]),
+    "a billion features of one layer": (["model.features=[8,1000000000]"], ["model.features=[8, 1000000000]", "1 to 512"]),
+    "knots closer than atoms": (["prior.knot_spacing_nm=1e-9"], ["prior.knot_spacing_nm=1e-09", "0.001 to 1"]),
+    "a million replicas": (["simulation.replicas=1000000"], ["simulation.replicas=1000000", "1 to 1000"]),
+    "a million molecules and more": (["system.n_molecules=2000000"], ["system.n_molecules=2000000", "1 to 1e+06"]),
+    "a millisecond between frames": (["reference.frame_interval_ps=1e9"], ["frame_interval_ps=1000000000.0", "to 100000"]),
+    "seed of thirty digits": ([f"seed={10**30}"], [f"seed={10**30}", "0 to 9223372036854775807"]),
+    "seed of thirty digits of a network": ([f"model.seed={10**30}"], ["model.seed=1000", "0 to 9223372036854775807"]),
+    "negative seed": (["reference.seed=-1"], ["reference.seed=-1", "0 to 9223372036854775807"]),
     "no target": (["mapping=custom"], ["mapping._target_ is not set", "my_module"]),
     "name of a bead": (["mapping.bead='A B'"], ["'A B'", "letters, digits"]),
     "target not there": (["model._target_=cgnnp.models.nequip.Net"], ["model._target_=cgnnp.models.nequip.Net", "imported"]),
@@ -489,3 +502,29 @@ def test_the_traceback_is_in_the_log(job_copy, refused):
     text = (job_copy / "run" / "train.log").read_text()
     assert "Traceback" in text
     assert re.search(r"ValueError: .*best\.ckpt", text)
+
+
+# --- what a run was made with ----------------------------------------------------------------------------------------
+
+
+def set_length(path: Path) -> None:
+    path.write_text(re.sub(r"length_ps: .*", "length_ps: [1, 2]", path.read_text()))
+
+
+CONFIGS = {
+    "cut": (lambda p: p.write_text("simulation: {length_ps: [1"), ["config.yaml: damaged YAML"]),
+    "no text": (lambda p: p.write_bytes(b"\xff\xfe"), ["config.yaml: damaged, it is no text"]),
+    "aliases": (lambda p: p.write_text("a: &a [1]\nsimulation: *a\n"), ["config.yaml: damaged YAML", "alias"]),
+    "a list": (lambda p: p.write_text("[1, 2]"), ["config.yaml: holds list"]),
+    "a wrong value": (set_length, ["simulation.length_ps=[1, 2]", "config.yaml"]),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_damaged_settings_of_a_run(case, job_copy, refused):
+    damage, expected = CONFIGS[case]
+    damage(job_copy / "run" / "config.yaml")
+    message = refused("simulate", "run=run", "platform=CPU", cwd=job_copy)
+    assert all(text in message for text in expected)
+    if case == "no text":  # which the report shows
+        assert all(text in refused("compare", "run=run", cwd=job_copy) for text in expected)

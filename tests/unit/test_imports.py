@@ -26,7 +26,8 @@ ORDER = (
         "statistics",
     ),
     *("kinetic_temperature", "pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "fittable"),
-    *("force_map", "mapping", "platforms", "progress", "signatures", "files", "entries", "wording", "boxes", "units"),
+    *("force_map", "mapping", "platforms", "progress", "signatures", "ranges", "plain_yaml", "brief", "stopping", "files"),
+    *("entries", "wording", "boxes", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
 

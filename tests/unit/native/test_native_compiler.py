@@ -1,10 +1,16 @@
 import ctypes
+import os
+import stat
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from cgnnp.native import compiler
-from cgnnp.native.compiler import CompilationError, cache_directory, compile_library
+from cgnnp.native.cache import SEAL, CompilationError, cache_directory, why_not
+from cgnnp.native.compiler import OFF, compile_library, turned_off
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
 
@@ -42,15 +48,131 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
         compile_library(SOURCE)
 
 
-def test_a_damaged_library_is_named(cache, tmp_path, monkeypatch):
-    compile_library(SOURCE)
+def only_library(cache):
     (library,) = cache.iterdir()
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / library.name).write_bytes(b"not a library")
-    monkeypatch.setenv("CGNNP_CACHE", str(other))
-    with pytest.raises(CompilationError, match=rf"{library.name}: cannot be loaded .* delete it"):
+    return library
+
+
+def put(library, content):
+    """In a file of its own: this process has the other one in its memory."""
+    library.unlink()
+    library.write_bytes(content)
+    library.chmod(0o600)
+
+
+def in_a_process_of_its_own(cache, code="print(compile_library(SOURCE).answer())"):
+    """Exit code and output: what ends a process must not end the tests."""
+    header = f"from cgnnp.native.compiler import compile_library\nSOURCE = {SOURCE!r}\n"
+    environment = {**os.environ, "CGNNP_CACHE": str(cache)}
+    return subprocess.run([sys.executable, "-c", header + code], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
+def test_a_library_that_was_cut_is_built_again(cache, kept):
+    """Loaded, it ends the process with SIGBUS."""
+    compile_library(SOURCE)
+    library = only_library(cache)
+    whole = library.read_bytes()
+    put(library, whole[: int(kept * len(whole))])
+    done = in_a_process_of_its_own(cache)
+    assert (done.returncode, done.stdout) == (0, "42\n")
+    assert library.stat().st_size == len(whole)
+
+
+def test_a_flipped_bit_is_found_and_said(cache, caplog, monkeypatch):
+    compile_library(SOURCE)
+    library = only_library(cache)
+    content = bytearray(library.read_bytes())
+    content[len(content) // 2] ^= 1
+    put(library, content)
+    monkeypatch.setattr(compiler.log, "propagate", True)
+    with caplog.at_level("INFO"):
+        assert compile_library(SOURCE).answer() == 42
+    assert f"{library} is not loaded, and built again: it is damaged" in caplog.text
+    assert why_not(library) is None
+
+
+def test_a_library_of_before_there_were_checksums_is_built_again(cache):
+    compile_library(SOURCE)
+    library = only_library(cache)
+    put(library, library.read_bytes().rpartition(SEAL)[0])
+    assert compile_library(SOURCE).answer() == 42
+    assert SEAL in library.read_bytes()
+
+
+def test_what_others_may_write_is_not_loaded(cache):
+    compile_library(SOURCE)
+    library = only_library(cache)
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert stat.S_IMODE(library.stat().st_mode) == 0o600
+    library.chmod(0o666)
+    assert "this user's alone" in why_not(library)
+    assert compile_library(SOURCE).answer() == 42
+    assert stat.S_IMODE(library.stat().st_mode) == 0o600
+    for mode in (0o777, 0o770):
+        cache.chmod(mode)
+        with pytest.raises(CompilationError, match=rf"others may write to it \(mode {mode:o}\).*chmod 700"):
+            compile_library(SOURCE)
+
+
+def test_a_link_in_the_cache_is_not_followed(cache, tmp_path):
+    compile_library(SOURCE)
+    library = only_library(cache)
+    library.rename(tmp_path / "elsewhere.so")
+    library.symlink_to(tmp_path / "elsewhere.so")
+    assert compile_library(SOURCE).answer() == 42
+    assert not library.is_symlink()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to others")
+def test_what_belongs_to_another_user_is_not_loaded(cache, tmp_path, monkeypatch):
+    compile_library(SOURCE)
+    library = only_library(cache)
+    os.chown(library, 12345, 12345)
+    assert "this user's alone" in why_not(library)
+    assert compile_library(SOURCE).answer() == 42
+    os.chown(cache, 12345, 12345)
+    with pytest.raises(CompilationError, match="belongs to another user"):
         compile_library(SOURCE)
+    os.chown(cache, 0, 0)
+    (tmp_path / "link").symlink_to(cache)
+    monkeypatch.setenv("CGNNP_CACHE", str(tmp_path / "link"))
+    assert compile_library(SOURCE).answer() == 42
+    os.chown(tmp_path / "link", 12345, 12345, follow_symlinks=False)
+    with pytest.raises(CompilationError, match="belongs to another user"):
+        compile_library(SOURCE)
+
+
+def test_a_compiler_that_hangs_is_stopped_with_what_it_started(cache, tmp_path, monkeypatch):
+    """And is not asked again."""
+    script = tmp_path / "slow"
+    script.write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/child\nwait\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(compiler, "find_compiler", lambda: str(script))
+    monkeypatch.setattr(compiler, "compiler_identity", lambda: "slow")
+    monkeypatch.setattr(compiler, "TIME_LIMIT_S", 0.5)
+    monkeypatch.setattr(compiler, "_hung", [])
+    started = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(CompilationError, match=r"slow took longer than 0\.5 s and was stopped"):
+            compile_library(SOURCE)
+    assert time.monotonic() - started < 5
+    child = int((tmp_path / "child").read_text())
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(("text", "off"), [*((t, False) for t in ("1", "true", "Yes", "on", "")), *((t, True) for t in OFF)])
+def test_the_switch(text, off, monkeypatch):
+    monkeypatch.setenv("CGNNP_COMPILED", text)
+    assert turned_off() is off
+
+
+def test_a_switch_that_is_neither_on_nor_off(monkeypatch):
+    monkeypatch.setenv("CGNNP_COMPILED", "maybe")
+    with pytest.raises(ValueError, match="CGNNP_COMPILED=maybe: must be 1, true, yes or on, or 0, false"):
+        turned_off()
 
 
 def test_without_a_compiler(cache, monkeypatch):

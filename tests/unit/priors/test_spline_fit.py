@@ -126,7 +126,10 @@ def test_settings_out_of_range_are_refused_before_there_are_data(setting):
 
 
 def test_too_few_pairs_are_refused():
-    with pytest.raises(ValueError, match=r"only \d+ A-A pairs within prior\.cutoff_nm=0\.8 in 2 frames, at least 500"):
+    with pytest.raises(
+        ValueError,
+        match=r"only \d+ A-A pairs \(of 90 in 2 frames\) within prior\.cutoff_nm=0\.8, at least prior\.min_count=500",
+    ):
         PairSplineFit(cutoff_nm=CUTOFF, min_count=500)(mixture_frames(2))
 
 
@@ -226,3 +229,13 @@ def test_given_smoothing_makes_noisy_tables_smoother():
         energies = [np.array(entry.energy)[-400:] for entry in prior.tables]  # all sampled
         roughness.append(sum(float(np.sum(np.diff(energy, n=3) ** 2)) for energy in energies))
     assert roughness[0] > 10 * roughness[1] > 100 * roughness[2]
+
+
+@pytest.mark.parametrize(("n_frames", "wider"), [(20, False), (200, True)])
+def test_too_few_pairs_name_the_setting_that_asks_for_more(n_frames, wider):
+    """A larger cutoff finds no more pairs of two beads than there are frames."""
+    frames = hard_gas(n_frames, 2, 3.0, diameter=0.2, seed=1, mapping=identity_mapping({"C": 2}))
+    message = rf"C-C pairs \(of {n_frames} in {n_frames} frames\) .* a lower prior\.min_count"
+    with pytest.raises(ValueError, match=message) as caught:
+        PairSplineFit(cutoff_nm=0.3, min_count=50)(frames)
+    assert ("larger prior.cutoff_nm" in str(caught.value)) is wider

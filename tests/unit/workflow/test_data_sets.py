@@ -23,7 +23,7 @@ from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.bundle import load, read_manifest
 from cgnnp.statistics import stratified_estimate
 from cgnnp.training.fit import FitSettings
-from cgnnp.workflow.data_sets import check_further, check_same_pairs, joint_types, remember_further
+from cgnnp.workflow.data_sets import check_further, check_same_pairs, joint_types, other_masses, remember_further
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.stages import export_stage, fit_stage, map_stage, total_forces
 
@@ -147,8 +147,8 @@ def test_weights_of_types_that_a_further_set_brings(run):
         fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, type_weights={"D": 3.0}, platform="CPU")
 
 
-def heavier(mapping: Mapping) -> Mapping:
-    return replace(mapping, blocks=tuple(replace(block, masses=(40.1,)) for block in mapping.blocks))
+def heavier(mapping: Mapping, mass: float = 40.5) -> Mapping:
+    return replace(mapping, blocks=tuple(replace(block, masses=(mass,)) for block in mapping.blocks))
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,32 @@ def heavier(mapping: Mapping) -> Mapping:
             identity_mapping({"C": 4, "D": 4}),
             r"set 2: has bead types C, D, and no other data set has any .*have A, B.*apart",
         ),
-        (heavier(identity_mapping({"A": 4})), r"set 2: beads of type A have a mass of 40\.1, those of data set 1 39\.9"),
+        (heavier(identity_mapping({"A": 4})), r"set 2: beads of type A have a mass of 40\.5, those of data set 1 39\.9"),
         (charged_mapping({"A": 4, "C": 4}, {"A": 1.0, "C": -1.0}), r"set 2: beads of type A have a charge of 1, .*set 1 0"),
     ],
 )
 def test_types_that_do_not_belong_together(other, message):
     with pytest.raises(ValueError, match=message):
         joint_types({"data set 1": identity_mapping({"A": 8, "B": 8}), "data set 2": other})
+
+
+@pytest.mark.parametrize(("mass", "said"), [(39.9000005, 0), (39.901, 0), (40.1, 1)])
+def test_masses_that_tables_round_differently_are_one_type(mass, said):
+    """No mean force and no structure depends on a mass: it must not keep two data sets apart."""
+    mappings = {"one": identity_mapping({"A": 8}), "two": heavier(identity_mapping({"A": 4}), mass)}
+    types = joint_types(mappings)
+    assert types.masses == {"A": 39.9}
+    lines = other_masses(types, mappings)
+    assert len(lines) == said
+    assert all("two: beads A have 40.1 Da, in the exported potential 39.9 Da" in line for line in lines)
+
+
+def test_masses_within_one_mapping_may_be_rounded_differently():
+    a, b = (identity_mapping({"A": 4}).blocks[0] for _ in range(2))
+    mapping = Mapping("two kinds", 8, (a, replace(b, masses=(39.95,), copies=((4, 1, 4),))))
+    assert mapping.mass_by_type() == {"A": 39.9}
+    with pytest.raises(ValueError, match="different masses"):
+        replace(mapping, blocks=(a, replace(mapping.blocks[1], masses=(2.0,)))).mass_by_type()
 
 
 def test_a_pair_of_types_is_sampled_where_one_set_has_two_such_beads():

@@ -1,0 +1,87 @@
+"""Where compiled libraries are kept, and which of them may be loaded: ours alone, whole, and writable by nobody else.
+
+Loading a library runs its code, so a folder or a file that others may change is refused, as ssh refuses such keys. A library
+ends with the SHA-256 of what stands before, which programs that load it do not look at: a file that is cut or damaged, and
+would end the process without a word, is built again.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from cgnnp.files import sync
+
+SEAL = b"\ncgnnp sha256 "
+"""Stands between a library and its checksum."""
+
+OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class CompilationError(RuntimeError):
+    """There is no compiler, it did not succeed, or there is no safe place for what it makes."""
+
+
+def cache_directory() -> Path:
+    """Where libraries are kept: CGNNP_CACHE, or cgnnp in the user's cache directory."""
+    if chosen := os.environ.get("CGNNP_CACHE"):
+        return Path(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgnnp"
+    except RuntimeError as error:
+        raise CompilationError(
+            f"there is no home directory to keep libraries in: choose one with CGNNP_CACHE ({error})"
+        ) from error
+
+
+def make_private(directory: Path) -> None:
+    """Make the folder of the libraries, which nobody else may read or write; refuse one that others could change.
+
+    Raises:
+        CompilationError: it, or the link that leads to it, is another user's, others may write to it, or it cannot be made.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = [directory.stat(), *([directory.lstat()] if directory.is_symlink() else [])]
+    except OSError as error:
+        raise CompilationError(f"{directory}: cannot be written ({error}): choose another with CGNNP_CACHE") from error
+    if any(one.st_uid != os.getuid() for one in found):
+        raise CompilationError(
+            f"{directory}: belongs to another user, whose libraries are not loaded: choose your own with CGNNP_CACHE"
+        )
+    if found[0].st_mode & OTHERS_MAY_WRITE:
+        raise CompilationError(
+            f"{directory}: others may write to it (mode {stat.S_IMODE(found[0].st_mode):o}), and could have their code run: "
+            f"empty it and run `chmod 700 {directory}`, or choose another with CGNNP_CACHE"
+        )
+
+
+def sealed(library: bytes) -> bytes:
+    """A library with its checksum."""
+    return library + SEAL + hashlib.sha256(library).hexdigest().encode()
+
+
+def why_not(library: Path) -> str | None:
+    """Why a library is not loaded; None for one that is ours and whole.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found = library.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & OTHERS_MAY_WRITE:
+        return "it is no file of this user's alone"
+    with contextlib.suppress(OSError):
+        content, _, checksum = library.read_bytes().rpartition(SEAL)
+        if content and hashlib.sha256(content).hexdigest().encode() == checksum:
+            return None
+    return "it is damaged, or of an earlier version (no checksum, or another)"
+
+
+def keep(built: Path, library: Path) -> None:
+    """Put a library that was built into place, whole or not at all."""
+    built.write_bytes(sealed(built.read_bytes()))
+    built.chmod(0o600)
+    sync(built)
+    built.replace(library)
+    sync(library.parent)
