@@ -56,7 +56,10 @@ def made(root: Path, name: str, make: Callable[[Path], object]) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         make(temporary)
-        temporary.rename(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(temporary)
     return folder
 
 

@@ -76,16 +76,18 @@ def _watch(children: list[int], kept: Kept, keys: set[str]) -> None:
 
 def main() -> None:
     """`python -m faults.runner --work DIR --category "bit flips"`: for those who mend."""
-    from faults import everything
+    from faults import everything, kills
 
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument("--work", type=Path, required=True)
     options.add_argument("--category", nargs="+", help="of these alone")
     options.add_argument("--name", help="those whose name holds this")
+    options.add_argument("--keys", nargs="+", help="these alone")
     options.add_argument("--short", action="store_true", help="those of the default tests")
     options.add_argument("--workers", type=int, default=1)
     arguments = options.parse_args()
-    attacks = everything.short() if arguments.short else everything.attacks()
+    attacks = everything.short() if arguments.short else [*everything.attacks(), *kills.attacks()]
+    attacks = [attack for attack in attacks if not arguments.keys or attack.key in arguments.keys]
     attacks = [attack for attack in attacks if not arguments.category or attack.category in arguments.category]
     attacks = [attack for attack in attacks if not arguments.name or arguments.name in attack.name]
     for key, judgement in carry_out(attacks, arguments.work, arguments.workers).items():
