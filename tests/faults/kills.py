@@ -1,10 +1,12 @@
 """Jobs that are killed at a random moment; the same command again must end as if nothing had happened.
 
-Every kind of job is run twice without being killed. What is the same in both runs (but for times) has to come out again
-after a kill, to the last bit: weights, priors, figures and data of fits, and of sampling by one thread.
+Every kind of job is run twice without being killed. What is the same in both runs (but for times), and does not come from
+dynamics, has to come out again after a kill, to the last bit: weights, priors and figures of fits, comparisons. Dynamics go
+on with a seed of their own after a kill: their frames have to be there, as many as asked for, in readable chunks.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -13,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,10 @@ SALT_FIT = [
 ]
 
 
+FITTED = r"checkpoints/|^run/prior\.json|/r2_(prior|model)$"
+"""Results of a fit alone."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A command that takes seconds: its base, what it is given, and what of its result is the same every time."""
@@ -46,6 +52,8 @@ class Job:
     arguments: tuple[str, ...]
     share: int
     """How many of a hundred kills it gets."""
+    exact: str = r"^$"
+    """Pattern of the names of results that are the same to the last bit."""
 
     def start(self, folder: Path) -> subprocess.Popen[bytes]:
         """In a process group of its own, what it says in a file."""
@@ -56,10 +64,10 @@ class Job:
 
 JOBS = (
     Job("sample", None, "sample", (*WATER, "reference.frame_interval_ps=0.04", "reference.n_frames=260"), 16),
-    Job("fit", "soft", "train", tuple(bases.SOFT_FIT) + ("trainer.max_epochs=8",), 22),
-    Job("fit, refine, export, simulate, compare", "soft", "train", tuple(bases.SOFT_JOB), 20),
-    Job("simulate", "soft_run", "simulate", ("run=run", "simulation.length_ps=12", "simulation.replicas=2"), 12),
-    Job("compare", "soft_run", "compare", ("run=run",), 8),
+    Job("fit", "soft", "train", tuple(bases.SOFT_FIT) + ("trainer.max_epochs=8",), 22, r"."),
+    Job("fit, refine, export, simulate, compare", "soft", "train", tuple(bases.SOFT_JOB), 20, FITTED),
+    Job("simulate", "soft_run", "simulate", ("run=run", "simulation.length_ps=12", "simulation.replicas=2"), 12, FITTED),
+    Job("compare", "soft_run", "compare", ("run=run",), 8, r"."),
     Job(
         "mean forces",
         None,
@@ -137,31 +145,36 @@ def flat(data: Any, path: str = "") -> list[tuple[str, Any]]:
     return [(path, bases.digest(json.dumps(data).encode()))]
 
 
-def reference(job: Job) -> tuple[float, dict[str, Any]]:
-    """Its length in seconds, and what two runs that nobody killed have in common."""
+def reference(job: Job) -> tuple[float, dict[str, Any], list[str]]:
+    """Its length in seconds, what two runs that nobody killed have in common, and all names of results."""
     folder = bases.root() / "kills" / job.name.replace(", ", "_").replace(" ", "_")
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "reference.json"
-    if not file.exists():
-        lengths, found = [], []
-        for k in range(2):
-            place = folder / f"whole_{k}"
-            shutil.rmtree(place, ignore_errors=True)
-            prepared(job, place)
-            started = time.monotonic()
-            code = wait(job.start(place))
-            if code != 0:
-                raise RuntimeError(f"{job.name}: exit code {code}\n{(place / 'output').read_text()[-2000:]}")
-            lengths.append(time.monotonic() - started)
-            found.append(results(place))
-        same = {key: value for key, value in found[0].items() if found[1].get(key) == value}
-        file.write_text(json.dumps({"length_s": min(lengths), "same": same, "differ": sorted(set(found[0]) - set(same))}))
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            (one, found), (two, again) = (whole(job, folder / f"whole_{k}") for k in range(2))
+            same = {key: value for key, value in found.items() if again.get(key) == value}
+            entries = {"length_s": min(one, two), "same": same, "differ": sorted(set(found) - set(same))}
+            file.write_text(json.dumps(entries))
     stored = json.loads(file.read_text())
-    return stored["length_s"], stored["same"]
+    return stored["length_s"], stored["same"], [*stored["same"], *stored["differ"]]
+
+
+def whole(job: Job, place: Path) -> tuple[float, dict[str, Any]]:
+    """Seconds and results of a run that nobody kills."""
+    shutil.rmtree(place, ignore_errors=True)
+    prepared(job, place)
+    started = time.monotonic()
+    code = wait(job.start(place))
+    if code != 0:
+        raise RuntimeError(f"{job.name}: exit code {code}\n{(place / 'output').read_text()[-2000:]}")
+    return time.monotonic() - started, results(place)
 
 
 def kill(job: Job, seed: int, folder: Path) -> Judgement:
     """Kill it once, at a moment that the seed chooses, and run the same command again."""
-    length, same = reference(job)
+    length, same, everything = reference(job)
     rng = np.random.default_rng(seed)
     moment, kind = float(rng.uniform(0.0, length)), SIGNALS[int(rng.integers(len(SIGNALS)))]
     prepared(job, folder)
@@ -176,14 +189,8 @@ def kill(job: Job, seed: int, folder: Path) -> Judgement:
         os.killpg(process.pid, signal.SIGKILL)
     said = f"{kind.name} at {moment:.1f} of {length:.1f} s"
     first = (folder / "output").read_text(errors="replace")
-    if code is None:
-        return Judgement(Outcome.HANG, f"{said}: did not end within 120 s")
-    if not ended and "Traceback" in first and kind is not signal.SIGKILL and started_up(first):
-        return Judgement(Outcome.TRACEBACK, f"{said}: {first.strip().splitlines()[-1][:300]}")
-    if not ended and kind in CODES and code not in (CODES[kind], -kind, 0):
-        return Judgement(Outcome.UNCLEAR, f"{said}: exit code {code}, expected {CODES[kind]}")
-    if not ended and kind in CODES and started_up(first) and code != CODES[kind]:
-        return Judgement(Outcome.UNCLEAR, f"{said}: exit code {code}, expected {CODES[kind]}")
+    if not ended and (wrong := badly_ended(kind, code, first)):
+        return replace(wrong, said=f"{said}: {wrong.said}")
     (folder / "output").unlink()
     code = wait(job.start(folder))
     if code != 0:
@@ -191,10 +198,24 @@ def kill(job: Job, seed: int, folder: Path) -> Judgement:
         outcome = Outcome.TRACEBACK if "Traceback" in text else Outcome.UNCLEAR
         return Judgement(outcome, f"{said}: the same command again has exit code {code}: {text.strip()[-300:]}")
     found = results(folder)
-    differ = [key for key, value in same.items() if found.get(key) != value]
+    differ = [key for key, value in same.items() if re.search(job.exact, key) and found.get(key) != value]
+    differ += [key for key in everything if key not in found]
     if differ:
         return Judgement(Outcome.ACCEPTED, f"{said}: {len(differ)} of {len(same)} results differ: {', '.join(differ[:4])}")
     return Judgement(Outcome.HARMLESS, f"{said}: {len(same)} results are the same")
+
+
+def badly_ended(kind: signal.Signals, code: int | None, output: str) -> Judgement | None:
+    """What is wrong with the way in which a job answered a signal."""
+    if code is None:
+        return Judgement(Outcome.HANG, "did not end within 120 s")
+    if kind not in CODES or not started_up(output):
+        return None
+    if "Traceback" in output:
+        return Judgement(Outcome.TRACEBACK, output.strip().splitlines()[-1][:300])
+    if code != CODES[kind]:
+        return Judgement(Outcome.UNCLEAR, f"exit code {code}, expected {CODES[kind]}")
+    return None
 
 
 def started_up(output: str) -> bool:

@@ -147,9 +147,7 @@ def times(name: str, factor: float) -> Change:
 
 
 STATED: dict[str, Change] = {
-    "temperature +5 %": hotter(1.05),
-    "temperature -5 %": hotter(0.95),
-    "temperature +20 %": hotter(1.2),
+    "temperature x2": hotter(2.0),
     "temperature in Celsius": stated(temperature=27.0),
     "temperature zero": stated(temperature=0.0),
     "temperature negative": stated(temperature=-300.0),
@@ -165,8 +163,6 @@ STATED: dict[str, Change] = {
 }
 SALT: dict[str, Change] = {
     "charges zero": times("charges", 0.0),
-    "charges x2": times("charges", 2.0),
-    "charges negated": times("charges", -1.0),
     "forces negated": forces(-1.0),
     "forces x10": forces(10.0),
     "lengths x10": lengths(10.0),
@@ -354,6 +350,11 @@ RIGHT: dict[str, Change] = {
 }
 
 
+def without(changes: dict[str, Change], name: str) -> dict[str, Change]:
+    """Those that the errors of a base leave to be seen."""
+    return {key: change for key, change in changes.items() if key != name}
+
+
 def attacks() -> list[Attack]:
     """All of them; those of water and of a brick need bases that take a while."""
 
@@ -361,9 +362,10 @@ def attacks() -> list[Attack]:
         acts = {name: functools.partial(through_the_writer, base, change, name) for name, change in changes.items()}
         return [Attack(CATEGORY, f"{base}: {name}", act, long) for name, act in acts.items()]
 
-    found = of("soft", ARRAYS, False) + of("soft", STATED, False) + of("nacl", SALT, False) + of("brick", BRICK, True)
-    found += of("water", ARRAYS, True) + of("water", {k: STATED[k] for k in list(STATED)[:4]}, True)
-    found += of("water_216", ARRAYS, True) + of("water_216", {k: STATED[k] for k in list(STATED)[:4]}, True)
+    found = of("soft", without(ARRAYS, "forces +10 %"), False) + of("soft", STATED, False)
+    found += of("nacl", SALT, False) + of("brick", BRICK, True)
+    found += of("water", ARRAYS, True) + of("water", {"temperature +20 %": hotter(1.2)}, True)
+    found += of("water_216", ARRAYS, True) + of("water_216", {f"temperature {k:+d} %": hotter(1 + k / 100) for k in (5, -5, 20)}, True)
     for name, edit in FILES.items():
         negated = "ensemble" in name
         found.append(Attack(CATEGORY, f"soft: {name}", functools.partial(in_the_files, edit, negated)))
