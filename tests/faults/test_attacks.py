@@ -31,7 +31,7 @@ def carried_out(work: Path, *arguments: str) -> Kept:
 @pytest.fixture(scope="module")
 def judgements(tmp_path_factory):
     """Of the short list."""
-    return carried_out(tmp_path_factory.mktemp("attacks"), "--short").read()
+    return carried_out(tmp_path_factory.mktemp("attacks"), "--short", "--workers", "2").read()
 
 
 @pytest.mark.parametrize("attack", SHORT, ids=lambda attack: attack.key)
