@@ -1,0 +1,45 @@
+"""What the checks cost: the time that the main job spends in them, measured in all its processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from faults import bases
+
+TIMERS = Path(__file__).parent / "timers"
+CHECKS = (
+    *("cgnnp.force_map.certify", "cgnnp.consistency.check_consistency", "cgnnp.files.file_checksum"),
+    *("cgnnp.frames.check_arrays", "cgnnp.boxes.check_boxes", "cgnnp.seam.seam_test", "cgnnp.dynamics.kinetic_temperature"),
+    *("cgnnp.simulation.bundle._repeat_self_check", "cgnnp.dataset.frames_digest"),
+)
+"""Functions that test and do nothing else. One that is not there is left out; a check inside another is counted once."""
+
+
+def timed(folder: Path, command: str, *arguments: str, checks: tuple[str, ...] = CHECKS) -> dict[str, float]:
+    """Seconds in each check while a command runs to its end, in the processes that it starts too."""
+    places = folder / "timers"
+    places.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join([str(TIMERS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "CGNNP_TIMERS": str(places), "CGNNP_TIMED": ",".join(checks)}
+    line = [sys.executable, "-m", f"cgnnp.{command}", *arguments]
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(line)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+    return read(places)
+
+
+def read(places: Path) -> dict[str, float]:
+    """Seconds by check."""
+    found: dict[str, float] = {}
+    for file in places.glob("*.txt"):
+        for row in file.read_text().splitlines():
+            name, seconds = row.split()
+            found[name] = found.get(name, 0.0) + float(seconds)
+    return found
+
+
+def of_the_short_job(folder: Path) -> tuple[float, dict[str, float]]:
+    """Of a job of seconds: it shows that the timers work, and no more."""
+    bases.copy("soft", folder)
+    return 0.0, timed(folder, "train", *bases.SOFT_FIT)
