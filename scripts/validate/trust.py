@@ -88,7 +88,9 @@ def row_of(category: str, found: dict[str, Judgement]) -> Row:
 def write_wrong(found: dict[str, Judgement], file: Path) -> None:
     """What went wrong, worst first."""
     order = list(Outcome)
-    wrong = sorted(((key, one) for key, one in found.items() if not one.good), key=lambda entry: order.index(entry[1].outcome))
+    wrong = sorted(
+        ((key, one) for key, one in found.items() if not one.good), key=lambda entry: order.index(entry[1].outcome)
+    )
     text = "".join(f"{one.outcome.value}: {key}\n    {one.said}\n" for key, one in wrong)
     file.write_text(text)
     print(text, file=sys.stderr, end="")
@@ -118,7 +120,9 @@ def cost_rows(folder: Path) -> list[Row]:
     (pair,) = summary["rdf"]
     before = stored["D of g(r), W-W"]
     met = pair["deviation"] <= before["value"] + 3 * before["stderr"]
-    rows.append(Row("D of g(r), W-W, with all checks", pair["deviation"], pair["deviation_noise"], f"{before['value']:.4g}", met))
+    rows.append(
+        Row("D of g(r), W-W, with all checks", pair["deviation"], pair["deviation_noise"], f"{before['value']:.4g}", met)
+    )
     return rows
 
 

@@ -25,9 +25,29 @@ TINY = [
 NEVER = ("nan", "inf", "-inf", "''", "[]", "{}", "true", "text", "[1]", "{a:1}")
 """What no number can be."""
 NUMBERS = ("null", "-1", "0", "1000000000", "1e-9", "1" + 30 * "0", "1e30")
-NULL = ("replicas", "temperature_K", "energy_bound_kJ_mol", "smoothing", "eps_r", "eps_r_stderr", "n_water", "features_l_max")
+NULL = (
+    "replicas",
+    "temperature_K",
+    "energy_bound_kJ_mol",
+    "smoothing",
+    "eps_r",
+    "eps_r_stderr",
+    "n_water",
+    "features_l_max",
+)
 ZERO = (
-    *("seed", "replica", "l_max", "equilibration_ps", "ema_decay", "knots", "gradient_clip", "steps", "second_every", "ridge"),
+    *(
+        "seed",
+        "replica",
+        "l_max",
+        "equilibration_ps",
+        "ema_decay",
+        "knots",
+        "gradient_clip",
+        "steps",
+        "second_every",
+        "ridge",
+    ),
     *("smoothing", "features_l_max", "inner_width_nm", "eps_r_stderr"),
 )
 NEGATIVE = ("seed",)
@@ -95,11 +115,25 @@ def settings() -> list[Attack]:
 
 HEAVY = (
     *("model.layers=1000", "model.features=1000000000", "model.features=100000", "prior.knot_spacing_nm=1e-9"),
-    *("simulation.replicas=1000000", "model.radial_hidden=1000000000", "model.radial_basis=1000000", "model.knots=1000000000"),
-    *("refinement.steps=1000000000", "simulation.timestep_fs=1e9", "reference.timestep_fs=1e9", "reference.temperature_K=1e9"),
+    *(
+        "simulation.replicas=1000000",
+        "model.radial_hidden=1000000000",
+        "model.radial_basis=1000000",
+        "model.knots=1000000000",
+    ),
+    *(
+        "refinement.steps=1000000000",
+        "simulation.timestep_fs=1e9",
+        "reference.timestep_fs=1e9",
+        "reference.temperature_K=1e9",
+    ),
     *("simulation.friction_per_ps=1e-9", "trainer.learning_rate=1e9", "trainer.batch_size=1000000000", "seed=" + "9" * 31),
     *("reference.seed=" + "9" * 31, "model.seed=" + "9" * 31, "trainer.seed=" + "9" * 31, "model=mace model.features=4096"),
-    *("system.n_molecules=100000000", "refinement.knot_spacing_nm=1e-9 refinement.steps=1", "model=pair model.knots=1000000000"),
+    *(
+        "system.n_molecules=100000000",
+        "refinement.knot_spacing_nm=1e-9 refinement.steps=1",
+        "model=pair model.knots=1000000000",
+    ),
 )
 """Sizes that no machine has, and what cannot be run: refused by a number, not by a machine that stands still."""
 
@@ -121,7 +155,12 @@ def bomb(where: str, folder: Path) -> Judgement:
     """A YAML text of a few hundred bytes that is a billion entries."""
     bases.copy("soft_fit", folder)
     file = folder / "run" / "config.yaml"
-    text = {"alone": BOMB, "added": file.read_text() + BOMB, "deep": "a: " + "[" * 20_000, "tag": "a: !!python/name:os.system"}
+    text = {
+        "alone": BOMB,
+        "added": file.read_text() + BOMB,
+        "deep": "a: " + "[" * 20_000,
+        "tag": "a: !!python/name:os.system",
+    }
     file.write_text(text[where])
     job = functools.partial(command, "train", *bases.SOFT_FIT, "seed=3")
     unfinished("fit")(folder)
@@ -179,7 +218,9 @@ def fuzz(file: str, seed: int, folder: Path) -> Judgement:
     bases.copy(base, folder)
     unfinished("fit")(folder)
     path = folder / file
-    same = in_child(read, folder, before=before).found if file.endswith(("summary.json", "meta.json", "prior.json")) else None
+    same = (
+        in_child(read, folder, before=before).found if file.endswith(("summary.json", "meta.json", "prior.json")) else None
+    )
     changed, what = fuzzed(json.loads(path.read_text()), seed)
     path.write_text(json.dumps(changed, indent=1) + "\n")
     found = judged(in_child(read, folder, before=before), (Path(file).name, "run_dir"), same=same)
@@ -258,7 +299,9 @@ EDITED: dict[str, Callable[[dict[str, Any]], object]] = {
     "version 2": lambda m: m.update(version=2),
     "version true": lambda m: m.update(version=True),
     "digest of mapping": lambda m: m["mapping"].update(name="other"),
-    "self-check energies": lambda m: [frame.update(energy_kJ_mol=frame["energy_kJ_mol"] * (1 + 2e-5)) for frame in m["self_check"]],
+    "self-check energies": lambda m: [
+        frame.update(energy_kJ_mol=frame["energy_kJ_mol"] * (1 + 2e-5)) for frame in m["self_check"]
+    ],
 }
 
 
@@ -266,11 +309,12 @@ def attacks() -> list[Attack]:
     """All of them."""
     found = settings()
     found += [Attack(CATEGORY, f"heavy: {text}", functools.partial(heavy, text)) for text in HEAVY]
-    found += [Attack(CATEGORY, f"YAML bomb: {where}", functools.partial(bomb, where)) for where in ("alone", "added", "deep", "tag")]
+    found += [
+        Attack(CATEGORY, f"YAML bomb: {where}", functools.partial(bomb, where))
+        for where in ("alone", "added", "deep", "tag")
+    ]
     for file, (*_, number) in FUZZED.items():
         found += [Attack(JSON, f"{file} {k}", functools.partial(fuzz, file, 7000 + k)) for k in range(number)]
     found += [Attack(JSON, f"model.json as data {k}", functools.partial(fuzz_model, 8000 + k)) for k in range(30)]
     found += [Attack(MANIFEST, f"digit {k}", functools.partial(one_digit, 9000 + k)) for k in range(DIGITS)]
     return found + [Attack(MANIFEST, name, functools.partial(edited, change)) for name, change in EDITED.items()]
-
-

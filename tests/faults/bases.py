@@ -92,7 +92,11 @@ def brick(folder: Path) -> None:
 
 def water(folder: Path, n_molecules: int = 64, n_frames: int = 300) -> None:
     """Rigid SPC/E water, one bead a molecule."""
-    size = ["system=water_spce", f"system.n_molecules={n_molecules}", f"system.cutoff_nm={0.6 if n_molecules < 216 else 0.9}"]
+    size = [
+        "system=water_spce",
+        f"system.n_molecules={n_molecules}",
+        f"system.cutoff_nm={0.6 if n_molecules < 216 else 0.9}",
+    ]
     options = ["reference.equilibration_ps=6", "reference.frame_interval_ps=0.2", "reference.friction_per_ps=5"]
     call("sample", *size, *options, f"reference.n_frames={n_frames}", cwd=folder)
     (found,) = (folder / "data").glob("water_cg-*")
@@ -187,5 +191,3 @@ def digest(data: object) -> str:
     """Of plain data or bytes."""
     content = data if isinstance(data, bytes) else json.dumps(data, sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()[:16]
-
-

@@ -56,7 +56,12 @@ def torch_zip(content: bytes) -> bytes:
     """A checkpoint of torch's zip format with a pickle of one's own."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as file:
-        for name, data in {"data.pkl": content, "byteorder": b"little", "version": b"3\n", ".data/serialization_id": b"1"}.items():
+        for name, data in {
+            "data.pkl": content,
+            "byteorder": b"little",
+            "version": b"3\n",
+            ".data/serialization_id": b"1",
+        }.items():
             file.writestr(f"archive/{name}", data)
     return target.getvalue()
 
@@ -185,11 +190,19 @@ def as_target(target: str, file: str, folder: Path) -> Judgement:
     path.write_text(json.dumps(data))
     mend_sums(path)
     unfinished("fit")(folder)
-    read = {"data": READ, "run/prior.json": FIT}.get(file if file == "run/prior.json" else file.split("/")[0], as_command(load_bundle))
+    read = {"data": READ, "run/prior.json": FIT}.get(
+        file if file == "run/prior.json" else file.split("/")[0], as_command(load_bundle)
+    )
     return marked(in_child(read, folder, before=AT_EXPORT if read is FIT else ()), folder)
 
 
-NAMED_IN = ("run/potential/model.json", "run/potential/prior.json", "run/prior.json", "data/meta.json", "run/potential/manifest.json")
+NAMED_IN = (
+    "run/potential/model.json",
+    "run/potential/prior.json",
+    "run/prior.json",
+    "data/meta.json",
+    "run/potential/manifest.json",
+)
 
 
 def force_xml(folder: Path, call: str, n_particles: int) -> str:
@@ -215,7 +228,9 @@ def in_xml(where: str, call: str, folder: Path) -> Judgement:
 
         def make() -> None:
             write_pdb(["AR"], n_beads, 2.0)
-            rows = [f"{line:<76}AR" if line.startswith("ATOM") else line for line in Path("beads.pdb").read_text().splitlines()]
+            rows = [
+                f"{line:<76}AR" if line.startswith("ATOM") else line for line in Path("beads.pdb").read_text().splitlines()
+            ]
             Path("beads.pdb").write_text("\n".join(rows) + "\n")
             frames = bases.frames_of_base("soft")[:8]
             arrays = {name: np.array(getattr(frames, name)) for name in ("positions", "forces", "boxes")}
@@ -258,7 +273,9 @@ SOURCE = 'extern "C" int answer() { return 42; }\n'
 def library(how: str, folder: Path) -> Judgement:
     """A library planted in the cache of compiled code, where others may write or which is not ours."""
     cache = folder / "cache"
-    compiled = functools.partial(os.environ.update, {"CGNNP_COMPILED": "1", "CGNNP_CACHE": str(cache), "XDG_CACHE_HOME": str(cache)})
+    compiled = functools.partial(
+        os.environ.update, {"CGNNP_COMPILED": "1", "CGNNP_CACHE": str(cache), "XDG_CACHE_HOME": str(cache)}
+    )
 
     def compile_it() -> Any:
         from cgnnp.native.compiler import CompilationError, compile_library
@@ -307,7 +324,13 @@ def plant(how: str, evil: Path, file: Path) -> None:
 
 
 PLANTED = (
-    *("in place of ours", "folder writable by all", "folder writable by the group", "file writable by all", "owned by another"),
+    *(
+        "in place of ours",
+        "folder writable by all",
+        "folder writable by the group",
+        "file writable by all",
+        "owned by another",
+    ),
     *("a link to another's file", "a link to another's folder", "switched off by `false`"),
 )
 CALLS = ("os.system", "exec", "eval", "open", "subprocess")
@@ -324,10 +347,13 @@ def attacks() -> list[Attack]:
     for key in ("evil", "simulation"):
         found += [Attack(CATEGORY, f"config.yaml {key}: {tag}", functools.partial(in_config, tag, key)) for tag in TAGS]
     for file in NAMED_IN:
-        found += [Attack(CATEGORY, f"{target} in {file}", functools.partial(as_target, target, file)) for target in TARGETS[:6]]
+        found += [
+            Attack(CATEGORY, f"{target} in {file}", functools.partial(as_target, target, file)) for target in TARGETS[:6]
+        ]
     for where in XML:
         long = "simulation" in where
-        found += [Attack(CATEGORY, f"PythonForce of {call} in {where}", functools.partial(in_xml, where, call), long) for call in CALLS[:2]]
+        found += [
+            Attack(CATEGORY, f"PythonForce of {call} in {where}", functools.partial(in_xml, where, call), long)
+            for call in CALLS[:2]
+        ]
     return found + [Attack(CATEGORY, f"library {how}", functools.partial(library, how)) for how in PLANTED]
-
-

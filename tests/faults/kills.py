@@ -26,7 +26,9 @@ from faults.outcomes import Attack, Judgement, Outcome
 
 CATEGORY = "kills"
 LONGEST_S = 1200.0
-TIMES = re.compile(r"timings|seconds|created|ns_per_day|per_s$|versions|command|cores|^run$|^data$|^more_data$|compared_with")
+TIMES = re.compile(
+    r"timings|seconds|created|ns_per_day|per_s$|versions|command|cores|^run$|^data$|^more_data$|compared_with"
+)
 """Entries of summaries that are times, speeds, or names of folders."""
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -64,7 +66,7 @@ class Job:
 
 JOBS = (
     Job("sample", None, "sample", (*WATER, "reference.frame_interval_ps=0.04", "reference.n_frames=260"), 16),
-    Job("fit", "soft", "train", tuple(bases.SOFT_FIT) + ("trainer.max_epochs=8",), 22, r"."),
+    Job("fit", "soft", "train", (*tuple(bases.SOFT_FIT), "trainer.max_epochs=8"), 22, r"."),
     Job("fit, refine, export, simulate, compare", "soft", "train", tuple(bases.SOFT_JOB), 20, FITTED),
     Job("simulate", "soft_run", "simulate", ("run=run", "simulation.length_ps=12", "simulation.replicas=2"), 12, FITTED),
     Job("compare", "soft_run", "compare", ("run=run",), 8, r"."),
@@ -233,4 +235,3 @@ def attacks(number: int = 100) -> list[Attack]:
             act = lambda folder, job=job, k=k: kill(job, 100 * len(job.name) + k, folder)  # noqa: E731
             found.append(Attack(CATEGORY, f"{job.name} {k}", act, True))
     return found
-

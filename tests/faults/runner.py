@@ -13,8 +13,23 @@ from pathlib import Path
 
 from faults.outcomes import Attack, Judgement, Kept, Outcome
 
-PRELOADED = ("torch", "openmm", "lightning", "hydra", "matplotlib.pyplot", "mdtraj", "cgnnp.configured", "cgnnp.workflow.data_check")
-SETTLED = {"OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1", "CGNNP_COMPILED": "0", "HYDRA_FULL_ERROR": "1", "MPLBACKEND": "Agg"}
+PRELOADED = (
+    "torch",
+    "openmm",
+    "lightning",
+    "hydra",
+    "matplotlib.pyplot",
+    "mdtraj",
+    "cgnnp.configured",
+    "cgnnp.workflow.data_check",
+)
+SETTLED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENMM_CPU_THREADS": "1",
+    "CGNNP_COMPILED": "0",
+    "HYDRA_FULL_ERROR": "1",
+    "MPLBACKEND": "Agg",
+}
 
 
 def carry_out(attacks: Sequence[Attack], work: Path, workers: int) -> dict[str, Judgement]:

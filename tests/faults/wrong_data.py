@@ -152,7 +152,10 @@ STATED: dict[str, Change] = {
     "temperature zero": stated(temperature=0.0),
     "temperature negative": stated(temperature=-300.0),
     "temperature NaN": stated(temperature=float("nan")),
-    **{f"ensemble {word!r}, forces negated": stated(ensemble=word) for word in ("NVT ", "nvt", "nvt?", "", "N V T", "canonical")},
+    **{
+        f"ensemble {word!r}, forces negated": stated(ensemble=word)
+        for word in ("NVT ", "nvt", "nvt?", "", "N V T", "canonical")
+    },
     **{f"interval {value!r}": stated(interval=value) for value in (float("nan"), float("inf"), -1.0, 0.0)},
     "averaging -1": stated(averaging_ps=-1.0),
     "masses zero": times("masses", 0.0),
@@ -243,11 +246,18 @@ def relabelled(folder: Path) -> None:
 
 
 FILES: dict[str, Callable[[Path], None]] = {
-    **{f"meta.json interval {value!r}": entry("interval", value) for value in ("", None, "1", -1, 0, True, [], float("nan"))},
+    **{
+        f"meta.json interval {value!r}": entry("interval", value) for value in ("", None, "1", -1, 0, True, [], float("nan"))
+    },
     **{f"meta.json ensemble {value!r}": entry("ensemble", value) for value in ("NVT ", "nvt?", "", None, 5, ["NVT"])},
     **{f"meta.json temperature {value!r}": entry("temperature", value) for value in ("300", None, 0, -300, True, 3e9)},
-    **{f"meta.json mass {value!r}": entry("mapping/blocks/*/masses", [value]) for value in (0, -18, 399, float("nan"), "39.9")},
-    **{f"meta.json charge {value!r}": entry("mapping/blocks/*/charges", [value]) for value in (float("nan"), 1.0, "0", None)},
+    **{
+        f"meta.json mass {value!r}": entry("mapping/blocks/*/masses", [value])
+        for value in (0, -18, 399, float("nan"), "39.9")
+    },
+    **{
+        f"meta.json charge {value!r}": entry("mapping/blocks/*/charges", [value]) for value in (float("nan"), 1.0, "0", None)
+    },
     "meta.json digest changed": entry("mapping_digest", lambda old: ("0" if old[0] != "0" else "1") + old[1:]),
     "meta.json digest empty": entry("mapping_digest", ""),
     "meta.json bead renamed": entry("mapping/blocks/*/bead_types", ["NA"]),
@@ -272,14 +282,23 @@ def in_the_files(edit: Callable[[Path], None], negated: bool, folder: Path) -> J
     return caught_by_check(folder, (NAME, "meta.json", "chunk")) if ended.code == 0 else judged(ended, (NAME, "meta.json"))
 
 
-NO_ELEMENTS = {"A and B": ["A", "B"], "W": ["W", "W"], "BB": ["BB", "BB"], "C1": ["C1", "C1"], "NA": ["NA", "CL"], "X": ["X", "X"]}
+NO_ELEMENTS = {
+    "A and B": ["A", "B"],
+    "W": ["W", "W"],
+    "BB": ["BB", "BB"],
+    "C1": ["C1", "C1"],
+    "NA": ["NA", "CL"],
+    "X": ["X", "X"],
+}
 
 
 def write_pdb(names: list[str], n_beads: int, edge: float) -> None:
     lines = [f"CRYST1{10 * edge:9.3f}{10 * edge:9.3f}{10 * edge:9.3f}  90.00  90.00  90.00 P 1           1\n"]
     for k in range(n_beads):
         name = names[k % len(names)]
-        lines.append(f"ATOM  {k + 1:5d} {name:<4s} {name:<3s} A{k + 1:4d}    {0.5 * k:8.3f}{0.0:8.3f}{0.0:8.3f}  1.00  0.00\n")
+        lines.append(
+            f"ATOM  {k + 1:5d} {name:<4s} {name:<3s} A{k + 1:4d}    {0.5 * k:8.3f}{0.0:8.3f}{0.0:8.3f}  1.00  0.00\n"
+        )
     Path("beads.pdb").write_text("".join([*lines, "END\n"]))
 
 
@@ -315,7 +334,9 @@ def with_energies(folder: Path) -> Judgement:
         lattice = " ".join(map(str, frames.boxes[0].ravel()))
         with Path("run.xyz").open("w") as file:
             for x, f in zip(np.array(frames.positions), np.array(frames.forces), strict=True):
-                file.write(f'{len(x)}\nLattice="{lattice}" Properties=species:S:1:pos:R:3:forces:R:3 energy=-3.5 pbc="T T T"\n')
+                file.write(
+                    f'{len(x)}\nLattice="{lattice}" Properties=species:S:1:pos:R:3:forces:R:3 energy=-3.5 pbc="T T T"\n'
+                )
                 np.savetxt(file, np.hstack([x, f]), fmt="Ar %.6f %.6f %.6f %.6f %.6f %.6f")
         write_pdb(["AR"], frames.mapping.n_beads, systems.SOFT_LENGTH)
         text = Path("beads.pdb").read_text().splitlines()
@@ -343,9 +364,15 @@ RIGHT: dict[str, Change] = {
     "as they are": lambda frames: frames,
     "first half": lambda frames: frames[: len(frames) // 2],
     "wrapped into the box": arrays_of(lambda x, f, b: {"positions": x % np.diagonal(b, axis1=1, axis2=2)[:, None]}),
-    "moved by a third of the box": arrays_of(lambda x, f, b: {"positions": x + np.diagonal(b, axis1=1, axis2=2)[:, None] / 3}),
+    "moved by a third of the box": arrays_of(
+        lambda x, f, b: {"positions": x + np.diagonal(b, axis1=1, axis2=2)[:, None] / 3}
+    ),
     "turned by a quarter": arrays_of(
-        lambda x, f, b: {"positions": x[..., [1, 0, 2]], "forces": f[..., [1, 0, 2]], "boxes": b[:, [1, 0, 2]][:, :, [1, 0, 2]]}
+        lambda x, f, b: {
+            "positions": x[..., [1, 0, 2]],
+            "forces": f[..., [1, 0, 2]],
+            "boxes": b[:, [1, 0, 2]][:, :, [1, 0, 2]],
+        }
     ),
 }
 
@@ -365,7 +392,9 @@ def attacks() -> list[Attack]:
     found = of("soft", without(ARRAYS, "forces +10 %"), False) + of("soft", STATED, False)
     found += of("nacl", SALT, False) + of("brick", BRICK, True)
     found += of("water", ARRAYS, True) + of("water", {"temperature +20 %": hotter(1.2)}, True)
-    found += of("water_216", ARRAYS, True) + of("water_216", {f"temperature {k:+d} %": hotter(1 + k / 100) for k in (5, -5, 20)}, True)
+    found += of("water_216", ARRAYS, True) + of(
+        "water_216", {f"temperature {k:+d} %": hotter(1 + k / 100) for k in (5, -5, 20)}, True
+    )
     for name, edit in FILES.items():
         negated = "ensemble" in name
         found.append(Attack(CATEGORY, f"soft: {name}", functools.partial(in_the_files, edit, negated)))
