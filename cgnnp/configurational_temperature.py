@@ -22,6 +22,8 @@ from cgnnp.units import BOLTZMANN
 
 TOLERANCE, SIGMAS = 0.02, 4.0
 MIN_SIGNIFICANCE = 10.0
+MIN_FRAMES = 4
+"""Each half has a covariance of its own, which needs two frames."""
 
 TOO_FEW = "{} frames with too few close pairs to place bumps"
 TOO_FLAT = "the denominator is within 10 standard errors of zero: place bumps on the rising flank of g(r)"
@@ -138,7 +140,7 @@ def _without_value(pairs: tuple[tuple[str, str], ...], reason: str) -> Configura
 
 def _of_kind(sums: PairSums, pair: tuple[str, str]) -> ConfigurationalTemperature:
     """T_conf of one kind of pair."""
-    if not sums.fields or len(sums) < 2 * len(sums.fields):
+    if not sums.fields or len(sums) < max(MIN_FRAMES, 2 * len(sums.fields)):
         return _without_value((pair,), TOO_FEW.format(len(sums)))
     return _result((pair,), sums, _generalised_least_squares(sums))
 

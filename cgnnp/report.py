@@ -240,11 +240,11 @@ def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
             yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
-    kinetic = [summary.get(key) for key in ("cg_temperature_K", "cg_temperature_stderr_K", "cg_thermostat_K")]
-    if None not in kinetic and KineticTemperature(*kinetic).is_suspect():
-        found = plus_minus(*kinetic[:2], 1)
+    value, stderr, held = (summary.get(f"cg_{key}_K") for key in ("temperature", "temperature_stderr", "thermostat"))
+    if value is not None and stderr and held and KineticTemperature(value, stderr, held).is_suspect():
+        found = plus_minus(value, stderr, 1)
         yield (
-            f"The kinetic temperature of the coarse-grained run is {found} K at a thermostat of {kinetic[2]:g} K: its time "
+            f"The kinetic temperature of the coarse-grained run is {found} K at a thermostat of {held:g} K: its time "
             "step is too long, or its equilibration too short."
         )
     for row in (summary.get("data_sets") or [])[1:]:
