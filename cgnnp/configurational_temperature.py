@@ -21,6 +21,8 @@ from cgnnp.statistics import MIN_SIGNIFICANCE, SIGMAS, Estimate, block_estimate
 from cgnnp.units import BOLTZMANN
 
 TOLERANCE = 0.02
+MIN_FRAMES = 4
+"""Each half has a covariance of its own, which needs two frames."""
 
 TOO_FEW = "{} frames with too few close pairs for a test: sample more frames, or more beads of these types"
 TOO_FLAT = (
@@ -140,7 +142,7 @@ def _without_value(pairs: tuple[tuple[str, str], ...], reason: str) -> Configura
 
 def _of_kind(sums: PairSums, pair: tuple[str, str]) -> ConfigurationalTemperature:
     """T_conf of one kind of pair."""
-    if not sums.fields or len(sums) < 2 * len(sums.fields):
+    if not sums.fields or len(sums) < max(MIN_FRAMES, 2 * len(sums.fields)):
         return _without_value((pair,), TOO_FEW.format(len(sums)))
     return _result((pair,), sums, _generalised_least_squares(sums))
 
