@@ -10,6 +10,7 @@ import yaml
 
 from cgnnp import configured
 from cgnnp.dataset import open_frames, read_meta
+from cgnnp.simulation.manifest import write_manifest
 from commands import jobs
 
 SHORT = ["platform=CPU", "simulation.replicas=1", "simulation.equilibration_ps=0.1", "simulation.frame_interval_ps=0.1"]
@@ -58,7 +59,7 @@ def test_a_seed_on_the_command_line_counts(argument, job_copy, chosen):
 @pytest.mark.parametrize("source", ["run=run", "potential=run/potential"])
 def test_no_temperature_means_that_of_the_data(source, job_copy, chosen):
     file = job_copy / "run" / "potential" / "manifest.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "temperature_K": 311.5}))
+    write_manifest(file.parent, {**json.loads(file.read_text()), "temperature_K": 311.5})
     assert chosen(source, "platform=CPU")[1].temperature_K == 311.5
     assert chosen(source, "platform=CPU", "simulation.temperature_K=290")[1].temperature_K == 290.0
 
@@ -88,7 +89,8 @@ def test_another_potential_in_the_same_output_folder_is_refused(job_copy, run_he
     other = shutil.copytree(job_copy / "run/potential", job_copy / "other")
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["bead_masses_Da"]["W"] *= 2
-    (other / "manifest.json").write_text(json.dumps(manifest))
+    manifest["mapping"]["blocks"][0]["masses"][0] *= 2
+    write_manifest(other, manifest)
     for length in (0.2, 0.4):
         with pytest.raises(SystemExit) as stop:
             run_here("simulate", "potential=other", *arguments, f"simulation.length_ps={length}", cwd=job_copy)

@@ -11,11 +11,12 @@ import pytest
 
 from cgnnp.dataset import count_frames, open_frames
 from cgnnp.dynamics import LangevinProtocol, SimulationFailed
-from cgnnp.files import file_checksum, read_json, write_json
+from cgnnp.files import file_checksum, read_json
 from cgnnp.platforms import PlatformChoice
 from cgnnp.simulation import run as run_module
 from cgnnp.simulation.beads import own_beads
 from cgnnp.simulation.bundle import load
+from cgnnp.simulation.manifest import write_manifest
 from cgnnp.simulation.replica import run_replica
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 from cgnnp.simulation.workers import WorkerDied
@@ -100,7 +101,7 @@ def test_what_is_in_system_xml_is_not_read(exported, backend, tmp_path):
     (bundle / "system.xml").write_text("<System type='System'>anything")
     manifest = read_json(bundle / "manifest.json")
     manifest["checksums_sha256"]["system.xml"] = file_checksum(bundle / "system.xml")
-    write_json(bundle / "manifest.json", manifest)
+    write_manifest(bundle, manifest)
     run_replica(bundle, tmp_path / "run", PROTOCOL, 2, CPU, backend, 2, own_beads(load(bundle)))
     assert lengths(tmp_path / "run") == (2, 2, 2)
 
