@@ -8,52 +8,37 @@ import base64
 import csv
 import functools
 import io
-import math
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import jinja2
-import numpy as np
 from matplotlib.figure import Figure
 
 from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior, plot_rdf, plot_ybg, png
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.analysis.rdf_residual import CLOSE, LIKELY, MATTERS, NOISE_FACTOR
-from cgnnp.analysis.rdf_verdict import LEVELS, agreement, headline, in_words, worst_row
-from cgnnp.configurational_temperature import agrees
+from cgnnp.analysis.rdf_verdict import LEVELS, agreement, in_words, worst_row
 from cgnnp.files import write_file
-from cgnnp.kinetic_temperature import KineticTemperature
-from cgnnp.units import SAME_TEMPERATURE
-from cgnnp.wording import UNKNOWN, duration, number, percent, plus_minus, significant
-
-GOOD_D, FAIR_D = 0.03, 0.1
-"""By these values of D the g(r) in summaries of older versions is judged, which have no test of the residual."""
-
-PEAK_HEIGHT, PEAK_SHIFT_NM = 0.04, 0.004
-"""What counts as agreement: relative height and shift (nm) of the first peak."""
-
-LABELS = {"good": "agrees", "fair": "look closer", "poor": "disagrees", "open": "not compared"}
-"""What a page calls its levels where nothing more precise is known."""
-
-DRIFT_SIGMAS = 4
-"""A drift of averaged forces beyond this many standard errors is called one."""
-
-NEUTRAL_SIGMAS, NEUTRAL_WITHIN = 3, 0.05
-"""Sums of charges off by more than both standard errors and this are called so."""
-
-HOLE_KT = 5.0
-"""Two beads 0.05 nm or more inside the first sampled distance must be at least this far above their energy there."""
-
-SIDES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
-
-RUNS = {"atomistic": "atomistic run", "cg": "coarse-grained run"}
-
-T_CONF_OF = {key: f"T_conf of the {side}" for key, side in SIDES.items()}
+from cgnnp.verdict import (
+    GOOD_D,
+    PEAK_HEIGHT,
+    PEAK_SHIFT_NM,
+    SIDES,
+    apart,
+    at_infinite_dilution,
+    has_hole,
+    is_neutral,
+    judge,
+    peak_shift,
+    relative,
+    temperature_agrees,
+    thermostat,
+)
+from cgnnp.wording import duration, number, percent, plus_minus, significant
 
 CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
 
@@ -162,254 +147,6 @@ def ybg_curves(summary: dict[str, Any]) -> list[tuple[str, float, list[dict[str,
         if rows and expected:
             found.append((name, expected, rows))
     return found
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A judgement in plain words: `level` is good, fair, poor or open; `concerns` say what a reader should look at.
-
-    `label` is the level in a word or two.
-    """
-
-    level: str
-    headline: str
-    concerns: list[str] = field(default_factory=list)
-    label: str = ""
-
-
-def judge(summary: dict[str, Any]) -> Verdict:
-    """Does the coarse-grained model have the atomistic structure?
-
-    From the residual of g(r) (D alone in summaries of older versions) and from the concerns, each of which takes the green
-    from a page.
-    """
-    rdf = summary.get("rdf") or []
-    concerns = [text for entry in rdf for text in _peak_concerns(entry)]
-    concerns += [*_temperature_concerns(summary), *_ion_concerns(summary)]
-    concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
-    concerns += [*_data_check_concerns(summary), *_bond_concerns(summary)]
-    worst = worst_row(rdf)
-    if worst is None:
-        return Verdict("open", _fit_headline(summary), concerns, LABELS["open"])
-    judged = sum(number(entry.get("deviation")) != UNKNOWN for entry in rdf)
-    level, label, text = _structure(worst, judged, summary.get("system") or "the atomistic system")
-    if level == "good" and concerns:
-        level, label = "fair", LABELS["fair"]
-    return Verdict(level, text, concerns, label)
-
-
-def _structure(worst: dict[str, Any], n_pairs: int, system: str) -> tuple[str, str, str]:
-    """Level, label and headline of the worst of several pairs."""
-    if (found := agreement(worst)) is not None:
-        return LEVELS[found], str(found), headline(worst, n_pairs, system)
-    level, text = _grade(worst["deviation"], expected_noise(worst), system)
-    where = "its g(r) is" if n_pairs == 1 else f"the worst of {n_pairs} pairs, {worst['pair']}, is"
-    tail = f"{where} {percent(worst['deviation'])} away from the atomistic one"
-    tail += f", where noise alone would give about {percent(expected_noise(worst))}." if expected_noise(worst) else "."
-    by_d = "This is judged by D alone: the summary is of a version that did not test the residual."
-    return level, f"{LABELS[level]}, by D alone", f"{text}: {tail} {by_d}"
-
-
-def _grade(d: float, noise: float, system: str) -> tuple[str, str]:
-    """Level and words for a deviation D beside its noise."""
-    same = d <= NOISE_FACTOR * noise
-    if same and noise > GOOD_D:
-        return "fair", f"Nothing tells the coarse-grained model from {system} yet, but the runs are too short to say"
-    if same:
-        return "good", f"The coarse-grained model cannot be told from {system} within the noise"
-    if d <= GOOD_D:
-        return "good", f"The coarse-grained model reproduces the structure of {system}"
-    if d <= FAIR_D:
-        return "fair", f"The coarse-grained model comes close to the structure of {system}, but not all the way"
-    return "poor", f"The coarse-grained model does not reproduce the structure of {system}"
-
-
-def expected_noise(entry: dict[str, Any]) -> float:
-    """D that two curves of the same liquid would show with the noise of these two."""
-    return float(np.hypot(entry.get("deviation_noise") or 0.0, entry.get("deviation_noise_cg") or 0.0))
-
-
-def _fit_headline(summary: dict[str, Any]) -> str:
-    if summary.get("r2_model") is None:
-        return "Nothing has been compared with the atomistic simulation yet."
-    model, prior = summary["r2_model"], summary.get("r2_prior")
-    reached = f"R² of the held-out forces is {model:.3f}"
-    if prior is None:
-        text = f"The potential is fitted: {reached}"
-    elif model > prior:
-        text = f"The network improves on its prior: {reached}, {prior:.3f} without it"
-    else:
-        text = f"The network does not improve on its prior: {reached}, {prior:.3f} without it"
-    return f"{text}. It has not been compared with the atomistic simulation yet."
-
-
-def _peak_concerns(entry: dict[str, Any]) -> Iterable[str]:
-    height, shift = relative(entry.get("peak_g_atomistic"), entry.get("peak_g_cg")), peak_shift(entry)
-    if height is not None and abs(height) > PEAK_HEIGHT:
-        off = f"{number(100 * height, 1, sign=True)} % off (asked: within {percent(PEAK_HEIGHT)})"
-        yield f"The height of the first {entry['pair']} peak is {off}."
-    if shift is not None and abs(shift) > PEAK_SHIFT_NM:
-        yield f"The first {entry['pair']} peak sits {number(shift, 4, sign=True)} nm off (asked: within {PEAK_SHIFT_NM} nm)."
-
-
-def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
-    """T_conf that is not the thermostat's, or that has no value although the run got so far."""
-    compared = bool(summary.get("rdf"))
-    advice = {
-        "t_conf": "positions and forces are not of one Boltzmann distribution, doubt the force map",
-        "t_conf_cg": "its time step or its temperature is not right",
-    }
-    reached = {"t_conf": compared or summary.get("r2_model") is not None, "t_conf_cg": compared}
-    for key, what in T_CONF_OF.items():
-        if temperature_agrees(summary, key) is False:
-            found = plus_minus(summary[f"{key}_K"], summary.get(f"{key}_stderr_K"), 1)
-            yield f"{what} is {found} K at a thermostat of {thermostat(summary, key):g} K: {advice[key]}."
-        elif summary.get(f"{key}_K") is None and reached[key]:
-            yield f"{what} has no value: {summary.get(f'{key}_reason') or 'the reason is not known'}."
-        ybg = summary.get(key.replace("t_conf", "ybg")) or {}
-        if ybg.get("agrees") is False:
-            chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
-            yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
-    value, stderr, bath = (summary.get(f"cg_{name}_K") for name in ("temperature", "temperature_stderr", "thermostat"))
-    if value and stderr and bath and KineticTemperature(value, stderr, bath).is_suspect():
-        yield (
-            f"The kinetic temperature of the coarse-grained run is {plus_minus(value, stderr, 1)} K at a thermostat of "
-            f"{bath:g} K: its time step is too long, or its equilibration too short."
-        )
-    for row in (summary.get("data_sets") or [])[1:]:
-        if temperature_agrees(row | {"temperature_K": summary.get("temperature_K")}, "t_conf") is False:
-            found = plus_minus(row["t_conf_K"], row.get("t_conf_stderr_K"), 1)
-            at = f"at a thermostat of {summary['temperature_K']:g} K"
-            yield f"T_conf of the data set {row.get('data')} is {found} K {at}: {advice['t_conf']}."
-
-
-def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
-    """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
-    own, used = summary.get("temperature_K"), cg_thermostat(summary)
-    if own and used and abs(used - own) > SAME_TEMPERATURE:
-        yield (
-            f"The coarse-grained run is at {used:g} K, the data at {own:g} K: a potential of mean force is a free energy of "
-            "one temperature, with its own entropy in it, so this is extrapolation."
-        )
-    for row in summary.get("dimers") or []:
-        if has_hole(row):
-            where = (
-                f"{number(row['lowest_inside_nm'], 3)} nm, inside the first sampled {number(row['first_sampled_nm'], 3)} nm"
-            )
-            yield (
-                f"An isolated dimer {row['pair']} may collapse: at {where}, their energy is "
-                f"{number(row['lowest_inside_kT'], 1, sign=True)} kT from that of the first sampled distance, where a wall "
-                f"should be (asked: above {number(HOLE_KT, 0, sign=True)} kT)."
-            )
-    for row in (summary.get("electrolyte") or {}).get("electroneutrality") or []:
-        for side, run in RUNS.items():
-            if is_neutral(row, side) is False:
-                found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 3)
-                yield (
-                    f"The charges around {row['type']} add up to {found} of its own in the {run}, not to 1 as "
-                    "they must whatever the model: it is too short, or its box too small, for Kirkwood-Buff integrals."
-                )
-
-
-def _drift_concerns(summary: dict[str, Any]) -> Iterable[str]:
-    """Averaged forces that still grow or shrink while the beads are held: the rest had not relaxed."""
-    value, stderr = summary.get("label_drift"), summary.get("label_drift_stderr")
-    if value is not None and stderr and abs(value) > DRIFT_SIGMAS * stderr:
-        found = f"{number(100 * value, 1, sign=True)} ± {number(100 * stderr, 1)} %"
-        yield f"The averaged forces change by {found} between the halves of the averaging time: the solvent had not relaxed."
-
-
-def _error_concerns(summary: dict[str, Any]) -> Iterable[str]:
-    """Errors of runs that are too short for them: fewer than 20 blocks of two autocorrelation times."""
-    runs = {"r2": "held-out part of the atomistic run", "t_conf": "atomistic run", "t_conf_cg": "coarse-grained run"}
-    figures = {"r2": "R²", **T_CONF_OF}
-    short = [(figures[key], run) for key, run in runs.items() if summary.get(f"{key}_reliable") is False]
-    salt = summary.get("electrolyte") or {}
-    for side, run in RUNS.items():
-        if salt.get(f"kirkwood_buff_reliable_{side}") is False:
-            short.append(("the Kirkwood-Buff integrals", run))
-        pairs = [entry["pair"] for entry in summary.get("rdf") or [] if entry.get(f"reliable_{side}") is False]
-        short += [(f"g(r) ({', '.join(pairs)})", run)] if pairs else []
-    for figure, run in short:
-        yield f"The error of {figure} is not reliable: the {run} is too short for it."
-
-
-def _data_check_concerns(summary: dict[str, Any]) -> Iterable[str]:
-    """What the check of the data found wrong, or could not test."""
-    check = summary.get("data_check") or {}
-    reasons = "; ".join(str(reason).rstrip(".") for reason in check.get("reasons") or []) or "the reason is not known"
-    if check.get("verdict") == "disagrees":
-        yield f"The check of the mapped data disagrees: {reasons}."
-    elif check.get("verdict") == "not tested":
-        yield f"The check of the mapped data could not test everything: {reasons}."
-
-
-def at_infinite_dilution(summary: dict[str, Any]) -> bool:
-    """Whether an isolated dimer of the model is a pair at infinite dilution: where a solvent was eliminated, as for ions."""
-    if (known := summary.get("solvent_eliminated")) is not None:
-        return bool(known)
-    return bool(summary.get("electrolyte")) or summary.get("eps_r") is not None
-
-
-def _bond_concerns(summary: dict[str, Any]) -> Iterable[str]:
-    """Beads that look bonded in the data, which a model without bonds does not hold together."""
-    if found := summary.get("undeclared_bonds"):
-        yield f"In the data {found['says']}."
-
-
-def is_neutral(row: dict[str, Any], side: str) -> bool | None:
-    """Whether the charges around the ions of a type add up to minus theirs, within 0.05 or three standard errors."""
-    value, stderr = row.get(f"sum_{side}"), row.get(f"sum_stderr_{side}")
-    if value is None or stderr is None or not np.isfinite([value, stderr]).all():
-        return None
-    return bool(abs(value - 1.0) <= max(NEUTRAL_WITHIN, NEUTRAL_SIGMAS * stderr))
-
-
-def has_hole(row: dict[str, Any]) -> bool | None:
-    """Whether two beads inside the first sampled distance are hardly above their energy there, or below it."""
-    lowest = row.get("lowest_inside_kT")
-    return None if lowest is None else not lowest > HOLE_KT
-
-
-def apart(row: dict[str, Any], key: str) -> str:
-    """How far a figure of the coarse-grained run is from the atomistic one, in words."""
-    figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in RUNS]
-    atomistic, cg, *errors = [np.nan if figure is None else float(figure) for figure in figures]
-    error = math.hypot(*errors)
-    if not np.isfinite([atomistic, cg, error]).all() or error == 0:
-        return UNKNOWN
-    sigmas = abs(cg - atomistic) / error
-    return "the same within errors" if sigmas <= 2 else f"{number(sigmas, 1)} standard errors apart"
-
-
-def temperature_agrees(summary: dict[str, Any], key: str) -> bool | None:
-    """Whether T_conf (`key` is t_conf or t_conf_cg) is the thermostat's within 2 % or four standard errors."""
-    value, stderr = summary.get(f"{key}_K"), summary.get(f"{key}_stderr_K") or 0.0
-    expected = thermostat(summary, key)
-    if value is None or not expected:
-        return None
-    return bool(agrees(value, stderr, expected))
-
-
-def thermostat(summary: dict[str, Any], key: str) -> float | None:
-    """The temperature (K) that T_conf (`key` is t_conf or t_conf_cg) should have: that of its own run."""
-    return (cg_thermostat(summary) if key == "t_conf_cg" else None) or summary.get("temperature_K")
-
-
-def cg_thermostat(summary: dict[str, Any]) -> float | None:
-    """The temperature (K) that the coarse-grained run should have; earlier versions called it `cg_temperature_K`."""
-    return summary.get("cg_thermostat_K") or summary.get("cg_temperature_K")
-
-
-def peak_shift(entry: dict[str, Any]) -> float | None:
-    """How far the first coarse-grained peak is from the atomistic one, nm."""
-    atomistic, cg = entry.get("peak_r_nm_atomistic"), entry.get("peak_r_nm_cg")
-    return None if atomistic is None or cg is None else cg - atomistic
-
-
-def relative(reference: float | None, value: float | None) -> float | None:
-    """(value - reference) / reference, where it exists."""
-    return None if not reference or value is None else (value - reference) / reference
 
 
 def _base64(data: bytes) -> str:

@@ -15,7 +15,7 @@ from cgnnp.dataset import FramesWriter
 from cgnnp.fittable import why_not_fitted
 from cgnnp.frames import Frames
 from cgnnp.mappings.water import center_of_mass
-from cgnnp.report import judge
+from cgnnp.verdict import judge
 from cgnnp.workflow.data_check import check_data
 from cgnnp.workflow.data_sets import check_mapping
 from cgnnp.workflow.run_folder import RunFolder

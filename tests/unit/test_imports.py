@@ -11,7 +11,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured", "configured_frames")
 ORDER = (
-    *("workflow", "report", "analysis", "simulation", "training", "native", "reference", "dynamics", "priors", "models"),
+    *(
+        "workflow",
+        "report",
+        "verdict",
+        "analysis",
+        "simulation",
+        "training",
+        "native",
+        "reference",
+        "dynamics",
+        "priors",
+        "models",
+    ),
     *(
         "soundness",
         "box_check",

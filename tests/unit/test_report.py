@@ -15,13 +15,12 @@ from cgnnp.analysis.rdf import Rdf
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.report import (
     CSV_COLUMNS,
-    judge,
     render,
-    temperature_agrees,
     write_rdf_csv,
     write_report,
     ybg_curves,
 )
+from cgnnp.verdict import judge, temperature_agrees
 from cgnnp.wording import percent
 
 CONFIG = "mapping:\n  name: water_cg\nseed: 7\n"
