@@ -51,8 +51,7 @@ class Finder(importlib.abc.MetaPathFinder):
         def exec_module(module):
             execute(module)
             for name in WANTED[fullname]:
-                if hasattr(module, name):
-                    setattr(module, name, timed(getattr(module, name), f"{fullname}.{name}"))
+                setattr(module, name, timed(getattr(module, name), f"{fullname}.{name}"))
 
         spec.loader.exec_module = exec_module
         return spec
