@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+MEND = "restore it, or choose another run_dir"
+
 
 class _WithoutAliases(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -22,22 +24,20 @@ def stored_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: missing or damaged ({error}): restore it, or begin anew in another folder") from error
+        raise ValueError(f"{path}: missing or damaged ({error}): {MEND}") from error
 
 
 def read_yaml(text: str, source: Path | str) -> dict[str, Any]:
-    """The settings in a text of YAML; `source` is named in errors. An empty text holds none.
+    """The settings in a text of YAML; `source` is named in errors.
 
     Raises:
-        ValueError: damaged, nested without end, with aliases, or no mapping.
+        ValueError: empty, damaged, nested without end, with aliases, or no mapping.
     """
     try:
         values = yaml.load(text, _WithoutAliases)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         what = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ValueError(f"{source}: damaged YAML ({what}): restore it, or begin anew in another folder") from error
-    if values is None:
-        return {}
+        raise ValueError(f"{source}: damaged YAML ({what}): {MEND}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{source}: holds {type(values).__name__}, expected settings: restore it, or begin anew")
+        raise ValueError(f"{source}: holds {type(values).__name__}, expected settings: {MEND}")
     return {str(key): value for key, value in values.items()}

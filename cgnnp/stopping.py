@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any
 
@@ -84,8 +83,6 @@ def deaf_children() -> Iterator[None]:
     """Processes that are started within it never see what a terminal sends to all of them: their parent ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINALS)
     try:
-        resource_tracker.ensure_running()  # which lets Ctrl-C through when it starts the tracker
-        signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -107,12 +107,12 @@ def warn_of_undeclared_bonds(frames: Frames, source: str = "map") -> dict[str, A
 def undeclared_bonds(frames: Frames) -> UndeclaredBonds:
     """The pairs of beads that look bonded in mapped frames and are in no molecule whose bonds are declared.
 
-    None in fewer than `FEWEST_FRAMES` frames, or in frames without a periodic box.
+    None in fewer than `FEWEST_FRAMES` frames.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, N_FRAMES).astype(int))
     mapping = frames.mapping
     none = UndeclaredBonds(np.empty((0, 2), int), np.empty(0), np.empty(0), ())
-    if len(chosen) < FEWEST_FRAMES or mapping.n_beads < 2 or not np.linalg.det(frames.boxes[chosen]).all():
+    if len(chosen) < FEWEST_FRAMES or mapping.n_beads < 2:
         return none
     pairs, vectors = _lasting(frames, chosen)
     if not len(pairs):

@@ -513,7 +513,7 @@ def set_length(path: Path) -> None:
 
 CONFIGS = {
     "cut": (lambda p: p.write_text("simulation: {length_ps: [1"), ["config.yaml: damaged YAML"]),
-    "no text": (lambda p: p.write_bytes(b"\xff\xfe"), ["config.yaml: damaged, it is no text"]),
+    "no text": (lambda p: p.write_bytes(b"\xff\xfe"), ["config.yaml: missing or damaged"]),
     "aliases": (lambda p: p.write_text("a: &a [1]\nsimulation: *a\n"), ["config.yaml: damaged YAML", "alias"]),
     "a list": (lambda p: p.write_text("[1, 2]"), ["config.yaml: holds list"]),
     "a wrong value": (set_length, ["simulation.length_ps=[1, 2]", "config.yaml"]),

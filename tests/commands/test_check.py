@@ -25,6 +25,7 @@ def chain(n_frames: int) -> Frames:
     stiffness, rng = 300.0, np.random.default_rng(4)
     steps = rng.normal(0.0, np.sqrt(systems.thermal_energy(300.0) / stiffness), (n_frames, 5, 3))
     positions = 2.0 + np.concatenate([np.zeros((n_frames, 1, 3)), np.cumsum(steps, axis=1)], axis=1)
+    positions += rng.uniform(0.0, 1.0, (n_frames, 1, 3))
     forces = np.zeros_like(positions)
     forces[:, :-1] += stiffness * steps
     forces[:, 1:] -= stiffness * steps

@@ -5,6 +5,7 @@ What is read must be refused with the file named, or give the same to the last b
 
 import functools
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -142,7 +143,7 @@ def sound(target: Target) -> Any:
     """What reading the undamaged file finds; asked once of every process."""
     key = (target.base, target.file)
     if key not in SOUND:
-        folder = bases.root() / f".sound_{bases.digest(list(key))}"
+        folder = bases.root() / f".sound_{bases.digest(list(key))}_{os.getpid()}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         target.copied(folder)

@@ -17,6 +17,7 @@ DAMAGED = {
     "code": ("a: !!python/object/apply:os.system ['true']", "damaged YAML"),
     "a list": ("[1, 2]", "holds list, expected settings"),
     "a word": ("nothing", "holds str"),
+    "nothing": ("", "holds NoneType"),
     "a control character": ("a: \x00", "damaged YAML"),
     "a date that is none": ("a: 2026-99-99", "damaged YAML"),
     "two keys in one": ("? [a, b]\n: 1", "damaged YAML"),
@@ -40,10 +41,9 @@ def test_damaged_settings_are_a_line_with_the_name_of_the_file(case, tmp_path):
 
 def test_settings():
     assert read_yaml("a: {b: 1.5, c: null}\n1: x\n", "f") == {"a": {"b": 1.5, "c": None}, "1": "x"}
-    assert read_yaml("", "f") == {}
 
 
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x80")
-    with pytest.raises(ValueError, match=r"config\.yaml: damaged, it is no text"):
+    with pytest.raises(ValueError, match=r"config\.yaml: missing or damaged"):
         stored_text(tmp_path / "config.yaml")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.io import netcdf_file
 
 from cgnnp.reference.readers.stated_units import Units, fixed_units
 from cgnnp.reference.readers.trajectory import Piece, RawFrame
@@ -43,6 +44,8 @@ def open_amber_netcdf(path: Path, units: Units | None) -> Piece:
 def _reader(path: Path) -> Any:
     from MDAnalysis.coordinates.TRJ import NCDFReader
 
+    with netcdf_file(str(path)):  # a reader that could not be made complains when it is collected
+        pass
     return NCDFReader(str(path), convert_units=False)
 
 

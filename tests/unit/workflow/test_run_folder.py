@@ -52,7 +52,7 @@ def test_a_damaged_configuration_is_named(run, text):
 def test_a_configuration_that_is_gone_is_named(run):
     run.config_file.unlink()
     with pytest.raises(ValueError, match=r"config\.yaml: missing"):
-        run.config_text()
+        run.config()
 
 
 @pytest.mark.parametrize(
