@@ -23,7 +23,7 @@ from cgnnp.boxes import box_heights, half_shortest
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.pairs import minimum_image, near_pairs
-from cgnnp.statistics import SIGMAS, block_estimate, hotelling_test, slowest
+from cgnnp.statistics import MIN_BLOCKS, SIGMAS, block_estimate, hotelling_test, slowest
 
 NEIGHBOURS = 60
 """Pairs are counted up to the distance within which a bead has so many neighbours, at most half the box."""
@@ -31,9 +31,12 @@ NEIGHBOURS = 60
 MOST_FRAMES, MOST_PAIRS = 400, 3_000_000
 """At most so many frames, evenly spread, with so many pairs in all."""
 
-FINE, COARSE, DEGREE, WINDOWS = 240, 12, 3, 20
-"""Bins in which pairs are counted, bins that are tested, degree in distance of the fraction of shifted pairs, and the
-windows of time in which that is fitted: where positions are unwrapped it changes as they diffuse."""
+FINE, COARSE, DEGREE = 240, 12, 3
+"""Bins in which pairs are counted, bins that are tested, degree in distance of the fraction of shifted pairs."""
+
+FEWEST_FRAMES, WINDOW, WINDOWS = 40, 20, 20
+"""Frames that are needed, and frames in a window of time, of which there are at most so many: the fraction of shifted pairs
+is fitted in each, since it changes as unwrapped positions diffuse."""
 
 MIN_PAIRS = 300
 """Fewer shifted pairs, or fewer others, in all frames are too few to compare."""
@@ -42,11 +45,14 @@ ABSENT, MIN_EXPECTED, MIN_DISTINCT = 0.02, 50.0, 12.0
 """Pairs keep away from a distance, or beads from a place, where less than this part of so many expected ones is found. The
 expected pairs must also be so many distinct ones: one pair in contact is seen in every frame."""
 
+MIN_VISITS = 20.0
+"""A part of the box is empty for a reason where so many visits of beads to it were expected."""
+
 SLICES, UNEVEN, GAP, EVEN = 10, 0.5, 0.015, 0.35
 """The density of slices of the box is compared: one that is off by more than a half (and four standard errors) is uneven.
 A gap that is wider than this part of an edge leaves the rest evenly filled where no slice is off by more than EVEN."""
 
-UNLIKELY = 1e-6
+BOX_UNLIKELY = 1e-6
 """A difference is no noise below this probability: contacts last, and the tail of their number is not Gaussian."""
 
 WRONG_BY = 1.05
@@ -86,6 +92,8 @@ class BoxCheck:
 
 def check_box(frames: Frames) -> BoxCheck:
     """Test the boxes of frames by the pairs between molecules; those of one molecule alone need no box."""
+    if frames.boxes is None:  # open boundaries
+        return BoxCheck()
     if wrong := _varying(frames):
         return BoxCheck(wrong=wrong)
     molecules = _molecules(frames.mapping)
@@ -97,20 +105,27 @@ def check_box(frames: Frames) -> BoxCheck:
         return BoxCheck(wrong=wrong)
     found = _seam(frames, molecules)
     if found.agrees() and _seam(replace(frames, boxes=WRONG_BY * frames.boxes), molecules).agrees() is not False:
-        return BoxCheck(
-            reason=f"boxes {100 * (WRONG_BY - 1):.0f} % longer would pass too: the pairs are too few, or too alike"
-        )
+        percent = 100 * (WRONG_BY - 1)
+        return BoxCheck(reason=f"one {percent:.0f} % longer would pass this test too: the pairs are too few, or too alike")
     return found
 
 
 def _varying(frames: Frames) -> str:
-    """What to say where boxes change that should not; else nothing."""
-    boxes = np.asarray(frames.boxes, dtype=np.float64)
-    usual = np.median(boxes, axis=0)
-    off = np.abs(boxes - usual).max(axis=(1, 2)) / np.diagonal(usual).max()
-    frame = int(np.argmax(off))
-    if frames.meta.ensemble in CONSTANT_VOLUME and off[frame] > ROUNDED:
-        return f"it is {100 * off[frame]:.2g} % off in {frames.came_from(frame)}, and {frames.meta.ensemble} has one box"
+    """What to say where boxes change within a run that should not; else nothing."""
+    if frames.meta.ensemble not in CONSTANT_VOLUME:
+        return ""
+    for source in np.unique(frames.origin[:, 0]):
+        numbers = np.flatnonzero(frames.origin[:, 0] == source)
+        boxes = np.asarray(frames.boxes[numbers], dtype=np.float64)
+        usual = np.median(boxes, axis=0)
+        off = np.abs(boxes - usual).max(axis=(1, 2)) / np.diagonal(usual).max()
+        worst = int(np.argmax(off))
+        if off[worst] > ROUNDED:
+            where = frames.came_from(int(numbers[worst]))
+            return (
+                f"it is {100 * off[worst]:.3g} % off in {where}, and {frames.meta.ensemble} has one box; a run at constant "
+                "pressure is mapped with the ensemble NPT"
+            )
     return ""
 
 
@@ -158,9 +173,9 @@ class _Counts:
 def _seam(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> BoxCheck:
     """Shifted pairs beside all pairs at the same distances."""
     pairs = len(frames.positions[0]) ** 2 // 2
-    found = _count(_spread(frames, int(np.clip(MOST_PAIRS // pairs, 2 * WINDOWS, MOST_FRAMES))), molecules)
+    found = _count(_spread(frames, int(np.clip(MOST_PAIRS // max(pairs, 1), FEWEST_FRAMES, MOST_FRAMES))), molecules)
     n_shifted, n_every, n_frames = int(found.shifted.sum()), int(found.every.sum()), len(found.every)
-    if min(n_shifted, n_every - n_shifted) < MIN_PAIRS or n_frames < 2 * WINDOWS:
+    if min(n_shifted, n_every - n_shifted) < MIN_PAIRS or n_frames < FEWEST_FRAMES:
         few = BoxCheck(
             reason=f"{n_shifted} of {n_every} near pairs in {n_frames} frames cross its faces: too few to compare"
         )
@@ -181,10 +196,14 @@ def _seam(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> BoxCheck:
     fitted = coarse((found.basis * found.every.mean(axis=0)[:, None]).T).T
     unfitted = np.linalg.qr(fitted, mode="complete")[0][:, fitted.shape[1] :]
     force = coarse(found.shifted_force - fraction * found.every_force)
-    p_values = {"their number": _p_value(number @ unfitted), "the force along them": _p_value(force)}
-    differing = " and ".join(name for name, p_value in p_values.items() if p_value < UNLIKELY)
-    wrong = f"pairs across its faces are not like others at the same distance ({differing})" if differing else ""
-    return BoxCheck(wrong=wrong, p_value=min(p_values.values()))
+    tests = {"their number": _p_value(number @ unfitted), "the force along them": _p_value(force)}
+    differing = [name for name, (p_value, _) in tests.items() if p_value < BOX_UNLIKELY]
+    if differing and not any(tests[name][1] for name in differing):
+        return BoxCheck(
+            reason=f"pairs across its faces differ from others, but there are not {MIN_BLOCKS} independent frames"
+        )
+    text = f"pairs across its faces are not like others at the same distance ({' and '.join(differing)})"
+    return BoxCheck(wrong=text if differing else "", p_value=min(p_value for p_value, _ in tests.values()))
 
 
 def _count(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> _Counts:
@@ -215,7 +234,7 @@ def _count(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> _Counts:
 def _smooth_fraction(found: _Counts) -> Float[np.ndarray, "frames fine"]:
     """The fraction of pairs that are shifted, a polynomial of distance in every window of time."""
     fraction, basis = np.empty_like(found.every), found.basis
-    for window in np.array_split(np.arange(len(fraction)), WINDOWS):
+    for window in np.array_split(np.arange(len(fraction)), min(WINDOWS, len(fraction) // WINDOW)):
         every, shifted = found.every[window].sum(axis=0), found.shifted[window].sum(axis=0)
         scale = np.where(every > 0, np.maximum(every, 1.0) ** -0.5, 0.0)
         fraction[window] = basis @ np.linalg.lstsq((scale * every)[:, None] * basis, scale * shifted, rcond=None)[0]
@@ -239,10 +258,11 @@ def _absent(found: _Counts, fraction: Float[np.ndarray, "frames fine"]) -> str:
     return ""
 
 
-def _p_value(samples: Float[np.ndarray, "frames quantities"]) -> float:
-    """Of averages that should be zero; 1 where nothing varies."""
-    found = hotelling_test(samples, slowest(samples)[0])
-    return 1.0 if found is None else found.p_value
+def _p_value(samples: Float[np.ndarray, "frames quantities"]) -> tuple[float, bool]:
+    """Of averages that should be zero (1 where nothing varies), and whether there are enough independent frames for it."""
+    tau, reliable = slowest(samples)
+    found = hotelling_test(samples, tau)
+    return (1.0, True) if found is None else (found.p_value, reliable)
 
 
 # Filling
@@ -277,12 +297,18 @@ def _sharp_gap(along: Float[np.ndarray, "frames beads"]) -> float:
     counts = np.histogram(along, bins=20 * SLICES, range=(0.0, 1.0))[0]
     first, length = _longest_gap(counts == 0)
     gap = length / len(counts)
-    if gap <= GAP or gap * along.size < MIN_EXPECTED:
+    if gap <= GAP or gap * _visits(along) < MIN_VISITS:
         return 0.0
     filled = (along - (first + length) / len(counts)) % 1.0
     start, end = float(filled.min()), float(filled.max())
     slices = np.histogram(filled, bins=SLICES, range=(start, end))[0]
     return 1.0 - (end - start) if np.abs(slices / slices.mean() - 1).max() < EVEN else 0.0
+
+
+def _visits(along: Float[np.ndarray, "frames beads"]) -> int:
+    """How many twentieths of an edge the beads were in, counted for every bead: a bead that stays is counted once."""
+    places = (20 * along).astype(int) % 20
+    return len(np.unique(places + 20 * np.arange(along.shape[1])))
 
 
 def _longest_gap(empty: Bool[np.ndarray, "bins"]) -> tuple[int, int]:
@@ -316,7 +342,8 @@ def _image_hole(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> str:
             far = np.linalg.norm(steps, axis=1).min() > 3 * closest
             if far and _keep_away(vectors[:number], boxes, steps, closest):
                 return (
-                    f"beads keep away from where others would be {fraction} times in it along {name}, as from their images"
+                    f"no bead comes near the points 1/{fraction} of it along {name} away from another bead, as if its images "
+                    f"were there: it is {fraction} times too long"
                 )
     return ""
 

@@ -40,12 +40,14 @@ def is_reduced(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "fram
     return triangular & (tilts <= (0.5 + REDUCED) * edges).all(axis=1)
 
 
-def check_boxes(boxes: Float[np.ndarray, "frames 3 3"], source: str) -> None:
-    """Refuse boxes that are no cells, or not in reduced form.
+def check_boxes(boxes: Float[np.ndarray, "frames 3 3"] | None, source: str) -> None:
+    """Refuse boxes that are no cells, or not in reduced form; frames with open boundaries have none.
 
     Raises:
         ValueError: names `source`, the first such frame, what was found and what to do.
     """
+    if boxes is None:
+        return
     boxes = np.asarray(boxes, dtype=np.float64)
     if len(flat := np.flatnonzero(~has_volume(boxes))):
         raise ValueError(

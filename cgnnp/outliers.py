@@ -1,23 +1,23 @@
 """What no simulation makes: single forces beyond all others, frames that are there twice, beads that never move."""
 
+import hashlib
+
 import numpy as np
 
 from cgnnp.frames import Frames
 
-FACTOR = 10.0
-"""A force is an outlier beyond so many times what the largest force on a bead of its type is in nine of ten frames."""
+FACTOR, RARE = 10.0, 0.02
+"""Of the largest forces of all frames, one that is so many times the next lower one is an outlier, and so are those above
+it, where they are no more than this part of the frames. The tail of a distribution has no such gap."""
 
 MIN_FRAMES = 20
-
-TOLD_APART_BY = 8
-"""Frames are the same when so many beads are in the same places, to the last bit."""
+"""Fewer frames do not show a distribution."""
 
 
 def outliers(frames: Frames) -> list[str]:
     """Each type of beads with outlying forces, in words: the largest one and where it is; empty where there is none.
 
-    A single such force can outweigh all others in a least squares fit. Nothing is judged of fewer than 20 frames, or of
-    types on which forces act in less than half of them.
+    A single such force can outweigh all others in a least squares fit. Nothing is judged of fewer than 20 frames.
 
     >>> from cgnnp.mapping import Block, Mapping
     >>> from cgnnp.frames import FramesMeta
@@ -27,7 +27,7 @@ def outliers(frames: Frames) -> list[str]:
     >>> forces[7, 2, 0] = 1e6
     >>> meta = FramesMeta(Mapping("argon", 4, (argon,)), temperature=100.0, interval=1.0)
     >>> outliers(Frames(np.zeros((100, 4, 3)), forces, np.tile(3 * np.eye(3), (100, 1, 1)), meta))
-    ['the force on bead 2 (AR) in memory, frame 7, is 1e+06 kJ/mol/nm; 9 of 10 frames have none above 3 (1 of 100 frames ...
+    ['the force on bead 2 (AR) in memory, frame 7, is 1e+06 kJ/mol/nm; the largest but for 1 of 100 frames is 3.9']
     """
     if len(frames) < MIN_FRAMES:
         return []
@@ -36,27 +36,28 @@ def outliers(frames: Frames) -> list[str]:
     for number, name in enumerate(frames.mapping.type_names):
         beads = np.flatnonzero(frames.mapping.types == number)
         largest = np.sqrt(squares[:, beads].max(axis=1))
-        usual, above = np.quantile(largest, (0.5, 0.9))
-        frame = int(np.argmax(largest))
-        if usual > 0 and largest[frame] > FACTOR * above:
-            n_frames = int((largest > FACTOR * above).sum())
+        falling = np.sort(largest)[::-1][: max(1, int(RARE * len(frames))) + 1]
+        gaps = np.flatnonzero((falling[:-1] > FACTOR * falling[1:]) & (falling[1:] > 0))
+        if len(gaps):
+            frame, n_frames = int(np.argmax(largest)), int(gaps[-1]) + 1
             bead = beads[int(np.argmax(squares[frame, beads]))]
             found.append(
-                f"the force on bead {bead} ({name}) in {frames.came_from(frame)}, is {largest[frame]:.3g} kJ/mol/nm; 9 of "
-                f"10 frames have none above {above:.2g} ({n_frames} of {len(frames)} frames are like it)"
+                f"the force on bead {bead} ({name}) in {frames.came_from(frame)}, is {falling[0]:.3g} kJ/mol/nm; the "
+                f"largest but for {n_frames} of {len(frames)} frames is {falling[n_frames]:.2g}"
             )
     return found
 
 
 def repeated(frames: Frames) -> list[str]:
-    """What to say of frames that are there more than once: errors would be too small, and held-out frames fitted."""
-    places = np.ascontiguousarray(frames.positions[:, :TOLD_APART_BY].reshape(len(frames), -1))
-    _, first, counts = np.unique(places, axis=0, return_index=True, return_counts=True)
-    extra = len(frames) - len(counts)
-    if not extra:
+    """What to say of frames that occur more than once: errors would be too small, and held-out frames fitted."""
+    seen: dict[bytes, list[int]] = {}
+    for number, positions in enumerate(frames.positions):
+        seen.setdefault(hashlib.blake2b(np.ascontiguousarray(positions).tobytes()).digest(), []).append(number)
+    most = max(seen.values(), key=len)
+    if len(most) == 1:
         return []
-    example = frames.came_from(int(first[np.argmax(counts)]))
-    return [f"{extra} of {len(frames)} frames are there before ({example}, {counts.max()} times)"]
+    times = f"{frames.came_from(most[0])} occurs {len(most)} times"
+    return [f"{len(frames) - len(seen)} of {len(frames)} frames repeat an earlier one ({times})"]
 
 
 def motionless(frames: Frames) -> list[str]:

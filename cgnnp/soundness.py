@@ -54,6 +54,8 @@ class Soundness:
         """What could not be tested, in words, with the reason."""
         combined = self.consistency.temperatures.combined
         found = [f"T_conf: {combined.reason}"] if combined.value is None else []
+        if self.consistency.ybg.agrees() is None:
+            found.append(str(self.consistency.ybg))
         if combined.stderr is not None and combined.stderr > UNRESOLVED * self.consistency.temperature:
             found.append(f"{combined}: its error is too large to tell a wrong force or temperature, sample more frames")
         found += [str(self.box)] if self.box.agrees() is None else []
@@ -63,7 +65,10 @@ class Soundness:
 
     @property
     def verdict(self) -> str:
-        """One word for all: it agrees only where nothing was left untested."""
+        """One word for all. It agrees only where T_conf, the g-YBG residual and the boxes could be tested.
+
+        (Single kinds of pairs may have no T_conf: the residual is of all of them.)
+        """
         return DISAGREES if self.disagreements() else NOT_TESTED if self.untested() else AGREES
 
     def reasons(self) -> list[str]:

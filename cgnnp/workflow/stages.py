@@ -153,7 +153,11 @@ def _refuse_unsound(sound: Soundness) -> None:
     for text in sound.untested():
         log.warning("map: not tested: %s", text)
     if sound.box.agrees() is False:
-        raise ValueError(f"{sound.box}: write the boxes of the simulation, in the units of the positions")
+        raise ValueError(
+            f"{sound.box}: mend the boxes where the data come from, in the units of the positions, and map anew"
+        )
+    if sound.density_agrees() is False:
+        raise ValueError(f"{sound.density:.3g} g/mL is more than any matter has: the boxes are too small, mend them")
     temperature, result = sound.consistency.temperature, sound.consistency.temperatures.combined
     if result.agrees(temperature) is False:
         raise ValueError(
@@ -161,7 +165,7 @@ def _refuse_unsound(sound: Soundness) -> None:
             "together (wrong force map, units, temperature or box); see the certificate above"
         )
     if sound.repeated:
-        raise ValueError(f"{sound.repeated[0]}: errors would be too small, and frames held out be fitted: leave them out")
+        raise ValueError(f"{sound.repeated[0]}: errors would be too small, and held-out frames fitted: leave them out")
     if sound.outliers:
         raise ValueError(
             f"{sound.outliers[0]}: one such force outweighs all others in a fit: leave such frames out, or sample them again"

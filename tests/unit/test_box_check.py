@@ -1,6 +1,7 @@
 """A wrong box is found from the frames alone; what cannot be told is not tested; sound boxes agree."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import systems
 from systems import hard_gas, identity_mapping
 
 from cgnnp.box_check import check_box
-from cgnnp.frames import Frames
+from cgnnp.boxes import check_boxes
+from cgnnp.dataset import open_frames
+from cgnnp.frames import Frames, concatenate
 
 LENGTH = 1.6
 
@@ -66,7 +69,38 @@ def test_a_box_that_is_far_too_small_disagrees(gas, factor):
 def test_images_show_in_a_box_whole_times_too_long(gas, factor):
     found = check_box(in_box(unwrapped(gas), factor))
     assert found.agrees() is False
-    assert f"{factor:.0f} times in it along a" in str(found)
+    assert f"it is {factor:.0f} times too long" in str(found)
+
+
+STORED = Path(__file__).parents[2] / "examples" / "data"
+
+
+@pytest.mark.parametrize("name", ["nacl_1.3M", "nacl_4M"])
+def test_parts_of_a_short_run_are_not_called_wrong(name):
+    """Contacts of ions last: few frames of them are fewer independent ones, and nothing may be made of their noise."""
+    frames = open_frames(STORED / name)
+    wrong = [
+        f"{start}:{start + length}: {found}"
+        for length in (40, 80, 120, 200)
+        for start in range(0, 600 - length + 1, 80)
+        if (found := check_box(frames[start : start + length])).agrees() is False
+    ]
+    assert not wrong
+
+
+def test_runs_of_constant_volume_may_have_different_boxes(spheres):
+    """Each of its own; boxes that vary within one are wrong, but at constant pressure."""
+    joined = concatenate([replace(part, sources=(str(k),)) for k, part in enumerate([spheres, in_box(spheres, 1.004)])])
+    assert "has one box" not in str(check_box(joined))
+    boxes = spheres.boxes * (1 + (np.arange(len(spheres)) == 9))[:, None, None]
+    assert "100 % off in memory, frame 9" in str(check_box(replace(spheres, boxes=boxes)))
+
+
+def test_open_boundaries_have_no_box_to_test(spheres):
+    frames = replace(spheres)
+    object.__setattr__(frames, "boxes", None)
+    assert check_box(frames).agrees() is True
+    check_boxes(None, "here")
 
 
 def test_exchanged_axes_disagree():
@@ -111,7 +145,7 @@ def test_what_a_wrong_box_would_pass_is_not_tested():
     moved[:, ::2, 1] += np.random.default_rng(2).integers(-1, 2, moved[:, ::2, 1].shape) * LENGTH
     found = check_box(replace(gas, positions=moved + np.random.default_rng(3).normal(0.0, 1.0, moved.shape)))
     assert found.agrees() is None
-    assert "5 % longer would pass too" in str(found)
+    assert "5 % longer would pass this test too" in str(found)
 
 
 def test_one_molecule_needs_no_box():

@@ -239,7 +239,7 @@ def test_errors_of_several_sets_are_those_of_each(run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frames: replace(frames, boxes=2 * frames.boxes), "box: .*: write the boxes of the simulation"),
+        (lambda frames: replace(frames, boxes=2 * frames.boxes), "box: .*: mend the boxes where the data come from"),
         (
             lambda frames: replace(frames, forces=frames.forces + (np.arange(len(frames)) == 7)[:, None, None] * 1e5),
             "one such force",
