@@ -342,8 +342,8 @@ def _image_hole(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> str:
             far = np.linalg.norm(steps, axis=1).min() > 3 * closest
             if far and _keep_away(vectors[:number], boxes, steps, closest):
                 return (
-                    f"no bead comes near the points 1/{fraction} of it along {name} away from another bead, as if its images "
-                    f"were there: it is {fraction} times too long"
+                    f"no bead comes near the points 1/{fraction} of it along {name} away from another bead, as if "
+                    f"images were there: it is {fraction} times too long"
                 )
     return ""
 

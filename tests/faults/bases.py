@@ -63,9 +63,10 @@ def made(root: Path, name: str, make: Callable[[Path], object]) -> Path:
     return folder
 
 
-def soft(folder: Path) -> None:
-    """Independent configurations of soft spheres: exact forces, no noise."""
-    store(folder / "data", systems.soft_spheres(400, {"AR": 14}, seed=21))
+def soft(folder: Path, n_frames: int = 1500) -> None:
+    """Independent configurations of soft spheres: exact forces, no noise; wrapped, and enough of them to be judged."""
+    frames = systems.soft_spheres(n_frames, {"AR": 14}, seed=21)
+    store(folder / "data", replace(frames, positions=np.mod(frames.positions, systems.SOFT_LENGTH)))
 
 
 def soft_fit(folder: Path, seed: int = 3) -> None:
@@ -140,6 +141,7 @@ def soft_liquid(edges: np.ndarray, n_beads: int, n_frames: int, seed: int = 5) -
 
 BASES: dict[str, Callable[[Path], None]] = {
     "soft": soft,
+    "soft_short": functools.partial(soft, n_frames=400),
     "soft_run": soft_run,
     "soft_fit": soft_fit,
     "other_fit": functools.partial(soft_fit, seed=4),

@@ -66,8 +66,8 @@ class Job:
 
 JOBS = (
     Job("sample", None, "sample", (*WATER, "reference.frame_interval_ps=0.04", "reference.n_frames=260"), 16),
-    Job("fit", "soft", "train", (*tuple(bases.SOFT_FIT), "trainer.max_epochs=8"), 22, r"."),
-    Job("fit, refine, export, simulate, compare", "soft", "train", tuple(bases.SOFT_JOB), 20, FITTED),
+    Job("fit", "soft_short", "train", (*tuple(bases.SOFT_FIT), "trainer.max_epochs=8"), 22, r"."),
+    Job("fit, refine, export, simulate, compare", "soft_short", "train", tuple(bases.SOFT_JOB), 20, FITTED),
     Job("simulate", "soft_run", "simulate", ("run=run", "simulation.length_ps=12", "simulation.replicas=2"), 12, FITTED),
     Job("compare", "soft_run", "compare", ("run=run",), 8, r"."),
     Job(
