@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from faults import bases
-
 TIMERS = Path(__file__).parent / "timers"
 CHECKS = (
     *(
@@ -43,9 +41,3 @@ def read(places: Path) -> dict[str, float]:
             name, seconds = row.split()
             found[name] = found.get(name, 0.0) + float(seconds)
     return found
-
-
-def of_the_short_job(folder: Path) -> tuple[float, dict[str, float]]:
-    """Of a job of seconds: it shows that the timers work, and no more."""
-    bases.copy("soft_short", folder)
-    return 0.0, timed(folder, "train", *bases.SOFT_FIT)
