@@ -18,6 +18,9 @@ THINNEST_G_ML, DENSEST_G_ML = 0.2, 25.0
 """Densities (g/mL) between which condensed matter is: the former is below the critical density of water, the latter above
 that of osmium."""
 
+ION_NAMES = frozenset(("Li", "Na", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cl", "Br"))
+"""Types of beads that are ions; single letters may be anything."""
+
 UNRESOLVED = 0.0625
 """A T_conf with a larger relative standard error tests nothing: four of them are a quarter of the temperature."""
 
@@ -35,6 +38,7 @@ class Soundness:
     outliers: tuple[str, ...]
     repeated: tuple[str, ...]
     motionless: tuple[str, ...]
+    uncharged: tuple[str, ...]
 
     def density_agrees(self) -> bool | None:
         """Whether it is one of condensed matter; None of a gas, which boxes that are too large look like."""
@@ -61,7 +65,7 @@ class Soundness:
         found += [str(self.box)] if self.box.agrees() is None else []
         if self.density is not None and self.density_agrees() is None:
             found.append(f"density: {self.density:.3g} g/mL is that of a gas, or of boxes that are too large")
-        return [*found, *self.motionless]
+        return [*found, *self.motionless, *self.uncharged]
 
     @property
     def verdict(self) -> str:
@@ -89,6 +93,7 @@ def check_soundness(frames: Frames) -> Soundness:
         tuple(outliers(frames)),
         tuple(repeated(frames)),
         tuple(motionless(frames)),
+        tuple(uncharged_ions(frames)),
     )
 
 
@@ -97,6 +102,14 @@ def worst(found: Sequence[Soundness]) -> dict[str, Any]:
     order = (AGREES, NOT_TESTED, DISAGREES)
     verdict = max((one.verdict for one in found), key=order.index)
     return {"verdict": verdict, "reasons": [text for one in found if one.verdict == verdict for text in one.reasons()]}
+
+
+def uncharged_ions(frames: Frames) -> list[str]:
+    """What to say of beads that are named like ions and carry no charge, unless that was stated."""
+    if frames.mapping.is_charged or "charges" in (frames.meta.provenance.get("stated") or {}):
+        return []
+    named = [name for name in frames.mapping.type_names if name in ION_NAMES]
+    return [f"charges: beads {', '.join(named)} carry none, and are named like ions"] if named else []
 
 
 def density(frames: Frames) -> float | None:

@@ -198,7 +198,7 @@ def soft_force(r: np.ndarray) -> np.ndarray:
 
 
 def soft_spheres(n_frames: int, counts: dict[str, int], strengths: np.ndarray | None = None, *, seed: int) -> Frames:
-    """Independent Boltzmann configurations at 300 K with their forces; `strengths` (beads, beads) for mixtures."""
+    """Independent Boltzmann configurations at 300 K with their forces, wrapped; `strengths` (beads, beads) for mixtures."""
     mapping = identity_mapping(counts)
     positions = metropolis(
         soft_energy,
@@ -211,7 +211,7 @@ def soft_spheres(n_frames: int, counts: dict[str, int], strengths: np.ndarray | 
         seed=seed,
         strengths=strengths,
     )
-    frames = frames_of(positions, np.zeros_like(positions), SOFT_LENGTH, mapping)
+    frames = frames_of(np.mod(positions, SOFT_LENGTH), np.zeros_like(positions), SOFT_LENGTH, mapping)
     return add_pair_forces(frames, lambda r: (1.0 if strengths is None else strengths) * soft_force(r))
 
 

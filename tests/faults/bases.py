@@ -64,9 +64,8 @@ def made(root: Path, name: str, make: Callable[[Path], object]) -> Path:
 
 
 def soft(folder: Path, n_frames: int = 1500) -> None:
-    """Independent configurations of soft spheres: exact forces, no noise; wrapped, and enough of them to be judged."""
-    frames = systems.soft_spheres(n_frames, {"AR": 14}, seed=21)
-    store(folder / "data", replace(frames, positions=np.mod(frames.positions, systems.SOFT_LENGTH)))
+    """Independent configurations of soft spheres: exact forces, no noise, and enough of them to be judged."""
+    store(folder / "data", systems.soft_spheres(n_frames, {"AR": 14}, seed=21))
 
 
 def soft_fit(folder: Path, seed: int = 3) -> None:

@@ -89,6 +89,16 @@ def test_a_wall_that_is_held_makes_no_frame_a_repeated_one(soft_spheres):
     assert any("8 of 14 beads never move" in text for text in found.untested())
 
 
+def test_ions_without_charges_are_not_tested_unless_that_is_stated(soft_spheres):
+    def named(name: str, **provenance) -> Frames:
+        meta = replace(soft_spheres.meta, mapping=systems.identity_mapping({name: 14}), provenance=provenance)
+        return replace(soft_spheres[:40], meta=meta)
+
+    assert check_soundness(named("Na")).uncharged == ("charges: beads Na carry none, and are named like ions",)
+    assert check_soundness(named("Na", stated={"charges": "none"})).uncharged == ()
+    assert check_soundness(named("W")).uncharged == ()
+
+
 def test_other_ensembles_are_not_tested(soft_spheres):
     found = check_soundness(replace(soft_spheres, meta=replace(soft_spheres.meta, ensemble="biased")))
     assert found.verdict == "not tested"
