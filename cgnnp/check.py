@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 KEYS = ("data", "output")
-EXIT_CODES = {"agrees": 0, "disagrees": 1, "not tested": 3}
 
 
 def job(config: "DictConfig") -> None:
     """Test the data set, print a table, write check.json and check.html."""
     data, output = _settings(config)
+    from cgnnp.soundness import AGREES, DISAGREES, NOT_TESTED
     from cgnnp.workflow.data_check import check_data, write_check
     from cgnnp.workflow.run_folder import check_writable
 
@@ -30,7 +30,7 @@ def job(config: "DictConfig") -> None:
     found = check_data(data)
     print(found.table())
     print(write_check(found, output))
-    sys.exit(EXIT_CODES[found.verdict])
+    sys.exit({AGREES: 0, DISAGREES: 1, NOT_TESTED: 3}[found.verdict])
 
 
 def _settings(config: "DictConfig") -> tuple[Path, Path | None]:

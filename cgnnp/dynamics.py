@@ -170,7 +170,8 @@ class TemperatureWatch:
         n_dof = degrees_of_freedom(simulation.system)
         interval = float("inf") if drawn_anew else protocol.frame_interval
         thermometer = Thermometer(n_dof, protocol.temperature_K, protocol.friction_per_ps, interval)
-        self.history = TemperatureHistory(thermometer, earlier) if n_dof > 0 else None
+        waited = protocol.equilibration_ps
+        self.history = TemperatureHistory(thermometer, earlier, equilibration_ps=waited) if n_dof > 0 else None
 
     def judge(self, kinetic_energies: Float[np.ndarray, "frames"]) -> dict[str, Any]:
         """What chunk.json records of these frames; nothing of a system that cannot move.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from cgnnp.units import BOLTZMANN
 
@@ -31,6 +31,19 @@ WARN_WITHIN, WARN_SIGMAS = 0.03, 4.0
 
 Water at the default steps (atomistic 4 fs, one bead a molecule 10 fs) is within 1 %; beads are 3 % too hot at 17 fs, 40 % at
 20 fs.
+"""
+
+SETTLING = 5.0
+"""A run is judged from this many times 1 / gamma on after its start, equilibration included. The figure is ours.
+
+A minimised start has velocities of the thermostat and no thermal potential energy, so half of K is soon lost. Where K is
+half of the energy, d<E>/dt = -2 gamma <K - K_eq> restores it as exp(-gamma t), in water somewhat more slowly.
+"""
+
+BLOWN_UP = 2.0
+"""A run hotter than this many times its thermostat blew up, and is stopped before it has settled too.
+
+There is no such bound on the cold side: oscillators that all start in their minimum lose all of K for a moment.
 """
 
 NEGLIGIBLE = 30.0
@@ -106,6 +119,11 @@ class Thermometer:
         counts, values = np.array(known, dtype=np.float64).T
         return self._of(float(counts @ values / counts.sum()), int(counts.sum()))
 
+    @property
+    def settling_ps(self) -> float:
+        """How long a run needs to forget its start; without friction it never does, and is judged at once."""
+        return SETTLING / self.friction_per_ps if self.friction_per_ps else 0.0
+
     def _of(self, value: float, n_frames: int) -> KineticTemperature:
         independent = independent_frames(n_frames, self.interval_ps, self.friction_per_ps)
         stderr = self.thermostat_K * float(np.sqrt(2 / (self.n_dof * independent)))
@@ -116,35 +134,64 @@ class TemperatureHistory:
     """The chunks of a run, judged as they come: each one, and all together.
 
     Chunks may be so short that one alone tells nothing; together they do. For a warning one chunk must be as many standard
-    errors off as would stop the run, since there are many chunks; and one warning is enough.
+    errors off as would stop the run, since there are many chunks; and one warning is enough. Frames of the time that a run
+    needs to settle are left out; until then only one that blew up is stopped.
+
+    Args:
+        thermometer: reads the temperatures.
+        earlier: chunk.json of the chunks that the run continues.
+        equilibration_ps: how long it ran before its first chunk; infinite where it has forgotten its start.
     """
 
-    def __init__(self, thermometer: Thermometer, earlier: Sequence[Mapping[str, Any]] = ()) -> None:
-        self.thermometer = thermometer
-        self._infos = [info for info in earlier if VALUE_KEY in info]
+    def __init__(
+        self, thermometer: Thermometer, earlier: Sequence[Mapping[str, Any]] = (), *, equilibration_ps: float = np.inf
+    ) -> None:
+        self.thermometer, self.equilibration_ps = thermometer, equilibration_ps
+        self._n_frames = 0
+        self._infos: list[Mapping[str, Any]] = []
+        for info in earlier:
+            if VALUE_KEY in info and self._settled(1)[0]:
+                self._infos.append(info)
+            self._n_frames += info["n_frames"]
         self._last: dict[str, KineticTemperature] = {}
-        self._has_warned = False
+        self._is_settled, self._has_warned = True, False
 
     def add(self, kinetic_energies: Float[np.ndarray, "frames"]) -> dict[str, Any]:
         """Take in the frames of a chunk, from kinetic energies in kJ/mol, and return what chunk.json records of them."""
-        chunk, count = self.thermometer.read(kinetic_energies), len(kinetic_energies)
-        found = {VALUE_KEY: chunk.value, N_DOF_KEY: self.thermometer.n_dof}
-        self._infos.append({"n_frames": count, **found})
-        together = self.thermometer.of_chunks(self._infos)
-        self._last = {f"the last {count} frames": chunk} | ({} if together is None else {"all frames so far": together})
-        return found
+        settled = kinetic_energies[self._settled(len(kinetic_energies))]
+        self._n_frames += len(kinetic_energies)
+        self._is_settled = len(settled) > 0
+        judged = settled if self._is_settled else kinetic_energies
+        last = self.thermometer.read(judged)
+        self._last = {f"the last {len(judged)} frames": last}
+        if self._is_settled:
+            self._infos.append({"n_frames": len(judged), VALUE_KEY: last.value})
+            n_together = sum(info["n_frames"] for info in self._infos)
+            where = "all frames so far" if n_together == self._n_frames else f"all {n_together} frames judged so far"
+            together = self.thermometer.of_chunks(self._infos)
+            self._last |= {} if together is None else {where: together}
+        return {VALUE_KEY: self.thermometer.read(kinetic_energies).value, N_DOF_KEY: self.thermometer.n_dof}
+
+    def _settled(self, count: int) -> Bool[np.ndarray, "frames"]:
+        """Which of the next frames are of a run that has settled."""
+        frames = self._n_frames + 1 + np.arange(count)
+        times = self.equilibration_ps + frames * self.thermometer.interval_ps
+        return times >= self.thermometer.settling_ps
 
     def wrong(self) -> str | None:
         """What is wrong, if the temperature of the last chunk or of all is far from the thermostat's."""
         for where, found in self._last.items():
-            if found.is_wrong:
-                what = "does not hold its temperature" if found.value < 2 * found.thermostat else "blew up"
+            holds = found.value < BLOWN_UP * found.thermostat
+            if found.is_wrong and not (holds and not self._is_settled):
+                what = "does not hold its temperature" if holds else "blew up"
                 limits = f"more than {100 * STOP_WITHIN:g} % and {STOP_SIGMAS:g} standard errors"
                 return f"{what}: {found} in {where}, {limits} from the thermostat's {found.thermostat:g} K"
         return None
 
     def suspect(self) -> str | None:
         """What is suspect, the first time that it is."""
+        if not self._is_settled:
+            return None
         for (where, found), sigmas in zip(self._last.items(), (STOP_SIGMAS, WARN_SIGMAS), strict=False):
             if not self._has_warned and found.is_suspect(sigmas):
                 self._has_warned = True

@@ -30,6 +30,7 @@ from cgnnp.verdict import (
     SIDES,
     apart,
     at_infinite_dilution,
+    cg_thermostat,
     has_hole,
     is_neutral,
     judge,
@@ -116,7 +117,11 @@ def page_template(name: str) -> jinja2.Template:
     environment.filters |= filters
     environment.tests["has_hole"] = has_hole
     environment.globals |= {"relative": relative, "peak_shift": peak_shift}
-    environment.globals |= {"temperature_agrees": temperature_agrees, "thermostat": thermostat}
+    environment.globals |= {
+        "temperature_agrees": temperature_agrees,
+        "thermostat": thermostat,
+        "cg_thermostat": cg_thermostat,
+    }
     environment.globals |= {"is_neutral": is_neutral, "has_hole": has_hole, "apart": apart}
     environment.globals |= {
         "agreement": agreement,

@@ -14,6 +14,7 @@ from cgnnp.analysis.rdf_residual import NOISE_FACTOR
 from cgnnp.analysis.rdf_verdict import LEVELS, agreement, headline, worst_row
 from cgnnp.configurational_temperature import agrees
 from cgnnp.kinetic_temperature import KineticTemperature
+from cgnnp.soundness import DISAGREES, NOT_TESTED
 from cgnnp.units import SAME_TEMPERATURE
 from cgnnp.wording import UNKNOWN, number, percent, plus_minus
 
@@ -132,27 +133,25 @@ def _peak_concerns(entry: dict[str, Any]) -> Iterable[str]:
 
 def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
     """T_conf that is not the thermostat's, or that has no value although the run got so far."""
-    compared = bool(summary.get("rdf"))
     advice = {
         "t_conf": "positions and forces are not of one Boltzmann distribution, doubt the force map",
         "t_conf_cg": "its time step or its temperature is not right",
     }
-    reached = {"t_conf": compared or summary.get("r2_model") is not None, "t_conf_cg": compared}
     for key, what in T_CONF_OF.items():
         if temperature_agrees(summary, key) is False:
             found = plus_minus(summary[f"{key}_K"], summary.get(f"{key}_stderr_K"), 1)
             yield f"{what} is {found} K at a thermostat of {thermostat(summary, key):g} K: {advice[key]}."
-        elif summary.get(f"{key}_K") is None and reached[key]:
+        elif summary.get(f"{key}_K") is None and _is_reached(summary, key):
             yield f"{what} has no value: {summary.get(f'{key}_reason') or 'the reason is not known'}."
         ybg = summary.get(key.replace("t_conf", "ybg")) or {}
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
             yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
-    value, stderr, bath = (summary.get(f"cg_{name}_K") for name in ("temperature", "temperature_stderr", "thermostat"))
-    if value and stderr and bath and KineticTemperature(value, stderr, bath).is_suspect():
+    value, stderr, expected = (summary.get(f"cg_{name}_K") for name in ("temperature", "temperature_stderr", "thermostat"))
+    if value and stderr and expected and KineticTemperature(value, stderr, expected).is_suspect():
         yield (
             f"The kinetic temperature of the coarse-grained run is {plus_minus(value, stderr, 1)} K at a thermostat of "
-            f"{bath:g} K: its time step is too long, or its equilibration too short."
+            f"{expected:g} K: its time step is too long, or its equilibration too short."
         )
     for row in (summary.get("data_sets") or [])[1:]:
         if temperature_agrees(row | {"temperature_K": summary.get("temperature_K")}, "t_conf") is False:
@@ -213,13 +212,36 @@ def _error_concerns(summary: dict[str, Any]) -> Iterable[str]:
 
 
 def _data_check_concerns(summary: dict[str, Any]) -> Iterable[str]:
-    """What the check of the data found wrong, or could not test."""
-    check = summary.get("data_check") or {}
-    reasons = "; ".join(str(reason).rstrip(".") for reason in check.get("reasons") or []) or "the reason is not known"
-    if check.get("verdict") == "disagrees":
+    """What the check of the data found wrong, or could not test, beside what `_temperature_concerns` says."""
+    check, said = summary.get("data_check") or {}, _temperature_reasons(summary)
+    given = [str(reason).rstrip(".") for reason in check.get("reasons") or []]
+    left = [text for text in given if not any(text.startswith(start) and figure in text for start, figure in said)]
+    if given and not left:
+        return
+    reasons = "; ".join(left) or "the reason is not known"
+    if check.get("verdict") == DISAGREES:
         yield f"The check of the mapped data disagrees: {reasons}."
-    elif check.get("verdict") == "not tested":
+    elif check.get("verdict") == NOT_TESTED:
         yield f"The check of the mapped data could not test everything: {reasons}."
+
+
+def _temperature_reasons(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Beginnings and figures of those reasons of the check that `_temperature_concerns` says of the data."""
+    expected, others = summary.get("temperature_K"), (summary.get("data_sets") or [])[1:]
+    rows = [row | {"temperature_K": expected} for row in (summary, *others)]
+    wrong = [row for row in rows if temperature_agrees(row, "t_conf") is False]
+    said = [("T_conf ", f": {row['t_conf_K']:.1f}({row.get('t_conf_stderr_K') or 0.0:.1f}) K, but") for row in wrong]
+    if summary.get("t_conf_K") is None and _is_reached(summary, "t_conf"):
+        said.append((f"T_conf: {str(summary.get('t_conf_reason')).rstrip('.')}", ""))
+    ybg = summary.get("ybg") or {}
+    if ybg.get("agrees") is False:
+        said.append(("g-YBG residual: ", f" {ybg['chi2_per_dof']:.2f} of {ybg.get('dof')} functions"))
+    return said
+
+
+def _is_reached(summary: dict[str, Any], key: str) -> bool:
+    """Whether the run got so far that T_conf (`key` is t_conf or t_conf_cg) should have a value."""
+    return bool(summary.get("rdf")) or (key == "t_conf" and summary.get("r2_model") is not None)
 
 
 def at_infinite_dilution(summary: dict[str, Any]) -> bool:

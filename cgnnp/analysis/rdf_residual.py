@@ -39,7 +39,10 @@ MATTERS = 0.03
 structure, has a D of 0.08."""
 
 CLOSE = 0.05
-"""A systematic deviation up to this is called close; beyond it the structure is another one."""
+"""A systematic deviation up to this is called close; beyond it the structure is another one.
+
+Where noise alone gives more, D tells nothing unless it is beyond that noise, whatever p is.
+"""
 
 CLEAR = 3.0
 """Where errors are not reliable, D must be this many times its noise to be called a disagreement."""
@@ -100,9 +103,9 @@ class RdfResidual:
         beyond_noise = self.deviation > NOISE_FACTOR * self.noise
         if self.test.p_value >= LIKELY and not beyond_noise:
             return Agreement.AGREES if self.noise <= MATTERS else Agreement.OPEN
-        if beyond_noise and self.systematic_deviation > CLOSE:
-            return Agreement.DISAGREES
-        return Agreement.CLOSE if self.noise <= CLOSE else Agreement.OPEN
+        if self.noise > CLOSE and not beyond_noise:
+            return Agreement.OPEN
+        return Agreement.DISAGREES if self.systematic_deviation > CLOSE else Agreement.CLOSE
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, units in the names."""

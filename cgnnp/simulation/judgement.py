@@ -25,26 +25,26 @@ def judge_replicas(folders: Sequence[Path], protocol: LangevinProtocol) -> tuple
     kinetic = run_temperature([folder / FRAMES for folder in folders], protocol)
     if kinetic is not None:
         log.info("simulate: kinetic temperature %s (thermostat %g K)", kinetic, kinetic.thermostat)
-    return kinetic, judge_structure(open_replicas(folders))
+    return kinetic, judge_structure(open_replicas(folders), "simulate")
 
 
-def judge_structure(coarse: Frames) -> Consistency:
-    """Test whether the structure of a run is of its thermostat's temperature, and say so in the log.
+def judge_structure(coarse: Frames, stage: str) -> Consistency:
+    """Test whether the structure of a run is of its thermostat's temperature, and say so in the log of a stage.
 
     Positions and forces are of one potential, so a disagreement is of the dynamics: the time step, or equilibration.
     """
     found = check_consistency(coarse)
     result, agrees = found.temperatures.combined, found.temperatures.combined.agrees(coarse.temperature)
     if agrees is None:
-        log.info("simulate: the configurational temperature of the run was not tested: %s", result.reason)
+        log.info("%s: the configurational temperature of the run was not tested: %s", stage, result.reason)
     elif agrees:
-        log.info("simulate: %s agrees with the thermostat (%g K)", result, coarse.temperature)
+        log.info("%s: %s agrees with the thermostat (%g K)", stage, result, coarse.temperature)
     else:
         protocol = coarse.meta.provenance.get("protocol", {})
         log.warning(
-            "simulate: %s disagrees with the thermostat (%g K): lower the time step (timestep_fs=%s now) or equilibrate "
+            "%s: %s disagrees with the thermostat (%g K): lower the time step (timestep_fs=%s now) or equilibrate "
             "longer (equilibration_ps=%s now), and run anew",
-            *(result, coarse.temperature, protocol.get("timestep_fs"), protocol.get("equilibration_ps")),
+            *(stage, result, coarse.temperature, protocol.get("timestep_fs"), protocol.get("equilibration_ps")),
         )
-    log.info("simulate: %s", found.ybg)
+    log.info("%s: %s", stage, found.ybg)
     return found

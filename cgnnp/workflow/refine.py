@@ -75,7 +75,7 @@ def refine_stage(
                 potential, starts = folder / f"potential_{k}", starting_positions(sets[0])
                 save_bundle(potential, model, priors, sets[0], {}, others=sets[1:])
                 coarse = open_replicas(simulate(potential, directory, length, protocol, starts))
-                judge_structure(coarse)
+                judge_structure(coarse, "refine")
                 step = _step(model, priors, training, coarse, settings, platform)
                 priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in priors]
                 write_checked(file, json_text({"priors": [prior.to_dict() for prior in priors], "found": _found(step)}))

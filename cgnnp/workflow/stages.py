@@ -340,7 +340,7 @@ def compare_stage(run: RunFolder, frames: Frames, found: Consistency | None = No
         coarse = open_replicas(folders[: run.summary().get("cg_replicas")])  # all of a first run that was interrupted
         r_max = min(longest_distance(frames), longest_distance(coarse))
         curves = list(zip(rdf(frames, r_max), rdf(coarse, r_max), strict=True))
-        found = judge_structure(coarse) if found is None else found
+        found = judge_structure(coarse, "compare") if found is None else found
         pairs = find_pairs(frames, coarse, [curve.pair for curve, _ in curves], load(run.potential, self_check=False))
     rows = [rdf_row(*pair) for pair in curves]
     for row in rows:

@@ -115,6 +115,16 @@ def test_a_wrong_box_is_exit_code_one(factor, soft_spheres, run_here, tmp_path, 
     assert "box: " in "".join(result(tmp_path / "out")["disagreements"])
 
 
+def test_the_page_keeps_the_capitals_of_what_it_says_of_the_box(soft_spheres, run_here, tmp_path):
+    boxes = soft_spheres.boxes.copy()
+    boxes[7] *= 1.01
+    store(tmp_path / "DATA", replace(soft_spheres, boxes=boxes))
+    assert check(run_here, tmp_path, "data=DATA", "output=out") == 1
+    (text,) = [text for text in result(tmp_path / "out")["disagreements"] if "NVT has one box" in text]
+    assert "DATA" in text
+    assert f"<p>B{text.removeprefix('b')}." in (tmp_path / "out" / "check.html").read_text()
+
+
 def test_a_single_force_is_named(soft_spheres, run_here, tmp_path, capsys):
     forces = soft_spheres.forces.copy()
     forces[7, 2, 0] = 1e6

@@ -108,6 +108,25 @@ def test_no_friction_is_no_thermostat(tmp_path):
         run(tmp_path, 20, count=4000, friction_per_ps=0.0, equilibration_ps=1.0, timestep_fs=300.0)
 
 
+@pytest.mark.parametrize(("frame_interval_ps", "n_frames"), [(0.02, 50), (0.4, 4)])
+def test_minimised_water_needs_no_equilibration(tmp_path, caplog, frame_interval_ps, n_frames):
+    water = water_spce(n_molecules=125, cutoff_nm=0.7)
+    n_atoms = water.system.getNumParticles()
+    protocol = LangevinProtocol(equilibration_ps=0.0, frame_interval_ps=frame_interval_ps)
+    writer = FramesWriter(
+        tmp_path, FramesMeta(identity_mapping({"X": n_atoms}), temperature=300.0, interval=frame_interval_ps)
+    )
+    try:
+        platform = PlatformChoice("CPU", {"Threads": "1"})
+        simulation = start(water.topology, water.system, water.positions, protocol, platform, tmp_path, minimize=True)
+        run_chunks(simulation, protocol, [writer], n_frames)
+    finally:
+        writer.close()
+    assert chunk_infos(tmp_path)[0]["kinetic_temperature_K"] < 280
+    assert count_frames(tmp_path) == n_frames
+    assert not caplog.records
+
+
 def test_degrees_of_freedom_of_water():
     system = water_spce(n_molecules=27, cutoff_nm=0.45).system
     assert degrees_of_freedom(system) == 27 * 6 - 3

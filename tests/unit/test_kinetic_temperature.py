@@ -117,6 +117,47 @@ def test_a_run_warns_once_and_goes_on_where_it_ended():
     assert continued.suspect()
 
 
+def warming(n_frames: int, *, start: float = 0.5, seed: int = 0) -> np.ndarray:
+    """Kinetic energies of a run whose kinetic temperature begins at `start` times 300 K, and forgets it as exp(-gamma t)."""
+    (energies,) = kinetic_energies(1, n_frames, 6000, seed=seed)
+    return energies * (1 + (start - 1) * np.exp(-FRICTION * INTERVAL * (1 + np.arange(n_frames))))
+
+
+@pytest.mark.parametrize("chunk_frames", [1, 10, 300])
+@pytest.mark.parametrize("start", [0.1, 0.5, 1.6])
+def test_a_run_that_has_not_settled_is_neither_stopped_nor_warned_of(start, chunk_frames):
+    history = TemperatureHistory(thermometer(6000), equilibration_ps=0.0)
+    energies = warming(300, start=start)
+    assert KineticTemperature(float(np.mean(energies[:10])) / 3000 / BOLTZMANN, 2.0, 300.0).is_wrong
+    for k in range(0, 300, chunk_frames):
+        history.add(energies[k : k + chunk_frames])
+        assert history.wrong() is None
+        assert history.suspect() is None
+
+
+def test_a_run_that_blows_up_is_stopped_before_it_has_settled():
+    for value in (3.0, 1e4, np.inf, np.nan):
+        history = TemperatureHistory(thermometer(600), equilibration_ps=0.0)
+        history.add(value * warming(5))
+        assert history.wrong().startswith("blew up: ")
+
+
+def test_a_run_is_judged_from_the_time_on_that_it_has_settled():
+    """5 / gamma is 2.5 ps here, 25 frames, equilibration included; a run that goes on knows how far it was."""
+    cold = kinetic_energies(1, 60, 6000, kelvin=200.0)[0]
+    history, infos = TemperatureHistory(thermometer(6000), equilibration_ps=0.51), []
+    for k in range(0, 40, 10):
+        infos.append({"n_frames": 10, **history.add(cold[k : k + 10])})
+        assert (history.wrong() is None) is (k < 10)  # frames 1 to 19 are before 2.5 ps
+    assert "in the last 10 frames" in history.wrong()
+    continued = TemperatureHistory(thermometer(6000), infos[:1], equilibration_ps=0.51)
+    continued.add(cold[10:20])
+    assert "in the last 1 frames" in continued.wrong()
+    later = TemperatureHistory(thermometer(6000), infos, equilibration_ps=0.51)
+    later.add(warming(1, start=1.0))
+    assert "in all 21 frames judged so far" in later.wrong()
+
+
 def test_independent_runs_together():
     one, other = KineticTemperature(302.0, 1.0, 300.0), KineticTemperature(297.0, 2.0, 300.0)
     both = combined([one, other])

@@ -363,6 +363,43 @@ def test_data_that_are_not_tested_or_disagree_are_a_concern_and_never_green(summ
     assert judge(summary).level == "good"
 
 
+@pytest.mark.parametrize(
+    ("verdict", "changes", "reason"),
+    [
+        ("not tested", {"t_conf_K": None, "t_conf_reason": "too few pairs"}, "T_conf: too few pairs"),
+        ("disagrees", {"t_conf_K": 315.04}, "T_conf W-W, 0.250-0.900 nm: 315.0(1.1) K, but the thermostat is at 300 K"),
+        (
+            "disagrees",
+            {"ybg": {"agrees": False, "chi2_per_dof": 9.254, "dof": 12}},
+            "g-YBG residual: chi2/dof 9.25 of 12 functions",
+        ),
+    ],
+)
+def test_one_fact_is_one_concern(summary, verdict, changes, reason):
+    summary |= changes
+    (alone,) = judge(summary).concerns
+    assert judge(summary | {"data_check": {"verdict": verdict, "reasons": [reason]}}).concerns == [alone]
+    for other in ("box: a slab", "T_conf Na-Cl, 0.250-0.900 nm: 340.0(9.1) K, but the thermostat is at 300 K"):
+        first, second = judge(summary | {"data_check": {"verdict": verdict, "reasons": [reason, other]}}).concerns
+        assert first == alone
+        assert second.endswith(f": {other}.")
+
+
+def test_a_reason_that_nothing_else_says_stays(summary):
+    """Before the fit, a T_conf without a value is no concern of its own."""
+    early = {"rdf": [], "r2_model": None, "t_conf_K": None, "t_conf_reason": "too few pairs"}
+    check = {"verdict": "not tested", "reasons": ["T_conf: too few pairs"]}
+    (concern,) = judge(summary | early | {"data_check": check}).concerns
+    assert concern.endswith("could not test everything: T_conf: too few pairs.")
+
+
+def test_the_page_states_the_thermostat_and_not_the_measured_temperature(summary):
+    changes = {"cg_temperature_K": 300.123456, "cg_temperature_stderr_K": 1.0, "cg_thermostat_K": 298.15}
+    text = " ".join(text_of(render(summary | changes, {})).split())
+    assert "in 2 replicas at 298.15 K" in text
+    assert "300.123" not in text
+
+
 def test_picture_and_table_have_the_same_peak(curves):
     """The dots and the legend have the height of the smoothed curve, as the table; the highest point drawn is above it."""
     upper = plot_rdf(curves).axes[0]

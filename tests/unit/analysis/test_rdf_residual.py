@@ -127,6 +127,23 @@ def test_a_doubtful_residual_in_the_noise_is_no_disagreement():
     assert found.agreement is Agreement.OPEN
 
 
+@pytest.mark.parametrize(
+    ("deviation", "noise", "p_value", "expected"),
+    [
+        (0.074, 0.05, 0.0005, Agreement.DISAGREES),  # a systematic deviation of 5.5 %
+        (0.076, 0.05, 0.5, Agreement.DISAGREES),
+        (0.074, 0.051, 0.0005, Agreement.OPEN),
+        (0.06, 0.04, 0.0005, Agreement.CLOSE),
+        (0.04, 0.04, 0.5, Agreement.OPEN),
+        (0.03, 0.03, 0.5, Agreement.AGREES),
+    ],
+)
+def test_what_is_more_than_noise_is_close_up_to_five_per_cent_only(deviation, noise, p_value, expected):
+    shares = Shares(0.2, 0.9, 0.05, 0.0, 3.0, 0.5)
+    found = RdfResidual(deviation, noise, ShrunkHotelling(2.0, p_value, 18, 0.5), (20, 20), shares, (), True)
+    assert found.agreement is expected
+
+
 def test_shells_are_those_between_the_minima_and_the_largest_residual_is_where_it_is():
     bump = 0.3 * np.exp(-(((R - 0.5) / 0.01) ** 2)) * (LIQUID > 0)
     found = rdf_residual(noisy(LIQUID, 0.05, 1), noisy(LIQUID + bump, 0.05, 2))

@@ -14,10 +14,11 @@ from cgnnp.simulation.run import SimulationSettings, simulate
 PROTOCOL = LangevinProtocol(timestep_fs=4.0, friction_per_ps=2.0, equilibration_ps=0.2, frame_interval_ps=0.04, seed=2)
 
 
-def said(caplog, frames) -> tuple[int, str]:
+def said(caplog, frames, stage: str = "simulate") -> tuple[int, str]:
     caplog.clear()
     with caplog.at_level(logging.INFO, "cgnnp"):
-        judge_structure(frames)
+        judge_structure(frames, stage)
+    assert all(record.getMessage().startswith(f"{stage}: ") for record in caplog.records)
     return caplog.records[0].levelno, caplog.records[0].getMessage()
 
 
@@ -26,10 +27,10 @@ def test_the_three_verdicts(soft_spheres, caplog):
     assert (level, "agrees with the thermostat (300 K)" in text) == (logging.INFO, True)
     provenance = {"protocol": {"timestep_fs": 17.0, "equilibration_ps": 10.0}}
     hot = replace(soft_spheres, meta=replace(soft_spheres.meta, temperature=250.0, provenance=provenance))
-    level, text = said(caplog, hot)
+    level, text = said(caplog, hot, "compare")
     assert level == logging.WARNING
     assert "disagrees with the thermostat (250 K): lower the time step (timestep_fs=17.0 now)" in text
-    level, text = said(caplog, soft_spheres[:3])
+    level, text = said(caplog, soft_spheres[:3], "refine")
     assert level == logging.INFO
     assert "was not tested: 3 frames with too few close pairs" in text
 
