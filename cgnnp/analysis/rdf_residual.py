@@ -100,7 +100,7 @@ class RdfResidual:
         beyond_noise = self.deviation > NOISE_FACTOR * self.noise
         if self.test.p_value >= LIKELY and not beyond_noise:
             return Agreement.AGREES if self.noise <= MATTERS else Agreement.OPEN
-        if beyond_noise and self.systematic_deviation > CLOSE:
+        if self.systematic_deviation > CLOSE and (beyond_noise or self.noise <= CLOSE):
             return Agreement.DISAGREES
         return Agreement.CLOSE if self.noise <= CLOSE else Agreement.OPEN
 

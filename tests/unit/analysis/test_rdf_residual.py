@@ -127,6 +127,23 @@ def test_a_doubtful_residual_in_the_noise_is_no_disagreement():
     assert found.agreement is Agreement.OPEN
 
 
+@pytest.mark.parametrize(
+    ("deviation", "noise", "p", "agreement"),
+    [
+        *[(0.074, 0.050, 0.0005, "disagrees"), (0.070, 0.050, 0.0005, "close"), (0.060, 0.040, 0.0005, "close")],
+        *[(0.050, 0.040, 0.0005, "close"), (0.070, 0.051, 0.0005, "too short to tell"), (0.080, 0.051, 0.0005, "disagrees")],
+        *[(0.050, 0.040, 0.5, "too short to tell"), (0.040, 0.030, 0.5, "agrees within errors")],
+        *[(0.046, 0.030, 0.5, "close"), (0.090, 0.030, 0.5, "disagrees")],
+    ],
+)
+def test_the_thresholds_are_those_that_the_readme_states(deviation, noise, p, agreement):
+    """Nothing is called close whose systematic deviation is beyond 5 %."""
+    shares = Shares(0.2, 0.9, 0.05, 0.0, 3.0, 0.5)
+    found = RdfResidual(deviation, noise, ShrunkHotelling(2.0, p, 18, 0.5), (20, 20), shares, (), True)
+    assert found.agreement.value == agreement
+    assert found.agreement is not Agreement.CLOSE or found.systematic_deviation <= CLOSE
+
+
 def test_shells_are_those_between_the_minima_and_the_largest_residual_is_where_it_is():
     bump = 0.3 * np.exp(-(((R - 0.5) / 0.01) ** 2)) * (LIQUID > 0)
     found = rdf_residual(noisy(LIQUID, 0.05, 1), noisy(LIQUID + bump, 0.05, 2))
