@@ -126,7 +126,7 @@ def results(folder: Path) -> dict[str, Any]:
             found[name] = weights_of(file)
         elif file.suffix == ".safetensors":
             found[name] = bases.digest(file.read_bytes())
-        elif file.name in ("prior.json", "summary.json") or file.name.startswith("step_"):
+        elif file.name in ("prior.json", "summary.json") or (file.name.startswith("step_") and file.suffix == ".json"):
             found |= {f"{name}: {key}": value for key, value in flat(json.loads(file.read_text()))}
     return found
 
