@@ -28,9 +28,10 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.entries import Entries
-from cgnnp.files import file_checksum, json_text, lock_directory, naming, read_json, sync, write_json
+from cgnnp.files import data_digest, file_checksum, json_text, lock_directory, naming, read_json, sync, write_json
 from cgnnp.frames import Frames, FramesMeta, MeanForceLabels, check_arrays, concatenate
-from cgnnp.mapping import Mapping, data_digest
+from cgnnp.kinetic_temperature import N_DOF_KEY, VALUE_KEY
+from cgnnp.mapping import Mapping
 
 ARRAYS = ("positions", "forces", "boxes")
 BESIDE_THE_DATA = ("replica", "solvent")
@@ -306,6 +307,9 @@ def _chunk_info(chunk: Path) -> dict[str, Any]:
     entries.count("n_frames", least=1)
     for name in ("seconds", "ns") if "ns" in info else ():
         entries.number(name, above=0)
+    if VALUE_KEY in info or N_DOF_KEY in info:
+        entries.number(VALUE_KEY, above=0)
+        entries.count(N_DOF_KEY, least=1)
     if "attachments_sha256" in info:
         entries.within("attachments_sha256")
     return info

@@ -24,8 +24,8 @@ def write_file(path: Path, data: str | bytes) -> None:
     Raises:
         OSError: with the name of the file, which a full disk does not say.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with naming(path):
+    temporary = path.with_name(f".{path.name}.part")
+    with naming(path), _alone(temporary):
         try:
             temporary.write_bytes(data.encode() if isinstance(data, str) else data)
             sync(temporary)
@@ -33,6 +33,28 @@ def write_file(path: Path, data: str | bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a file that no other process writes meanwhile; what a killed process left there is taken over."""
+    while True:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _is_still(path, handle):  # whoever held the lock before may have put the file in its place
+                yield
+                return
+        finally:
+            os.close(handle)
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    """Whether an open file is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
@@ -112,9 +134,9 @@ def _refuse_number(text: str) -> NoReturn:
     raise ValueError(f"{text[:20]} is not a finite number")
 
 
-def json_digest(data: Any) -> str:
-    """SHA-256 of plain data, whatever the order of keys and the layout of the file they are from."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True, allow_nan=False).encode()).hexdigest()
+def data_digest(data: Any, digits: int = 12) -> str:
+    """So many hexadecimal digits of the SHA-256 of plain data, whatever the order of keys and the layout of their file."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:digits]
 
 
 def file_checksum(path: Path) -> str:

@@ -35,8 +35,8 @@ BOLTZMANN_ENSEMBLES = ("NVT", "NPT", "open")
 """Those whose configurations are distributed as exp(-U/kT): positions and forces of all others cannot be tested."""
 
 
-def known_ensemble(name: str, source: str) -> str:
-    """An ensemble by its name, in upper or lower case; `source` is named in errors.
+def known_ensemble(name: str, source: str, mend: str = "state one of these") -> str:
+    """An ensemble by its name, in upper or lower case; `source` is named in errors, and `mend` says what to do.
 
     >>> known_ensemble("nvt", "reference.ensemble")
     'NVT'
@@ -47,9 +47,12 @@ def known_ensemble(name: str, source: str) -> str:
     found = {key.lower(): key for key in ENSEMBLES}.get(str(name).lower())
     if found is None:
         listed = "; ".join(f"{key}: {words}" for key, words in ENSEMBLES.items())
-        raise ValueError(f"{source}: ensemble {name!r} is not known: state one of these ({listed})")
+        raise ValueError(f"{source}: ensemble {name!r} is not known: {mend} ({listed})")
     return found
 
+
+MEND_ENSEMBLE = "change 'ensemble' in this file (of every replica) to the one that fits"
+"""Earlier versions took any words. Their chunks have no digest of meta.json, which may be changed."""
 
 REAL_NUMBERS = "fiu"
 """Kinds of numpy arrays that may hold coordinates: not texts, objects, complex or truth values."""
@@ -122,7 +125,7 @@ class FramesMeta:
             mapping,
             temperature=entries.number("temperature", above=0),
             interval=entries.number("interval", above=0),
-            ensemble=known_ensemble(entries.text("ensemble"), source),
+            ensemble=known_ensemble(entries.text("ensemble"), source, MEND_ENSEMBLE),
             averaging_ps=entries.number("averaging_ps", least=0) if "averaging_ps" in data else 0.0,
             provenance=entries.within("provenance").data,
         )

@@ -10,7 +10,6 @@ the mean of F_I at fixed R is minus the gradient of the potential of mean force 
 Ciccotti, Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.force_map` finds B and certifies it.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -24,6 +23,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from cgnnp.brief import brief, paragraph
+from cgnnp.files import data_digest
 from cgnnp.units import NEUTRAL
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
@@ -384,11 +384,6 @@ class Mapping:
     def digest(self) -> str:
         """Hash of the mapping as data; what stored frames are compared by."""
         return data_digest(self.to_dict())
-
-
-def data_digest(data: Any) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of plain data, independent of key order."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def bead_mass(coefficients: Float[np.ndarray, "atoms"], masses: Float[np.ndarray, "atoms"]) -> float:

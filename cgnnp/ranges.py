@@ -55,9 +55,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "radial_basis": (1, 128),
     "knots": (1, 10_000),
     "inner_width_nm": (1e-4, 1.0),
-    "energy_bound_kJ_mol": (1e-6, 1e6),
+    "energy_bound_kJ_mol": (1e-6, math.inf),
     "max_epochs": (1, 1e6),
-    "batch_size": (1, 1e4),
+    "batch_size": (1, math.inf),
     "learning_rate": (1e-12, 10.0),
     "gradient_clip": (1e-12, 1e12),
     "patience": (1, 1e6),
@@ -75,7 +75,7 @@ def check_range(full_key: str, value: Any) -> None:
     >>> check_range("model.layers", 3)
     >>> check_range("model.layers", 1000)
     Traceback (most recent call last):
-    ValueError: model.layers=1000: must be 1 to 20, a range of ours, in which computations come to an end
+    ValueError: model.layers=1000: must be 1 to 20 (our limit: beyond it a computation does not finish)
 
     Raises:
         ValueError: names the setting, what was found and the range.
@@ -93,6 +93,5 @@ def check_range(full_key: str, value: Any) -> None:
         elif one <= 0 and name in POSITIVE:
             raise ValueError(f"{full_key}={value}: must be positive, {low:g} to {high:g}")
         elif one > high or 0 < one < low:
-            raise ValueError(
-                f"{full_key}={value}: must be {low:g} to {high:g}, a range of ours, in which computations come to an end"
-            )
+            within = f"{low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
+            raise ValueError(f"{full_key}={value}: must be {within} (our limit: beyond it a computation does not finish)")

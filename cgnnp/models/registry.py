@@ -8,6 +8,7 @@ import torch
 
 from cgnnp.entries import Entries
 from cgnnp.models.potential import Potential
+from cgnnp.ranges import check_range
 
 PACKAGE = "cgnnp.models."
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -23,7 +24,8 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
     """A freshly initialised network.
 
     Raises:
-        ValueError: the class is not one of `cgnnp.models`, or it does not take these arguments; `source` is named.
+        ValueError: the class is not one of `cgnnp.models`, or it does not take these arguments, or one is beyond the
+            range that it has on the command line; `source` is named.
     """
     settings = dict(Entries(data, source, "damaged: delete it and make it again").data)
     target = str(settings.pop("_target_", None))
@@ -45,6 +47,8 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
         raise ValueError(f"{source}: {target} is not a network")
     try:
         _modernise(settings)
+        for key, value in settings.items():
+            check_range(key, value)
         return create_model(kind, settings, dtype)
     except TypeError as error:
         raise ValueError(f"{source}: {target} does not take these settings ({error})") from error

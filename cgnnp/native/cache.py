@@ -7,14 +7,21 @@ would end the process without a word, is built again.
 
 import contextlib
 import hashlib
+import logging
 import os
+import re
 import stat
 from pathlib import Path
 
 from cgnnp.files import sync
 
+log = logging.getLogger("cgnnp")
+
 SEAL = b"\ncgnnp sha256 "
 """Stands between a library and its checksum."""
+
+OURS = re.compile(r"network-[0-9a-f]{32}\.so|(building-|tmp)\w{8}")
+"""Names in the folder: of libraries, and of folders in which this and earlier versions build them."""
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -36,10 +43,11 @@ def cache_directory() -> Path:
 
 
 def make_private(directory: Path) -> None:
-    """Make the folder of the libraries, which nobody else may read or write; refuse one that others could change.
+    """Make the folder of the libraries, which nobody else may read or write; one that others could change is emptied.
 
     Raises:
-        CompilationError: it, or the link that leads to it, is another user's, others may write to it, or it cannot be made.
+        CompilationError: it, or the link that leads to it, is another user's, others may write to it and it holds other
+            things too, or it cannot be made.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,10 +59,28 @@ def make_private(directory: Path) -> None:
             f"{directory}: belongs to another user, whose libraries are not loaded: choose your own with CGNNP_CACHE"
         )
     if found[0].st_mode & OTHERS_MAY_WRITE:
-        raise CompilationError(
-            f"{directory}: others may write to it (mode {stat.S_IMODE(found[0].st_mode):o}), and could have their code run: "
-            f"empty it and run `chmod 700 {directory}`, or choose another with CGNNP_CACHE"
-        )
+        mode = stat.S_IMODE(found[0].st_mode)
+        if not _taken_back(directory):
+            raise CompilationError(
+                f"{directory}: others may write to it (mode {mode:o}), and could have their code run: empty it and run "
+                f"`chmod 700 {directory}`, or choose another with CGNNP_CACHE"
+            )
+        log.info("%s: others could write to it (mode %o): closed to them; libraries are built again", directory, mode)
+
+
+def _taken_back(directory: Path) -> bool:
+    """Close a folder to others and delete the libraries in it; earlier versions made it with the user's umask.
+
+    It stays as it is where it holds anything else, or is sticky as /tmp is: then it is not only cgnnp's.
+    """
+    with contextlib.suppress(OSError):
+        is_ours = all(OURS.fullmatch(path.name) for path in directory.iterdir())
+        if is_ours and not directory.stat().st_mode & stat.S_ISVTX:
+            directory.chmod(0o700)
+            for library in directory.glob("network-*.so"):
+                library.unlink(missing_ok=True)
+            return not directory.stat().st_mode & OTHERS_MAY_WRITE
+    return False
 
 
 def sealed(library: bytes) -> bytes:

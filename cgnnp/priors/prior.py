@@ -10,8 +10,8 @@ from jaxtyping import Float
 from openmm import unit
 
 from cgnnp.entries import Entries
+from cgnnp.files import data_digest
 from cgnnp.frames import Frames
-from cgnnp.mapping import data_digest
 from cgnnp.platforms import choose_platform
 
 

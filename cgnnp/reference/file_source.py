@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.dataset import count_frames
+from cgnnp.files import data_digest
 from cgnnp.frames import FramesMeta, known_ensemble
-from cgnnp.mapping import Atomistic, Mapping, data_digest
+from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.reference.atoms import AtomFrames
 from cgnnp.reference.files import describe_files
@@ -42,7 +43,7 @@ def from_files(
     forces_name: str = "forces",
     masses: Any = None,
     charges: Any = None,
-    allow_code: bool = False,
+    allow_code: bool | None = None,
     stride: int = 1,
     n_frames: int | None = None,
 ) -> "FileSource":
@@ -75,7 +76,7 @@ def from_files(
         raise ValueError(f"reference=files needs reference.{missing[0]}: state {', reference.'.join(missing)}")
     check_positive("reference.", temperature_K=temperature_K or 0.0, stride=stride)
     numbers = {"types": types, "masses": masses, "charges": charges}
-    atomistic = describe_files(topology, rigid=rigid, allow_code=allow_code, **numbers)
+    atomistic = describe_files(topology, rigid=rigid, allow_code=bool(allow_code), **numbers)
     files = [trajectory] if isinstance(trajectory, str) else list(trajectory or [])
     opened = open_trajectory(
         files, format=format, units=units, topology=atomistic, interval_ps=interval_ps, forces_name=forces_name

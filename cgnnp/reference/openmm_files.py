@@ -27,7 +27,7 @@ def openmm_files(
     topology: str | None = None,
     eps_r: float | None = None,
     eps_r_stderr: float | None = None,
-    allow_code: bool = False,
+    allow_code: bool | None = None,
     name: str = "openmm_files",
 ) -> ReferenceSystem:
     """A system of one's own, sampled at constant volume in the box of the topology file.
@@ -61,7 +61,7 @@ def openmm_files(
     for key, file in (("system_xml", system_file), ("topology", topology_file)):
         if not file.is_file():
             raise FileNotFoundError(f"system.{key}={file}: no such file")
-    system = _read_system(system_file, allow_code)
+    system = _read_system(system_file, bool(allow_code))
     atoms, positions = _read_topology(topology_file)
     if system.getNumParticles() != len(positions):
         raise ValueError(

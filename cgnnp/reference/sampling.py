@@ -15,9 +15,10 @@ from openmm import unit
 
 from cgnnp.dataset import FramesWriter, check_same_data, chunks, count_frames
 from cgnnp.dynamics import LangevinProtocol, derived_seed, run_chunks, start
+from cgnnp.files import data_digest
 from cgnnp.force_map import certify
 from cgnnp.frames import FramesMeta
-from cgnnp.mapping import Atomistic, Mapping, data_digest
+from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.progress import progress
 from cgnnp.reference.kept import atoms_mapping, write_atomistic

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.dataset import BESIDE_THE_DATA, count_frames, has_data, iterate_frames, open_frames, read_meta
+from cgnnp.files import data_digest
 from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import Atomistic, Mapping, data_digest
+from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import PlatformChoice
 
 log = logging.getLogger("cgnnp")

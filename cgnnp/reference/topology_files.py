@@ -40,7 +40,7 @@ BACKBONES = ({"N", "CA", "C"}, {"C1'", "C4'", "O4'"}, {"C1*", "C4*", "O4*"}, {"C
 CAPS = {"NME", "NMA", "NH2", "NHE"}
 """Caps at the C terminus, which have an N and hydrogens."""
 
-SAME_MASS = 0.01
+MASS_OF_ELEMENT = 0.01
 """A stated mass within this part of that of the element that a name suggests confirms the element."""
 
 HEAVIEST_HYDROGEN = 4.1
@@ -71,7 +71,7 @@ class Particles:
         for index, guess in self.guesses.items():
             mass, expected = masses[index], float(guess.mass)
             hydrogen = guess.symbol in ("H", "D") and 0 < mass <= HEAVIEST_HYDROGEN
-            if hydrogen or (mass > 0 and abs(mass - expected) <= SAME_MASS * expected):
+            if hydrogen or (mass > 0 and abs(mass - expected) <= MASS_OF_ELEMENT * expected):
                 self.topology.atom(index).element = mdtraj.element.hydrogen if hydrogen else guess
 
     def element_masses(self) -> Float[np.ndarray, "atoms"]:
@@ -265,7 +265,7 @@ def _is_element(symbol: str) -> bool:
 
 @functools.cache
 def _element(symbol: str, mass: float) -> Any:
-    """By its symbol, else the element whose mass is nearest, within `SAME_MASS`; virtual without mass."""
+    """By its symbol, else the element whose mass is nearest, within `MASS_OF_ELEMENT`; virtual without mass."""
     from MDAnalysis.guesser.tables import masses as table
 
     if mass == 0:
@@ -274,7 +274,7 @@ def _element(symbol: str, mass: float) -> Any:
         return mdtraj.element.get_by_symbol(symbol)
     by_mass = {name: value for name, value in table.items() if len(name) <= 2 and name != "DUMMY" and value > 0}
     nearest = min(by_mass, key=lambda name: abs(by_mass[name] - mass))
-    if abs(by_mass[nearest] - mass) > SAME_MASS * mass:
+    if abs(by_mass[nearest] - mass) > MASS_OF_ELEMENT * mass:
         return None
     return mdtraj.element.get_by_symbol(nearest.capitalize())
 

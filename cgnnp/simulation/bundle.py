@@ -8,8 +8,8 @@ topology.cif        beads (PDBx), with positions and box
 state.xml           the same as an OpenMM State, to start from
 manifest.json       units, temperature, densities, bead types, cutoffs, versions, checksums, self-check frames, digest
 
-Checksums, the digest and the self-check find damage and careless editing. They are no protection against whoever forges
-them on purpose: do not run potentials from sources that you do not trust.
+Checksums, the digest and the self-check find damage and careless editing, not forgery. `cgnnp.load` reads data only and is
+safe; model.pt and system.xml are code.
 """
 
 import importlib.metadata
@@ -30,9 +30,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from cgnnp.brief import paragraph
-from cgnnp.files import file_checksum, naming, read_json, write_file, write_json
+from cgnnp.files import data_digest, file_checksum, naming, read_json, write_file, write_json
 from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping, data_digest
+from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_from_dict, model_to_dict
 from cgnnp.platforms import PlatformChoice

@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from cgnnp.entries import Entries
-from cgnnp.files import file_checksum, json_digest, json_text, read_json, write_json
-from cgnnp.mapping import Mapping
+from cgnnp.files import data_digest, file_checksum, json_text, read_json, write_json
+from cgnnp.mapping import SAME_MASS, SAME_VALUE, Mapping
 from cgnnp.units import UNITS
 
 BUNDLE_VERSION = 4
 OLDEST_VERSION = 2
-DIGEST = "manifest_sha256"
-"""Key of the manifest's own digest, since version 4."""
+DIGEST, DIGITS = "manifest_sha256", 64
+"""Key of the manifest's own digest, since version 4, and its length."""
 
 FILES = ("model.pt", "model.safetensors", "model.json", "prior.json", "topology.cif", "state.xml", "system.xml")
 REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", "checksums_sha256", "self_check")
 OPTIONAL = ("system.xml",)
 """Files that are not written where openmm-torch cannot be used."""
-
-SAME_BEAD = 0.01
-"""Share by which masses and charges of a bead type may differ from the mapping's: sets of a fit may round them otherwise."""
 
 MEND = "damaged or changed by hand: restore it, or export the potential again"
 
@@ -32,7 +29,7 @@ MEND = "damaged or changed by hand: restore it, or export the potential again"
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
     """Write manifest.json with its digest."""
     plain = json.loads(json_text({key: value for key, value in manifest.items() if key != DIGEST}))
-    write_json(directory / "manifest.json", {**plain, DIGEST: json_digest(plain)})
+    write_json(directory / "manifest.json", {**plain, DIGEST: data_digest(plain, DIGITS)})
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:
@@ -45,7 +42,7 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     path = Path(directory) / "manifest.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file: '{directory}' is not an exported potential")
-    manifest = read_json(path)
+    manifest = read_json(path, literals=True)  # versions 2 and 3 may hold NaN; the digest of later ones tells
     if not isinstance(manifest, dict) or manifest.get("format") != "cgnnp potential":
         raise ValueError(f"{path}: not the manifest of an exported potential (no 'format' entry)")
     entries = Entries(manifest, str(path), MEND)
@@ -77,7 +74,7 @@ def _check_digest(entries: Entries, version: int) -> None:
     """
     if DIGEST in entries or version >= 4:
         rest = {key: value for key, value in entries.data.items() if key != DIGEST}
-        if entries.text(DIGEST) != json_digest(rest):
+        if entries.text(DIGEST) != data_digest(rest, DIGITS):
             raise ValueError(f"{entries.source}: is not as it was written ({DIGEST} differs): {MEND}")
 
 
@@ -128,10 +125,10 @@ def _check_beads(entries: Entries, mapping: Mapping) -> None:
             for name in table.data:
                 table.number(name, least=least)
     for block in mapping.blocks:
-        for key, values in (("bead_masses_Da", block.masses), ("bead_charges_e", block.charges)):
+        for key, values, share in (("bead_masses_Da", block.masses, SAME_MASS), ("bead_charges_e", block.charges, 0.0)):
             known = entries.data.get(key) or {}
             for name, value in zip(block.bead_types, values, strict=True):
-                if not math.isclose(known.get(name, value), value, rel_tol=SAME_BEAD, abs_tol=SAME_BEAD):
+                if not math.isclose(known.get(name, value), value, rel_tol=share, abs_tol=SAME_VALUE):
                     raise ValueError(f"{entries.source}: {key} of {name} is {known[name]}, in the mapping {value}: {MEND}")
 
 

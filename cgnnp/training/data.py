@@ -152,7 +152,7 @@ def make_loader(
     """Batches of frames of all the sets; in order of time without a seed."""
     data: ConcatDataset = ConcatDataset([GraphData(part, type_names, cutoff, dtype) for part in sets])
     sampler = None if shuffle_seed is None else EpochShuffle(len(data), shuffle_seed)
-    return DataLoader(data, batch_size=batch_size, sampler=sampler, collate_fn=collate)
+    return DataLoader(data, batch_size=max(1, min(batch_size, len(data))), sampler=sampler, collate_fn=collate)
 
 
 def average_neighbors(frames: Frames, cutoff: float, n_frames: int = 10) -> float:

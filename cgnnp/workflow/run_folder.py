@@ -178,7 +178,8 @@ class RunFolder:
 
     def mark_finished(self, stage: str) -> None:
         """Remember that a stage is complete."""
-        self.update(finished=[*(s for s in self.summary().get("finished", []) if s != stage), stage])
+        if not self.finished(stage):
+            self.update(finished=[*self.summary().get("finished", []), stage])
 
 
 def start_logging(file: Path | None = None) -> None:

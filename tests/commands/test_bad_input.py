@@ -12,8 +12,7 @@ import torch
 from systems import charged_mapping, soft_spheres
 
 from cgnnp.dataset import FramesWriter
-from cgnnp.files import file_checksum
-from cgnnp.mapping import data_digest
+from cgnnp.files import data_digest, file_checksum
 from cgnnp.simulation.manifest import write_manifest
 from commands import jobs
 
@@ -105,7 +104,7 @@ ARGUMENTS = {
     "knots": (["prior.knot_spacing_nm=0"], ["prior.knot_spacing_nm=0", "positive"]),
     "ridge": (["prior.ridge=-1"], ["prior.ridge=-1", "negative"]),
     "one frame held out": (["reference.n_frames=10"], ["reference.n_frames=10", "two that an error of R2 needs"]),
-    "a thousand layers": (["model.layers=1000"], ["model.layers=1000", "1 to 20", "a range of ours"]),
+    "a thousand layers": (["model.layers=1000"], ["model.layers=1000", "1 to 20", "our limit"]),
     "a billion features": (["model.features=1000000000"], ["model.features=1000000000", "1 to 512"]),
     "a billion features of one layer": (["model.features=[8,1000000000]"], ["model.features=[8, 1000000000]", "1 to 512"]),
     "knots closer than atoms": (["prior.knot_spacing_nm=1e-9"], ["prior.knot_spacing_nm=1e-09", "0.001 to 1"]),

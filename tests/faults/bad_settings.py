@@ -59,13 +59,15 @@ SMALL = (
     *("learning_rate", "ema_decay", "gradient_clip", "ridge", "smoothing", "inner_width_nm", "energy_bound_kJ_mol"),
     *("equilibration_ps", "friction_per_ps", "eps_r_stderr", "wall_kT", "held_out_fraction"),
 )
-"""Settings, by their last names, whose value may be null, zero, negative, very large or very small."""
+UNBOUNDED = ("energy_bound_kJ_mol", "batch_size")
+"""Settings, by their last names, whose value may be null, zero, negative, very large or small, or anything above zero."""
 
 
 def is_valid(setting: str, value: str) -> bool:
     """Whether a value may be taken: nobody can do anything with the others."""
     name = setting.rpartition(".")[2]
     allowed = {"null": NULL, "0": ZERO, "-1": NEGATIVE, "1000000000": LARGE, "1e-9": SMALL, "1e30": LARGE[3:7]}
+    allowed["1" + 30 * "0"] = UNBOUNDED
     return name in allowed.get(value, ())
 
 
@@ -127,7 +129,7 @@ HEAVY = (
         "reference.timestep_fs=1e9",
         "reference.temperature_K=1e9",
     ),
-    *("simulation.friction_per_ps=1e-9", "trainer.learning_rate=1e9", "trainer.batch_size=1000000000", "seed=" + "9" * 31),
+    *("simulation.friction_per_ps=1e-9", "trainer.learning_rate=1e9", "seed=" + "9" * 31),
     *("reference.seed=" + "9" * 31, "model.seed=" + "9" * 31, "trainer.seed=" + "9" * 31, "model=mace model.features=4096"),
     *(
         "system.n_molecules=100000000",

@@ -32,6 +32,8 @@ TIMES = re.compile(
 """Entries of summaries that are times, speeds, or names of folders."""
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+DONE = re.compile(r"done in \d+ s|report\.html$")
+"""What a job says last: a signal after that finds Python on its way out."""
 WATER = ["system.n_molecules=27", "system.cutoff_nm=0.45", "platform=Reference", "reference.equilibration_ps=0.4"]
 SALT = ["mapping=ions_nacl", "system.n_pairs=3", "system.concentration_M=3", "system.cutoff_nm=0.5", "platform=Reference"]
 SALT_FIT = [
@@ -126,7 +128,7 @@ def results(folder: Path) -> dict[str, Any]:
             found[name] = weights_of(file)
         elif file.suffix == ".safetensors":
             found[name] = bases.digest(file.read_bytes())
-        elif file.name in ("prior.json", "summary.json") or file.name.startswith("step_"):
+        elif file.name in ("prior.json", "summary.json") or (file.name.startswith("step_") and file.suffix == ".json"):
             found |= {f"{name}: {key}": value for key, value in flat(json.loads(file.read_text()))}
     return found
 
@@ -211,7 +213,7 @@ def badly_ended(kind: signal.Signals, code: int | None, output: str) -> Judgemen
     """What is wrong with the way in which a job answered a signal."""
     if code is None:
         return Judgement(Outcome.HANG, "did not end within 120 s")
-    if kind not in CODES or not started_up(output):
+    if kind not in CODES or not started_up(output) or DONE.search(output):
         return None
     if "Traceback" in output:
         return Judgement(Outcome.TRACEBACK, output.strip().splitlines()[-1][:300])

@@ -17,6 +17,7 @@ from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.topology import describe
+from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.stages import FROM_DATA
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -110,3 +111,24 @@ def test_no_simulation_is_none_whatever_the_mapping_sets(mapping):
         config = compose("train", f"mapping={mapping}", f"simulation={choice}")
         found = _simulation(OmegaConf.to_container(config.simulation, resolve=True), 300.0)
         assert (found is None) == (choice == "none")
+
+
+EARLIER = {
+    "files": ["trajectory=run.trr", "topology=conf.gro", "rigid=water", "temperature_K=300"],
+    "openmm_files": ["system_xml=system.xml", "topology=start.cif"],
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "group", "mapping"), [("files", "reference", "water_cg"), ("openmm_files", "system", "ions")]
+)
+def test_runs_of_earlier_versions_are_continued(option, group, mapping, tmp_path):
+    """Settings that there were not yet are null; earlier_runs/ has what was stored before there was allow_code."""
+    stored = (Path(__file__).parent / "earlier_runs" / f"{option}.yaml").read_text()
+    assert "allow_code" not in stored
+    (tmp_path / "config.yaml").write_text(stored)
+    own = [f"{group}.{setting}" for setting in EARLIER[option]]
+    command = [f"{group}={option}", *own, f"mapping={mapping}", "run_dir=run"]
+    RunFolder(tmp_path).begin(OmegaConf.to_yaml(compose("train", *command), resolve=True))
+    with pytest.raises(ValueError, match=rf"other settings \({group}\.allow_code is None there, True now\)"):
+        RunFolder(tmp_path).begin(OmegaConf.to_yaml(compose("train", *command, f"{group}.allow_code=true"), resolve=True))

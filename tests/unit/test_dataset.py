@@ -18,6 +18,7 @@ from cgnnp.dataset import (
 )
 from cgnnp.files import file_checksum, read_json, write_json
 from cgnnp.frames import FORMAT_VERSION, Frames, FramesMeta, MeanForceLabels
+from cgnnp.kinetic_temperature import N_DOF_KEY, VALUE_KEY
 
 MAPPING = identity_mapping({"A": 3, "B": 2})
 META = FramesMeta(MAPPING, temperature=310.0, interval=0.5, provenance={"seed": 4})
@@ -422,3 +423,36 @@ def test_a_damaged_attachment_is_named(directory):
     with pytest.raises(ValueError, match=r"chunk_000001/state: damaged \(checksum differs\): delete chunk_000001"):
         check_attachment(second, "state")
     check_attachment(first, "state")
+
+
+def of_an_earlier_version(directory):
+    """Without digests of what is beside the arrays."""
+    for chunk in chunks(directory):
+        info = read_json(chunk / "chunk.json")
+        write_json(chunk / "chunk.json", {key: info[key] for key in ("n_frames", "sha256")})
+
+
+def test_an_ensemble_in_words_is_changed_in_the_file_of_an_earlier_version(directory):
+    of_an_earlier_version(directory)
+    edit_meta(directory, ensemble="umbrella sampling at 300 K")
+    with pytest.raises(ValueError, match=r"meta\.json: .*is not known: change 'ensemble' in this file .*biased: .*other: "):
+        open_frames(directory)
+    edit_meta(directory, ensemble="biased")
+    frames = open_frames(directory)
+    assert (len(frames), frames.meta.ensemble, frames.meta.is_boltzmann) == (7, "biased", False)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(VALUE_KEY, value) for value in ("gone", None, 0, -3.0, "300", True, [300.0])]
+    + [(N_DOF_KEY, value) for value in ("gone", None, 0, -3, 2.5, "12", True)],
+)
+def test_kinetic_temperatures_of_chunks_are_judged(directory, key, value):
+    """Where one of the two entries is there; chunks of frames that were not simulated have none."""
+    file = chunks(directory)[1] / "chunk.json"
+    sound = {**read_json(file), VALUE_KEY: 301.5, N_DOF_KEY: 12}
+    write_json(file, sound)
+    assert chunk_infos(directory)[1][VALUE_KEY] == 301.5
+    write_json(file, {k: v for k, v in sound.items() if k != key} | ({} if value == "gone" else {key: value}))
+    with pytest.raises(ValueError, match=rf"chunk_000001/chunk\.json: (has no {key}|{key} is .*): delete chunk_000001"):
+        chunk_infos(directory)

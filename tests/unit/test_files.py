@@ -10,8 +10,8 @@ import pytest
 from cgnnp import files
 from cgnnp.files import (
     check_file,
+    data_digest,
     file_checksum,
-    json_digest,
     lock_directory,
     read_json,
     remove_checked,
@@ -40,6 +40,55 @@ def test_a_kill_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_json(path, {"a": 2})
     assert read_json(path) == {"a": 1}
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from cgnnp import files
+if sys.argv[1] == "killed":
+    files.sync = lambda path: os.kill(os.getpid(), 9)
+for k in range(int(sys.argv[2])):
+    files.write_file(Path("x.json"), bytes([k % 256]) * int(sys.argv[3]))
+"""
+
+
+def write_elsewhere(directory, *arguments) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", WRITER, *map(str, arguments)], cwd=directory)
+
+
+def test_what_sigkill_leaves_is_gone_with_the_next_write(tmp_path):
+    """However many times, and whatever was half-written there."""
+    path = tmp_path / "x.json"
+    write_file(path, "sound")
+    for _ in range(2):
+        assert write_elsewhere(tmp_path, "killed", 1, 5000).wait() == -9
+        assert path.read_text() == "sound"
+    assert len(list(tmp_path.iterdir())) == 2
+    write_file(path, "new")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+    assert path.read_text() == "new"
+
+
+def test_writers_without_a_lock_on_the_folder_do_not_mix_their_files(tmp_path):
+    """Three processes write one file at once: it is always whole, none of them fails, nothing is left."""
+    path = tmp_path / "x.json"
+    write_file(path, "aa")
+    writers = [write_elsewhere(tmp_path, "well", 300, size) for size in (1000, 5000, 200_000)]
+    while any(writer.poll() is None for writer in writers):
+        content = path.read_bytes()
+        assert len(content) in (2, 1000, 5000, 200_000)
+        assert len(set(content)) == 1
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_link_that_somebody_left_is_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("sound")
+    (tmp_path / ".x.json.part").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match=r"x\.json"):
+        write_file(tmp_path / "x.json", "new")
+    assert (tmp_path / "victim").read_text() == "sound"
 
 
 @pytest.mark.parametrize("data", [b'{"a": [1,', b"", b"\xff\xfe"])
@@ -92,7 +141,9 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
 
 
 def test_a_digest_is_of_the_data_and_not_of_their_layout():
-    assert json_digest({"a": 1, "b": [0.1]}) == json_digest({"b": [0.1], "a": 1}) != json_digest({"a": 1, "b": [0.2]})
+    assert data_digest({"a": 1, "b": [0.1]}) == data_digest({"b": [0.1], "a": 1}) != data_digest({"a": 1, "b": [0.2]})
+    assert data_digest("abc") == "6cc43f858fbb"
+    assert len(data_digest({}, 64)) == 64
 
 
 def test_a_file_that_was_changed_is_refused_with_what_to_do(tmp_path):

@@ -37,7 +37,7 @@ ORDER = (
         "undeclared_bonds",
         "statistics",
     ),
-    *("kinetic_temperature", "pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "fittable"),
+    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "fittable", "kinetic_temperature"),
     *("force_map", "mapping", "platforms", "progress", "signatures", "ranges", "plain_yaml", "brief", "stopping", "files"),
     *("entries", "wording", "boxes", "units"),
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from systems import identity_mapping, random_triclinic
 
-from cgnnp.mapping import Block, Mapping, bead_mass, data_digest, runs
+from cgnnp.mapping import Block, Mapping, bead_mass, runs
 
 
 def trimer_block(**changes) -> Block:
@@ -168,11 +168,6 @@ def test_digest_tells_mappings_apart(change):
     assert hash(one) == hash(same)
     assert one.digest != other.digest
     assert one != other
-
-
-def test_data_digest_does_not_depend_on_key_order():
-    assert data_digest({"a": 1, "b": [2]}) == data_digest({"b": [2], "a": 1})
-    assert len(data_digest({})) == 12
 
 
 @given(st.lists(st.integers(0, 50), max_size=30, unique=True))

@@ -129,12 +129,10 @@ def _say_what_is_ignored(pieces: Sequence[Piece]) -> None:
     names = sorted({name for piece in pieces for name in piece.ignored})
     if not names:
         return
-    unfitted = [name for name in names if any(word in name.lower() for word in ENERGIES)]
+    unfitted = any(word in name.lower() for name in names for word in ENERGIES)
     shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
-    why = (
-        f": models are fitted to forces alone, to energies, stresses and virials ({unfitted[0]}) not yet" if unfitted else ""
-    )
-    log.warning("%s: %s not read, only positions, forces and boxes are%s", pieces[0].path.name, _are(shown, names), why)
+    why = "models are fitted to forces only" if unfitted else "only positions, forces and boxes are"
+    log.warning("%s: %s not read: %s", pieces[0].path.name, _are(shown, names), why)
 
 
 def _are(shown: str, names: Sequence[str]) -> str:

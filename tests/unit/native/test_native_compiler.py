@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cgnnp.native import cache as cache_module
 from cgnnp.native import compiler
 from cgnnp.native.cache import SEAL, CompilationError, cache_directory, why_not
 from cgnnp.native.compiler import OFF, compile_library, turned_off
@@ -109,10 +110,44 @@ def test_what_others_may_write_is_not_loaded(cache):
     assert "this user's alone" in why_not(library)
     assert compile_library(SOURCE).answer() == 42
     assert stat.S_IMODE(library.stat().st_mode) == 0o600
-    for mode in (0o777, 0o770):
-        cache.chmod(mode)
-        with pytest.raises(CompilationError, match=rf"others may write to it \(mode {mode:o}\).*chmod 700"):
-            compile_library(SOURCE)
+
+
+def planted(cache):
+    """A library that says something else in the place of ours, as whole as one of ours."""
+    compile_library(SOURCE)
+    library = only_library(cache)
+    compile_library(SOURCE.replace("42", "666"))
+    (other,) = set(cache.iterdir()) - {library}
+    other.replace(library)
+    assert why_not(library) is None
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o777, 0o770])
+def test_a_folder_of_an_earlier_version_is_closed_to_others_and_filled_again(mode, cache, caplog, monkeypatch):
+    """It was made with the umask, which is 002 on some systems: what others may have put there is not loaded."""
+    planted(cache)
+    (cache / "tmpab_c12de").mkdir()
+    cache.chmod(mode)
+    monkeypatch.setattr(cache_module.log, "propagate", True)
+    with caplog.at_level("INFO"):
+        assert compile_library(SOURCE).answer() == 42
+    assert f"{cache}: others could write to it (mode {mode:o}): closed to them; libraries are built again" in caplog.text
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert len(list(cache.glob("*.so"))) == 1
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o1777])
+def test_a_folder_that_is_not_only_ours_stays_as_it_is(mode, cache):
+    """CGNNP_CACHE=/tmp, or a folder of a project: closing it to others would do more than was asked."""
+    planted(cache)
+    if mode == 0o775:
+        (cache / "notes.txt").write_text("of somebody")
+    cache.chmod(mode)
+    names = set(cache.iterdir())
+    with pytest.raises(CompilationError, match=rf"others may write to it \(mode {mode:o}\).*chmod 700"):
+        compile_library(SOURCE)
+    assert set(cache.iterdir()) == names
+    assert stat.S_IMODE(cache.stat().st_mode) == mode
 
 
 def test_a_link_in_the_cache_is_not_followed(cache, tmp_path):

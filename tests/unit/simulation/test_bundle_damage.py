@@ -132,3 +132,59 @@ def test_a_prior_of_another_structure_is_named(bundle):
         write_manifest(bundle, manifest)
         with pytest.raises(ValueError, match=r"prior\.json"):
             cgnnp.load(bundle)
+
+
+def test_earlier_versions_may_hold_nan_where_it_matters_to_nothing(bundle, exported):
+    """R2 of a single held-out frame has no error: version 3 wrote NaN."""
+    file = bundle / "manifest.json"
+    older(bundle, r2_stderr=float("nan"))
+    assert "NaN" in file.read_text()
+    loaded = cgnnp.load(bundle)
+    assert loaded.digest == exported.bundle.digest
+    assert loaded.manifest["r2_stderr"] is None
+    older_still = {**manifest_of(bundle), "temperature_K": float("nan")}
+    file.write_text(json.dumps(older_still))
+    with pytest.raises(ValueError, match=r"manifest\.json: has no temperature_K"):
+        cgnnp.load(bundle)
+
+
+def test_nan_in_a_manifest_with_a_digest_is_no_number_of_it(bundle):
+    file = bundle / "manifest.json"
+    file.write_text(file.read_text().replace('"temperature_K": 300.0', '"temperature_K": NaN'))
+    with pytest.raises(ValueError, match=r"manifest\.json: "):
+        cgnnp.load(bundle)
+    manifest = manifest_of(bundle)
+    file.write_text(json.dumps({**manifest, "temperature_K": 300.0, "r2_stderr": float("nan")}))
+    with pytest.raises(ValueError, match=r"manifest\.json: is not as it was written"):
+        cgnnp.load(bundle)
+
+
+@pytest.mark.parametrize(("key", "allowed", "refused"), [("bead_masses_Da", 1.008, 1.02), ("bead_charges_e", 5e-7, 1e-3)])
+def test_bead_types_are_those_of_the_mapping(key, allowed, refused, bundle):
+    """Masses within one percent, as in any data set, charges within rounding; both stand in the mapping too."""
+    sound = manifest_of(bundle)[key]["AR"]
+    changed = (lambda x: sound * x) if key == "bead_masses_Da" else (lambda x: sound + x)
+    older(bundle, **{key: {"AR": changed(allowed)}})
+    read_manifest(bundle)
+    manifest = {**manifest_of(bundle), key: {"AR": changed(refused)}}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=rf"manifest\.json: {key} of AR is .*, in the mapping"):
+        read_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "within"),
+    [
+        *[("layers", 3000, "1 to 20"), ("features", 100_000, "1 to 512"), ("radial_hidden", 10**9, "1 to 2048")],
+        *[("knots", 10**8, "1 to 10000"), ("cutoff_nm", 1e6, "positive|0.01 to 10")],
+    ],
+)
+def test_settings_of_a_network_are_held_to_their_ranges_in_files_too(key, value, within, bundle):
+    """Potentials are safe to load from anybody: with checksums that fit, too."""
+    file = bundle / "model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    manifest = manifest_of(bundle)
+    manifest["checksums_sha256"]["model.json"] = file_checksum(file)
+    write_manifest(bundle, manifest)
+    with pytest.raises(ValueError, match=rf"model\.json: {key}=.*: must be ({within}) \(our limit"):
+        cgnnp.load(bundle)

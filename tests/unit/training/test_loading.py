@@ -11,7 +11,7 @@ from systems import add_noise, hard_gas, identity_mapping
 from cgnnp.frames import Frames
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.schnet import SchNet
-from cgnnp.training.data import ForceSet, average_neighbors
+from cgnnp.training.data import ForceSet, average_neighbors, make_loader
 from cgnnp.training.fit import FitSettings, fit
 from cgnnp.training.metrics import predict_forces
 from cgnnp.training.weights import load_weights
@@ -80,6 +80,11 @@ def test_beads_of_types_that_the_network_does_not_know_are_refused(tmp_path):
             fit(network(), training, validation, settings, tmp_path)
     assert not list(tmp_path.iterdir())
     assert predict_forces(network(type_names=["Cs", "A", "K"]), unknown).shape == (6, 7, 3)
+
+
+def test_a_batch_holds_no_more_frames_than_there_are():
+    (one,) = make_loader([data({"A": 6})], ("A",), 0.5, torch.float32, batch_size=10**30)
+    assert one[1].shape == (36, 3)
 
 
 def test_the_average_number_of_neighbors_is_that_of_an_ideal_gas():
