@@ -110,7 +110,7 @@ def test_a_time_step_that_is_far_too_long_fails_and_a_good_one_is_judged(job_cop
         run_here("simulate", *arguments, "simulation.timestep_fs=100", cwd=job_copy)
     assert stop.value.code == 1
     message = capsys.readouterr().err
-    assert re.search(r"error: replica 0: the simulation blew up: .* K in the last 25 frames", message)
+    assert re.search(r"error: replica 0: the simulation blew up: .* K in ", message)
     assert "lower the time step (timestep_fs=100 now)" in message
     assert not list((job_copy / "out").glob("replica_0/frames/chunk_*"))
     shutil.rmtree(job_copy / "out")

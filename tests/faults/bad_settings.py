@@ -1,5 +1,6 @@
 """Settings out of range, and JSON entries of other types."""
 
+import contextlib
 import copy
 import functools
 import json
@@ -258,7 +259,11 @@ def one_digit(seed: int, folder: Path) -> Judgement:
     digits = [k for k, letter in enumerate(text) if letter.isdigit()]
     place = digits[int(rng.integers(len(digits)))]
     digit = (int(text[place]) + int(rng.integers(1, 10))) % 10
-    path.write_text(text[:place] + str(digit) + text[place + 1 :])
+    changed = text[:place] + str(digit) + text[place + 1 :]
+    with contextlib.suppress(json.JSONDecodeError):
+        if json.loads(changed) == json.loads(text):
+            return Judgement(Outcome.HARMLESS, "the last digit of a number that has no more of them")
+    path.write_text(changed)
     return read_manifest_of(folder, text[max(0, place - 30) : place + 5].replace("\n", " "))
 
 
