@@ -267,9 +267,13 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = list(csv.reader(file, strict=True))
-        if not table or any(len(row) != len(table[0]) for row in table) or not {"epoch", "r2"} <= set(table[0]):
+        text = path.read_text(encoding="utf-8")
+        table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        if (
+            not text.endswith("\n")
+            or any(len(row) != len(table[0]) for row in table)
+            or not {"epoch", "r2"} <= set(table[0])
+        ):
             raise ValueError("a row or its heading is not complete")
         return [{key: float(value) for key, value in zip(table[0], row, strict=True)} for row in table[1:]]
     except (ValueError, csv.Error) as error:

@@ -110,9 +110,6 @@ def test_summaries_hold_no_nan_and_those_of_earlier_versions_are_read(run):
 )
 def test_metrics_that_were_cut_are_named(tmp_path, text):
     (tmp_path / "metrics.csv").write_text(text)
-    if text.endswith("0."):  # a number that was cut is a number
-        assert read_metrics(tmp_path / "metrics.csv")[1] == {"epoch": 1.0, "r2": 0.0}
-        return
     with pytest.raises(ValueError, match=r"metrics\.csv: cut short or changed .*: delete it"):
         read_metrics(tmp_path / "metrics.csv")
 
