@@ -58,8 +58,11 @@ def open_lammps_dump(path: Path, units: Units | None) -> Piece:
     """
     file_units = stated_units(units, str(path))
     check_last_line(path)
-    with path.open("rb") as file:
-        first = _header(file)
+    try:
+        with path.open("rb") as file:
+            first = _header(file)
+    except ValueError as error:
+        raise ValueError(f"{path}: frame 0: {error}") from error
     _check(path, first)
     if first.units is not None and stated_units(first.units, f"{path} (ITEM: UNITS)") != file_units:
         raise ValueError(f"{path}: units={units!r} stated, but the dump says {first.units}: state units='{first.units}'")
