@@ -179,7 +179,7 @@ def _seam(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> BoxCheck:
     n_shifted, n_every, n_frames = int(found.shifted.sum()), int(found.every.sum()), len(found.every)
     if min(n_shifted, n_every - n_shifted) < MIN_PAIRS or n_frames < FEWEST_FRAMES:
         few = BoxCheck(
-            reason=f"{n_shifted} of {n_every} near pairs in {n_frames} frames cross its faces: too few to compare"
+            reason=f"{n_shifted} of {n_every} near pairs in {n_frames} frames cross it: too few of one sort to compare"
         )
         return _filling(_spread(frames, MOST_FRAMES)) or few
     fraction = _smooth_fraction(found)

@@ -42,7 +42,7 @@ def _settings(config: "DictConfig") -> tuple[Path, Path | None]:
             raise ValueError(unknown_setting(key, KEYS))
         if isinstance(value, bool) or not isinstance(value, str | int | None):
             raise ValueError(f"{key}={value!r}: must be the name of a folder")
-    if values["data"] is None:
+    if values["data"] in (None, ""):
         raise ValueError("name the folder of a data set: data=data/...")
     return Path(str(values["data"])), None if values["output"] is None else Path(str(values["output"]))
 

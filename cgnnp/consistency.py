@@ -21,7 +21,7 @@ class Consistency:
         """What is not as it should be, in words; nothing where all agrees or cannot be tested."""
         rows = (*self.temperatures.by_pair, self.temperatures.combined)
         wrong = [
-            f"{row}, but the thermostat is at {self.temperature:g} K"
+            f"{row}, but the thermostat is at {self.temperature:g} K: wrong force map, units, temperature or box"
             for row in dict.fromkeys(rows)
             if row.agrees(self.temperature) is False
         ]

@@ -58,7 +58,7 @@ def from_files(
         temperature_K: of the thermostat.
         ensemble: how the frames were drawn, one of `cgnnp.frames.ENSEMBLES`.
         format: of the trajectory; by its suffix without.
-        units: of the trajectory where its format does not fix them, e.g. "eV,Angstrom" or "real".
+        units: of the trajectory where its format does not fix them, e.g. "eV Angstrom" or "real".
         interval_ps: time between frames where the file does not have it.
         forces_name: column of an extended XYZ file that holds the forces.
         masses, charges: Da and e, where the topology has none: one number for all, {name: number}, or a list of one for
@@ -73,8 +73,12 @@ def from_files(
     """
     stated = {"trajectory": trajectory, "topology": topology or types, "temperature_K": temperature_K}
     if missing := [name for name, value in stated.items() if not value]:
-        raise ValueError(f"reference=files needs reference.{missing[0]}: state {', reference.'.join(missing)}")
+        listed = ", ".join(f"reference.{name}" for name in missing)
+        raise ValueError(
+            f"reference=files needs {listed}: state them (reference.types in place of a topology of free beads)"
+        )
     check_positive("reference.", temperature_K=temperature_K or 0.0, stride=stride)
+    check_positive("reference.", **({} if interval_ps is None else {"interval_ps": interval_ps}))
     numbers = {"types": types, "masses": masses, "charges": charges}
     atomistic = describe_files(topology, rigid=rigid, allow_code=bool(allow_code), **numbers)
     files = [trajectory] if isinstance(trajectory, str) else list(trajectory or [])

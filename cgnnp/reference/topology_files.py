@@ -123,7 +123,7 @@ def particles_of_types(types: Any) -> Particles:
     topology = mdtraj.Topology()
     chain = topology.add_chain()
     for name in names:
-        topology.add_atom(name, None, topology.add_residue(name, chain))
+        topology.add_atom(name, None, topology.add_residue(name, chain)).element = None  # mdtraj makes them virtual sites
     return Particles(topology)
 
 

@@ -85,7 +85,7 @@ def open_trajectory(
     Args:
         paths: the file or files (a folder for `npy`).
         format: one of `OPENERS`; by the suffix if it is not given.
-        units: the units of the file where the format does not fix them: "eV,Angstrom", "real", "metal", ...
+        units: the units of the file where the format does not fix them: "eV Angstrom", "real", "metal", ...
         topology: what has `n_atoms` (an `Atomistic`, an mdtraj topology): the trajectory must have as many.
         interval_ps: time between frames, where the file does not have it or has it wrong.
         forces_name: column of an extended XYZ file that holds the forces.

@@ -12,11 +12,11 @@ SYSTEMS = {"real": "kcal/mol,Angstrom", "metal": "eV,Angstrom"}
 """LAMMPS's names for systems of units."""
 
 Units = str | AbstractMapping[str, str]
-"""Units as a user states them: "eV,Angstrom", "real", {"length": "Angstrom", "force": "Hartree/Bohr"}."""
+"""Units as a user states them: "eV Angstrom", "real", {"length": "Angstrom", "force": "Hartree/Bohr"}."""
 
 WHAT_TO_SAY = (
-    'units="eV,Angstrom" (energy and length: what ASE writes), "kcal/mol,Angstrom", "kJ/mol,nm", "Hartree,Bohr", '
-    '"Angstrom,Hartree/Bohr" (length and force, where the length in the force is another one), or LAMMPS\'s "real" or '
+    'units="eV Angstrom" (energy and length: what ASE writes), "kcal/mol Angstrom", "kJ/mol nm", "Hartree Bohr", '
+    '"Angstrom Hartree/Bohr" (length and force, where the length in the force is another one), or LAMMPS\'s "real" or '
     f'"metal"; lengths are {", ".join(LENGTHS_NM)}, energies {", ".join(ENERGIES_KJ_MOL)}'
 )
 

@@ -224,3 +224,9 @@ def test_names_that_would_become_one_type_are_refused(tmp_path):
     (tmp_path / "a.gro").write_text(gro(["Q", "Q-", "Q+"]))
     with pytest.raises(ValueError, match="'Q' and 'Q-' are both bead type 'Q' here: rename one of them"):
         describe_files(tmp_path / "a.gro", rigid="none", masses=72, charges="none")
+
+
+def test_types_without_masses_are_refused_with_what_to_state():
+    """They are no virtual sites, which would have been dropped."""
+    with pytest.raises(ValueError, match=r"the masses of A \(3\), B \(2\) are not known.*reference\.masses={A: "):
+        describe_files(None, types={"A": 3, "B": 2}, rigid="none", charges="none")

@@ -98,13 +98,14 @@ def test_stride_and_number_of_frames(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trajectory": None}, r"reference=files needs reference\.trajectory: state trajectory"),
-        ({"topology": None, "temperature_K": None}, r"needs reference\.topology: state topology, reference\.temperature_K"),
+        ({"trajectory": None}, r"reference=files needs reference\.trajectory: state"),
+        ({"topology": None, "temperature_K": None}, r"needs reference\.topology, reference\.temperature_K: .*types"),
         ({"rigid": None}, r"rigid=None: state what the simulation held rigid"),
         ({"units": None}, "units"),
         ({"interval_ps": None}, r"time between frames is not known: state reference\.interval_ps"),
         ({"n_frames": 25}, r"n_frames=25: the files hold 24"),
         ({"stride": 0}, "stride=0: must be positive"),
+        ({"interval_ps": -1.0}, "interval_ps=-1.0: must be positive"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -87,7 +87,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path, kind):
 
 def test_units_are_never_guessed(tmp_path):
     xyz = write_extxyz(tmp_path / "a.xyz", known(), length_nm=0.1, force=1.0)
-    with pytest.raises(ValueError, match=r'a\.xyz: the file does not say.*units="eV,Angstrom".*metal'):
+    with pytest.raises(ValueError, match=r'a\.xyz: the file does not say.*units="eV Angstrom".*metal'):
         open_trajectory(xyz)
     with pytest.raises(ValueError, match="does not say"):
         open_trajectory(write_lammps(tmp_path / "a.dump", known(), length_nm=0.1, force=1.0))
