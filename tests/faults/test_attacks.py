@@ -16,7 +16,7 @@ from faults.outcomes import Attack, Kept, chosen
 
 SHORT = everything.short()
 LONG = [attack for attack in everything.attacks() if attack.key not in {one.key for one in SHORT}]
-LONG_SAMPLE = chosen(LONG, 120)
+LONG_SAMPLE = chosen(LONG, 80)
 TESTS = Path(__file__).parents[1]
 
 

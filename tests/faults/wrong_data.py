@@ -198,6 +198,7 @@ def through_the_writer(base: str, change: Change, word: str, folder: Path) -> Ju
             frames = forces(-1.0)(frames) if word != "forces negated" else frames
         bases.store(Path(NAME), frames)
 
+    bases.base(base)  # made here: the child has a time limit
     ended = in_child(as_command(write), folder)
     words = {piece.rstrip("s") for piece in word.replace(",", "").split()}
     names = (NAME, *(piece for piece in words if len(piece) > 3), "box")
@@ -353,6 +354,7 @@ def with_energies(folder: Path) -> Judgement:
 
 def agrees(base: str, change: Change, folder: Path) -> Judgement:
     """Data that are right must not be called wrong: exit code 0, or 3 where a test says that it cannot tell."""
+    bases.base(base)
     in_child(lambda: bases.store(Path(NAME), change(bases.frames_of_base(base))), folder)
     ended = in_child(command("check", f"data={NAME}", "output=out"), folder)
     if ended.code in (0, 3) and "Traceback" not in ended.output:
