@@ -1,6 +1,7 @@
 """Networks as plain data: a class of this package by name, its keyword arguments, nothing that could run code."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 
 from cgnnp.entries import Entries
 from cgnnp.models.potential import Potential
-from cgnnp.ranges import check_range
+from cgnnp.signatures import checked_settings
 
 PACKAGE = "cgnnp.models."
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -47,8 +48,9 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
         raise ValueError(f"{source}: {target} is not a network")
     try:
         _modernise(settings)
-        for key, value in settings.items():
-            check_range(key, value)
+        parameters = inspect.signature(kind).parameters
+        known = {key: value for key, value in settings.items() if key in parameters}
+        checked_settings(kind, known, "model")  # types and ranges, as on the command line
         return create_model(kind, settings, dtype)
     except TypeError as error:
         raise ValueError(f"{source}: {target} does not take these settings ({error})") from error

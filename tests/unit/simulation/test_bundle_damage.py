@@ -8,6 +8,7 @@ import pytest
 
 import cgnnp
 from cgnnp.files import file_checksum
+from cgnnp.models.registry import model_from_dict
 from cgnnp.simulation.beads import own_beads
 from cgnnp.simulation.manifest import DIGEST, FILES, read_manifest, write_manifest
 
@@ -186,5 +187,14 @@ def test_settings_of_a_network_are_held_to_their_ranges_in_files_too(key, value,
     manifest = manifest_of(bundle)
     manifest["checksums_sha256"]["model.json"] = file_checksum(file)
     write_manifest(bundle, manifest)
-    with pytest.raises(ValueError, match=rf"model\.json: {key}=.*: must be ({within}) \(our limit"):
+    with pytest.raises(ValueError, match=rf"model\.json: model\.{key}=.*: must be ({within}) \(our limit"):
         cgnnp.load(bundle)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("type_names", {"AR": 1}), ("inner_cutoff_nm", [[None]]), ("energy_scale", True)]
+)
+def test_settings_of_a_network_are_of_their_types_in_files_too(key, value, bundle):
+    data = {**json.loads((bundle / "model.json").read_text()), key: value}
+    with pytest.raises(ValueError, match=rf"here: model\.{key}=.*: must be "):
+        model_from_dict(data, "here")
