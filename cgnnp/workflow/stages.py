@@ -130,8 +130,8 @@ def map_stage(run: RunFolder, sets: Sequence[Frames]) -> None:
             log.info("%s", sound[-1].box)
         loose = [warn_of_undeclared_bonds(frames) for frames in sets]
     found = [one.consistency for one in sound]
-    run.update(certificate=certificates[0].to_dict(), data_check=worst(sound), **found[0].to_dict())
-    run.update(undeclared_bonds=next(filter(None, loose), None))
+    bonds = next(filter(None, loose), None)
+    run.update(certificate=certificates[0].to_dict(), data_check=worst(sound), undeclared_bonds=bonds, **found[0].to_dict())
     if len(sets) > 1:
         paths = [run.summary().get("data"), *run.summary().get("more_data", {})]
         rows = []
