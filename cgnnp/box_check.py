@@ -100,7 +100,7 @@ def check_box(frames: Frames) -> BoxCheck:
     if molecules[-1] == 0:
         return BoxCheck()
     if len(frames) < 2:
-        return BoxCheck(reason="a single frame is too few to compare pairs")
+        return BoxCheck(reason="a single frame is too few to compare pairs: sample more")
     if wrong := _image_hole(frames, molecules):
         return BoxCheck(wrong=wrong)
     found = _seam(frames, molecules)
@@ -108,12 +108,16 @@ def check_box(frames: Frames) -> BoxCheck:
         stretch = np.where(np.arange(3) == axis, WRONG_BY, 1.0)
         if _seam(replace(frames, boxes=frames.boxes * stretch), molecules).agrees() is not False:
             longer = f"one {100 * (WRONG_BY - 1):.0f} % longer along {name}"
-            return BoxCheck(reason=f"{longer} would pass this test too: the pairs are too few, or too alike")
+            return BoxCheck(
+                reason=f"{longer} would pass this test too: the pairs are too few (more frames help) or too alike"
+            )
     return found
 
 
 def _varying(frames: Frames) -> str:
-    """What to say where boxes change within a run that should not; else nothing."""
+    """What to say where boxes change within a run that should not, or do not where they should; else nothing."""
+    if frames.meta.ensemble == "NPT" and len(frames) >= FEWEST_FRAMES and (frames.boxes == frames.boxes[0]).all():
+        return f"it is the same in all {len(frames)} frames, and a barostat changes it: state the ensemble NVT, or its boxes"
     if frames.meta.ensemble not in CONSTANT_VOLUME:
         return ""
     for source in np.unique(frames.origin[:, 0]):

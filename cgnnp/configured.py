@@ -25,7 +25,6 @@ from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES, PACKAGE, create_model
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.priors import PriorFit
-from cgnnp.priors.coulomb import check_neutral
 from cgnnp.priors.prior import check_cutoff
 from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source, StoredSource
@@ -39,6 +38,7 @@ from cgnnp.simulation.run import SimulationSettings
 from cgnnp.simulation.run import simulate as simulate_bundle
 from cgnnp.training.data import check_type_weights
 from cgnnp.training.fit import FitSettings, check_accelerator
+from cgnnp.units import check_neutral
 from cgnnp.workflow import stages
 from cgnnp.workflow.data_sets import check_further, check_mapping, check_same_pairs, joint_types, remember_further
 from cgnnp.workflow.quality import check_draws

@@ -202,9 +202,14 @@ def shards(directory: str | Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: no data set there.
-        ValueError: the replicas are not of one data set.
+        ValueError: it is a file, or the replicas are not of one data set.
     """
     directory = Path(directory)
+    if directory.is_file():
+        raise ValueError(
+            f"{directory}: is a file, a data set of mapped frames is a folder: name the folder, or map a trajectory first "
+            f"(python -m cgnnp.map reference.trajectory={directory} ..., see its --help)"
+        )
     replicas = [path for path in directory.glob("replica_*") if path.name.removeprefix("replica_").isdigit()]
     found = [path for path in replicas if (path / "meta.json").is_file()]
     if lost := [path for path in replicas if path not in found and chunks(path)]:
@@ -305,13 +310,16 @@ def _chunk_info(chunk: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: has no number of frames or no checksums: {mend}")
     entries = Entries(info, str(path), mend)
     entries.count("n_frames", least=1)
+    for key in ("sha256", "attachments_sha256"):
+        for name in entries.within(key).data if key in info else ():
+            entries.within(key).text(name)
+    if "meta_digest" in info:
+        entries.text("meta_digest")
     for name in ("seconds", "ns") if "ns" in info else ():
         entries.number(name, above=0)
     if VALUE_KEY in info or N_DOF_KEY in info:
         entries.number(VALUE_KEY, above=0)
         entries.count(N_DOF_KEY, least=1)
-    if "attachments_sha256" in info:
-        entries.within("attachments_sha256")
     return info
 
 

@@ -3,6 +3,7 @@
 import logging
 
 from cgnnp.mapping import Mapping
+from cgnnp.units import check_neutral
 
 log = logging.getLogger("cgnnp")
 
@@ -10,14 +11,16 @@ log = logging.getLogger("cgnnp")
 def why_not_fitted(mapping: Mapping) -> str | None:
     """Why no model can be fitted to frames of this mapping, None where one can.
 
-    A single bead; beads of one type that differ; or bonds, which neither the pair spline nor the network, flat inside its
-    inner cutoff, would hold together.
+    A single bead; beads of one type that differ; charges that do not add up to zero; or bonds, which neither the pair spline
+    nor the network, flat inside its inner cutoff, would hold together.
     """
     if mapping.n_beads < 2:
         return f"mapping '{mapping.name}' makes a single bead, on which no other acts: there is nothing to fit"
     try:
         mapping.mass_by_type()
         mapping.per_type(mapping.charges)
+        if mapping.is_charged:
+            check_neutral(mapping.charges.tolist(), f"mapping '{mapping.name}'")
     except ValueError as error:
         return str(error)
     if mapping.bonds:

@@ -24,7 +24,7 @@ RANGES: dict[str, tuple[float, float]] = {
     # of a protocol
     "temperature_K": (1e-3, 1e5),
     "timestep_fs": (1e-4, 1000.0),
-    "friction_per_ps": (1e-9, 1e5),
+    "friction_per_ps": (1e-4, 1e5),
     "equilibration_ps": (1e-6, 1e6),
     "frame_interval_ps": (1e-6, 1e5),
     "interval_ps": (1e-6, 1e9),

@@ -3,6 +3,9 @@
 Forces are in kJ/mol/nm, number densities in nm^-3. Nothing is converted inside the package; readers convert at the border.
 """
 
+import math
+from collections.abc import Sequence
+
 BOLTZMANN = 8.31446261815324e-3
 """Boltzmann constant times Avogadro's, kJ/mol/K (CODATA 2018, exact)."""
 
@@ -60,3 +63,17 @@ def check_permittivity(setting: str, value: float) -> None:
 def number_density(density_g_mL: float, molar_mass: float) -> float:
     """Molecules per nm^3 of a liquid of a density in g/mL and a molar mass in g/mol."""
     return density_g_mL / molar_mass * 1000.0 * AVOGADRO_PER_NM3
+
+
+def check_neutral(charges: Sequence[float], what: str) -> None:
+    """Refuse beads whose charges do not add up to zero.
+
+    Raises:
+        ValueError: with the net charge.
+    """
+    net = math.fsum(charges)
+    if abs(net) > NEUTRAL * max(1, len(charges)):
+        raise ValueError(
+            f"{what} has a net charge of {net:+.4g} e, which a periodic box cannot carry: its Coulomb energy would be "
+            "that of a neutralising background. Use as many positive as negative charges (select the counter-ions too)"
+        )

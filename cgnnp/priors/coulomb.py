@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from cgnnp.entries import Entries
 from cgnnp.priors.prior import Prior
-from cgnnp.units import COULOMB, NEUTRAL, check_permittivity
+from cgnnp.units import COULOMB, check_neutral, check_permittivity
 
 EWALD_TOLERANCE = 5e-4
 
@@ -82,17 +82,3 @@ class ScreenedCoulomb(Prior):
         charges = entries.within("charges")
         by_type = {name: float(charges.number(name)) for name in charges.data}
         return cls(by_type, entries.number("eps_r", above=0), entries.number("cutoff_nm", above=0))
-
-
-def check_neutral(charges: Sequence[float], what: str) -> None:
-    """Refuse beads whose charges do not add up to zero.
-
-    Raises:
-        ValueError: with the net charge.
-    """
-    net = float(np.sum(charges))
-    if abs(net) > NEUTRAL * max(1, len(charges)):
-        raise ValueError(
-            f"{what} has a net charge of {net:+.4g} e, which a periodic box cannot carry: its Coulomb energy would be "
-            "that of a neutralising background. Use as many positive as negative charges (select the counter-ions too)"
-        )

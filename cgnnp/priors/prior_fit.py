@@ -11,10 +11,10 @@ from jaxtyping import Float
 
 from cgnnp.frames import Frames, FramesMeta
 from cgnnp.mapping import SAME_VALUE, Mapping
-from cgnnp.priors.coulomb import ScreenedCoulomb, check_neutral
+from cgnnp.priors.coulomb import ScreenedCoulomb
 from cgnnp.priors.prior import Prior, prior_forces
 from cgnnp.priors.spline_fit import PairSplineFit, SplineSettings
-from cgnnp.units import check_permittivity
+from cgnnp.units import check_neutral, check_permittivity
 
 log = logging.getLogger("cgnnp")
 

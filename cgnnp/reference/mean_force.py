@@ -41,7 +41,7 @@ from cgnnp.mapping import Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.progress import progress
 from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, check_second_draws, hold
-from cgnnp.reference.sampling import LangevinSource
+from cgnnp.reference.sampling import LangevinSource, check_thermostat
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.time_steps import check_time_step
 
@@ -72,6 +72,7 @@ def mean_force(
         ValueError: a setting that is wrong, or a time step that is too long for the system.
     """
     check_time_step(system.name, timestep_fs, system.system, system.longest_step_fs)
+    check_thermostat(friction_per_ps)
     protocol = LangevinProtocol(
         temperature_K=temperature_K,
         timestep_fs=timestep_fs,

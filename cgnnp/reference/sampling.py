@@ -49,6 +49,7 @@ def langevin(
         ValueError: a setting that is wrong, or a time step that is too long for the system.
     """
     check_time_step(system.name, timestep_fs, system.system, system.longest_step_fs)
+    check_thermostat(friction_per_ps)
     protocol = LangevinProtocol(
         temperature_K=temperature_K,
         timestep_fs=timestep_fs,
@@ -58,6 +59,19 @@ def langevin(
         seed=seed,
     )
     return LangevinSource(system, protocol, n_frames, replica)
+
+
+def check_thermostat(friction_per_ps: float) -> None:
+    """Refuse to sample without a thermostat: frames of constant energy are no NVT frames, whatever they are called.
+
+    Raises:
+        ValueError: no friction.
+    """
+    if not friction_per_ps > 0:
+        raise ValueError(
+            f"friction_per_ps={friction_per_ps:g}: must be above zero: without friction there is no thermostat, "
+            "and the frames are not of constant temperature"
+        )
 
 
 @dataclass(frozen=True)

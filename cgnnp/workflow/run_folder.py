@@ -128,7 +128,7 @@ class RunFolder:
             if key in found:
                 found.count(key, least=1)
         for key in ("timings_s", "more_data"):
-            if key in found:
+            if key in found.data:
                 found.within(key)
         for key in ("data_sets", "rdf"):
             if key in found:

@@ -49,7 +49,8 @@ ZERO = (
         "second_every",
         "ridge",
     ),
-    *("smoothing", "features_l_max", "inner_width_nm", "eps_r_stderr"),
+    *("smoothing", "features_l_max", "inner_width_nm", "eps_r_stderr", "separation_ps"),
+    "simulation.friction_per_ps",
 )
 NEGATIVE = ("seed",)
 LARGE = (
@@ -58,10 +59,10 @@ LARGE = (
 )
 SMALL = (
     *("learning_rate", "ema_decay", "gradient_clip", "ridge", "smoothing", "inner_width_nm", "energy_bound_kJ_mol"),
-    *("equilibration_ps", "friction_per_ps", "eps_r_stderr", "wall_kT", "held_out_fraction"),
+    *("equilibration_ps", "eps_r_stderr", "wall_kT", "held_out_fraction"),
 )
 UNBOUNDED = ("energy_bound_kJ_mol", "batch_size")
-"""Settings, by their last names, whose value may be null, zero, negative, very large or small, or anything above zero."""
+"""Settings, by their names or last names, that may be null, zero, negative, very large or small, or anything above zero."""
 
 
 def is_valid(setting: str, value: str) -> bool:
@@ -69,7 +70,7 @@ def is_valid(setting: str, value: str) -> bool:
     name = setting.rpartition(".")[2]
     allowed = {"null": NULL, "0": ZERO, "-1": NEGATIVE, "1000000000": LARGE, "1e-9": SMALL, "1e30": LARGE[3:7]}
     allowed["1" + 30 * "0"] = UNBOUNDED
-    return name in allowed.get(value, ())
+    return bool({name, setting} & set(allowed.get(value, ())))
 
 
 def numeric(group: str, option: str) -> Iterator[str]:
@@ -243,7 +244,7 @@ def fuzz_model(seed: int, folder: Path) -> Judgement:
     ended = in_child(as_command(build), folder)
     same = {key: value for key, value in data.items() if key not in ("_target_", "dtype")}
     found = judged(ended, ("model.json",), same=same)
-    if found.outcome is Outcome.ACCEPTED and what.split(" ")[0] in ("seed", "energy_bound_kJ_mol"):
+    if found.outcome is Outcome.ACCEPTED and what.split(" ")[0] in ("seed", "energy_bound_kJ_mol", "inner_cutoff_nm"):
         found = Judgement(Outcome.HARMLESS, "a valid value")
     return Judgement(found.outcome, f"{what}: {found.said}")
 

@@ -70,6 +70,14 @@ def test_check_says_what_looks_bonded_and_what_training_will_refuse(tmp_path, ca
     assert str(refusal.value) == reason
 
 
+def test_a_net_charge_is_said_before_hours_are_spent():
+    """Five cations and four anions: the prior would refuse them."""
+    mapping = identity_mapping({"Na": 5, "Cl": 4})
+    blocks = [replace(block, charges=(charge,)) for block, charge in zip(mapping.blocks, (1.0, -1.0), strict=True)]
+    charged = replace(mapping, blocks=tuple(blocks))
+    assert "net charge of +1 e" in (why_not_fitted(charged) or "")
+
+
 def test_the_reporter_says_at_once_what_training_will_refuse(water_27, tmp_path, caplog):
     def one_bead(atomistic):
         whole = center_of_mass(atomistic)

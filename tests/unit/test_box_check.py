@@ -96,6 +96,14 @@ def test_runs_of_constant_volume_may_have_different_boxes(spheres):
     assert "100 % off in memory, frame 9" in str(check_box(replace(spheres, boxes=boxes)))
 
 
+def test_a_box_that_never_changes_is_not_one_of_constant_pressure(spheres):
+    named = replace(spheres, meta=replace(spheres.meta, ensemble="NPT"))
+    assert "the same in all" in str(check_box(named))
+    assert "the same in all" not in str(
+        check_box(replace(named, boxes=np.linspace(1, 1.002, len(named))[:, None, None] * named.boxes))
+    )
+
+
 def test_open_boundaries_have_no_box_to_test(spheres):
     frames = replace(spheres)
     object.__setattr__(frames, "boxes", None)

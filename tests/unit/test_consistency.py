@@ -66,6 +66,31 @@ def test_wrong_forces_of_one_kind_show_in_its_pairs(two_kinds):
     assert any("g-YBG" in text for text in found.disagreements())
 
 
+@pytest.mark.parametrize(
+    ("forces", "positions", "temperature", "said"),
+    [
+        (-1.0, 1.0, 300.0, "wrong sign"),
+        (4.184, 1.0, 300.0, "kJ where kcal was stated"),
+        (1 / 4.184, 1.0, 300.0, "kcal where kJ was stated"),
+        (0.1, 1.0, 300.0, "per Angstrom where nm was stated"),
+        (1.0, 10.0, 300.0, "positions are in Angstrom"),
+        (1 / 96.4853, 1.0, 300.0, "eV where kJ/mol was stated"),
+        (1.0, 1.0, 26.85, "degrees Celsius"),
+        (1.7, 1.0, 300.0, "wrong force map, units, temperature or box"),
+    ],
+)
+def test_mistaken_units_are_named(soft_spheres, forces, positions, temperature, said):
+    wrong = replace(
+        soft_spheres,
+        forces=forces * soft_spheres.forces,
+        positions=positions * soft_spheres.positions,
+        boxes=positions * soft_spheres.boxes,
+        meta=replace(soft_spheres.meta, temperature=temperature),
+    )
+    (text,) = [text for text in check_consistency(wrong).disagreements() if text.startswith("T_conf")]
+    assert said in text
+
+
 def test_a_summary_has_both_under_its_keys(two_kinds):
     data = check_consistency(two_kinds[:300]).to_dict("_cg")
     assert json.loads(json.dumps(data)) == data

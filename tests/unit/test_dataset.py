@@ -137,6 +137,22 @@ def test_a_damaged_description_of_a_chunk_is_named_with_what_to_do(directory, te
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("sha256", {"positions": "0", "forces": 1.5, "boxes": "0"}, "forces"),
+        ("attachments_sha256", {"state": []}, "state"),
+        ("attachments_sha256", [], "attachments_sha256"),
+        ("meta_digest", -1, "meta_digest"),
+    ],
+)
+def test_entries_of_the_description_of_a_chunk_are_judged(directory, key, value, named):
+    file = chunks(directory)[1] / "chunk.json"
+    write_json(file, {**read_json(file), key: value})
+    with pytest.raises(ValueError, match=rf"chunk_000001/chunk\.json: .*{named}.*delete chunk_000001 and later chunks"):
+        count_frames(directory)
+
+
+@pytest.mark.parametrize(
     "change", [{"mapping": {}}, {"mapping": {"name": "x", "n_atoms": 2, "blocks": [{"name": "x"}]}}, {"version": "new"}]
 )
 def test_a_damaged_description_of_a_data_set_is_named(directory, change):
@@ -224,6 +240,13 @@ def test_a_missing_chunk_in_the_middle_is_refused(directory):
         open_frames(directory)
     with pytest.raises(ValueError, match="chunk_000000 is missing"):
         FramesWriter(directory, META).append(*arrays(1))
+
+
+def test_a_file_is_no_data_set(tmp_path):
+    trajectory = tmp_path / "trajectory.npz"
+    np.savez(trajectory, positions=np.zeros((1, 1, 3)))
+    with pytest.raises(ValueError, match=r"trajectory\.npz: is a file.*cgnnp\.map reference\.trajectory="):
+        open_frames(trajectory)
 
 
 def test_missing_and_empty_data_sets(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from cgnnp.units import BOLTZMANN, COULOMB, number_density, thermal_energy
+from cgnnp.units import BOLTZMANN, COULOMB, check_neutral, number_density, thermal_energy
 
 
 def test_gas_constant_is_boltzmann_times_avogadro():
@@ -20,3 +20,9 @@ def test_bjerrum_length_of_water():
     """e^2 / (4 pi eps_0 eps_r k T) in SI units: 0.7736 nm with eps_r 72 at 300 K."""
     in_metres = (1.602176634e-19) ** 2 / (4 * 3.141592653589793 * 8.8541878128e-12 * 72 * 1.380649e-23 * 300)
     assert COULOMB / (72 * thermal_energy(300.0)) == pytest.approx(in_metres * 1e9, rel=1e-9)
+
+
+def test_a_net_charge_is_named():
+    check_neutral([0.1] * 10 + [-1.0], "the system")
+    with pytest.raises(ValueError, match=r"the system has a net charge of \+1 e.*counter-ions"):
+        check_neutral([1.0, 1.0, -1.0], "the system")

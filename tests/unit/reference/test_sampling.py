@@ -11,7 +11,8 @@ from cgnnp.dataset import chunk_infos, chunks, count_frames, open_frames
 from cgnnp.dynamics import STATE_FILE, LangevinProtocol, derived_seed, speed_ns_per_day
 from cgnnp.files import read_json, write_json
 from cgnnp.platforms import PlatformChoice
-from cgnnp.reference.sampling import LangevinSource
+from cgnnp.reference.mean_force import mean_force
+from cgnnp.reference.sampling import LangevinSource, langevin
 
 CPU = PlatformChoice("CPU", {"Threads": "1"})
 
@@ -150,6 +151,12 @@ def test_a_wrong_force_map_is_refused_before_anything_runs(water_27, tmp_path):
 def test_protocols_that_cannot_run_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name}={value}: must be positive"):
         LangevinProtocol(**{name: value})
+
+
+@pytest.mark.parametrize("factory", [langevin, mean_force])
+def test_sampling_without_a_thermostat_is_refused(factory, water_27):
+    with pytest.raises(ValueError, match="friction_per_ps=0: must be above zero: without friction there is no thermostat"):
+        factory(system=water_27.reference, friction_per_ps=0.0)
 
 
 @pytest.mark.parametrize("name", ["friction_per_ps", "equilibration_ps"])

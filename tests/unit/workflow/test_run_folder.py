@@ -73,6 +73,7 @@ def test_a_configuration_that_is_gone_is_named(run):
             '{"data": 3}',
             '{"data_sets": [3]}',
             '{"more_data": []}',
+            '{"more_data": NaN}',
             '{"n_frames": 1',
         ],
     ],
