@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from cgnnp.boxes import box_heights, half_shortest
+from cgnnp.boxes import half_shortest, smallest_height
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.pairs import minimum_image, near_pairs
@@ -222,7 +222,7 @@ def _count(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> _Counts:
         between = (molecules[pairs.i] != molecules[pairs.j]) & (pairs.distances > 0)
         i, j, vectors, r = pairs.i[between], pairs.j[between], pairs.vectors[between], pairs.distances[between]
         shifts = np.abs(positions[i].astype(np.float64) - positions[j] - vectors).max(axis=1)
-        shifted = (shifts > box_heights(box).min() / 4).astype(np.float64)
+        shifted = (shifts > smallest_height(box) / 4).astype(np.float64)
         along = np.einsum("px,px->p", forces[i].astype(np.float64) - forces[j], vectors) / r
         bins = np.minimum((r * FINE / cutoff).astype(int), FINE - 1)
         for part, values in zip(sums, (np.ones_like(r), shifted, along, shifted * along), strict=True):

@@ -4,6 +4,8 @@ OpenMM's and GROMACS's form: a = (a_x, 0, 0), b = (b_x, b_y, 0), c = (c_x, c_y, 
 |b_x| <= a_x/2, |c_x| <= a_x/2, |c_y| <= b_y/2. The minimum image of `cgnnp.pairs` is right for such boxes alone.
 """
 
+import functools
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -19,9 +21,20 @@ def box_heights(box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
     return np.abs(np.linalg.det(box)) / np.linalg.norm(np.cross(box[[1, 2, 0]], box[[2, 0, 1]]), axis=1)
 
 
+def smallest_height(box: Float[np.ndarray, "3 3"]) -> float:
+    """The smallest of the heights of a cell; that of the box before is remembered, which most frames have again."""
+    box = np.asarray(box)
+    return _smallest_height(box.tobytes(), box.dtype.str)
+
+
+@functools.lru_cache(maxsize=8)
+def _smallest_height(box: bytes, dtype: str) -> float:
+    return float(box_heights(np.frombuffer(box, dtype).reshape(3, 3)).min())
+
+
 def half_shortest(boxes: Float[np.ndarray, "frames 3 3"]) -> float:
     """Half of the smallest height of all boxes, nm: up to this distance the minimum image is the only one."""
-    return min(float(box_heights(box).min()) for box in boxes) / 2
+    return min(map(smallest_height, boxes)) / 2
 
 
 def has_volume(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "frames"]:

@@ -185,7 +185,7 @@ def _add_bumps(
     along: Float[np.ndarray, "pairs"],
 ) -> None:
     """Add what pairs of several frames `t` give to all fields; `numbers` are the kinds of these."""
-    order = np.lexsort((r, kind))
+    order = np.lexsort((r, kind)) if (kind[1:] != kind[:-1]).any() else np.argsort(r, kind="stable")
     t, kind, r, along = t[order], kind[order], r[order], along[order]
     for k, field in enumerate(fields):
         low, high = np.searchsorted(kind, (numbers[k], numbers[k] + 1))

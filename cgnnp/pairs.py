@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
-from cgnnp.boxes import box_heights
+from cgnnp.boxes import smallest_height
 from cgnnp.brief import brief
 from cgnnp.mapping import Mapping
 
@@ -84,7 +84,7 @@ def near_pairs(
     Raises:
         ValueError: the cutoff is more than half the box.
     """
-    half = box_heights(box).min() / 2
+    half = smallest_height(box) / 2
     if cutoff > half * (1 + 1e-6):
         raise ValueError(f"pair distances up to {cutoff:.4g} nm asked for, but half the box is {half:.4g} nm: use less")
     i, j = _candidates(positions, box, cutoff)

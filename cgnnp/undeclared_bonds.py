@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cgnnp.boxes import box_heights
+from cgnnp.boxes import smallest_height
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.pairs import minimum_image, near_pairs
@@ -135,7 +135,7 @@ def undeclared_bonds(frames: Frames) -> UndeclaredBonds:
 def _lasting(frames: Frames, chosen: Int[np.ndarray, "chosen"]) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (pairs, 2) near in all chosen frames, those of declared molecules left out, and vectors (chosen, pairs, 3)."""
     mapping, box = frames.mapping, np.asarray(frames.boxes[chosen[0]], dtype=float)
-    longest = min(LONGEST_NM, 0.49 * float(box_heights(box).min()))
+    longest = min(LONGEST_NM, 0.49 * smallest_height(box))
     near = near_pairs(np.asarray(frames.positions[chosen[0]], dtype=float), box, longest)
     molecule = _molecules(mapping.n_beads, mapping.bonds)
     free = molecule[near.i] != molecule[near.j]

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from cgnnp.analysis.coordination import first_minimum
 from cgnnp.analysis.rdf import deviation, rdf
-from cgnnp.boxes import box_heights
+from cgnnp.boxes import smallest_height
 from cgnnp.brief import brief
 from cgnnp.frames import Frames
 from cgnnp.pairs import near_pairs
@@ -180,7 +180,7 @@ def bead_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "
     Raises:
         ValueError: a bead has fewer than four neighbours within half the box.
     """
-    farthest, n_beads = float(box_heights(box).min()) / 2, len(positions)
+    farthest, n_beads = smallest_height(box) / 2, len(positions)
     reach = min(FIRST_GUESS_NM, farthest)
     while True:
         beads, distances, units = _both_ways(positions, box, reach)
