@@ -1,0 +1,204 @@
+"""Record every number that fixed jobs on stored frames write, to see that a change of the code changes none of them.
+
+    python scripts/record/same_numbers.py --write tests/recorded/numbers.json     # before
+    python scripts/record/same_numbers.py --against tests/recorded/numbers.json   # after: names what differs, exit code 1
+
+The jobs run on one thread of the Reference platform with fixed seeds, so that on one machine, with the same versions of
+torch and OpenMM, the numbers are equal to the last bit. Another processor adds in another order: there `--within 1e-4`
+compares with a relative tolerance, and leaves out what is compared as a whole (weights, trajectories).
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+STORED = ROOT / "tests" / "recorded"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1", "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": ""}
+
+COMMON = ["platform=Reference", "trainer.accelerator=cpu", "trainer.max_epochs=2", "model.cutoff_nm=0.6"]
+WATER = [f"data={STORED}/water", "prior.cutoff_nm=0.6", "prior.min_count=5"]
+RUN = [
+    "simulation.length_ps=8",
+    "simulation.equilibration_ps=0.5",
+    "simulation.replicas=2",
+    "simulation.frame_interval_ps=0.2",
+]
+SALT = [
+    *("mapping=ions_nacl", f"data={ROOT}/examples/data/nacl_4M", f"more_data=[{ROOT}/examples/data/nacl_1.3M]"),
+    *("model.cutoff_nm=0.6", "prior.max_frames=200", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
+    *(
+        "platform=Reference",
+        "refinement.length_ps=24",
+        "simulation.frame_interval_ps=0.2",
+        "simulation.replicas=1",
+        "simulation.length_ps=10",
+    ),
+    *("simulation.equilibration_ps=1", "+trainer.type_weights.Na=2"),
+]
+JOBS: dict[str, list[list[str]]] = {
+    "water": [["train", *WATER, *COMMON, *RUN], ["compare", "run=run"]],
+    "averaged": [
+        [
+            "train",
+            f"data={STORED}/draws",
+            *WATER[1:],
+            *COMMON,
+            "prior.eps_r=71",
+            "trainer.held_out_fraction=0.2",
+            "simulation=none",
+        ]
+    ],
+    "salt": [["train", *SALT, f"draws={STORED}/draws"]],
+    **{
+        name: [["train", *WATER, *COMMON, f"model={name}", "simulation=none"]]
+        for name in ("allegro", "mace", "schnet", "pair")
+    },
+    "other_box": [
+        [
+            "simulate",
+            "potential={salt}/run/potential",
+            "output=out",
+            "platform=Reference",
+            "force_backend=python",
+            "simulation.length_ps=4",
+            "simulation.equilibration_ps=1",
+            "simulation.replicas=1",
+            "system.n_pairs=50",
+        ],
+    ],
+    "check": [["check", f"data={STORED}/water", "output=out"]],
+}
+"""The commands of each job, in a folder of its own; `{name}` is the folder of another one."""
+
+VOLATILE = frozenset(
+    (
+        *("timings_s", "created", "command", "versions", "cores", "run", "data", "compared_with", "seconds", "more_data"),
+        *("atomistic_ns_per_day", "cg_ns_per_day", "independent_frames_per_s", "checksums_sha256", "manifest_sha256"),
+        *("ns", "sha256", "attachments_sha256"),
+    )
+)
+"""Entries that say when, where, how fast, or by which versions."""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--write", type=Path, help="write the numbers to this file")
+    options.add_argument("--against", type=Path, help="compare them with those of this file")
+    options.add_argument("--within", type=float, default=0.0, help="relative tolerance; 0: to the last bit")
+    options.add_argument("--work", type=Path, help="an empty folder for the jobs")
+    options.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS), help="these jobs alone")
+    arguments = options.parse_args()
+    work = arguments.work or Path(tempfile.mkdtemp(prefix="numbers_"))
+    numbers = measured(work.resolve(), arguments.only)
+    if arguments.write:
+        arguments.write.write_text(json.dumps(numbers, indent=0) + "\n")
+    if arguments.against:
+        known = json.loads(arguments.against.read_text())
+        known = {key: value for key, value in known.items() if key.split("/")[0] in arguments.only}
+        found = differences(known, numbers, arguments.within)
+        print(*found[:60], f"{len(found)} of {len(known)} numbers differ", sep="\n")
+        sys.exit(1 if found else 0)
+
+
+def measured(work: Path, names: list[str]) -> dict[str, Any]:
+    """The numbers of the jobs by what they are, as job/file/entry."""
+    found: dict[str, Any] = {}
+    for name in names:
+        folder = work / name
+        folder.mkdir(parents=True)
+        for line in JOBS[name]:
+            command, *rest = [word.format(**{other: work / other for other in JOBS}) for word in line]
+            rest += ["run_dir=run"] if command == "train" else []
+            print("---", name, command, file=sys.stderr, flush=True)
+            done = subprocess.run(
+                [sys.executable, "-m", f"cgnnp.{command}", *rest],
+                cwd=folder,
+                env={**os.environ, **ONE_THREAD},
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode not in (0, 1, 3) or (done.returncode and command != "check"):
+                raise RuntimeError(f"{name}: {command}: exit code {done.returncode}\n{done.stderr[-3000:]}")
+        found |= {f"{name}/{key}": value for key, value in numbers_in(folder)}
+    return found
+
+
+def numbers_in(folder: Path) -> Iterator[tuple[str, Any]]:
+    """What a job wrote: entries of JSON, columns of CSV, and hashes of weights and trajectories."""
+    for file in sorted(folder.rglob("*")):
+        place = str(file.relative_to(folder))
+        if "results" in file.parts:  # what the summary is made of
+            continue
+        if file.suffix == ".json":
+            yield from ((f"{place}/{key}", value) for key, value in flat(json.loads(file.read_text())))
+        elif file.suffix == ".csv" and file.name != "log.csv":
+            yield from columns(place, file)
+        elif file.suffix == ".safetensors" or file.name in ("positions.npy", "forces.npy", "boxes.npy"):
+            yield f"{place}/sha256", hashlib.sha256(file.read_bytes()).hexdigest()
+        elif file.suffix == ".npy":
+            yield f"{place}/sum", float(np.load(file).astype(np.float64).sum())
+
+
+def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every entry of plain data at all depths but the volatile ones."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name not in VOLATILE:
+                yield from flat(part, f"{key}.{name}" if key else name)
+    elif isinstance(value, list) and numeric(value):
+        yield f"{key}.sum", float(np.sum(value, dtype=np.float64))
+    elif isinstance(value, list):
+        for k, part in enumerate(value):
+            yield from flat(part, f"{key}.{k}")
+    else:
+        yield key, value
+
+
+def numeric(value: list[Any]) -> bool:
+    """Whether a list, or every list in it, holds numbers alone."""
+    return bool(value) and all(numeric(part) if isinstance(part, list) else type(part) in (int, float) for part in value)
+
+
+def columns(place: str, file: Path) -> Iterator[tuple[str, float]]:
+    """The sum of every column of numbers."""
+    with file.open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    for name in rows[0] if rows else ():
+        if name not in ("seconds", "pair"):
+            yield f"{place}/{name}.sum", math.fsum(float(row[name]) for row in rows if row[name] not in ("", None))
+
+
+def differences(known: dict[str, Any], found: dict[str, Any], within: float) -> list[str]:
+    """What differs or is gone, in words; entries may be added. With a tolerance hashes are left out."""
+    said = []
+    for key, one in known.items():
+        if within and key.endswith("/sha256"):
+            continue
+        two = found.get(key, "absent")
+        if one != two and not (within and close(one, two, within)):
+            said.append(f"{key}: {one!r} -> {two!r}")
+    return said
+
+
+def close(one: Any, two: Any, within: float) -> bool:
+    """Whether two entries are numbers, or lists of them, that are the same within a tolerance."""
+    if isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
+        return all(close(a, b, within) for a, b in zip(one, two, strict=True))
+    numbers = all(isinstance(value, int | float) for value in (one, two))
+    return one == two or (numbers and math.isclose(one, two, rel_tol=within, abs_tol=within))
+
+
+if __name__ == "__main__":
+    main()
