@@ -1,8 +1,9 @@
 """Coarse-grained free-energy potentials: mean forces, equivariant networks, OpenMM.
 
 >>> import cgnnp
->>> potential = cgnnp.load("runs/water/potential")       # doctest: +SKIP
->>> system = potential.create_system(topology)           # doctest: +SKIP
+>>> data = cgnnp.sample_frames("water_spce", mapping="water_cg")     # doctest: +SKIP
+>>> potential = cgnnp.export(cgnnp.fit(data), "potential")           # doctest: +SKIP
+>>> system = potential.create_system(topology)                       # doctest: +SKIP
 
 Names are imported when they are first used; importing the package itself imports nothing heavy.
 """
@@ -15,22 +16,59 @@ if TYPE_CHECKING:
     from cgnnp.force_map import certify
     from cgnnp.frames import Frames
     from cgnnp.mapping import Mapping
-    from cgnnp.optimal_map import optimal_map
+    from cgnnp.optimal_force_map import optimal_map
+    from cgnnp.options import option
+    from cgnnp.priors import PriorFit
     from cgnnp.reference.reporter import MappedReporter
     from cgnnp.simulation.bundle import PotentialBundle, load
+    from cgnnp.workflow.api import (
+        compare_frames,
+        export,
+        fit,
+        network,
+        plot,
+        read_frames,
+        run_dynamics,
+        sample_frames,
+        write_report,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["Frames", "MappedReporter", "Mapping", "PotentialBundle", "certify", "load", "open_frames", "optimal_map"]
+__all__ = [
+    "Frames",
+    "MappedReporter",
+    "Mapping",
+    "PotentialBundle",
+    "PriorFit",
+    "certify",
+    "compare_frames",
+    "export",
+    "fit",
+    "load",
+    "network",
+    "open_frames",
+    "optimal_map",
+    "option",
+    "plot",
+    "read_frames",
+    "run_dynamics",
+    "sample_frames",
+    "write_report",
+]
 
 _HOMES = {
     "Frames": "cgnnp.frames",
     "MappedReporter": "cgnnp.reference.reporter",
     "Mapping": "cgnnp.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
+    "PriorFit": "cgnnp.priors",
     "certify": "cgnnp.force_map",
     "load": "cgnnp.simulation.bundle",
     "open_frames": "cgnnp.dataset",
-    "optimal_map": "cgnnp.optimal_map",
+    "optimal_map": "cgnnp.optimal_force_map",
+    "option": "cgnnp.options",
+    **dict.fromkeys(("sample_frames", "read_frames", "fit", "network", "export", "run_dynamics"), "cgnnp.workflow.api"),
+    **dict.fromkeys(("compare_frames", "write_report", "plot"), "cgnnp.workflow.api"),
 }
 
 

@@ -50,9 +50,9 @@ def _settings(config: "DictConfig") -> tuple[Path, Path | None]:
 def main() -> None:
     """Console script."""
     with stoppable():  # from the imports on
-        from cgnnp import commands
+        from cgnnp.commands import hydra_job
 
-        commands.run("check", job)
+        hydra_job.run("check", job)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Both tests of mapped data in one pass over its pairs: configurational temperatures and the g-YBG residual."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from cgnnp.configurational_temperature import ConfigurationalTemperature, Temperatures, temperatures
 from cgnnp.frames import Frames
@@ -60,20 +59,6 @@ class Consistency:
             if row.agrees(self.temperature) is False
         ]
         return wrong + ([str(self.ybg)] if self.ybg.agrees() is False else [])
-
-    def to_dict(self, key: str = "") -> dict[str, Any]:
-        """As plain data, for summaries: `t_conf<key>_...` and `ybg<key>`."""
-        combined, rows = self.temperatures.combined, self.temperatures.by_pair
-        return {
-            f"t_conf{key}_pair": combined.name,
-            f"t_conf{key}_K": combined.value,
-            f"t_conf{key}_stderr_K": combined.stderr,
-            f"t_conf{key}_reason": combined.reason,
-            f"t_conf{key}_tau_frames": combined.tau_frames,
-            f"t_conf{key}_reliable": combined.reliable,
-            f"t_conf{key}_pairs": [row.to_dict() | {"agrees": row.agrees(self.temperature)} for row in rows],
-            f"ybg{key}": self.ybg.to_dict(),
-        }
 
 
 def check_consistency(frames: Frames) -> Consistency:

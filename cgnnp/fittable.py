@@ -31,6 +31,16 @@ def why_not_fitted(mapping: Mapping) -> str | None:
     return None
 
 
+def check_fittable(mapping: Mapping, label: str = "") -> None:
+    """Refuse what can be sampled but not fitted; `label` is what errors call the data set.
+
+    Raises:
+        ValueError: see `why_not_fitted`.
+    """
+    if (reason := why_not_fitted(mapping)) is not None:
+        raise ValueError(f"{label}: {reason}" if label else reason)
+
+
 def warn_if_not_fitted(mapping: Mapping) -> None:
     """Say before hours are spent on frames that training will refuse them; they may be wanted for something else."""
     if (reason := why_not_fitted(mapping)) is not None:

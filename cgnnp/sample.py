@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def job(config: "DictConfig") -> None:
     """This stage alone."""
-    from cgnnp.configured_frames import sample
+    from cgnnp.commands.frames import sample
 
     sample(config)
 
@@ -18,9 +18,9 @@ def job(config: "DictConfig") -> None:
 def main() -> None:
     """Console script."""
     with stoppable():  # from the imports on
-        from cgnnp import commands
+        from cgnnp.commands import hydra_job
 
-        commands.run("sample", job)
+        hydra_job.run("sample", job)
 
 
 if __name__ == "__main__":

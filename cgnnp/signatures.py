@@ -76,6 +76,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, part) for part in typing.get_args(hint))
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_fits(item, part) for part in typing.get_args(hint) for item in value)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict) and all(type(one) in (int, float) for one in value.values())
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
@@ -91,4 +93,6 @@ def _describe(hint: Any) -> str:
 def _word(hint: Any) -> str:
     if typing.get_origin(hint) is list:
         return f"a list, of each {' or '.join(_word(part) for part in typing.get_args(hint))}"
+    if typing.get_origin(hint) is dict:
+        return "numbers by bead type, as {A: 2.0}"
     return WORDS.get(hint, str(hint))

@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 def job(config: "DictConfig") -> None:
     """This stage alone."""
-    from cgnnp import commands
-    from cgnnp.configured import simulate
+    from cgnnp.commands import hydra_job
+    from cgnnp.commands.training import simulate
 
-    simulate(config, commands.overrides())
+    simulate(config, hydra_job.overrides())
 
 
 def main() -> None:
     """Console script."""
     with stoppable():  # from the imports on
-        from cgnnp import commands
+        from cgnnp.commands import hydra_job
 
-        commands.run("simulate", job)
+        hydra_job.run("simulate", job)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 def job(config: "DictConfig") -> None:
     """The main job; what is finished in `run_dir` or in the data cache is not done again."""
-    from cgnnp import commands
-    from cgnnp.configured import train
+    from cgnnp.commands import hydra_job
+    from cgnnp.commands.training import train
 
-    train(config, commands.plain(config), commands.command_line())
+    train(config, hydra_job.plain(config), hydra_job.command_line())
 
 
 def main() -> None:
     """Console script."""
     with stoppable():  # from the imports on
-        from cgnnp import commands
+        from cgnnp.commands import hydra_job
 
-        commands.run("train", job)
+        hydra_job.run("train", job)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from cgnnp.analysis.rdf_verdict import LEVELS, agreement, headline, worst_row
 from cgnnp.configurational_temperature import agrees
 from cgnnp.kinetic_temperature import KineticTemperature
 from cgnnp.soundness import DISAGREES, NOT_TESTED
+from cgnnp.summary import Summary, TemperatureFigures
 from cgnnp.units import SAME_TEMPERATURE
 from cgnnp.wording import UNKNOWN, number, percent, plus_minus
 
@@ -56,13 +57,13 @@ class Verdict:
     label: str = ""
 
 
-def judge(summary: dict[str, Any]) -> Verdict:
+def judge(summary: Summary) -> Verdict:
     """Does the coarse-grained model have the atomistic structure?
 
     From the residual of g(r) (D alone in summaries of older versions) and from the concerns, each of which takes the green
     from a page.
     """
-    rdf = summary.get("rdf") or []
+    rdf = summary.rdf
     concerns = [text for entry in rdf for text in _peak_concerns(entry)]
     concerns += [*_temperature_concerns(summary), *_ion_concerns(summary)]
     concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
@@ -71,7 +72,7 @@ def judge(summary: dict[str, Any]) -> Verdict:
     if worst is None:
         return Verdict("open", _fit_headline(summary), concerns, LABELS["open"])
     judged = sum(number(entry.get("deviation")) != UNKNOWN for entry in rdf)
-    level, label, text = _structure(worst, judged, summary.get("system") or "the atomistic system")
+    level, label, text = _structure(worst, judged, summary.system or "the atomistic system")
     if level == "good" and concerns:
         level, label = "fair", LABELS["fair"]
     return Verdict(level, text, concerns, label)
@@ -108,10 +109,10 @@ def expected_noise(entry: dict[str, Any]) -> float:
     return float(np.hypot(entry.get("deviation_noise") or 0.0, entry.get("deviation_noise_cg") or 0.0))
 
 
-def _fit_headline(summary: dict[str, Any]) -> str:
-    if summary.get("r2_model") is None:
+def _fit_headline(summary: Summary) -> str:
+    model, prior = summary.r2_model, summary.r2_prior
+    if model is None:
         return "Nothing has been compared with the atomistic simulation yet."
-    model, prior = summary["r2_model"], summary.get("r2_prior")
     reached = f"R² of the held-out forces is {model:.3f}"
     if prior is None:
         text = f"The potential is fitted: {reached}"
@@ -131,44 +132,55 @@ def _peak_concerns(entry: dict[str, Any]) -> Iterable[str]:
         yield f"The first {entry['pair']} peak sits {number(shift, 4, sign=True)} nm off (asked: within {PEAK_SHIFT_NM} nm)."
 
 
-def _temperature_concerns(summary: dict[str, Any]) -> Iterable[str]:
+def _temperature_concerns(summary: Summary) -> Iterable[str]:
     """T_conf that is not the thermostat's, or that has no value although the run got so far."""
     advice = {
         "t_conf": "positions and forces are not of one Boltzmann distribution, doubt the force map",
         "t_conf_cg": "its time step or its temperature is not right",
     }
     for key, what in T_CONF_OF.items():
-        if temperature_agrees(summary, key) is False:
-            found = plus_minus(summary[f"{key}_K"], summary.get(f"{key}_stderr_K"), 1)
-            yield f"{what} is {found} K at a thermostat of {thermostat(summary, key):g} K: {advice[key]}."
-        elif summary.get(f"{key}_K") is None and _is_reached(summary, key):
-            yield f"{what} has no value: {summary.get(f'{key}_reason') or 'the reason is not known'}."
-        ybg = summary.get(key.replace("t_conf", "ybg")) or {}
+        found: TemperatureFigures = getattr(summary, key)
+        expected = thermostat(summary, key)
+        if temperature_agrees(found, expected) is False:
+            value = plus_minus(found.K, found.stderr_K, 1)
+            yield f"{what} is {value} K at a thermostat of {expected:g} K: {advice[key]}."
+        elif found.K is None and _is_reached(summary, key):
+            yield f"{what} has no value: {found.reason or 'the reason is not known'}."
+        ybg = found.ybg or {}
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
             yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
-    value, stderr, expected = (summary.get(f"cg_{name}_K") for name in ("temperature", "temperature_stderr", "thermostat"))
-    if value and stderr and expected and KineticTemperature(value, stderr, expected).is_suspect():
+    measured, stderr, expected = summary.cg_temperature_K, summary.cg_temperature_stderr_K, summary.cg_thermostat_K
+    if measured and stderr and expected and KineticTemperature(measured, stderr, expected).is_suspect():
         yield (
-            f"The kinetic temperature of the coarse-grained run is {plus_minus(value, stderr, 1)} K at a thermostat of "
+            f"The kinetic temperature of the coarse-grained run is {plus_minus(measured, stderr, 1)} K at a thermostat of "
             f"{expected:g} K: its time step is too long, or its equilibration too short."
         )
-    for row in (summary.get("data_sets") or [])[1:]:
-        if temperature_agrees(row | {"temperature_K": summary.get("temperature_K")}, "t_conf") is False:
-            found = plus_minus(row["t_conf_K"], row.get("t_conf_stderr_K"), 1)
-            at = f"at a thermostat of {summary['temperature_K']:g} K"
-            yield f"T_conf of the data set {row.get('data')} is {found} K {at}: {advice['t_conf']}."
+    for row in _wrong_sets(summary):
+        value = plus_minus(row["t_conf_K"], row.get("t_conf_stderr_K"), 1)
+        at = f"at a thermostat of {summary.temperature_K:g} K"
+        yield f"T_conf of the data set {row.get('data')} is {value} K {at}: {advice['t_conf']}."
 
 
-def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
+def _wrong_sets(summary: Summary) -> list[dict[str, Any]]:
+    """The further data sets whose T_conf is not that of the first set's thermostat."""
+    return [
+        row
+        for row in summary.data_sets[1:]
+        if temperature_agrees(TemperatureFigures(K=row["t_conf_K"], stderr_K=row["t_conf_stderr_K"]), summary.temperature_K)
+        is False
+    ]
+
+
+def _ion_concerns(summary: Summary) -> Iterable[str]:
     """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
-    own, used = summary.get("temperature_K"), cg_thermostat(summary)
+    own, used = summary.temperature_K, summary.cg_thermostat_K
     if own and used and abs(used - own) > SAME_TEMPERATURE:
         yield (
             f"The coarse-grained run is at {used:g} K, the data at {own:g} K: a potential of mean force is a free energy of "
             "one temperature, with its own entropy in it, so this is extrapolation."
         )
-    for row in summary.get("dimers") or []:
+    for row in summary.dimers:
         if has_hole(row):
             where = (
                 f"{number(row['lowest_inside_nm'], 3)} nm, inside the first sampled {number(row['first_sampled_nm'], 3)} nm"
@@ -178,7 +190,7 @@ def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
                 f"{number(row['lowest_inside_kT'], 1, sign=True)} kT from that of the first sampled distance, where a wall "
                 f"should be (asked: above {number(HOLE_KT, 0, sign=True)} kT)."
             )
-    for row in (summary.get("electrolyte") or {}).get("electroneutrality") or []:
+    for row in (summary.electrolyte or {}).get("electroneutrality") or []:
         for side, run in RUNS.items():
             if is_neutral(row, side) is False:
                 found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 3)
@@ -188,32 +200,35 @@ def _ion_concerns(summary: dict[str, Any]) -> Iterable[str]:
                 )
 
 
-def _drift_concerns(summary: dict[str, Any]) -> Iterable[str]:
+def _drift_concerns(summary: Summary) -> Iterable[str]:
     """Averaged forces that still grow or shrink while the beads are held: the rest had not relaxed."""
-    value, stderr = summary.get("label_drift"), summary.get("label_drift_stderr")
+    value, stderr = summary.label_drift, summary.label_drift_stderr
     if value is not None and stderr and abs(value) > DRIFT_SIGMAS * stderr:
         found = f"{number(100 * value, 1, sign=True)} ± {number(100 * stderr, 1)} %"
         yield f"The averaged forces change by {found} between the halves of the averaging time: the solvent had not relaxed."
 
 
-def _error_concerns(summary: dict[str, Any]) -> Iterable[str]:
+def _error_concerns(summary: Summary) -> Iterable[str]:
     """Errors of runs that are too short for them: fewer than 20 blocks of two autocorrelation times."""
-    runs = {"r2": "held-out part of the atomistic run", "t_conf": "atomistic run", "t_conf_cg": "coarse-grained run"}
-    figures = {"r2": "R²", **T_CONF_OF}
-    short = [(figures[key], run) for key, run in runs.items() if summary.get(f"{key}_reliable") is False]
-    salt = summary.get("electrolyte") or {}
+    runs = [
+        (summary.r2_reliable, "R²", "held-out part of the atomistic run"),
+        (summary.t_conf.reliable, T_CONF_OF["t_conf"], "atomistic run"),
+        (summary.t_conf_cg.reliable, T_CONF_OF["t_conf_cg"], "coarse-grained run"),
+    ]
+    short = [(figure, run) for reliable, figure, run in runs if reliable is False]
+    salt = summary.electrolyte or {}
     for side, run in RUNS.items():
         if salt.get(f"kirkwood_buff_reliable_{side}") is False:
             short.append(("the Kirkwood-Buff integrals", run))
-        pairs = [entry["pair"] for entry in summary.get("rdf") or [] if entry.get(f"reliable_{side}") is False]
+        pairs = [entry["pair"] for entry in summary.rdf if entry.get(f"reliable_{side}") is False]
         short += [(f"g(r) ({', '.join(pairs)})", run)] if pairs else []
     for figure, run in short:
         yield f"The error of {figure} is not reliable: the {run} is too short for it."
 
 
-def _data_check_concerns(summary: dict[str, Any]) -> Iterable[str]:
+def _data_check_concerns(summary: Summary) -> Iterable[str]:
     """What the check of the data found wrong, or could not test, beside what `_temperature_concerns` says."""
-    check, said = summary.get("data_check") or {}, _temperature_reasons(summary)
+    check, said = summary.data_check or {}, _temperature_reasons(summary)
     given = [str(reason).rstrip(".") for reason in check.get("reasons") or []]
     left = [text for text in given if not any(text.startswith(start) and figure in text for start, figure in said)]
     if given and not left:
@@ -225,35 +240,32 @@ def _data_check_concerns(summary: dict[str, Any]) -> Iterable[str]:
         yield f"The check of the mapped data could not test everything: {reasons}."
 
 
-def _temperature_reasons(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
     """Beginnings and figures of those reasons of the check that `_temperature_concerns` says of the data."""
-    expected, others = summary.get("temperature_K"), (summary.get("data_sets") or [])[1:]
-    rows = [row | {"temperature_K": expected} for row in (summary, *others)]
-    wrong = [row for row in rows if temperature_agrees(row, "t_conf") is False]
+    found, first = summary.t_conf, {"t_conf_K": summary.t_conf.K, "t_conf_stderr_K": summary.t_conf.stderr_K}
+    wrong = [first] * (temperature_agrees(found, summary.temperature_K) is False) + _wrong_sets(summary)
     said = [("T_conf ", f": {row['t_conf_K']:.1f}({row.get('t_conf_stderr_K') or 0.0:.1f}) K, but") for row in wrong]
-    if summary.get("t_conf_K") is None and _is_reached(summary, "t_conf"):
-        said.append((f"T_conf: {str(summary.get('t_conf_reason')).rstrip('.')}", ""))
-    ybg = summary.get("ybg") or {}
+    if found.K is None and _is_reached(summary, "t_conf"):
+        said.append((f"T_conf: {str(found.reason).rstrip('.')}", ""))
+    ybg = found.ybg or {}
     if ybg.get("agrees") is False:
         said.append(("g-YBG residual: ", f" {ybg['chi2_per_dof']:.2f} of {ybg.get('dof')} functions"))
     return said
 
 
-def _is_reached(summary: dict[str, Any], key: str) -> bool:
+def _is_reached(summary: Summary, key: str) -> bool:
     """Whether the run got so far that T_conf (`key` is t_conf or t_conf_cg) should have a value."""
-    return bool(summary.get("rdf")) or (key == "t_conf" and summary.get("r2_model") is not None)
+    return bool(summary.rdf) or (key == "t_conf" and summary.r2_model is not None)
 
 
-def at_infinite_dilution(summary: dict[str, Any]) -> bool:
+def at_infinite_dilution(summary: Summary) -> bool:
     """Whether an isolated dimer of the model is a pair at infinite dilution: where a solvent was eliminated, as for ions."""
-    if (known := summary.get("solvent_eliminated")) is not None:
-        return bool(known)
-    return bool(summary.get("electrolyte")) or summary.get("eps_r") is not None
+    return bool(summary.solvent_eliminated)
 
 
-def _bond_concerns(summary: dict[str, Any]) -> Iterable[str]:
+def _bond_concerns(summary: Summary) -> Iterable[str]:
     """Beads that look bonded in the data, which a model without bonds does not hold together."""
-    if found := summary.get("undeclared_bonds"):
+    if found := summary.undeclared_bonds:
         yield f"In the data {found['says']}."
 
 
@@ -282,23 +294,14 @@ def apart(row: dict[str, Any], key: str) -> str:
     return "the same within errors" if sigmas <= 2 else f"{number(sigmas, 1)} standard errors apart"
 
 
-def temperature_agrees(summary: dict[str, Any], key: str) -> bool | None:
-    """Whether T_conf (`key` is t_conf or t_conf_cg) is the thermostat's within 2 % or four standard errors."""
-    value, stderr = summary.get(f"{key}_K"), summary.get(f"{key}_stderr_K") or 0.0
-    expected = thermostat(summary, key)
-    if value is None or not expected:
-        return None
-    return bool(agrees(value, stderr, expected))
+def temperature_agrees(found: TemperatureFigures, expected: float | None) -> bool | None:
+    """Whether T_conf is that of a thermostat (K) within 2 % or four standard errors; None where one is not known."""
+    return None if found.K is None or not expected else bool(agrees(found.K, found.stderr_K or 0.0, expected))
 
 
-def thermostat(summary: dict[str, Any], key: str) -> float | None:
+def thermostat(summary: Summary, key: str) -> float | None:
     """The temperature (K) that T_conf (`key` is t_conf or t_conf_cg) should have: that of its own run."""
-    return (cg_thermostat(summary) if key == "t_conf_cg" else None) or summary.get("temperature_K")
-
-
-def cg_thermostat(summary: dict[str, Any]) -> float | None:
-    """The temperature (K) that the coarse-grained run should have; earlier versions called it `cg_temperature_K`."""
-    return summary.get("cg_thermostat_K") or summary.get("cg_temperature_K")
+    return (summary.cg_thermostat_K if key == "t_conf_cg" else None) or summary.temperature_K
 
 
 def peak_shift(entry: dict[str, Any]) -> float | None:

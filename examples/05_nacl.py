@@ -6,7 +6,7 @@
 which we do not want to see. What stays are 128 ions and a free energy: what the water would have done is in it.
 """
 
-# %% The data: positions of the ions and the forces on them, as `python -m cgnnp.sample mapping=ions_nacl` writes them, which
+# %% The data: positions of the ions and the forces on them, as `python -m cgnnp.sample preset=nacl` writes them, which
 # leaves the water out while it runs. This short data set comes with the examples; its meta.json says what it is of, and
 # scripts/example_data.py makes one like it.
 import argparse
@@ -72,7 +72,7 @@ network = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}"
 simulation = ["simulation.length_ps=1500", "simulation.equilibration_ps=20"]
 if options.quick:
     simulation = ["simulation.length_ps=40", "simulation.equilibration_ps=2", "simulation.replicas=1"]
-command = ["-m", "cgnnp.train", "mapping=ions_nacl", f"data={data}", f"run_dir={run}", *network, *simulation]
+command = ["-m", "cgnnp.train", "preset=nacl", f"data={data}", f"run_dir={run}", *network, *simulation]
 print("python", *command, flush=True)
 subprocess.run([sys.executable, *command], check=True)
 

@@ -53,7 +53,7 @@ if not (runs["4 M"] / "report.html").exists():
     quick = ["--quick"] if options.quick else []
     subprocess.run([sys.executable, str(here / "05_nacl.py"), "--output", str(options.output), *quick], check=True)
 settings = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}", "trainer.batch_size=4"]
-both = ["mapping=ions_nacl", f"data={concentrated}", f"more_data=[{dilute}]", f"run_dir={runs['4 M + 1.3 M']}"]
+both = ["preset=nacl", f"data={concentrated}", f"more_data=[{dilute}]", f"run_dir={runs['4 M + 1.3 M']}"]
 command("cgnnp.train", *both, *settings, "refinement=none", "simulation=none")
 for name, run in runs.items():
     summary = read_json(run / "summary.json")

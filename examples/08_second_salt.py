@@ -5,7 +5,7 @@
 Any 1:1 salt of alkali and halide ions can be had: Joung and Cheatham's ions in SPC/E, TIP3P or TIP4P-Ew water. The box is
 small so that all of it takes a few minutes; in one command, which keeps its data in ./data,
 
-    python -m cgnnp.train mapping=ions_nacl system.cation=K system.ions=joung_cheatham system.concentration_M=4
+    python -m cgnnp.train preset=nacl system.cation=K system.ions=joung_cheatham system.concentration_M=4
 """
 
 # %% The salt in its water, on a lattice to begin with: as much water as fits beside the ions at their concentration.
@@ -56,7 +56,7 @@ settings += [f"trainer.batch_size={2 if options.quick else 8}", "refinement=none
 simulation = ["simulation.length_ps=2500"]
 if options.quick:
     simulation = ["simulation.length_ps=40", "simulation.equilibration_ps=4", "simulation.replicas=1"]
-command = ["-m", "cgnnp.train", "mapping=ions_nacl", f"data={data}", f"run_dir={run}", *settings, *simulation]
+command = ["-m", "cgnnp.train", "preset=nacl", f"data={data}", f"run_dir={run}", *settings, *simulation]
 print("python", *command, flush=True)
 subprocess.run([sys.executable, *command], check=True)
 cg = open_replicas(replica_folders(run / "simulation"))

@@ -6,7 +6,7 @@
 Writes examples/data/nacl_4M and examples/data/nacl_1.3M (or those of the two that are asked for), in place of what is there.
 Frames are spread over all there are, 0.16 ps apart or more. What continues a simulation is left out; the provenance says
 which frames these are. What is sampled here has frames every 0.4 ps after 500 ps, so that few cover a long run, where
-`mapping=ions_nacl` takes one every 0.08 ps. The sets that are shipped were thinned from other runs: their meta.json says
+`preset=nacl` takes one every 0.08 ps. The sets that are shipped were thinned from other runs: their meta.json says
 which.
 """
 

@@ -19,7 +19,7 @@ from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 
 STEP_FS = 10.0
-"""Time step of runs of the model, as `mapping=ions_nacl` has it."""
+"""Time step of runs of the model, as `preset=nacl` has it."""
 
 G_INTERVAL_PS = 0.4
 """Frames that are closer tell g(r) nothing new."""
@@ -65,7 +65,7 @@ def system_of(plan: Plan) -> ReferenceSystem:
 
 def sampled(work: Path, plan: Plan) -> list[Path]:
     """Two independent runs of the atomistic system, side by side, as one data set; continued where they are there."""
-    command = [sys.executable, "-m", "cgnnp.sample", "-m", "mapping=ions_nacl", "replica=0,1", "hydra/launcher=joblib"]
+    command = [sys.executable, "-m", "cgnnp.sample", "-m", "preset=nacl", "replica=0,1", "hydra/launcher=joblib"]
     command += [f"reference.n_frames={plan.n_frames}", f"data_dir={work / 'data'}"]
     command += [text for text in plan.overrides if text.split(".")[0] in ("system", "reference")]
     subprocess.run(command, check=True)
@@ -75,7 +75,7 @@ def sampled(work: Path, plan: Plan) -> list[Path]:
 def trained(work: Path, data: Sequence[Path], plan: Plan, extra: Sequence[str] = ()) -> Path:
     """The main job on these data sets; finished parts are not done again."""
     run = work / "run"
-    command = [sys.executable, "-m", "cgnnp.train", "mapping=ions_nacl", f"data={data[0]}", f"run_dir={run}"]
+    command = [sys.executable, "-m", "cgnnp.train", "preset=nacl", f"data={data[0]}", f"run_dir={run}"]
     command += [f"more_data=[{','.join(map(str, data[1:]))}]", *plan.overrides, *extra]
     command += [f"simulation.replicas={plan.seeds}", f"simulation.length_ps={plan.simulation_ps}"]
     subprocess.run(command, check=True)

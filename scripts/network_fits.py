@@ -5,31 +5,32 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
 from joblib import Parallel, delayed
+from omegaconf import DictConfig
 
 import cgnnp
-from cgnnp.configured import OF_STAGE
+from cgnnp.commands.training import fit_plan
 from cgnnp.dataset import open_frames
 from cgnnp.files import read_json
 from cgnnp.frames import Frames, concatenate, split_contiguous
-from cgnnp.priors import prior_forces
+from cgnnp.priors import Prior, PriorFit, prior_forces
+from cgnnp.simulation.bundle import save_bundle
 from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.training.data import ForceSet
-from cgnnp.training.fit import FitSettings, read_metrics
+from cgnnp.training.fit import read_metrics
 from cgnnp.training.metrics import predict_forces
-from cgnnp.workflow import stages
-from cgnnp.workflow.run_folder import RunFolder, start_logging
+from cgnnp.workflow.fitting import fit_model
+from cgnnp.workflow.run_folder import start_logging
 
 HELD_OUT = 0.1
-MAPPINGS = {"water": "water_cg", "ions": "ions_nacl"}
+CHOICES = {"water": "mapping=water_cg", "ions": "preset=nacl"}
 COMPILED = "nequip"
 """The architecture that trains fastest on a CPU; the others take a GPU where there is one."""
 
@@ -76,30 +77,42 @@ def fitted(job: Job, data: Path, work: Path) -> Path:
         return folder
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with initialize_config_module("cgnnp.conf", version_base=None):
-        config = compose("train", [f"mapping={MAPPINGS[job.system]}", *job.settings])
     training, held_out = split_contiguous(open_frames(data), HELD_OUT)
     distinct = training if job.n_frames is None else spread(training, job.n_frames)
     visited = distinct if job.n_frames is None else repeated(distinct)
     both = concatenate([visited, held_out])
-    trainer = {key: value for key, value in config.trainer.items() if key not in OF_STAGE}
-    if job.architecture == COMPILED:
-        trainer["accelerator"] = "cpu"
-    run, prior = RunFolder.create(folder, job.folder), instantiate(config.prior)
-    start_logging(folder / "train.log")
-    model, priors = stages.fit_stage(
-        run,
-        [both],
-        lambda *_, **options: prior(distinct, **options),
-        instantiate(config.model),
-        FitSettings(**trainer),
-        held_out_fraction=len(held_out) / len(both),
+    plan = fit_plan(composed(job))
+    on_cpu = {"accelerator": "cpu"} if job.architecture == COMPILED else {}
+    plan = replace(
+        plan,
+        prior=PriorOf(frames=distinct, **vars(plan.prior)),
+        trainer=replace(plan.trainer, held_out_fraction=len(held_out) / len(both), **on_cpu),
         platform="CPU",
     )
-    stages.export_stage(run, model.to("cpu"), priors, [both])
+    folder.mkdir(parents=True, exist_ok=True)
+    start_logging(folder / "train.log")
+    found = fit_model([both], plan, folder)
+    save_bundle(folder / "potential", found.model.to("cpu"), found.priors, [both])
     np.save(folder / "squares.npy", squares(folder, held_out))
     shutil.rmtree(folder / "checkpoints")
     return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorOf(PriorFit):
+    """Priors of these frames, whatever frames the network is fitted to."""
+
+    frames: Frames
+
+    def __call__(self, *sets: Frames, **options: Any) -> list[Prior]:
+        """The priors."""
+        return super().__call__(self.frames, **options)
+
+
+def composed(job: Job) -> DictConfig:
+    """The configuration of a fit."""
+    with initialize_config_module("cgnnp.conf", version_base=None):
+        return compose("train", [CHOICES[job.system], *job.settings])
 
 
 def repeated(frames: Frames) -> Frames:
@@ -140,8 +153,7 @@ def against_nequip(job: Job, data: Path, work: Path, python: Path, settings: dic
         distinct = training if job.n_frames is None else spread(training, job.n_frames)
         sets = {"train": ForceSet(distinct, prior_forces(priors, distinct, "CPU")), "held_out": held_out_set}
         model = read_json(folder / "potential" / "model.json")
-        with initialize_config_module("cgnnp.conf", version_base=None):
-            trainer = compose("train", [f"mapping={MAPPINGS[job.system]}", *job.settings]).trainer
+        trainer = composed(job).trainer
         shared = {
             "r_max": model["cutoff_nm"],
             "type_names": model["type_names"],

@@ -233,10 +233,10 @@ def commands(folder: Path, arguments: argparse.Namespace) -> list[Row]:
 
 LOADED = {
     "train": (
-        "cgnnp.configured",
+        "cgnnp.commands.training",
         "torch, openmm, lightning.pytorch, e3nn.o3, mdtraj, matplotlib.figure, hydra, scipy.sparse",
     ),
-    "map": ("cgnnp.configured_frames", "openmm, mdtraj, hydra, scipy.spatial, scipy.sparse.csgraph"),
+    "map": ("cgnnp.commands.frames", "openmm, mdtraj, hydra, scipy.spatial, scipy.sparse.csgraph"),
 }
 """Modules that do the work of commands, and the libraries that these cannot do without."""
 

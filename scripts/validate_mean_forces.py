@@ -35,7 +35,7 @@ from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.mappings.backbone import c_alpha
 from cgnnp.mappings.water import center_of_mass, oxygen
 from cgnnp.noise_floor import noise_floor
-from cgnnp.optimal_map import optimal_map
+from cgnnp.optimal_force_map import optimal_map
 from cgnnp.platforms import choose_platform
 from cgnnp.reference.peptides import alanine_dipeptide
 from cgnnp.reference.remap import kept_frames

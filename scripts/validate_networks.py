@@ -54,7 +54,7 @@ from cgnnp.reference.electrolyte import electrolyte
 from cgnnp.reference.systems import water_spce
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
-from cgnnp.workflow.stages import starting_positions
+from cgnnp.workflow.running import starting_positions
 
 SIGMAS = 2.0
 SEEDS = (0, 1, 2)
@@ -95,7 +95,7 @@ IONS = {
     "allegro, 1 layer": ("model=allegro", "model.layers=1", "model.cutoff_nm=1.0"),
     "mace, correlation 2": ("model=mace", "model.correlation=2", "model.cutoff_nm=1.0"),
 }
-"""Networks for the ions of sodium chloride, with the settings that `ions_nacl` chooses."""
+"""Networks for the ions of sodium chloride, with the settings that `preset=nacl` chooses."""
 
 WITH_SEEDS = ("schnet", "nequip l 2")
 """Fitted with several seeds, which shows what is luck."""
@@ -229,8 +229,8 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 def sampled(work: Path, system: str, quick: bool) -> Path:
     """A data set of the main job's own."""
     frames = 60 if quick else WATER_FRAMES if system == "water" else ION_FRAMES
-    mapping = "water_cg" if system == "water" else "ions_nacl"
-    command = [sys.executable, "-m", "cgnnp.sample", f"mapping={mapping}", f"reference.n_frames={frames}"]
+    choice = "mapping=water_cg" if system == "water" else "preset=nacl"
+    command = [sys.executable, "-m", "cgnnp.sample", choice, f"reference.n_frames={frames}"]
     command += [f"data_dir={work / f'data_{system}'}", "platform=CPU"]
     if quick and system == "ions":
         command += ["system.n_pairs=20", "system.cutoff_nm=0.9", "reference.equilibration_ps=10"]

@@ -37,7 +37,7 @@ install_import_hook(
         "cgnnp.native.forces",
         "cgnnp.native.neighbors",
         "cgnnp.noise_floor",
-        "cgnnp.optimal_map",
+        "cgnnp.optimal_force_map",
         "cgnnp.pair_fields",
         "cgnnp.pairs",
         "cgnnp.priors",

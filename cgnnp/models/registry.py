@@ -2,17 +2,56 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from cgnnp.entries import Entries
+from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Potential
 from cgnnp.signatures import checked_settings
 
 PACKAGE = "cgnnp.models."
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+FROM_DATA = ("type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale")
+"""Settings of networks that are found in the data."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network that is not made yet: its class, and the settings that are chosen; the others are found in the data.
+
+    Raises:
+        ValueError: the class is not one of `cgnnp.models`, or a setting that it does not take.
+
+    >>> Architecture(NequIP, {"l_max": 1}).create(["W"]).l_max
+    1
+    """
+
+    kind: type[Potential] = NequIP
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.kind, type) and issubclass(self.kind, Potential)):
+            raise ValueError(f"{self.kind} is not a network, but must be one of {PACKAGE}*")
+        if not self.kind.__module__.startswith(PACKAGE):
+            raise ValueError(
+                f"{self.kind} must be a network of {PACKAGE}*, since stored files name it and no code comes from files: add "
+                "it to the package (CONTRIBUTING.md says how)"
+            )
+        object.__setattr__(self, "settings", checked_settings(self.kind, self.settings, "model", FROM_DATA))
+
+    def create(self, type_names: Sequence[str], dtype: str = "float32", **from_data: Any) -> Potential:
+        """A freshly initialised network for these bead types, with what else is known from the data.
+
+        Raises:
+            ValueError: settings that the network refuses.
+        """
+        return create_model(self.kind, {**self.settings, "type_names": list(type_names), **from_data}, DTYPES[dtype])
 
 
 def model_to_dict(model: Potential) -> dict[str, Any]:

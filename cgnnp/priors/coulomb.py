@@ -6,7 +6,7 @@ is what the potential of mean force of two ions tends to at large distance, and 
 In a periodic box it is summed by particle-mesh Ewald (Essmann et al. 1995, 10.1063/1.470117), as charges q/sqrt(eps_r).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,3 +82,8 @@ class ScreenedCoulomb(Prior):
         charges = entries.within("charges")
         by_type = {name: float(charges.number(name)) for name in charges.data}
         return cls(by_type, entries.number("eps_r", above=0), entries.number("cutoff_nm", above=0))
+
+
+def dielectric_constant(priors: Iterable[Prior]) -> float | None:
+    """eps_r of a screened Coulomb prior, where there is one."""
+    return next((prior.eps_r for prior in priors if isinstance(prior, ScreenedCoulomb)), None)

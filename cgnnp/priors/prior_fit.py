@@ -4,21 +4,20 @@ import logging
 from collections.abc import Mapping as Named
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.bead_types import joined_by_type, numbered
 from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import SAME_VALUE, Mapping
+from cgnnp.mapping import Mapping
 from cgnnp.priors.coulomb import ScreenedCoulomb
 from cgnnp.priors.prior import Prior, prior_forces
 from cgnnp.priors.spline_fit import PairSplineFit, SplineSettings
 from cgnnp.units import check_neutral, check_permittivity
 
 log = logging.getLogger("cgnnp")
-
-Value = TypeVar("Value")
 
 AUTO = "auto"
 OTHER_TEMPERATURE_K = 5.0
@@ -121,43 +120,6 @@ class PriorFit(SplineSettings):
             return [self.splines(*sets, weights=weights)]
         left = [replace(part, forces=part.forces - prior_forces([coulomb], part, platform)) for part in sets]
         return [coulomb, self.splines(*left, weights=weights)]
-
-
-def numbered(values: Sequence[Value]) -> dict[str, Value]:
-    """Data sets, or what is known of each, by what errors call them.
-
-    >>> numbered(["water"])
-    {'data set 1': 'water'}
-    """
-    return {f"data set {number}": value for number, value in enumerate(values, start=1)}
-
-
-def joined_by_type(sets: Named[str, dict[str, float]], what: str, relative: float = 0.0) -> dict[str, float]:
-    """The value of each bead type, from those of several data sets; types of the first set come first.
-
-    Args:
-        sets: values by bead type, by what errors call the data sets.
-        what: they are: charges (e) or masses (Da).
-        relative: those of one type may differ by this share, and always by rounding; the first counts.
-
-    Raises:
-        ValueError: two sets give one type different values; names both.
-
-    >>> joined_by_type({"one": {"Na": 1.0, "Cl": -1.0}, "other": {"K": 1.0, "Cl": -1.0}}, "charge")
-    {'Na': 1.0, 'Cl': -1.0, 'K': 1.0}
-    """
-    result: dict[str, float] = {}
-    known_from: dict[str, str] = {}
-    for label, values in sets.items():
-        for name, value in values.items():
-            known = result.setdefault(name, value)
-            first = known_from.setdefault(name, label)
-            if abs(value - known) > max(SAME_VALUE, relative * abs(known)):
-                raise ValueError(
-                    f"{label}: beads of type {name} have a {what} of {value:.8g}, those of {first} {known:.8g}: one type is "
-                    "the same in all data sets: give them types of their own, or fit the sets apart"
-                )
-    return result
 
 
 def _other_temperature(frames: Frames) -> str | None:

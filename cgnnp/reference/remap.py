@@ -13,7 +13,7 @@ from cgnnp.files import write_file
 from cgnnp.force_map import certify
 from cgnnp.frames import FramesMeta
 from cgnnp.mapping import Atomistic, Mapping
-from cgnnp.optimal_map import optimal_map
+from cgnnp.optimal_force_map import optimal_map
 from cgnnp.reference.atoms import AtomFrames
 from cgnnp.reference.kept import atom_order, read_atomistic
 from cgnnp.reference.source import shard_directory
@@ -66,7 +66,7 @@ def map_atoms(
 def with_optimal_map(
     mapping: Mapping, parts: Callable[[], Iterable[AtomFrames]], n_frames: int, held_out_fraction: float = 1 / 3
 ) -> Mapping:
-    """The mapping with the force map of least noise for these atomistic frames, see `cgnnp.optimal_map`; logs what it gains.
+    """The mapping with the force map of least noise for these atomistic frames, see `cgnnp.optimal_force_map`; logs what it gains.
 
     Args:
         mapping: whose force map is to be replaced.
@@ -75,7 +75,7 @@ def with_optimal_map(
         held_out_fraction: the last part of them, on which the map must prove less noisy.
 
     Raises:
-        ValueError: see `cgnnp.optimal_map.optimal_map`.
+        ValueError: see `cgnnp.optimal_force_map.optimal_map`.
     """
     edge = round(n_frames * (1 - held_out_fraction))
 

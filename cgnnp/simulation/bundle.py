@@ -26,23 +26,23 @@ import openmm
 import torch
 from jaxtyping import Float
 from openmm import app, unit
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
+from cgnnp.bead_types import density_ranges, joint_types, numbered, other_masses
 from cgnnp.brief import paragraph
 from cgnnp.files import data_digest, file_checksum, naming, read_json, write_file, write_json
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.models.potential import Potential
-from cgnnp.models.registry import model_from_dict, model_to_dict
+from cgnnp.models.registry import model_to_dict
 from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import Prior, priors_from_data
+from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.priors.prior import add_priors, check_cutoff
 from cgnnp.reference.topology import bead_topology
 from cgnnp.simulation.force import add_fast_priors, choose_backend, has_torch_force, network_force
 from cgnnp.simulation.manifest import BUNDLE_VERSION, FILES, check_files, read_manifest, write_manifest
 from cgnnp.simulation.torchscript import compile_module, save_module
-from cgnnp.training.weights import load_weights
+from cgnnp.training.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
 from cgnnp.units import SAME_TEMPERATURE, UNITS
 
 log = logging.getLogger("cgnnp")
@@ -159,10 +159,9 @@ class PotentialBundle:
 def save_bundle(
     directory: Path,
     model: Potential,
-    priors: list[Prior],
-    frames: Frames,
-    extra: dict[str, Any],
-    others: Sequence[Frames] = (),
+    priors: Sequence[Prior],
+    sets: Sequence[Frames],
+    made_from: dict[str, Any] | None = None,
 ) -> Path:
     """Write a bundle; it appears complete or not at all, replacing one that is there.
 
@@ -170,9 +169,9 @@ def save_bundle(
         directory: of the bundle.
         model: the fitted network.
         priors: what it was fitted on top of.
-        frames: frames of the system it holds for; the last is its starting configuration.
-        extra: more entries for the manifest (how it was made).
-        others: frames of other systems that it was fitted to as well: it holds for the densities between.
+        sets: the frames it was fitted to. It holds for the beads of the first set, whose last frame is its starting
+            configuration, and for the bead types and densities of all.
+        made_from: what the manifest says of the fit.
 
     Raises:
         ValueError: weights that are not finite, or beads of one type that differ in mass or charge.
@@ -180,13 +179,14 @@ def save_bundle(
     model = model.to("cpu").eval()
     if not all(bool(torch.isfinite(weights).all()) for weights in model.state_dict().values()):
         raise ValueError(f"{directory}: the network has weights that are not finite, nothing is exported: fit again")
-    bundle = PotentialBundle(model, tuple(priors), frames.mapping, _manifest(priors, [frames, *others], extra))
+    manifest = _manifest(model, priors, sets, made_from or {})
+    bundle = PotentialBundle(model, tuple(priors), sets[0].mapping, manifest)
     temporary = directory.with_name(f".{directory.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         with naming(directory):
-            _write_files(temporary, bundle, frames)
+            _write_files(temporary, bundle, sets[0])
             if directory.exists():
                 shutil.rmtree(directory)
             temporary.rename(directory)
@@ -228,21 +228,15 @@ def load(directory: str | Path, self_check: bool = True, force_backend: str = "a
     directory = Path(directory)
     manifest = read_manifest(directory)
     check_files(directory, manifest["checksums_sha256"])
-    description, file = directory / "model.json", directory / "model.safetensors"
-    model = model_from_dict(read_json(description), str(description))
-    try:
-        weights = load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{file}: damaged ({error}): delete the folder and export it again") from error
-    load_weights(model, weights, file, description)
+    model = read_network(directory, "delete the folder and export it again")
     if set(model.type_names) != set(manifest["bead_masses_Da"]):
         raise ValueError(
-            f"{description}: the network is of bead types {', '.join(model.type_names)}, {directory / 'manifest.json'} has "
+            f"{directory / DESCRIPTION}: the network is of bead types {', '.join(model.type_names)}, manifest.json has "
             f"{', '.join(manifest['bead_masses_Da'])}: they are of different bundles: export it again"
         )
     priors = priors_from_data(read_json(directory / "prior.json"), str(directory / "prior.json"))
     bundle = PotentialBundle(
-        model.eval(),
+        model,
         tuple(priors),
         Mapping.from_dict(manifest["mapping"], str(directory / "manifest.json")),
         manifest,
@@ -287,37 +281,48 @@ def _repeat_self_check(bundle: PotentialBundle, force_backend: str) -> None:
 def _write_network(directory: Path, model: Potential, frames: Frames) -> None:
     types = torch.tensor([model.type_names.index(name) for name in frames.mapping.bead_types])
     save_module(compile_module(model, types), directory / "model.pt")
-    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
-    write_file(directory / "model.safetensors", save(weights))  # bytes: the library's errors of a full disk say nothing
-    write_json(directory / "model.json", model_to_dict(model))
+    write_file(directory / WEIGHTS, weights_as_bytes(model))  # the library's own errors of a full disk say nothing
+    write_json(directory / DESCRIPTION, model_to_dict(model))
 
 
-def _manifest(priors: list[Prior], sets: Sequence[Frames], extra: dict[str, Any]) -> dict[str, Any]:
-    frames, mapping = sets[0], sets[0].mapping
-    densities = [_densities(part) for part in sets]
+def _manifest(
+    model: Potential, priors: Sequence[Prior], sets: Sequence[Frames], made_from: dict[str, Any]
+) -> dict[str, Any]:
+    """All entries but those of the files and the self-check; says where masses differ between the sets."""
+    mappings = numbered([frames.mapping for frames in sets])
+    types = joint_types(mappings)
+    for line in other_masses(types, mappings):
+        log.warning("export: %s", line)
+    first = {"-".join(pair): distance for prior in priors for pair, distance in prior.first_sampled().items()}
     packages = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "numpy")
     return {
         "format": "cgnnp potential",
         "version": BUNDLE_VERSION,
         "units": UNITS,
-        "temperature_K": frames.temperature,
-        "number_density_nm3": {
-            name: [min(part[name] for part in densities), max(part[name] for part in densities)]
-            for name in mapping.type_names
-        },
-        "bead_masses_Da": mapping.mass_by_type(),
-        "bead_charges_e": mapping.per_type(mapping.charges),
+        "temperature_K": sets[0].temperature,
+        "number_density_nm3": density_ranges(sets, types.names),
+        "bead_masses_Da": types.masses,
+        "bead_charges_e": types.charges,
         "prior_cutoffs_nm": [prior.cutoff for prior in priors],
-        "mapping": mapping.to_dict(),
+        "first_sampled_nm": first,
+        "network_cutoff_nm": model.cutoff,
+        "mapping": sets[0].mapping.to_dict(),
         "versions": package_versions(packages),
-        **extra,
+        "made_from": made_from,
+        **_solvent(priors, sets),
     }
 
 
-def _densities(frames: Frames) -> dict[str, float]:
-    """Beads of each type per nm^3."""
-    volume = float(np.mean(np.abs(np.linalg.det(frames.boxes))))
-    return {name: frames.mapping.bead_types.count(name) / volume for name in frames.mapping.type_names}
+def _solvent(priors: Sequence[Prior], sets: Sequence[Frames]) -> dict[str, Any]:
+    """The dielectric constant that the model has, and what else is known of the solvent; nothing without charges."""
+    if (eps_r := dielectric_constant(priors)) is None:
+        return {}
+    charged = next((frames for frames in sets if frames.mapping.is_charged), sets[0])
+    known = charged.meta.provenance.get("solvent") or {}
+    if known.get("eps_r") != eps_r:
+        rest = {key: value for key, value in known.items() if not key.startswith("eps_r")}
+        known = {**rest, "eps_r": eps_r, "eps_r_source": "prior.eps_r"}
+    return {"eps_r": eps_r, "solvent": known}
 
 
 def _self_check_frames(bundle: PotentialBundle, frames: Frames) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Mapped frames as graphs with target forces."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,22 +72,6 @@ def typed_weights(
     own = [np.ones(frames.mapping.n_beads) for frames in parts] if weights is None else weights
     factors = [np.array([by_type.get(name, 1.0) for name in frames.mapping.bead_types]) for frames in parts]
     return [weight * factor for weight, factor in zip(own, factors, strict=True)]
-
-
-def check_type_weights(by_type: Mapping[str, float], type_names: Sequence[str]) -> None:
-    """Refuse weights of types that there are not, and those that are not above zero.
-
-    Raises:
-        ValueError: names the setting.
-    """
-    for name, weight in by_type.items():
-        if name not in type_names:
-            raise ValueError(
-                f"trainer.type_weights.{name}: there are no beads of this type in the data, only {', '.join(type_names)}: "
-                "name one of these, or leave it out"
-            )
-        if not (math.isfinite(weight) and weight > 0):
-            raise ValueError(f"trainer.type_weights.{name}={weight}: must be positive and finite (types not named have 1)")
 
 
 class GraphData(Dataset):

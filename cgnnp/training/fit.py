@@ -5,9 +5,11 @@ import csv
 import functools
 import io
 import logging
+import math
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from cgnnp.files import remove_checked, write_file
+from cgnnp.frames import Frames, split_contiguous
 from cgnnp.models.potential import Potential
+from cgnnp.models.registry import DTYPES
 from cgnnp.native.forces import threads_for
 from cgnnp.signatures import check_positive
 from cgnnp.training.checkpoints import (
@@ -43,7 +47,23 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """How a network is fitted."""
+    """How a network is fitted.
+
+    Args:
+        max_epochs, batch_size: at most so many passes over the frames, so many of them a step.
+        learning_rate: of Adam, after warm-up and before cosine decay.
+        ema_decay: of the moving average of weights, per step; 0 turns it off.
+        gradient_clip: norm of gradients; 0 turns it off.
+        patience: epochs without a better R2 after which the fit stops.
+        held_out_fraction: of the frames of each data set, the last ones, which are not fitted.
+        type_weights: of squared errors in the loss, by bead type; those that are not named have 1.
+        dtype: precision of the weights, float32 or float64.
+        accelerator: Lightning's name for where to compute.
+        seed: of the order of frames.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
 
     max_epochs: int = 6
     batch_size: int = 4
@@ -51,6 +71,9 @@ class FitSettings:
     ema_decay: float = 0.99
     gradient_clip: float = 1.0
     patience: int = 3
+    held_out_fraction: float = 0.1
+    type_weights: dict[str, float] | None = None
+    dtype: str = "float32"
     accelerator: str = "auto"
     seed: int = 0
 
@@ -61,6 +84,47 @@ class FitSettings:
             raise ValueError(f"trainer.ema_decay={self.ema_decay}: must be in [0, 1)")
         if self.gradient_clip < 0:
             raise ValueError(f"trainer.gradient_clip={self.gradient_clip}: must not be negative (0 turns it off)")
+        if not 0 < self.held_out_fraction < 1:
+            raise ValueError(f"trainer.held_out_fraction={self.held_out_fraction}: must be a number between 0 and 1")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"trainer.dtype={self.dtype}: choose one of {', '.join(DTYPES)}")
+        for name, weight in (self.type_weights or {}).items():
+            if not (math.isfinite(weight) and weight > 0):
+                raise ValueError(
+                    f"trainer.type_weights.{name}={weight}: must be positive and finite (types not named have 1)"
+                )
+
+    def n_held_out(self, n_frames: int, label: str) -> int:
+        """How many of so many frames are held out; errors call the data set by its label.
+
+        Raises:
+            ValueError: fewer than two, or all of them.
+        """
+        number = round(n_frames * self.held_out_fraction)
+        if not 2 <= number < n_frames:
+            raise ValueError(
+                f"trainer.held_out_fraction={self.held_out_fraction:g} of the {n_frames} frames of {label} leaves no frames "
+                "to fit, or fewer than the two that an error of R2 needs: use more frames"
+            )
+        return number
+
+    def split(self, frames: Frames, label: str) -> tuple[Frames, Frames]:
+        """Training frames and the last ones, which are held out together since neighbouring frames are correlated."""
+        self.n_held_out(len(frames), label)
+        return split_contiguous(frames, self.held_out_fraction)
+
+    def check_types(self, type_names: Sequence[str]) -> None:
+        """Refuse weights of bead types that there are not.
+
+        Raises:
+            ValueError: names one, and the types that there are.
+        """
+        for name in self.type_weights or {}:
+            if name not in type_names:
+                raise ValueError(
+                    f"trainer.type_weights.{name}: there are no beads of this type in the data, only "
+                    f"{', '.join(type_names)}: name one of these, or leave it out"
+                )
 
 
 def fit(

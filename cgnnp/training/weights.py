@@ -1,14 +1,41 @@
-"""Weights from a file into a network as data: what of them does not fit is said in a line. Imports torch alone."""
+"""Networks in files, as data: a description and weights. What of them does not fit is said in a line."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from cgnnp.files import read_json
 from cgnnp.models.potential import Potential
+from cgnnp.models.registry import model_from_dict
+
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 
 MOST_NAMES = 3
+
+
+def weights_as_bytes(model: Potential) -> bytes:
+    """What the file of weights holds."""
+    return save({key: value.contiguous() for key, value in model.state_dict().items()})
+
+
+def read_network(directory: Path, mend: str) -> Potential:
+    """The network that a folder holds as data; `mend` is what a message says to do.
+
+    Raises:
+        ValueError: a file that is missing or damaged, or weights that do not fit the network.
+    """
+    description, file = directory / DESCRIPTION, directory / WEIGHTS
+    model = model_from_dict(read_json(description, mend), str(description))
+    try:
+        weights = load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{file}: damaged ({error}): {mend}") from error
+    load_weights(model, weights, file, description)
+    return model.eval()
 
 
 def load_weights(model: Potential, weights: Mapping[str, Tensor], file: Path, described_in: Path) -> None:

@@ -13,7 +13,9 @@ from cgnnp.fittable import warn_if_not_fitted
 from cgnnp.force_map import certify
 from cgnnp.report import page_template, write_pictures, ybg_curves
 from cgnnp.soundness import AGREES, DISAGREES, NOT_TESTED, Soundness, check_soundness
+from cgnnp.summary import temperature_entries
 from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
+from cgnnp.workflow.checks import temperature_figures
 
 log = logging.getLogger("cgnnp")
 
@@ -83,7 +85,7 @@ def check_data(directory: str | Path) -> DataCheck:
         "temperature_K": frames.temperature,
         "certificate": certificate,
         "undeclared_bonds": loose,
-        **sound.consistency.to_dict(),
+        **temperature_entries("t_conf", temperature_figures(sound.consistency)),
         "disagreements": wrong,
         "data_check": sound.to_dict() | {"verdict": verdict, "reasons": reasons},
     }
@@ -94,13 +96,17 @@ def write_check(check: DataCheck, output: Path) -> Path:
     """Write check.json, the picture ybg.png, and check.html, one self-contained page; the page's path."""
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "check.json", check.summary)
-    curves = ybg_curves(check.summary)
+    consistency = check.sound.consistency
+    found, expected = temperature_figures(consistency), consistency.temperature
+    agrees = consistency.temperatures.combined.agrees(expected)
+    curves = ybg_curves([(found, "mapped data", expected)])
     images = write_pictures(output, {"ybg": lambda theme: plot_ybg(curves, theme)} if curves else {})
     level = LEVELS[check.verdict]
     values = {
         "s": check.summary,
         "images": images,
         "level": level,
+        "temperatures": [(found, "mapped data", expected, agrees)],
         "box": str(check.sound.box),
         "data": shlex.quote(check.summary["data"]),
     }

@@ -27,7 +27,6 @@ from cgnnp.brief import brief
 from cgnnp.files import write_file
 from cgnnp.frames import Frames
 from cgnnp.platforms import choose_platform
-from cgnnp.priors import Prior, ScreenedCoulomb
 from cgnnp.priors.prior import first_sampled
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.reference.topology import bead_topology
@@ -188,11 +187,6 @@ def find_pairs(frames: Frames, coarse: Frames, pairs: Sequence[tuple[str, str]],
     else:
         log.info("compare: virial pressure of the beads %.0f(%.0f) bar", pressure.bar, pressure.bar_stderr)
     return PairFindings(dimers, salt, pressure, solvent_eliminated)
-
-
-def dielectric_constant(priors: Iterable[Prior]) -> float | None:
-    """eps_r of a screened Coulomb prior, where there is one."""
-    return next((prior.eps_r for prior in priors if isinstance(prior, ScreenedCoulomb)), None)
 
 
 def isolated_dimer(bundle: PotentialBundle, pair: tuple[str, str]) -> IsolatedDimer:

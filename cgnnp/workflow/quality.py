@@ -1,6 +1,6 @@
 """What the summary says of how good a fit is: R2 beside the ceiling that belongs to it, errors free of noise, g(r)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,15 +96,14 @@ def noise_rows(
 
 
 def independent_frames_per_s(
-    summary: dict[str, Any], frames: Frames, coarse: Frames, curves: list[tuple[Rdf, Rdf]]
+    speeds: tuple[float | None, float | None], sides: tuple[Frames, Frames], curves: Sequence[tuple[Rdf, Rdf]]
 ) -> dict[str, float | None]:
     """How fast each side makes independent frames, by the slowest first-shell coordination number (2 tau a frame).
 
     Beside ns/day, which bead masses and friction make arbitrary.
     """
     result: dict[str, float | None] = {}
-    for k, (side, part) in enumerate((("atomistic", frames), ("cg", coarse))):
-        speed = summary.get(f"{side}_ns_per_day")
+    for k, (side, part, speed) in enumerate(zip(("atomistic", "cg"), sides, speeds, strict=True)):
         tau_ps = max(pair[k].tau_frames for pair in curves) * part.meta.interval
         result[side] = None if speed is None else speed * 1000 / SECONDS_PER_DAY / (2 * tau_ps)
     return result

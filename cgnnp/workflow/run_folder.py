@@ -1,4 +1,4 @@
-"""The folder of one run: where everything is, its log, and a summary that grows stage by stage."""
+"""The folder of one run: where everything is, its log, what its stages found, and the summary of that."""
 
 import contextlib
 import datetime
@@ -10,18 +10,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cgnnp.entries import Entries
-from cgnnp.files import lock_directory, read_json, write_file, write_json
+from cgnnp.files import lock_directory, write_file, write_json
 from cgnnp.plain_yaml import read_yaml, stored_text
+from cgnnp.summary import JobFigures, Summary
+from cgnnp.workflow.stored import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
-
-RUNS = "chunk_frames"
-"""The setting of a simulation without which there is none: a mapping may set others, also beside simulation=none."""
 
 FREE = (
     *("platform", "run_dir", "data_dir", "force_backend", "replica"),
@@ -84,11 +82,25 @@ class RunFolder:
 
         Raises:
             FileNotFoundError: no run there.
+            ValueError: one of an earlier version.
         """
         folder = cls(Path(path))
         if not folder.summary_file.is_file():
             raise FileNotFoundError(f"{folder.summary_file}: no such file: '{path}' is not the folder of a run")
+        folder.check_version()
         return folder
+
+    def check_version(self) -> None:
+        """Refuse a run of an earlier version.
+
+        Raises:
+            ValueError: says what to do.
+        """
+        if self.summary_file.is_file() and not (self.path / "results").is_dir():
+            raise ValueError(
+                f"{self.path}: is a run of an earlier version of cgnnp, which cannot be gone on with: its potential runs "
+                f"(python -m cgnnp.simulate potential={self.potential}), and train in a new run_dir finds its data"
+            )
 
     def begin(self, config: str) -> None:
         """Begin a run, or continue one of the same configuration.
@@ -96,6 +108,7 @@ class RunFolder:
         Raises:
             ValueError: the folder holds a run of another or of a damaged configuration.
         """
+        self.check_version()
         if self.config_file.exists() and (changed := _differences(self.config(), read_yaml(config, "the configuration"))):
             raise ValueError(
                 f"run_dir={self.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
@@ -111,42 +124,26 @@ class RunFolder:
         """
         return read_yaml(stored_text(self.config_file), self.config_file)
 
-    def summary(self) -> dict[str, Any]:
-        """What is known so far.
+    def result(self, stage: str) -> Path:
+        """Where what a stage found is kept: the cache that the stages read, none of which reads the summary."""
+        return self.path / "results" / stage
+
+    def job(self) -> JobFigures:
+        """Which job it is, and how long its stages took.
 
         Raises:
             ValueError: damaged.
         """
-        if not self.summary_file.exists():
-            return {}
-        mend = "delete it: the same command goes through the finished stages and writes it again"
-        found = Entries(read_json(self.summary_file, mend, literals=True), str(self.summary_file), mend)
-        for key, judge in (("finished", found.texts), ("data", found.text), ("data_digest", found.text)):
-            if key in found:
-                judge(key)
-        for key in ("n_frames", "cg_replicas"):
-            if key in found:
-                found.count(key, least=1)
-        for key in ("timings_s", "more_data"):
-            if key in found.data:
-                found.within(key)
-        for key in ("data_sets", "rdf"):
-            if key in found:
-                list(found.tables(key))
-        if "timings_s" in found:
-            timings = found.within("timings_s")
-            for name in timings.data:
-                timings.number(name, least=0)
-        return found.data
+        known = load_figures(self.result("job"), JobFigures, None, "delete it: it holds only times")
+        return JobFigures(run=self.path.name) if known is None else replace(known[0], run=self.path.name)
 
-    def update(self, **values: Any) -> dict[str, Any]:
-        """Add to the summary; dictionaries are merged into those there."""
-        summary = self.summary()
-        for key, value in values.items():
-            merge = isinstance(value, dict) and isinstance(summary.get(key), dict)
-            summary[key] = {**summary[key], **value} if merge else value
-        write_json(self.summary_file, summary)
-        return summary
+    def note(self, **changes: Any) -> None:
+        """Change what is known of the job."""
+        save_figures(self.result("job"), replace(self.job(), **changes), "")
+
+    def write_summary(self, summary: Summary) -> None:
+        """Write summary.json: all that is known so far."""
+        write_json(self.summary_file, summary.to_dict())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -169,17 +166,9 @@ class RunFolder:
         try:
             yield
         finally:
-            before = 0.0 if again else self.summary().get("timings_s", {}).get(name, 0.0)
-            self.update(timings_s={name: round(before + time.perf_counter() - started, 2)})
-
-    def finished(self, stage: str) -> bool:
-        """Whether a stage of this run has been completed."""
-        return stage in self.summary().get("finished", [])
-
-    def mark_finished(self, stage: str) -> None:
-        """Remember that a stage is complete."""
-        if not self.finished(stage):
-            self.update(finished=[*self.summary().get("finished", []), stage])
+            timings = self.job().timings_s
+            before = 0.0 if again else timings.get(name, 0.0)
+            self.note(timings_s={**timings, name: round(before + time.perf_counter() - started, 2)})
 
 
 def start_logging(file: Path | None = None) -> None:
@@ -246,7 +235,7 @@ def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Settings that differ from a stored configuration, but for those that may change between visits to a run."""
     one, two = _flatten(stored), _flatten(new)
     keys = [key for key in {**one, **two} if key not in FREE]
-    if not all(f"simulation.{RUNS}" in side for side in (one, two)):
+    if not all("simulation._target_" in side for side in (one, two)):
         keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now
     return [f"{key} is {one.get(key)} there, {two.get(key)} now" for key in keys if one.get(key) != two.get(key)]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
+from cgnnp.files import write_checked
 from commands import jobs
 
 
@@ -20,10 +21,10 @@ def main_job(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def job_copy(main_job, tmp_path) -> Path:
-    """A copy of that folder to work in; its summary names the copied data."""
+    """A copy of that folder to work in, which knows the copied data as its own."""
     shutil.copytree(main_job, tmp_path / "job")
-    summary = tmp_path / "job" / "run" / "summary.json"
-    summary.write_text(summary.read_text().replace(str(main_job), str(tmp_path / "job")))
+    known = tmp_path / "job" / "run" / "results" / "data" / "figures.json"
+    write_checked(known, known.read_text().replace(str(main_job), str(tmp_path / "job")))
     return tmp_path / "job"
 
 

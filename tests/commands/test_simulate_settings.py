@@ -3,14 +3,18 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from cgnnp import configured
+from cgnnp.commands import training
 from cgnnp.dataset import open_frames, read_meta
 from cgnnp.simulation.manifest import write_manifest
+from cgnnp.summary import RunFigures
+from cgnnp.workflow import job
+from cgnnp.workflow.running import CoarseRun
 from commands import jobs
 
 SHORT = ["platform=CPU", "simulation.replicas=1", "simulation.equilibration_ps=0.1", "simulation.frame_interval_ps=0.1"]
@@ -22,11 +26,13 @@ def chosen(job_copy, run_here, monkeypatch):
 
     def choose(*arguments: str):
         seen = []
-        monkeypatch.setattr(configured.stages, "simulate_stage", lambda run, *rest: seen.append(rest[:2]))
-        monkeypatch.setattr(
-            configured, "simulate_bundle", lambda potential, directory, *rest, composition: seen.append(rest) or []
-        )
-        monkeypatch.setattr(configured, "judge_replicas", lambda folders, protocol: None)
+
+        def note(plan):
+            seen.append((plan.settings, plan.protocol))
+            return CoarseRun(Path("potential"), (), RunFigures())
+
+        monkeypatch.setattr(job.Job, "simulate", lambda job, plan, starts: note(plan))
+        monkeypatch.setattr(training, "run_potential", lambda potential, directory, plan, **rest: note(plan))
         run_here("simulate", *arguments, cwd=job_copy)
         (found,) = seen
         return found

@@ -93,7 +93,7 @@ CHOICES = [
 def act(arguments: list[str], setting: str, value: str, folder: Path) -> Judgement:
     """The main job up to where it would sample: what is wrong has to be found before."""
     line = [*TINY, *arguments, f"{setting}={value}"]
-    ended = in_child(command("train", *line), folder, before=[stop_at("sample", lambda *_, **__: "sampling")])
+    ended = in_child(command("train", *line), folder, before=[stop_at("data", lambda *_, **__: "sampling")])
     leaf = setting.rpartition(".")[2]
     return judged(ended, (setting, leaf), same="sampling" if is_valid(setting, value) else None)
 
@@ -101,7 +101,7 @@ def act(arguments: list[str], setting: str, value: str, folder: Path) -> Judgeme
 def choice(group: str, option: str) -> list[str]:
     """What the command line needs for an option."""
     if group == "system" and option == "electrolyte":
-        return ["mapping=ions_nacl", "system.n_pairs=4", "~system.n_molecules", "system.cutoff_nm=0.6"]
+        return ["preset=nacl", "system.n_pairs=4", "~system.n_molecules", "system.cutoff_nm=0.6"]
     extra = {"mean_force": ["reference.second_every=0"]}
     return ([f"{group}={option}"] if group else []) + extra.get(option, [])
 
@@ -145,7 +145,7 @@ HEAVY = (
 def heavy(texts: str, folder: Path) -> Judgement:
     """The same, for one or several settings."""
     line = [*(word for word in TINY if word.split("=")[0] not in texts), *texts.split()]
-    ended = in_child(command("train", *line), folder, before=[stop_at("sample")])
+    ended = in_child(command("train", *line), folder, before=[stop_at("data")])
     setting = texts.split()[-1].split("=")[0]
     return judged(ended, (setting, setting.rpartition(".")[2], texts.split()[0].split("=")[0]))
 
@@ -167,7 +167,7 @@ def bomb(where: str, folder: Path) -> Judgement:
     }
     file.write_text(text[where])
     job = functools.partial(command, "train", *bases.SOFT_FIT, "seed=3")
-    unfinished("fit")(folder)
+    unfinished(folder)
     return judged(in_child(job(), folder, before=[stop_at("export")]), ("config.yaml", "run_dir"))
 
 
@@ -212,7 +212,8 @@ FUZZED: dict[str, tuple[str, Callable[[], Any], tuple[Any, ...], int]] = {
     "data/chunk_000000/chunk.json": ("soft_fit", as_command(read_data), (), 20),
     "run/potential/manifest.json": ("soft_fit", as_command(load_bundle), (), 50),
     "run/prior.json": ("soft_fit", FIT, AT_EXPORT, 40),
-    "run/summary.json": ("soft_fit", FIT, AT_EXPORT, 30),
+    "run/results/fit/figures.json": ("soft_fit", FIT, AT_EXPORT, 15),
+    "run/results/data/figures.json": ("soft_fit", FIT, AT_EXPORT, 15),
 }
 
 
@@ -220,10 +221,11 @@ def fuzz(file: str, seed: int, folder: Path) -> Judgement:
     """One entry of another type in a stored file."""
     base, read, before, _ = FUZZED[file]
     bases.copy(base, folder)
-    unfinished("fit")(folder)
+    if "results" not in file:
+        unfinished(folder)
     path = folder / file
     same = (
-        in_child(read, folder, before=before).found if file.endswith(("summary.json", "meta.json", "prior.json")) else None
+        in_child(read, folder, before=before).found if file.endswith(("figures.json", "meta.json", "prior.json")) else None
     )
     changed, what = fuzzed(json.loads(path.read_text()), seed)
     path.write_text(json.dumps(changed, indent=1) + "\n")

@@ -17,6 +17,7 @@ import systems
 from openmm import unit
 
 from cgnnp.dataset import FramesWriter, open_frames
+from cgnnp.files import write_checked
 from cgnnp.frames import Frames
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
@@ -163,14 +164,14 @@ def base(name: str) -> Path:
 
 
 def copy(name: str, folder: Path) -> Path:
-    """A copy of a base to damage, in a folder that is there; a run's summary names the copied data."""
+    """A copy of a base to damage, in a folder that is there; a run knows the copied data as its own."""
     source = base(name)
     shutil.copytree(source, folder, dirs_exist_ok=True)
-    summary = folder / "run" / "summary.json"
-    if summary.exists():
-        values = json.loads(summary.read_text())
-        values["data"] = str((folder / "data").resolve())
-        summary.write_text(json.dumps(values, indent=1) + "\n")
+    known = folder / "run" / "results" / "data" / "figures.json"
+    if known.exists():
+        values = json.loads(known.read_text())
+        values["figures"]["data"] = str((folder / "data").resolve())
+        write_checked(known, json.dumps(values, indent=1) + "\n")
     return folder
 
 

@@ -93,25 +93,24 @@ FORMS: dict[str, Callable[[Payload], bytes]] = {
 SUMS = {"data": "chunk.json", "potential": "manifest.json"}
 
 READ = as_command(read_data)
-Place = tuple[str, str, Callable[[], Any], tuple[Any, ...], tuple[str, ...]]
+Place = tuple[str, str, Callable[[], Any], tuple[str, ...]]
 PLACES: list[Place] = [
-    ("soft_fit", "run/checkpoints/best.ckpt", FIT, ("fit",), ("pickle", "torch")),
-    ("soft_fit", "run/checkpoints/last.ckpt", FIT, (), ("pickle", "torch")),
-    ("soft_fit", "run/checkpoints/prior_forces_training_0_*.npy", FIT, ("fit",), ("npy", "pickle")),
-    ("soft_fit", "data/chunk_000000/positions.npy", READ, (), ("npy", "pickle")),
-    ("soft_fit", "data/chunk_000000/boxes.npy", READ, (), ("npy",)),
-    ("sampled", "data/*/replica_0/chunk_000000/state.npz", continue_sampling, (), ("npz", "pickle")),
-    ("soft_fit", "run/potential/model.safetensors", as_command(load_bundle), (), ("pickle", "torch")),
-    ("soft_fit", "run/potential/model.pt", as_command(load_bundle), (), ("pickle", "torch")),
+    ("soft_fit", "run/checkpoints/best.ckpt", FIT, ("pickle", "torch")),
+    ("soft_fit", "run/checkpoints/last.ckpt", FIT, ("pickle", "torch")),
+    ("soft_fit", "run/checkpoints/prior_forces_training_0_*.npy", FIT, ("npy", "pickle")),
+    ("soft_fit", "data/chunk_000000/positions.npy", READ, ("npy", "pickle")),
+    ("soft_fit", "data/chunk_000000/boxes.npy", READ, ("npy",)),
+    ("sampled", "data/*/replica_0/chunk_000000/state.npz", continue_sampling, ("npz", "pickle")),
+    ("soft_fit", "run/potential/model.safetensors", as_command(load_bundle), ("pickle", "torch")),
+    ("soft_fit", "run/potential/model.pt", as_command(load_bundle), ("pickle", "torch")),
 ]
 
 
 def hidden(place: Place, form: str, call: str, folder: Path) -> Judgement:
     """A pickle in a file that is read, with the checksum beside it put right."""
-    base, pattern, read, stages, _ = place
+    base, pattern, read, _ = place
     bases.copy(base, folder)
-    if (folder / "run").exists():
-        unfinished(*stages)(folder)
+    unfinished(folder)
     (file,) = folder.glob(pattern)
     file.write_bytes(FORMS[form](payloads(folder)[call]))
     mend_sums(file)
@@ -189,7 +188,7 @@ def as_target(target: str, file: str, folder: Path) -> Judgement:
         data = {**data, **entries}
     path.write_text(json.dumps(data))
     mend_sums(path)
-    unfinished("fit")(folder)
+    unfinished(folder)
     read = {"data": READ, "run/prior.json": FIT}.get(
         file if file == "run/prior.json" else file.split("/")[0], as_command(load_bundle)
     )

@@ -136,12 +136,12 @@ class Target:
             self.prepare(folder)
 
 
-SOUND: dict[tuple[str, str], Any] = {}
+SOUND: dict[tuple[str, str, int], Any] = {}
 
 
 def sound(target: Target) -> Any:
     """What reading the undamaged file finds; asked once of every process."""
-    key = (target.base, target.file)
+    key = (target.base, target.file, id(target.read))
     if key not in SOUND:
         folder = bases.root() / f".sound_{bases.digest(list(key))}_{os.getpid()}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -179,23 +179,16 @@ def continue_sampling() -> Any:
     return frames_as_data(open_frames(directory))
 
 
-def fitted(run: Any, model: Any, priors: Any, sets: Any) -> Any:
+def fitted(_: Any, found: Any) -> Any:
     """What the main job would export: weights, priors and figures."""
-    weights = {key: bases.digest(value.numpy().tobytes()) for key, value in model.state_dict().items()}
-    figures = {key: value for key, value in run.summary().items() if key.startswith(("r2_", "force_", "gain"))}
-    return [weights, bases.digest([prior.to_dict() for prior in priors]), figures]
+    weights = {key: bases.digest(value.numpy().tobytes()) for key, value in found.model.state_dict().items()}
+    figures = {key: value for key, value in vars(found.figures).items() if key.startswith(("r2_", "force_"))}
+    return [weights, bases.digest([prior.to_dict() for prior in found.priors]), figures]
 
 
-def unfinished(*stages: str) -> Callable[[Path], None]:
-    """Have the run do again what comes after these stages."""
-
-    def prepare(folder: Path) -> None:
-        file = folder / "run" / "summary.json"
-        values = json.loads(file.read_text())
-        values["finished"] = list(stages)
-        file.write_text(json.dumps(values, indent=1) + "\n")
-
-    return prepare
+def unfinished(folder: Path) -> None:
+    """Have the run go through its stages again, from the checkpoints that are there."""
+    shutil.rmtree(folder / "run" / "results", ignore_errors=True)
 
 
 def load_bundle() -> Any:
@@ -282,17 +275,21 @@ def targets() -> list[Target]:
         Target("soft_fit", "data/meta.json", as_command(read_data), JSON, flips=24),
         Target("soft_fit", "data/chunk_000000/chunk.json", as_command(read_data), JSON, flips=16),
         *(Target("soft_fit", f"data/chunk_000000/{name}.npy", as_command(read_data), NPY, flips=8) for name in ARRAYS),
-        Target("soft_fit", "run/checkpoints/best.ckpt", FIT, BINARY, flips=110, prepare=unfinished("fit"), before=AT_EXPORT),
-        Target("soft_fit", "run/checkpoints/last.ckpt", FIT, BINARY, flips=50, prepare=unfinished(), before=AT_EXPORT),
-        Target("soft_fit", "run/prior.json", FIT, JSON, flips=40, prepare=unfinished("fit"), before=AT_EXPORT),
-        Target("soft_fit", "run/config.yaml", FIT, BINARY, flips=10, prepare=unfinished("fit"), before=AT_EXPORT),
-        Target("soft_fit", "run/summary.json", FIT, JSON, flips=10, prepare=unfinished("fit"), before=AT_EXPORT),
+        Target("soft_fit", "run/checkpoints/best.ckpt", FIT, BINARY, flips=110, prepare=unfinished, before=AT_EXPORT),
+        Target("soft_fit", "run/checkpoints/last.ckpt", FIT, BINARY, flips=50, prepare=unfinished, before=AT_EXPORT),
+        Target("soft_fit", "run/prior.json", FIT, JSON, flips=40, prepare=unfinished, before=AT_EXPORT),
+        Target("soft_fit", "run/config.yaml", FIT, BINARY, flips=10, prepare=unfinished, before=AT_EXPORT),
+        Target("soft_fit", "run/summary.json", FIT, JSON, before=AT_EXPORT),
+        *(Target("soft_fit", f"run/results/{name}", FIT, JSON, flips=10, before=AT_EXPORT) for name in FIGURES),
+        Target("soft_fit", "run/results/fit/prior.json", FIT, JSON, flips=20, before=AT_EXPORT),
+        Target("soft_fit", "run/results/fit/model.json", FIT, JSON, flips=20, before=AT_EXPORT),
+        Target("soft_fit", "run/results/fit/model.safetensors", FIT, BINARY, flips=60, before=AT_EXPORT),
         Target("soft_fit", "run/metrics.csv", as_command(read_history), BINARY, prepare=remember_history),
         *(
             Target(
                 *("soft_fit", f"run/checkpoints/prior_forces_{name}_*.npy", FIT, NPY),
                 flips=20,
-                prepare=unfinished("fit"),
+                prepare=unfinished,
                 before=AT_EXPORT,
             )
             for name in ("training_0", "validation_0")
@@ -304,7 +301,7 @@ def targets() -> list[Target]:
     for name, units in TRAJECTORIES.items():
         shorter = {key: value for key, value in BINARY.items() if key != "removed"}
         found.append(Target("trajectories", name, read_trajectory(name, units), shorter, names=(name,)))
-    step = {"prepare": unfinished("fit"), "before": AT_EXPORT, "long": True}
+    step = {"prepare": unfinished, "before": AT_EXPORT, "long": True}
     found.append(Target("soft_run", "run/refinement/step_0.json", JOB, JSON, flips=16, **step))
     replica = "run/simulation/replica_0"
     for name, damages in {"meta.json": JSON, "chunk_000000/chunk.json": JSON, "chunk_000000/positions.npy": NPY}.items():
@@ -317,10 +314,12 @@ def targets() -> list[Target]:
 
 
 ARRAYS = ("positions", "forces", "boxes")
+FIGURES = ("data/figures.json", "checks/figures.json", "fit/figures.json", "job/figures.json")
 BUNDLE = ("model.json", "model.safetensors", "prior.json", "model.pt", "system.xml", "state.xml", "topology.cif")
 SOME = ("emptied", "cut at half", "removed", "text")
 SWAPPED = (
-    *("run/checkpoints/best.ckpt", "run/checkpoints/last.ckpt", "run/prior.json", "run/summary.json", "run/config.yaml"),
+    *("run/checkpoints/best.ckpt", "run/checkpoints/last.ckpt", "run/prior.json", "run/config.yaml"),
+    *("run/results/data/figures.json", "run/results/fit/figures.json", "run/results/fit/model.safetensors"),
     *("data/meta.json", "data/chunk_000000/chunk.json", "data/chunk_000000/forces.npy", "data/chunk_000001"),
 )
 SWAPPED_IN_BUNDLE = (*BUNDLE, "manifest.json")
@@ -328,8 +327,8 @@ SWAPPED_IN_BUNDLE = (*BUNDLE, "manifest.json")
 
 def swap(file: str, read: Callable[[], Any], folder: Path) -> Judgement:
     """A file of another run, of the same settings and other data, in place of the run's own."""
-    stages = () if file.endswith("last.ckpt") else ("fit",)
-    target = Target("soft_fit", file, read, {}, prepare=unfinished(*stages), before=AT_EXPORT)
+    prepare = None if "results" in file else unfinished
+    target = Target("soft_fit", file, read, {}, prepare=prepare, before=AT_EXPORT)
     same = sound(target)
     target.copied(folder)
     source, place = bases.base("other_fit") / file, folder / file

@@ -150,18 +150,18 @@ def as_command(call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def stop_at(stage: str, find: Callable[..., Any] | None = None) -> Callable[[], None]:
-    """A hook: where the main job comes to a stage (`sample`, `map`, `fit`, `export`, ...) it ends there.
+    """A hook: where the main job comes to a stage (`data`, `fit`, `export`, ...) it ends there.
 
-    `find` makes plain data of the arguments of the stage.
+    `find` makes plain data of the job and of the arguments of the stage.
     """
 
     def prepare() -> None:
-        from cgnnp.workflow import stages
+        from cgnnp.workflow.job import Job
 
         def stop(*arguments: Any, **options: Any) -> None:
             raise Reached(None if find is None else find(*arguments, **options))
 
-        setattr(stages, f"{stage}_stage", stop)
+        setattr(Job, stage, stop)
 
     return prepare
 

@@ -20,7 +20,7 @@ PRELOADED = (
     "hydra",
     "matplotlib.pyplot",
     "mdtraj",
-    "cgnnp.configured",
+    "cgnnp.commands.training",
     "cgnnp.workflow.data_check",
 )
 SETTLED = {

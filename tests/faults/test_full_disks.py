@@ -73,10 +73,10 @@ def test_a_checkpoint_that_does_not_fit(tmp_path):
 def test_a_potential_that_does_not_fit(room, tmp_path):
     frames = hard_gas(3, 8, 1.5, diameter=0.2, seed=1)
     model = NequIP(type_names=["AR"], cutoff_nm=0.55, layers=1, features=4, seed=1)
-    path = save_bundle(tmp_path / "potential", model, [], frames, {})
+    path = save_bundle(tmp_path / "potential", model, [], [frames])
     other = copy.deepcopy(model)
     with room_for(room), pytest.raises(OSError, match=r"potential.*: cannot be written"):
-        save_bundle(path, other, [], frames, {})
+        save_bundle(path, other, [], [frames])
     assert names(tmp_path) == {"potential"}
     np.testing.assert_equal(load(path).temperature, 300.0)
 

@@ -1,6 +1,5 @@
 """Molecules whose file declares no bonds, and mappings that cannot be fitted: said where data are made and judged."""
 
-import json
 import logging
 from dataclasses import replace
 
@@ -12,14 +11,13 @@ from systems import frames_of, hard_gas, identity_mapping
 
 import cgnnp
 from cgnnp.dataset import FramesWriter
-from cgnnp.fittable import why_not_fitted
+from cgnnp.fittable import check_fittable, why_not_fitted
 from cgnnp.frames import Frames
 from cgnnp.mappings.water import center_of_mass
+from cgnnp.summary import Summary
 from cgnnp.verdict import judge
+from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.data_check import check_data
-from cgnnp.workflow.data_sets import check_mapping
-from cgnnp.workflow.run_folder import RunFolder
-from cgnnp.workflow.stages import map_stage
 
 
 def dimers(n_frames: int = 80, n_dimers: int = 12) -> Frames:
@@ -37,20 +35,18 @@ def store(directory, frames: Frames):
     return directory
 
 
-def test_the_map_stage_records_it_and_the_report_has_a_concern(tmp_path, caplog):
+def test_the_checks_record_it_and_the_report_has_a_concern(caplog):
     frames = dimers()
-    frames = replace(frames, meta=replace(frames.meta, ensemble="other"))  # forces are noise: nothing else is judged
-    run = RunFolder.create(str(tmp_path / "run"), "atoms")
-    with run.locked(), caplog.at_level(logging.WARNING, "cgnnp"):
-        run.begin("")
-        map_stage(run, [frames])
+    with caplog.at_level(logging.WARNING, "cgnnp"):
+        checked = check_sets([frames])
     assert "12 pairs of beads look bonded" in caplog.text
-    found = json.loads((tmp_path / "run/summary.json").read_text())["undeclared_bonds"]
+    figures = checked.figures(["data"], [frames])
+    found = figures.undeclared_bonds
     assert (found["count"], found["example"]["types"]) == (12, ["AR", "AR"])
     assert found["example"]["distance_nm"] == pytest.approx(0.2, abs=0.01)
-    (concern,) = [text for text in judge({"undeclared_bonds": found}).concerns if "bond" in text]
+    (concern,) = [text for text in judge(Summary(undeclared_bonds=found)).concerns if "bond" in text]
     assert concern.startswith("In the data 12 pairs of beads look bonded (AR-AR)")
-    assert not judge({"undeclared_bonds": None}).concerns
+    assert not judge(Summary()).concerns
 
 
 def test_check_says_what_looks_bonded_and_what_training_will_refuse(tmp_path, caplog):
@@ -66,7 +62,7 @@ def test_check_says_what_looks_bonded_and_what_training_will_refuse(tmp_path, ca
     assert reason is not None
     assert f"training will refuse these frames: {reason}" in caplog.text
     with pytest.raises(ValueError, match="12 bonds between beads") as refusal:
-        check_mapping(declared)
+        check_fittable(declared)
     assert str(refusal.value) == reason
 
 

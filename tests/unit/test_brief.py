@@ -72,7 +72,7 @@ def test_a_potential(soft_spheres, tmp_path):
     lines_of(prior)
     lines_of(prior.tables[0])
     model = NequIP(type_names=["AR"], cutoff_nm=0.5, layers=1, features=4, seed=0)
-    save_bundle(tmp_path / "potential", model, [prior], soft_spheres[:3], {})
+    save_bundle(tmp_path / "potential", model, [prior], [soft_spheres[:3]])
     found = lines_of(load(tmp_path / "potential"))
     assert "at 300 K" in found[0]
     assert "bead AR: 39.9 Da, +0 e, trained at" in found[1]

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands", "configured", "configured_frames")
+COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands")
 ORDER = (
     *(
         "workflow",
         "report",
         "verdict",
+        "summary",
         "analysis",
         "simulation",
         "training",
@@ -33,15 +34,41 @@ ORDER = (
         "configurational_temperature",
         "pair_fields",
         "noise_floor",
-        "optimal_map",
+        "optimal_force_map",
         "undeclared_bonds",
         "statistics",
     ),
-    *("pair_counts", "dataset", "frames", "pairs", "mappings", "molecules", "rigid", "fittable", "kinetic_temperature"),
-    *("force_map", "mapping", "platforms", "progress", "signatures", "ranges", "plain_yaml", "brief", "stopping", "files"),
+    *(
+        "bead_types",
+        "pair_counts",
+        "dataset",
+        "frames",
+        "pairs",
+        "mappings",
+        "molecules",
+        "rigid",
+        "fittable",
+        "kinetic_temperature",
+    ),
+    *(
+        "force_map",
+        "mapping",
+        "platforms",
+        "progress",
+        "options",
+        "signatures",
+        "ranges",
+        "plain_yaml",
+        "brief",
+        "stopping",
+        "files",
+    ),
     *("entries", "wording", "boxes", "units"),
 )
 """Below the commands, every module may import only what stands to its right."""
+
+WITH_WORK = ("cgnnp.commands.frames", "cgnnp.commands.training")
+"""Modules of commands that are imported once the command line has been read."""
 
 FORBIDDEN = {
     "models": {"openmm", "openmmtorch", "hydra", "lightning", "mdtraj"},
@@ -62,13 +89,16 @@ FORBIDDEN = {
     "frames": {"torch", "openmm"},
     "pair_counts": {"torch", "openmm"},
     "pairs": {"torch", "openmm"},
-    "optimal_map": {"torch", "openmm", "mdtraj"},
+    "optimal_force_map": {"torch", "openmm", "mdtraj"},
     "force_map": {"torch", "openmm", "mdtraj"},
     "rigid": {"torch", "openmm", "mdtraj"},
     "mapping": {"torch", "openmm", "mdtraj"},
     "molecules": {"torch", "openmm", "mdtraj"},
     "mappings": {"torch", "openmm"},
     "units": {"numpy"},
+    "summary": {"numpy"},
+    "options": {"hydra", "omegaconf"},
+    "bead_types": {"torch", "openmm"},
 }
 """What modules may not load, directly or through others."""
 
@@ -166,7 +196,7 @@ def test_training_needs_no_openmm_even_everything(module):
     assert not {name.split(".")[0] for name in imported(SOURCES[module], module, True)} & {"openmm", "openmmtorch"}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in COMMANDS and "configured" not in name])
+@pytest.mark.parametrize("module", [name for name in MODULES if part(name) in COMMANDS and name not in WITH_WORK])
 def test_commands_start_light(module):
     heavy = loaded(module) & {"torch", "openmm", "openmmtorch", "lightning", "mdtraj", "e3nn", "matplotlib"}
     assert not heavy, f"`python -m {module} --help` would load {sorted(heavy)}"
@@ -175,8 +205,8 @@ def test_commands_start_light(module):
 def test_sampling_and_mapping_load_nothing_of_networks():
     """torch and lightning take several seconds to load, longer than mapping a thousand frames."""
     heavy = {"torch", "openmmtorch", "lightning", "e3nn", "matplotlib"}
-    assert not loaded("cgnnp.configured_frames") & heavy
-    assert heavy - {"openmmtorch"} <= loaded("cgnnp.configured")
+    assert not loaded("cgnnp.commands.frames") & heavy
+    assert heavy - {"openmmtorch"} <= loaded("cgnnp.commands.training")
 
 
 def modules_after(statement: str) -> set[str]:

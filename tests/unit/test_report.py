@@ -8,22 +8,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cgnnp import report, verdict
 from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.figures import LIGHT, plot_history, plot_prior, plot_rdf, plot_ybg
 from cgnnp.analysis.figures_ions import plot_dimers
 from cgnnp.analysis.rdf import Rdf
 from cgnnp.priors.pair_spline import PairSpline, PairTable
-from cgnnp.report import (
-    CSV_COLUMNS,
-    render,
-    write_rdf_csv,
-    write_report,
-    ybg_curves,
-)
-from cgnnp.verdict import judge, temperature_agrees
+from cgnnp.summary import Summary, TemperatureFigures
+from cgnnp.verdict import Verdict, temperature_agrees
 from cgnnp.wording import percent
+from cgnnp.workflow.comparing import CSV_COLUMNS, write_rdf_csv
 
 CONFIG = "mapping:\n  name: water_cg\nseed: 7\n"
+
+
+def judge(summary: dict) -> Verdict:
+    return verdict.judge(Summary.from_dict(summary))
+
+
+def render(summary: dict, images: dict) -> str:
+    return report.render(Summary.from_dict(summary), images)
+
+
+def write_report(folder, summary: dict, curves, metrics, priors, config="", log_tail="", pictures=None) -> Path:
+    """Of entries of summary.json, with the picture of g(r)."""
+    drawn = {"rdf": lambda theme: plot_rdf(curves, theme)} if curves else {}
+    parts = {"metrics": metrics, "priors": priors, "config_yaml": config, "log_tail": log_tail}
+    return report.write_report(folder, Summary.from_dict(summary), pictures=drawn | (pictures or {}), **parts)
 
 
 def curve(pair=("W", "W"), shift=0.0) -> Rdf:
@@ -79,7 +90,8 @@ def summary():
         "ybg": residual(0.93, 0.51, True),
         "t_conf_cg_pairs": [temperature_row("W-W", 302.2, 1.4)],
         "ybg_cg": residual(1.21, 0.27, True),
-        "cg_temperature_K": 300.0,
+        "cg_temperature_K": 301.0,
+        "cg_thermostat_K": 300.0,
         "t_conf_cg_K": 302.2,
         "t_conf_cg_stderr_K": 1.4,
         "t_conf_cg_reason": None,
@@ -215,19 +227,6 @@ def test_a_run_without_a_simulation_gives_a_whole_page(tmp_path, summary, metric
     assert "None" not in text
 
 
-def test_a_summary_of_an_older_version_gives_a_page_without_new_concerns(tmp_path, summary, curves, metrics, priors):
-    new = ("tau_frames", "reliable", "cg_temperature_K", "independent_frames_per_s")
-    old, row = (
-        {key: value for key, value in entries.items() if not any(name in key for name in new)}
-        for entries in (summary, summary["rdf"][0])
-    )
-    text = text_of(write_report(tmp_path, old | {"rdf": [row]}, curves, metrics, priors, CONFIG).read_text())
-    assert not judge(old | {"rdf": [row]}).concerns
-    assert "autocorrelation time 0" not in text
-    assert "ndependent frames" not in text
-    assert "None" not in text
-
-
 def test_an_empty_summary_gives_a_page(tmp_path):
     text = text_of(write_report(tmp_path, {}, [], [], [], "").read_text())
     assert "Nothing has been compared" in text
@@ -270,18 +269,18 @@ def test_names_are_escaped(tmp_path, summary, curves, metrics, priors):
 )
 def test_the_verdict_follows_the_deviation(summary, d, level, words):
     summary["rdf"][0]["deviation"] = d
-    verdict = judge(summary)
-    assert verdict.level == level
-    assert words in verdict.headline
-    assert percent(d) in verdict.headline
-    assert not verdict.concerns
+    found = judge(summary)
+    assert found.level == level
+    assert words in found.headline
+    assert percent(d) in found.headline
+    assert not found.concerns
 
 
 def test_noise_that_hides_everything_is_no_agreement(summary):
     summary["rdf"][0] |= {"deviation": 0.08, "deviation_noise": 0.05, "deviation_noise_cg": 0.06}
-    verdict = judge(summary)
-    assert verdict.level == "fair"
-    assert "too short" in verdict.headline
+    found = judge(summary)
+    assert found.level == "fair"
+    assert "too short" in found.headline
 
 
 def judged(verdict: str, d: float = 0.022, systematic: float = 0.0203) -> dict:
@@ -423,7 +422,6 @@ def test_the_verdict_names_the_worst_pair(summary):
         ({"t_conf_K": 315.0}, "doubt the force map"),
         ({"t_conf_cg_K": 330.0}, "time step"),
         ({"t_conf_cg_K": 330.0, "cg_temperature_K": None}, "at a thermostat of 300 K: its time step"),
-        ({"cg_temperature_K": 302.0}, "coarse-grained run is at 302 K, the data at 300 K: a potential of mean force"),
         ({"cg_thermostat_K": 302.0}, "coarse-grained run is at 302 K, the data at 300 K: a potential of mean force"),
         (
             {"cg_temperature_K": 310.0, "cg_temperature_stderr_K": 1.0, "cg_thermostat_K": 300.0},
@@ -449,10 +447,10 @@ def test_the_verdict_names_the_worst_pair(summary):
 )
 def test_what_is_wrong_is_said_and_lowers_the_verdict(summary, changes, words):
     summary["rdf"][0] |= changes.pop("rdf", {})
-    verdict = judge(summary | changes)
-    assert verdict.level == "fair"
-    assert len(verdict.concerns) == 1
-    assert words in verdict.concerns[0]
+    found = judge(summary | changes)
+    assert found.level == "fair"
+    assert len(found.concerns) == 1
+    assert words in found.concerns[0]
 
 
 def test_a_temperature_within_its_error_is_no_concern(summary):
@@ -464,11 +462,13 @@ def test_a_temperature_within_its_error_is_no_concern(summary):
 )
 def test_a_temperature_agrees_within_two_per_cent_or_four_standard_errors(summary, off, stderr, agrees):
     changes = {"t_conf_K": 300.0 + off, "t_conf_stderr_K": stderr}
-    assert temperature_agrees(summary | changes, "t_conf") is agrees
+    found = Summary.from_dict(summary | changes)
+    assert temperature_agrees(found.t_conf, found.temperature_K) is agrees
+    assert temperature_agrees(TemperatureFigures(), 300.0) is None
 
 
 def test_a_run_at_another_temperature_is_judged_by_its_own_thermostat(tmp_path, summary):
-    summary |= {"cg_temperature_K": 350.0, "t_conf_cg_K": 351.0}
+    summary |= {"cg_thermostat_K": 350.0, "cg_temperature_K": 350.5, "t_conf_cg_K": 351.0}
     text = text_of(write_report(tmp_path, summary, [], [], [], CONFIG).read_text())
     (concern,) = judge(summary).concerns
     assert concern.startswith("The coarse-grained run is at 350 K, the data at 300 K: a potential of mean force")
@@ -607,7 +607,7 @@ def test_pictures_of_many_kinds_show_those_that_are_farthest_off(summary):
     for row in many["local"]:
         if row["pair"] in ("A-0", "A-7"):
             row["force_kJ_mol_nm"] = 5.0
-    figure = plot_ybg(ybg_curves(summary | {"ybg": many, "ybg_cg": None}))
+    figure = plot_ybg(report.ybg_curves([(TemperatureFigures(ybg=many), "mapped data", 300.0)]))
     titles = [axes.get_title(loc="left").split()[0] for axes in figure.axes if axes.get_title(loc="left")]
     assert len(titles) == 6
     assert {"A-0", "A-7"} <= set(titles)
@@ -718,7 +718,7 @@ def test_a_further_data_set_with_another_temperature_than_its_thermostat_is_a_co
 
 @pytest.mark.parametrize(("off", "concern"), [(0.05, False), (0.5, True)])
 def test_temperatures_within_a_tenth_of_a_kelvin_are_the_same(summary, off, concern):
-    assert any("is extrapolation" in text for text in judge(summary | {"cg_temperature_K": 300.0 + off}).concerns) is concern
+    assert any("is extrapolation" in text for text in judge(summary | {"cg_thermostat_K": 300.0 + off}).concerns) is concern
 
 
 def test_without_the_volume_of_the_solvent_the_page_says_why_a_figure_is_missing(salt):

@@ -40,7 +40,7 @@ def make_bundle(gas, tmp_path_factory):
         if trained:
             parts = [ForceSet(part, np.zeros_like(part.forces)) for part in (gas[:30], gas[30:])]
             model = fit(model, parts[:1], parts[1:], FitSettings(max_epochs=3, accelerator="cpu"), directory)
-        path = save_bundle(directory / "potential", model, [prior], gas, {"first_sampled_nm": {"AR-AR": first}})
+        path = save_bundle(directory / "potential", model, [prior], [gas])
         return SimpleNamespace(path=path, bundle=load(path), first=first)
 
     return make

@@ -93,13 +93,13 @@ def test_beads_keep_their_names_and_bonds_in_molecules_that_openmm_knows(molecul
 
 def test_a_potential_is_known_by_what_its_energy_depends_on(exported, gas, tmp_path):
     """Not by dates and the order of things in files: exported again it is the same one, with other weights another."""
-    priors, extra = list(exported.bundle.priors), {"first_sampled_nm": {"AR-AR": exported.first}}
-    again = cgnnp.load(save_bundle(tmp_path / "again", exported.bundle.model, priors, gas, extra))
+    priors = list(exported.bundle.priors)
+    again = cgnnp.load(save_bundle(tmp_path / "again", exported.bundle.model, priors, [gas]))
     assert again.digest == exported.bundle.digest
     other = copy.deepcopy(exported.bundle.model)
     with torch.no_grad():
         next(other.parameters()).mul_(1.01)
-    assert cgnnp.load(save_bundle(tmp_path / "other", other, priors, gas, extra)).digest != again.digest
+    assert cgnnp.load(save_bundle(tmp_path / "other", other, priors, [gas])).digest != again.digest
 
 
 def test_nothing_is_exported_of_a_mapping_or_a_network_that_is_wrong(exported, gas, tmp_path):
@@ -108,12 +108,12 @@ def test_nothing_is_exported_of_a_mapping_or_a_network_that_is_wrong(exported, g
         gas.mapping, blocks=(replace(block, copies=((0, 1, 12),)), replace(block, copies=((12, 1, 12),), masses=(2.0,)))
     )
     with pytest.raises(ValueError, match=r"beads of type AR have different masses or charges \(\[2\.0, 39\.9\]\)"):
-        save_bundle(tmp_path / "x", exported.bundle.model, [], replace(gas, meta=replace(gas.meta, mapping=mapping)), {})
+        save_bundle(tmp_path / "x", exported.bundle.model, [], [replace(gas, meta=replace(gas.meta, mapping=mapping))])
     broken = copy.deepcopy(exported.bundle.model)
     with torch.no_grad():
         next(broken.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="weights that are not finite"):
-        save_bundle(tmp_path / "x", broken, [], gas, {})
+        save_bundle(tmp_path / "x", broken, [], [gas])
     assert not list(tmp_path.iterdir())
 
 
@@ -121,7 +121,7 @@ def test_without_openmm_torch_the_bundle_has_no_system_xml_and_runs(exported, ga
     for module in ("force", "bundle"):
         monkeypatch.setattr(f"cgnnp.simulation.{module}.has_torch_force", lambda: False)
     monkeypatch.setattr(logging.getLogger("cgnnp"), "propagate", True)
-    path = save_bundle(tmp_path / "potential", exported.bundle.model, list(exported.bundle.priors), gas, {})
+    path = save_bundle(tmp_path / "potential", exported.bundle.model, list(exported.bundle.priors), [gas])
     assert {file.name for file in path.iterdir()} == {*FILES, "manifest.json"} - {"system.xml"}
     assert "no system.xml" in caplog.text
     bundle = cgnnp.load(path)

@@ -37,7 +37,7 @@ def test_a_bundle_has_the_forces_of_its_network_and_runs(name, gas, tmp_path):
     settings = {"type_names": ["AR"], "cutoff_nm": 0.6, "inner_cutoff_nm": [[prior.first_sampled()["AR", "AR"]]]}
     settings |= {"avg_num_neighbors": 20.0, "energy_scale": 1.0, "energy_bound_kJ_mol": 5.0, **own}
     model = create_model(kind, settings, torch.float32)
-    path = save_bundle(tmp_path / "potential", model, [prior], gas, {})
+    path = save_bundle(tmp_path / "potential", model, [prior], [gas])
     bundle = cgnnp.load(path)
     positions, box = gas.positions[-1].astype(float), gas.boxes[-1]
     types = torch.zeros(len(positions), dtype=torch.int64)

@@ -13,7 +13,7 @@ from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Potential
 from cgnnp.priors import PairSplineFit
-from cgnnp.training.data import ForceSet, check_type_weights, make_loader, noise_weights, typed_weights
+from cgnnp.training.data import ForceSet, make_loader, noise_weights, typed_weights
 from cgnnp.training.fit import FitSettings, _mean_square, fit
 from cgnnp.training.metrics import predict_forces
 from cgnnp.training.module import ForceMatching
@@ -203,4 +203,4 @@ def test_a_network_that_cannot_fit_both_types_fits_the_heavier_one(tmp_path):
 )
 def test_weights_that_cannot_be(weights, message):
     with pytest.raises(ValueError, match=message):
-        check_type_weights(weights, ["A", "B"])
+        FitSettings(type_weights=weights).check_types(["A", "B"])

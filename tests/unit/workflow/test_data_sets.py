@@ -1,6 +1,5 @@
 """One fit of several data sets: other numbers of beads, other boxes, the same forces."""
 
-import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +11,21 @@ import torch
 from openmm import unit
 from systems import add_noise, add_pair_forces, charged_mapping, hard_gas, identity_mapping
 
-from cgnnp.dataset import FramesWriter
+from cgnnp.bead_types import check_same_pairs, joint_types, other_masses
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import build_graph
+from cgnnp.models.registry import Architecture
 from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import PairSpline, PriorFit
 from cgnnp.reference.topology import bead_topology
-from cgnnp.simulation.bundle import load, read_manifest
+from cgnnp.simulation.bundle import load, read_manifest, save_bundle
 from cgnnp.statistics import stratified_estimate
 from cgnnp.training.fit import FitSettings
-from cgnnp.workflow.data_sets import check_further, check_same_pairs, joint_types, other_masses, remember_further
-from cgnnp.workflow.run_folder import RunFolder
-from cgnnp.workflow.stages import export_stage, fit_stage, map_stage, total_forces
+from cgnnp.workflow.checks import check_sets
+from cgnnp.workflow.fitting import Fitted, fit_model
+from cgnnp.workflow.plan import DataDescription, FitPlan
 
 FIT = PriorFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
 
@@ -40,46 +40,54 @@ def gas(counts: dict[str, int], length: float, seed: int, n_frames: int = 30) ->
     return add_pair_forces(hard_gas(n_frames, mapping.n_beads, length, diameter=0.25, seed=seed, mapping=mapping), soft)
 
 
-def make_model(**settings) -> NequIP:
-    return NequIP(**{"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2, **settings})
+SETTINGS = {"max_epochs": 2, "batch_size": 8, "learning_rate": 0.02, "held_out_fraction": 0.2, "accelerator": "cpu"}
 
 
-@pytest.fixture
-def run(tmp_path) -> RunFolder:
-    folder = RunFolder.create(str(tmp_path / "run"), "gas")
-    folder.begin("")
-    return folder
+def fitted(sets: list[Frames], folder: Path, network: dict | None = None, **settings) -> Fitted:
+    """One epoch or two of a small network."""
+    small = {"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2, **(network or {})}
+    trainer = FitSettings(**{**SETTINGS, **settings})
+    plan = FitPlan(prior=FIT, network=Architecture(NequIP, small), trainer=trainer, platform="CPU")
+    return fit_model(sets, plan, folder)
 
 
-def stored(frames: Frames, directory) -> None:
-    writer = FramesWriter(directory / "replica_0", frames.meta)
-    writer.append(frames.positions, frames.forces, frames.boxes)
-    writer.close()
-
-
-def test_two_compositions_in_one_fit_and_one_bundle(run):
+def test_two_compositions_in_one_fit_and_one_bundle(tmp_path):
     """The pair force is that of both; the bundle warns below and above the densities it has seen, not between."""
     sets = [gas({"A": 8, "B": 8}, 1.6, 1), gas({"A": 4, "B": 10}, 1.4, 2)]
-    settings = FitSettings(max_epochs=1, batch_size=8, accelerator="cpu")
-    run.update(data="one", more_data={"two": "digest"})
-    map_stage(run, [replace(part, meta=replace(part.meta, ensemble="other")) for part in sets])
-    model, priors = fit_stage(run, sets, FIT, make_model, settings, held_out_fraction=0.2, platform="CPU")
-    (spline,) = priors
+    found = fitted(sets, tmp_path, max_epochs=1)
+    (spline,) = found.priors
     assert isinstance(spline, PairSpline)
     assert_soft(spline)
-    summary = run.summary()
-    assert (summary["n_frames_train"], summary["n_frames_validation"]) == (48, 12)
-    assert [row["n_beads"] for row in summary["data_sets"]] == [16, 14]
-    assert all(row["r2_stderr"] > 0 for row in summary["data_sets"])
-    manifest = read_manifest(export_stage(run, model, priors, sets))
+    assert (found.figures.n_frames_train, found.figures.n_frames_validation) == (48, 12)
+    assert all(row["r2_stderr"] > 0 for row in found.figures.quality_rows)
+    manifest = read_manifest(save_bundle(tmp_path / "potential", found.model, found.priors, sets))
     assert manifest["number_density_nm3"] == {
         "A": pytest.approx([4 / 1.4**3, 8 / 1.6**3]),
         "B": pytest.approx([8 / 1.6**3, 10 / 1.4**3]),
     }
-    assert load(run.potential).mapping.n_beads == 16
+    assert load(tmp_path / "potential").mapping.n_beads == 16
 
 
-SETTINGS = FitSettings(max_epochs=2, batch_size=8, learning_rate=0.02, accelerator="cpu")
+def test_a_fit_is_kept_and_found_again(tmp_path):
+    """Under the digest of what it was made from; damage is named."""
+    frames = gas({"A": 8, "B": 8}, 1.6, 1)
+    found = fitted([frames], tmp_path, max_epochs=1)
+    assert Fitted.load(tmp_path / "kept", [frames], "inputs") is None
+    found.save(tmp_path / "kept", "inputs")
+    again = Fitted.load(tmp_path / "kept", [frames], "inputs")
+    assert (again.figures, again.history, again.priors, again.digest) == (
+        *(found.figures, found.history, found.priors, found.digest),
+    )
+    np.testing.assert_array_equal(again.forces(frames[:2], "Reference"), found.forces(frames[:2], "Reference"))
+    with pytest.raises(ValueError, match=r"figures\.json: was made from other data or with other settings: choose another"):
+        Fitted.load(tmp_path / "kept", [frames], "others")
+    for name in ("figures.json", "prior.json", "model.json", "model.safetensors"):
+        file = tmp_path / "kept" / name
+        sound = file.read_bytes()
+        file.write_bytes(sound[:-9] + b"x" + sound[-8:])
+        with pytest.raises(ValueError, match=rf"{name}: damaged.*the same command fits again"):
+            Fitted.load(tmp_path / "kept", [frames], "inputs")
+        file.write_bytes(sound)
 
 
 def assert_soft(spline: PairSpline) -> None:
@@ -102,17 +110,17 @@ def assert_soft(spline: PairSpline) -> None:
     ],
     ids=["one type shared", "fewer types", "more types", "a chain"],
 )
-def test_sets_of_different_bead_types_in_one_fit_and_one_bundle(counts, names, unsampled, run, caplog):
+def test_sets_of_different_bead_types_in_one_fit_and_one_bundle(counts, names, unsampled, tmp_path, caplog):
     """The network knows all types, the prior the pairs that there were; OpenMM has the forces of each composition."""
     sets = [add_noise(gas(part, 1.5, seed, 20), 5.0, seed=seed) for seed, part in enumerate(counts)]
     with caplog.at_level("WARNING", "cgnnp"):
-        model, priors = fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, platform="CPU")
-    assert model.type_names == names
-    assert {frozenset(table.pair) for table in priors[0].tables} == {
+        found = fitted(sets, tmp_path)
+    assert found.model.type_names == names
+    assert {frozenset(table.pair) for table in found.priors[0].tables} == {
         frozenset((a, b)) for a in names for b in names if (a, b) not in unsampled and (b, a) not in unsampled
     }
     assert [f"no data set has pairs {'-'.join(pair)}:" in caplog.text for pair in unsampled] == [True] * len(unsampled)
-    bundle = load(export_stage(run, model, priors, sets))
+    bundle = load(save_bundle(tmp_path / "potential", found.model, found.priors, sets))
     assert bundle.manifest["bead_masses_Da"] == bundle.manifest["bead_charges_e"] | dict.fromkeys(names, 39.9)
     densities = {name: [part.get(name, 0) / 1.5**3 for part in counts] for name in names}
     assert bundle.manifest["number_density_nm3"] == {n: pytest.approx([min(d), max(d)]) for n, d in densities.items()}
@@ -123,28 +131,28 @@ def test_sets_of_different_bead_types_in_one_fit_and_one_bundle(counts, names, u
         context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
         context.setPositions(frames.positions[0].astype(float))
         forces = context.getState(forces=True).getForces(asNumpy=True)
-        expected = total_forces(model, priors, frames[:1], "Reference")[0]
-        found = forces.value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
-        np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+        expected = found.forces(frames[:1], "Reference")[0]
+        values = forces.value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+        np.testing.assert_allclose(values, expected, atol=2e-5 * np.abs(expected).max())
     for a, b in unsampled:
         mixture = bead_topology(identity_mapping({a: 8, b: 8}), 1.5 * np.eye(3))
         with pytest.raises(ValueError, match=rf"the system has pairs {a}-{b}, the data .*: leave such beads out"):
             bundle.create_system(mixture)
 
 
-def test_the_pair_forces_of_sets_of_different_types_come_back(run):
+def test_the_pair_forces_of_sets_of_different_types_come_back(tmp_path):
     """A-A is in all sets, A-B and A-C in one each."""
     sets = [gas({"A": 8, "B": 8}, 1.5, 1, 40), gas({"A": 8, "C": 8}, 1.5, 2, 40), gas({"A": 16}, 1.5, 3, 40)]
-    _, (spline,) = fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, platform="CPU")
+    (spline,) = fitted(sets, tmp_path).priors
     assert len(spline.tables) == 5
     assert_soft(spline)
 
 
-def test_weights_of_types_that_a_further_set_brings(run):
+def test_weights_of_types_that_a_further_set_brings(tmp_path):
     sets = [gas({"A": 8, "B": 8}, 1.5, 1, 20), gas({"A": 7, "C": 7}, 1.5, 2, 20)]
-    fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, type_weights={"C": 3.0}, platform="CPU")
+    fitted(sets, tmp_path, type_weights={"C": 3.0})
     with pytest.raises(ValueError, match=r"trainer\.type_weights\.D: there are no beads .* only A, B, C"):
-        fit_stage(run, sets, FIT, make_model, SETTINGS, held_out_fraction=0.2, type_weights={"D": 3.0}, platform="CPU")
+        fitted(sets, tmp_path, type_weights={"D": 3.0})
 
 
 def heavier(mapping: Mapping, mass: float = 40.5) -> Mapping:
@@ -203,28 +211,15 @@ def test_refinement_wants_the_same_pairs_in_all_sets():
         check_same_pairs({"the first": first, "y": same, "x": identity_mapping({"A": 8, "C": 8})})
 
 
-def test_further_data_sets_are_remembered(run, tmp_path):
-    other = gas({"A": 4, "B": 10}, 1.4, 2, 3)
-    stored(other, tmp_path / "other")
-    for _ in range(2):
-        remember_further(run, [tmp_path / "other"], [other])
-    stored(other, tmp_path / "third")
-    with pytest.raises(ValueError, match=r"was fitted together with .*other.*choose another run_dir"):
-        remember_further(run, [tmp_path / "third"], [other])
-    shutil.rmtree(tmp_path / "other")
-    stored(gas({"A": 4, "B": 10}, 1.4, 3, 3), tmp_path / "other")
-    with pytest.raises(ValueError, match=r"the frames in .*other have changed"):
-        remember_further(run, [tmp_path / "other"], [other])
+def test_data_sets_of_other_temperatures_are_refused():
+    one = gas({"A": 4, "B": 10}, 1.4, 2, 30)
+    other = replace(one, meta=replace(one.meta, temperature=350.0))
+    described = [DataDescription.of_frames(one, "the first data set"), DataDescription.of_frames(other, "more_data=hot")]
+    with pytest.raises(ValueError, match=r"more_data=hot: at 350 K, the first data set is at 300 K"):
+        FitPlan(prior=FIT).check(described)
 
 
-def test_data_sets_that_do_not_belong_together_are_refused():
-    other = gas({"A": 4, "B": 10}, 1.4, 2, 3)
-    check_further(other, Path("x"), other.temperature)
-    with pytest.raises(ValueError, match=r"more_data=hot: at .* K, the first data set is at 350 K"):
-        check_further(other, Path("hot"), 350.0)
-
-
-def test_errors_of_several_sets_are_those_of_each(run):
+def test_errors_of_several_sets_are_those_of_each():
     """What differs between sets is no noise: errors add up like those of independent parts."""
     rng = np.random.default_rng(3)
     left = [0.9 + 0.1 * rng.normal(size=400), 5.0 + 0.1 * rng.normal(size=400)]
@@ -248,32 +243,27 @@ def test_errors_of_several_sets_are_those_of_each(run):
     ],
     ids=["box", "force", "signs"],
 )
-def test_what_disagrees_is_not_fitted(run, soft_spheres, change, message):
-    run.update(data="one")
+def test_what_disagrees_is_not_fitted(soft_spheres, change, message):
+    frames = change(soft_spheres)
+    checked = check_sets([frames])
+    assert checked.figures(["one"], [frames]).data_check["verdict"] == "disagrees"
     with pytest.raises(ValueError, match=message):
-        map_stage(run, [change(soft_spheres)])
-    assert run.summary()["data_check"]["verdict"] == "disagrees"
+        checked.refuse_unsound()
 
 
-def test_what_was_not_tested_is_in_the_summary(run):
-    run.update(data="one")
-    map_stage(run, [gas({"A": 8, "B": 8}, 1.3, 1)[:20]])
-    found = run.summary()["data_check"]
+def test_what_was_not_tested_is_in_the_figures():
+    frames = gas({"A": 8, "B": 8}, 1.3, 1)[:20]
+    checked = check_sets([frames])
+    checked.refuse_unsound()
+    found = checked.figures(["one"], [frames]).data_check
     assert found["verdict"] == "not tested"
     assert any(text.startswith("box: ") for text in found["reasons"])
 
 
-def test_new_weights_start_within_a_bound(run):
+def test_new_weights_start_within_a_bound(tmp_path):
     """Three layers of new weights have energies of any size: that of the first frame's extreme bead counts as the bound."""
     frames = gas({"A": 8, "B": 8}, 1.3, 1)
-    settings = FitSettings(max_epochs=1, batch_size=8, accelerator="cpu")
-    run.update(data="one")
-
-    def bounded(**settings) -> NequIP:
-        return make_model(layers=3, **{"energy_bound_kJ_mol": 0.01, **settings})
-
-    map_stage(run, [replace(frames, meta=replace(frames.meta, ensemble="other"))])
-    model, _ = fit_stage(run, [frames], FIT, bounded, settings, held_out_fraction=0.2, platform="CPU")
+    model = fitted([frames], tmp_path, {"layers": 3, "energy_bound_kJ_mol": 0.01}, max_epochs=1, learning_rate=0.01).model
     new = NequIP(**model.config())
     positions, box, types = (torch.tensor(array) for array in (frames.positions[0], frames.boxes[0], frames.mapping.types))
     graph = build_graph(positions, box, types, new.cutoff, torch.float32)

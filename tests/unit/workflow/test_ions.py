@@ -19,6 +19,7 @@ from cgnnp.analysis.rdf import rdf
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import create_model
 from cgnnp.priors import PairSpline, ScreenedCoulomb
+from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.priors.pair_spline import PairTable
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import thermal_energy
@@ -29,7 +30,6 @@ from cgnnp.workflow.ions import (
     PMF_COLUMNS,
     IsolatedDimer,
     PairFindings,
-    dielectric_constant,
     find_pairs,
     isolated_dimer,
     pressure_of,

@@ -1,21 +1,23 @@
 """Fits in single and in double precision, from frames to the exported network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from systems import add_noise, add_pair_forces, hard_gas
 
-from cgnnp.frames import split_contiguous
 from cgnnp.models.nequip import NequIP
+from cgnnp.models.registry import Architecture
 from cgnnp.priors import PriorFit, prior_forces
-from cgnnp.simulation.bundle import load
+from cgnnp.simulation.bundle import load, save_bundle
 from cgnnp.training.data import ForceSet, make_loader
 from cgnnp.training.fit import FitSettings
 from cgnnp.training.metrics import predict_forces
 from cgnnp.training.module import ForceMatching
-from cgnnp.workflow.run_folder import RunFolder
-from cgnnp.workflow.stages import export_stage, fit_stage
+from cgnnp.workflow.fitting import fit_model
+from cgnnp.workflow.plan import FitPlan
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +33,26 @@ def frames(exact):
     return add_noise(exact, 3.0, seed=2)
 
 
-def make_model(**settings) -> NequIP:
-    return NequIP(**{"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2, **settings})
+TRAINER = FitSettings(max_epochs=6, learning_rate=0.02, ema_decay=0.9, patience=6, accelerator="cpu")
 
 
 def fitted(frames, dtype: str, directory):
-    """The exported potential of a fit, and the summary."""
-    run = RunFolder.create(str(directory / dtype), "gas")
-    run.begin("")
-    settings = FitSettings(max_epochs=6, learning_rate=0.02, ema_decay=0.9, patience=6, accelerator="cpu")
-    prior = PriorFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
-    model, priors = fit_stage(run, [frames], prior, make_model, settings, dtype=dtype, platform="Reference")
-    return load(export_stage(run, model, priors, [frames])), run.summary()
+    """The exported potential of a fit, and its figures."""
+    plan = FitPlan(
+        prior=PriorFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5),
+        network=Architecture(NequIP, {"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2}),
+        trainer=replace(TRAINER, dtype=dtype),
+        platform="Reference",
+    )
+    found = fit_model([frames], plan, directory / dtype)
+    return load(save_bundle(directory / f"potential_{dtype}", found.model, found.priors, [frames])), found.figures
 
 
 def test_a_fit_in_double_precision_is_double_to_the_exported_network(frames, tmp_path):
-    bundle, summary = fitted(frames, "float64", tmp_path)
+    bundle, figures = fitted(frames, "float64", tmp_path)
     weights = load_file(bundle.directory / "model.safetensors")
     assert {value.dtype for value in weights.values()} == {bundle.model.precision()} == {torch.float64}
-    _, held_out = split_contiguous(frames, 0.1)
+    _, held_out = TRAINER.split(frames, "the gas")
     data = ForceSet(held_out, prior_forces(bundle.priors, held_out, "Reference"))
     batch = next(iter(make_loader([data], bundle.model.type_names, bundle.model.cutoff, torch.float64, len(held_out))))
     module = ForceMatching(bundle.model, residual_square=2.0, total_square=1.0, learning_rate=0.01, total_steps=1)
@@ -59,14 +62,14 @@ def test_a_fit_in_double_precision_is_double_to_the_exported_network(frames, tmp
     assert (loss.dtype, network.dtype) == (torch.float64, np.float64)
     left = data.residual - network
     assert float(loss.detach()) == pytest.approx(np.mean(left**2) / 2.0, rel=1e-12)
-    assert summary["r2_model"] == pytest.approx(1 - np.sum(left**2) / np.sum(held_out.forces**2), abs=1e-12)
+    assert figures.r2_model == pytest.approx(1 - np.sum(left**2) / np.sum(held_out.forces**2), abs=1e-12)
 
 
 def test_both_precisions_explain_what_is_not_noise(exact, frames, tmp_path):
     """The R2 of the exact forces on the held-out frames, to 0.01: what a network fits of the noise of 108 frames."""
     (_, single), (_, double) = (fitted(frames, dtype, tmp_path) for dtype in ("float32", "float64"))
-    (_, truth), (_, held_out) = split_contiguous(exact, 0.1), split_contiguous(frames, 0.1)
+    (_, truth), (_, held_out) = TRAINER.split(exact, "the gas"), TRAINER.split(frames, "the gas")
     expected = 1 - np.sum((held_out.forces - truth.forces) ** 2) / np.sum(held_out.forces**2)
     assert 0.5 < expected < 0.8
-    assert [single["r2_model"], double["r2_model"]] == pytest.approx([expected, expected], abs=0.01)
-    assert single["r2_model"] != double["r2_model"]
+    assert [single.r2_model, double.r2_model] == pytest.approx([expected, expected], abs=0.01)
+    assert single.r2_model != double.r2_model

@@ -1,6 +1,8 @@
 """What the summary says of a fit to forces of which the noise is known: Gaussian, averages of eight."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,12 +10,13 @@ from systems import add_pair_forces, hard_gas, identity_mapping
 
 from cgnnp.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
+from cgnnp.models.registry import Architecture
 from cgnnp.priors import PriorFit
 from cgnnp.statistics import explained_variance
 from cgnnp.training.fit import FitSettings
+from cgnnp.workflow.fitting import Fitted, fit_model
+from cgnnp.workflow.plan import FitPlan
 from cgnnp.workflow.quality import check_draws, noise_rows
-from cgnnp.workflow.run_folder import RunFolder
-from cgnnp.workflow.stages import fit_stage
 
 N_FORCES, SIGMA = 8, 20.0
 AVERAGING_PS = 0.16
@@ -111,33 +114,37 @@ def test_draws_that_tell_nothing_are_refused():
         check_draws(instantaneous(frames, exact, seed=1), 300.0, "there")
 
 
+SMALL = {"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2}
+
+
+class Spy(PriorFit):
+    """Remembers the weights that it was given."""
+
+    given: ClassVar[list[np.ndarray]] = []
+
+    def __call__(self, *sets, weights=None, platform="auto"):
+        self.given[:] = weights
+        return super().__call__(*sets, weights=weights, platform=platform)
+
+
+def fitted(frames: Frames, folder: Path) -> Fitted:
+    """One epoch."""
+    trainer = FitSettings(max_epochs=1, batch_size=8, held_out_fraction=0.5, accelerator="cpu")
+    prior = Spy(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
+    return fit_model([frames], FitPlan(prior=prior, network=Architecture(NequIP, SMALL), trainer=trainer), folder)
+
+
 def test_a_fit_to_mean_forces_says_how_close_it_comes(tmp_path):
     """A network after one epoch, in a gas that touches the prior's wall, is far off: all the figures say so alike."""
     frames, _ = mean_forces(9, n_frames=80, second_every=2)
-    run = RunFolder.create(str(tmp_path / "run"), "gas")
-    run.begin("")
-    given = []
-
-    class Spy(PriorFit):
-        def __call__(self, *sets, weights=None, platform="auto"):
-            given.extend(weights)
-            return super().__call__(*sets, weights=weights, platform=platform)
-
-    fit_priors = Spy(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
-
-    def make_model(**settings) -> NequIP:
-        return NequIP(**{"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2, **settings})
-
-    settings = FitSettings(max_epochs=1, batch_size=8, accelerator="cpu")
-    fit_stage(run, [frames], fit_priors, make_model, settings, held_out_fraction=0.5, platform="CPU")
-    summary = run.summary()
-    assert given[0] == pytest.approx(np.ones(12))
-    assert summary["averaging_ps"] == AVERAGING_PS
-    assert summary["n_second_draws"] == 20
-    assert summary["r2_over_r2_max"] == pytest.approx(summary["r2_model"] / summary["r2_max"])
+    found = fitted(frames, tmp_path).figures
+    assert Spy.given[0] == pytest.approx(np.ones(12))
+    assert found.averaging_ps == AVERAGING_PS
+    assert found.n_second_draws == 20
+    assert found.r2_over_r2_max == pytest.approx(found.r2_model / found.r2_max)
     # Both ways to say what part of the mean force is missed; the one has the noise of the other half of the frames too.
-    assert summary["pmf_error_relative"] == pytest.approx(1 - summary["r2_over_r2_max"], rel=0.2)
-    assert summary["r2_instantaneous"] / summary["r2_max_instantaneous"] == pytest.approx(summary["r2_over_r2_max"], rel=0.2)
+    assert found.pmf_error_relative == pytest.approx(1 - found.r2_over_r2_max, rel=0.2)
+    assert found.r2_instantaneous / found.r2_max_instantaneous == pytest.approx(found.r2_over_r2_max, rel=0.2)
 
 
 def test_types_are_weighted_in_a_fit(tmp_path):
@@ -147,16 +154,6 @@ def test_types_are_weighted_in_a_fit(tmp_path):
     noise = 3 * np.random.default_rng(3).normal(size=(40, 6, 3)) * SIGMA
     forces = frames.forces.copy()
     forces[:, 6:] += noise
-    frames = replace(frames, forces=forces, meta=replace(frames.meta, mapping=mapping))
-    run = RunFolder.create(str(tmp_path / "run"), "gas")
-    run.begin("")
-    given = []
-
-    def fit_priors(frames, weights, platform):
-        given.extend(weights)
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fit_stage(run, [frames], fit_priors, NequIP, FitSettings(), held_out_fraction=0.5)
-    assert given[0][0] > 10 * given[0][6]
-    assert given[0].mean() == pytest.approx(1.0)
+    fitted(replace(frames, forces=forces, meta=replace(frames.meta, mapping=mapping)), tmp_path)
+    assert Spy.given[0][0] > 10 * Spy.given[0][6]
+    assert Spy.given[0].mean() == pytest.approx(1.0)

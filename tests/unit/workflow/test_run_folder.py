@@ -1,6 +1,7 @@
 """What is read back from the folder of a run: damage is named, nothing of it runs or grows."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from systems import hard_gas
 
 from cgnnp.files import write_checked
 from cgnnp.priors import PairSplineFit, priors_from_data, read_priors
+from cgnnp.summary import SCHEMA_VERSION, JobFigures, Summary, TemperatureFigures
 from cgnnp.training.fit import read_metrics
-from cgnnp.workflow import stages
-from cgnnp.workflow.refine import _read_step
+from cgnnp.workflow import fitting
+from cgnnp.workflow.refining import _read_step
 from cgnnp.workflow.run_folder import RunFolder
 
 CONFIG = "seed: 0\nmodel:\n  layers: 2\nsimulation: {}\n"
@@ -21,7 +23,6 @@ def run(tmp_path):
     """A run that has begun."""
     folder = RunFolder.create(str(tmp_path / "run"), "gas")
     folder.begin(CONFIG)
-    folder.update(finished=["fit"], timings_s={"fit": 2.0}, n_frames=10)
     return folder
 
 
@@ -55,44 +56,51 @@ def test_a_configuration_that_is_gone_is_named(run):
         run.config()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *[
-            "",
-            "[]",
-            "null",
-            '{"finished": "fit"}',
-            '{"finished": [3]}',
-            '{"timings_s": []}',
-            '{"timings_s": {"fit": "long"}}',
-        ],
-        *[
-            '{"n_frames": "many"}',
-            '{"n_frames": 0}',
-            '{"data": 3}',
-            '{"data_sets": [3]}',
-            '{"more_data": []}',
-            '{"more_data": NaN}',
-            '{"n_frames": 1',
-        ],
-    ],
-)
-def test_a_damaged_summary_is_named(run, text):
-    run.summary_file.write_text(text)
-    with pytest.raises(ValueError, match=r"summary\.json: .*delete it: the same command"):
-        run.summary()
-    with pytest.raises(ValueError, match=r"summary\.json"):
-        run.update(more=1)
-    assert run.summary_file.read_text() == text
+def test_what_a_stage_found_is_kept_and_damage_is_named(run):
+    run.note(cores=2)
+    assert run.job() == JobFigures(run="run", cores=2, timings_s={})
+    file = run.result("job") / "figures.json"
+    sound = file.read_text()
+    for text in ("", "[]", "null", sound[:-9], sound.replace("2", "3")):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"job/figures\.json: "):
+            run.job()
+    write_checked(file, sound.replace('"cores"', '"kernels"'))
+    with pytest.raises(ValueError, match=r"figures\.json: was written by another version of cgnnp .*kernels"):
+        run.job()
 
 
-def test_summaries_hold_no_nan_and_those_of_earlier_versions_are_read(run):
-    run.update(r2_model=float("nan"), rdf=[{"deviation": float("inf")}])
+def test_times_of_several_visits_add_up(run):
+    with run.stage("fit"):
+        pass
+    run.note(timings_s={"fit": 2.0})
+    with run.stage("fit"):
+        time.sleep(0.02)
+    assert 2.01 < run.job().timings_s["fit"] < 2.5
+    with run.stage("fit", again=True):
+        pass
+    assert run.job().timings_s["fit"] < 1.0
+
+
+def test_summaries_hold_no_nan_and_are_read_again(run):
+    figures = Summary(r2_model=float("nan"), rdf=[{"deviation": float("inf")}], t_conf=TemperatureFigures(K=300.0))
+    run.write_summary(figures)
+    stored = json.loads(run.summary_file.read_text())
     assert "NaN" not in run.summary_file.read_text()
-    assert (run.summary()["r2_model"], run.summary()["rdf"]) == (None, [{"deviation": None}])
-    run.summary_file.write_text('{"r2_model": NaN}')
-    assert run.summary() == {"r2_model": None}
+    assert (stored["r2_model"], stored["rdf"], stored["t_conf_K"]) == (None, [{"deviation": None}], 300.0)
+    assert stored["schema_version"] == SCHEMA_VERSION
+    assert Summary.from_dict(stored).to_dict() == stored
+    with pytest.raises(ValueError, match="a summary has no entry 'r3_model'"):
+        Summary.from_dict({"r3_model": 1.0})
+
+
+def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "summary.json").write_text('{"r2_model": 0.6}')
+    for visit in (RunFolder.open, lambda path: RunFolder(path).begin("seed: 0")):
+        with pytest.raises(ValueError, match=r"is a run of an earlier version .*cgnnp\.simulate potential=.*new run_dir"):
+            visit(tmp_path)
+    with pytest.raises(FileNotFoundError, match="is not the folder of a run"):
+        RunFolder.open(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
@@ -172,9 +180,9 @@ def test_a_prior_that_was_edited_is_refused(tmp_path, prior):
 @pytest.mark.parametrize("damage", ["flip", "cut", "other frames", "texts", "no checksum", "none"])
 def test_stored_forces_of_priors_are_computed_again_when_damaged(run, gas, prior, damage, caplog, monkeypatch):
     """They are a cache: a line in the log says so, and the forces are right."""
-    monkeypatch.setattr(stages.log, "propagate", True)
+    monkeypatch.setattr(fitting.log, "propagate", True)
     caplog.set_level("INFO", "cgnnp")
-    expected = stages._stored_prior_forces(run, [prior], gas, "training_0", "Reference")
+    expected = fitting._stored_prior_forces(run.path, [prior], gas, "training_0", "Reference")
     (file,) = (run.path / "checkpoints").glob("prior_forces_training_0_*.npy")
     sound = file.read_bytes()
     if damage == "flip":
@@ -186,7 +194,7 @@ def test_stored_forces_of_priors_are_computed_again_when_damaged(run, gas, prior
     elif damage != "none":
         np.save(file, expected[:, :-1] if damage == "other frames" else expected.astype(str))
         write_checked(file, file.read_bytes())
-    found = stages._stored_prior_forces(run, [prior], gas, "training_0", "Reference")
+    found = fitting._stored_prior_forces(run.path, [prior], gas, "training_0", "Reference")
     np.testing.assert_array_equal(found, expected)
     assert file.read_bytes() == sound
     assert ("computing them again" in caplog.text) is (damage != "none")
@@ -197,7 +205,7 @@ def test_a_damaged_step_of_a_refinement_is_named(tmp_path, prior, change):
     found = {"chi2_per_dof": 1.2, "dof": 20, "largest_kT": 0.1}
     step = {"priors": [prior.to_dict()], "found": found}
     write_checked(tmp_path / "step_0.json", json.dumps(step))
-    assert _read_step(tmp_path / "step_0.json") == ([prior], found)
+    assert _read_step(tmp_path / "step_0.json") == ((prior,), found)
     if change is None:
         (tmp_path / "step_0.json").write_text(json.dumps(step).replace("1.2", "1.3"))
     else:

@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cgnnp import stopping
+from cgnnp.commands.presets import expanded
 from cgnnp.signatures import did_you_mean, unknown_setting
 
 PARALLEL_JOBS = "CGNNP_PARALLEL_JOBS"
@@ -72,6 +73,9 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     # Without hydra's own handling of errors, which would print a message of its own and exit with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        sys.argv[1:], said = expanded(config_name, sys.argv[1:])
+        for line in said:
+            print(f"{config_name}: {line}", file=sys.stderr)
         hydra.main(version_base="1.3", config_path="pkg://cgnnp.conf", config_name=config_name)(guarded)()
     except JobFailed as failed:
         sys.exit(failed.args[0])
@@ -125,8 +129,6 @@ def _explain(error: BaseException, config_name: str) -> str:
         group, name, rest = option.groups()
         options = rest.split("Config search path")[0].split()
         return f"there is no {group} '{name}'.{did_you_mean(name, options, f'{group}=')} Available: {', '.join(options)}"
-    if preset := re.search(r"In '(\w+)/(\w+)': Could not override '(\w+)'", message):
-        return _preset_elsewhere(preset.group(1), preset.group(2), preset.group(3), config_name)
     wrong = re.search(r"[Kk]ey '([\w.]+)' is not in struct", message) or re.search(
         r"Could not override '([\w.@/]+)'", message
     )
@@ -136,13 +138,6 @@ def _explain(error: BaseException, config_name: str) -> str:
         return f"cannot read '{error.override}' on the command line: settings are written key=value ({error.message})"
     # Hydra's and omegaconf's further lines are about themselves.
     return re.split(r"\n\s*(?:Config search path|full_key:|See https)", message)[0].strip()
-
-
-def _preset_elsewhere(group: str, name: str, other: str, config_name: str) -> str:
-    """What to say of an option that chooses an option of another group, which this command does not have."""
-    values = OmegaConf.load(str(files("cgnnp.conf") / group / f"{name}.yaml"))
-    alone = OmegaConf.select(values, f"{group}.name")
-    return f"{group}={name} chooses a {other} to sample, and {config_name} samples none: take {group}={alone}"
 
 
 def _unknown_key(full_key: str, config_name: str) -> str:

@@ -1,23 +1,21 @@
-"""Which data sets a run may be fitted to, alone and together, and the bead types that they have together."""
+"""The bead types that several data sets have together: masses, charges, densities. Imports numpy only."""
 
 import itertools
 from collections.abc import Mapping as Named
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from cgnnp.dataset import frames_digest
-from cgnnp.fittable import why_not_fitted
 from cgnnp.frames import Frames
-from cgnnp.mapping import SAME_MASS, Mapping
+from cgnnp.mapping import SAME_MASS, SAME_VALUE, Mapping
 from cgnnp.pairs import PairKinds
-from cgnnp.priors.prior_fit import joined_by_type
-from cgnnp.workflow.run_folder import RunFolder
 
 ROUNDED_MASS = 1e-4
 """Share by which masses of two data sets may differ without a word: tables of masses are rounded to fewer digits."""
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -79,30 +77,6 @@ def density_ranges(sets: Sequence[Frames], type_names: Sequence[str]) -> dict[st
     return found
 
 
-def check_mapping(mapping: Mapping) -> None:
-    """Refuse what can be sampled but not fitted.
-
-    Raises:
-        ValueError: see `cgnnp.fittable.why_not_fitted`.
-    """
-    if (reason := why_not_fitted(mapping)) is not None:
-        raise ValueError(reason)
-
-
-def check_further(frames: Frames, directory: Path, temperature: float) -> None:
-    """Refuse a further data set that cannot be fitted together with the first; `joint_types` looks at their bead types.
-
-    Raises:
-        ValueError: of another temperature, or as `check_mapping`.
-    """
-    if frames.temperature != temperature:
-        raise ValueError(
-            f"more_data={directory}: at {frames.temperature:g} K, the first data set is at {temperature:g} K: "
-            "a free energy belongs to one temperature"
-        )
-    check_mapping(frames.mapping)
-
-
 def check_same_pairs(mappings: Named[str, Mapping]) -> None:
     """Refuse to refine a fit to data sets with different pairs of bead types, of which one simulation shows only some.
 
@@ -119,21 +93,38 @@ def check_same_pairs(mappings: Named[str, Mapping]) -> None:
             )
 
 
-def remember_further(run: RunFolder, directories: Sequence[Path], sets: Sequence[Frames]) -> None:
-    """Record which further data sets a run is fitted to.
+def numbered(values: Sequence[Value]) -> dict[str, Value]:
+    """Data sets, or what is known of each, by what errors call them.
+
+    >>> numbered(["water"])
+    {'data set 1': 'water'}
+    """
+    return {f"data set {number}": value for number, value in enumerate(values, start=1)}
+
+
+def joined_by_type(sets: Named[str, dict[str, float]], what: str, relative: float = 0.0) -> dict[str, float]:
+    """The value of each bead type, from those of several data sets; types of the first set come first.
+
+    Args:
+        sets: values by bead type, by what errors call the data sets.
+        what: they are: charges (e) or masses (Da).
+        relative: those of one type may differ by this share, and always by rounding; the first counts.
 
     Raises:
-        ValueError: it was fitted to others.
+        ValueError: two sets give one type different values; names both.
+
+    >>> joined_by_type({"one": {"Na": 1.0, "Cl": -1.0}, "other": {"K": 1.0, "Cl": -1.0}}, "charge")
+    {'Na': 1.0, 'Cl': -1.0, 'K': 1.0}
     """
-    digests = {
-        str(directory.resolve()): frames_digest(directory, len(frames))
-        for directory, frames in zip(directories, sets, strict=True)
-    }
-    known = run.summary().get("more_data", digests)
-    if list(known) != list(digests):
-        raise ValueError(f"run_dir={run.path}: was fitted together with {list(known)}: choose another run_dir")
-    if changed := [path for path, digest in digests.items() if known[path] != digest]:
-        raise ValueError(
-            f"run_dir={run.path}: the frames in {changed[0]} have changed since it was fitted to them: choose another"
-        )
-    run.update(more_data=digests)
+    result: dict[str, float] = {}
+    known_from: dict[str, str] = {}
+    for label, values in sets.items():
+        for name, value in values.items():
+            known = result.setdefault(name, value)
+            first = known_from.setdefault(name, label)
+            if abs(value - known) > max(SAME_VALUE, relative * abs(known)):
+                raise ValueError(
+                    f"{label}: beads of type {name} have a {what} of {value:.8g}, those of {first} {known:.8g}: one type is "
+                    "the same in all data sets: give them types of their own, or fit the sets apart"
+                )
+    return result

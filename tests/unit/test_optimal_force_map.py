@@ -9,7 +9,7 @@ from systems import identity_mapping
 
 from cgnnp.force_map import certify
 from cgnnp.mapping import Block, Mapping
-from cgnnp.optimal_map import optimal_map
+from cgnnp.optimal_force_map import optimal_map
 
 
 def chain(rigid_groups=(), virtual_sites=(), copies=3, **changes) -> Mapping:

@@ -2,18 +2,18 @@
 
 import inspect
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cgnnp.dataset import count_frames, open_frames, shards
 from cgnnp.fittable import warn_if_not_fitted
 from cgnnp.frames import Frames
 from cgnnp.mapping import Atomistic, Mapping
+from cgnnp.options import constructed
 from cgnnp.platforms import choose_platform
 from cgnnp.ranges import check_range
 from cgnnp.reference.atoms import AtomFrames
@@ -21,7 +21,7 @@ from cgnnp.reference.file_source import FileSource
 from cgnnp.reference.kept import atoms_mapping, read_atomistic
 from cgnnp.reference.remap import kept_frames, map_shards, with_optimal_map
 from cgnnp.reference.source import Source, StoredSource, shard_directory
-from cgnnp.signatures import checked_settings, did_you_mean, unknown_setting
+from cgnnp.signatures import did_you_mean, unknown_setting
 from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
 from cgnnp.workflow.run_folder import check_writable, start_logging
 
@@ -98,7 +98,7 @@ def _all_kept(kept: Path) -> Iterator[AtomFrames]:
 def _map_files(config: DictConfig, root: Path) -> list[Path]:
     if config.n_frames is not None:
         raise ValueError(f"n_frames={config.n_frames} is for kept atoms (data=): of files ask for reference.n_frames")
-    make = checked_instantiate(config, "reference")
+    make = configured(config, "reference")
     if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
         raise ValueError(
             "python -m cgnnp.map maps frames that exist: name kept atoms with data=data/atoms-... (python -m cgnnp.sample "
@@ -123,8 +123,8 @@ def configured_source(config: DictConfig) -> Source:
         raise ValueError(f"replica={replica}: must be 0 or more")
     if config.get("data") is not None:
         return StoredSource(Path(str(config.data)))
-    make = checked_instantiate(config, "reference")
-    given = {"system": lambda: checked_instantiate(config, "system"), "replica": lambda: replica}
+    make = configured(config, "reference")
+    given = {"system": lambda: configured(config, "system"), "replica": lambda: replica}
     takes = inspect.signature(make).parameters
     if replica and "replica" not in takes:
         raise ValueError(f"replica={replica}: this reference has no replicas: leave replica=0")
@@ -137,7 +137,7 @@ def configured_source(config: DictConfig) -> Source:
 def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mapping]:
     """The mapping of the configuration, and those of `also`, which are options of the installed group.
 
-    Not all options can stand there: `custom` names no function, and presets such as `ions_nacl` set other groups too.
+    Not all options can stand there: `custom` names no function.
 
     Raises:
         ValueError: an option that does not exist, or the same mapping twice.
@@ -145,14 +145,14 @@ def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mappin
     folder = files("cgnnp.conf.mapping")
     loaded = {entry.name: OmegaConf.load(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml")}
     options = sorted(name.removesuffix(".yaml") for name, values in loaded.items() if "_target_" in values)
-    mappings = [checked_instantiate(config, "mapping")(atomistic)]
+    mappings = [configured(config, "mapping")(atomistic)]
     for name in plain(config)["also"]:
         if name not in options:
             raise ValueError(
                 f"also={name}: no such mapping.{did_you_mean(str(name), options)} Available: {', '.join(options)}"
             )
         one = OmegaConf.create({"mapping": loaded[f"{name}.yaml"]})
-        mappings.append(checked_instantiate(one, "mapping")(atomistic))
+        mappings.append(configured(one, "mapping")(atomistic))
     digests = [mapping.digest for mapping in mappings]
     if twice := [mapping.name for k, mapping in enumerate(mappings) if mapping.digest in digests[:k]]:
         raise ValueError(f"also: mapping '{twice[0]}' is named twice")
@@ -188,21 +188,13 @@ def check_command(config: DictConfig) -> None:
             raise ValueError(f"{group}={config[group]!r}: must be a group of settings")
 
 
-def checked_instantiate(config: DictConfig, group: str, from_data: Sequence[str] = ()) -> Any:
-    """Hydra's instantiate, with lists and dictionaries as plain Python, after a look at names and types.
+def configured(config: DictConfig, group: str) -> Any:
+    """What a group of the configuration constructs.
 
-    `from_data` are settings that cannot be chosen.
+    Raises:
+        ValueError: a setting that is wrong.
     """
-    values = plain(config[group])
-    target = values.get("_target_")
-    if target == "???":
-        raise ValueError(f"{group}._target_ is not set: name an importable function, {group}._target_=my_module.my_function")
-    try:
-        kind = get_object(str(target))
-    except Exception as error:
-        raise ValueError(f"{group}._target_={target}: cannot be imported ({error})") from error
-    settings = {key: value for key, value in values.items() if not key.startswith("_")}
-    return instantiate(config[group], _convert_="all", **checked_settings(kind, settings, group, from_data))
+    return constructed(plain(config[group]), group)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""From configurations to plans: what knows hydra, and words errors for people."""

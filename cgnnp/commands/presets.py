@@ -1,0 +1,69 @@
+"""Presets on the command line: `preset=nacl` chooses options of several groups and settings that suit them.
+
+`train` has the group, whose files hydra composes. The other commands have some of the groups alone: for them the word
+stands for what the preset chooses of these. Imports nothing heavy.
+"""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+import yaml
+
+from cgnnp.options import option_values
+
+FORMER = {"mapping=ions_nacl": "preset=nacl"}
+"""What presets were called when they were mappings."""
+
+PRESET = "preset="
+
+
+def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of a command line with presets as hydra takes them, and what to say of words that were changed.
+
+    >>> expanded("train", ["mapping=ions_nacl", "seed=1"])
+    (['preset=nacl', 'seed=1'], ['mapping=ions_nacl is preset=nacl now'])
+    >>> expanded("sample", ["preset=nacl", "mapping=atoms"])[0]
+    ['system=electrolyte', 'reference=langevin_dense', 'mapping=atoms']
+
+    Raises:
+        ValueError: a preset that there is not, or that chooses what to sample where the command samples nothing.
+    """
+    said = [f"{word} is {FORMER[word]} now" for word in words if word in FORMER]
+    words = [FORMER.get(word, word) for word in words]
+    if "preset" in _groups(command):
+        return words, said
+    result: list[str] = []
+    for word in words:
+        result += _choices(command, word, words) if word.startswith(PRESET) else [word]
+    return result, said
+
+
+def _choices(command: str, word: str, words: Sequence[str]) -> list[str]:
+    """What a preset chooses of the groups that a command has, but for those that the command line chooses itself."""
+    chosen = choices(word.removeprefix(PRESET))
+    groups = _groups(command)
+    if "system" in chosen and "system" not in groups:
+        raise ValueError(f"{word} chooses a system to sample, and {command} samples none: take mapping={chosen['mapping']}")
+    given = {other.partition("=")[0] for other in words}
+    return [f"{group}={option}" for group, option in chosen.items() if group in groups and group not in given]
+
+
+def choices(preset: str) -> dict[str, str]:
+    """The options that a preset chooses, by group.
+
+    >>> choices("nacl")["mapping"]
+    'ions'
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    option_values("preset", preset)
+    text = (files("cgnnp.conf") / "preset" / f"{preset}.yaml").read_text("utf-8")
+    defaults = (yaml.safe_load(text) or {}).get("defaults", [])
+    return {key.removeprefix("override /"): option for entry in defaults for key, option in entry.items()}
+
+
+def _groups(command: str) -> set[str]:
+    """The groups that a command has."""
+    defaults = yaml.safe_load((files("cgnnp.conf") / f"{command}.yaml").read_text("utf-8"))["defaults"]
+    return {key for entry in defaults if isinstance(entry, dict) for key in entry}

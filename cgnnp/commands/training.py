@@ -1,0 +1,224 @@
+"""The commands that need a network: a configuration becomes a plan, the plan a job."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig
+
+from cgnnp.commands.frames import (
+    check_command,
+    checked_data_root,
+    configured,
+    configured_source,
+    plain,
+)
+from cgnnp.dataset import has_data, open_frames
+from cgnnp.frames import Frames
+from cgnnp.mapping import Mapping
+from cgnnp.models.potential import Potential
+from cgnnp.models.registry import PACKAGE, Architecture
+from cgnnp.options import TARGET, constructed, target
+from cgnnp.platforms import choose_platform
+from cgnnp.priors import PriorFit
+from cgnnp.reference.source import StoredSource
+from cgnnp.signatures import checked_settings
+from cgnnp.simulation.beads import Composition
+from cgnnp.simulation.force import choose_backend
+from cgnnp.simulation.manifest import read_manifest
+from cgnnp.training.fit import FitSettings, check_accelerator
+from cgnnp.workflow.job import Job
+from cgnnp.workflow.plan import FitPlan, SimulationPlan, TrainingPlan
+from cgnnp.workflow.quality import check_draws
+from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
+from cgnnp.workflow.running import CoarseRun, run_potential
+
+log = logging.getLogger("cgnnp")
+
+SHARED = ("seed", "platform", "force_backend")
+"""Settings of a command that are those of its simulation too."""
+
+
+def train(config: DictConfig, config_text: str, command: str) -> None:
+    """The main job. What can be wrong with the settings is found before anything is sampled."""
+    plan = training_plan(config)
+    run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), plan.mapping.name)
+    with run.locked():
+        run.begin(config_text)
+        start_logging(run.path / "train.log")
+        log.info("run folder: %s", run.path)
+        run.note(command=command)
+        Job(run).train(plan)
+
+
+def training_plan(config: DictConfig) -> TrainingPlan:
+    """What a configuration asks for, constructed and checked.
+
+    Raises:
+        FileNotFoundError: a data set that is not there.
+        ValueError: a setting that is wrong.
+    """
+    check_command(config)
+    fit = fit_plan(config)
+    source = configured_source(config)
+    mapping = source.mapping if isinstance(source, StoredSource) else configured(config, "mapping")(source.atomistic())
+    choose_backend(config.force_backend)
+    plan = TrainingPlan(
+        source=source,
+        mapping=mapping,
+        data_root=Path(str(config.data_dir)),
+        platform=choose_platform(config.platform),
+        more=_further_sets(config),
+        draws=_draws(config, mapping),
+        fit=fit,
+        refinement=configured(config, "refinement"),
+        simulation=_simulation(plain(config.simulation), source.temperature_K),
+    )
+    if plan.draws is not None:
+        check_draws(
+            plan.draws, source.temperature_K, str(config.draws), source.meta(mapping).provenance.get("system_digest")
+        )
+    checked_data_root(config, source, mapping)
+    return plan
+
+
+def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
+    """Run or extend the simulation of a run (`run=`), or run any exported potential (`potential=`).
+
+    A run keeps the settings of its own config.yaml but for the `overrides` of the command line.
+    """
+    check_command(config)
+    if (config.run is None) == (config.potential is None):
+        raise ValueError("name either run=<folder of a run> or potential=<exported potential>, and not both")
+    composition = Composition(**checked_settings(Composition, plain(config.system), "system"))
+    if config.run is not None:
+        _simulate_again(RunFolder.open(str(config.run)), config, composition, overrides)
+        return
+    potential = Path(str(config.potential))
+    plan = _needed(_simulation(plain(config.simulation), read_manifest(potential)["temperature_K"]))
+    start_logging()
+    directory = Path(str(config.output)) if config.output is not None else potential.parent / _folder_name(composition)
+    check_writable(directory, "output")
+    found = run_potential(potential, directory, plan, composition=composition)
+    log.info("frames in %s", ", ".join(map(str, found.folders)))
+
+
+def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition, overrides: Sequence[str]) -> None:
+    """Extend the simulation of a run."""
+    manifest = read_manifest(run.potential)
+    if not composition.is_own:
+        raise ValueError(
+            f"run={config.run}: continues the run's own simulation; for other numbers of beads use "
+            f"potential={run.potential} with the same system settings"
+        )
+    values = plain(config.simulation)
+    values = (_settings_of_run(run, values, overrides) or values) if TARGET in values else values
+    try:
+        plan = _simulation(values, manifest["temperature_K"])
+    except ValueError as error:
+        raise ValueError(f"{error} (in {run.config_file}, or on the command line)") from error
+    plan = _needed(plan)
+    with run.locked():
+        start_logging(run.path / "train.log")
+        job = Job(run)
+        job.simulate(plan, job.frames())
+
+
+def _needed(plan: SimulationPlan | None) -> SimulationPlan:
+    if plan is None:
+        raise ValueError("simulation=none leaves nothing to simulate: choose simulation=langevin")
+    return plan
+
+
+def _folder_name(composition: Composition) -> str:
+    """Where beads of this composition are simulated, beside the potential."""
+    given = {name: value for name, value in vars(composition).items() if value is not None}
+    return "_".join(["simulation", *(f"{name}_{value:g}" for name, value in given.items())])
+
+
+def compare(config: DictConfig) -> None:
+    """Compare the simulation of a run with its data, and write the report again."""
+    check_command(config)
+    if config.run is None:
+        raise ValueError("name the folder of a run: run=runs/...")
+    run = RunFolder.open(str(config.run))
+    known = Job(run).found.data
+    data = Path(str(config.data) if config.data is not None else known.data or "")
+    if not has_data(data):
+        raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=<directory>")
+    mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
+    frames = open_frames(data, mapping, n_frames=None if config.data is not None else known.n_frames)
+    coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
+    if coarse is None:
+        raise FileNotFoundError(f"{run.simulation}: no finished frames of any replica: run `python -m cgnnp.simulate` first")
+    with run.locked():
+        start_logging(run.path / "train.log")
+        Job(run).compare(frames, coarse, data)
+
+
+def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The simulation settings that a run was made with, and of `values` those that the command line names.
+
+    Raises:
+        ValueError: the run's config.yaml is damaged.
+    """
+    made = run.config().get("simulation")
+    if not isinstance(made, dict) or TARGET not in made:
+        return {}
+    names = [text.lstrip("+").partition("=")[0] for text in overrides]  # +key=value and ++key=value are hydra's ways to add
+    changed = [name.removeprefix("simulation.") for name in names if name.startswith("simulation.") or name in SHARED]
+    return {**made, **{name: values[name] for name in changed if name in values}}
+
+
+def _simulation(values: dict[str, Any], temperature: float) -> SimulationPlan | None:
+    """The plan of a simulation of a potential of this temperature (K), None for `simulation=none`.
+
+    Raises:
+        ValueError: a setting that is wrong.
+    """
+    return constructed(values, "simulation")(temperature) if TARGET in values else None
+
+
+def fit_plan(config: DictConfig) -> FitPlan:
+    """How to fit, of parts that are constructed."""
+    for group, package in (("model", PACKAGE), ("prior", "cgnnp.priors.")):
+        named = str(config[group].get(TARGET))
+        if not named.startswith(package):
+            raise ValueError(
+                f"{group}._target_={named}: must be one of {package}*, since stored files name it and no code comes from "
+                "files: add it to the package (CONTRIBUTING.md says how)"
+            )
+    trainer, prior = configured(config, "trainer"), configured(config, "prior")
+    for value, kind, group in ((trainer, FitSettings, "trainer"), (prior, PriorFit, "prior")):
+        if not isinstance(value, kind):
+            raise ValueError(f"{group}._target_={config[group]._target_}: must be {kind.__module__}.{kind.__name__}")
+    check_accelerator(trainer)
+    network = plain(config.model)
+    settings = {key: value for key, value in network.items() if not key.startswith("_")}
+    architecture = Architecture(cast(type[Potential], target(network, "model")), settings)
+    return FitPlan(prior=prior, network=architecture, trainer=trainer, platform=config.platform)
+
+
+def _further_sets(config: DictConfig) -> dict[Path, Frames]:
+    """The data sets of `more_data`.
+
+    Raises:
+        FileNotFoundError: no data set there.
+    """
+    found: dict[Path, Frames] = {}
+    for directory in (Path(str(path)) for path in config.more_data):
+        if not has_data(directory):
+            raise FileNotFoundError(f"more_data={directory}: not a data set of mapped frames (no meta.json)")
+        found[directory] = open_frames(directory)
+    return found
+
+
+def _draws(config: DictConfig, mapping: Mapping) -> Frames | None:
+    """The data set of second draws that `draws` names.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: of another mapping.
+    """
+    return None if config.draws is None else open_frames(str(config.draws), mapping)

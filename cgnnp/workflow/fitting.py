@@ -1,0 +1,319 @@
+"""Fit priors and network to mapped frames, and measure on held-out ones how good they are."""
+
+import dataclasses
+import functools
+import hashlib
+import io
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from cgnnp.bead_types import BeadTypes, joint_types, numbered
+from cgnnp.brief import paragraph
+from cgnnp.dataset import read_array
+from cgnnp.files import check_file, data_digest, json_text, write_checked
+from cgnnp.frames import Frames, check_arrays
+from cgnnp.models.potential import Potential
+from cgnnp.models.registry import Architecture, model_to_dict
+from cgnnp.platforms import available_cores
+from cgnnp.priors import Prior, PriorFit, prior_digest, prior_forces, read_priors
+from cgnnp.priors.prior import first_sampled
+from cgnnp.summary import CheckFigures, FitFigures
+from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, typed_weights
+from cgnnp.training.fit import FitSettings, fit, read_metrics
+from cgnnp.training.metrics import FitQuality, fit_quality, predict_forces
+from cgnnp.training.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
+from cgnnp.wording import plus_minus
+from cgnnp.workflow.plan import DataDescription, FitPlan
+from cgnnp.workflow.quality import noise_rows, quality_rows, set_quality
+from cgnnp.workflow.stored import load_figures, not_null, save_figures
+
+log = logging.getLogger("cgnnp")
+
+WORSE_BY = 0.001
+"""Warn where the network lowers R2 by more than this and by more than two standard errors."""
+
+STARTS_WITHIN = 1.0
+"""Share of a bound on the energies of beads that those of new weights take: beyond it they would learn nothing."""
+
+PRIORS = "prior.json"
+
+MEND = "delete the folder: the same command fits again"
+
+
+@dataclass(frozen=True, repr=False)
+class Fitted:
+    """Priors and network, the frames they were fitted to, and how good both are on held-out frames.
+
+    Args:
+        model: the network, on what the priors leave.
+        priors: the first first.
+        sets: frames of all data sets, with those that were held out.
+        figures: R2 and what else is known of the fit; `r2_model` is that of both together.
+        history: of the fit, a row an epoch.
+        checks: whether the data are sound.
+    """
+
+    model: Potential
+    priors: tuple[Prior, ...]
+    sets: tuple[Frames, ...]
+    figures: FitFigures
+    history: tuple[dict[str, float], ...] = ()
+    checks: CheckFigures = field(default_factory=CheckFigures)
+
+    def __repr__(self) -> str:
+        found = self.figures
+        lines = [
+            f"Fitted: {type(self.model).__name__} with {found.n_parameters} parameters and "
+            f"{' + '.join(type(prior).__name__ for prior in self.priors)}, beads {', '.join(self.model.type_names)}",
+            f"  {found.n_frames_train} frames fitted, {found.n_frames_validation} held out, of {len(self.sets)} data sets",
+            f"  R2 {plus_minus(found.r2_model, found.r2_stderr, 4)}, of the priors alone "
+            f"{plus_minus(found.r2_prior, found.r2_prior_stderr, 4)}",
+            f"  gain {plus_minus(found.r2_gain, found.r2_gain_stderr, 4)}",
+            f"  R2_max {plus_minus(found.r2_max, found.r2_max_stderr, 4)}" if found.r2_max else "  R2_max not known",
+        ]
+        return paragraph(lines)
+
+    def with_checks(self, checks: CheckFigures) -> "Fitted":
+        """The same, with what was found of its data."""
+        return dataclasses.replace(self, checks=checks)
+
+    def made_from(self, **more: Any) -> dict[str, Any]:
+        """What a manifest says of the fit."""
+        keys = ("r2_prior", "r2_model", "r2_stderr", "n_frames_train")
+        return {"data_check": self.checks.data_check, **{key: getattr(self.figures, key) for key in keys}, **more}
+
+    @property
+    def types(self) -> BeadTypes:
+        """The bead types of all data sets."""
+        return joint_types(numbered([frames.mapping for frames in self.sets]))
+
+    @property
+    def digest(self) -> str:
+        """Hash of network, weights and priors."""
+        weights = hashlib.sha256(weights_as_bytes(self.model)).hexdigest()
+        return data_digest([model_to_dict(self.model), weights, prior_digest(self.priors)])
+
+    def forces(self, frames: Frames, platform: str = "auto") -> Float[np.ndarray, "frames beads 3"]:
+        """Forces of priors and network on other frames, kJ/mol/nm."""
+        return total_forces(self.model, self.priors, frames, platform)
+
+    def save(self, folder: Path, inputs: str = "") -> None:
+        """Write it to a folder: priors, network and figures, with the digest of what it was made from."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_checked(folder / PRIORS, json_text([prior.to_dict() for prior in self.priors]))
+        write_checked(folder / DESCRIPTION, json_text(model_to_dict(self.model)))
+        write_checked(folder / WEIGHTS, weights_as_bytes(self.model))
+        save_figures(folder, self.figures, inputs, history=list(self.history))
+
+    @classmethod
+    def load(cls, folder: Path, sets: Sequence[Frames], inputs: str = "") -> "Fitted | None":
+        """What was saved in a folder, None where nothing was; `sets` are the frames it was fitted to.
+
+        Raises:
+            ValueError: damaged, or made from other inputs.
+        """
+        known = load_figures(folder, FitFigures, inputs, MEND)
+        if known is None:
+            return None
+        figures, more = known
+        for name in (DESCRIPTION, WEIGHTS):
+            check_file(folder / name, MEND)
+        priors = tuple(read_priors(folder / PRIORS, MEND))
+        return cls(read_network(folder, MEND), priors, tuple(sets), figures, not_null(more["history"]))
+
+
+def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames | None = None) -> Fitted:
+    """Fit the priors, subtract the forces that OpenMM computes with them, fit the network to the rest, measure both.
+
+    One model is fitted to all sets of frames, of each of which the last part is held out; it knows the bead types of all.
+    Averaged forces are weighted by the noise of each bead type. What is in the folder of an earlier visit is gone on with.
+
+    Args:
+        sets: mapped frames.
+        plan: how.
+        folder: for checkpoints and the table of metrics.
+        draws: other frames, with second draws, which tell how much of a fit to instantaneous forces is noise.
+
+    Raises:
+        ValueError: what `FitPlan.check` refuses, a prior that the data cannot determine, or a fit that diverged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = list(numbered(sets))
+    types = plan.check([DataDescription.of_frames(one, label) for one, label in zip(sets, labels, strict=True)])
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(available_cores())
+    if types.unsampled:
+        unsampled = ", ".join(map("-".join, types.unsampled))
+        log.warning("fit: no data set has pairs %s: systems that have some will be refused", unsampled)
+    training, held_out = zip(*map(plan.trainer.split, sets, labels), strict=True)
+    weights = noise_weights(list(training)) if any(frames.labels is not None for frames in sets) else None
+    priors = _fitted_priors(folder, training, plan.prior, weights, plan.platform)
+    loss_weights = typed_weights(training, weights, plan.trainer.type_weights or {})
+    training_sets, held_out_sets = (
+        _force_sets(folder, priors, parts, name, loss_weights, plan.platform)
+        for name, parts in (("training", training), ("validation", held_out))
+    )
+    new = new_model(plan.network, training_sets, types.names, priors, plan.trainer)
+    model = fit(new, training_sets, held_out_sets, plan.trainer, folder)
+    figures = _measured(model, priors, sets, held_out_sets, plan.platform, draws)
+    figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)))
+    return Fitted(model, tuple(priors), tuple(sets), figures, tuple(read_metrics(folder / "metrics.csv")))
+
+
+def _measured(
+    model: Potential,
+    priors: Sequence[Prior],
+    sets: Sequence[Frames],
+    held_out: Sequence[ForceSet],
+    platform: str,
+    draws: Frames | None,
+) -> FitFigures:
+    """How good the model is on the held-out frames; says so in the log."""
+    network = [predict_forces(model, part) for part in held_out]
+    quality = fit_quality(held_out, network)
+    by_set = [fit_quality([part], [forces]) for part, forces in zip(held_out, network, strict=True)]
+    total = held_out[0].prior_forces + network[0]
+    forces_on = functools.partial(total_forces, model, priors, platform=platform)
+    noise = noise_rows(sets[0], held_out[0].frames, total, by_set[0].r2_model, draws, forces_on)
+    _log_quality(quality, sum(len(part.frames) for part in held_out))
+    _log_noise(noise)
+    return FitFigures(
+        n_frames_validation=sum(len(part.frames) for part in held_out),
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        quality_rows=[set_quality(found) for found in by_set] if len(sets) > 1 else [],
+        **quality_rows(quality),
+        **noise,
+    )
+
+
+def _log_quality(quality: FitQuality, n_held_out: int) -> None:
+    log.info(
+        "fit: R2 of the prior %.4f(%.4f), of prior and network %.4f(%.4f), gain %.4f(%.4f), on %d held-out frames",
+        *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
+        *(quality.gain.value, quality.gain.stderr, n_held_out),
+    )
+    if quality.gain.value < -max(WORSE_BY, 2 * quality.gain.stderr):
+        log.warning(
+            "fit: prior and network are worse than the prior alone: take another network, more frames or a lower "
+            "trainer.learning_rate, or set model.energy_bound_kJ_mol"
+        )
+
+
+def _log_noise(noise: dict[str, Any]) -> None:
+    """What second draws tell, where there are any."""
+    if noise["r2_max"] is not None:
+        shares = [noise[key] or 0.0 for key in ("r2_over_r2_max", "r2_over_r2_max_stderr")]
+        log.info("fit: R2_max %.4f(%.4f), reached %.2f(%.2f) of it", noise["r2_max"], noise["r2_max_stderr"], *shares)
+    if noise["pmf_error_kJ_mol_nm"] is not None:
+        log.info(
+            "fit: error of the mean force %.2f(%.2f) kJ/mol/nm, %.3f(%.3f) of its variance, free of noise, on %d frames",
+            *(noise["pmf_error_kJ_mol_nm"], noise["pmf_error_stderr_kJ_mol_nm"], noise["pmf_error_relative"]),
+            *(noise["pmf_error_relative_stderr"], noise["n_second_draws"]),
+        )
+
+
+def total_forces(
+    model: Potential, priors: Sequence[Prior], frames: Frames, platform: str
+) -> Float[np.ndarray, "frames beads 3"]:
+    """Forces of priors and network, kJ/mol/nm."""
+    data = ForceSet(frames, prior_forces(priors, frames, platform))
+    return data.prior_forces + predict_forces(model, data)
+
+
+def new_model(
+    network: Architecture,
+    sets: Sequence[ForceSet],
+    type_names: Sequence[str],
+    priors: Sequence[Prior],
+    trainer: FitSettings,
+) -> Potential:
+    """A network that knows from the data its bead types, scales and where sampling begins, and starts within its bound."""
+    names = list(type_names)
+    first = first_sampled(priors)
+    squares = [float(np.square(data.residual, dtype=np.float64).sum()) for data in sets]
+    residual = float(np.sqrt(sum(squares) / sum(data.residual.size for data in sets)))
+    scale = 0.1 * residual  # a residual force over 0.1 nm
+    cutoff = network.create(names).cutoff
+    known = {
+        "inner_cutoff_nm": [[first.get(frozenset((a, b)), 0.0) for b in names] for a in names],
+        "avg_num_neighbors": float(np.mean([average_neighbors(data.frames, cutoff) for data in sets])),
+    }
+    model = network.create(names, trainer.dtype, **known, energy_scale=scale)
+    if model.energy_bound > 0:
+        unbounded = dataclasses.replace(network, settings={**network.settings, "energy_bound_kJ_mol": None})
+        free = unbounded.create(names, trainer.dtype, **known, energy_scale=scale)
+        largest = max(_largest_energy(free, data) for data in sets)
+        if largest > STARTS_WITHIN * model.energy_bound:
+            scale *= STARTS_WITHIN * model.energy_bound / largest
+            model = network.create(names, trainer.dtype, **known, energy_scale=scale)
+    return model
+
+
+def _largest_energy(model: Potential, data: ForceSet) -> float:
+    """Of a bead in the first frame, kJ/mol."""
+    graph, _, _ = next(iter(make_loader([data], model.type_names, model.cutoff, model.precision(), 1)))
+    with torch.no_grad():
+        return float(model(graph.vectors, graph.receivers, graph.senders, graph.types).abs().max())
+
+
+def _fitted_priors(
+    folder: Path, training: Sequence[Frames], prior: PriorFit, weights: list[np.ndarray] | None, platform: str
+) -> list[Prior]:
+    """The priors, fitted once."""
+    file = folder / PRIORS
+    if not file.exists():
+        log.info("fit: the priors, on %d frames", sum(map(len, training)))
+        priors = prior(*training, weights=weights, platform=platform)
+        write_checked(file, json_text([prior.to_dict() for prior in priors]))
+    return read_priors(file, "delete it: the same command fits the priors again")
+
+
+def _force_sets(
+    folder: Path,
+    priors: Sequence[Prior],
+    parts: Sequence[Frames],
+    name: str,
+    weights: list[np.ndarray] | None,
+    platform: str,
+) -> list[ForceSet]:
+    """Frames with what the priors explain of their forces; `name` says what they are for."""
+    forces = [_stored_prior_forces(folder, priors, part, f"{name}_{k}", platform) for k, part in enumerate(parts)]
+    return [
+        ForceSet(part, known, None if weights is None else weights[k])
+        for k, (part, known) in enumerate(zip(parts, forces, strict=True))
+    ]
+
+
+def _stored_prior_forces(folder: Path, priors: Sequence[Prior], frames: Frames, name: str, platform: str) -> np.ndarray:
+    """Forces of the priors on the frames by OpenMM, computed once and kept beside the checkpoints under the prior's hash."""
+    file = folder / "checkpoints" / f"prior_forces_{name}_{prior_digest(priors)}.npy"
+    if file.exists():
+        try:
+            return _read_prior_forces(file, frames)
+        except ValueError as error:  # nothing is lost with it
+            log.info("fit: computing them again: %s", error)
+    forces = prior_forces(priors, frames, platform)
+    file.parent.mkdir(exist_ok=True)
+    np.save(content := io.BytesIO(), forces)
+    write_checked(file, content.getvalue())
+    return forces
+
+
+def _read_prior_forces(file: Path, frames: Frames) -> np.ndarray:
+    """Stored forces of the priors.
+
+    Raises:
+        ValueError: damaged, of other frames, or of an earlier version, whose files have no checksum.
+    """
+    check_file(file, "damaged", unknown=False)
+    stored = np.asarray(read_array(file, "damaged"))
+    check_arrays(frames.positions, stored, frames.boxes, frames.mapping.n_beads, str(file))
+    return stored

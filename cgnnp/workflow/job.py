@@ -1,0 +1,250 @@
+"""The main job: every stage once, in a run folder that can be gone on with after any interruption."""
+
+import datetime
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cgnnp.dataset import open_frames
+from cgnnp.files import data_digest
+from cgnnp.frames import Frames
+from cgnnp.plain_yaml import stored_text
+from cgnnp.platforms import available_cores
+from cgnnp.priors import Prior, read_priors
+from cgnnp.report import write_report
+from cgnnp.simulation.bundle import load, package_versions, save_bundle
+from cgnnp.simulation.manifest import read_manifest
+from cgnnp.summary import (
+    CheckFigures,
+    ComparisonFigures,
+    DataFigures,
+    ExportFigures,
+    FitFigures,
+    RefinementFigures,
+    RunFigures,
+    Summary,
+)
+from cgnnp.training.fit import read_metrics
+from cgnnp.workflow.checks import check_sets
+from cgnnp.workflow.comparing import Comparison, compare_frames
+from cgnnp.workflow.fitting import Fitted, fit_model
+from cgnnp.workflow.plan import FitPlan, SimulationPlan, TrainingPlan
+from cgnnp.workflow.refining import refine
+from cgnnp.workflow.run_folder import RunFolder
+from cgnnp.workflow.running import CoarseRun, run_potential
+from cgnnp.workflow.stored import load_figures, save_figures
+from cgnnp.workflow.training_data import TrainingData, provide_data
+
+log = logging.getLogger("cgnnp")
+
+PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
+
+LOG_LINES = 40
+"""So many last lines of the log are on the page."""
+
+MEND = "delete it: the same command writes it again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What the stages of a run have found so far."""
+
+    data: DataFigures = field(default_factory=DataFigures)
+    checks: CheckFigures = field(default_factory=CheckFigures)
+    fit: FitFigures = field(default_factory=FitFigures)
+    refinement: RefinementFigures = field(default_factory=RefinementFigures)
+    export: ExportFigures = field(default_factory=ExportFigures)
+    simulation: RunFigures = field(default_factory=RunFigures)
+    comparison: ComparisonFigures = field(default_factory=ComparisonFigures)
+
+    @classmethod
+    def load(cls, run: RunFolder) -> "Found":
+        """All that is kept in a run folder.
+
+        Raises:
+            ValueError: damaged.
+        """
+        values = {}
+        for stage, empty in vars(cls()).items():
+            known = load_figures(run.result(stage), type(empty), None, MEND)
+            values[stage] = empty if known is None else known[0]
+        return cls(**values)
+
+    def summary(self, run: RunFolder) -> Summary:
+        """All of it as a summary."""
+        finished = {"fit": self.fit.r2_model, "refine": self.refinement.r2_refined, "export": self.export.potential}
+        job = replace(run.job(), finished=[name for name, value in finished.items() if value is not None])
+        return Summary.of(job, *vars(self).values())
+
+
+class Job:
+    """A run folder and what its stages have found; each stage is one method, and can be done alone."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.found = Found.load(run)
+
+    def train(self, plan: TrainingPlan) -> Summary:
+        """All stages; what is finished is not done again.
+
+        Raises:
+            ValueError: the run was fitted to other data; and what the stages raise.
+        """
+        started = time.perf_counter()
+        self.run.note(versions=package_versions(PACKAGES), cores=available_cores())
+        if self.run.job().created is None:
+            self.run.note(created=f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}")
+        data = self.data(plan)
+        fitted = self.fit(data, plan)
+        if plan.refinement.steps and plan.simulation is not None:
+            fitted = self.refine(fitted, plan, plan.simulation)
+        self.export(fitted)
+        if plan.simulation is None:
+            summary = self.report(None)
+        else:
+            coarse = self.simulate(plan.simulation, data.sets[0])
+            summary = self.compare(data.sets[0], coarse)
+        log.info("done in %.0f s: %s", time.perf_counter() - started, self.run.path)
+        return summary
+
+    def data(self, plan: TrainingPlan) -> TrainingData:
+        """Provide the frames, certify force maps, test that they are sound."""
+        with self.run.stage("sample"):
+            data = provide_data(plan)
+        self._check_same_data(data.figures)
+        self._keep("data", data.figures)
+        with self.run.stage("map", again=True):
+            checked = check_sets(data.sets)
+        self._keep("checks", checked.figures(data.names, data.sets))
+        checked.refuse_unsound()
+        return data
+
+    def fit(self, data: TrainingData, plan: TrainingPlan) -> Fitted:
+        """Fit priors and network."""
+        inputs = data_digest([data.digest, _inputs(plan.fit), plan.draws is not None])
+        with self.run.stage("fit"):
+            fitted = Fitted.load(self.run.result("fit"), data.sets, inputs)
+            if fitted is not None:
+                log.info("fit: finished before, reading %s", self.run.result("fit"))
+            else:
+                fitted = fit_model(data.sets, plan.fit, self.run.path, plan.draws)
+                fitted.save(self.run.result("fit"), inputs)
+        self._keep("fit", fitted.figures, save=False)
+        return fitted
+
+    def refine(self, fitted: Fitted, plan: TrainingPlan, simulation: SimulationPlan) -> Fitted:
+        """Refine the pair splines by simulations of the model."""
+        with self.run.stage("refine"):
+            folder = self.run.path / "refinement"
+            refined = refine(fitted, plan.refinement, simulation, plan.fit.trainer, folder, plan.fit.platform)
+        self._keep("refinement", refined.figures)
+        return refined.fitted
+
+    def export(self, fitted: Fitted) -> None:
+        """Write the bundle, unless it is there."""
+        inputs = fitted.digest
+        potential = self.run.potential
+        known = load_figures(self.run.result("export"), ExportFigures, None, MEND)
+        if known is None or known[1]["inputs"] != inputs or not potential.exists():
+            with self.run.stage("export", again=True):
+                refined = self.found.refinement
+                made_from = fitted.with_checks(self.found.checks).made_from(
+                    system=self.found.data.system,
+                    r2_refined=refined.r2_refined,
+                    r2_refined_stderr=refined.r2_refined_stderr,
+                )
+                save_bundle(potential, fitted.model, fitted.priors, fitted.sets, made_from)
+            figures = ExportFigures(potential=potential.name, eps_r=read_manifest(potential).get("eps_r"))
+            save_figures(self.run.result("export"), figures, inputs)
+            log.info("export: %s", potential)
+        else:
+            figures = known[0]
+        self._keep("export", figures, save=False)
+
+    def simulate(self, plan: SimulationPlan, starts: Frames | None) -> CoarseRun:
+        """Run the bundle; replicas start from atomistic frames spread over the data where there are any."""
+        with self.run.stage("simulate"):
+            coarse = run_potential(self.run.potential, self.run.simulation, plan, starts)
+        coarse.save(self.run.result("simulation"))
+        self._keep("simulation", coarse.figures, save=False)
+        return coarse
+
+    def compare(self, frames: Frames, coarse: CoarseRun, compared_with: Path | None = None) -> Summary:
+        """Compare with the data, and write CSV files, pictures, summary and report."""
+        with self.run.stage("compare", again=True):
+            speeds = self.found.data.atomistic_ns_per_day, coarse.figures.cg_ns_per_day
+            bundle = load(self.run.potential, self_check=False)
+            comparison = compare_frames(frames, coarse.frames, bundle, coarse.consistency, speeds)
+        other = None if compared_with is None else str(compared_with.resolve())
+        self._keep("comparison", replace(comparison.figures, compared_with=other))
+        comparison.write_csv(self.run.path)
+        return self.report(comparison)
+
+    def report(self, comparison: Comparison | None) -> Summary:
+        """Write summary.json, and report.html with its pictures."""
+        summary = self.found.summary(self.run)
+        self.run.write_summary(summary)
+        page = write_report(
+            self.run.path,
+            summary,
+            metrics=read_metrics(self.run.metrics_file),
+            priors=self._priors(),
+            pictures={} if comparison is None else comparison.drawings(),
+            config_yaml=stored_text(self.run.config_file),
+            log_tail=_last_lines(self.run.path / "train.log"),
+        )
+        log.info("report: %s", page)
+        return summary
+
+    def frames(self) -> Frames | None:
+        """The frames of the first data set, None where they are no longer there."""
+        data = self.found.data
+        return open_frames(data.data, n_frames=data.n_frames) if data.data and Path(data.data).is_dir() else None
+
+    def _keep(self, stage: str, figures: Any, save: bool = True) -> None:
+        """Remember what a stage found, in the folder of the run too, and write the summary so far."""
+        if save:
+            save_figures(self.run.result(stage), figures, "")
+        self.found = replace(self.found, **{stage: figures})
+        self.run.write_summary(self.found.summary(self.run))
+
+    def _check_same_data(self, data: DataFigures) -> None:
+        """Refuse to go on with a run that was fitted to other frames.
+
+        Raises:
+            ValueError: says to which.
+        """
+        known = self.found.data
+        if known.data_digest is None:
+            return
+        if known.data_digest != data.data_digest:
+            raise ValueError(
+                f"run_dir={self.run.path}: was fitted to other frames than those now in {data.data} (sampled again?): "
+                "choose another run_dir, or restore the data"
+            )
+        if list(known.more_data) != list(data.more_data):
+            raise ValueError(
+                f"run_dir={self.run.path}: was fitted together with {list(known.more_data)}: choose another run_dir"
+            )
+        if changed := [path for path, digest in data.more_data.items() if known.more_data[path] != digest]:
+            raise ValueError(
+                f"run_dir={self.run.path}: the frames in {changed[0]} have changed since it was fitted to them: choose "
+                "another"
+            )
+
+    def _priors(self) -> list[Prior]:
+        file = self.run.potential / "prior.json"
+        return read_priors(file, "export the potential again") if file.exists() else []
+
+
+def _inputs(plan: FitPlan) -> dict[str, Any]:
+    """What a fit depends on, beside the data; where it is computed is not of these."""
+    trainer = {key: value for key, value in vars(plan.trainer).items() if key != "accelerator"}
+    network = [plan.network.kind.__qualname__, dict(plan.network.settings)]
+    return {"prior": vars(plan.prior), "network": network, "trainer": trainer}
+
+
+def _last_lines(file: Path) -> str:
+    return "\n".join(file.read_text(errors="replace").splitlines()[-LOG_LINES:]) if file.exists() else ""

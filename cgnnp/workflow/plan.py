@@ -1,0 +1,178 @@
+"""What is to be done, as values: made once, and all that can be wrong with them is found before anything is sampled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.bead_types import BeadTypes, check_same_pairs, joint_types
+from cgnnp.dynamics import LangevinProtocol
+from cgnnp.fittable import check_fittable
+from cgnnp.frames import Frames, FramesMeta
+from cgnnp.mapping import Mapping
+from cgnnp.models.registry import Architecture
+from cgnnp.platforms import PlatformChoice, choose_platform
+from cgnnp.priors import PriorFit
+from cgnnp.priors.prior import check_cutoff
+from cgnnp.priors.refinement import RefinementSettings
+from cgnnp.reference.source import Source
+from cgnnp.simulation.force import choose_backend
+from cgnnp.simulation.run import SimulationSettings
+from cgnnp.training.fit import FitSettings
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """What is known of a data set before its frames are there.
+
+    Args:
+        label: what errors call it.
+        meta: how it was made, or will be.
+        n_frames: how many frames are used.
+        box: vectors as rows (nm), of one of them.
+    """
+
+    label: str
+    meta: FramesMeta
+    n_frames: int
+    box: Float[np.ndarray, "3 3"]
+
+    @classmethod
+    def of_frames(cls, frames: Frames, label: str) -> "DataDescription":
+        """That of frames which are there."""
+        return cls(label, frames.meta, len(frames), frames.boxes[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """How a model is fitted to frames: what fits the priors, which network, and how that is fitted to what they leave.
+
+    `platform` computes the forces of the priors.
+
+    >>> FitPlan(trainer=FitSettings(max_epochs=2)).trainer.max_epochs
+    2
+    """
+
+    prior: PriorFit = field(default_factory=PriorFit)
+    network: Architecture = field(default_factory=Architecture)
+    trainer: FitSettings = field(default_factory=FitSettings)
+    platform: str = "auto"
+
+    def check(self, sets: Sequence[DataDescription]) -> BeadTypes:
+        """Refuse what cannot be fitted together, or not with these settings; the bead types of all sets.
+
+        Raises:
+            ValueError: a mapping without a prior for it, too few frames, a box that is too small, different temperatures,
+                bead types that do not go together, an unknown dielectric constant, or settings that a network refuses.
+        """
+        first = sets[0]
+        for one in sets:
+            if one.meta.temperature != first.meta.temperature:
+                raise ValueError(
+                    f"{one.label}: at {one.meta.temperature:g} K, {first.label} is at {first.meta.temperature:g} K: "
+                    "a free energy belongs to one temperature"
+                )
+            check_fittable(one.meta.mapping, one.label if len(sets) > 1 else "")
+            check_cutoff(self.prior.cutoff_nm, one.box)
+            self.trainer.n_held_out(one.n_frames, one.label)
+        types = joint_types({one.label: one.meta.mapping for one in sets})
+        self.trainer.check_types(types.names)
+        self.prior.joint_coulomb({one.label: one.meta for one in sets})
+        self.network.create(types.names, self.trainer.dtype)
+        return types
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationPlan:
+    """A coarse-grained run: how long and on what, and its dynamics."""
+
+    settings: SimulationSettings
+    protocol: LangevinProtocol
+
+
+def langevin(
+    temperature_of_data_K: float,
+    *,
+    length_ps: float = 240.0,
+    replicas: int | None = None,
+    temperature_K: float | None = None,
+    timestep_fs: float = 10.0,
+    friction_per_ps: float = 2.0,
+    equilibration_ps: float = 10.0,
+    frame_interval_ps: float = 0.4,
+    chunk_frames: int = 25,
+    seed: int = 0,
+    platform: str = "auto",
+    force_backend: str = "auto",
+) -> SimulationPlan:
+    """Coarse-grained Langevin dynamics, by default at the temperature of the data (K).
+
+    >>> langevin(300.0, length_ps=1000.0).protocol.temperature_K
+    300.0
+
+    Raises:
+        ValueError: a setting that is wrong, or a platform or back end that does not work here.
+    """
+    settings = SimulationSettings(
+        length_ps=length_ps, replicas=replicas, platform=platform, force_backend=force_backend, chunk_frames=chunk_frames
+    )
+    choose_platform(platform)
+    choose_backend(force_backend)
+    protocol = LangevinProtocol(
+        temperature_K=temperature_of_data_K if temperature_K is None else temperature_K,
+        timestep_fs=timestep_fs,
+        friction_per_ps=friction_per_ps,
+        equilibration_ps=equilibration_ps,
+        frame_interval_ps=frame_interval_ps,
+        seed=seed,
+    )
+    return SimulationPlan(settings=settings, protocol=protocol)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """The main job.
+
+    Args:
+        source: where the frames come from.
+        mapping: of its atoms to beads.
+        data_root: where data sets are kept.
+        platform: that samples.
+        more: further data sets that are fitted together with the first, by their folders.
+        draws: mean forces with second draws, for the noise floor.
+        fit: how the model is fitted.
+        refinement: of its pair splines; none with 0 steps.
+        simulation: of the model; None stops after export.
+
+    Raises:
+        ValueError: what `FitPlan.check` refuses, or a refinement without simulations or of sets with different pairs.
+    """
+
+    source: Source
+    mapping: Mapping
+    data_root: Path
+    platform: PlatformChoice
+    more: dict[Path, Frames] = field(default_factory=dict)
+    draws: Frames | None = None
+    fit: FitPlan = field(default_factory=FitPlan)
+    refinement: RefinementSettings = field(default_factory=RefinementSettings)
+    simulation: SimulationPlan | None = None
+
+    def __post_init__(self) -> None:
+        if self.refinement.steps and self.simulation is None:
+            raise ValueError(
+                f"refinement.steps={self.refinement.steps} needs simulations, of which simulation=none has no settings: "
+                "choose refinement=none too"
+            )
+        self.fit.check(self.descriptions)
+        if self.refinement.steps:
+            check_same_pairs({one.label: one.meta.mapping for one in self.descriptions})
+
+    @property
+    def descriptions(self) -> list[DataDescription]:
+        """Of the data set that the source makes, and of the further ones."""
+        source = self.source
+        first = DataDescription("the first data set", source.meta(self.mapping), source.n_frames, source.box())
+        return [first, *(DataDescription.of_frames(frames, f"more_data={path}") for path, frames in self.more.items())]

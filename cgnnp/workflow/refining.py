@@ -1,0 +1,212 @@
+"""The stage between fit and export that a run may have: its model is simulated, and the pair splines are refined."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.bead_types import numbered
+from cgnnp.brief import brief
+from cgnnp.entries import Entries
+from cgnnp.files import check_file, data_digest, json_text, read_json, write_checked
+from cgnnp.frames import Frames, concatenate
+from cgnnp.pair_fields import untestable
+from cgnnp.priors import PairSpline, Prior, prior_forces, priors_from_data
+from cgnnp.priors.refinement import RefinementSettings, RefinementStep, check_frames, check_kinds, refinement_step
+from cgnnp.simulation.bundle import save_bundle
+from cgnnp.simulation.judgement import judge_structure
+from cgnnp.simulation.run import open_replicas, simulate
+from cgnnp.summary import RefinementFigures
+from cgnnp.training.data import ForceSet
+from cgnnp.training.fit import FitSettings
+from cgnnp.training.metrics import fit_quality, predict_forces
+from cgnnp.workflow.fitting import Fitted
+from cgnnp.workflow.plan import SimulationPlan
+from cgnnp.workflow.running import starting_positions
+from cgnnp.workflow.stored import load_figures, save_figures
+
+log = logging.getLogger("cgnnp")
+
+STRUCTURE_PS = 0.4
+"""Frames that are closer tell the distribution of pairs nothing new."""
+
+SAME_BOX_NM = 1e-3
+"""Boxes in files are rounded by as much."""
+
+MEND = "delete it and those of later steps, they are made again"
+MEND_ALL = "delete the folder: the same command refines again"
+
+NOISE_FRAMES = 200
+"""Frames that the noise of the forces is measured on."""
+
+
+@brief
+@dataclass(frozen=True)
+class Refined:
+    """A fitted model with refined pair splines, and what the steps found."""
+
+    fitted: Fitted
+    figures: RefinementFigures
+
+    def save(self, folder: Path, inputs: str = "") -> None:
+        """Write the figures to the folder of the steps, whose files hold the priors."""
+        save_figures(folder, self.figures, inputs)
+
+    @classmethod
+    def load(cls, folder: Path, fitted: Fitted, inputs: str = "") -> "Refined | None":
+        """What was saved in the folder of the steps, None where nothing was.
+
+        Raises:
+            ValueError: damaged, or made from other inputs.
+        """
+        known = load_figures(folder, RefinementFigures, inputs, MEND_ALL)
+        if known is None:
+            return None
+        priors, _ = _read_step(folder / f"step_{len(known[0].refinement or ()) - 1}.json")
+        return cls(replace(fitted, priors=priors), known[0])
+
+
+def refine(
+    fitted: Fitted,
+    settings: RefinementSettings,
+    simulation: SimulationPlan,
+    trainer: FitSettings,
+    folder: Path,
+    platform: str = "auto",
+) -> Refined:
+    """Simulate and refine as often as asked for; what is finished in the folder is not done again.
+
+    The configurations are those of the first data set and of others that are Boltzmann-distributed, of the same beads in the
+    same box, at whose temperature the model is simulated whatever the settings say; the forces are those of all. Held-out
+    frames take no part: R2 on them is measured anew with the refined priors.
+
+    Args:
+        fitted: the model.
+        settings: of the refinement.
+        simulation: how the model is run.
+        trainer: which frames are held out.
+        folder: for potentials, simulations and results of the steps.
+        platform: that computes the forces of priors.
+
+    Raises:
+        ValueError: too few frames, or a data set with other kinds of pairs than the first.
+        SimulationFailed: the model blew up.
+    """
+    sets, priors, rows = fitted.sets, fitted.priors, []
+    if reason := untestable(sets[0]):
+        raise ValueError(f"refinement.steps={settings.steps}: {reason}: take refinement=none")
+    training, held_out = zip(*(trainer.split(part, label) for label, part in numbered(sets).items()), strict=True)
+    check_frames(_configurations(training), _spline(priors), "the data")
+    for label, part in numbered(training).items():
+        check_kinds(part, _spline(priors), label)
+    plan = SimulationPlan(
+        settings=replace(simulation.settings, length_ps=settings.length_ps),
+        protocol=replace(simulation.protocol, temperature_K=sets[0].temperature),
+    )
+    inputs = data_digest([fitted.digest, vars(settings)])
+    _remove_others(folder, inputs)
+    if (known := Refined.load(folder, fitted, inputs)) is not None:
+        return known
+    for k in range(settings.steps):
+        file = folder / f"step_{k}.json"
+        if not file.exists():
+            before = replace(fitted, priors=priors)
+            step = _step(before, training, _simulated(before, plan, folder, k), settings, platform)
+            priors = tuple(step.prior if isinstance(prior, PairSpline) else prior for prior in priors)
+            stored = {"priors": [prior.to_dict() for prior in priors], "found": _found(step), "inputs": inputs}
+            write_checked(file, json_text(stored))
+        priors, found = _read_step(file)
+        rows.append(found)
+        log.info(
+            "refine: step %d of %d: pairs were off by chi2/dof %.2f of %d functions, the pair potentials changed by up "
+            "to %.2f kT",
+            *(k + 1, settings.steps, found["chi2_per_dof"], found["dof"], found["largest_kT"]),
+        )
+    test_sets = [ForceSet(part, prior_forces(priors, part, platform)) for part in held_out]
+    quality = fit_quality(test_sets, [predict_forces(fitted.model, part) for part in test_sets]).r2_model
+    log.info("refine: R2 of priors and network %.4f(%.4f)", quality.value, quality.stderr)
+    figures = RefinementFigures(refinement=rows, r2_refined=float(quality.value), r2_refined_stderr=float(quality.stderr))
+    refined = Refined(replace(fitted, priors=priors), figures)
+    refined.save(folder, inputs)
+    return refined
+
+
+def _simulated(fitted: Fitted, plan: SimulationPlan, folder: Path, k: int) -> Frames:
+    """Frames of a simulation of the model before step k."""
+    potential, directory = folder / f"potential_{k}", folder / f"simulation_{k}"
+    save_bundle(potential, fitted.model, fitted.priors, fitted.sets)
+    starts = starting_positions(fitted.sets[0])
+    coarse = open_replicas(simulate(potential, directory, plan.settings, plan.protocol, starts))
+    judge_structure(coarse, "refine")
+    return coarse
+
+
+def _step(
+    fitted: Fitted, training: Sequence[Frames], coarse: Frames, settings: RefinementSettings, platform: str
+) -> RefinementStep:
+    """One step from a simulation of the model."""
+    forces = [(frames, _noise(fitted, frames, platform)) for frames in training]
+    return refinement_step(_spline(fitted.priors), _configurations(training), coarse, forces, settings.knot_spacing_nm)
+
+
+def _spline(priors: Sequence[Prior]) -> PairSpline:
+    """The pair splines among the priors."""
+    (spline,) = [prior for prior in priors if isinstance(prior, PairSpline)]
+    return spline
+
+
+def _configurations(sets: Sequence[Frames]) -> Frames:
+    """Boltzmann-distributed frames of the first set's system, set after set, no closer than they tell anything new."""
+    first, parts = sets[0], []
+    for frames in sets:
+        same_beads = frames.mapping.bead_types == first.mapping.bead_types
+        same_box = np.allclose(frames.boxes[0], first.boxes[0], atol=SAME_BOX_NM)
+        if same_beads and same_box and not untestable(frames):
+            thinned = frames.thinned(max(1, round(STRUCTURE_PS / frames.meta.interval)))
+            parts.append(replace(thinned, meta=first.meta, labels=None))
+    return concatenate(parts)
+
+
+def _noise(fitted: Fitted, frames: Frames, platform: str) -> Float[np.ndarray, "beads"]:
+    """Variance of what the model leaves of the force on each bead, that of its type, (kJ/mol/nm)^2."""
+    some = frames[np.linspace(0, len(frames) - 1, min(len(frames), NOISE_FRAMES)).astype(int)]
+    left = np.square(some.forces - fitted.forces(some, platform), dtype=np.float64).mean(axis=(0, 2))
+    types = frames.mapping.types
+    return np.array([left[types == kind].mean() for kind in types])
+
+
+def _remove_others(folder: Path, inputs: str) -> None:
+    """Remove the steps of another fit.
+
+    Raises:
+        ValueError: damaged.
+    """
+    file = folder / "step_0.json"
+    if file.exists():
+        check_file(file, MEND)
+        if read_json(file, MEND).get("inputs") != inputs:
+            log.info("refine: %s is of another fit: refining anew", file)
+            shutil.rmtree(folder)
+
+
+def _read_step(file: Path) -> tuple[tuple[Prior, ...], dict[str, float]]:
+    """The priors that a step ended with, and what was found.
+
+    Raises:
+        ValueError: damaged.
+    """
+    check_file(file, MEND)
+    stored = Entries(read_json(file, MEND), str(file), MEND)
+    found = stored.within("found")
+    for name in ("chi2_per_dof", "dof", "largest_kT"):
+        found.number(name)
+    return tuple(priors_from_data(stored.rows("priors", least=1), str(file), MEND)), found.data
+
+
+def _found(step: RefinementStep) -> dict[str, float]:
+    """What is reported of a step."""
+    return {name: value for name, value in vars(step).items() if name != "prior"}

@@ -1,0 +1,58 @@
+"""The frames of a main job: sampled or read as far as they are not there, with the further data sets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cgnnp.brief import brief
+from cgnnp.dataset import frames_digest
+from cgnnp.dynamics import speed_ns_per_day
+from cgnnp.files import data_digest
+from cgnnp.frames import Frames
+from cgnnp.summary import DataFigures
+from cgnnp.workflow.plan import TrainingPlan
+from cgnnp.workflow.stored import save_figures
+
+
+@brief
+@dataclass(frozen=True)
+class TrainingData:
+    """Frames of all data sets of a job, the first of its own source."""
+
+    sets: tuple[Frames, ...]
+    figures: DataFigures
+
+    @property
+    def names(self) -> list[str | None]:
+        """Folders of the sets."""
+        return [self.figures.data, *self.figures.more_data]
+
+    @property
+    def digest(self) -> str:
+        """Hash of the frames of all sets."""
+        return data_digest([self.figures.data_digest, *self.figures.more_data.values()])
+
+    def save(self, folder: Path, inputs: str = "") -> None:
+        """Write which frames they are; the frames stay where they are."""
+        save_figures(folder, self.figures, inputs)
+
+
+def provide_data(plan: TrainingPlan) -> TrainingData:
+    """Sample or map what is missing, and open the frames that the plan asks for.
+
+    Raises:
+        ValueError: what the source raises.
+    """
+    source = plan.source
+    directory = source.complete(plan.mapping, plan.data_root, plan.platform)
+    frames = source.frames(directory, plan.mapping, source.n_frames)
+    figures = DataFigures(
+        system=source.name,
+        mapping=plan.mapping.name,
+        temperature_K=source.temperature_K,
+        data=str(directory.resolve()),
+        data_digest=frames_digest(directory, source.n_frames),
+        n_frames=source.n_frames,
+        more_data={str(path.resolve()): frames_digest(path, len(further)) for path, further in plan.more.items()},
+        atomistic_ns_per_day=speed_ns_per_day(directory),
+    )
+    return TrainingData((frames, *plan.more.values()), figures)
