@@ -3,6 +3,7 @@
 `cgnnp.dataset` has them on disk.
 """
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +15,7 @@ from jaxtyping import Float, Int
 from cgnnp.boxes import check_boxes
 from cgnnp.brief import brief, paragraph
 from cgnnp.entries import Entries
+from cgnnp.files import data_digest
 from cgnnp.mapping import Mapping
 from cgnnp.units import UNITS
 
@@ -187,6 +189,14 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    @property
+    def content_digest(self) -> str:
+        """Hash of mapping, positions, forces, boxes and label noise: which frames they are."""
+        arrays = [self.positions, self.forces, self.boxes]
+        arrays += [] if self.labels is None else [self.labels.halves, self.labels.variance, self.labels.second]
+        sums = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in arrays]
+        return data_digest([self.mapping.digest, self.meta.temperature, *sums])
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.mapping.bead_types.count(name)} {name}" for name in self.mapping.type_names)

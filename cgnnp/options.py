@@ -34,6 +34,9 @@ def option_values(group: str, name: str) -> dict[str, Any]:
     Raises:
         ValueError: there is no such option.
     """
+    groups = sorted(entry.name for entry in files("cgnnp.conf").iterdir() if entry.is_dir() and entry.name.isalpha())
+    if group not in groups:
+        raise ValueError(f"there is no group '{group}'.{did_you_mean(group, groups)} Available: {', '.join(groups)}")
     folder = files("cgnnp.conf") / group
     file = folder / f"{name}.yaml"
     if not name.isidentifier() or not file.is_file():

@@ -129,8 +129,6 @@ def configured_source(config: DictConfig) -> Source:
     if replica and "replica" not in takes:
         raise ValueError(f"replica={replica}: this reference has no replicas: leave replica=0")
     source: Source = make(**{key: value() for key, value in given.items() if key in takes})
-    if source.n_frames < 1:
-        raise ValueError(f"reference.n_frames={source.n_frames}: must be a whole number, 1 or more")
     return source
 
 

@@ -28,6 +28,9 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         ValueError: a preset that there is not, or that chooses what to sample where the command samples nothing.
     """
+    for word in words:
+        if word.startswith("mapping=") and "," in word and "ions_nacl" in word:
+            raise ValueError(f"{word}: ions_nacl is preset=nacl now, and no mapping: sweep over preset=none,nacl")
     said = [f"{word} is {FORMER[word]} now" for word in words if word in FORMER]
     words = [FORMER.get(word, word) for word in words]
     if "preset" in _groups(command):
@@ -40,8 +43,12 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _choices(command: str, word: str, words: Sequence[str]) -> list[str]:
     """What a preset chooses of the groups that a command has, but for those that the command line chooses itself."""
-    chosen = choices(word.removeprefix(PRESET))
     groups = _groups(command)
+    if "mapping" not in groups:
+        return [word]
+    if "," in word:
+        raise ValueError(f"{word}: {command} takes one preset: sweep over what it chooses")
+    chosen = choices(word.removeprefix(PRESET))
     if "system" in chosen and "system" not in groups:
         raise ValueError(f"{word} chooses a system to sample, and {command} samples none: take mapping={chosen['mapping']}")
     given = {other.partition("=")[0] for other in words}

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig
 
@@ -22,19 +22,23 @@ from cgnnp.models.registry import PACKAGE, Architecture
 from cgnnp.options import TARGET, constructed, target
 from cgnnp.platforms import choose_platform
 from cgnnp.priors import PriorFit
+from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import StoredSource
 from cgnnp.signatures import checked_settings
 from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.force import choose_backend
 from cgnnp.simulation.manifest import read_manifest
+from cgnnp.simulation.run import replica_folders
+from cgnnp.summary import RunFigures
 from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow.job import Job
-from cgnnp.workflow.plan import FitPlan, SimulationPlan, TrainingPlan
-from cgnnp.workflow.quality import check_draws
+from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan, SimulationPlan, TrainingPlan
 from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 from cgnnp.workflow.running import CoarseRun, run_potential
 
 log = logging.getLogger("cgnnp")
+
+Kind = TypeVar("Kind")
 
 SHARED = ("seed", "platform", "force_backend")
 """Settings of a command that are those of its simulation too."""
@@ -72,13 +76,9 @@ def training_plan(config: DictConfig) -> TrainingPlan:
         more=_further_sets(config),
         draws=_draws(config, mapping),
         fit=fit,
-        refinement=configured(config, "refinement"),
+        refinement=_of_kind(config, "refinement", RefinementSettings),
         simulation=_simulation(plain(config.simulation), source.temperature_K),
     )
-    if plan.draws is not None:
-        check_draws(
-            plan.draws, source.temperature_K, str(config.draws), source.meta(mapping).provenance.get("system_digest")
-        )
     checked_data_root(config, source, mapping)
     return plan
 
@@ -98,7 +98,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     potential = Path(str(config.potential))
     plan = _needed(_simulation(plain(config.simulation), read_manifest(potential)["temperature_K"]))
     start_logging()
-    directory = Path(str(config.output)) if config.output is not None else potential.parent / _folder_name(composition)
+    directory = Path(str(config.output)) if config.output is not None else potential.parent / composition.folder_name
     check_writable(directory, "output")
     found = run_potential(potential, directory, plan, composition=composition)
     log.info("frames in %s", ", ".join(map(str, found.folders)))
@@ -131,12 +131,6 @@ def _needed(plan: SimulationPlan | None) -> SimulationPlan:
     return plan
 
 
-def _folder_name(composition: Composition) -> str:
-    """Where beads of this composition are simulated, beside the potential."""
-    given = {name: value for name, value in vars(composition).items() if value is not None}
-    return "_".join(["simulation", *(f"{name}_{value:g}" for name, value in given.items())])
-
-
 def compare(config: DictConfig) -> None:
     """Compare the simulation of a run with its data, and write the report again."""
     check_command(config)
@@ -150,11 +144,11 @@ def compare(config: DictConfig) -> None:
     mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
     frames = open_frames(data, mapping, n_frames=None if config.data is not None else known.n_frames)
     coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
-    if coarse is None:
-        raise FileNotFoundError(f"{run.simulation}: no finished frames of any replica: run `python -m cgnnp.simulate` first")
+    if coarse is None:  # a first run that was interrupted: all that there is
+        coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), RunFigures())
     with run.locked():
         start_logging(run.path / "train.log")
-        Job(run).compare(frames, coarse, data)
+        Job(run).compare(frames, coarse, None if config.data is None else data)
 
 
 def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -177,7 +171,12 @@ def _simulation(values: dict[str, Any], temperature: float) -> SimulationPlan | 
     Raises:
         ValueError: a setting that is wrong.
     """
-    return constructed(values, "simulation")(temperature) if TARGET in values else None
+    if TARGET not in values:
+        return None
+    plan = constructed(values, "simulation", OF_THE_POTENTIAL)(temperature)
+    if not isinstance(plan, SimulationPlan):
+        raise ValueError(f"simulation._target_={values[TARGET]}: must make a {SimulationPlan.__module__}.SimulationPlan")
+    return plan
 
 
 def fit_plan(config: DictConfig) -> FitPlan:
@@ -189,15 +188,20 @@ def fit_plan(config: DictConfig) -> FitPlan:
                 f"{group}._target_={named}: must be one of {package}*, since stored files name it and no code comes from "
                 "files: add it to the package (CONTRIBUTING.md says how)"
             )
-    trainer, prior = configured(config, "trainer"), configured(config, "prior")
-    for value, kind, group in ((trainer, FitSettings, "trainer"), (prior, PriorFit, "prior")):
-        if not isinstance(value, kind):
-            raise ValueError(f"{group}._target_={config[group]._target_}: must be {kind.__module__}.{kind.__name__}")
+    trainer, prior = _of_kind(config, "trainer", FitSettings), _of_kind(config, "prior", PriorFit)
     check_accelerator(trainer)
     network = plain(config.model)
     settings = {key: value for key, value in network.items() if not key.startswith("_")}
     architecture = Architecture(cast(type[Potential], target(network, "model")), settings)
     return FitPlan(prior=prior, network=architecture, trainer=trainer, platform=config.platform)
+
+
+def _of_kind(config: DictConfig, group: str, kind: type[Kind]) -> Kind:
+    """What a group constructs, which must be of one kind."""
+    made = configured(config, group)
+    if not isinstance(made, kind):
+        raise ValueError(f"{group}._target_={config[group]._target_}: must be {kind.__module__}.{kind.__name__}")
+    return made
 
 
 def _further_sets(config: DictConfig) -> dict[Path, Frames]:

@@ -19,7 +19,7 @@ from cgnnp.reference.atoms import AtomFrames
 from cgnnp.reference.files import describe_files
 from cgnnp.reference.readers import Trajectory, open_trajectory
 from cgnnp.reference.remap import map_atoms
-from cgnnp.reference.source import Source
+from cgnnp.reference.source import Source, check_frames
 from cgnnp.rigid import RigidReport, verify_rigid_groups
 from cgnnp.signatures import check_positive
 
@@ -93,6 +93,7 @@ def from_files(
     if n_frames is not None and n_frames > available:
         raise ValueError(f"reference.n_frames={n_frames}: the files hold {available} (stride {stride}): ask for fewer")
     wanted = available if n_frames is None else n_frames
+    check_frames(wanted)
     ensemble = known_ensemble(ensemble, "reference.ensemble")
     return FileSource(
         atomistic, opened, float(temperature_K or 0.0), ensemble, str(rigid), stride, wanted, stated=_recorded(numbers)

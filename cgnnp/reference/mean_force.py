@@ -42,6 +42,7 @@ from cgnnp.platforms import PlatformChoice
 from cgnnp.progress import progress
 from cgnnp.reference.frozen import FrozenProtocol, FrozenRun, check_second_draws, hold
 from cgnnp.reference.sampling import LangevinSource, check_thermostat
+from cgnnp.reference.source import check_frames
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.time_steps import check_time_step
 
@@ -73,6 +74,7 @@ def mean_force(
     """
     check_time_step(system.name, timestep_fs, system.system, system.longest_step_fs)
     check_thermostat(friction_per_ps)
+    check_frames(n_frames)
     protocol = LangevinProtocol(
         temperature_K=temperature_K,
         timestep_fs=timestep_fs,

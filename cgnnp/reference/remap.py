@@ -66,7 +66,7 @@ def map_atoms(
 def with_optimal_map(
     mapping: Mapping, parts: Callable[[], Iterable[AtomFrames]], n_frames: int, held_out_fraction: float = 1 / 3
 ) -> Mapping:
-    """The mapping with the force map of least noise for these atomistic frames, see `cgnnp.optimal_force_map`; logs what it gains.
+    """The mapping with the force map of least noise for these frames (`cgnnp.optimal_force_map`); logs what it gains.
 
     Args:
         mapping: whose force map is to be replaced.

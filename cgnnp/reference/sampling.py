@@ -22,7 +22,7 @@ from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import PlatformChoice
 from cgnnp.progress import progress
 from cgnnp.reference.kept import atoms_mapping, write_atomistic
-from cgnnp.reference.source import Source
+from cgnnp.reference.source import Source, check_frames
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.time_steps import check_time_step
 from cgnnp.reference.together import align
@@ -50,6 +50,7 @@ def langevin(
     """
     check_time_step(system.name, timestep_fs, system.system, system.longest_step_fs)
     check_thermostat(friction_per_ps)
+    check_frames(n_frames)
     protocol = LangevinProtocol(
         temperature_K=temperature_K,
         timestep_fs=timestep_fs,

@@ -123,6 +123,16 @@ class Source(ABC):
         self.provide(mappings[0], shards[0], n_frames, platform)
 
 
+def check_frames(n_frames: int) -> None:
+    """Refuse to be asked for no frames.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    if n_frames < 1:
+        raise ValueError(f"reference.n_frames={n_frames}: must be a whole number, 1 or more")
+
+
 def data_directory(root: Path, meta: FramesMeta) -> Path:
     """Where the data set of a mapping and a source is kept: its name is a hash of them, not of length or replica."""
     provenance = {key: value for key, value in meta.provenance.items() if key not in BESIDE_THE_DATA}

@@ -61,6 +61,12 @@ class Composition:
         """Whether nothing is asked for."""
         return self.n_pairs is None and self.box_nm is None and self.concentration_M is None
 
+    @property
+    def folder_name(self) -> str:
+        """Where beads of this composition are simulated, beside the potential."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return "_".join(["simulation", *(f"{name}_{value:g}" for name, value in given.items())])
+
     def number(self, own_number: int) -> int:
         """Molecules of every kind, of a potential that has `own_number`."""
         if self.n_pairs is not None:

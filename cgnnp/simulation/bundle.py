@@ -174,11 +174,14 @@ def save_bundle(
         made_from: what the manifest says of the fit.
 
     Raises:
-        ValueError: weights that are not finite, or beads of one type that differ in mass or charge.
+        ValueError: weights that are not finite, beads of one type that differ in mass or charge, or a folder that holds
+            something else.
     """
     model = model.to("cpu").eval()
     if not all(bool(torch.isfinite(weights).all()) for weights in model.state_dict().values()):
         raise ValueError(f"{directory}: the network has weights that are not finite, nothing is exported: fit again")
+    if _holds_something_else(directory):
+        raise ValueError(f"{directory}: exists, and is not an exported potential: choose another folder")
     manifest = _manifest(model, priors, sets, made_from or {})
     bundle = PotentialBundle(model, tuple(priors), sets[0].mapping, manifest)
     temporary = directory.with_name(f".{directory.name}.part")
@@ -193,6 +196,13 @@ def save_bundle(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return directory
+
+
+def _holds_something_else(directory: Path) -> bool:
+    """Whether a place is taken by what is no bundle."""
+    if not directory.is_dir():
+        return directory.exists()
+    return any(directory.iterdir()) and not any((directory / name).exists() for name in ("manifest.json", *FILES))
 
 
 def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> None:

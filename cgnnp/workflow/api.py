@@ -22,12 +22,14 @@ from matplotlib.axes import Axes
 
 from cgnnp.analysis.figures import plot_history, plot_rdf
 from cgnnp.dataset import frames_digest
+from cgnnp.dynamics import speed_ns_per_day
 from cgnnp.frames import Frames
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.models.registry import Architecture
 from cgnnp.options import constructed, option, option_values, target
 from cgnnp.platforms import choose_platform
 from cgnnp.priors import PriorFit
+from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.reference.source import Source
 from cgnnp.report import write_report as write_page
 from cgnnp.simulation.beads import Composition
@@ -38,7 +40,7 @@ from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison
 from cgnnp.workflow.comparing import compare_frames as compare
 from cgnnp.workflow.fitting import Fitted, fit_model
-from cgnnp.workflow.plan import FitPlan
+from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan
 from cgnnp.workflow.running import CoarseRun, run_potential
 
 log = logging.getLogger("cgnnp")
@@ -183,7 +185,7 @@ def run_dynamics(
 
     Args:
         potential: as `export` or `load` return it, or its folder.
-        directory: where the replicas write; `simulation` beside the potential without.
+        directory: where the replicas write; a folder beside the potential without, named by the composition.
         starts: frames that replicas start from; the potential's own configuration without.
         n_pairs, box_nm, concentration_M: other numbers of molecules, or another cubic box, than the potential's own.
         **settings: of the dynamics: length_ps, timestep_fs, replicas, temperature_K, seed, ...
@@ -199,8 +201,9 @@ def run_dynamics(
     if bundle.directory is None:
         raise ValueError("this potential has no files: export it first")
     composition = Composition(n_pairs=n_pairs, box_nm=box_nm, concentration_M=concentration_M)
-    plan = constructed({**option_values("simulation", "langevin"), **settings}, "simulation")(bundle.temperature)
-    place = Path(directory or bundle.directory.parent / "simulation")
+    values = {**option_values("simulation", "langevin"), **settings}
+    plan = constructed(values, "simulation", OF_THE_POTENTIAL)(bundle.temperature)
+    place = Path(directory or bundle.directory.parent / composition.folder_name)
     return run_potential(bundle.directory, place, plan, starts, composition)
 
 
@@ -218,12 +221,25 @@ def compare_frames(
         ValueError: frames without their potential.
     """
     _be_heard()
-    if isinstance(run, CoarseRun):
-        bundle = load(run.potential if potential is None or isinstance(potential, PotentialBundle) else potential, False)
-        return compare(data, run.frames, bundle, run.consistency, (None, run.figures.cg_ns_per_day))
-    if potential is None:
+    if potential is None and not isinstance(run, CoarseRun):
         raise ValueError("frames do not know their potential: name it, compare_frames(data, frames, potential)")
-    return compare(data, run, potential if isinstance(potential, PotentialBundle) else load(potential, False))
+    place = run.potential if isinstance(run, CoarseRun) and potential is None else potential
+    bundle = place if isinstance(place, PotentialBundle) else load(str(place), self_check=False)
+    if data.mapping.digest != bundle.mapping.digest:
+        raise ValueError(
+            f"the data are of mapping '{data.mapping.name}' (digest {data.mapping.digest}), the potential is of "
+            f"'{bundle.mapping.name}' (digest {bundle.mapping.digest}): compare with the data it was fitted to first"
+        )
+    if isinstance(run, CoarseRun):
+        speeds = _atomistic_speed(data), run.figures.cg_ns_per_day
+        return compare(data, run.frames, bundle, run.consistency, speeds)
+    return compare(data, run, bundle)
+
+
+def _atomistic_speed(data: Frames) -> float | None:
+    """Of the simulation that the data are from, ns/day, where they are in the data cache."""
+    folders = [Path(source) for source in data.sources]
+    return speed_ns_per_day(folders[0]) if folders and folders[0].is_dir() else None
 
 
 def write_report(
@@ -239,11 +255,13 @@ def write_report(
         The path of the page, one self-contained HTML file.
     """
     page = Path(path)
+    page.parent.mkdir(parents=True, exist_ok=True)
     figures: list[Any] = [
         DataFigures(system=source_of(data), mapping=data.mapping.name, temperature_K=data.temperature, n_frames=len(data))
     ]
-    figures += [] if fitted is None else [fitted.checks, fitted.figures]
-    figures += [] if run is None else [ExportFigures(potential=run.potential.name), run.figures]
+    eps_r = None if fitted is None else dielectric_constant(fitted.priors)
+    figures += [] if fitted is None else [fitted.checks, fitted.figures, ExportFigures(eps_r=eps_r)]
+    figures += [] if run is None else [ExportFigures(potential=run.potential.name, eps_r=eps_r), run.figures]
     figures += [] if found is None else [found.figures]
     return write_page(
         page.parent,
@@ -299,3 +317,4 @@ def _be_heard() -> None:
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
+        log.propagate = False

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from cgnnp.bead_types import BeadTypes, joint_types, numbered
 from cgnnp.brief import paragraph
 from cgnnp.dataset import read_array
-from cgnnp.files import check_file, data_digest, json_text, write_checked
+from cgnnp.files import check_file, data_digest, json_text, write_checked, write_file
 from cgnnp.frames import Frames, check_arrays
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import Architecture, model_to_dict
@@ -32,7 +32,7 @@ from cgnnp.training.metrics import FitQuality, fit_quality, predict_forces
 from cgnnp.training.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
 from cgnnp.wording import plus_minus
 from cgnnp.workflow.plan import DataDescription, FitPlan
-from cgnnp.workflow.quality import noise_rows, quality_rows, set_quality
+from cgnnp.workflow.quality import check_draws, noise_rows, quality_rows, set_quality
 from cgnnp.workflow.stored import load_figures, not_null, save_figures
 
 log = logging.getLogger("cgnnp")
@@ -43,7 +43,7 @@ WORSE_BY = 0.001
 STARTS_WITHIN = 1.0
 """Share of a bound on the energies of beads that those of new weights take: beyond it they would learn nothing."""
 
-PRIORS = "prior.json"
+PRIORS, INPUTS = "prior.json", "inputs.txt"
 
 MEND = "delete the folder: the same command fits again"
 
@@ -145,9 +145,11 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     Raises:
         ValueError: what `FitPlan.check` refuses, a prior that the data cannot determine, or a fit that diverged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     labels = list(numbered(sets))
     types = plan.check([DataDescription.of_frames(one, label) for one, label in zip(sets, labels, strict=True)])
+    if draws is not None:
+        check_draws(draws, sets[0].meta)
+    _begin(folder, inputs_of(sets, plan))
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cores())
     if types.unsampled:
@@ -166,6 +168,26 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     figures = _measured(model, priors, sets, held_out_sets, plan.platform, draws)
     figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)))
     return Fitted(model, tuple(priors), tuple(sets), figures, tuple(read_metrics(folder / "metrics.csv")))
+
+
+def inputs_of(sets: Sequence[Frames], plan: FitPlan, draws: Frames | None = None) -> str:
+    """Hash of all that a fit depends on: frames and settings."""
+    frames = [*sets, *([] if draws is None else [draws])]
+    return data_digest([[one.content_digest for one in frames], plan.settings])
+
+
+def _begin(folder: Path, inputs: str) -> None:
+    """Refuse to go on in a folder with a fit of something else.
+
+    Raises:
+        ValueError: its files are of other frames or settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "checkpoints" / INPUTS
+    if file.exists() and file.read_text().strip() != inputs:
+        raise ValueError(f"{folder}: holds a fit to other frames or with other settings: choose another folder")
+    file.parent.mkdir(exist_ok=True)
+    write_file(file, f"{inputs}\n")
 
 
 def _measured(

@@ -3,12 +3,13 @@
 import datetime
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cgnnp.dataset import open_frames
-from cgnnp.files import data_digest
 from cgnnp.frames import Frames
 from cgnnp.plain_yaml import stored_text
 from cgnnp.platforms import available_cores
@@ -29,8 +30,8 @@ from cgnnp.summary import (
 from cgnnp.training.fit import read_metrics
 from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison, compare_frames
-from cgnnp.workflow.fitting import Fitted, fit_model
-from cgnnp.workflow.plan import FitPlan, SimulationPlan, TrainingPlan
+from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of
+from cgnnp.workflow.plan import SimulationPlan, TrainingPlan
 from cgnnp.workflow.refining import refine
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.running import CoarseRun, run_potential
@@ -44,7 +45,7 @@ PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "num
 LOG_LINES = 40
 """So many last lines of the log are on the page."""
 
-MEND = "delete it: the same command writes it again"
+MEND = "delete it, and run python -m cgnnp.train with this run_dir again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +112,11 @@ class Job:
 
     def data(self, plan: TrainingPlan) -> TrainingData:
         """Provide the frames, certify force maps, test that they are sound."""
-        with self.run.stage("sample"):
+        with self._stage("sample"):
             data = provide_data(plan)
         self._check_same_data(data.figures)
         self._keep("data", data.figures)
-        with self.run.stage("map", again=True):
+        with self._stage("map", again=True):
             checked = check_sets(data.sets)
         self._keep("checks", checked.figures(data.names, data.sets))
         checked.refuse_unsound()
@@ -123,8 +124,8 @@ class Job:
 
     def fit(self, data: TrainingData, plan: TrainingPlan) -> Fitted:
         """Fit priors and network."""
-        inputs = data_digest([data.digest, _inputs(plan.fit), plan.draws is not None])
-        with self.run.stage("fit"):
+        inputs = inputs_of(data.sets, plan.fit, plan.draws)
+        with self._stage("fit"):
             fitted = Fitted.load(self.run.result("fit"), data.sets, inputs)
             if fitted is not None:
                 log.info("fit: finished before, reading %s", self.run.result("fit"))
@@ -136,7 +137,7 @@ class Job:
 
     def refine(self, fitted: Fitted, plan: TrainingPlan, simulation: SimulationPlan) -> Fitted:
         """Refine the pair splines by simulations of the model."""
-        with self.run.stage("refine"):
+        with self._stage("refine"):
             folder = self.run.path / "refinement"
             refined = refine(fitted, plan.refinement, simulation, plan.fit.trainer, folder, plan.fit.platform)
         self._keep("refinement", refined.figures)
@@ -148,7 +149,7 @@ class Job:
         potential = self.run.potential
         known = load_figures(self.run.result("export"), ExportFigures, None, MEND)
         if known is None or known[1]["inputs"] != inputs or not potential.exists():
-            with self.run.stage("export", again=True):
+            with self._stage("export", again=True):
                 refined = self.found.refinement
                 made_from = fitted.with_checks(self.found.checks).made_from(
                     system=self.found.data.system,
@@ -165,7 +166,7 @@ class Job:
 
     def simulate(self, plan: SimulationPlan, starts: Frames | None) -> CoarseRun:
         """Run the bundle; replicas start from atomistic frames spread over the data where there are any."""
-        with self.run.stage("simulate"):
+        with self._stage("simulate"):
             coarse = run_potential(self.run.potential, self.run.simulation, plan, starts)
         coarse.save(self.run.result("simulation"))
         self._keep("simulation", coarse.figures, save=False)
@@ -173,7 +174,7 @@ class Job:
 
     def compare(self, frames: Frames, coarse: CoarseRun, compared_with: Path | None = None) -> Summary:
         """Compare with the data, and write CSV files, pictures, summary and report."""
-        with self.run.stage("compare", again=True):
+        with self._stage("compare", again=True):
             speeds = self.found.data.atomistic_ns_per_day, coarse.figures.cg_ns_per_day
             bundle = load(self.run.potential, self_check=False)
             comparison = compare_frames(frames, coarse.frames, bundle, coarse.consistency, speeds)
@@ -197,6 +198,15 @@ class Job:
         )
         log.info("report: %s", page)
         return summary
+
+    @contextmanager
+    def _stage(self, name: str, again: bool = False) -> Iterator[None]:
+        """Time a stage; the summary says how long it took, also where it failed."""
+        try:
+            with self.run.stage(name, again):
+                yield
+        finally:
+            self.run.write_summary(self.found.summary(self.run))
 
     def frames(self) -> Frames | None:
         """The frames of the first data set, None where they are no longer there."""
@@ -237,13 +247,6 @@ class Job:
     def _priors(self) -> list[Prior]:
         file = self.run.potential / "prior.json"
         return read_priors(file, "export the potential again") if file.exists() else []
-
-
-def _inputs(plan: FitPlan) -> dict[str, Any]:
-    """What a fit depends on, beside the data; where it is computed is not of these."""
-    trainer = {key: value for key, value in vars(plan.trainer).items() if key != "accelerator"}
-    network = [plan.network.kind.__qualname__, dict(plan.network.settings)]
-    return {"prior": vars(plan.prior), "network": network, "trainer": trainer}
 
 
 def _last_lines(file: Path) -> str:

@@ -1,8 +1,10 @@
 """What is to be done, as values: made once, and all that can be wrong with them is found before anything is sampled."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +23,7 @@ from cgnnp.reference.source import Source
 from cgnnp.simulation.force import choose_backend
 from cgnnp.simulation.run import SimulationSettings
 from cgnnp.training.fit import FitSettings
+from cgnnp.workflow.quality import check_draws
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,13 @@ class FitPlan:
     trainer: FitSettings = field(default_factory=FitSettings)
     platform: str = "auto"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that a fit depends on beside its frames, as plain data: what is not at its default."""
+        network = [self.network.kind.__qualname__, dict(self.network.settings)]
+        trainer = {key: value for key, value in _changed(self.trainer).items() if key != "accelerator"}
+        return {"prior": _changed(self.prior), "network": network, "trainer": trainer}
+
     def check(self, sets: Sequence[DataDescription]) -> BeadTypes:
         """Refuse what cannot be fitted together, or not with these settings; the bead types of all sets.
 
@@ -84,12 +94,25 @@ class FitPlan:
         return types
 
 
+def _changed(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not at their defaults."""
+    return {
+        entry.name: getattr(value, entry.name)
+        for entry in dataclasses.fields(value)
+        if getattr(value, entry.name) != entry.default
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class SimulationPlan:
     """A coarse-grained run: how long and on what, and its dynamics."""
 
     settings: SimulationSettings
     protocol: LangevinProtocol
+
+
+OF_THE_POTENTIAL = ("temperature_of_data_K",)
+"""Arguments of `langevin` that cannot be chosen."""
 
 
 def langevin(
@@ -166,7 +189,10 @@ class TrainingPlan:
                 f"refinement.steps={self.refinement.steps} needs simulations, of which simulation=none has no settings: "
                 "choose refinement=none too"
             )
+        first, *_ = self.descriptions
         self.fit.check(self.descriptions)
+        if self.draws is not None:
+            check_draws(self.draws, first.meta)
         if self.refinement.steps:
             check_same_pairs({one.label: one.meta.mapping for one in self.descriptions})
 

@@ -9,23 +9,30 @@ from jaxtyping import Float
 from cgnnp.analysis.rdf import Rdf, deviation_noise
 from cgnnp.analysis.rdf_residual import rdf_residual
 from cgnnp.dynamics import SECONDS_PER_DAY
-from cgnnp.frames import Frames
+from cgnnp.frames import Frames, FramesMeta
 from cgnnp.noise_floor import NoiseFloor, UnbiasedError, drift, instantaneous_r2, noise_floor, second_draws, unbiased_error
 from cgnnp.statistics import Estimate
 from cgnnp.training.metrics import FitQuality
 
 
-def check_draws(draws: Frames, temperature: float, source: str, system_digest: str | None = None) -> None:
-    """Refuse a data set that cannot say what the noise floor of frames at this temperature is.
+def check_draws(draws: Frames, meta: FramesMeta) -> None:
+    """Refuse a data set that cannot say what the noise floor of other frames is.
+
+    Args:
+        draws: frames with second draws.
+        meta: of the frames to fit.
 
     Raises:
-        ValueError: of another temperature, or without second draws.
+        ValueError: of another mapping, temperature or system, or without second draws.
     """
-    if draws.temperature != temperature:
-        raise ValueError(
-            f"draws={source}: at {draws.temperature:g} K, the frames to fit are at {temperature:g} K: sample at the same"
-        )
-    found = draws.meta.provenance.get("system_digest")
+    source = ", ".join(draws.sources)
+    if draws.mapping.digest != meta.mapping.digest:
+        names = f"'{draws.mapping.name}', the frames to fit are of '{meta.mapping.name}'"
+        raise ValueError(f"draws={source}: of mapping {names}: sample with the same")
+    if draws.temperature != meta.temperature:
+        kelvin = f"{draws.temperature:g} K, the frames to fit are at {meta.temperature:g} K"
+        raise ValueError(f"draws={source}: at {kelvin}: sample at the same")
+    found, system_digest = draws.meta.provenance.get("system_digest"), meta.provenance.get("system_digest")
     if None not in (found, system_digest) and found != system_digest:
         raise ValueError(
             f"draws={source}: of another system than the frames to fit: make them with the same system settings"

@@ -66,7 +66,10 @@ class Refined:
         known = load_figures(folder, RefinementFigures, inputs, MEND_ALL)
         if known is None:
             return None
-        priors, _ = _read_step(folder / f"step_{len(known[0].refinement or ()) - 1}.json")
+        last = folder / f"step_{len(known[0].refinement or ()) - 1}.json"
+        if not last.exists():
+            return None
+        priors, _ = _read_step(last)
         return cls(replace(fitted, priors=priors), known[0])
 
 
@@ -96,61 +99,78 @@ def refine(
         ValueError: too few frames, or a data set with other kinds of pairs than the first.
         SimulationFailed: the model blew up.
     """
-    sets, priors, rows = fitted.sets, fitted.priors, []
-    if reason := untestable(sets[0]):
-        raise ValueError(f"refinement.steps={settings.steps}: {reason}: take refinement=none")
-    training, held_out = zip(*(trainer.split(part, label) for label, part in numbered(sets).items()), strict=True)
-    check_frames(_configurations(training), _spline(priors), "the data")
-    for label, part in numbered(training).items():
-        check_kinds(part, _spline(priors), label)
-    plan = SimulationPlan(
-        settings=replace(simulation.settings, length_ps=settings.length_ps),
-        protocol=replace(simulation.protocol, temperature_K=sets[0].temperature),
-    )
+    training, held_out = _split(fitted, trainer)
     inputs = data_digest([fitted.digest, vars(settings)])
     _remove_others(folder, inputs)
     if (known := Refined.load(folder, fitted, inputs)) is not None:
         return known
+    plan = SimulationPlan(
+        settings=replace(simulation.settings, length_ps=settings.length_ps),
+        protocol=replace(simulation.protocol, temperature_K=training[0].temperature),
+    )
+    steps = _Steps(training, plan, settings.knot_spacing_nm, platform, folder, inputs)
+    model, rows = fitted, []
     for k in range(settings.steps):
-        file = folder / f"step_{k}.json"
-        if not file.exists():
-            before = replace(fitted, priors=priors)
-            step = _step(before, training, _simulated(before, plan, folder, k), settings, platform)
-            priors = tuple(step.prior if isinstance(prior, PairSpline) else prior for prior in priors)
-            stored = {"priors": [prior.to_dict() for prior in priors], "found": _found(step), "inputs": inputs}
-            write_checked(file, json_text(stored))
-        priors, found = _read_step(file)
+        model, found = steps.after(model, k)
         rows.append(found)
-        log.info(
-            "refine: step %d of %d: pairs were off by chi2/dof %.2f of %d functions, the pair potentials changed by up "
-            "to %.2f kT",
-            *(k + 1, settings.steps, found["chi2_per_dof"], found["dof"], found["largest_kT"]),
-        )
-    test_sets = [ForceSet(part, prior_forces(priors, part, platform)) for part in held_out]
-    quality = fit_quality(test_sets, [predict_forces(fitted.model, part) for part in test_sets]).r2_model
-    log.info("refine: R2 of priors and network %.4f(%.4f)", quality.value, quality.stderr)
-    figures = RefinementFigures(refinement=rows, r2_refined=float(quality.value), r2_refined_stderr=float(quality.stderr))
-    refined = Refined(replace(fitted, priors=priors), figures)
+    refined = Refined(model, _figures(model, held_out, rows, platform))
     refined.save(folder, inputs)
     return refined
 
 
-def _simulated(fitted: Fitted, plan: SimulationPlan, folder: Path, k: int) -> Frames:
-    """Frames of a simulation of the model before step k."""
-    potential, directory = folder / f"potential_{k}", folder / f"simulation_{k}"
-    save_bundle(potential, fitted.model, fitted.priors, fitted.sets)
-    starts = starting_positions(fitted.sets[0])
-    coarse = open_replicas(simulate(potential, directory, plan.settings, plan.protocol, starts))
-    judge_structure(coarse, "refine")
-    return coarse
+def _split(fitted: Fitted, trainer: FitSettings) -> tuple[tuple[Frames, ...], tuple[Frames, ...]]:
+    """Training and held-out frames of all sets, refusing those that no refinement can be made of."""
+    if reason := untestable(fitted.sets[0]):
+        raise ValueError(f"refinement: {reason}: take refinement=none")
+    training, held_out = zip(*(trainer.split(part, label) for label, part in numbered(fitted.sets).items()), strict=True)
+    check_frames(_configurations(training), _spline(fitted.priors), "the data")
+    for label, part in numbered(training).items():
+        check_kinds(part, _spline(fitted.priors), label)
+    return training, held_out
 
 
-def _step(
-    fitted: Fitted, training: Sequence[Frames], coarse: Frames, settings: RefinementSettings, platform: str
-) -> RefinementStep:
-    """One step from a simulation of the model."""
-    forces = [(frames, _noise(fitted, frames, platform)) for frames in training]
-    return refinement_step(_spline(fitted.priors), _configurations(training), coarse, forces, settings.knot_spacing_nm)
+@dataclass(frozen=True)
+class _Steps:
+    """The steps of one refinement: what is the same in all of them."""
+
+    training: tuple[Frames, ...]
+    plan: SimulationPlan
+    knot_spacing_nm: float
+    platform: str
+    folder: Path
+    inputs: str
+
+    def after(self, model: Fitted, k: int) -> tuple[Fitted, dict[str, float]]:
+        """The model after step k, and what was found; done once."""
+        file = self.folder / f"step_{k}.json"
+        if not file.exists():
+            forces = [(frames, _noise(model, frames, self.platform)) for frames in self.training]
+            coarse, configurations = self._simulated(model, k), _configurations(self.training)
+            step = refinement_step(_spline(model.priors), configurations, coarse, forces, self.knot_spacing_nm)
+            _write_step(file, model.priors, step, self.inputs)
+        priors, found = _read_step(file)
+        log.info(
+            "refine: step %d: pairs were off by chi2/dof %.2f of %d functions, the pair potentials changed by up to %.2f kT",
+            *(k + 1, found["chi2_per_dof"], found["dof"], found["largest_kT"]),
+        )
+        return replace(model, priors=priors), found
+
+    def _simulated(self, model: Fitted, k: int) -> Frames:
+        """Frames of a simulation of the model before step k."""
+        potential, directory = self.folder / f"potential_{k}", self.folder / f"simulation_{k}"
+        save_bundle(potential, model.model, model.priors, model.sets)
+        starts = starting_positions(model.sets[0])
+        coarse = open_replicas(simulate(potential, directory, self.plan.settings, self.plan.protocol, starts))
+        judge_structure(coarse, "refine")
+        return coarse
+
+
+def _figures(model: Fitted, held_out: Sequence[Frames], rows: list[dict[str, float]], platform: str) -> RefinementFigures:
+    """What the steps found, and R2 of the refined model on the held-out frames."""
+    sets = [ForceSet(part, prior_forces(model.priors, part, platform)) for part in held_out]
+    quality = fit_quality(sets, [predict_forces(model.model, part) for part in sets]).r2_model
+    log.info("refine: R2 of priors and network %.4f(%.4f)", quality.value, quality.stderr)
+    return RefinementFigures(refinement=rows, r2_refined=float(quality.value), r2_refined_stderr=float(quality.stderr))
 
 
 def _spline(priors: Sequence[Prior]) -> PairSpline:
@@ -193,6 +213,13 @@ def _remove_others(folder: Path, inputs: str) -> None:
             shutil.rmtree(folder)
 
 
+def _write_step(file: Path, before: Sequence[Prior], step: RefinementStep, inputs: str) -> None:
+    """Keep the priors after a step, and what was found."""
+    priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in before]
+    found = {name: value for name, value in vars(step).items() if name != "prior"}
+    write_checked(file, json_text({"priors": [prior.to_dict() for prior in priors], "found": found, "inputs": inputs}))
+
+
 def _read_step(file: Path) -> tuple[tuple[Prior, ...], dict[str, float]]:
     """The priors that a step ended with, and what was found.
 
@@ -205,8 +232,3 @@ def _read_step(file: Path) -> tuple[tuple[Prior, ...], dict[str, float]]:
     for name in ("chi2_per_dof", "dof", "largest_kT"):
         found.number(name)
     return tuple(priors_from_data(stored.rows("priors", least=1), str(file), MEND)), found.data
-
-
-def _found(step: RefinementStep) -> dict[str, float]:
-    """What is reported of a step."""
-    return {name: value for name, value in vars(step).items() if name != "prior"}

@@ -134,7 +134,7 @@ class RunFolder:
         Raises:
             ValueError: damaged.
         """
-        known = load_figures(self.result("job"), JobFigures, None, "delete it: it holds only times")
+        known = load_figures(self.result("job"), JobFigures, None, "delete it: it holds only the command, dates and times")
         return JobFigures(run=self.path.name) if known is None else replace(known[0], run=self.path.name)
 
     def note(self, **changes: Any) -> None:

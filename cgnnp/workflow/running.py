@@ -101,6 +101,10 @@ def run_potential(
         ValueError: the directory holds frames of another potential or protocol, or the beads do not fit the box.
         SimulationFailed: a replica blew up, and the others finished first.
     """
+    if starts is not None and composition is not None and not composition.is_own:
+        raise ValueError(
+            "starts are positions of the potential's own beads: leave them out, or n_pairs, box_nm and concentration_M"
+        )
     positions = None if starts is None else starting_positions(starts)
     folders = simulate(potential, directory, plan.settings, plan.protocol, positions, composition)
     kinetic, consistency = judge_replicas(folders, plan.protocol)

@@ -67,7 +67,8 @@ def test_an_example_runs_and_has_something_to_show(path, tmp_path, shared_folder
 
 def test_the_first_example_learns_its_free_energy_within_0_02_kT(tmp_path):
     """At its full size, where A is less than 5 kT above its minimum."""
-    printed = run_example(EXAMPLES[0], tmp_path)
+    (first,) = [path for path in EXAMPLES if path.name.startswith("01")]
+    printed = run_example(first, tmp_path)
     (deviation,) = re.findall(r"largest deviation .* (\d\.\d+) kT", printed)
     assert float(deviation) <= 0.02
     basins = re.findall(r"^(.*): the right basin is ([+-]\d\.\d+) kT", printed, flags=re.M)

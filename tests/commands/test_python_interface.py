@@ -75,7 +75,7 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
     bundle = cgnnp.export(fitted, tmp_path / "potential")
     assert bundle.manifest["made_from"]["data_check"]["verdict"] == "agrees"
     found = cgnnp.compare_frames(soft_spheres[:700], soft_spheres[700:], bundle)
-    assert 0.0 < found.rdf["AR-AR"].deviation < 0.1
+    assert 0.0 < found.rdf["AR-AR"].deviation < 0.2
     assert "AR-AR" in repr(found)
     with pytest.raises(ValueError, match="frames do not know their potential"):
         cgnnp.compare_frames(soft_spheres, soft_spheres)
@@ -88,7 +88,7 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
         (lambda frames: cgnnp.fit(frames, model="nequib"), "there is no model 'nequib'. Did you mean nequip"),
         (lambda frames: cgnnp.network("nequip", lmax=1), "no setting 'model.lmax'. Did you mean model.l_max"),
         (lambda frames: cgnnp.fit(frames, prior=cgnnp.PriorFit(cutoff_nm=3.0)), "more than half the box"),
-        (lambda frames: cgnnp.fit([frames[:10]]), "leaves no frames to fit"),
+        (lambda frames: cgnnp.fit([frames[:10]], prior=cgnnp.PriorFit(cutoff_nm=0.6)), "leaves no frames to fit"),
         (lambda frames: cgnnp.sample_frames("watr"), "there is no system .watr."),
     ],
 )

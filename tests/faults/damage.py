@@ -189,6 +189,7 @@ def fitted(_: Any, found: Any) -> Any:
 def unfinished(folder: Path) -> None:
     """Have the run go through its stages again, from the checkpoints that are there."""
     shutil.rmtree(folder / "run" / "results", ignore_errors=True)
+    (folder / "run" / "summary.json").unlink(missing_ok=True)  # which alone would be a run of an earlier version
 
 
 def load_bundle() -> Any:

@@ -8,6 +8,8 @@ from systems import ideal_gas, identity_mapping
 
 from cgnnp.configurational_temperature import configurational_temperature, temperatures
 from cgnnp.consistency import check_consistency
+from cgnnp.summary import temperature_entries
+from cgnnp.workflow.checks import temperature_figures
 from cgnnp.ybg import ybg_residual
 
 
@@ -92,7 +94,7 @@ def test_mistaken_units_are_named(soft_spheres, forces, positions, temperature, 
 
 
 def test_a_summary_has_both_under_its_keys(two_kinds):
-    data = check_consistency(two_kinds[:300]).to_dict("_cg")
+    data = temperature_entries("t_conf_cg", temperature_figures(check_consistency(two_kinds[:300])))
     assert json.loads(json.dumps(data)) == data
     assert set(data) == {
         *("t_conf_cg_pair", "t_conf_cg_K", "t_conf_cg_stderr_K", "t_conf_cg_reason", "t_conf_cg_tau_frames"),

@@ -10,7 +10,7 @@ from cgnnp.models.registry import model_from_dict, model_to_dict
 
 def energies(n_beads: int, **settings) -> torch.Tensor:
     """Energies of beads at random in a small box: a thousand of them are far denser than any liquid."""
-    model = NequIP(type_names=["A"], cutoff_nm=0.5, features=4, energy_scale=10.0, **settings).double()
+    model = NequIP(type_names=["A"], cutoff_nm=0.5, layers=2, features=4, energy_scale=10.0, **settings).double()
     positions = torch.rand(n_beads, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     graph = build_graph(positions, torch.eye(3, dtype=torch.float64), torch.zeros(n_beads, dtype=int), 0.5, torch.float64)
     return model(graph.vectors, graph.receivers, graph.senders, graph.types).detach()

@@ -107,11 +107,13 @@ def test_what_is_not_known_is_null():
 
 def test_draws_that_tell_nothing_are_refused():
     frames, exact = mean_forces(8, n_frames=4)
-    check_draws(frames, 300.0, "there")
-    with pytest.raises(ValueError, match=r"draws=there: at 300 K, the frames to fit are at 310 K"):
-        check_draws(frames, 310.0, "there")
+    check_draws(frames, frames.meta)
+    with pytest.raises(ValueError, match=r"draws=memory: at 300 K, the frames to fit are at 310 K"):
+        check_draws(frames, replace(frames.meta, temperature=310.0))
+    with pytest.raises(ValueError, match=r"draws=memory: of mapping 'atoms', the frames to fit are of 'others'"):
+        check_draws(frames, replace(frames.meta, mapping=replace(frames.mapping, name="others")))
     with pytest.raises(ValueError, match=r"0 of 4 frames have a second"):
-        check_draws(instantaneous(frames, exact, seed=1), 300.0, "there")
+        check_draws(instantaneous(frames, exact, seed=1), frames.meta)
 
 
 SMALL = {"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2}
