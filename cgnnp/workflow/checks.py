@@ -33,7 +33,12 @@ class Checked:
             _refuse(one)
 
     def figures(self, names: Sequence[str | None], sets: Sequence[Frames]) -> CheckFigures:
-        """What a summary says of it; `names` are of the folders of the sets."""
+        """What a summary says of it.
+
+        Args:
+            names: folders of the data sets.
+            sets: their frames.
+        """
         rows = []
         for name, frames, one in zip(names, sets, self.sound, strict=True):
             combined = one.consistency.temperatures.combined

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from cgnnp.bead_types import BeadTypes, joint_types, numbered
+from cgnnp.bead_types import numbered
 from cgnnp.brief import paragraph
 from cgnnp.dataset import read_array
 from cgnnp.files import check_file, data_digest, json_text, write_checked, write_file
@@ -54,7 +54,7 @@ class Fitted:
 
     Args:
         model: the network, on what the priors leave.
-        priors: the first first.
+        priors: in the order in which they were fitted.
         sets: frames of all data sets, with those that were held out.
         figures: R2 and what else is known of the fit; `r2_model` is that of both together.
         history: of the fit, a row an epoch.
@@ -73,7 +73,7 @@ class Fitted:
         lines = [
             f"Fitted: {type(self.model).__name__} with {found.n_parameters} parameters and "
             f"{' + '.join(type(prior).__name__ for prior in self.priors)}, beads {', '.join(self.model.type_names)}",
-            f"  {found.n_frames_train} frames fitted, {found.n_frames_validation} held out, of {len(self.sets)} data sets",
+            f"  {found.n_frames_train} frames fitted, {found.n_frames_validation} held out",
             f"  R2 {plus_minus(found.r2_model, found.r2_stderr, 4)}, of the priors alone "
             f"{plus_minus(found.r2_prior, found.r2_prior_stderr, 4)}",
             f"  gain {plus_minus(found.r2_gain, found.r2_gain_stderr, 4)}",
@@ -89,11 +89,6 @@ class Fitted:
         """What a manifest says of the fit."""
         keys = ("r2_prior", "r2_model", "r2_stderr", "n_frames_train")
         return {"data_check": self.checks.data_check, **{key: getattr(self.figures, key) for key in keys}, **more}
-
-    @property
-    def types(self) -> BeadTypes:
-        """The bead types of all data sets."""
-        return joint_types(numbered([frames.mapping for frames in self.sets]))
 
     @property
     def digest(self) -> str:

@@ -115,7 +115,8 @@ class Job:
         with self._stage("sample"):
             data = provide_data(plan)
         self._check_same_data(data.figures)
-        self._keep("data", data.figures)
+        data.save(self.run.result("data"), data.digest)
+        self._keep("data", data.figures, save=False)
         with self._stage("map", again=True):
             checked = check_sets(data.sets)
         self._keep("checks", checked.figures(data.names, data.sets))
@@ -179,7 +180,9 @@ class Job:
             bundle = load(self.run.potential, self_check=False)
             comparison = compare_frames(frames, coarse.frames, bundle, coarse.consistency, speeds)
         other = None if compared_with is None else str(compared_with.resolve())
-        self._keep("comparison", replace(comparison.figures, compared_with=other))
+        comparison = replace(comparison, figures=replace(comparison.figures, compared_with=other))
+        comparison.save(self.run.result("comparison"))
+        self._keep("comparison", comparison.figures, save=False)
         comparison.write_csv(self.run.path)
         return self.report(comparison)
 

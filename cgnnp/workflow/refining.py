@@ -103,6 +103,7 @@ def refine(
     inputs = data_digest([fitted.digest, vars(settings)])
     _remove_others(folder, inputs)
     if (known := Refined.load(folder, fitted, inputs)) is not None:
+        log.info("refine: finished before, reading %s", folder)
         return known
     plan = SimulationPlan(
         settings=replace(simulation.settings, length_ps=settings.length_ps),
