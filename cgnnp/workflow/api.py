@@ -296,8 +296,10 @@ def plot(value: Fitted | Comparison, file: str | Path | None = None) -> list[Axe
 
 
 def source_of(frames: Frames) -> str:
-    """Where frames come from, in a word."""
-    return ", ".join(frames.sources) or "memory"
+    """What frames are of: the system that was sampled, or where they are from."""
+    system = frames.meta.provenance.get("system")
+    name = system.get("name") if isinstance(system, dict) else None
+    return str(name) if name else ", ".join(frames.sources) or "memory"
 
 
 def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platform: str) -> Frames:

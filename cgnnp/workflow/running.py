@@ -51,7 +51,7 @@ class CoarseRun:
             f"  {found.timestep_fs:g} fs steps, {found.cg_ns_per_day:.0f} ns/day, {found.force_backend} on {found.platform}",
             f"  in {self.folders[0].parent}",
         ]
-        if self.consistency is not None:
+        if self.consistency is not None and self.consistency.temperatures.combined.value is not None:
             lines.insert(2, f"  {self.consistency.temperatures.combined}")
         return paragraph(lines)
 

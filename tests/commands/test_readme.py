@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import cgnnp
 from commands import jobs
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.M | re.S)
+JOB, *BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.M | re.S)
 SHELL = "\n".join(
     re.findall(r"^```bash\n(.*?)^```", README, flags=re.M | re.S) + re.findall(r"^ {4}(.+)$", README, flags=re.M)
 )
@@ -26,6 +27,13 @@ def test_there_is_something_to_test():
         f"cgnnp.{name}" for name in ("train", "sample", "map", "check", "simulate")
     }
     assert len(COMMANDS) == 19
+
+
+def test_the_job_in_python_is_of_what_there_is():
+    """The job itself runs in test_python_interface, at a tiny size."""
+    ast.parse(JOB)
+    assert len([line for line in JOB.splitlines() if line]) <= 15
+    assert set(re.findall(r"cgnnp\.(\w+)\(", JOB)) <= set(cgnnp.__all__)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=["with cgnnp", "without cgnnp"])
