@@ -3,6 +3,7 @@
 `cgnnp.dataset` has them on disk.
 """
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Sequence
@@ -190,7 +191,7 @@ class Frames:
     def __len__(self) -> int:
         return len(self.positions)
 
-    @property
+    @functools.cached_property
     def content_digest(self) -> str:
         """Hash of mapping, positions, forces, boxes and label noise: which frames they are."""
         arrays = [self.positions, self.forces, self.boxes]

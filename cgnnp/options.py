@@ -34,6 +34,20 @@ def option_values(group: str, name: str) -> dict[str, Any]:
     Raises:
         ValueError: there is no such option.
     """
+    values = file_of_option(group, name)
+    result: dict[str, Any] = {}
+    for base in values.pop("defaults", []):
+        if isinstance(base, str) and base != "_self_":
+            result |= option_values(group, base)
+    return result | {key: value for key, value in values.items() if "${" not in str(value)}
+
+
+def file_of_option(group: str, name: str) -> dict[str, Any]:
+    """What the file of an option holds, as it stands there.
+
+    Raises:
+        ValueError: there is no such option.
+    """
     groups = sorted(entry.name for entry in files("cgnnp.conf").iterdir() if entry.is_dir() and entry.name.isalpha())
     if group not in groups:
         raise ValueError(f"there is no group '{group}'.{did_you_mean(group, groups)} Available: {', '.join(groups)}")
@@ -42,12 +56,12 @@ def option_values(group: str, name: str) -> dict[str, Any]:
     if not name.isidentifier() or not file.is_file():
         known = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
         raise ValueError(f"there is no {group} '{name}'.{did_you_mean(name, known)} Available: {', '.join(known)}")
-    values: dict[str, Any] = yaml.safe_load(file.read_text("utf-8")) or {}
-    result: dict[str, Any] = {}
-    for base in values.pop("defaults", []):
-        if isinstance(base, str) and base != "_self_":
-            result |= option_values(group, base)
-    return result | {key: value for key, value in values.items() if "${" not in str(value)}
+    return yaml.safe_load(file.read_text("utf-8")) or {}
+
+
+def settings_in(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among the values of an option: all but what says what they are for."""
+    return {key: value for key, value in values.items() if not key.startswith("_")}
 
 
 def constructed(values: Mapping[str, Any], group: str, from_data: Sequence[str] = ()) -> Any:
@@ -62,8 +76,7 @@ def constructed(values: Mapping[str, Any], group: str, from_data: Sequence[str] 
         ValueError: nothing to import, or a setting that is wrong.
     """
     kind = target(values, group)
-    settings = {key: value for key, value in values.items() if not key.startswith("_")}
-    settings = checked_settings(kind, settings, group, from_data)
+    settings = checked_settings(kind, settings_in(values), group, from_data)
     return functools.partial(kind, **settings) if values.get(PARTIAL) else kind(**settings)
 
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import yaml
 
-from cgnnp.options import option_values
+from cgnnp.options import file_of_option
 
 FORMER = {"mapping=ions_nacl": "preset=nacl"}
 """What presets were called when they were mappings."""
@@ -33,17 +33,19 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
             raise ValueError(f"{word}: ions_nacl is preset=nacl now, and no mapping: sweep over preset=none,nacl")
     said = [f"{word} is {FORMER[word]} now" for word in words if word in FORMER]
     words = [FORMER.get(word, word) for word in words]
-    if "preset" in _groups(command):
+    if not any(word.startswith(PRESET) for word in words):
+        return words, said
+    groups = _groups(command)
+    if "preset" in groups:
         return words, said
     result: list[str] = []
     for word in words:
-        result += _choices(command, word, words) if word.startswith(PRESET) else [word]
+        result += _choices(command, groups, word, words) if word.startswith(PRESET) else [word]
     return result, said
 
 
-def _choices(command: str, word: str, words: Sequence[str]) -> list[str]:
+def _choices(command: str, groups: set[str], word: str, words: Sequence[str]) -> list[str]:
     """What a preset chooses of the groups that a command has, but for those that the command line chooses itself."""
-    groups = _groups(command)
     if "mapping" not in groups:
         return [word]
     if "," in word:
@@ -64,9 +66,7 @@ def choices(preset: str) -> dict[str, str]:
     Raises:
         ValueError: there is no such preset.
     """
-    option_values("preset", preset)
-    text = (files("cgnnp.conf") / "preset" / f"{preset}.yaml").read_text("utf-8")
-    defaults = (yaml.safe_load(text) or {}).get("defaults", [])
+    defaults = file_of_option("preset", preset).get("defaults", [])
     return {key.removeprefix("override /"): option for entry in defaults for key, option in entry.items()}
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
@@ -17,9 +17,8 @@ from cgnnp.commands.frames import (
 from cgnnp.dataset import has_data, open_frames
 from cgnnp.frames import Frames
 from cgnnp.mapping import Mapping
-from cgnnp.models.potential import Potential
-from cgnnp.models.registry import PACKAGE, Architecture
-from cgnnp.options import TARGET, constructed, target
+from cgnnp.models.registry import PACKAGE, architecture
+from cgnnp.options import TARGET, constructed
 from cgnnp.platforms import choose_platform
 from cgnnp.priors import PriorFit
 from cgnnp.priors.refinement import RefinementSettings
@@ -190,10 +189,8 @@ def fit_plan(config: DictConfig) -> FitPlan:
             )
     trainer, prior = _of_kind(config, "trainer", FitSettings), _of_kind(config, "prior", PriorFit)
     check_accelerator(trainer)
-    network = plain(config.model)
-    settings = {key: value for key, value in network.items() if not key.startswith("_")}
-    architecture = Architecture(cast(type[Potential], target(network, "model")), settings)
-    return FitPlan(prior=prior, network=architecture, trainer=trainer, platform=config.platform)
+    network = architecture(plain(config.model))
+    return FitPlan(prior=prior, network=network, trainer=trainer, platform=config.platform)
 
 
 def _of_kind(config: DictConfig, group: str, kind: type[Kind]) -> Kind:

@@ -4,13 +4,14 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from cgnnp.entries import Entries
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Potential
+from cgnnp.options import settings_in, target
 from cgnnp.signatures import checked_settings
 
 PACKAGE = "cgnnp.models."
@@ -52,6 +53,15 @@ class Architecture:
             ValueError: settings that the network refuses.
         """
         return create_model(self.kind, {**self.settings, "type_names": list(type_names), **from_data}, DTYPES[dtype])
+
+
+def architecture(values: Mapping[str, Any]) -> Architecture:
+    """The network that the values of an option name.
+
+    Raises:
+        ValueError: there is no such class, or a setting that it does not take.
+    """
+    return Architecture(cast(type[Potential], target(values, "model")), settings_in(values))
 
 
 def model_to_dict(model: Potential) -> dict[str, Any]:

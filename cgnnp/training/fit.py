@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from cgnnp.files import remove_checked, write_file
-from cgnnp.frames import Frames, split_contiguous
+from cgnnp.frames import Frames
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES
 from cgnnp.native.forces import threads_for
@@ -110,8 +110,8 @@ class FitSettings:
 
     def split(self, frames: Frames, label: str) -> tuple[Frames, Frames]:
         """Training frames and the last ones, which are held out together since neighbouring frames are correlated."""
-        self.n_held_out(len(frames), label)
-        return split_contiguous(frames, self.held_out_fraction)
+        edge = len(frames) - self.n_held_out(len(frames), label)
+        return frames[:edge], frames[edge:]
 
     def check_types(self, type_names: Sequence[str]) -> None:
         """Refuse weights of bead types that there are not.

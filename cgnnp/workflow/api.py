@@ -21,12 +21,11 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from cgnnp.analysis.figures import plot_history, plot_rdf
-from cgnnp.dataset import frames_digest
 from cgnnp.dynamics import speed_ns_per_day
 from cgnnp.frames import Frames
 from cgnnp.mapping import Atomistic, Mapping
-from cgnnp.models.registry import Architecture
-from cgnnp.options import constructed, option, option_values, target
+from cgnnp.models.registry import Architecture, architecture
+from cgnnp.options import constructed, option, option_values
 from cgnnp.platforms import choose_platform
 from cgnnp.priors import PriorFit
 from cgnnp.priors.coulomb import dielectric_constant
@@ -154,9 +153,7 @@ def network(name: str = "nequip", **settings: Any) -> Architecture:
     >>> network("nequip", l_max=1).settings["l_max"]
     1
     """
-    values = {**option_values("model", name), **settings}
-    kind: Any = target(values, "model")
-    return Architecture(kind, {key: value for key, value in values.items() if not key.startswith("_")})
+    return architecture({**option_values("model", name), **settings})
 
 
 def export(fitted: Fitted, directory: str | Path = "potential") -> PotentialBundle:
@@ -308,7 +305,7 @@ def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platfor
         make = option("mapping", mapping) if isinstance(mapping, str) else mapping
         mapping = make(source.atomistic())
     directory = source.complete(mapping, Path(data_dir), choose_platform(platform))
-    log.info("data: %s (%s)", directory, frames_digest(directory, source.n_frames))
+    log.info("data: %s", directory)
     return source.frames(directory, mapping, source.n_frames)
 
 

@@ -78,9 +78,9 @@ class Comparison:
         """Pictures by name."""
         return {"rdf": lambda theme: plot_rdf(self.curves, theme), **self.pairs.drawings()}
 
-    def save(self, folder: Path, inputs: str = "") -> None:
-        """Write figures.json to a folder."""
-        save_figures(folder, self.figures, inputs)
+    def save(self, folder: Path) -> None:
+        """Write figures.json to a folder; a comparison is made anew each time."""
+        save_figures(folder, self.figures, "")
 
     def write_csv(self, folder: Path) -> None:
         """Write rdf.csv, dimers.csv, pmf.csv and, of salts, kirkwood_buff.csv."""

@@ -14,9 +14,9 @@ from cgnnp.frames import Frames
 from cgnnp.plain_yaml import stored_text
 from cgnnp.platforms import available_cores
 from cgnnp.priors import Prior, read_priors
+from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.report import write_report
 from cgnnp.simulation.bundle import load, package_versions, save_bundle
-from cgnnp.simulation.manifest import read_manifest
 from cgnnp.summary import (
     CheckFigures,
     ComparisonFigures,
@@ -114,12 +114,14 @@ class Job:
         """Provide the frames, certify force maps, test that they are sound."""
         with self._stage("sample"):
             data = provide_data(plan)
-        self._check_same_data(data.figures)
-        data.save(self.run.result("data"), data.digest)
-        self._keep("data", data.figures, save=False)
+            self._check_same_data(data.figures)
+            data.save(self.run.result("data"))
+            self._know(data=data.figures)
         with self._stage("map", again=True):
             checked = check_sets(data.sets)
-        self._keep("checks", checked.figures(data.names, data.sets))
+            figures = checked.figures(data.names, data.sets)
+            save_figures(self.run.result("checks"), figures, data.digest)
+            self._know(checks=figures)
         checked.refuse_unsound()
         return data
 
@@ -133,7 +135,7 @@ class Job:
             else:
                 fitted = fit_model(data.sets, plan.fit, self.run.path, plan.draws)
                 fitted.save(self.run.result("fit"), inputs)
-        self._keep("fit", fitted.figures, save=False)
+            self._know(fit=fitted.figures)
         return fitted
 
     def refine(self, fitted: Fitted, plan: TrainingPlan, simulation: SimulationPlan) -> Fitted:
@@ -141,7 +143,8 @@ class Job:
         with self._stage("refine"):
             folder = self.run.path / "refinement"
             refined = refine(fitted, plan.refinement, simulation, plan.fit.trainer, folder, plan.fit.platform)
-        self._keep("refinement", refined.figures)
+            save_figures(self.run.result("refinement"), refined.figures, fitted.digest)
+            self._know(refinement=refined.figures)
         return refined.fitted
 
     def export(self, fitted: Fitted) -> None:
@@ -149,28 +152,27 @@ class Job:
         inputs = fitted.digest
         potential = self.run.potential
         known = load_figures(self.run.result("export"), ExportFigures, None, MEND)
-        if known is None or known[1]["inputs"] != inputs or not potential.exists():
-            with self._stage("export", again=True):
-                refined = self.found.refinement
-                made_from = fitted.with_checks(self.found.checks).made_from(
-                    system=self.found.data.system,
-                    r2_refined=refined.r2_refined,
-                    r2_refined_stderr=refined.r2_refined_stderr,
-                )
-                save_bundle(potential, fitted.model, fitted.priors, fitted.sets, made_from)
-            figures = ExportFigures(potential=potential.name, eps_r=read_manifest(potential).get("eps_r"))
+        if known is not None and known[1]["inputs"] == inputs and potential.exists():
+            return
+        with self._stage("export", again=True):
+            refined = self.found.refinement
+            made_from = fitted.with_checks(self.found.checks).made_from(
+                system=self.found.data.system,
+                r2_refined=refined.r2_refined,
+                r2_refined_stderr=refined.r2_refined_stderr,
+            )
+            save_bundle(potential, fitted.model, fitted.priors, fitted.sets, made_from)
+            figures = ExportFigures(potential=potential.name, eps_r=dielectric_constant(fitted.priors))
             save_figures(self.run.result("export"), figures, inputs)
-            log.info("export: %s", potential)
-        else:
-            figures = known[0]
-        self._keep("export", figures, save=False)
+            self._know(export=figures)
+        log.info("export: %s", potential)
 
     def simulate(self, plan: SimulationPlan, starts: Frames | None) -> CoarseRun:
         """Run the bundle; replicas start from atomistic frames spread over the data where there are any."""
         with self._stage("simulate"):
             coarse = run_potential(self.run.potential, self.run.simulation, plan, starts)
-        coarse.save(self.run.result("simulation"))
-        self._keep("simulation", coarse.figures, save=False)
+            coarse.save(self.run.result("simulation"))
+            self._know(simulation=coarse.figures)
         return coarse
 
     def compare(self, frames: Frames, coarse: CoarseRun, compared_with: Path | None = None) -> Summary:
@@ -179,17 +181,16 @@ class Job:
             speeds = self.found.data.atomistic_ns_per_day, coarse.figures.cg_ns_per_day
             bundle = load(self.run.potential, self_check=False)
             comparison = compare_frames(frames, coarse.frames, bundle, coarse.consistency, speeds)
-        other = None if compared_with is None else str(compared_with.resolve())
-        comparison = replace(comparison, figures=replace(comparison.figures, compared_with=other))
-        comparison.save(self.run.result("comparison"))
-        self._keep("comparison", comparison.figures, save=False)
+            other = None if compared_with is None else str(compared_with.resolve())
+            comparison = replace(comparison, figures=replace(comparison.figures, compared_with=other))
+            comparison.save(self.run.result("comparison"))
+            self._know(comparison=comparison.figures)
         comparison.write_csv(self.run.path)
         return self.report(comparison)
 
     def report(self, comparison: Comparison | None) -> Summary:
-        """Write summary.json, and report.html with its pictures."""
+        """Write report.html with its pictures; the summary, which the last stage has written."""
         summary = self.found.summary(self.run)
-        self.run.write_summary(summary)
         page = write_report(
             self.run.path,
             summary,
@@ -204,7 +205,7 @@ class Job:
 
     @contextmanager
     def _stage(self, name: str, again: bool = False) -> Iterator[None]:
-        """Time a stage; the summary says how long it took, also where it failed."""
+        """Time a stage and write the summary so far, also where the stage failed."""
         try:
             with self.run.stage(name, again):
                 yield
@@ -216,12 +217,9 @@ class Job:
         data = self.found.data
         return open_frames(data.data, n_frames=data.n_frames) if data.data and Path(data.data).is_dir() else None
 
-    def _keep(self, stage: str, figures: Any, save: bool = True) -> None:
-        """Remember what a stage found, in the folder of the run too, and write the summary so far."""
-        if save:
-            save_figures(self.run.result(stage), figures, "")
-        self.found = replace(self.found, **{stage: figures})
-        self.run.write_summary(self.found.summary(self.run))
+    def _know(self, **figures: Any) -> None:
+        """Remember what a stage found, by its name."""
+        self.found = replace(self.found, **figures)
 
     def _check_same_data(self, data: DataFigures) -> None:
         """Refuse to go on with a run that was fitted to other frames.

@@ -64,18 +64,18 @@ class CoarseRun:
         """
         return open_replicas(self.folders)
 
-    def save(self, folder: Path, inputs: str = "") -> None:
-        """Write the figures to a folder; the frames are where they are."""
-        save_figures(folder, self.figures, inputs, replicas=[path.name for path in self.folders])
+    def save(self, folder: Path) -> None:
+        """Write the figures to a folder; the frames are where they are, and know what they were made from."""
+        save_figures(folder, self.figures, "", replicas=[path.name for path in self.folders])
 
     @classmethod
-    def load(cls, folder: Path, potential: Path, simulation: Path, inputs: str | None = None) -> "CoarseRun | None":
+    def load(cls, folder: Path, potential: Path, simulation: Path) -> "CoarseRun | None":
         """What was saved in a folder of the run of a potential in another one, `simulation`; None where nothing was.
 
         Raises:
-            ValueError: damaged, or made from other inputs.
+            ValueError: damaged.
         """
-        known = load_figures(folder, RunFigures, inputs, "run python -m cgnnp.simulate again")
+        known = load_figures(folder, RunFigures, None, "run python -m cgnnp.simulate again")
         if known is None:
             return None
         return cls(potential, tuple(simulation / name for name in known[1]["replicas"]), known[0])

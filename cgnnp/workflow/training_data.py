@@ -31,9 +31,9 @@ class TrainingData:
         """Hash of the frames of all sets."""
         return data_digest([self.figures.data_digest, *self.figures.more_data.values()])
 
-    def save(self, folder: Path, inputs: str = "") -> None:
+    def save(self, folder: Path) -> None:
         """Write which frames they are; the frames stay where they are."""
-        save_figures(folder, self.figures, inputs)
+        save_figures(folder, self.figures, self.digest)
 
 
 def provide_data(plan: TrainingPlan) -> TrainingData:
