@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from cgnnp.force_map import net_force_map
 from cgnnp.mapping import Atomistic, Block, Mapping, as_name, bead_mass, runs
+from cgnnp.setting_error import SettingError
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,10 @@ def map_molecules(
         if made:
             blocks.append(_block_of(molecule, made, taken, name, force_map))
     if not blocks:
-        raise ValueError(
-            f"mapping '{name}' (mapping.selection={selection!r}) makes no beads of the selected molecules; "
-            f"the topology has residues {_residues(atomistic)}: select others, or choose another mapping"
+        raise SettingError(
+            "mapping",
+            f"selection={selection!r}: mapping '{name}' makes no beads of the selected molecules; "
+            f"the topology has residues {_residues(atomistic)}: select others, or choose another mapping",
         )
     return Mapping(name, atomistic.n_atoms, tuple(blocks))
 
@@ -117,15 +119,17 @@ def select(atomistic: Atomistic, selection: str, name: str) -> list[int]:
     try:
         found = atomistic.topology.select(selection).tolist()
     except Exception as error:  # mdtraj raises what its parser and Python's compiler raise
-        raise ValueError(
-            f"mapping '{name}': mapping.selection={selection!r} is not in mdtraj's selection language ({error}): "
-            "write e.g. 'water', 'resname NA CL', 'protein and name CA'"
+        raise SettingError(
+            "mapping",
+            f"selection={selection!r}: mapping '{name}' cannot read it as mdtraj's selection language ({error}): "
+            "write e.g. 'water', 'resname NA CL', 'protein and name CA'",
         ) from error
     if not found:
         some = next(atomistic.topology.residues).name
-        raise ValueError(
-            f"mapping '{name}' found no molecules (mapping.selection={selection!r}); the topology has residues "
-            f"{_residues(atomistic)}: select one of them, e.g. mapping.selection='resname {some}'"
+        raise SettingError(
+            "mapping",
+            f"selection={selection!r}: mapping '{name}' found no molecules; the topology has residues "
+            f"{_residues(atomistic)}: select one of them, e.g. 'resname {some}'",
         )
     return found
 

@@ -177,7 +177,7 @@ def _with_second(frames: Frames) -> tuple[Frames, MeanForceLabels]:
     if chosen is None or chosen.labels is None:
         raise ValueError(
             f"{_has_second(frames).sum()} of {len(frames)} frames have a second, independent draw of the eliminated atoms, "
-            f"at least {MIN_DRAWS} are needed: sample with reference=mean_force and a smaller reference.second_every"
+            f"at least {MIN_DRAWS} are needed: sample with reference=mean_force and a smaller second_every"
         )
     return chosen, chosen.labels
 

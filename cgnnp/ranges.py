@@ -7,6 +7,8 @@ times and more beyond what anybody has had a use for.
 import math
 from typing import Any
 
+from cgnnp.setting_error import SettingError
+
 LARGEST_SEED = 2**63 - 1
 """What torch takes; OpenMM's own seeds are derived."""
 
@@ -69,18 +71,17 @@ POSITIVE = {"cutoff_nm", "density_g_mL", "box_nm", "temperature_K", "timestep_fs
 """Those that are refused here where they are not positive; of others whoever takes them has more to say."""
 
 
-def check_range(full_key: str, value: Any) -> None:
+def check_range(group: str, name: str, value: Any) -> None:
     """Refuse a number, or one in a list, that is beyond the range of the setting of this name.
 
-    >>> check_range("model.layers", 3)
-    >>> check_range("model.layers", 1000)
+    >>> check_range("model", "layers", 3)
+    >>> check_range("model", "layers", 1000)
     Traceback (most recent call last):
-    ValueError: model.layers=1000: must be 1 to 20 (our limit: beyond it a computation does not finish)
+    cgnnp.setting_error.SettingError: layers=1000: must be 1 to 20 (our limit: beyond it a computation does not finish)
 
     Raises:
-        ValueError: names the setting, what was found and the range.
+        SettingError: names the setting, what was found and the range.
     """
-    name = full_key.rpartition(".")[2]
     if name not in RANGES:
         return
     low, high = RANGES[name]
@@ -89,9 +90,11 @@ def check_range(full_key: str, value: Any) -> None:
             continue
         if name == "seed":
             if not 0 <= one <= high:
-                raise ValueError(f"{full_key}={value}: must be a whole number, 0 to {high}")
+                raise SettingError(group, f"{name}={value}: must be a whole number, 0 to {high}")
         elif one <= 0 and name in POSITIVE:
-            raise ValueError(f"{full_key}={value}: must be positive, {low:g} to {high:g}")
+            raise SettingError(group, f"{name}={value}: must be positive, {low:g} to {high:g}")
         elif one > high or 0 < one < low:
             within = f"{low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
-            raise ValueError(f"{full_key}={value}: must be {within} (our limit: beyond it a computation does not finish)")
+            raise SettingError(
+                group, f"{name}={value}: must be {within} (our limit: beyond it a computation does not finish)"
+            )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cgnnp.ranges import check_range
+from cgnnp.setting_error import SettingError
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
@@ -34,27 +35,27 @@ def checked_settings(
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key, value in settings.items():
         if key in from_data:
-            raise ValueError(f"{prefix}.{key}: is taken from the data and cannot be chosen: leave it out")
+            raise SettingError(prefix, f"{key}: is taken from the data and cannot be chosen: leave it out")
         if key not in parameters and not takes_any:
             known = [name for name in parameters if name not in from_data]
             raise ValueError(unknown_setting(f"{prefix}.{key}", known))
         if not _fits(value, hints.get(key, Any)):
-            raise ValueError(f"{prefix}.{key}={value!r}: must be {_describe(hints[key])}")
-        check_range(f"{prefix}.{key}", value)
+            raise SettingError(prefix, f"{key}={value!r}: must be {_describe(hints[key])}")
+        check_range(prefix, key, value)
         if float in (hints.get(key), *typing.get_args(hints.get(key))) and isinstance(value, int):
             result[key] = float(value)
     return result
 
 
-def check_positive(prefix: str, **values: float) -> None:
-    """Refuse settings that are not above zero; `prefix` goes before their names in the message.
+def check_positive(group: str, **values: float) -> None:
+    """Refuse arguments that are not above zero.
 
     Raises:
-        ValueError: names the setting and what was found.
+        SettingError: names the argument and what was found.
     """
     for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"{prefix}{name}={value}: must be positive")
+            raise SettingError(group, f"{name}={value}: must be positive")
 
 
 def unknown_setting(full_key: str, known: Sequence[str]) -> str:

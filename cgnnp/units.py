@@ -6,6 +6,8 @@ Forces are in kJ/mol/nm, number densities in nm^-3. Nothing is converted inside 
 import math
 from collections.abc import Sequence
 
+from cgnnp.setting_error import SettingError
+
 BOLTZMANN = 8.31446261815324e-3
 """Boltzmann constant times Avogadro's, kJ/mol/K (CODATA 2018, exact)."""
 
@@ -48,15 +50,16 @@ def solvent_fraction(concentration_M: float, molar_volume_cm3_mol: float) -> flo
     return phi
 
 
-def check_permittivity(setting: str, value: float) -> None:
+def check_permittivity(group: str, value: float) -> None:
     """Refuse what is no static dielectric constant.
 
     Raises:
-        ValueError: a value that is not positive and finite, with the name of its setting.
+        SettingError: a value that is not positive and finite.
     """
     if not 0 < value < float("inf"):
-        raise ValueError(
-            f"{setting}={value}: a dielectric constant is positive, 1 in vacuum, near 70 in water: give that of the solvent"
+        raise SettingError(
+            group,
+            f"eps_r={value}: a dielectric constant is positive, 1 in vacuum, near 70 in water: give that of the solvent",
         )
 
 

@@ -9,6 +9,7 @@ of a rigid molecule is not a mean force of anything. To keep atoms and map them 
 
 from cgnnp.mapping import Atomistic, Mapping, as_name
 from cgnnp.molecules import Bead, Molecule, map_molecules
+from cgnnp.setting_error import SettingError
 
 TYPES = ("element", "name")
 
@@ -27,7 +28,7 @@ def atoms(atomistic: Atomistic, *, name: str = "atoms", selection: str = "all", 
         ValueError: nothing is selected, or `types` is something else.
     """
     if types not in TYPES:
-        raise ValueError(f"mapping '{name}': mapping.types={types}: choose one of {', '.join(TYPES)}")
+        raise SettingError("mapping", f"types={types}: mapping '{name}': choose one of {', '.join(TYPES)}")
 
     def beads(molecule: Molecule) -> list[Bead]:
         elements = molecule.elements if types == "element" else ("",) * len(molecule.names)

@@ -11,6 +11,7 @@ An ion that is one unconstrained atom carries the force on itself: the solvent's
 
 from cgnnp.mapping import Atomistic, Mapping, as_name
 from cgnnp.molecules import Bead, Molecule, map_molecules
+from cgnnp.setting_error import SettingError
 
 
 def keep(atomistic: Atomistic, *, name: str = "ions", selection: str = "not water") -> Mapping:
@@ -27,9 +28,10 @@ def keep(atomistic: Atomistic, *, name: str = "ions", selection: str = "not wate
 
     def beads(molecule: Molecule) -> list[Bead]:
         if len(molecule.names) > 1:
-            raise ValueError(
-                f"mapping '{name}' (mapping.selection={selection!r}): {molecule.label} has {len(molecule.names)} atoms, "
-                "ions have one: select less, or use mapping=molecules for molecular ions"
+            raise SettingError(
+                "mapping",
+                f"selection={selection!r}: mapping '{name}' found {molecule.label}, which has {len(molecule.names)} atoms, "
+                "ions have one: select less, or use mapping=molecules for molecular ions",
             )
         return [Bead(as_name(molecule.elements[0] or molecule.names[0]), [0])]
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from cgnnp.mapping import Atomistic, Mapping, as_name
 from cgnnp.molecules import Bead, Molecule, map_molecules
+from cgnnp.setting_error import SettingError
 
 CENTERS = ("mass", "geometry")
 
@@ -85,11 +86,12 @@ def _bead(
     if weights is not None:
         known = [atom for atom in atoms if molecule.names[atom] in weights]
         if not known:
-            raise ValueError(
-                f"mapping '{mapping}': mapping.weights names {', '.join(weights)}, {molecule.label} has atoms "
-                f"{', '.join(molecule.names[atom] for atom in atoms)}: name some of these"
+            raise SettingError(
+                "mapping",
+                f"weights={dict(weights)}: mapping '{mapping}' finds none of these in {molecule.label}, which has atoms "
+                f"{', '.join(molecule.names[atom] for atom in atoms)}: name some of these",
             )
         return Bead(kind, known, [float(weights[molecule.names[atom]]) for atom in known])
     if center not in CENTERS:
-        raise ValueError(f"mapping '{mapping}': mapping.center={center}: choose one of {', '.join(CENTERS)}")
+        raise SettingError("mapping", f"center={center}: mapping '{mapping}': choose one of {', '.join(CENTERS)}")
     return Bead(kind, atoms, None if center == "mass" else [1.0] * len(atoms))

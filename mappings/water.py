@@ -11,6 +11,7 @@ water) count in neither map: the engine has spread their force over the atoms al
 
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.molecules import Bead, Molecule, map_molecules
+from cgnnp.setting_error import SettingError
 
 
 def center_of_mass(atomistic: Atomistic, *, name: str = "water_cg", selection: str = "water", bead: str = "W") -> Mapping:
@@ -40,9 +41,10 @@ def oxygen(atomistic: Atomistic, *, name: str = "water_oxygen", selection: str =
     def beads(molecule: Molecule) -> list[Bead]:
         oxygens = [atom for atom, element in enumerate(molecule.elements) if element == "O"]
         if len(oxygens) != 1:
-            raise ValueError(
-                f"mapping '{name}' (mapping.selection={selection!r}): {molecule.label} has {len(oxygens)} oxygen atoms, "
-                "expected one: select water only"
+            raise SettingError(
+                "mapping",
+                f"selection={selection!r}: mapping '{name}' found {molecule.label}, which has {len(oxygens)} oxygen atoms, "
+                "expected one: select water only",
             )
         return [Bead(bead, oxygens)]
 

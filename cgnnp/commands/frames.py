@@ -1,5 +1,6 @@
 """What a configuration says of frames, and the commands that need no network: sampling and mapping. Loads no torch."""
 
+import functools
 import inspect
 import itertools
 from collections.abc import Iterator
@@ -66,18 +67,17 @@ def map_frames(config: DictConfig) -> list[Path]:
     """Map atomistic frames that exist, kept ones (`data=`) or those of files; prints where the data sets are."""
     start_logging()
     check_command(config)
-    if config.n_frames is not None and config.n_frames < 1:
-        raise ValueError(f"n_frames={config.n_frames}: must be 1 or more, or null for all there are")
-    root = Path(str(config.data_dir))
+    root, kept, n_frames = Path(str(config.data_dir)), named(config, "data"), config.n_frames
+    if n_frames is not None and n_frames < 1:
+        raise ValueError(f"n_frames={n_frames}: must be 1 or more, or null for all there are")
     check_writable(root, "data_dir")
-    if config.data is None:
+    if kept is None:
         directories = _map_files(config, root)
     else:
-        kept = Path(str(config.data))
         mappings = configured_mappings(config, read_atomistic(shards(kept)[0]))
         if config.optimal:
-            mappings = [with_optimal_map(one, lambda: _all_kept(kept), count_frames(kept)) for one in mappings]
-        directories = [map_shards(kept, mapping, root, config.n_frames) for mapping in mappings]
+            mappings = [with_optimal_map(one, functools.partial(_all_kept, kept), count_frames(kept)) for one in mappings]
+        directories = [map_shards(kept, mapping, root, n_frames) for mapping in mappings]
     for directory in directories:
         warn_if_not_fitted(_look_for_bonds(directory).mapping)
     print(*directories, sep="\n")
@@ -96,8 +96,8 @@ def _all_kept(kept: Path) -> Iterator[AtomFrames]:
 
 
 def _map_files(config: DictConfig, root: Path) -> list[Path]:
-    if config.n_frames is not None:
-        raise ValueError(f"n_frames={config.n_frames} is for kept atoms (data=): of files ask for reference.n_frames")
+    if (n_frames := config.n_frames) is not None:
+        raise ValueError(f"n_frames={n_frames} is for kept atoms (data=): of files ask for reference.n_frames")
     make = configured(config, "reference")
     if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
         raise ValueError(
@@ -121,8 +121,8 @@ def configured_source(config: DictConfig) -> Source:
     replica = config.replica
     if replica < 0:
         raise ValueError(f"replica={replica}: must be 0 or more")
-    if config.get("data") is not None:
-        return StoredSource(Path(str(config.data)))
+    if (stored := named(config, "data")) is not None:
+        return StoredSource(stored)
     make = configured(config, "reference")
     given = {"system": lambda: configured(config, "system"), "replica": lambda: replica}
     takes = inspect.signature(make).parameters
@@ -180,10 +180,16 @@ def check_command(config: DictConfig) -> None:
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and bool not in KEYS[key]):
             kinds = " or ".join("null" if kind is type(None) else kind.__name__ for kind in KEYS[key])
             raise ValueError(f"{key}={value!r}: must be {kinds}")
-        check_range(key, value)
+        check_range("", key, value)
     for group in GROUPS:
         if group in config and not isinstance(config[group], DictConfig):
             raise ValueError(f"{group}={config[group]!r}: must be a group of settings")
+
+
+def named(config: DictConfig, key: str) -> Path | None:
+    """The file or folder that a key of the command names, if any."""
+    value = config.get(key)
+    return None if value is None else Path(str(value))
 
 
 def configured(config: DictConfig, group: str) -> Any:

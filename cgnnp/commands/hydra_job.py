@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cgnnp import stopping
 from cgnnp.commands.presets import expanded
+from cgnnp.setting_error import SettingError
 from cgnnp.signatures import did_you_mean, unknown_setting
 
 PARALLEL_JOBS = "CGNNP_PARALLEL_JOBS"
@@ -121,10 +122,10 @@ def plain(config: DictConfig) -> str:
 
 def _explain(error: BaseException, config_name: str) -> str:
     """The message in our words, with the right names where hydra says only that one is wrong."""
-    message = str(error).strip()
     cause = error.__cause__
-    if cause is not None and "Error in call to target" in message:
-        message = str(cause)
+    if cause is not None and "Error in call to target" in str(error):
+        error = cause
+    message = (error.configured if isinstance(error, SettingError) else str(error)).strip()
     if option := re.search(r"Could not find '([\w@/]+)/([^']*)'\s+Available options in '[^']+':((?:\s+\S+)*)", message):
         group, name, rest = option.groups()
         options = rest.split("Config search path")[0].split()
@@ -150,7 +151,9 @@ def _unknown_key(full_key: str, config_name: str) -> str:
     names = [str(name) for name in node if not str(name).startswith("_")]
     deepest = ".".join(parents[: depth + 1])
     if deepest == full_key or parents[depth] not in names:
-        return unknown_setting(deepest, names)
+        groups = [str(group) for group, values in config.items() if isinstance(values, DictConfig) and full_key in values]
+        meant = " or ".join(f"{group}.{full_key}" for group in groups)
+        return f"there is no setting '{full_key}': write {meant}" if meant else unknown_setting(deepest, names)
     if node.get(parents[depth]) is None:
         return f"{deepest} is empty: what is put into it is written with a plus, +{full_key}=value"
     return f"there is no setting '{full_key}': {deepest} is one value"

@@ -12,6 +12,7 @@ from cgnnp.commands.frames import (
     checked_data_root,
     configured,
     configured_source,
+    named,
     plain,
 )
 from cgnnp.dataset import has_data, open_frames
@@ -23,6 +24,7 @@ from cgnnp.platforms import choose_platform
 from cgnnp.priors import PriorFit
 from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import StoredSource
+from cgnnp.setting_error import SettingError
 from cgnnp.signatures import checked_settings
 from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.force import choose_backend
@@ -46,7 +48,8 @@ SHARED = ("seed", "platform", "force_backend")
 def train(config: DictConfig, config_text: str, command: str) -> None:
     """The main job. What can be wrong with the settings is found before anything is sampled."""
     plan = training_plan(config)
-    run = RunFolder.create(None if config.run_dir is None else str(config.run_dir), plan.mapping.name)
+    run_dir = named(config, "run_dir")
+    run = RunFolder.create(None if run_dir is None else str(run_dir), plan.mapping.name)
     with run.locked():
         run.begin(config_text)
         start_logging(run.path / "train.log")
@@ -88,16 +91,17 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     A run keeps the settings of its own config.yaml but for the `overrides` of the command line.
     """
     check_command(config)
-    if (config.run is None) == (config.potential is None):
+    run, potential = named(config, "run"), named(config, "potential")
+    if (run is None) == (potential is None):
         raise ValueError("name either run=<folder of a run> or potential=<exported potential>, and not both")
     composition = Composition(**checked_settings(Composition, plain(config.system), "system"))
-    if config.run is not None:
-        _simulate_again(RunFolder.open(str(config.run)), config, composition, overrides)
+    if run is not None:
+        _simulate_again(RunFolder.open(str(run)), config, composition, overrides)
         return
-    potential = Path(str(config.potential))
+    assert potential is not None  # noqa: S101
     plan = _needed(_simulation(plain(config.simulation), read_manifest(potential)["temperature_K"]))
     start_logging()
-    directory = Path(str(config.output)) if config.output is not None else potential.parent / composition.folder_name
+    directory = named(config, "output") or potential.parent / composition.folder_name
     check_writable(directory, "output")
     found = run_potential(potential, directory, plan, composition=composition)
     log.info("frames in %s", ", ".join(map(str, found.folders)))
@@ -108,7 +112,7 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
     manifest = read_manifest(run.potential)
     if not composition.is_own:
         raise ValueError(
-            f"run={config.run}: continues the run's own simulation; for other numbers of beads use "
+            f"run={run.path}: continues the run's own simulation; for other numbers of beads use "
             f"potential={run.potential} with the same system settings"
         )
     values = plain(config.simulation)
@@ -116,7 +120,9 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
     try:
         plan = _simulation(values, manifest["temperature_K"])
     except ValueError as error:
-        raise ValueError(f"{error} (in {run.config_file}, or on the command line)") from error
+        where = f"(in {run.config_file}, or on the command line)"
+        group = error.group if isinstance(error, SettingError) else ""
+        raise SettingError(group, f"{error} {where}") from error
     plan = _needed(plan)
     with run.locked():
         start_logging(run.path / "train.log")
@@ -133,21 +139,22 @@ def _needed(plan: SimulationPlan | None) -> SimulationPlan:
 def compare(config: DictConfig) -> None:
     """Compare the simulation of a run with its data, and write the report again."""
     check_command(config)
-    if config.run is None:
+    folder, other = named(config, "run"), named(config, "data")
+    if folder is None:
         raise ValueError("name the folder of a run: run=runs/...")
-    run = RunFolder.open(str(config.run))
+    run = RunFolder.open(str(folder))
     known = Job(run).found.data
-    data = Path(str(config.data) if config.data is not None else known.data or "")
+    data = other or Path(known.data or "")
     if not has_data(data):
         raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=<directory>")
     mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
-    frames = open_frames(data, mapping, n_frames=None if config.data is not None else known.n_frames)
+    frames = open_frames(data, mapping, n_frames=known.n_frames if other is None else None)
     coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
     if coarse is None:  # a first run that was interrupted: all that there is
         coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), RunFigures())
     with run.locked():
         start_logging(run.path / "train.log")
-        Job(run).compare(frames, coarse, None if config.data is None else data)
+        Job(run).compare(frames, coarse, other)
 
 
 def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -222,4 +229,5 @@ def _draws(config: DictConfig, mapping: Mapping) -> Frames | None:
         FileNotFoundError: no data set there.
         ValueError: of another mapping.
     """
-    return None if config.draws is None else open_frames(str(config.draws), mapping)
+    draws = named(config, "draws")
+    return None if draws is None else open_frames(draws, mapping)

@@ -22,7 +22,7 @@ from cgnnp.models.convolution import (
 from cgnnp.models.neighbors import summed_on_beads
 from cgnnp.models.network import Network, RadialInput, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialSpline
-from cgnnp.signatures import check_positive
+from cgnnp.setting_error import SettingError
 
 
 class TwoBody(nn.Module):
@@ -140,9 +140,8 @@ class Allegro(Network):
         seed: int = 0,
     ) -> None:
         super().__init__(locals())
-        check_positive("model.", features=features, hidden=hidden)
         if scalars < 2:
-            raise ValueError(f"model.scalars={scalars}: must be 2 or more")
+            raise SettingError("model", f"scalars={scalars}: must be 2 or more")
         blocks = checked_blocks(parity, l_max, layers, l_max)
         self.knows_handedness = parity == "none" and l_max > 0 and layers > 1
         self.l_max, self.n_scalars, self.n_channels = l_max, scalars, features

@@ -9,7 +9,7 @@ from cgnnp.models.contraction import SymmetricContraction
 from cgnnp.models.convolution import Convolution, Linear, SphericalHarmonics, feature_blocks
 from cgnnp.models.network import Network, RadialInput
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
-from cgnnp.signatures import check_positive
+from cgnnp.setting_error import SettingError
 
 HIGHEST_CORRELATION = 3
 READOUT_HIDDEN = 16
@@ -146,21 +146,22 @@ class MACE(Network):
         seed: int = 0,
     ) -> None:
         super().__init__(locals())
-        check_positive("model.", features=features)
         if layers == 1 and (features_l_max or 0) > 0:
-            raise ValueError(
-                f"model.features_l_max={features_l_max}: with layers=1 nothing is sent between layers: take more layers, or "
-                "features_l_max=null"
+            raise SettingError(
+                "model",
+                f"features_l_max={features_l_max}: with layers=1 nothing is sent between layers: take more layers, or "
+                "features_l_max=null",
             )
         features_l_max = min(1, l_max) if features_l_max is None else features_l_max
         if not 0 <= features_l_max <= l_max:
-            raise ValueError(f"model.features_l_max={features_l_max}: must be 0 or more, and not above l_max={l_max}")
+            raise SettingError("model", f"features_l_max={features_l_max}: must be 0 or more, and not above l_max={l_max}")
         if correlation not in range(1, HIGHEST_CORRELATION + 1):
-            raise ValueError(f"model.correlation={correlation}: must be 1, 2 or {HIGHEST_CORRELATION}")
+            raise SettingError("model", f"correlation={correlation}: must be 1, 2 or {HIGHEST_CORRELATION}")
         if (work := (l_max + 1) ** (2 * correlation) * (features_l_max + 1) ** 2) > MOST_COUPLINGS:
-            raise ValueError(
-                f"model.l_max={l_max}: with correlation={correlation} and features_l_max={features_l_max} it couples {work} "
-                f"combinations of components, beyond our limit of {MOST_COUPLINGS}: lower one of the three"
+            raise SettingError(
+                "model",
+                f"correlation={correlation}: with l_max={l_max} and features_l_max={features_l_max} it couples {work} "
+                f"combinations of components, beyond our limit of {MOST_COUPLINGS}: lower one of the three",
             )
         self.harmonics = SphericalHarmonics(l_max)
         degrees = [0, *[features_l_max] * (layers - 1), 0]

@@ -16,6 +16,7 @@ from cgnnp.models.convolution import (
 )
 from cgnnp.models.network import Network, RadialInput, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
+from cgnnp.setting_error import SettingError
 
 
 class Interaction(nn.Module):
@@ -161,9 +162,9 @@ def check_channels(features: int | list[int], layers: int) -> list[int]:
     """
     given = features if isinstance(features, list) else [features] * layers
     if len(given) != layers:
-        raise ValueError(
-            f"model.features={given}: {len(given)} numbers for layers={layers}: give one number, or one per layer"
+        raise SettingError(
+            "model", f"features={given}: {len(given)} numbers for layers={layers}: give one number, or one per layer"
         )
     if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in given):
-        raise ValueError(f"model.features={features}: must be a positive whole number, or a list of one per layer")
+        raise SettingError("model", f"features={features}: must be a positive whole number, or a list of one per layer")
     return given

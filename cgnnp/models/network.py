@@ -10,10 +10,22 @@ from torch import Tensor
 from cgnnp.models.convolution import PARITIES, Block, feature_blocks, layer_blocks
 from cgnnp.models.potential import Potential
 from cgnnp.models.radial import BesselBasis, RadialSpline, held_below
+from cgnnp.setting_error import SettingError
 from cgnnp.signatures import check_positive
 
 HIGHEST_DEGREE = 11
 """Of the coupling coefficients that e3nn has."""
+
+POSITIVE = (
+    "cutoff_nm",
+    "inner_width_nm",
+    "radial_basis",
+    "radial_hidden",
+    "layers",
+    "avg_num_neighbors",
+    "features",
+    "hidden",
+)
 
 RadialInput = tuple[Tensor, Tensor, Tensor]
 """The arguments of `cgnnp.models.radial.RadialFunctions`."""
@@ -42,21 +54,22 @@ class Network(Potential):
     """
 
     inner: Tensor
+    needs_splines = False
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
         own = {key: value for key, value in settings.items() if key not in ("self", "__class__")}
         self._config: dict[str, object] = copy.deepcopy({**own, "type_names": list(own["type_names"])})
-        positive = ("cutoff_nm", "inner_width_nm", "radial_basis", "radial_hidden", "layers", "avg_num_neighbors")
-        check_positive("model.", **{name: own[name] for name in positive if name in own})
+        check_positive("model", **{name: own[name] for name in POSITIVE if isinstance(own.get(name), int | float)})
         bound = own["energy_bound_kJ_mol"]
         if bound is not None:
-            check_positive("model.", energy_bound_kJ_mol=bound)
+            check_positive("model", energy_bound_kJ_mol=bound)
         if not 0 <= own.get("l_max", 0) <= HIGHEST_DEGREE:
-            raise ValueError(f"model.l_max={own['l_max']}: must be 0 to {HIGHEST_DEGREE}")
+            raise SettingError("model", f"l_max={own['l_max']}: must be 0 to {HIGHEST_DEGREE}")
         knots = own["knots"]
-        if knots != 0 and knots < 10:
-            raise ValueError(f"model.knots={knots}: must be 10 or more, or 0 for no splines")
+        if knots < 10 and (knots != 0 or self.needs_splines):
+            without = "" if self.needs_splines else ", or 0 for no splines"
+            raise SettingError("model", f"knots={knots}: must be 10 or more{without}")
         n_types, matrix = len(own["type_names"]), own["inner_cutoff_nm"]
         inner = torch.zeros(n_types, n_types) if matrix is None else torch.tensor(matrix)
         if inner.shape != (n_types, n_types):
@@ -99,11 +112,12 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
         ValueError: an unknown parity, or one that so few layers or degrees have no use for.
     """
     if parity not in PARITIES:
-        raise ValueError(f"model.parity={parity}: choose one of {', '.join(PARITIES)}")
+        raise SettingError("model", f"parity={parity}: choose one of {', '.join(PARITIES)}")
     if parity == "none" and l_max == 0:
-        raise ValueError(
-            "model.parity=none: with l_max=0 all features are scalars, and parity forbids them nothing: take l_max >= 1, or "
-            "parity=natural"
+        raise SettingError(
+            "model",
+            "parity=none: with l_max=0 all features are scalars, and parity forbids them nothing: take l_max >= 1, or "
+            "parity=natural",
         )
     natural, allowed = feature_blocks(l_max, "natural"), feature_blocks(l_max, parity)
     first = [block for block in allowed if block[0] <= first_l and (parity == "none" or block in natural)]
@@ -111,9 +125,10 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
     if parity == "both" and all(block in natural for part in blocks for block in part):
         # Vectors (there already, or made by a product), cross products, vectors again, scalars.
         needed = f"{3 if first_l else 4} layers or more" if l_max else "l_max >= 1 and enough layers"
-        raise ValueError(
-            f"model.parity=both: with l_max={l_max} and layers={layers} no features of the other parity are of use "
+        raise SettingError(
+            "model",
+            f"parity=both: with l_max={l_max} and layers={layers} no features of the other parity are of use "
             f"(products of vectors make them, and further products make vectors of them again): take {needed}, or "
-            "parity=natural"
+            "parity=natural",
         )
     return blocks

@@ -22,6 +22,7 @@ class Pair(Network):
     """
 
     pair_of: Tensor
+    needs_splines = True
 
     def __init__(
         self,
@@ -37,8 +38,6 @@ class Pair(Network):
         seed: int = 0,
     ) -> None:
         super().__init__(locals())
-        if self.spline is None:
-            raise ValueError("model.knots=0: a pair potential consists of splines: give it 10 knots or more")
         n_types = len(type_names)
         first, second = torch.triu_indices(n_types, n_types)
         pair_of = torch.zeros(n_types, n_types, dtype=torch.int64)

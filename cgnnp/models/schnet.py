@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from cgnnp.models.convolution import Convolution, Linear
 from cgnnp.models.network import Network, RadialInput
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
-from cgnnp.signatures import check_positive
 
 SCALARS = [(0, 1)]
 
@@ -61,7 +60,6 @@ class SchNet(Network):
         seed: int = 0,
     ) -> None:
         super().__init__(locals())
-        check_positive("model.", features=features)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.embedding = nn.Parameter(torch.randn(len(type_names), features))

@@ -193,12 +193,12 @@ def no_compiled_form(model: Potential) -> str:
     if not isinstance(model, COMPILED):
         return f"{type(model).__name__} has no compiled form"
     if model.spline is None:
-        return "model.knots=0: a compiled network needs splines"
+        return "knots=0: a compiled network needs splines"
     features = model.config()["features"]
     if not isinstance(features, int) or features % 4:
-        return f"model.features={features}: a compiled network needs one number for all layers, a multiple of 4"
+        return f"features={features}: a compiled network needs one number for all layers, a multiple of 4"
     if model.parity == "both":
-        return "model.parity=both: a compiled network has features of one parity"
+        return "parity=both: a compiled network has features of one parity"
     if model.embedding.device.type != "cpu" or model.precision() not in (torch.float32, torch.float64):
         found = f"{model.embedding.device} and {model.precision()}"
         return f"compiled networks are for CPUs and single or double precision, not {found}"

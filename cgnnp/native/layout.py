@@ -19,7 +19,7 @@ def spline_of(model: NequIP) -> RadialSpline:
         ValueError: it has none.
     """
     if model.spline is None:
-        raise ValueError("model.knots=0: a compiled network needs splines")
+        raise ValueError("a compiled network needs splines")
     return model.spline
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from cgnnp.entries import Entries
 from cgnnp.priors.prior import Prior
+from cgnnp.signatures import check_positive
 from cgnnp.units import COULOMB, check_neutral, check_permittivity
 
 EWALD_TOLERANCE = 5e-4
@@ -38,9 +39,8 @@ class ScreenedCoulomb(Prior):
     cutoff_nm: float
 
     def __post_init__(self) -> None:
-        check_permittivity("prior.eps_r", self.eps_r)
-        if not self.cutoff_nm > 0:
-            raise ValueError(f"prior.cutoff_nm={self.cutoff_nm}: must be positive")
+        check_permittivity("", self.eps_r)
+        check_positive("", cutoff_nm=self.cutoff_nm)
 
     @property
     def cutoff(self) -> float:

@@ -13,6 +13,7 @@ from cgnnp.entries import Entries
 from cgnnp.files import data_digest
 from cgnnp.frames import Frames
 from cgnnp.platforms import choose_platform
+from cgnnp.setting_error import SettingError
 
 
 class Prior(ABC):
@@ -63,9 +64,10 @@ def check_cutoff(cutoff: float, box: Float[np.ndarray, "3 3"]) -> None:
     """
     half = float(np.diag(box).min()) / 2
     if cutoff > half:
-        raise ValueError(
-            f"prior.cutoff_nm={cutoff:g} is more than half the box ({half:.4g} nm), which OpenMM's nonbonded forces "
-            "cannot hold: lower prior.cutoff_nm or use a larger box"
+        raise SettingError(
+            "prior",
+            f"cutoff_nm={cutoff:g} is more than half the box ({half:.4g} nm), which OpenMM's nonbonded forces "
+            "cannot hold: lower it or use a larger box",
         )
 
 

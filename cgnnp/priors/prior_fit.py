@@ -15,6 +15,7 @@ from cgnnp.mapping import Mapping
 from cgnnp.priors.coulomb import ScreenedCoulomb
 from cgnnp.priors.prior import Prior, prior_forces
 from cgnnp.priors.spline_fit import PairSplineFit, SplineSettings
+from cgnnp.setting_error import SettingError
 from cgnnp.units import check_neutral, check_permittivity
 
 log = logging.getLogger("cgnnp")
@@ -44,9 +45,9 @@ class PriorFit(SplineSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.eps_r, str) and self.eps_r != AUTO:
-            raise ValueError(f"prior.eps_r={self.eps_r}: must be a number or {AUTO}")
+            raise SettingError("prior", f"eps_r={self.eps_r}: must be a number or {AUTO}")
         if isinstance(self.eps_r, int | float):
-            check_permittivity("prior.eps_r", self.eps_r)
+            check_permittivity("prior", self.eps_r)
 
     @property
     def splines(self) -> PairSplineFit:
@@ -68,15 +69,17 @@ class PriorFit(SplineSettings):
             return None
         check_neutral(mapping.charges.tolist(), f"mapping '{mapping.name}'")
         if self.eps_r is None:
-            raise ValueError(
-                f"prior.eps_r=null: the beads carry charges ({_listed(charges)}), and no spline or network reaches as "
-                f"far as they do: give the dielectric constant of their solvent, or {AUTO}"
+            raise SettingError(
+                "prior",
+                f"eps_r=null: the beads carry charges ({_listed(charges)}), and no spline or network reaches as "
+                f"far as they do: give the dielectric constant of their solvent, or {AUTO}",
             )
         eps_r = (provenance.get("solvent") or {}).get("eps_r") if self.eps_r == AUTO else self.eps_r
         if eps_r is None:
-            raise ValueError(
-                f"prior.eps_r={AUTO}: the beads carry charges ({_listed(charges)}), and the data do not say what the "
-                "solvent's dielectric constant is: give it, e.g. prior.eps_r=71 (SPC/E water at 298 K)"
+            raise SettingError(
+                "prior",
+                f"eps_r={AUTO}: the beads carry charges ({_listed(charges)}), and the data do not say what the "
+                "solvent's dielectric constant is: give it, e.g. eps_r=71 (SPC/E water at 298 K)",
             )
         return ScreenedCoulomb(charges, float(eps_r), self.cutoff_nm)
 
@@ -100,7 +103,7 @@ class PriorFit(SplineSettings):
             if other.eps_r != known.eps_r:
                 raise ValueError(
                     f"{name}: differs in the dielectric constant of its solvent, {other.eps_r:g}, from {first}, "
-                    f"{known.eps_r:g}: give prior.eps_r, or fit them apart"
+                    f"{known.eps_r:g}: give eps_r, or fit them apart"
                 )
         return replace(known, charges=charges)
 
@@ -129,8 +132,8 @@ def _other_temperature(frames: Frames) -> str | None:
     if known is None or abs(known - frames.temperature) <= OTHER_TEMPERATURE_K:
         return None
     return (
-        f"prior.eps_r={AUTO}: the data are of {frames.temperature:g} K, and record the dielectric constant of their solvent "
-        f"at {known:g} K ({solvent['eps_r']:g}), which is taken: give prior.eps_r"
+        f"eps_r={AUTO}: the data are of {frames.temperature:g} K, and record the dielectric constant of their solvent "
+        f"at {known:g} K ({solvent['eps_r']:g}), which is taken: give eps_r"
     )
 
 

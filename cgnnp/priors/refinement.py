@@ -31,6 +31,7 @@ from cgnnp.pair_counts import pair_counts
 from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.priors.spline_fit import DEGREE, clamped_knots, n_free, pair_design
+from cgnnp.setting_error import SettingError
 from cgnnp.signatures import check_positive
 from cgnnp.statistics import block_estimate
 from cgnnp.units import thermal_energy
@@ -64,8 +65,8 @@ class RefinementSettings:
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise ValueError(f"refinement.steps={self.steps}: must not be negative (0 refines nothing)")
-        check_positive("refinement.", length_ps=self.length_ps, knot_spacing_nm=self.knot_spacing_nm)
+            raise SettingError("refinement", f"steps={self.steps}: must not be negative (0 refines nothing)")
+        check_positive("refinement", length_ps=self.length_ps, knot_spacing_nm=self.knot_spacing_nm)
 
 
 @brief
@@ -193,7 +194,7 @@ def check_frames(frames: Frames, prior: PairSpline, whose: str) -> None:
     if len(frames) < MIN_FRAMES:
         raise ValueError(
             f"refinement: {len(frames)} frames of {whose} are too few to tell how many are independent, at least "
-            f"{MIN_FRAMES} are needed: raise reference.n_frames or refinement.length_ps, or take refinement=none"
+            f"{MIN_FRAMES} are needed: raise n_frames or length_ps, or take refinement=none"
         )
     check_kinds(frames, prior, whose)
 

@@ -20,6 +20,7 @@ from cgnnp.priors.pair_spline import TABLE_SPACING, PairSpline, PairTable
 from cgnnp.priors.prior import check_cutoff
 from cgnnp.priors.smoothing import FOLDS, NormalEquations, solve_smooth
 from cgnnp.priors.wall import wall_energy
+from cgnnp.setting_error import SettingError
 from cgnnp.signatures import check_positive
 from cgnnp.units import thermal_energy
 
@@ -63,10 +64,10 @@ class SplineSettings:
 
     def __post_init__(self) -> None:
         positive = ("cutoff_nm", "knot_spacing_nm", "max_frames", "min_count", "wall_kT")
-        check_positive("prior.", **{name: getattr(self, name) for name in positive})
+        check_positive("prior", **{name: getattr(self, name) for name in positive})
         for name in ("ridge", "smoothing"):
             if (value := getattr(self, name)) is not None and not value >= 0:
-                raise ValueError(f"prior.{name}={value}: must not be negative")
+                raise SettingError("prior", f"{name}={value}: must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +155,7 @@ def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float,
                 reach = max(found[-1] for found in closest)  # what is farther away changes nothing any more
     for pair, found in zip(names, closest, strict=True):
         if len(found) < min_count:
-            raise ValueError(_too_few_pairs(sets, pair, len(found), cutoff, min_count))
+            raise SettingError("prior", _too_few_pairs(sets, pair, len(found), cutoff, min_count))
     return [float(found[-1]) for found in closest]
 
 
@@ -163,11 +164,11 @@ def _too_few_pairs(sets: Sequence[Frames], pair: Pair, found: int, cutoff: float
     kinds, n_frames = [PairKinds(frames.mapping) for frames in sets], sum(map(len, sets))
     numbers = [dict(zip(map(frozenset, one.names), one.n_pairs, strict=True)) for one in kinds]
     in_all = sum(int(of.get(frozenset(pair), 0)) * len(frames) for of, frames in zip(numbers, sets, strict=True))
-    wider = "" if in_all < min_count else "a larger prior.cutoff_nm, "
+    wider = "" if in_all < min_count else "a larger cutoff_nm, "
     return (
-        f"only {found} {'-'.join(pair)} pairs (of {in_all} in {n_frames} frames) within prior.cutoff_nm={cutoff:g}"
-        f", at least prior.min_count={min_count} are needed for a pair potential: use more frames (reference.n_frames, "
-        f"prior.max_frames), {wider}or a lower prior.min_count, by which the wall begins where fewer pairs were seen"
+        f"min_count={min_count}: a pair potential needs so many, there are only {found} {'-'.join(pair)} pairs (of "
+        f"{in_all} in {n_frames} frames) within cutoff_nm={cutoff:g}: use more frames (also max_frames), {wider}or a lower "
+        "min_count, by which the wall begins where fewer pairs were seen"
     )
 
 

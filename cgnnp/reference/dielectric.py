@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.setting_error import SettingError
 from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.units import COULOMB, check_permittivity, thermal_energy
 
@@ -50,12 +51,12 @@ def solvent(eps_r: float | None, water: str | None = None, eps_r_stderr: float |
         ValueError: a value that is not positive, an error that is negative or of no value.
     """
     if eps_r_stderr is not None and (eps_r is None or not 0 <= eps_r_stderr < np.inf):
-        raise ValueError(
-            f"system.eps_r_stderr={eps_r_stderr}: the standard error of system.eps_r={eps_r}: must be 0 or more, beside a "
-            "value, or null"
+        raise SettingError(
+            "system",
+            f"eps_r_stderr={eps_r_stderr}: the standard error of eps_r={eps_r}: must be 0 or more, beside a value, or null",
         )
     if eps_r is not None:
-        check_permittivity("system.eps_r", eps_r)
+        check_permittivity("system", eps_r)
         error = {} if eps_r_stderr is None else {"eps_r_stderr": float(eps_r_stderr)}
         return {"eps_r": float(eps_r), "eps_r_source": "given", **error}
     if water is None:

@@ -38,6 +38,7 @@ from cgnnp.reference.lattice import (
 )
 from cgnnp.reference.systems import ReferenceSystem, pme
 from cgnnp.reference.time_steps import RIGID_FS
+from cgnnp.setting_error import SettingError
 from cgnnp.units import AVOGADRO_PER_NM3, number_density, solvent_fraction
 
 log = logging.getLogger("cgnnp")
@@ -141,16 +142,17 @@ def electrolyte(
     n_water = _n_water(concentration_M, n_pairs, infinite_dilution, n_water)
     if concentration_M > TRUSTED_M:
         log.warning(
-            "system.concentration_M=%g: above %g mol/L the volumes of salts are extrapolated, and the density may be off: "
-            "system.n_water sets it",
+            "concentration_M=%g: above %g mol/L the volumes of salts are extrapolated, and the density may be off: "
+            "n_water sets it",
             *(concentration_M, TRUSTED_M),
         )
     length = volume ** (1 / 3)
     if not SWITCH_WIDTH < cutoff_nm <= length / 2:
-        raise ValueError(
-            f"system.cutoff_nm={cutoff_nm:g}: must be above {SWITCH_WIDTH} nm (the width of the switch) and at most half "
+        raise SettingError(
+            "system",
+            f"cutoff_nm={cutoff_nm:g}: must be above {SWITCH_WIDTH} nm (the width of the switch) and at most half "
             f"the box ({length / 2:.3f} nm for {n_pairs} pairs at {concentration_M:g} mol/L): change it, raise "
-            "system.n_pairs or lower system.concentration_M"
+            "n_pairs or lower concentration_M",
         )
     topology = _topology(n_water, (cation, anion), n_pairs)
     topology.setPeriodicBoxVectors(np.eye(3) * length * unit.nanometer)
@@ -193,26 +195,29 @@ def partial_molar_volume(volume_at_infinite_dilution: float, concentration_M: fl
 def _check_choice(ions: str, water: str, cation: str, anion: str) -> None:
     """Refuse what a set of ions does not have."""
     if ions not in IONS:
-        raise ValueError(f"system.ions={ions}: no such set of ions: choose one of {', '.join(IONS)}")
+        raise SettingError("system", f"ions={ions}: no such set of ions: choose one of {', '.join(IONS)}")
     if water not in WATERS:
-        raise ValueError(f"system.water={water}: no such water: choose one of {', '.join(WATERS)}")
+        raise SettingError("system", f"water={water}: no such water: choose one of {', '.join(WATERS)}")
     for key, value in (("water", water), ("cation", cation), ("anion", anion)):
         if value not in IONS[ions][key]:
             known = IONS[ions][key]
-            more = [f"; system.ions={o} has {', '.join(has[key])}" for o, has in IONS.items() if len(has[key]) > len(known)]
+            more = [f"; ions={o} has {', '.join(has[key])}" for o, has in IONS.items() if len(has[key]) > len(known)]
             where = "" if key == "water" else f" in {water}"
-            raise ValueError(
-                f"system.{key}={value}: system.ions={ions} has {', '.join(known)}{where}: choose from these{''.join(more)}"
+            raise SettingError(
+                "system",
+                f"{key}={value}: ions={ions} has {', '.join(known)}{where}: choose from these{''.join(more)}",
             )
 
 
 def _box_volume(concentration: float, n_pairs: int) -> float:
     if not 0 < concentration < np.inf:
-        raise ValueError(
-            f"system.concentration_M={concentration}: must be above 0 mol/L and finite; for neat water use system=water"
+        raise SettingError(
+            "system", f"concentration_M={concentration}: must be above 0 mol/L and finite; for neat water use system=water"
         )
     if not isinstance(n_pairs, int | np.integer) or n_pairs < 1:
-        raise ValueError(f"system.n_pairs={n_pairs}: must be 1 or more, a whole number; for neat water use system=water")
+        raise SettingError(
+            "system", f"n_pairs={n_pairs}: must be 1 or more, a whole number; for neat water use system=water"
+        )
     return float(n_pairs / (concentration * AVOGADRO_PER_NM3))
 
 
@@ -222,18 +227,20 @@ def _n_water(concentration: float, n_pairs: int, infinite_dilution: float, given
     room = volume - n_pairs * molar * 1e-3 / AVOGADRO_PER_NM3
     fitting, least = max(0, round(room * number_density(WATER_G_ML, WATER_MOLAR_MASS))), 2 * n_pairs * LEAST_WATERS_PER_ION
     if fitting < least:
-        raise ValueError(
-            f"system.concentration_M={concentration:g}: {n_pairs} pairs of {molar:.1f} cm^3/mol leave room for {fitting} "
-            f"waters in {volume:.3f} nm^3, fewer than {LEAST_WATERS_PER_ION} an ion: that is no solution, lower it"
+        raise SettingError(
+            "system",
+            f"concentration_M={concentration:g}: {n_pairs} pairs of {molar:.1f} cm^3/mol leave room for {fitting} "
+            f"waters in {volume:.3f} nm^3, fewer than {LEAST_WATERS_PER_ION} an ion: that is no solution, lower it",
         )
     if given is None:
         return fitting
     most = int(room * number_density(DENSEST_WATER_G_ML, WATER_MOLAR_MASS))
     if not isinstance(given, int | np.integer) or not least <= given <= most:
-        raise ValueError(
-            f"system.n_water={given}: must be a whole number, {least} or more ({LEAST_WATERS_PER_ION} an ion) and at most "
+        raise SettingError(
+            "system",
+            f"n_water={given}: must be a whole number, {least} or more ({LEAST_WATERS_PER_ION} an ion) and at most "
             f"{most} (water of {DENSEST_WATER_G_ML:g} g/mL beside {n_pairs} pairs at {concentration:g} mol/L); "
-            f"{fitting} fit at {WATER_G_ML:g} g/mL: change it, or leave it out"
+            f"{fitting} fit at {WATER_G_ML:g} g/mL: change it, or leave it out",
         )
     return given
 

@@ -21,6 +21,7 @@ from cgnnp.reference.readers import Trajectory, open_trajectory
 from cgnnp.reference.remap import map_atoms
 from cgnnp.reference.source import Source, check_frames
 from cgnnp.rigid import RigidReport, verify_rigid_groups
+from cgnnp.setting_error import SettingError
 from cgnnp.signatures import check_positive
 
 log = logging.getLogger("cgnnp")
@@ -73,12 +74,10 @@ def from_files(
     """
     stated = {"trajectory": trajectory, "topology": topology or types, "temperature_K": temperature_K}
     if missing := [name for name, value in stated.items() if not value]:
-        listed = ", ".join(f"reference.{name}" for name in missing)
-        raise ValueError(
-            f"reference=files needs {listed}: state them (reference.types in place of a topology of free beads)"
-        )
-    check_positive("reference.", temperature_K=temperature_K or 0.0, stride=stride)
-    check_positive("reference.", **({} if interval_ps is None else {"interval_ps": interval_ps}))
+        said = f"{missing[0]}: frames of files need {', '.join(missing)}: state them (types where beads are free)"
+        raise SettingError("reference", said)
+    check_positive("reference", temperature_K=temperature_K or 0.0, stride=stride)
+    check_positive("reference", **({} if interval_ps is None else {"interval_ps": interval_ps}))
     numbers = {"types": types, "masses": masses, "charges": charges}
     atomistic = describe_files(topology, rigid=rigid, allow_code=bool(allow_code), **numbers)
     files = [trajectory] if isinstance(trajectory, str) else list(trajectory or [])
@@ -86,15 +85,14 @@ def from_files(
         files, format=format, units=units, topology=atomistic, interval_ps=interval_ps, forces_name=forces_name
     )
     if opened.interval_ps is None:
-        raise ValueError(
-            f"{files[0]}: the time between frames is not known: state reference.interval_ps (of the file's own frames)"
-        )
+        raise ValueError(f"{files[0]}: the time between frames is not known: state interval_ps (of the file's own frames)")
     available = len(range(0, opened.n_frames, stride))
-    if n_frames is not None and n_frames > available:
-        raise ValueError(f"reference.n_frames={n_frames}: the files hold {available} (stride {stride}): ask for fewer")
     wanted = available if n_frames is None else n_frames
-    check_frames(wanted)
-    ensemble = known_ensemble(ensemble, "reference.ensemble")
+    check_frames(wanted, available)
+    try:
+        ensemble = known_ensemble(ensemble, f"ensemble={ensemble}")
+    except ValueError as error:
+        raise SettingError("reference", str(error)) from error
     return FileSource(
         atomistic, opened, float(temperature_K or 0.0), ensemble, str(rigid), stride, wanted, stated=_recorded(numbers)
     )

@@ -64,7 +64,7 @@ def describe_files(
     """
     if (topology_path is None) == (types is None):
         raise ValueError("state either a topology file or the types of free particles, and not both")
-    path = Path("reference.types") if topology_path is None else Path(topology_path)
+    path = Path("types") if topology_path is None else Path(topology_path)
     if topology_path is not None and not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     rule = str(rigid).lower() if rigid is not None else ""
@@ -138,13 +138,13 @@ def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray,
     if unknown.any() and (without := [names[k] for k in particles.ions() if unknown[k]]):
         raise ValueError(
             f"{path}: has ions, {kinds(without)}, and nothing says their charges: a potential would be fitted "
-            f"without Coulomb forces. State them, {example('charges', without)} in e, or reference.charges=none where there "
-            "are none (of beads that only have such names state reference.masses too)"
+            f"without Coulomb forces. State them, {example('charges', without)} in e, or charges=none where there "
+            "are none (of beads that only have such names state masses too)"
         )
     if unknown.any():
         whose = "" if unknown.all() else f" of {kinds([names[k] for k in np.flatnonzero(unknown)])}"
         log.warning(
-            "%s: has no charges%s: they are taken as zero; give them for a Coulomb prior, or state reference.charges=none",
+            "%s: has no charges%s: they are taken as zero; give them for a Coulomb prior, or state charges=none",
             *(path.name, whose),
         )
     return np.zeros(len(names)) if found is None else np.nan_to_num(found)
@@ -154,7 +154,7 @@ def _from_system(particles: Particles, path: Path, masses: Any, charges: Any, al
     """Everything from a serialized OpenMM System, the topology from the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file (rigid=...)")
-    system, topology = read_system(path, "reference.rigid", allow_code=allow_code), particles.topology
+    system, topology = read_system(path, "reference", "rigid", allow_code=allow_code), particles.topology
     if system.getNumParticles() != topology.n_atoms:
         raise ValueError(
             f"{path}: holds {system.getNumParticles()} particles, expected a System of the {topology.n_atoms} atoms of the "

@@ -24,6 +24,7 @@ from cgnnp.reference.frozen_water import (
     rigid_waters,
     water_atoms,
 )
+from cgnnp.setting_error import SettingError
 from cgnnp.signatures import check_positive
 
 FROZEN_SEED = 1_000_000
@@ -50,11 +51,11 @@ class FrozenProtocol:
     separation_ps: float = 30.0
 
     def __post_init__(self) -> None:
-        check_positive("reference.", averaging_ps=self.averaging_ps, force_interval_fs=self.force_interval_fs)
+        check_positive("reference", averaging_ps=self.averaging_ps, force_interval_fs=self.force_interval_fs)
         if self.second_every < 0:
-            raise ValueError(f"reference.second_every={self.second_every}: must be 0 (no second draws) or more")
+            raise SettingError("reference", f"second_every={self.second_every}: must be 0 (no second draws) or more")
         if not self.separation_ps >= 0:
-            raise ValueError(f"reference.separation_ps={self.separation_ps}: must not be negative")
+            raise SettingError("reference", f"separation_ps={self.separation_ps}: must not be negative")
 
     def steps_per_force(self, timestep_fs: float) -> int:
         """Time steps between two forces."""
@@ -142,10 +143,11 @@ def check_second_draws(held: Held, protocol: FrozenProtocol) -> None:
         ValueError: they would not: water with its centres of mass held still keeps its hydrogen bonds.
     """
     if len(held.centers) and protocol.second_every:
-        raise ValueError(
-            f"reference.second_every={protocol.second_every}: water whose centres of mass are held still keeps the hydrogen "
+        raise SettingError(
+            "reference",
+            f"second_every={protocol.second_every}: water whose centres of mass are held still keeps the hydrogen "
             "bonds it began with (no sign of renewal in 80 ps), so a second draw would not be independent of the first and "
-            "the noise floor from it wrong: set reference.second_every=0"
+            "the noise floor from it wrong: set second_every=0",
         )
 
 

@@ -85,7 +85,7 @@ def mean_force(
     )
     if second_every and separation_ps < SHORTEST_SEPARATION_PS:
         log.warning(
-            "reference.separation_ps=%g: water forgets its hydration shells in 20 to 30 ps; second draws closer than that "
+            "separation_ps=%g: water forgets its hydration shells in 20 to 30 ps; second draws closer than that "
             "are not independent, and R2_max comes out too high",
             separation_ps,
         )

@@ -13,6 +13,7 @@ from cgnnp.files import file_checksum
 from cgnnp.reference.dielectric import solvent
 from cgnnp.reference.system_xml import read_system
 from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.setting_error import SettingError
 
 log = logging.getLogger("cgnnp")
 
@@ -53,7 +54,7 @@ def openmm_files(
     """
     if system_xml is None or topology is None:
         raise ValueError(
-            "system=openmm_files needs system.system_xml (a serialized OpenMM System) and system.topology (PDB or PDBx file "
+            "system=openmm_files needs system_xml (a serialized OpenMM System) and topology (PDB or PDBx file "
             "with positions and box): state both"
         )
     dielectric = solvent(eps_r, eps_r_stderr=eps_r_stderr)
@@ -64,9 +65,10 @@ def openmm_files(
     system = _read_system(system_file, bool(allow_code))
     atoms, positions = _read_topology(topology_file)
     if system.getNumParticles() != len(positions):
-        raise ValueError(
-            f"system.topology={topology_file}: has {len(positions)} atoms, the System in {system_file} has "
-            f"{system.getNumParticles()} particles: write both from one simulation, virtual sites included"
+        raise SettingError(
+            "system",
+            f"topology={topology_file}: has {len(positions)} atoms, the System in {system_file} has "
+            f"{system.getNumParticles()} particles: write both from one simulation, virtual sites included",
         )
     _set_box(system, atoms, system_file, topology_file)
     description = {
@@ -79,11 +81,12 @@ def openmm_files(
 
 
 def _read_system(path: Path, allow_code: bool) -> openmm.System:
-    system = read_system(path, "system.system_xml", allow_code=allow_code)
+    system = read_system(path, "system", "system_xml", allow_code=allow_code)
     if not system.usesPeriodicBoundaryConditions():
-        raise ValueError(
-            f"system.system_xml={path}: no force in it is periodic: create it with nonbondedMethod=app.PME (or another "
-            "periodic one)"
+        raise SettingError(
+            "system",
+            f"system_xml={path}: no force in it is periodic: create it with nonbondedMethod=app.PME (or another "
+            "periodic one)",
         )
     for k in reversed(range(system.getNumForces())):
         kind = type(system.getForce(k)).__name__
@@ -95,13 +98,14 @@ def _read_system(path: Path, allow_code: bool) -> openmm.System:
 
 def _read_topology(path: Path) -> tuple[app.Topology, Float[np.ndarray, "atoms 3"]]:
     if path.suffix.lower() not in READERS:
-        raise ValueError(f"system.topology={path}: has no suffix of {', '.join(READERS)}: write a PDB or PDBx file")
+        raise SettingError("system", f"topology={path}: has no suffix of {', '.join(READERS)}: write a PDB or PDBx file")
     try:
         file = READERS[path.suffix.lower()](str(path))
         positions = np.array(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64)
     except Exception as error:  # parsers raise whatever their file makes them
-        raise ValueError(
-            f"system.topology={path}: cannot be read ({type(error).__name__}: {error}): write it with app.PDBxFile.writeFile"
+        raise SettingError(
+            "system",
+            f"topology={path}: cannot be read ({type(error).__name__}: {error}): write it with app.PDBxFile.writeFile",
         ) from error
     return file.topology, positions
 
@@ -110,9 +114,10 @@ def _set_box(system: openmm.System, topology: Any, system_file: Path, topology_f
     """The box of the positions is the one that is simulated."""
     vectors = topology.getPeriodicBoxVectors()
     if vectors is None:
-        raise ValueError(
-            f"system.topology={topology_file}: has no box (CRYST1 record, or _cell.length_a ...): set it with "
-            "topology.setPeriodicBoxVectors before writing the file"
+        raise SettingError(
+            "system",
+            f"topology={topology_file}: has no box (CRYST1 record, or _cell.length_a ...): set it with "
+            "topology.setPeriodicBoxVectors before writing the file",
         )
     box = np.array(vectors.value_in_unit(unit.nanometer))
     default = np.array([list(vector.value_in_unit(unit.nanometer)) for vector in system.getDefaultPeriodicBoxVectors()])
@@ -124,9 +129,10 @@ def _set_box(system: openmm.System, topology: Any, system_file: Path, topology_f
     for force in system.getForces():
         cutoff = _cutoff(force)
         if cutoff > np.diag(box).min() / 2:
-            raise ValueError(
-                f"system.topology={topology_file}: box of {_edges(box)} nm, less than twice the cutoff ({cutoff:g} nm) of "
-                f"{type(force).__name__} in {system_file}: take a larger box, or lower the cutoff"
+            raise SettingError(
+                "system",
+                f"topology={topology_file}: box of {_edges(box)} nm, less than twice the cutoff ({cutoff:g} nm) of "
+                f"{type(force).__name__} in {system_file}: take a larger box, or lower the cutoff",
             )
     system.setDefaultPeriodicBoxVectors(*(openmm.Vec3(*row) for row in box.tolist()))
 

@@ -11,6 +11,7 @@ from openmm import app, unit
 
 from cgnnp.reference.systems import ReferenceSystem
 from cgnnp.reference.time_steps import FLEXIBLE_FS, RIGID_HYDROGENS_FS
+from cgnnp.setting_error import SettingError
 
 EXTENDED = {
     ("ACE", "CH3"): (0.2000, 0.2090, 0.0), ("ACE", "C"): (0.3427, 0.2641, 0.0), ("ACE", "O"): (0.4391, 0.1877, 0.0),
@@ -33,8 +34,9 @@ def alanine_dipeptide(
         ValueError: a box that leaves less than 0.5 nm of water around the peptide, or a cutoff of more than half of it.
     """
     if box_nm < 2.0 or cutoff_nm > box_nm / 2:
-        raise ValueError(
-            f"system.box_nm={box_nm:g} must be 2 or more, and system.cutoff_nm={cutoff_nm:g} at most half of it: change one"
+        raise SettingError(
+            "system",
+            f"box_nm={box_nm:g} must be 2 or more, and cutoff_nm={cutoff_nm:g} at most half of it: change one",
         )
     field = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
     file = app.PDBFile(io.StringIO(_pdb()))

@@ -18,6 +18,7 @@ from cgnnp.files import data_digest
 from cgnnp.frames import Frames, FramesMeta
 from cgnnp.mapping import Atomistic, Mapping
 from cgnnp.platforms import PlatformChoice
+from cgnnp.setting_error import SettingError
 
 log = logging.getLogger("cgnnp")
 
@@ -123,14 +124,16 @@ class Source(ABC):
         self.provide(mappings[0], shards[0], n_frames, platform)
 
 
-def check_frames(n_frames: int) -> None:
-    """Refuse to be asked for no frames.
+def check_frames(n_frames: int, available: int | None = None) -> None:
+    """Refuse to be asked for no frames, or for more than there are.
 
     Raises:
-        ValueError: names the setting.
+        SettingError: names the argument.
     """
     if n_frames < 1:
-        raise ValueError(f"reference.n_frames={n_frames}: must be a whole number, 1 or more")
+        raise SettingError("reference", f"n_frames={n_frames}: must be a whole number, 1 or more")
+    if available is not None and n_frames > available:
+        raise SettingError("reference", f"n_frames={n_frames}: there are {available}, every stride-th one: ask for fewer")
 
 
 def data_directory(root: Path, meta: FramesMeta) -> Path:

@@ -72,7 +72,7 @@ def _checked(array: np.ndarray, what: str, where: str) -> np.ndarray:
 
 
 def _forms(what: str, names: Sequence[str]) -> str:
-    none = f", or reference.{what}=none where there are none" if what == "charges" else ""
+    none = f", or {what}=none where there are none" if what == "charges" else ""
     return f"state one number for all, {example(what, names)} by name, or a list of one for each atom{none}"
 
 
@@ -80,11 +80,11 @@ def example(what: str, names: Sequence[str]) -> str:
     """The setting that gives numbers to these names, to be filled in.
 
     >>> example("masses", ["A", "A", "B"])
-    "'reference.masses={A: ..., B: ...}'"
+    "'masses={A: ..., B: ...}'"
     """
     distinct = list(dict.fromkeys(names))
     some = [f"{name}: ..." for name in distinct[:NAMES_SHOWN]] + (["..."] if len(distinct) > NAMES_SHOWN else [])
-    return f"'reference.{what}={{{', '.join(some)}}}'"
+    return f"'{what}={{{', '.join(some)}}}'"
 
 
 def kinds(names: Sequence[str]) -> str:

@@ -12,6 +12,8 @@ from xml.sax.saxutils import quoteattr
 
 import openmm
 
+from cgnnp.setting_error import SettingError
+
 FORCES = """
 AmoebaGeneralizedKirkwoodForce AmoebaMultipoleForce AmoebaTorsionTorsionForce AmoebaVdwForce AmoebaWcaDispersionForce
 AndersenThermostat ATMForce CMAPTorsionForce CMMotionRemover ConstantPotentialForce CustomAngleForce CustomBondForce
@@ -29,40 +31,42 @@ DEEPEST = 40
 """Levels of a file that are read: a force in a CustomCVForce in another is at the eleventh."""
 
 
-def read_system(path: Path, setting: str, *, allow_code: bool = False) -> openmm.System:
-    """The System of a file; `setting` is how the user named it, for errors.
+def read_system(path: Path, group: str, setting: str, *, allow_code: bool = False) -> openmm.System:
+    """The System of a file; `group` and `setting` are how the user named it, for errors.
 
     `allow_code` also takes forces that run code from the file, with the rights of whoever reads it.
 
     Raises:
         ValueError: not XML of a serialized System, or one with forces that run code and are not allowed to.
     """
-    where, group = f"{setting}={path}", setting.split(".")[0]
+    where = f"{setting}={path}"
     text = path.read_bytes()
     try:
         kinds, plain = _parse(text)
     except expat.ExpatError as error:
-        raise ValueError(f"{where}: not a serialized OpenMM System ({error})") from error
+        raise SettingError(group, f"{where}: not a serialized OpenMM System ({error})") from error
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise SettingError(group, f"{where}: {error}") from error
     foreign = sorted(kinds - NATIVE)
     if foreign and kinds & {"System"} and not allow_code:
-        raise ValueError(
+        raise SettingError(
+            group,
             f"{where}: holds {', '.join(foreign)}, which is not one of OpenMM's own forces of numbers and formulas: reading "
             "it may run code that the file holds (a PythonForce is a pickle, a TorchForce a program), with your rights. If "
-            f"you made the file yourself or trust who did, set {group}.allow_code=true"
+            "you made the file yourself or trust who did, set allow_code=true",
         )
     if "System" not in kinds:
-        raise ValueError(
+        raise SettingError(
+            group,
             f"{where}: not a serialized OpenMM System: holds {', '.join(foreign) or 'no object'}, expected System: write it "
-            "with openmm.XmlSerializer.serialize(system)"
+            "with openmm.XmlSerializer.serialize(system)",
         )
     try:
         system = openmm.XmlSerializer.deserialize(plain)
     except Exception as error:  # OpenMM raises its own kind of exception
-        raise ValueError(f"{where}: not a serialized OpenMM System ({error})") from error
+        raise SettingError(group, f"{where}: not a serialized OpenMM System ({error})") from error
     if not isinstance(system, openmm.System):
-        raise ValueError(f"{where}: holds {type(system).__name__}, expected System")
+        raise SettingError(group, f"{where}: holds {type(system).__name__}, expected System")
     return system
 
 

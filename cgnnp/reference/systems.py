@@ -10,6 +10,7 @@ from openmm import app, unit
 from cgnnp.brief import brief
 from cgnnp.reference.lattice import SPCE, WATER_MOLAR_MASS, add_waters, place_waters, simple_cubic
 from cgnnp.reference.time_steps import FLEXIBLE_FS, RIGID_FS
+from cgnnp.setting_error import SettingError
 from cgnnp.units import number_density
 
 
@@ -75,8 +76,8 @@ def water(
     try:
         field = app.ForceField(force_field)
     except ValueError as error:
-        raise ValueError(
-            f"system.force_field={force_field}: {error}: name one of OpenMM's, e.g. amber14/tip4pew.xml"
+        raise SettingError(
+            "system", f"force_field={force_field}: {error}: name one of OpenMM's, e.g. amber14/tip4pew.xml"
         ) from error
     modeller = app.Modeller(topology, positions * unit.nanometer)
     modeller.addExtraParticles(field)
@@ -106,12 +107,13 @@ def pme(cutoff_nm: float) -> dict[str, Any]:
 def _water_lattice(n_molecules: int, density: float, cutoff: float) -> tuple[Any, Float[np.ndarray, "atoms 3"]]:
     """Topology with box, and starting positions, of water molecules."""
     if n_molecules < 1 or density <= 0:
-        raise ValueError(f"system.n_molecules={n_molecules} and system.density_g_mL={density}: both must be positive")
+        raise SettingError("system", f"n_molecules={n_molecules} and density_g_mL={density}: both must be positive")
     length = (n_molecules / number_density(density, WATER_MOLAR_MASS)) ** (1 / 3)
     if cutoff > length / 2:
-        raise ValueError(
-            f"system.cutoff_nm={cutoff:g} is more than half the box ({length / 2:.3f} nm for {n_molecules} molecules): "
-            "lower it or raise system.n_molecules"
+        raise SettingError(
+            "system",
+            f"cutoff_nm={cutoff:g} is more than half the box ({length / 2:.3f} nm for {n_molecules} molecules): "
+            "lower it or raise n_molecules",
         )
     topology = app.Topology()
     add_waters(topology, n_molecules)

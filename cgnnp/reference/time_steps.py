@@ -12,6 +12,7 @@ from jaxtyping import Float
 from openmm import unit
 
 from cgnnp.reference.topology import rigid_groups
+from cgnnp.setting_error import SettingError
 
 log = logging.getLogger("cgnnp")
 
@@ -100,12 +101,12 @@ def check_time_step(name: str, timestep_fs: float, system: openmm.System, stated
     longest = longest_step_fs(system) if stated_fs is None else stated_fs
     if timestep_fs <= longest * ROUNDING:
         return
-    step = f"reference.timestep_fs={timestep_fs:g}"
+    step = f"timestep_fs={timestep_fs:g}"
     text = f"{step} is longer than the {longest:.2g} fs that bonds and constraints of {name} allow"
     if stated_fs is not None:
-        raise ValueError(f"{text}: set reference.timestep_fs={longest:g}")
+        raise SettingError("reference", f"{text}: set timestep_fs={longest:g}")
     log.warning(
-        "%s, by an estimate from them and from masses: set reference.timestep_fs=%.2g unless you know better; T_conf of the "
+        "%s, by an estimate from them and from masses: set timestep_fs=%.2g unless you know better; T_conf of the "
         "data will tell",
         *(text, longest),
     )

@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from cgnnp.mapping import NAME
 from cgnnp.molecules import IONS as ION_ELEMENTS
+from cgnnp.setting_error import SettingError
 
 BY_MDANALYSIS = (".prmtop", ".parm7", ".top", ".tpr", ".data", ".lmp", ".psf")
 """Files with masses and charges, which mdtraj does not read or not wholly."""
@@ -104,22 +105,25 @@ def particles_of_types(types: Any) -> Particles:
     Raises:
         ValueError: neither of the two, no particles, or a name that a bead type may not have.
     """
-    where = f"reference.types={str(types)[:60]}"
+    where = f"types={str(types)[:60]}"
     if isinstance(types, Mapping):
         if not all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in types.values()):
-            raise ValueError(f"{where}: numbers of particles must be whole numbers above zero, e.g. {{A: 100, B: 50}}")
+            raise SettingError(
+                "reference", f"{where}: numbers of particles must be whole numbers above zero, e.g. {{A: 100, B: 50}}"
+            )
         names = [str(name) for name, count in types.items() for _ in range(count)]
     elif isinstance(types, Sequence) and not isinstance(types, str):
         names = [str(name) for name in types]
     else:
         names = []
     if not names:
-        raise ValueError(
+        raise SettingError(
+            "reference",
             f"{where}: state numbers of particles by type in the order of the trajectory, {{A: 100, B: 50}} (first all A), "
-            "or a list of one type for each particle"
+            "or a list of one type for each particle",
         )
     if wrong := [name for name in names if not NAME.fullmatch(name)]:
-        raise ValueError(f"{where}: {wrong[0]!r} cannot name a bead type: use letters, digits, _ + ' *")
+        raise SettingError("reference", f"{where}: {wrong[0]!r} cannot name a bead type: use letters, digits, _ + ' *")
     topology = mdtraj.Topology()
     chain = topology.add_chain()
     for name in names:

@@ -10,6 +10,7 @@ from cgnnp.brief import brief
 from cgnnp.mapping import Mapping
 from cgnnp.priors.prior import first_sampled
 from cgnnp.reference.lattice import per_side, simple_cubic
+from cgnnp.setting_error import SettingError
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import AVOGADRO_PER_NM3
 
@@ -49,11 +50,11 @@ class Composition:
         given = {name: value for name, value in vars(self).items() if value is not None}
         for name, value in given.items():
             if not value > 0:
-                raise ValueError(f"system.{name}={value}: must be positive")
+                raise SettingError("system", f"{name}={value}: must be positive")
         if len(given) == 3:
-            raise ValueError(
-                "system.n_pairs, system.box_nm and system.concentration_M are given: two of them determine the third, "
-                "leave one null"
+            raise SettingError(
+                "system",
+                "n_pairs, box_nm and concentration_M are given: two of them determine the third, leave one null",
             )
 
     @property
@@ -142,7 +143,7 @@ def _scattered(n_beads: int, edge: float, closest: float, seed: int) -> Float[np
     if edge / side < closest:
         raise ValueError(
             f"{n_beads} beads do not fit a box of {edge:.3f} nm: they would start {edge / side:.3f} nm apart, and come "
-            f"no closer than {closest:.3f} nm in the data: raise system.box_nm or lower system.n_pairs"
+            f"no closer than {closest:.3f} nm in the data: raise box_nm or lower n_pairs"
         )
     sites = simple_cubic(side**3, edge)
     return np.random.default_rng(seed).permutation(sites)[:n_beads]

@@ -15,6 +15,7 @@ from cgnnp.files import named
 from cgnnp.frames import Frames, FramesMeta, concatenate
 from cgnnp.platforms import available_cores, choose_platform
 from cgnnp.progress import Progress, progress
+from cgnnp.setting_error import SettingError
 from cgnnp.simulation.beads import Composition, other_beads, own_beads
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.force import choose_backend
@@ -36,11 +37,11 @@ class SimulationSettings:
 
     def __post_init__(self) -> None:
         if not self.length_ps > 0:
-            raise ValueError(f"simulation.length_ps={self.length_ps}: must be positive (simulation=none runs nothing)")
+            raise SettingError("simulation", f"length_ps={self.length_ps}: must be positive (simulation=none runs nothing)")
         if self.replicas is not None and self.replicas < 1:
-            raise ValueError(f"simulation.replicas={self.replicas}: must be 1 or more, or null to choose")
+            raise SettingError("simulation", f"replicas={self.replicas}: must be 1 or more, or null to choose")
         if self.chunk_frames < 1:
-            raise ValueError(f"simulation.chunk_frames={self.chunk_frames}: must be 1 or more")
+            raise SettingError("simulation", f"chunk_frames={self.chunk_frames}: must be 1 or more")
 
 
 def simulate(

@@ -26,6 +26,7 @@ from cgnnp.frames import Frames
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES
 from cgnnp.native.forces import threads_for
+from cgnnp.setting_error import SettingError
 from cgnnp.signatures import check_positive
 from cgnnp.training.checkpoints import (
     MovableCheckpoint,
@@ -78,20 +79,20 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_positive("trainer.", max_epochs=self.max_epochs, batch_size=self.batch_size)
-        check_positive("trainer.", learning_rate=self.learning_rate, patience=self.patience)
+        check_positive("trainer", max_epochs=self.max_epochs, batch_size=self.batch_size)
+        check_positive("trainer", learning_rate=self.learning_rate, patience=self.patience)
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"trainer.ema_decay={self.ema_decay}: must be in [0, 1)")
+            raise SettingError("trainer", f"ema_decay={self.ema_decay}: must be in [0, 1)")
         if self.gradient_clip < 0:
-            raise ValueError(f"trainer.gradient_clip={self.gradient_clip}: must not be negative (0 turns it off)")
+            raise SettingError("trainer", f"gradient_clip={self.gradient_clip}: must not be negative (0 turns it off)")
         if not 0 < self.held_out_fraction < 1:
-            raise ValueError(f"trainer.held_out_fraction={self.held_out_fraction}: must be a number between 0 and 1")
+            raise SettingError("trainer", f"held_out_fraction={self.held_out_fraction}: must be a number between 0 and 1")
         if self.dtype not in DTYPES:
-            raise ValueError(f"trainer.dtype={self.dtype}: choose one of {', '.join(DTYPES)}")
+            raise SettingError("trainer", f"dtype={self.dtype}: choose one of {', '.join(DTYPES)}")
         for name, weight in (self.type_weights or {}).items():
             if not (math.isfinite(weight) and weight > 0):
-                raise ValueError(
-                    f"trainer.type_weights.{name}={weight}: must be positive and finite (types not named have 1)"
+                raise SettingError(
+                    "trainer", f"type_weights.{name}={weight}: must be positive and finite (types not named have 1)"
                 )
 
     def n_held_out(self, n_frames: int, label: str) -> int:
@@ -102,9 +103,10 @@ class FitSettings:
         """
         number = round(n_frames * self.held_out_fraction)
         if not 2 <= number < n_frames:
-            raise ValueError(
-                f"trainer.held_out_fraction={self.held_out_fraction:g} of the {n_frames} frames of {label} leaves no frames "
-                "to fit, or fewer than the two that an error of R2 needs: use more frames"
+            raise SettingError(
+                "trainer",
+                f"held_out_fraction={self.held_out_fraction:g} of the {n_frames} frames of {label} leaves no frames "
+                "to fit, or fewer than the two that an error of R2 needs: use more frames",
             )
         return number
 
@@ -121,9 +123,10 @@ class FitSettings:
         """
         for name in self.type_weights or {}:
             if name not in type_names:
-                raise ValueError(
-                    f"trainer.type_weights.{name}: there are no beads of this type in the data, only "
-                    f"{', '.join(type_names)}: name one of these, or leave it out"
+                raise SettingError(
+                    "trainer",
+                    f"type_weights.{name}: there are no beads of this type in the data, only "
+                    f"{', '.join(type_names)}: name one of these, or leave it out",
                 )
 
 
@@ -221,12 +224,12 @@ def _best_network(checkpoints: Path) -> Potential:
     if not finite or (diverged and state["stopped_epoch"] <= best_epoch):
         raise ValueError(
             f"{best}: R2 or the weights are not finite, the fit diverged in epoch {best_epoch + 1}: "
-            "lower trainer.learning_rate, in a new run_dir"
+            "lower learning_rate, in a new run_dir"
         )
     if diverged:
         log.warning(
             "fit: diverged in epoch %d (R2 is not finite), epoch %d is kept: "
-            "a lower trainer.learning_rate, in a new run_dir, would do better",
+            "a lower learning_rate, in a new run_dir, would do better",
             state["stopped_epoch"] + 1,
             best_epoch + 1,
         )
@@ -251,7 +254,7 @@ def check_accelerator(settings: FitSettings) -> None:
                 enable_model_summary=False,
             )
     except (ValueError, MisconfigurationException, RuntimeError) as error:
-        raise ValueError(f"trainer.accelerator={settings.accelerator}: {error}") from error
+        raise SettingError("trainer", f"accelerator={settings.accelerator}: {error}") from error
 
 
 def _trainer(settings: FitSettings, callbacks: list[Any]) -> pl.Trainer:

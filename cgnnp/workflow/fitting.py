@@ -220,7 +220,7 @@ def _log_quality(quality: FitQuality, n_held_out: int) -> None:
     if quality.gain.value < -max(WORSE_BY, 2 * quality.gain.stderr):
         log.warning(
             "fit: prior and network are worse than the prior alone: take another network, more frames or a lower "
-            "trainer.learning_rate, or set model.energy_bound_kJ_mol"
+            "learning_rate, or set energy_bound_kJ_mol"
         )
 
 

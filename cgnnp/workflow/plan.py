@@ -186,8 +186,7 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if self.refinement.steps and self.simulation is None:
             raise ValueError(
-                f"refinement.steps={self.refinement.steps} needs simulations, of which simulation=none has no settings: "
-                "choose refinement=none too"
+                "a refinement needs simulations, and simulation=none has no settings: choose refinement=none too"
             )
         first, *_ = self.descriptions
         self.fit.check(self.descriptions)

@@ -63,7 +63,7 @@ ORDER = (
         "stopping",
         "files",
     ),
-    *("entries", "wording", "boxes", "units"),
+    *("entries", "wording", "boxes", "units", "setting_error"),
 )
 """Below the commands, every module may import only what stands to its right."""
 

@@ -141,7 +141,7 @@ def test_water_by_its_centre_of_mass_and_its_oxygen():
     assert water.oxygen(atoms).masses == pytest.approx(15.999)
     flexible = salt_water(rigid=False)
     assert water.oxygen(flexible).blocks[0].force.toarray().tolist() == [[1, 0, 0]]
-    with pytest.raises(ValueError, match="NA0 has 0 oxygen atoms"):
+    with pytest.raises(ValueError, match="NA0, which has 0 oxygen atoms"):
         water.oxygen(flexible, selection="all")
 
 
@@ -152,7 +152,7 @@ def test_ions_are_kept_and_the_solvent_dropped():
     assert mapping.charges.tolist() == [1.0, 1.0, -1.0]
     assert [block.atoms.ravel().tolist() for block in mapping.blocks] == [[0, 17], [10]]
     assert ions.keep(salt_water(), selection="element Cl").bead_types == ("Cl",)
-    with pytest.raises(ValueError, match=r"HOH\d+ has 3 atoms, ions have one"):
+    with pytest.raises(ValueError, match=r"HOH\d+, which has 3 atoms, ions have one"):
         ions.keep(salt_water(), selection="all")
 
 
@@ -177,9 +177,9 @@ def test_centres_and_weights():
     np.testing.assert_allclose(weighted.blocks[0].configuration.toarray(), [[0.75, 0, 0.25]])
     for mapping in (geometric, weighted):
         certify(mapping, atoms)
-    with pytest.raises(ValueError, match=r"mapping\.center=mas: choose one of mass, geometry"):
+    with pytest.raises(ValueError, match=r"center=mas: mapping 'molecules': choose one of mass, geometry"):
         molecules.per_molecule(atoms, center="mas")
-    with pytest.raises(ValueError, match=r"weights names X, NA0 has atoms NA: name some"):
+    with pytest.raises(ValueError, match=r"weights=\{'X': 1\.0\}: .* none of these in NA0, which has atoms NA: name some"):
         molecules.per_molecule(atoms, weights={"X": 1.0})
 
 
@@ -225,16 +225,14 @@ def test_every_atom_a_bead():
 
 @pytest.mark.parametrize("make", [water.center_of_mass, ions.keep, backbone.c_alpha, identity.atoms, molecules.per_residue])
 def test_selections_that_are_wrong_say_so(make):
-    with pytest.raises(
-        ValueError, match=r"found no molecules \(mapping\.selection='resname XYZ'\).* CL, HOH, NA.*resname NA'"
-    ):
+    with pytest.raises(ValueError, match=r"selection='resname XYZ': .* found no molecules; .* CL, HOH, NA.*resname NA'"):
         make(salt_water(), selection="resname XYZ")
-    with pytest.raises(ValueError, match=r"mapping\.selection='resname and' is not in mdtraj's selection language"):
+    with pytest.raises(ValueError, match=r"selection='resname and': .* cannot read it as mdtraj's selection language"):
         make(salt_water(), selection="resname and")
 
 
 def test_a_rule_that_gives_no_beads_is_refused():
-    with pytest.raises(ValueError, match=r"'c_alpha' \(mapping.selection='water'\) makes no beads of the selected"):
+    with pytest.raises(ValueError, match=r"selection='water': mapping 'c_alpha' makes no beads of the selected"):
         backbone.c_alpha(salt_water(), selection="water")
 
 

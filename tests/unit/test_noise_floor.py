@@ -142,7 +142,7 @@ def test_variances_are_pooled_by_type():
 def test_what_cannot_be_estimated_is_refused():
     frames, mean, _ = labelled(10, n_frames=20, second_every=20)
     for function, arguments in ((noise_floor, ()), (unbiased_error, (mean,))):
-        with pytest.raises(ValueError, match=r"1 of 20 frames have a second.*smaller reference\.second_every"):
+        with pytest.raises(ValueError, match=r"1 of 20 frames have a second.*smaller second_every"):
             function(frames, *arguments)
     single = replace(frames, labels=None)
     for function, arguments in ((drift, ()), (instantaneous_r2, (mean,))):

@@ -28,7 +28,7 @@ def test_every_number_has_a_range():
 
 @pytest.mark.parametrize(("file", "name", "value"), list(numbers()))
 def test_defaults_are_far_inside(file, name, value):
-    check_range(name, value)
+    check_range("", name, value)
     if value and name in RANGES and name not in ("layers", "steps"):
         low, high = RANGES[name]
         assert low <= value * 1.0001
@@ -37,18 +37,18 @@ def test_defaults_are_far_inside(file, name, value):
 
 def test_what_is_beyond_a_range_is_refused():
     for name, (low, high) in RANGES.items():
-        check_range(f"x.{name}", high)
+        check_range("x", name, high)
         for value in (
             *([high * 2, math.inf, 10**30, [high * 2]] if math.isfinite(high) else []),
             *([low / 2] if low and name != "seed" else []),
             *([0, -1] if name in POSITIVE else []),
         ):
-            with pytest.raises(ValueError, match=rf"x\.{name}=.*: must be "):
-                check_range(f"x.{name}", value)
+            with pytest.raises(ValueError, match=rf"^{name}=.*: must be "):
+                check_range("x", name, value)
 
 
 def test_what_cannot_hang_has_no_upper_bound():
-    check_range("trainer.batch_size", 10**30)
-    check_range("model.energy_bound_kJ_mol", 1e30)
-    with pytest.raises(ValueError, match=r"model\.energy_bound_kJ_mol=1e-07: must be at least 1e-06 \(our limit"):
-        check_range("model.energy_bound_kJ_mol", 1e-7)
+    check_range("trainer", "batch_size", 10**30)
+    check_range("model", "energy_bound_kJ_mol", 1e30)
+    with pytest.raises(ValueError, match=r"energy_bound_kJ_mol=1e-07: must be at least 1e-06 \(our limit"):
+        check_range("model", "energy_bound_kJ_mol", 1e-7)

@@ -13,14 +13,14 @@ def target(
     ("settings", "message"),
     [
         ({"cuont": 1}, r"no setting 'g.cuont'. Did you mean g.count\? Known in g: atoms, count"),
-        ({"count": 1.5}, r"g.count=1.5: must be a whole number"),
-        ({"count": True}, r"g.count=True: must be a whole number"),
-        ({"count": None}, r"g.count=None: must be a whole number"),
-        ({"length": "1"}, r"g.length='1': must be a number"),
-        ({"length": float("nan")}, r"g.length=nan: must be a number"),
-        ({"name": 3}, r"g.name=3: must be text"),
-        ({"on": 1}, r"g.on=1: must be true or false"),
-        ({"most": "all"}, r"g.most='all': must be a whole number or null"),
+        ({"count": 1.5}, r"^count=1.5: must be a whole number"),
+        ({"count": True}, r"^count=True: must be a whole number"),
+        ({"count": None}, r"^count=None: must be a whole number"),
+        ({"length": "1"}, r"^length='1': must be a number"),
+        ({"length": float("nan")}, r"^length=nan: must be a number"),
+        ({"name": 3}, r"^name=3: must be text"),
+        ({"on": 1}, r"^on=1: must be true or false"),
+        ({"most": "all"}, r"^most='all': must be a whole number or null"),
     ],
 )
 def test_refuses(settings, message):

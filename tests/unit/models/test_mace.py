@@ -27,22 +27,22 @@ def cluster(n_beads: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 BAD = {
-    "features": ({"features": 0}, "model.features=0"),
-    "features of messages": ({"l_max": 1, "features_l_max": 2}, "model.features_l_max=2"),
+    "features": ({"features": 0}, "features=0"),
+    "features of messages": ({"l_max": 1, "features_l_max": 2}, "features_l_max=2"),
     "invariant with vectors": (
         {"l_max": 0, "features_l_max": 1},
-        "model.features_l_max=1: must be 0 or more, and not above l_max=0",
+        "features_l_max=1: must be 0 or more, and not above l_max=0",
     ),
-    "no messages": ({"layers": 1, "features_l_max": 1}, "model.features_l_max=1: with layers=1"),
-    "negative degree of messages": ({"features_l_max": -1}, "model.features_l_max=-1"),
-    "negative degree": ({"l_max": -1}, "model.l_max=-1"),
-    "no correlation": ({"correlation": 0}, "model.correlation=0: must be 1, 2 or 3"),
-    "correlation of four": ({"correlation": 4}, "model.correlation=4"),
-    "half a neighbour": ({"correlation": 2.5}, "model.correlation=2.5"),
-    "no layer": ({"layers": 0}, "model.layers=0"),
-    "cutoff": ({"cutoff_nm": -0.5}, "model.cutoff_nm=-0.5"),
-    "bound": ({"energy_bound_kJ_mol": 0.0}, "model.energy_bound_kJ_mol=0.0"),
-    "knots": ({"knots": 3}, "model.knots=3"),
+    "no messages": ({"layers": 1, "features_l_max": 1}, "features_l_max=1: with layers=1"),
+    "negative degree of messages": ({"features_l_max": -1}, "features_l_max=-1"),
+    "negative degree": ({"l_max": -1}, "l_max=-1"),
+    "no correlation": ({"correlation": 0}, "correlation=0: must be 1, 2 or 3"),
+    "correlation of four": ({"correlation": 4}, "correlation=4"),
+    "half a neighbour": ({"correlation": 2.5}, "correlation=2.5"),
+    "no layer": ({"layers": 0}, "layers=0"),
+    "cutoff": ({"cutoff_nm": -0.5}, "cutoff_nm=-0.5"),
+    "bound": ({"energy_bound_kJ_mol": 0.0}, "energy_bound_kJ_mol=0.0"),
+    "knots": ({"knots": 3}, "knots=3"),
     "matrix": ({"inner_cutoff_nm": [[0.2]]}, "inner_cutoff_nm has shape (1, 1)"),
 }
 
@@ -124,5 +124,5 @@ def test_weights_of_contractions_are_of_types():
 def test_one_layer_that_was_stored_with_a_degree_of_messages_is_read():
     stored = {**model_to_dict(build(type_names=["A"], layers=1)), "features_l_max": 1}
     assert model_from_dict(stored, "a test").config()["features_l_max"] is None
-    with pytest.raises(ValueError, match=r"a test: model\.features_l_max=3"):
+    with pytest.raises(ValueError, match=r"a test: features_l_max=3"):
         model_from_dict({**stored, "features_l_max": 3}, "a test")

@@ -298,7 +298,7 @@ def test_the_environment_turns_it_off(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("settings", "reason"), [({"knots": 0}, "model.knots=0"), ({"features": 6}, "model.features=6: .* multiple of 4")]
+    ("settings", "reason"), [({"knots": 0}, "knots=0"), ({"features": 6}, "features=6: .* multiple of 4")]
 )
 def test_networks_without_a_compiled_form_run_in_plain_torch(settings, reason):
     model = network(**settings)

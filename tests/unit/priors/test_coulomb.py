@@ -134,9 +134,9 @@ def test_unknown_bead_type_is_refused():
 
 @pytest.mark.parametrize("wrong", [0.0, -72.0, float("nan")])
 def test_settings_that_are_not_positive_are_refused(wrong):
-    with pytest.raises(ValueError, match=rf"prior\.eps_r={wrong}: a dielectric constant is positive"):
+    with pytest.raises(ValueError, match=rf"eps_r={wrong}: a dielectric constant is positive"):
         salt(eps_r=wrong)
-    with pytest.raises(ValueError, match=rf"prior\.cutoff_nm={wrong}: must be positive"):
+    with pytest.raises(ValueError, match=rf"cutoff_nm={wrong}: must be positive"):
         salt(cutoff=wrong)
 
 

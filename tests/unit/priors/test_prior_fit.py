@@ -121,7 +121,7 @@ def test_says_when_the_dielectric_constant_is_of_another_temperature(known, sett
         fit(**{"eps_r": "auto"} | settings)(frames, frames, platform="CPU")
     said = [record.message for record in caplog.records if "dielectric constant" in record.message]
     assert len(said) == warns
-    assert all("of 300 K" in line and "at 280 K" in line and "give prior.eps_r" in line for line in said)
+    assert all("of 300 K" in line and "at 280 K" in line and "give eps_r" in line for line in said)
 
 
 def test_a_number_comes_before_what_the_data_record():
@@ -131,20 +131,20 @@ def test_a_number_comes_before_what_the_data_record():
 
 @pytest.mark.parametrize("provenance", [{}, {"solvent": None}, {"solvent": {"name": "a liquid"}}])
 def test_auto_without_a_recorded_solvent_says_what_to_give(provenance):
-    with pytest.raises(ValueError, match=r"prior\.eps_r=auto: .*\(Na \+1, Cl -1\).*give it, e\.g\. prior\.eps_r=\d+"):
+    with pytest.raises(ValueError, match=r"eps_r=auto: .*\(Na \+1, Cl -1\).*give it, e\.g\. eps_r=\d+"):
         fit(eps_r="auto").coulomb(charged({"Na": 1, "Cl": 1}, SALT), provenance)
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan")])
 def test_dielectric_constants_that_are_not_positive_are_refused(wrong):
-    with pytest.raises(ValueError, match=rf"prior\.eps_r={wrong}: a dielectric constant is positive"):
+    with pytest.raises(ValueError, match=rf"eps_r={wrong}: a dielectric constant is positive"):
         PriorFit(eps_r=wrong)
-    with pytest.raises(ValueError, match=rf"prior\.eps_r={wrong}: a dielectric constant is positive"):
+    with pytest.raises(ValueError, match=rf"eps_r={wrong}: a dielectric constant is positive"):
         fit(eps_r="auto").coulomb(charged({"Na": 1, "Cl": 1}, SALT), {"solvent": {"eps_r": wrong}})
 
 
 def test_names_of_solvents_are_no_dielectric_constants():
-    with pytest.raises(ValueError, match=r"prior\.eps_r=water: must be a number or auto"):
+    with pytest.raises(ValueError, match=r"eps_r=water: must be a number or auto"):
         PriorFit(eps_r="water")
 
 
@@ -153,7 +153,7 @@ def test_settings_of_the_splines_reach_them_and_are_checked(setting):
     default = getattr(PriorFit(), setting)
     other = 1e-3 if default is None else 2 * default
     assert getattr(PriorFit(**{setting: other}).splines, setting) == other
-    with pytest.raises(ValueError, match=rf"prior\.{setting}=-"):
+    with pytest.raises(ValueError, match=rf"{setting}=-"):
         PriorFit(**{setting: -other})
 
 
@@ -173,7 +173,7 @@ def test_beads_of_one_type_with_different_charges_are_refused():
 
 def test_sets_of_different_solvents_are_refused_unless_one_constant_is_given():
     sets = [ions(4, eps_r=eps_r, solvent={"eps_r": eps_r}) for eps_r in (72.0, 95.0)]
-    with pytest.raises(ValueError, match=r"data set 2: differs in the dielectric constant .* 95, .* 72: give prior\.eps_r"):
+    with pytest.raises(ValueError, match=r"data set 2: differs in the dielectric constant .* 95, .* 72: give eps_r"):
         fit(eps_r="auto")(*sets)
     coulomb, _ = fit(eps_r=80.0)(*sets, platform="CPU")
     assert coulomb.eps_r == 80.0
@@ -219,6 +219,6 @@ def test_priors_together_give_the_forces_back():
 
 
 def test_charged_beads_are_not_fitted_without_coulomb():
-    with pytest.raises(ValueError, match=r"prior\.eps_r=null: the beads carry charges \(Na \+1, Cl -1\)"):
+    with pytest.raises(ValueError, match=r"eps_r=null: the beads carry charges \(Na \+1, Cl -1\)"):
         PriorFit(eps_r=None).coulomb(charged({"Na": 2, "Cl": 2}, SALT), {})
     assert PriorFit(eps_r=None).coulomb(identity_mapping({"A": 4}), {}) is None

@@ -6,6 +6,7 @@ from cgnnp.frames import Frames
 from cgnnp.pairs import PairKinds, near_pairs
 from cgnnp.priors import PairSpline, PairSplineFit, prior_forces
 from cgnnp.priors.spline_fit import pair_design
+from cgnnp.setting_error import SettingError
 from cgnnp.units import thermal_energy
 
 CUTOFF = 0.8
@@ -121,14 +122,14 @@ def test_settings_out_of_range_are_refused_before_there_are_data(setting):
     name, default = setting
     default = 1.0 if default is None else default
     for wrong in (-default,) if name in ("ridge", "smoothing") else (0 * default, -default):
-        with pytest.raises(ValueError, match=rf"prior\.{name}={wrong}: must (be positive|not be negative)"):
+        with pytest.raises(ValueError, match=rf"{name}={wrong}: must (be positive|not be negative)"):
             PairSplineFit(**{name: wrong})
 
 
 def test_too_few_pairs_are_refused():
     with pytest.raises(
         ValueError,
-        match=r"only \d+ A-A pairs \(of 90 in 2 frames\) within prior\.cutoff_nm=0\.8, at least prior\.min_count=500",
+        match=r"min_count=500: .* only \d+ A-A pairs \(of 90 in 2 frames\) within cutoff_nm=0\.8: use more frames",
     ):
         PairSplineFit(cutoff_nm=CUTOFF, min_count=500)(mixture_frames(2))
 
@@ -141,7 +142,7 @@ def test_bonded_pairs_are_excluded_from_the_fit():
 
 
 def test_cutoff_of_more_than_half_the_box_is_refused():
-    with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 is more than half the box \(1 nm\).*lower prior\.cutoff_nm"):
+    with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 is more than half the box \(1 nm\).*lower it"):
         PairSplineFit(cutoff_nm=1.1)(mixture_frames(3))
     with pytest.raises(ValueError, match=r"cutoff_nm=0\.8 is more than half the box \(0\.75 nm\)"):
         PairSplineFit(cutoff_nm=CUTOFF)(mixture_frames(3), mixture_frames(3, {"A": 2, "B": 2}, length=1.5))
@@ -235,7 +236,8 @@ def test_given_smoothing_makes_noisy_tables_smoother():
 def test_too_few_pairs_name_the_setting_that_asks_for_more(n_frames, wider):
     """A larger cutoff finds no more pairs of two beads than there are frames."""
     frames = hard_gas(n_frames, 2, 3.0, diameter=0.2, seed=1, mapping=identity_mapping({"C": 2}))
-    message = rf"C-C pairs \(of {n_frames} in {n_frames} frames\) .* a lower prior\.min_count"
-    with pytest.raises(ValueError, match=message) as caught:
+    message = rf"^min_count=50: .* C-C pairs \(of {n_frames} in {n_frames} frames\) .* a lower min_count"
+    with pytest.raises(SettingError, match=message) as caught:
         PairSplineFit(cutoff_nm=0.3, min_count=50)(frames)
-    assert ("larger prior.cutoff_nm" in str(caught.value)) is wider
+    assert ("larger cutoff_nm" in str(caught.value)) is wider
+    assert caught.value.configured.startswith("prior.min_count=50")

@@ -42,7 +42,7 @@ def beads(request, tmp_path):
 
 
 def test_names_that_are_no_elements_are_refused_without_masses(beads):
-    expected = r"masses of A \(3\), W \(3\), BB \(2\), C1 \(2\) are not known.*'reference\.masses=\{A: \.\.\., W: \.\.\., BB"
+    expected = r"masses of A \(3\), W \(3\), BB \(2\), C1 \(2\) are not known.*'masses=\{A: \.\.\., W: \.\.\., BB"
     with pytest.raises(ValueError, match=expected):
         describe_files(beads, rigid="none")
     with pytest.raises(ValueError, match=r"masses of W \(3\), C1 \(2\) are not known"):
@@ -71,9 +71,9 @@ def test_stated_masses_keep_every_bead(beads, caplog):
         (float("nan"), None, "masses of nan are given"),
         (True, None, "masses=True: state one number"),
         ([40.0] * 9, None, "masses given are a list of 9, expected one finite number for each of 10 atoms"),
-        ("A", None, "masses='A': state one number for all, 'reference.masses={A: "),
+        ("A", None, "masses='A': state one number for all, 'masses={A: "),
         (40, {"A": float("inf")}, "charges of inf are given"),
-        (40, "no", "charges='no': state one number .* or reference.charges=none where there are none"),
+        (40, "no", "charges='no': state one number .* or charges=none where there are none"),
     ],
 )
 def test_what_is_stated_must_fit(beads, masses, charges, message):
@@ -228,5 +228,5 @@ def test_names_that_would_become_one_type_are_refused(tmp_path):
 
 def test_types_without_masses_are_refused_with_what_to_state():
     """They are no virtual sites, which would have been dropped."""
-    with pytest.raises(ValueError, match=r"the masses of A \(3\), B \(2\) are not known.*reference\.masses={A: "):
+    with pytest.raises(ValueError, match=r"the masses of A \(3\), B \(2\) are not known.*masses={A: "):
         describe_files(None, types={"A": 3, "B": 2}, rigid="none", charges="none")

@@ -265,45 +265,45 @@ def test_the_dielectric_constant_is_beside_the_description():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_pairs": 0}, r"system\.n_pairs=0: must be 1 or more"),
-        ({"concentration_M": float("inf")}, r"system\.concentration_M=inf: must be above 0 mol/L and finite"),
+        ({"n_pairs": 0}, r"n_pairs=0: must be 1 or more"),
+        ({"concentration_M": float("inf")}, r"concentration_M=inf: must be above 0 mol/L and finite"),
         (
             {"concentration_M": 12.0},
-            r"system\.concentration_M=12: .* room for 213 waters in .* fewer than 2 an ion: .*lower it",
+            r"concentration_M=12: .* room for 213 waters in .* fewer than 2 an ion: .*lower it",
         ),
-        ({"concentration_M": 0.0}, r"system\.concentration_M=0\.0: must be above 0 mol/L"),
-        ({"concentration_M": float("nan")}, r"system\.concentration_M=nan: must be above 0 mol/L"),
+        ({"concentration_M": 0.0}, r"concentration_M=0\.0: must be above 0 mol/L"),
+        ({"concentration_M": float("nan")}, r"concentration_M=nan: must be above 0 mol/L"),
         (
             {"concentration_M": 40.0},
-            r"system\.concentration_M=40: 64 pairs of 28\.4 cm\^3/mol leave room for 0 waters .*, lower it",
+            r"concentration_M=40: 64 pairs of 28\.4 cm\^3/mol leave room for 0 waters .*, lower it",
         ),
         (
             {"n_water": 0},
-            r"system\.n_water=0: must be .*, 256 or more \(2 an ion\) and at most \d+ .*; 810 fit .*, or leave it out",
+            r"n_water=0: must be .*, 256 or more \(2 an ion\) and at most \d+ .*; 810 fit .*, or leave it out",
         ),
-        ({"n_water": 5000}, r"system\.n_water=5000: must be .* at most 1055 "),
-        ({"cutoff_nm": 1.5}, r"system\.cutoff_nm=1\.5: .*half the box \(1\.490 nm for 64 pairs at 4\.016 mol/L\).*raise"),
-        ({"cutoff_nm": 0.1}, r"system\.cutoff_nm=0\.1: must be above 0\.1 nm \(the width of the switch\)"),
-        ({"eps_r": 0.0}, r"system\.eps_r=0\.0: a dielectric constant is positive"),
-        ({"water": "tip5p"}, r"system\.water=tip5p: no such water: choose one of spce, tip3p, tip4pew"),
-        ({"ions": "dang"}, r"system\.ions=dang: no such set of ions: choose one of smith_dang, joung_cheatham"),
+        ({"n_water": 5000}, r"n_water=5000: must be .* at most 1055 "),
+        ({"cutoff_nm": 1.5}, r"cutoff_nm=1\.5: .*half the box \(1\.490 nm for 64 pairs at 4\.016 mol/L\).*raise"),
+        ({"cutoff_nm": 0.1}, r"cutoff_nm=0\.1: must be above 0\.1 nm \(the width of the switch\)"),
+        ({"eps_r": 0.0}, r"eps_r=0\.0: a dielectric constant is positive"),
+        ({"water": "tip5p"}, r"water=tip5p: no such water: choose one of spce, tip3p, tip4pew"),
+        ({"ions": "dang"}, r"ions=dang: no such set of ions: choose one of smith_dang, joung_cheatham"),
         (
             {"water": "tip3p"},
-            r"system\.water=tip3p: system\.ions=smith_dang has spce: choose .*joung_cheatham has spce, tip3p",
+            r"water=tip3p: ions=smith_dang has spce: choose .*joung_cheatham has spce, tip3p",
         ),
         (
             {"cation": "K"},
-            r"system\.cation=K: system\.ions=smith_dang has Na in spce: choose .*; system\.ions=joung_cheatham has Li",
+            r"cation=K: ions=smith_dang has Na in spce: choose .*; ions=joung_cheatham has Li",
         ),
         (
             {"anion": "Br"},
-            r"system\.anion=Br: system\.ions=smith_dang has Cl in spce: choose .*; system\.ions=joung_cheatham has F",
+            r"anion=Br: ions=smith_dang has Cl in spce: choose .*; ions=joung_cheatham has F",
         ),
         (
             {"ions": "joung_cheatham", "cation": "Mg"},
-            r"system\.cation=Mg: .*has Li, Na, K, Rb, Cs in spce: choose .*these$",
+            r"cation=Mg: .*has Li, Na, K, Rb, Cs in spce: choose .*these$",
         ),
-        ({"ions": "joung_cheatham", "anion": "Na"}, r"system\.anion=Na: .* has F, Cl, Br, I in spce: choose from these$"),
+        ({"ions": "joung_cheatham", "anion": "Na"}, r"anion=Na: .* has F, Cl, Br, I in spce: choose from these$"),
     ],
 )
 def test_salt_that_cannot_be_is_refused(changes, message):
@@ -316,6 +316,6 @@ def test_says_where_volumes_are_extrapolated(concentration, warns, caplog):
     with caplog.at_level("WARNING", logger="cgnnp"):
         electrolyte(concentration_M=concentration, n_pairs=8, cutoff_nm=0.6)
     assert [record.message for record in caplog.records if "extrapolated" in record.message] == [
-        "system.concentration_M=6.5: above 6 mol/L the volumes of salts are extrapolated, and the density may be off: "
-        "system.n_water sets it"
+        "concentration_M=6.5: above 6 mol/L the volumes of salts are extrapolated, and the density may be off: "
+        "n_water sets it"
     ] * warns

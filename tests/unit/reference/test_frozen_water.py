@@ -185,7 +185,7 @@ def test_relaxation_is_recorded_and_counted(sampled):
 def test_second_draws_are_refused(small, tmp_path):
     """They would share their hydrogen bonds with the first."""
     source = MeanForceSource(small.reference, DYNAMICS, 2)
-    with pytest.raises(ValueError, match=r"second_every=10: .*not be independent.*set reference.second_every=0"):
+    with pytest.raises(ValueError, match=r"second_every=10: .*not be independent.*set second_every=0"):
         source.complete(small.mapping, tmp_path / "data", CPU)
     with pytest.raises(ValueError, match="second_every=10"):
         frozen_run(small, protocol=FrozenProtocol())

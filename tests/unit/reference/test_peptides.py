@@ -54,5 +54,5 @@ def test_backbone_mappings_are_certified(peptide):
 
 @pytest.mark.parametrize("options", [{"box_nm": 1.5}, {"box_nm": 2.0, "cutoff_nm": 1.1}])
 def test_boxes_that_are_too_small_are_refused(options):
-    with pytest.raises(ValueError, match=r"system\.box_nm=.*must be 2 or more"):
+    with pytest.raises(ValueError, match=r"box_nm=.*must be 2 or more"):
         alanine_dipeptide(**options)

@@ -45,13 +45,13 @@ def test_what_built_in_systems_state_is_what_is_estimated(peptide):
 
 @pytest.mark.parametrize("source", [langevin, mean_force])
 def test_the_default_step_is_refused_where_it_is_too_long(peptide, source):
-    expected = r"reference\.timestep_fs=4 is longer than the 2 fs .* alanine_dipeptide allow: set reference\.timestep_fs=2"
+    expected = r"timestep_fs=4 is longer than the 2 fs .* alanine_dipeptide allow: set timestep_fs=2"
     with pytest.raises(ValueError, match=expected):
         source(system=peptide)
     assert source(system=peptide, timestep_fs=2.0).protocol.timestep_fs == 2.0
     assert source(system=water_spce(**SMALL)).protocol.timestep_fs == 4.0
     flexible = water(force_field="amber14/tip3pfb.xml", rigid=False, **SMALL)
-    with pytest.raises(ValueError, match=r"the 0\.5 fs .* set reference\.timestep_fs=0\.5"):
+    with pytest.raises(ValueError, match=r"the 0\.5 fs .* set timestep_fs=0\.5"):
         source(system=flexible, timestep_fs=1.0)
 
 
