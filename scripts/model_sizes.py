@@ -20,8 +20,6 @@ machine makes the others longer.
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -34,7 +32,7 @@ import openmm
 import torch
 from matplotlib.figure import Figure
 from network_figures import finished
-from network_fits import paired, squares
+from network_fits import FIGURES, paired, squares
 from rows import Row, parser, report
 
 import cgnnp
@@ -46,12 +44,12 @@ from cgnnp.platforms import choose_platform
 from cgnnp.reference.topology import bead_topology
 
 PICTURE, TABLE = "model_sizes.png", "model_sizes.json"
-DONE = "report.html"
-"""A run that has this file is finished."""
+DONE = FIGURES
+"""A fit that has this file is finished."""
 BASE = "base"
 SETTINGS = {"l_max": 2, "layers": 2, "features": 16, "cutoff_nm": 0.5}
 SEEDS = (0, 1, 2)
-QUICK = ("trainer.max_epochs=1", "prior.max_frames=50")
+QUICK_FIT, QUICK_PRIOR = {"max_epochs": 1}, {"max_frames": 50}
 SIGMAS = 2.0
 ROUNDS, STEPS, TIMESTEP_PS = 5, 60, 0.01
 
@@ -110,13 +108,21 @@ def grid(quick: bool) -> dict[str, dict[str, Any]]:
 
 
 def fit(folder: Path, data: Path, change: dict[str, Any], quick: bool) -> dict[str, Any]:
-    """The summary of a fit and export by the command itself; one that is there is not repeated."""
-    change = dict(change)
-    overrides = [f"seed={change.pop('seed', 0)}", *(f"model.{key}={value}" for key, value in (SETTINGS | change).items())]
-    command = [sys.executable, "-m", "cgnnp.train", f"data={data}", f"run_dir={folder}", "simulation=none", "platform=CPU"]
+    """What a fit found that is exported into the folder; one that is there is not repeated."""
     if not (folder / DONE).exists():
-        subprocess.run([*command, *overrides, *(QUICK if quick else ())], check=True)
-    return read_json(folder / "summary.json")
+        settings = {**SETTINGS, "seed": 0, **change}
+        fitted = cgnnp.fit(
+            cgnnp.open_frames(data),
+            model=cgnnp.network("nequip", **settings),
+            prior=cgnnp.option("prior", "pairs", **(QUICK_PRIOR if quick else {})),
+            folder=folder,
+            platform="CPU",
+            seed=settings["seed"],
+            **(QUICK_FIT if quick else {}),
+        )
+        cgnnp.export(fitted, folder / "potential")
+        write_json(folder / DONE, asdict(fitted.figures))
+    return read_json(folder / DONE)
 
 
 def kept_squares(folder: Path, held_out: Frames) -> np.ndarray:
@@ -141,7 +147,8 @@ def measure_all(work: Path, data: Path, quick: bool, finished: bool) -> list[Fit
         own, base = kept_squares(folders[name], held_out), kept_squares(folders[BASE], held_out)
         loss = paired(own, base)
         figures = [summary[key] for key in ("r2_model", "r2_stderr", "r2_gain", "r2_gain_stderr", "n_parameters")]
-        found.append(Fitted(name, *figures, float(loss.value), float(loss.stderr)))
+        errors = {"loss": float(loss.value), "loss_stderr": float(loss.stderr)}
+        found.append(Fitted(name, *figures, **errors))
         print(found[-1], flush=True)
     times = least_times(list(folders.values()))
     found = [replace(one, ms_per_step=ms) for one, ms in zip(found, times, strict=True)]

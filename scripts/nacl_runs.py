@@ -5,9 +5,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import cgnnp
 from cgnnp.dataset import FramesWriter, count_frames, open_frames, read_meta
 from cgnnp.dynamics import LangevinProtocol
 from cgnnp.frames import Frames, concatenate
@@ -59,8 +61,13 @@ QUICK = Plan(
 
 def system_of(plan: Plan) -> ReferenceSystem:
     """The atomistic system."""
-    settings = dict(text.removeprefix("system.").split("=") for text in plan.overrides if text.startswith("system."))
-    return electrolyte(**{key: (int if key.startswith("n_") else float)(value) for key, value in settings.items()})
+    return electrolyte(**settings_of(plan, "system"))
+
+
+def settings_of(plan: Plan, group: str) -> dict[str, Any]:
+    """What a plan changes in a group."""
+    pairs = [text.removeprefix(f"{group}.").split("=") for text in plan.overrides if text.startswith(f"{group}.")]
+    return {key: (int if key.startswith("n_") else float)(value) for key, value in pairs}
 
 
 def sampled(work: Path, plan: Plan) -> list[Path]:
@@ -69,7 +76,9 @@ def sampled(work: Path, plan: Plan) -> list[Path]:
     command += [f"reference.n_frames={plan.n_frames}", f"data_dir={work / 'data'}"]
     command += [text for text in plan.overrides if text.split(".")[0] in ("system", "reference")]
     subprocess.run(command, check=True)
-    return [max((work / "data").glob("ions-*"), key=lambda path: path.stat().st_mtime)]
+    protocol = settings_of(plan, "reference")
+    source = cgnnp.option("reference", "langevin_dense", **protocol)(system=system_of(plan))
+    return [source.directory(work / "data", cgnnp.option("mapping", "ions")(source.atomistic()))]
 
 
 def trained(work: Path, data: Sequence[Path], plan: Plan, extra: Sequence[str] = ()) -> Path:

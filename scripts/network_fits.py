@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 import cgnnp
 from cgnnp.commands.training import fit_plan
 from cgnnp.dataset import open_frames
-from cgnnp.files import read_json
+from cgnnp.files import read_json, write_json
 from cgnnp.frames import Frames, concatenate, split_contiguous
 from cgnnp.priors import Prior, PriorFit, prior_forces
 from cgnnp.simulation.bundle import save_bundle
@@ -30,6 +30,7 @@ from cgnnp.workflow.fitting import fit_model
 from cgnnp.workflow.run_folder import start_logging
 
 HELD_OUT = 0.1
+FIGURES = "fit.json"
 CHOICES = {"water": "mapping=water_cg", "ions": "preset=nacl"}
 COMPILED = "nequip"
 """The architecture that trains fastest on a CPU; the others take a GPU where there is one."""
@@ -93,6 +94,7 @@ def fitted(job: Job, data: Path, work: Path) -> Path:
     start_logging(folder / "train.log")
     found = fit_model([both], plan, folder)
     save_bundle(folder / "potential", found.model.to("cpu"), found.priors, [both])
+    write_json(folder / FIGURES, asdict(found.figures))
     np.save(folder / "squares.npy", squares(folder, held_out))
     shutil.rmtree(folder / "checkpoints")
     return folder
@@ -184,6 +186,6 @@ def against_nequip(job: Job, data: Path, work: Path, python: Path, settings: dic
     }
 
 
-def summary(job: Job, work: Path) -> dict[str, Any]:
+def figures_of(job: Job, work: Path) -> dict[str, Any]:
     """What a finished fit found."""
-    return read_json(work / job.folder / "summary.json")
+    return read_json(work / job.folder / FIGURES)

@@ -29,6 +29,7 @@ import numpy as np
 from rows import Row, parser, report
 from trajectory_files import WRITERS
 
+from cgnnp.analysis.figures import plot_rdf
 from cgnnp.analysis.rdf import rdf
 from cgnnp.consistency import check_consistency
 from cgnnp.dataset import FramesWriter, open_frames
@@ -47,6 +48,8 @@ from cgnnp.reference.remap import kept_frames, map_shards
 from cgnnp.reference.sampling import LangevinSource
 from cgnnp.reference.systems import ReferenceSystem, water_spce
 from cgnnp.report import write_report
+from cgnnp.summary import CheckFigures, DataFigures, Summary
+from cgnnp.workflow.checks import temperature_figures
 
 MAIN_JOB = LangevinProtocol()
 """Steps and interval of the main job."""
@@ -211,9 +214,10 @@ def analysis(watch: Stopwatch, frames: Frames, cutoff: float, folder: Path) -> N
     labels = MeanForceLabels(np.stack([frames.forces] * 2, axis=1), variance, np.array(frames.forces))
     watch.stage("noise floor", n, lambda: noise_floor(replace(frames, labels=labels)))
     folder.mkdir()
-    summary = {"run": watch.name, "mapping": frames.mapping.name, "temperature_K": 300.0, "rdf": []} | found.to_dict()
-    pairs = [(curve, curve) for curve in curves]
-    watch.stage("report", n, lambda: write_report(folder, summary, pairs, [], [prior], "", ""))
+    data = DataFigures(system=watch.name, mapping=frames.mapping.name, temperature_K=frames.temperature)
+    summary = Summary.of(data, CheckFigures(t_conf=temperature_figures(found)))
+    pictures = {"rdf": lambda theme: plot_rdf([(curve, curve) for curve in curves], theme)}
+    watch.stage("report", n, lambda: write_report(folder, summary, priors=[prior], pictures=pictures))
 
 
 def commands(folder: Path, arguments: argparse.Namespace) -> list[Row]:

@@ -36,11 +36,11 @@ from cgnnp.analysis.salts import electrolyte
 from cgnnp.files import read_json, write_file
 from cgnnp.frames import Frames
 from cgnnp.priors import PriorFit
+from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.priors.prior import first_sampled
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.run import open_replicas, replica_folders
-from cgnnp.workflow.ions import dielectric_constant
 
 PAIRS = (("Na", "Cl"), ("Na", "Na"), ("Cl", "Cl"))
 PUBLISHED = Path(__file__).parent / "published"

@@ -23,7 +23,6 @@ work folder is not done again. Table and pictures of the README:
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,9 +37,10 @@ import openmm
 import torch
 from model_sizes import ROUNDS, STEPS, front, least_times
 from nacl_runs import closest_approach
-from network_fits import EFFICIENCY_VISITS, Job, against_nequip, fit_all, paired, spread, summary
+from network_fits import EFFICIENCY_VISITS, Job, against_nequip, figures_of, fit_all, paired, spread
 from rows import Row, kept, parser, report
 
+import cgnnp
 from cgnnp.analysis.angles import Adf, adf, adf_deviation, adf_deviation_noise, tetrahedral_order
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
 from cgnnp.dataset import open_frames
@@ -228,14 +228,14 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 def sampled(work: Path, system: str, quick: bool) -> Path:
     """A data set of the main job's own."""
-    frames = 60 if quick else WATER_FRAMES if system == "water" else ION_FRAMES
-    choice = "mapping=water_cg" if system == "water" else "preset=nacl"
-    command = [sys.executable, "-m", "cgnnp.sample", choice, f"reference.n_frames={frames}"]
-    command += [f"data_dir={work / f'data_{system}'}", "platform=CPU"]
-    if quick and system == "ions":
-        command += ["system.n_pairs=20", "system.cutoff_nm=0.9", "reference.equilibration_ps=10"]
-    subprocess.run(command, check=True)
-    return max((work / f"data_{system}").iterdir(), key=lambda path: path.stat().st_mtime)
+    kept = {"data_dir": work / f"data_{system}", "platform": "CPU"}
+    if system == "water":
+        frames = cgnnp.sample_frames("water_spce", "water_cg", n_frames=60 if quick else WATER_FRAMES, **kept)
+    else:
+        salt = cgnnp.option("system", "electrolyte", **({"n_pairs": 20, "cutoff_nm": 0.9} if quick else {}))
+        length = {"n_frames": 60, "equilibration_ps": 10.0} if quick else {"n_frames": ION_FRAMES}
+        frames = cgnnp.sample_frames(salt, "ions", reference="langevin_dense", **length, **kept)
+    return Path(frames.sources[0]).parent  # each of its folders is a replica
 
 
 def kept_times(jobs: Sequence[Job], fits: Path, work: Path) -> tuple[list[float], float]:
@@ -279,11 +279,12 @@ def judged(jobs: Sequence[Job], fits: Path, times: Sequence[float], atomistic: f
     best = min(squares, key=lambda own: own[:, 0].sum())
     found = []
     for job, own, ms in zip(jobs, squares, times, strict=True):
-        values = summary(job, fits)
+        values = figures_of(job, fits)
         behind = paired(own, best)
         speed = available_cores() * (TIMESTEP_FS / ms) / (ATOMISTIC_FS / atomistic)  # replicas, one on each core
         figures = [values[key] for key in ("r2_model", "r2_stderr", "r2_gain", "r2_gain_stderr", "n_parameters")]
-        found.append(Found(job, *figures, float(behind.value), float(behind.stderr), ms, speed, own))
+        errors = {"behind": float(behind.value), "behind_stderr": float(behind.stderr)}
+        found.append(Found(job, *figures, **errors, ms_per_step=ms, speed=speed, squares=own))
     return found
 
 
@@ -399,7 +400,7 @@ def efficiency(jobs: Sequence[Job], fits: Path, work: Path, data: Path, argument
     rows, atomistic = [], rdf(open_frames(data))[0]
     length = QUICK_PS if arguments.quick else LENGTHS_PS["water"]
     for job in jobs:
-        values = summary(job, fits)
+        values = figures_of(job, fits)
         rows.append(Row(f"water: {job.name}: R2", values["r2_model"], values["r2_stderr"], "", None))
     for job in jobs:
         if job.n_frames in SIMULATED_SIZES:
@@ -415,7 +416,7 @@ def beside_nequip(fits: Path, data: Path, arguments: argparse.Namespace) -> list
     size = 20 if arguments.quick else NEQUIP.n_frames
     job = replace(NEQUIP, settings=(*NEQUIP.settings, *short(arguments.quick)), n_frames=size)
     found = against_nequip(job, data, fits, arguments.nequip_python, NEQUIP_SETTINGS)
-    values, ahead = summary(job, fits), found["ahead"]
+    values, ahead = figures_of(job, fits), found["ahead"]
     speed = found["seconds"] / found["own_seconds"]
     met = None if arguments.quick else abs(ahead.value) <= 0.003
     return [
