@@ -22,7 +22,6 @@ from cgnnp.analysis.rdf_verdict import LEVELS, agreement, in_words, worst_row
 from cgnnp.files import write_file
 from cgnnp.summary import Summary, TemperatureFigures
 from cgnnp.verdict import (
-    GOOD_D,
     PEAK_HEIGHT,
     PEAK_SHIFT_NM,
     SIDES,
@@ -112,7 +111,7 @@ def page_template(name: str) -> jinja2.Template:
 def render(summary: Summary, images: dict[str, tuple[str, str]], **text: Any) -> str:
     """The page, from the summary and base64 pictures (light, dark)."""
     timings = {name: seconds for name, seconds in summary.timings_s.items() if seconds}
-    limits = {"d": GOOD_D, "height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
+    limits = {"height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
     limits |= {"p": LIKELY, "noise_factor": NOISE_FACTOR, "matters": MATTERS, "close": CLOSE}
     values = {"s": summary, "rdf": summary.rdf, "images": images, "verdict": judge(summary), "timings": timings}
     values |= {"limits": limits, "worst": worst_row(summary.rdf), "temperatures": temperatures(summary)}

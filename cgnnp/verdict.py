@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from cgnnp.analysis.rdf_residual import NOISE_FACTOR
 from cgnnp.analysis.rdf_verdict import LEVELS, agreement, headline, worst_row
 from cgnnp.configurational_temperature import agrees
 from cgnnp.kinetic_temperature import KineticTemperature
@@ -19,14 +18,11 @@ from cgnnp.summary import Summary, TemperatureFigures
 from cgnnp.units import SAME_TEMPERATURE
 from cgnnp.wording import UNKNOWN, number, percent, plus_minus
 
-GOOD_D, FAIR_D = 0.03, 0.1
-"""By these values of D the g(r) in summaries of older versions is judged, which have no test of the residual."""
-
 PEAK_HEIGHT, PEAK_SHIFT_NM = 0.04, 0.004
 """What counts as agreement: relative height and shift (nm) of the first peak."""
 
-LABELS = {"good": "agrees", "fair": "look closer", "poor": "disagrees", "open": "not compared"}
-"""What a page calls its levels where nothing more precise is known."""
+LOOK_CLOSER, NOT_COMPARED = "look closer", "not compared"
+"""What a page says where g(r) agrees and something else does not, and where there is no g(r)."""
 
 DRIFT_SIGMAS = 4
 """A drift of averaged forces beyond this many standard errors is called one."""
@@ -60,8 +56,7 @@ class Verdict:
 def judge(summary: Summary) -> Verdict:
     """Does the coarse-grained model have the atomistic structure?
 
-    From the residual of g(r) (D alone in summaries of older versions) and from the concerns, each of which takes the green
-    from a page.
+    From the residual of g(r), and from the concerns, each of which takes the green from a page.
     """
     rdf = summary.rdf
     concerns = [text for entry in rdf for text in _peak_concerns(entry)]
@@ -70,43 +65,12 @@ def judge(summary: Summary) -> Verdict:
     concerns += [*_data_check_concerns(summary), *_bond_concerns(summary)]
     worst = worst_row(rdf)
     if worst is None:
-        return Verdict("open", _fit_headline(summary), concerns, LABELS["open"])
+        return Verdict("open", _fit_headline(summary), concerns, NOT_COMPARED)
     judged = sum(number(entry.get("deviation")) != UNKNOWN for entry in rdf)
-    level, label, text = _structure(worst, judged, summary.system or "the atomistic system")
+    level, label = LEVELS[agreement(worst)], str(agreement(worst))
     if level == "good" and concerns:
-        level, label = "fair", LABELS["fair"]
-    return Verdict(level, text, concerns, label)
-
-
-def _structure(worst: dict[str, Any], n_pairs: int, system: str) -> tuple[str, str, str]:
-    """Level, label and headline of the worst of several pairs."""
-    if (found := agreement(worst)) is not None:
-        return LEVELS[found], str(found), headline(worst, n_pairs, system)
-    level, text = _grade(worst["deviation"], expected_noise(worst), system)
-    where = "its g(r) is" if n_pairs == 1 else f"the worst of {n_pairs} pairs, {worst['pair']}, is"
-    tail = f"{where} {percent(worst['deviation'])} away from the atomistic one"
-    tail += f", where noise alone would give about {percent(expected_noise(worst))}." if expected_noise(worst) else "."
-    by_d = "This is judged by D alone: the summary is of a version that did not test the residual."
-    return level, f"{LABELS[level]}, by D alone", f"{text}: {tail} {by_d}"
-
-
-def _grade(d: float, noise: float, system: str) -> tuple[str, str]:
-    """Level and words for a deviation D beside its noise."""
-    same = d <= NOISE_FACTOR * noise
-    if same and noise > GOOD_D:
-        return "fair", f"Nothing tells the coarse-grained model from {system} yet, but the runs are too short to say"
-    if same:
-        return "good", f"The coarse-grained model cannot be told from {system} within the noise"
-    if d <= GOOD_D:
-        return "good", f"The coarse-grained model reproduces the structure of {system}"
-    if d <= FAIR_D:
-        return "fair", f"The coarse-grained model comes close to the structure of {system}, but not all the way"
-    return "poor", f"The coarse-grained model does not reproduce the structure of {system}"
-
-
-def expected_noise(entry: dict[str, Any]) -> float:
-    """D that two curves of the same liquid would show with the noise of these two."""
-    return float(np.hypot(entry.get("deviation_noise") or 0.0, entry.get("deviation_noise_cg") or 0.0))
+        level, label = "fair", LOOK_CLOSER
+    return Verdict(level, headline(worst, judged, summary.system or "the atomistic system"), concerns, label)
 
 
 def _fit_headline(summary: Summary) -> str:

@@ -1,7 +1,4 @@
-"""What the rows of g(r) in a summary say, in words: the judgement of each pair, and of the worst of them.
-
-Rows of older versions have no judgement; then there are no words.
-"""
+"""What the rows of g(r) in a summary say, in words: the judgement of each pair, and of the worst of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,31 +20,29 @@ SENTENCES = {
 }
 
 
-def agreement(row: dict[str, Any]) -> Agreement | None:
-    """The judgement of one pair; None in a summary of an older version."""
-    return Agreement(row["verdict"]) if row.get("verdict") and row.get("residual") else None
+def agreement(row: dict[str, Any]) -> Agreement:
+    """The judgement of one pair."""
+    return Agreement(row["verdict"])
 
 
-def in_words(row: dict[str, Any]) -> str | None:
+def in_words(row: dict[str, Any]) -> str:
     """The judgement of one pair with its size, for example "close: systematic deviation of 2.0 %"."""
     found = agreement(row)
     if found in (Agreement.CLOSE, Agreement.DISAGREES):
         return f"{found}: {_systematic(row)}"
-    return None if found is None else str(found)
+    return str(found)
 
 
 def worst_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The pair to judge a model by: that of the worst judgement, or of the largest D where some have none."""
+    """The pair to judge a model by: that of the worst judgement."""
     known = [row for row in rows if number(row.get("deviation")) != UNKNOWN]
-    if any(agreement(row) is None for row in known):
-        return max(known, key=lambda row: row["deviation"])
     order = {found: k for k, found in enumerate(SEVERITY)}
-    return max(known, key=lambda row: (order[Agreement(row["verdict"])], row["deviation"]), default=None)
+    return max(known, key=lambda row: (order[agreement(row)], row["deviation"]), default=None)
 
 
 def headline(row: dict[str, Any], n_pairs: int, system: str) -> str:
     """One or two sentences on the worst of several pairs."""
-    text = SENTENCES[Agreement(row["verdict"])].format(system=system, deviation=_systematic(row))
+    text = SENTENCES[agreement(row)].format(system=system, deviation=_systematic(row))
     which = "D" if n_pairs == 1 else f"D of the worst of {n_pairs} pairs, {row['pair']},"
     noise = percent(row["residual"].get("expected_deviation"))
     return f"{text}. {which} is {percent(row['deviation'])}, where noise alone would give about {noise}."

@@ -68,9 +68,7 @@ class Comparison:
     def rdf(self) -> dict[str, RdfComparison]:
         """The comparison of every kind of pair, by its name: Na-Cl."""
         return {
-            row["pair"]: RdfComparison(
-                *pair, row["deviation"], row["residual"]["expected_deviation"], in_words(row) or row["verdict"]
-            )
+            row["pair"]: RdfComparison(*pair, row["deviation"], row["residual"]["expected_deviation"], in_words(row))
             for pair, row in zip(self.curves, self.figures.rdf, strict=True)
         }
 

@@ -192,8 +192,6 @@ def test_verdicts_in_words_and_the_worst_of_several():
     assert in_words(same) == "agrees within errors"
     assert worst_row([same, close]) is close
     assert worst_row([same, close, close | {"verdict": "too short to tell"}])["verdict"] == "too short to tell"
-    old = {key: value for key, value in same.items() if key not in ("verdict", "residual")}
-    assert (in_words(old), worst_row([close, old])) == (None, old)
     assert worst_row([replace_deviation(close, None)]) is None
 
 
