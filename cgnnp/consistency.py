@@ -42,6 +42,11 @@ def likely_cause(found: ConfigurationalTemperature, temperature: float) -> str:
     return "wrong force map, units, temperature or box"
 
 
+def disagreement(found: ConfigurationalTemperature, temperature: float) -> str:
+    """What to say of a T_conf that is not a temperature (K)."""
+    return f"{found}, but the thermostat is at {temperature:g} K: {likely_cause(found, temperature)}"
+
+
 @dataclass(frozen=True)
 class Consistency:
     """T_conf of every kind of pair and of all, and the g-YBG residual, of frames at a temperature in K."""
@@ -53,11 +58,7 @@ class Consistency:
     def disagreements(self) -> list[str]:
         """What is not as it should be, in words; nothing where all agrees or cannot be tested."""
         rows = (*self.temperatures.by_pair, self.temperatures.combined)
-        wrong = [
-            f"{row}, but the thermostat is at {self.temperature:g} K: {likely_cause(row, self.temperature)}"
-            for row in dict.fromkeys(rows)
-            if row.agrees(self.temperature) is False
-        ]
+        wrong = [disagreement(row, self.temperature) for row in dict.fromkeys(rows) if row.agrees(self.temperature) is False]
         return wrong + ([str(self.ybg)] if self.ybg.agrees() is False else [])
 
 

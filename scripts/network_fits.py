@@ -18,15 +18,15 @@ from omegaconf import DictConfig
 import cgnnp
 from cgnnp.commands.training import fit_plan
 from cgnnp.dataset import open_frames
-from cgnnp.files import read_json, write_json
+from cgnnp.files import json_text, read_json, write_checked, write_json
 from cgnnp.frames import Frames, concatenate, split_contiguous
-from cgnnp.priors import Prior, PriorFit, prior_forces
+from cgnnp.priors import prior_forces
 from cgnnp.simulation.bundle import save_bundle
 from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.training.data import ForceSet
 from cgnnp.training.fit import read_metrics
 from cgnnp.training.metrics import predict_forces
-from cgnnp.workflow.fitting import fit_model
+from cgnnp.workflow.fitting import PRIORS, fit_model
 from cgnnp.workflow.run_folder import start_logging
 
 HELD_OUT = 0.1
@@ -86,29 +86,19 @@ def fitted(job: Job, data: Path, work: Path) -> Path:
     on_cpu = {"accelerator": "cpu"} if job.architecture == COMPILED else {}
     plan = replace(
         plan,
-        prior=PriorOf(frames=distinct, **vars(plan.prior)),
         trainer=replace(plan.trainer, held_out_fraction=len(held_out) / len(both), **on_cpu),
         platform="CPU",
     )
     folder.mkdir(parents=True, exist_ok=True)
     start_logging(folder / "train.log")
+    if not (folder / PRIORS).exists():  # of the distinct frames: those that are repeated tell no more
+        write_checked(folder / PRIORS, json_text([one.to_dict() for one in plan.prior(distinct, platform="CPU")]))
     found = fit_model([both], plan, folder)
     save_bundle(folder / "potential", found.model.to("cpu"), found.priors, [both])
     write_json(folder / FIGURES, asdict(found.figures))
     np.save(folder / "squares.npy", squares(folder, held_out))
     shutil.rmtree(folder / "checkpoints")
     return folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class PriorOf(PriorFit):
-    """Priors of these frames, whatever frames the network is fitted to."""
-
-    frames: Frames
-
-    def __call__(self, *sets: Frames, **options: Any) -> list[Prior]:
-        """The priors."""
-        return super().__call__(self.frames, **options)
 
 
 def composed(job: Job) -> DictConfig:

@@ -143,18 +143,19 @@ def compare(config: DictConfig) -> None:
     if folder is None:
         raise ValueError("name the folder of a run: run=runs/...")
     run = RunFolder.open(str(folder))
-    known = Job(run).found.data
-    data = other or Path(known.data or "")
-    if not has_data(data):
-        raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=<directory>")
-    mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
-    frames = open_frames(data, mapping, n_frames=known.n_frames if other is None else None)
-    coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
-    if coarse is None:  # a first run that was interrupted: all that there is
-        coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), RunFigures())
     with run.locked():
         start_logging(run.path / "train.log")
-        Job(run).compare(frames, coarse, other)
+        job = Job(run)
+        known = job.found.data
+        data = other or Path(known.data or "")
+        if not has_data(data):
+            raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=...")
+        mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
+        frames = open_frames(data, mapping, n_frames=known.n_frames if other is None else None)
+        coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
+        if coarse is None:  # a first run that was interrupted: all that there is
+            coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), RunFigures())
+        job.compare(frames, coarse, other)
 
 
 def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cgnnp.consistency import Consistency
+from cgnnp.consistency import Consistency, disagreement
 from cgnnp.force_map import Certificate, certify
 from cgnnp.frames import Frames
 from cgnnp.soundness import Soundness, check_soundness, worst
@@ -100,10 +100,7 @@ def _refuse(sound: Soundness) -> None:
         raise ValueError(f"{sound.density:.3g} g/mL is more than any matter has: the boxes are too small, mend them")
     temperature, result = sound.consistency.temperature, sound.consistency.temperatures.combined
     if result.agrees(temperature) is False:
-        raise ValueError(
-            f"{result}, but the thermostat is at {temperature:g} K: forces and positions do not belong "
-            "together (wrong force map, units, temperature or box); see the certificate above"
-        )
+        raise ValueError(f"{disagreement(result, temperature)}; see the certificate above")
     if sound.repeated:
         raise ValueError(f"{sound.repeated[0]}: errors would be too small, and held-out frames fitted: leave them out")
     if sound.outliers:

@@ -32,7 +32,7 @@ from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison, compare_frames
 from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of
 from cgnnp.workflow.plan import SimulationPlan, TrainingPlan
-from cgnnp.workflow.refining import refine
+from cgnnp.workflow.refining import Refined, refine, refinement_inputs
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.running import CoarseRun, run_potential
 from cgnnp.workflow.stored import load_figures, save_figures
@@ -141,9 +141,14 @@ class Job:
     def refine(self, fitted: Fitted, plan: TrainingPlan, simulation: SimulationPlan) -> Fitted:
         """Refine the pair splines by simulations of the model."""
         with self._stage("refine"):
-            folder = self.run.path / "refinement"
-            refined = refine(fitted, plan.refinement, simulation, plan.fit.trainer, folder, plan.fit.platform)
-            save_figures(self.run.result("refinement"), refined.figures, fitted.digest)
+            folder, steps = self.run.result("refinement"), self.run.path / "refinement"
+            inputs = refinement_inputs(fitted, plan.refinement)
+            refined = Refined.load(folder, steps, fitted, inputs)
+            if refined is not None:
+                log.info("refine: finished before, reading %s", steps)
+            else:
+                refined = refine(fitted, plan.refinement, simulation, plan.fit.trainer, steps, plan.fit.platform)
+                refined.save(folder, inputs)
             self._know(refinement=refined.figures)
         return refined.fitted
 

@@ -53,20 +53,20 @@ class Refined:
     figures: RefinementFigures
 
     def save(self, folder: Path, inputs: str = "") -> None:
-        """Write the figures to the folder of the steps, whose files hold the priors."""
+        """Write the figures to a folder; the files of the steps hold the priors."""
         save_figures(folder, self.figures, inputs)
 
     @classmethod
-    def load(cls, folder: Path, fitted: Fitted, inputs: str = "") -> "Refined | None":
-        """What was saved in the folder of the steps, None where nothing was.
+    def load(cls, folder: Path, steps: Path, fitted: Fitted, inputs: str = "") -> "Refined | None":
+        """What was saved in a folder of steps that are in another one; None where there is nothing of these inputs.
 
         Raises:
-            ValueError: damaged, or made from other inputs.
+            ValueError: damaged.
         """
-        known = load_figures(folder, RefinementFigures, inputs, MEND_ALL)
-        if known is None:
+        known = load_figures(folder, RefinementFigures, None, MEND_ALL)
+        if known is None or known[1]["inputs"] != inputs:
             return None
-        last = folder / f"step_{len(known[0].refinement or ()) - 1}.json"
+        last = steps / f"step_{len(known[0].refinement or ()) - 1}.json"
         if not last.exists():
             return None
         priors, _ = _read_step(last)
@@ -100,11 +100,8 @@ def refine(
         SimulationFailed: the model blew up.
     """
     training, held_out = _split(fitted, trainer)
-    inputs = data_digest([fitted.digest, vars(settings)])
+    inputs = refinement_inputs(fitted, settings)
     _remove_others(folder, inputs)
-    if (known := Refined.load(folder, fitted, inputs)) is not None:
-        log.info("refine: finished before, reading %s", folder)
-        return known
     plan = SimulationPlan(
         settings=replace(simulation.settings, length_ps=settings.length_ps),
         protocol=replace(simulation.protocol, temperature_K=training[0].temperature),
@@ -114,9 +111,12 @@ def refine(
     for k in range(settings.steps):
         model, found = steps.after(model, k)
         rows.append(found)
-    refined = Refined(model, _figures(model, held_out, rows, platform))
-    refined.save(folder, inputs)
-    return refined
+    return Refined(model, _figures(model, held_out, rows, platform))
+
+
+def refinement_inputs(fitted: Fitted, settings: RefinementSettings) -> str:
+    """Hash of all that a refinement depends on: the fit and settings."""
+    return data_digest([fitted.digest, vars(settings)])
 
 
 def _split(fitted: Fitted, trainer: FitSettings) -> tuple[tuple[Frames, ...], tuple[Frames, ...]]:
