@@ -157,7 +157,9 @@ def network_jobs(quick: bool) -> list[Job]:
     for system, networks in (("water", WATER), ("ions", IONS)):
         for name, settings in networks.items():
             seeds = SEEDS if name in WITH_SEEDS and not quick else SEEDS[:1]
-            jobs += [Job(system, f"{name}, seed {seed}", (*settings, f"seed={seed}", *short(quick))) for seed in seeds]
+            jobs += [
+                Job(system, f"{name}, seed {seed}", (*settings, f"seed={seed}", *short(quick, system))) for seed in seeds
+            ]
     return jobs
 
 
@@ -177,9 +179,10 @@ def epochs_of(size: int) -> tuple[str, ...]:
     return (f"trainer.max_epochs={n_epochs}", f"trainer.patience={max(3, n_epochs // 6)}")
 
 
-def short(quick: bool) -> tuple[str, ...]:
-    """Settings of a fit that only shows that it works."""
-    return ("trainer.max_epochs=1", "prior.max_frames=50") if quick else ()
+def short(quick: bool, system: str = "water") -> tuple[str, ...]:
+    """Settings of a fit that only shows that it works; the box of its salt is small."""
+    few = ("trainer.max_epochs=1", "prior.max_frames=50", *(("prior.cutoff_nm=1.0",) if system == "ions" else ()))
+    return few if quick else ()
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:

@@ -155,7 +155,7 @@ def compare(config: DictConfig) -> None:
         coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
         if coarse is None:  # a first run that was interrupted: all that there is
             coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), RunFigures())
-        job.compare(frames, coarse, other)
+        job.compare(frames, coarse, other, again=True)
 
 
 def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

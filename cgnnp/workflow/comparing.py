@@ -23,9 +23,11 @@ from cgnnp.wording import percent
 from cgnnp.workflow.checks import temperature_figures
 from cgnnp.workflow.ions import PairFindings, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, rdf_row
-from cgnnp.workflow.stored import save_figures
+from cgnnp.workflow.stored import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
+
+MEND = "delete it and run python -m cgnnp.compare again"
 
 CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
 
@@ -76,9 +78,22 @@ class Comparison:
         """Pictures by name."""
         return {"rdf": lambda theme: plot_rdf(self.curves, theme), **self.pairs.drawings()}
 
-    def save(self, folder: Path) -> None:
-        """Write figures.json to a folder; a comparison is made anew each time."""
-        save_figures(folder, self.figures, "")
+    def save(self, folder: Path, inputs: str = "") -> None:
+        """Write it to a folder, with the digest of what it was made from."""
+        save_figures(folder, self.figures, inputs, curves=self.curves, pairs=self.pairs, temperatures=self.temperatures)
+
+    @classmethod
+    def load(cls, folder: Path, inputs: str | None = None) -> "Comparison | None":
+        """What was saved in a folder; None where there is nothing, or nothing of these inputs.
+
+        Raises:
+            ValueError: damaged.
+        """
+        kinds = {"curves": tuple[tuple[Rdf, Rdf], ...], "pairs": PairFindings, "temperatures": tuple[float, float]}
+        known = load_figures(folder, ComparisonFigures, None, MEND, **kinds)
+        if known is None or inputs not in (None, known[1]["inputs"]):
+            return None
+        return cls(figures=known[0], **{name: known[1][name] for name in kinds})
 
     def write_csv(self, folder: Path) -> None:
         """Write rdf.csv, dimers.csv, pmf.csv and, of salts, kirkwood_buff.csv."""

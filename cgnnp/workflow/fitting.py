@@ -33,7 +33,7 @@ from cgnnp.training.weights import DESCRIPTION, WEIGHTS, read_network, weights_a
 from cgnnp.wording import plus_minus
 from cgnnp.workflow.plan import DataDescription, FitPlan
 from cgnnp.workflow.quality import check_draws, noise_rows, quality_rows, set_quality
-from cgnnp.workflow.stored import load_figures, not_null, save_figures
+from cgnnp.workflow.stored import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
 
@@ -106,7 +106,7 @@ class Fitted:
         write_checked(folder / PRIORS, json_text([prior.to_dict() for prior in self.priors]))
         write_checked(folder / DESCRIPTION, json_text(model_to_dict(self.model)))
         write_checked(folder / WEIGHTS, weights_as_bytes(self.model))
-        save_figures(folder, self.figures, inputs, history=list(self.history))
+        save_figures(folder, self.figures, inputs, history=self.history)
 
     @classmethod
     def load(cls, folder: Path, sets: Sequence[Frames], inputs: str = "") -> "Fitted | None":
@@ -115,14 +115,14 @@ class Fitted:
         Raises:
             ValueError: damaged, or made from other inputs.
         """
-        known = load_figures(folder, FitFigures, inputs, MEND)
+        known = load_figures(folder, FitFigures, inputs, MEND, history=tuple[dict[str, float], ...])
         if known is None:
             return None
         figures, more = known
         for name in (DESCRIPTION, WEIGHTS):
             check_file(folder / name, MEND)
         priors = tuple(read_priors(folder / PRIORS, MEND))
-        return cls(read_network(folder, MEND), priors, tuple(sets), figures, not_null(more["history"]))
+        return cls(read_network(folder, MEND), priors, tuple(sets), figures, more["history"])
 
 
 def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames | None = None) -> Fitted:

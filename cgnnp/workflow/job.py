@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cgnnp.dataset import open_frames
+from cgnnp.files import data_digest, file_checksum
 from cgnnp.frames import Frames
 from cgnnp.plain_yaml import stored_text
 from cgnnp.platforms import available_cores
@@ -180,15 +181,29 @@ class Job:
             self._know(simulation=coarse.figures)
         return coarse
 
-    def compare(self, frames: Frames, coarse: CoarseRun, compared_with: Path | None = None) -> Summary:
-        """Compare with the data, and write CSV files, pictures, summary and report."""
-        with self._stage("compare", again=True):
-            speeds = self.found.data.atomistic_ns_per_day, coarse.figures.cg_ns_per_day
-            bundle = load(self.run.potential, self_check=False)
-            comparison = compare_frames(frames, coarse.frames, bundle, coarse.consistency, speeds)
-            other = None if compared_with is None else str(compared_with.resolve())
-            comparison = replace(comparison, figures=replace(comparison.figures, compared_with=other))
-            comparison.save(self.run.result("comparison"))
+    def compare(self, frames: Frames, coarse: CoarseRun, compared_with: Path | None = None, again: bool = False) -> Summary:
+        """Compare with the data, unless that was done before, and write CSV files, pictures, summary and report.
+
+        Args:
+            frames: the data.
+            coarse: the run.
+            compared_with: where the data are, if they are not the run's own.
+            again: compare in any case.
+        """
+        folder = self.run.result("comparison")
+        speeds = self.found.data.atomistic_ns_per_day, coarse.figures.cg_ns_per_day
+        other = None if compared_with is None else str(compared_with.resolve())
+        manifest = file_checksum(self.run.potential / "manifest.json")
+        inputs = data_digest([frames.content_digest, coarse.frames.content_digest, manifest, speeds, other])
+        comparison = None if again else Comparison.load(folder, inputs)
+        with self._stage("compare", again=comparison is None):
+            if comparison is not None:
+                log.info("compare: finished before, reading %s", folder)
+            else:
+                bundle = load(self.run.potential, self_check=False)
+                comparison = compare_frames(frames, coarse.frames, bundle, coarse.consistency, speeds)
+                comparison = replace(comparison, figures=replace(comparison.figures, compared_with=other))
+                comparison.save(folder, inputs)
             self._know(comparison=comparison.figures)
         comparison.write_csv(self.run.path)
         return self.report(comparison)

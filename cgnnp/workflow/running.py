@@ -66,7 +66,8 @@ class CoarseRun:
 
     def save(self, folder: Path) -> None:
         """Write the figures to a folder; the frames are where they are, and know what they were made from."""
-        save_figures(folder, self.figures, "", replicas=[path.name for path in self.folders])
+        replicas = [path.name for path in self.folders]
+        save_figures(folder, self.figures, "", replicas=replicas, consistency=self.consistency)
 
     @classmethod
     def load(cls, folder: Path, potential: Path, simulation: Path) -> "CoarseRun | None":
@@ -75,10 +76,12 @@ class CoarseRun:
         Raises:
             ValueError: damaged.
         """
-        known = load_figures(folder, RunFigures, None, "run python -m cgnnp.simulate again")
+        kinds = {"replicas": list[str], "consistency": Consistency | None}
+        known = load_figures(folder, RunFigures, None, "run python -m cgnnp.simulate again", **kinds)
         if known is None:
             return None
-        return cls(potential, tuple(simulation / name for name in known[1]["replicas"]), known[0])
+        folders = tuple(simulation / name for name in known[1]["replicas"])
+        return cls(potential, folders, known[0], known[1]["consistency"])
 
 
 def run_potential(

@@ -194,8 +194,13 @@ def test_the_same_command_again_repeats_nothing(job_copy):
     assert "finished before" in again.stderr
     assert "equilibrating" not in again.stderr
     assert "epoch" not in again.stderr
+    assert "compare: finished before" in again.stderr
     after = jobs.snapshot(job_copy)
-    same = [name for name in before if re.search(r"\.npy$|\.ckpt$|\.dcd$|potential/|metrics.csv|rdf.csv", name)]
+    same = [
+        name
+        for name in before
+        if re.search(r"\.npy$|\.ckpt$|\.dcd$|potential/|metrics.csv|rdf.csv|results/comparison", name)
+    ]
     assert len(same) > 20
     assert [name for name in same if before[name] != after.get(name)] == []
 
@@ -216,12 +221,13 @@ def test_simulate_extends_a_run(job_copy):
     assert values["cg_length_ps"] == pytest.approx(20.0)
 
 
-def test_compare_writes_its_files_again(job_copy, run_here):
+def test_compare_writes_its_files_again(job_copy, run_here, capsys):
     written = [job_copy / "run" / name for name in ("rdf.csv", "report.html", "rdf.png")]
     text = written[0].read_text()
     for file in written:
         file.unlink()
     run_here("compare", "run=run", cwd=job_copy)
+    assert "finished before" not in capsys.readouterr().err  # what is asked for is done
     assert written[0].read_text() == text
     assert all(file.is_file() for file in written)
 
