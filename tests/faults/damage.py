@@ -304,6 +304,10 @@ def targets() -> list[Target]:
         found.append(Target("trajectories", name, read_trajectory(name, units), shorter, names=(name,)))
     step = {"prepare": unfinished, "before": AT_EXPORT, "long": True}
     found.append(Target("soft_run", "run/refinement/step_0.json", JOB, JSON, flips=16, **step))
+    for name in ("simulation/figures.json", "comparison/figures.json"):
+        found.append(Target("soft_run", f"run/results/{name}", JOB, JSON, flips=8, long=True))
+    arrays = {k: BINARY[k] for k in SOME}
+    found.append(Target("soft_run", "run/results/comparison/arrays.npz", JOB, arrays, flips=8, long=True))
     replica = "run/simulation/replica_0"
     for name, damages in {"meta.json": JSON, "chunk_000000/chunk.json": JSON, "chunk_000000/positions.npy": NPY}.items():
         file = f"{replica}/frames/{name}"
