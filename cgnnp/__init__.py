@@ -32,9 +32,15 @@ if TYPE_CHECKING:
         sample_frames,
         write_report,
     )
+    from cgnnp.workflow.comparing import Comparison
+    from cgnnp.workflow.fitting import Fitted
+    from cgnnp.workflow.running import CoarseRun
 
 __version__ = "0.1.0"
 __all__ = [
+    "CoarseRun",
+    "Comparison",
+    "Fitted",
     "Frames",
     "MappedReporter",
     "Mapping",
@@ -57,6 +63,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CoarseRun": "cgnnp.workflow.running",
+    "Comparison": "cgnnp.workflow.comparing",
+    "Fitted": "cgnnp.workflow.fitting",
     "Frames": "cgnnp.frames",
     "MappedReporter": "cgnnp.reference.reporter",
     "Mapping": "cgnnp.mapping",

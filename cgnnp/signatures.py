@@ -38,7 +38,7 @@ def checked_settings(
             raise SettingError(prefix, f"{key}: is taken from the data and cannot be chosen: leave it out")
         if key not in parameters and not takes_any:
             known = [name for name in parameters if name not in from_data]
-            raise ValueError(unknown_setting(f"{prefix}.{key}", known))
+            raise UnknownSetting(prefix, key, known)
         if not _fits(value, hints.get(key, Any)):
             raise SettingError(prefix, f"{key}={value!r}: must be {_describe(hints[key])}")
         check_range(prefix, key, value)
@@ -63,6 +63,19 @@ def unknown_setting(full_key: str, known: Sequence[str]) -> str:
     parent, _, key = full_key.rpartition(".")
     hint = did_you_mean(key, known, f"{parent}." if parent else "")
     return f"there is no setting '{full_key}'.{hint} Known{f' in {parent}' if parent else ''}: {', '.join(sorted(known))}"
+
+
+class UnknownSetting(SettingError):
+    """An argument that there is not; `known` are those that there are."""
+
+    def __init__(self, group: str, name: str, known: Sequence[str]) -> None:
+        super().__init__(group, unknown_setting(name, known))
+        self.args, self.in_full = (group, name, known), unknown_setting(f"{group}.{name}", known)
+
+    @property
+    def configured(self) -> str:
+        """The message with keys of the configuration."""
+        return self.in_full
 
 
 def did_you_mean(name: str, known: Sequence[str], prefix: str = "") -> str:

@@ -44,7 +44,7 @@ import cgnnp
 from cgnnp.analysis.angles import Adf, adf, adf_deviation, adf_deviation_noise, tetrahedral_order
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
 from cgnnp.dataset import open_frames
-from cgnnp.dynamics import LangevinProtocol
+from cgnnp.dynamics import LangevinProtocol, SimulationFailed
 from cgnnp.files import write_file
 from cgnnp.frames import Frames
 from cgnnp.platforms import available_cores, choose_platform
@@ -213,7 +213,13 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         for one in first:
             name = one.job.label
             length = QUICK_PS if quick else LENGTHS_PS[system] if name in shown else SHORT_PS
-            frames = run(one.job, fits, work, data[system], length)
+            try:
+                frames = run(one.job, fits, work, data[system], length)
+            except SimulationFailed as error:  # a row of the table, not the end of it
+                print(f"{system}: {name}: {error}", file=sys.stderr)
+                label = f"{system}: {name}: {length:g} ps at {TIMESTEP_FS:g} fs: not stable"
+                rows.append(Row(label, None, None, "stable", None if quick else False))
+                continue
             rows.append(stability_row(one.job, fits, frames))
             if name in shown:
                 simulated[name] = structure_of(frames)

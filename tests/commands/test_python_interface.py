@@ -77,6 +77,11 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
     found = cgnnp.compare_frames(soft_spheres[:700], soft_spheres[700:], bundle)
     assert 0.0 < found.rdf["AR-AR"].deviation < 0.2
     assert "AR-AR" in repr(found)
+    found.save(tmp_path / "kept")
+    assert repr(cgnnp.Comparison.load(tmp_path / "kept")) == repr(found)
+    fitted.save(tmp_path / "fitted")
+    back = cgnnp.Fitted.load(tmp_path / "fitted", [soft_spheres])
+    assert (repr(back), back.digest, back.history) == (repr(fitted), fitted.digest, fitted.history)
     with pytest.raises(ValueError, match="frames do not know their potential"):
         cgnnp.compare_frames(soft_spheres, soft_spheres)
 
@@ -84,9 +89,12 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda frames: cgnnp.fit(frames, max_epoch=1), "no setting 'trainer.max_epoch'.*Did you mean"),
+        (
+            lambda frames: cgnnp.fit(frames, max_epoch=1),
+            "no setting 'max_epoch'. Did you mean max_epochs.* Known: acc",
+        ),
         (lambda frames: cgnnp.fit(frames, model="nequib"), "there is no model 'nequib'. Did you mean nequip"),
-        (lambda frames: cgnnp.network("nequip", lmax=1), "no setting 'model.lmax'. Did you mean model.l_max"),
+        (lambda frames: cgnnp.network("nequip", lmax=1), "no setting 'lmax'. Did you mean l_max"),
         (lambda frames: cgnnp.fit(frames, prior=cgnnp.PriorFit(cutoff_nm=3.0)), "more than half the box"),
         (lambda frames: cgnnp.fit([frames[:10]], prior=cgnnp.PriorFit(cutoff_nm=0.6)), "leaves no frames to fit"),
         (lambda frames: cgnnp.sample_frames("watr"), "there is no system .watr."),

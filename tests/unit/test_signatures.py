@@ -12,7 +12,7 @@ def target(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cuont": 1}, r"no setting 'g.cuont'. Did you mean g.count\? Known in g: atoms, count"),
+        ({"cuont": 1}, r"no setting .cuont.. Did you mean count\? Known: atoms, count"),
         ({"count": 1.5}, r"^count=1.5: must be a whole number"),
         ({"count": True}, r"^count=True: must be a whole number"),
         ({"count": None}, r"^count=None: must be a whole number"),
