@@ -285,7 +285,8 @@ def _filling(frames: Frames) -> BoxCheck | None:
             return BoxCheck(
                 wrong=f"no bead is in {100 * empty:.0f} % of it along {name}, and the rest is evenly filled to its edge"
             )
-        slices = np.minimum((SLICES * along).astype(int), SLICES - 1) + SLICES * np.arange(len(along))[:, None]
+        slices = np.searchsorted(np.linspace(0.0, 1.0, SLICES + 1)[1:-1], along, "right")
+        slices += SLICES * np.arange(len(along))[:, None]
         counts = np.bincount(slices.ravel(), minlength=SLICES * len(along)).reshape(-1, SLICES).astype(np.float64)
         off = np.abs(counts.mean(axis=0) / counts.mean() - 1)
         found = block_estimate(counts)

@@ -283,8 +283,10 @@ class Summary(
         """Inverse of `to_dict`; entries that are missing are null.
 
         Raises:
-            ValueError: entries that there are not.
+            ValueError: of another version, or entries that there are not.
         """
+        if (version := data.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
+            raise ValueError(f"schema_version is {version}, this cgnnp reads {SCHEMA_VERSION}")
         data = {key: value for key, value in data.items() if key != "schema_version"}
         sets = data.pop("data_sets", None) or []
         for name in ("t_conf", "t_conf_cg"):

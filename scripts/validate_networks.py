@@ -213,12 +213,11 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         for one in first:
             name = one.job.label
             length = QUICK_PS if quick else LENGTHS_PS[system] if name in shown else SHORT_PS
-            try:
-                frames = run(one.job, fits, work, data[system], length)
-            except SimulationFailed as error:  # a row of the table, not the end of it
-                print(f"{system}: {name}: {error}", file=sys.stderr)
-                label = f"{system}: {name}: {length:g} ps at {TIMESTEP_FS:g} fs: not stable"
-                rows.append(Row(label, None, None, "stable", None if quick else False))
+            frames = run(one.job, fits, work, data[system], length)
+            if frames is None:
+                rows.append(
+                    Row(f"{system}: {name}: {length:g} ps at {TIMESTEP_FS:g} fs", None, None, "stable", quick and None)
+                )
                 continue
             rows.append(stability_row(one.job, fits, frames))
             if name in shown:
@@ -346,8 +345,8 @@ def network_rows(system: str, found: Sequence[Found], luck: dict[str, float], re
     ]
 
 
-def run(job: Job, fits: Path, work: Path, data: Path, length_ps: float) -> Frames:
-    """A simulation of a model from the frames of its data."""
+def run(job: Job, fits: Path, work: Path, data: Path, length_ps: float) -> Frames | None:
+    """A simulation of a model from the frames of its data; None where it was not stable, which is said."""
     frames = open_frames(data)
     settings = SimulationSettings(length_ps=length_ps, replicas=2, force_backend="python")
     protocol = LangevinProtocol(
@@ -359,7 +358,12 @@ def run(job: Job, fits: Path, work: Path, data: Path, length_ps: float) -> Frame
         seed=3,
     )
     starts = starting_positions(frames)
-    return open_replicas(simulate(fits / job.folder / "potential", work / "runs" / job.folder, settings, protocol, starts))
+    try:
+        folders = simulate(fits / job.folder / "potential", work / "runs" / job.folder, settings, protocol, starts)
+    except SimulationFailed as error:  # a row of the table, not the end of it
+        print(f"{job.system}: {job.name}: {error}", file=sys.stderr)
+        return None
+    return open_replicas(folders)
 
 
 def stability_row(job: Job, fits: Path, frames: Frames) -> Row:
@@ -440,7 +444,10 @@ def beside_nequip(fits: Path, data: Path, arguments: argparse.Namespace) -> list
 
 def row_of_run(job: Job, fits: Path, work: Path, data: Path, length_ps: float, atomistic: Rdf) -> Row:
     """D of g(r) of a model fitted to few frames."""
-    found = rdf(run(job, fits, work, data, length_ps))[0]
+    frames = run(job, fits, work, data, length_ps)
+    if frames is None:
+        return Row(f"water: {job.name}: D of g(r), not stable", None, None, "", None)
+    found = rdf(frames)[0]
     noise = float(np.hypot(deviation_noise(found), deviation_noise(atomistic)))
     return Row(f"water: {job.name}: D of g(r)", deviation(atomistic.g, found.g), noise, "", None)
 

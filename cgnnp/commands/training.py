@@ -30,7 +30,6 @@ from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.force import choose_backend
 from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.run import replica_folders
-from cgnnp.summary import RunFigures
 from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow.job import Job
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan, SimulationPlan, TrainingPlan
@@ -120,9 +119,8 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
     try:
         plan = _simulation(values, manifest["temperature_K"])
     except ValueError as error:
-        where = f"(in {run.config_file}, or on the command line)"
-        group = error.group if isinstance(error, SettingError) else ""
-        raise SettingError(group, f"{error} {where}") from error
+        said = error.configured if isinstance(error, SettingError) else error
+        raise ValueError(f"{said} (in {run.config_file}, or on the command line)") from error
     plan = _needed(plan)
     with run.locked():
         start_logging(run.path / "train.log")
@@ -152,9 +150,7 @@ def compare(config: DictConfig) -> None:
             raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=...")
         mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
         frames = open_frames(data, mapping, n_frames=known.n_frames if other is None else None)
-        coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
-        if coarse is None:  # a first run that was interrupted: all that there is
-            coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), RunFigures())
+        coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), job.found.simulation)
         job.compare(frames, coarse, other, again=True)
 
 

@@ -160,7 +160,7 @@ class MACE(Network):
         if (work := (l_max + 1) ** (2 * correlation) * (features_l_max + 1) ** 2) > MOST_COUPLINGS:
             raise SettingError(
                 "model",
-                f"correlation={correlation}: with l_max={l_max} and features_l_max={features_l_max} it couples {work} "
+                f"correlation={correlation}, l_max={l_max} and features_l_max={features_l_max} couple {work} "
                 f"combinations of components, beyond our limit of {MOST_COUPLINGS}: lower one of the three",
             )
         self.harmonics = SphericalHarmonics(l_max)

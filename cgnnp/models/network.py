@@ -60,7 +60,7 @@ class Network(Potential):
         super().__init__()
         own = {key: value for key, value in settings.items() if key not in ("self", "__class__")}
         self._config: dict[str, object] = copy.deepcopy({**own, "type_names": list(own["type_names"])})
-        check_positive("model", **{name: own[name] for name in POSITIVE if isinstance(own.get(name), int | float)})
+        check_positive("model", **{name: own[name] for name in POSITIVE if not isinstance(own.get(name), list | None)})
         bound = own["energy_bound_kJ_mol"]
         if bound is not None:
             check_positive("model", energy_bound_kJ_mol=bound)
@@ -68,7 +68,7 @@ class Network(Potential):
             raise SettingError("model", f"l_max={own['l_max']}: must be 0 to {HIGHEST_DEGREE}")
         knots = own["knots"]
         if knots < 10 and (knots != 0 or self.needs_splines):
-            without = "" if self.needs_splines else ", or 0 for no splines"
+            without = " (it consists of splines)" if self.needs_splines else ", or 0 for no splines"
             raise SettingError("model", f"knots={knots}: must be 10 or more{without}")
         n_types, matrix = len(own["type_names"]), own["inner_cutoff_nm"]
         inner = torch.zeros(n_types, n_types) if matrix is None else torch.tensor(matrix)

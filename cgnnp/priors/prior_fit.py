@@ -103,7 +103,7 @@ class PriorFit(SplineSettings):
             if other.eps_r != known.eps_r:
                 raise ValueError(
                     f"{name}: differs in the dielectric constant of its solvent, {other.eps_r:g}, from {first}, "
-                    f"{known.eps_r:g}: give eps_r, or fit them apart"
+                    f"{known.eps_r:g}: give one for the prior (its eps_r), or fit them apart"
                 )
         return replace(known, charges=charges)
 
@@ -133,7 +133,7 @@ def _other_temperature(frames: Frames) -> str | None:
         return None
     return (
         f"eps_r={AUTO}: the data are of {frames.temperature:g} K, and record the dielectric constant of their solvent "
-        f"at {known:g} K ({solvent['eps_r']:g}), which is taken: give eps_r"
+        f"at {known:g} K ({solvent['eps_r']:g}), which is taken: give the prior its own eps_r"
     )
 
 

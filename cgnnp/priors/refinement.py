@@ -194,7 +194,7 @@ def check_frames(frames: Frames, prior: PairSpline, whose: str) -> None:
     if len(frames) < MIN_FRAMES:
         raise ValueError(
             f"refinement: {len(frames)} frames of {whose} are too few to tell how many are independent, at least "
-            f"{MIN_FRAMES} are needed: raise n_frames or length_ps, or take refinement=none"
+            f"{MIN_FRAMES} are needed: sample more, raise the length_ps of the refinement, or take refinement=none"
         )
     check_kinds(frames, prior, whose)
 

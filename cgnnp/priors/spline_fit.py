@@ -167,7 +167,7 @@ def _too_few_pairs(sets: Sequence[Frames], pair: Pair, found: int, cutoff: float
     wider = "" if in_all < min_count else "a larger cutoff_nm, "
     return (
         f"min_count={min_count}: a pair potential needs so many, there are only {found} {'-'.join(pair)} pairs (of "
-        f"{in_all} in {n_frames} frames) within cutoff_nm={cutoff:g}: use more frames (also max_frames), {wider}or a lower "
+        f"{in_all} in {n_frames} frames) within cutoff_nm={cutoff:g}: use more frames (and max_frames), {wider}or a lower "
         "min_count, by which the wall begins where fewer pairs were seen"
     )
 

@@ -74,7 +74,7 @@ def from_files(
     """
     stated = {"trajectory": trajectory, "topology": topology or types, "temperature_K": temperature_K}
     if missing := [name for name, value in stated.items() if not value]:
-        said = f"{missing[0]}: frames of files need {', '.join(missing)}: state them (types where beads are free)"
+        said = f"{missing[0]}: frames of files need {', '.join(missing)}: state them, or types for a topology"
         raise SettingError("reference", said)
     check_positive("reference", temperature_K=temperature_K or 0.0, stride=stride)
     check_positive("reference", **({} if interval_ps is None else {"interval_ps": interval_ps}))
@@ -88,7 +88,7 @@ def from_files(
         raise ValueError(f"{files[0]}: the time between frames is not known: state interval_ps (of the file's own frames)")
     available = len(range(0, opened.n_frames, stride))
     wanted = available if n_frames is None else n_frames
-    check_frames(wanted, available)
+    check_frames(wanted, available, stride)
     try:
         ensemble = known_ensemble(ensemble, f"ensemble={ensemble}")
     except ValueError as error:

@@ -15,6 +15,7 @@ from cgnnp.reference.stated import NONE, example, kinds, stated_numbers
 from cgnnp.reference.system_xml import read_system
 from cgnnp.reference.topology import connected_groups, describe
 from cgnnp.reference.topology_files import Particles, particles_of_types, read_topology
+from cgnnp.setting_error import SettingError
 
 log = logging.getLogger("cgnnp")
 
@@ -111,11 +112,12 @@ def _masses(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray, 
         used = np.ones(len(elements), bool) if found is None else np.isnan(found)
         found = elements if found is None else np.where(used, elements, found)
         if unknown := [name for name, mass in zip(particles.names, found, strict=True) if np.isnan(mass)]:
-            raise ValueError(
-                f"{path}: the masses of {kinds(unknown)} are not known: it states neither masses nor elements of them, and "
+            raise SettingError(
+                "reference",
+                f"masses: {path}: the masses of {kinds(unknown)} are not known: it has neither these nor elements, and "
                 f"what names resemble is no element. State the masses, {example('masses', unknown)} in Da or one number "
                 "for all, or use a file that has them (GROMACS TPR, Amber prmtop, LAMMPS data) or elements (PDB with its "
-                "element column, PDBx)"
+                "element column, PDBx)",
             )
         symbols = {atom.element.symbol for atom, use in zip(particles.topology.atoms, used, strict=True) if use}
         log.warning("%s: has no masses: those of the elements are used (%s)", path.name, ", ".join(sorted(symbols)))
@@ -136,10 +138,11 @@ def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray,
         found = stated_numbers(stated, names, found, "charges", str(path))
     unknown = np.ones(len(names), bool) if found is None else np.isnan(found)
     if unknown.any() and (without := [names[k] for k in particles.ions() if unknown[k]]):
-        raise ValueError(
-            f"{path}: has ions, {kinds(without)}, and nothing says their charges: a potential would be fitted "
+        raise SettingError(
+            "reference",
+            f"charges: {path}: has ions, {kinds(without)}, and nothing says their charges: a potential would be fitted "
             f"without Coulomb forces. State them, {example('charges', without)} in e, or charges=none where there "
-            "are none (of beads that only have such names state masses too)"
+            "are none (of beads that only have such names state masses too)",
         )
     if unknown.any():
         whose = "" if unknown.all() else f" of {kinds([names[k] for k in np.flatnonzero(unknown)])}"

@@ -124,7 +124,7 @@ class Source(ABC):
         self.provide(mappings[0], shards[0], n_frames, platform)
 
 
-def check_frames(n_frames: int, available: int | None = None) -> None:
+def check_frames(n_frames: int, available: int | None = None, stride: int = 1) -> None:
     """Refuse to be asked for no frames, or for more than there are.
 
     Raises:
@@ -133,7 +133,7 @@ def check_frames(n_frames: int, available: int | None = None) -> None:
     if n_frames < 1:
         raise SettingError("reference", f"n_frames={n_frames}: must be a whole number, 1 or more")
     if available is not None and n_frames > available:
-        raise SettingError("reference", f"n_frames={n_frames}: there are {available}, every stride-th one: ask for fewer")
+        raise SettingError("reference", f"n_frames={n_frames}: there are {available} (stride {stride}): ask for fewer")
 
 
 def data_directory(root: Path, meta: FramesMeta) -> Path:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.setting_error import SettingError
+
 NONE = "none"
 """What states that there are no charges, where their absence in a file would be only silence."""
 
@@ -35,11 +37,13 @@ def stated_numbers(
     if _is_number(values):
         return _checked(np.full(len(names), float(values)), what, where)
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-        raise ValueError(f"{where}: {what}={values!r}: {_forms(what, names)}")
+        raise _wrong(what, where, f"{what}={values!r}: {_forms(what, names)}")
     if len(values) != len(names) or not all(_is_number(value) for value in values):
-        raise ValueError(
-            f"{where}: {what} given are a list of {len(values)}, expected one finite number for each of {len(names)} atoms, "
-            f"or by name: {example(what, names)}"
+        raise _wrong(
+            what,
+            where,
+            f"{what} given are a list of {len(values)}, expected one finite number for each of {len(names)} atoms, "
+            f"or by name: {example(what, names)}",
         )
     return _checked(np.asarray(values, dtype=np.float64), what, where)
 
@@ -50,14 +54,26 @@ def _by_name(
     present = set(names)
     by_name = {str(name): value for name, value in values.items()}
     if unknown := [name for name in by_name if name not in present]:
-        raise ValueError(f"{where}: {what} are given for '{unknown[0]}', and no atom is called so: there are {kinds(names)}")
+        raise _wrong(
+            what,
+            where,
+            f"{what} are given for '{unknown[0]}', and no atom is called so: there are {kinds(names)}",
+        )
     if wrong := [name for name, value in by_name.items() if not _is_number(value)]:
-        raise ValueError(f"{where}: {what}: {wrong[0]} has {by_name[wrong[0]]!r}, which is no number: {_forms(what, names)}")
+        raise _wrong(
+            what,
+            where,
+            f"{what}: {wrong[0]} has {by_name[wrong[0]]!r}, which is no number: {_forms(what, names)}",
+        )
     result = np.full(len(names), np.nan) if known is None else np.array(known, dtype=np.float64)
     given = np.array([name in by_name for name in names])
     result[given] = [float(by_name[name]) for name in names if name in by_name]
     _checked(result[given], what, where)
     return result
+
+
+def _wrong(what: str, where: str, problem: str) -> SettingError:
+    return SettingError("reference", f"{what}: {where}: {problem}")
 
 
 def _is_number(value: Any) -> bool:
@@ -67,7 +83,7 @@ def _is_number(value: Any) -> bool:
 def _checked(array: np.ndarray, what: str, where: str) -> np.ndarray:
     if not np.isfinite(array).all() or (what == "masses" and (array < 0).any()):
         worst = array[~np.isfinite(array)] if not np.isfinite(array).all() else array[array < 0]
-        raise ValueError(f"{where}: {what} of {worst[0]:g} are given: they must be finite, and masses not negative")
+        raise _wrong(what, where, f"{what} of {worst[0]:g} are given: they must be finite, and masses not negative")
     return array
 
 

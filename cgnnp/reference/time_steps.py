@@ -106,7 +106,7 @@ def check_time_step(name: str, timestep_fs: float, system: openmm.System, stated
     if stated_fs is not None:
         raise SettingError("reference", f"{text}: set timestep_fs={longest:g}")
     log.warning(
-        "%s, by an estimate from them and from masses: set timestep_fs=%.2g unless you know better; T_conf of the "
+        "%s, by an estimate from them and from masses: set it to %.2g fs unless you know better; T_conf of the "
         "data will tell",
         *(text, longest),
     )

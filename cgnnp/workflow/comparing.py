@@ -23,7 +23,7 @@ from cgnnp.wording import percent
 from cgnnp.workflow.checks import temperature_figures
 from cgnnp.workflow.ions import PairFindings, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, rdf_row
-from cgnnp.workflow.stored import load_figures, save_figures
+from cgnnp.workflow.stored import OtherVersion, load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
 
@@ -78,19 +78,23 @@ class Comparison:
         """Pictures by name."""
         return {"rdf": lambda theme: plot_rdf(self.curves, theme), **self.pairs.drawings()}
 
-    def save(self, folder: Path, inputs: str = "") -> None:
+    def save(self, folder: str | Path, inputs: str = "") -> None:
         """Write it to a folder, with the digest of what it was made from."""
         save_figures(folder, self.figures, inputs, curves=self.curves, pairs=self.pairs, temperatures=self.temperatures)
 
     @classmethod
-    def load(cls, folder: Path, inputs: str | None = None) -> "Comparison | None":
+    def load(cls, folder: str | Path, inputs: str | None = None) -> "Comparison | None":
         """What was saved in a folder; None where there is nothing, or nothing of these inputs.
 
         Raises:
             ValueError: damaged.
         """
         kinds = {"curves": tuple[tuple[Rdf, Rdf], ...], "pairs": PairFindings, "temperatures": tuple[float, float]}
-        known = load_figures(folder, ComparisonFigures, None, MEND, **kinds)
+        try:
+            known = load_figures(folder, ComparisonFigures, None, MEND, **kinds)
+        except OtherVersion as error:
+            log.info("compare: comparing anew: %s", error)
+            return None
         if known is None or inputs not in (None, known[1]["inputs"]):
             return None
         return cls(figures=known[0], **{name: known[1][name] for name in kinds})

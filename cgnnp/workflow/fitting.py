@@ -100,29 +100,32 @@ class Fitted:
         """Forces of priors and network on other frames, kJ/mol/nm."""
         return total_forces(self.model, self.priors, frames, platform)
 
-    def save(self, folder: Path, inputs: str = "") -> None:
+    def save(self, folder: str | Path, inputs: str = "") -> None:
         """Write it to a folder: priors, network and figures, with the digest of what it was made from."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_checked(folder / PRIORS, json_text([prior.to_dict() for prior in self.priors]))
         write_checked(folder / DESCRIPTION, json_text(model_to_dict(self.model)))
         write_checked(folder / WEIGHTS, weights_as_bytes(self.model))
-        save_figures(folder, self.figures, inputs, history=self.history)
+        save_figures(folder, self.figures, inputs, history=self.history, checks=self.checks)
 
     @classmethod
-    def load(cls, folder: Path, sets: Sequence[Frames], inputs: str = "") -> "Fitted | None":
+    def load(cls, folder: str | Path, sets: Sequence[Frames], inputs: str = "") -> "Fitted | None":
         """What was saved in a folder, None where nothing was; `sets` are the frames it was fitted to.
 
         Raises:
             ValueError: damaged, or made from other inputs.
         """
-        known = load_figures(folder, FitFigures, inputs, MEND, history=tuple[dict[str, float], ...])
+        folder = Path(folder)
+        kinds = {"history": tuple[dict[str, float], ...], "checks": CheckFigures}
+        known = load_figures(folder, FitFigures, inputs, MEND, **kinds)
         if known is None:
             return None
         figures, more = known
         for name in (DESCRIPTION, WEIGHTS):
             check_file(folder / name, MEND)
         priors = tuple(read_priors(folder / PRIORS, MEND))
-        return cls(read_network(folder, MEND), priors, tuple(sets), figures, more["history"])
+        return cls(read_network(folder, MEND), priors, tuple(sets), figures, more["history"], more["checks"])
 
 
 def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames | None = None) -> Fitted:

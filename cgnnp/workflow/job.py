@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cgnnp import __version__
 from cgnnp.dataset import open_frames
 from cgnnp.files import data_digest, file_checksum
 from cgnnp.frames import Frames
@@ -194,7 +195,10 @@ class Job:
         speeds = self.found.data.atomistic_ns_per_day, coarse.figures.cg_ns_per_day
         other = None if compared_with is None else str(compared_with.resolve())
         manifest = file_checksum(self.run.potential / "manifest.json")
-        inputs = data_digest([frames.content_digest, coarse.frames.content_digest, manifest, speeds, other])
+        sides = [
+            [one.content_digest, one.meta.interval, one.meta.provenance.get("solvent")] for one in (frames, coarse.frames)
+        ]
+        inputs = data_digest([sides, manifest, speeds, other, __version__])
         comparison = None if again else Comparison.load(folder, inputs)
         with self._stage("compare", again=comparison is None):
             if comparison is not None:

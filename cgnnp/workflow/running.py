@@ -67,7 +67,7 @@ class CoarseRun:
     def save(self, folder: Path) -> None:
         """Write the figures to a folder; the frames are where they are, and know what they were made from."""
         replicas = [path.name for path in self.folders]
-        save_figures(folder, self.figures, "", replicas=replicas, consistency=self.consistency)
+        save_figures(folder, self.figures, "", replicas=replicas)
 
     @classmethod
     def load(cls, folder: Path, potential: Path, simulation: Path) -> "CoarseRun | None":
@@ -76,12 +76,10 @@ class CoarseRun:
         Raises:
             ValueError: damaged.
         """
-        kinds = {"replicas": list[str], "consistency": Consistency | None}
-        known = load_figures(folder, RunFigures, None, "run python -m cgnnp.simulate again", **kinds)
+        known = load_figures(folder, RunFigures, None, "run python -m cgnnp.simulate again", replicas=list[str])
         if known is None:
             return None
-        folders = tuple(simulation / name for name in known[1]["replicas"])
-        return cls(potential, folders, known[0], known[1]["consistency"])
+        return cls(potential, tuple(simulation / name for name in known[1]["replicas"]), known[0])
 
 
 def run_potential(

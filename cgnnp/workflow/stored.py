@@ -23,8 +23,13 @@ ARRAY, NUMBER, PAIRS = "~array", "~number", "~pairs"
 """Keys of what JSON has no word for: arrays (named as in the npz), numbers that are not finite, keys other than text."""
 
 
-def save_figures(folder: Path, figures: Any, inputs: str, **more: Any) -> None:
+class OtherVersion(ValueError):
+    """A result that another version of cgnnp has written."""
+
+
+def save_figures(folder: str | Path, figures: Any, inputs: str, **more: Any) -> None:
     """Write figures, the digest of what they were made from, and `more` values."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.ndarray] = {}
     stored = {"inputs": inputs, "figures": _plain(figures, arrays)}
@@ -36,7 +41,9 @@ def save_figures(folder: Path, figures: Any, inputs: str, **more: Any) -> None:
     write_checked(folder / FIGURES, json_text(stored))
 
 
-def load_figures(folder: Path, kind: Any, inputs: str | None, mend: str, **more: Any) -> tuple[Any, dict[str, Any]] | None:
+def load_figures(
+    folder: str | Path, kind: Any, inputs: str | None, mend: str, **more: Any
+) -> tuple[Any, dict[str, Any]] | None:
     """Figures of a kind that a folder holds and what is beside them, None where there are none.
 
     Args:
@@ -47,8 +54,9 @@ def load_figures(folder: Path, kind: Any, inputs: str | None, mend: str, **more:
         **more: kinds of the other values that are wanted.
 
     Raises:
-        ValueError: damaged, of another version, or made from other inputs.
+        ValueError: damaged, or made from other inputs; `OtherVersion` where another one wrote it.
     """
+    folder = Path(folder)
     file = folder / FIGURES
     if not file.exists():
         return None
@@ -66,7 +74,7 @@ def load_figures(folder: Path, kind: Any, inputs: str | None, mend: str, **more:
         values = {name: _value(stored[name], one, arrays) for name, one in more.items()}
         return _value(stored["figures"], kind, arrays), {"inputs": stored["inputs"], **values}
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ValueError(f"{file}: was written by another version of cgnnp ({error}): {mend}") from error
+        raise OtherVersion(f"{file}: was written by another version of cgnnp ({error}): {mend}") from error
 
 
 def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:

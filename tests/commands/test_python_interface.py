@@ -77,11 +77,12 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
     found = cgnnp.compare_frames(soft_spheres[:700], soft_spheres[700:], bundle)
     assert 0.0 < found.rdf["AR-AR"].deviation < 0.2
     assert "AR-AR" in repr(found)
-    found.save(tmp_path / "kept")
-    assert repr(cgnnp.Comparison.load(tmp_path / "kept")) == repr(found)
-    fitted.save(tmp_path / "fitted")
-    back = cgnnp.Fitted.load(tmp_path / "fitted", [soft_spheres])
+    found.save(str(tmp_path / "kept"))
+    assert repr(cgnnp.Comparison.load(str(tmp_path / "kept"))) == repr(found)
+    fitted.save(str(tmp_path / "fitted"))
+    back = cgnnp.Fitted.load(str(tmp_path / "fitted"), [soft_spheres])
     assert (repr(back), back.digest, back.history) == (repr(fitted), fitted.digest, fitted.history)
+    assert back.checks == fitted.checks
     with pytest.raises(ValueError, match="frames do not know their potential"):
         cgnnp.compare_frames(soft_spheres, soft_spheres)
 

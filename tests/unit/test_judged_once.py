@@ -8,18 +8,29 @@ from pathlib import Path
 import pytest
 from test_config import compose
 
+import cgnnp
 import cgnnp.options
 import cgnnp.signatures
 from cgnnp.commands.training import training_plan
+from cgnnp.setting_error import SettingError
 
-PACKAGE = Path(__file__).parents[2] / "cgnnp"
-IN_TWO = {
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "cgnnp"
+IN_SEVERAL = {
     ("system", "cutoff_nm"): {"electrolyte.py", "systems.py"},  # of two systems
     ("system", "n_pairs"): {"electrolyte.py", "beads.py"},  # of a system, and of the composition that `simulate` asks for
     ("model", "features"): {"network.py", "nequip.py"},  # a number everywhere, of NequIP also a list
+    ("mapping", "selection"): {"molecules.py", "ions.py", "water.py"},  # of every mapping; what a mapping has beads for
     ("prior", "cutoff_nm"): {"spline_fit.py", "prior.py"},  # its value; what a box can hold, of every prior
 }
 """All exceptions: most are settings of different options that have one name."""
+
+READ_BY_EYE = {
+    **{"electrolyte.py": 1, "beads.py": 1, "spline_fit.py": 2},  # loops over names, min_count
+    **{"file_source.py": 3, "topology_files.py": 3},  # what must be stated, interval_ps, ensemble; types
+    **{"stated.py": 1, "time_steps.py": 1},  # masses and charges; timestep_fs
+}
+"""Messages that are put together from parts: so many in a module, of settings that no other module judges."""
 
 
 def text_of(node: ast.expr) -> str:
@@ -47,22 +58,53 @@ def names_of(call: ast.Call, tree: ast.Module) -> Iterator[str]:
 def judged() -> dict[tuple[str, str], set[str]]:
     """The modules that judge each setting, by its group and name."""
     found = defaultdict(set)
-    for path in PACKAGE.rglob("*.py"):
+    for path, tree, call in calls():
+        for name in names_of(call, tree):
+            found[call.args[0].value, name].add(path.name)
+    return found
+
+
+def calls() -> Iterator[tuple[Path, ast.Module, ast.Call]]:
+    """Those that judge a setting of a group of the configuration."""
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "mappings").glob("*.py")]:
         tree = ast.parse(path.read_text("utf-8"))
         for call in ast.walk(tree):
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args):
-                continue
-            group = call.args[0].value if isinstance(call.args[0], ast.Constant) else ""
-            if call.func.id in ("SettingError", "check_positive") and group:
-                for name in names_of(call, tree):
-                    found[group, name].add(path.name)
-    return found
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args:
+                group = call.args[0].value if isinstance(call.args[0], ast.Constant) else ""
+                if call.func.id in ("SettingError", "check_positive") and group:
+                    yield path, tree, call
 
 
 def test_each_setting_is_judged_in_one_module():
     found = judged()
     assert len(found) > 45
-    assert {key: modules for key, modules in found.items() if len(modules) > 1} == IN_TWO
+    assert {key: modules for key, modules in found.items() if len(modules) > 1} == IN_SEVERAL
+
+
+def test_every_judgement_says_of_what():
+    unread = Counter(path.name for path, tree, call in calls() if not list(names_of(call, tree)))
+    assert unread == READ_BY_EYE
+
+
+@pytest.mark.parametrize(
+    ("call", "configured"),
+    [
+        (lambda: cgnnp.network("nequip", layers=1000), "model.layers=1000: must be 1 to 20"),
+        (lambda: cgnnp.network("nequip", lmax=1), "there is no setting 'model.lmax'. Did you mean model.l_max?"),
+        (lambda: cgnnp.network("nequip", layers=1.5), "model.layers=1.5: must be a whole number"),
+        (lambda: cgnnp.network("nequip", knots=3).create(["W"]), "model.knots=3: must be 10 or more"),
+        (lambda: cgnnp.option("trainer", "default", ema_decay=2.0), "trainer.ema_decay=2.0: must be in [0, 1)"),
+        (lambda: cgnnp.option("prior", "pairs", eps_r=-1.0), "prior.eps_r=-1.0: a dielectric constant is positive"),
+        (lambda: cgnnp.option("system", "electrolyte", cation="Mg"), "system.cation=Mg: "),
+        (lambda: cgnnp.sample_frames(n_frames=0), "reference.n_frames=0: must be a whole number"),
+        (lambda: cgnnp.sample_frames(n_frames=2, mapping=cgnnp.option("mapping", "water_cg", selection="resname X")), ""),
+    ],
+)
+def test_an_error_names_the_argument_and_commands_its_key(call, configured):
+    with pytest.raises(SettingError) as caught:
+        call()
+    assert caught.value.configured.startswith(configured or "mapping.selection='resname X': ")
+    assert f"{caught.value.group}." not in str(caught.value)
 
 
 def test_each_group_is_parsed_once(monkeypatch, tmp_path):

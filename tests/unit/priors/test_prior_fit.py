@@ -121,7 +121,7 @@ def test_says_when_the_dielectric_constant_is_of_another_temperature(known, sett
         fit(**{"eps_r": "auto"} | settings)(frames, frames, platform="CPU")
     said = [record.message for record in caplog.records if "dielectric constant" in record.message]
     assert len(said) == warns
-    assert all("of 300 K" in line and "at 280 K" in line and "give eps_r" in line for line in said)
+    assert all("of 300 K" in line and "at 280 K" in line and "give the prior its own eps_r" in line for line in said)
 
 
 def test_a_number_comes_before_what_the_data_record():
@@ -173,7 +173,9 @@ def test_beads_of_one_type_with_different_charges_are_refused():
 
 def test_sets_of_different_solvents_are_refused_unless_one_constant_is_given():
     sets = [ions(4, eps_r=eps_r, solvent={"eps_r": eps_r}) for eps_r in (72.0, 95.0)]
-    with pytest.raises(ValueError, match=r"data set 2: differs in the dielectric constant .* 95, .* 72: give eps_r"):
+    with pytest.raises(
+        ValueError, match=r"data set 2: differs in the dielectric constant .* 95, .* 72: give one for the prior"
+    ):
         fit(eps_r="auto")(*sets)
     coulomb, _ = fit(eps_r=80.0)(*sets, platform="CPU")
     assert coulomb.eps_r == 80.0

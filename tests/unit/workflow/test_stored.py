@@ -11,11 +11,9 @@ from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.pressure import Pressure
 from cgnnp.analysis.rdf import rdf
 from cgnnp.analysis.salts import electrolyte
-from cgnnp.consistency import check_consistency
-from cgnnp.summary import ComparisonFigures, FitFigures, RunFigures, TemperatureFigures
+from cgnnp.summary import ComparisonFigures, FitFigures, TemperatureFigures
 from cgnnp.workflow.comparing import Comparison
 from cgnnp.workflow.ions import IsolatedDimer, PairFindings
-from cgnnp.workflow.running import CoarseRun
 from cgnnp.workflow.stored import ARRAYS, FIGURES, load_figures, save_figures
 
 IONS = charged_mapping({"Na": 6, "Cl": 6}, {"Na": 1.0, "Cl": -1.0})
@@ -76,13 +74,9 @@ def test_arrays_of_another_visit_are_not_read(tmp_path):
     assert load_figures(tmp_path, ComparisonFigures, None, "mend") is not None  # which has no arrays
 
 
-def test_a_run_knows_its_consistency_again(tmp_path):
-    frames = hard_gas(60, 12, 1.3, diameter=0.3, seed=1, mapping=IONS)
-    consistency = check_consistency(frames)
-    run = CoarseRun(tmp_path / "potential", (tmp_path / "runs" / "replica_0",), RunFigures(cg_replicas=1), consistency)
-    run.save(tmp_path / "result")
-    back = CoarseRun.load(tmp_path / "result", tmp_path / "potential", tmp_path / "runs")
-    assert same(back, run)
+def test_a_comparison_of_another_version_is_made_anew(tmp_path):
+    save_figures(tmp_path, ComparisonFigures(), "inputs")  # without its curves
+    assert Comparison.load(tmp_path, "inputs") is None
 
 
 def test_what_is_no_such_result_is_refused(tmp_path):
