@@ -147,7 +147,7 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     types = plan.check([DataDescription.of_frames(one, label) for one, label in zip(sets, labels, strict=True)])
     if draws is not None:
         check_draws(draws, sets[0].meta)
-    _begin(folder, inputs_of(sets, plan))
+    _begin(folder, sets, inputs_of(sets, plan))
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cores())
     if types.unsampled:
@@ -174,7 +174,7 @@ def inputs_of(sets: Sequence[Frames], plan: FitPlan, draws: Frames | None = None
     return data_digest([[one.content_digest for one in frames], plan.settings])
 
 
-def _begin(folder: Path, inputs: str) -> None:
+def _begin(folder: Path, sets: Sequence[Frames], inputs: str) -> None:
     """Refuse to go on in a folder with a fit of something else.
 
     Raises:
@@ -183,7 +183,11 @@ def _begin(folder: Path, inputs: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "checkpoints" / INPUTS
     if file.exists() and file.read_text().strip() != inputs:
-        raise ValueError(f"{folder}: holds a fit to other frames or with other settings: choose another folder")
+        sources = ", ".join(source for frames in sets for source in frames.sources)
+        raise ValueError(
+            f"{folder}: holds a fit with other settings, or to other frames than are now in {sources}: choose another "
+            "folder, or restore the data"
+        )
     file.parent.mkdir(exist_ok=True)
     write_file(file, f"{inputs}\n")
 
