@@ -142,15 +142,16 @@ def compare(config: DictConfig) -> None:
         raise ValueError("name the folder of a run: run=runs/...")
     run = RunFolder.open(str(folder))
     with run.locked():
-        start_logging(run.path / "train.log")
         job = Job(run)
         known = job.found.data
         data = other or Path(known.data or "")
         if not has_data(data):
-            raise FileNotFoundError(f"{data}: not a data set of mapped frames (no meta.json): name one with data=...")
+            missing = "not a data set of mapped frames (no meta.json)"
+            raise FileNotFoundError(f"{data}: {missing}: name one with data=<directory>")
         mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
         frames = open_frames(data, mapping, n_frames=known.n_frames if other is None else None)
         coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), job.found.simulation)
+        start_logging(run.path / "train.log")  # a command that is refused leaves no trace
         job.compare(frames, coarse, other, again=True)
 
 
