@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cgnnp import __version__
 from cgnnp.dataset import open_frames
 from cgnnp.files import data_digest, file_checksum
 from cgnnp.frames import Frames
@@ -198,7 +197,7 @@ class Job:
         sides = [
             [one.content_digest, one.meta.interval, one.meta.provenance.get("solvent")] for one in (frames, coarse.frames)
         ]
-        inputs = data_digest([sides, manifest, speeds, other, __version__])
+        inputs = data_digest([sides, manifest, speeds, other, package_versions(("cgnnp",))])
         comparison = None if again else Comparison.load(folder, inputs)
         with self._stage("compare", again=comparison is None):
             if comparison is not None:
