@@ -66,7 +66,7 @@ def check_cutoff(cutoff: float, box: Float[np.ndarray, "3 3"]) -> None:
     if cutoff > half:
         raise SettingError(
             "prior",
-            f"cutoff_nm={cutoff:g} is more than half the box ({half:.4g} nm), which OpenMM's nonbonded forces "
+            f"cutoff_nm={cutoff:g} of the prior is more than half the box ({half:.4g} nm), which OpenMM's nonbonded forces "
             "cannot hold: lower it or use a larger box",
         )
 

@@ -139,7 +139,10 @@ def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:
     try:
         check_same_data(folder / FRAMES, meta)
     except ValueError as error:
-        raise ValueError(f"{error}; or delete {folder.parent} to run anew") from error
+        raise ValueError(
+            f"{folder.parent}: holds frames of another potential or other settings: name another folder, or delete this one "
+            f"to run anew ({error})"
+        ) from error
     return count_frames(folder / FRAMES) >= n_frames and (folder / STATE).is_file()
 
 

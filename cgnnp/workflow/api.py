@@ -109,7 +109,7 @@ def fit(
     data: Frames | Sequence[Frames],
     *,
     model: str | Architecture = "nequip",
-    prior: PriorFit | None = None,
+    prior: str | PriorFit | None = None,
     draws: Frames | None = None,
     folder: str | Path | None = None,
     platform: str = "auto",
@@ -120,7 +120,7 @@ def fit(
     Args:
         data: frames, or those of several data sets that are fitted together.
         model: the name of an option (nequip, allegro, mace, schnet, pair), or what `network` makes.
-        prior: what fits the priors; `option("prior", "pairs")` without.
+        prior: what fits the priors, `option("prior", "pairs", cutoff_nm=0.8)`; the default ones without.
         draws: mean forces with second draws, which tell how much of R2 is noise.
         folder: for checkpoints; the same call goes on from there. Without, they are not kept.
         platform: of OpenMM, for the forces of the priors.
@@ -133,10 +133,15 @@ def fit(
     """
     _be_heard()
     sets = [data] if isinstance(data, Frames) else list(data)
+    chosen = network(model) if isinstance(model, str) else model
+    fit_priors = option("prior", prior or "pairs") if prior is None or isinstance(prior, str) else prior
+    for one in sets:
+        _wanted("data", one, Frames, "frames, or a list of them")
+    _wanted("model", chosen, Architecture, 'a name, or cgnnp.network("nequip", l_max=1)')
+    _wanted("prior", fit_priors, PriorFit, 'a name, or cgnnp.option("prior", "pairs", cutoff_nm=0.8)')
     trainer: FitSettings = option("trainer", "default", **settings)
     check_accelerator(trainer)
-    chosen = network(model) if isinstance(model, str) else model
-    plan = FitPlan(prior=prior or option("prior", "pairs"), network=chosen, trainer=trainer, platform=platform)
+    plan = FitPlan(prior=fit_priors, network=chosen, trainer=trainer, platform=platform)
     checked = check_sets(sets)
     checked.refuse_unsound()
     with tempfile.TemporaryDirectory(prefix="cgnnp_fit_") as temporary:
@@ -163,6 +168,7 @@ def export(fitted: Fitted, directory: str | Path = "potential") -> PotentialBund
         ValueError: weights that are not finite.
     """
     _be_heard()
+    _wanted("fitted", fitted, Fitted, "what cgnnp.fit returns")
     save_bundle(Path(directory), fitted.model, fitted.priors, fitted.sets, fitted.made_from())
     log.info("export: %s", directory)
     return load(directory)
@@ -218,6 +224,8 @@ def compare_frames(
         ValueError: frames without their potential.
     """
     _be_heard()
+    _wanted("data", data, Frames, "mapped atomistic frames")
+    _wanted("run", run, CoarseRun | Frames, "what cgnnp.run_dynamics(potential) returns, or frames")
     if potential is None and not isinstance(run, CoarseRun):
         raise ValueError("frames do not know their potential: name it, compare_frames(data, frames, potential)")
     place = run.potential if isinstance(run, CoarseRun) and potential is None else potential
@@ -251,6 +259,9 @@ def write_report(
     Returns:
         The path of the page, one self-contained HTML file.
     """
+    _wanted("data", data, Frames, "mapped atomistic frames")
+    for name, value, kind in (("fitted", fitted, Fitted), ("run", run, CoarseRun), ("found", found, Comparison)):
+        _wanted(name, value, kind | None, f"a {kind.__name__}, or None")
     page = Path(path)
     page.parent.mkdir(parents=True, exist_ok=True)
     figures: list[Any] = [
@@ -280,6 +291,7 @@ def plot(value: Fitted | Comparison, file: str | Path | None = None) -> list[Axe
     Returns:
         The axes of the figure, which a notebook shows.
     """
+    _wanted("value", value, Fitted | Comparison, "a fit or a comparison")
     figure = plot_history(value.history) if isinstance(value, Fitted) else plot_rdf(value.curves)
     if figure is None:
         raise ValueError("this fit has no history: there is nothing to draw")
@@ -307,6 +319,16 @@ def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platfor
     directory = source.complete(mapping, Path(data_dir), choose_platform(platform))
     log.info("data: %s", directory)
     return source.frames(directory, mapping, source.n_frames)
+
+
+def _wanted(name: str, value: Any, kind: Any, words: str) -> None:
+    """Refuse an argument of another kind.
+
+    Raises:
+        TypeError: names it, what was found and what is wanted.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: is a {type(value).__name__}, must be {words}")
 
 
 def _be_heard() -> None:

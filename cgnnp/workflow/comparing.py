@@ -84,17 +84,22 @@ class Comparison:
 
     @classmethod
     def load(cls, folder: str | Path, inputs: str | None = None) -> "Comparison | None":
-        """What was saved in a folder; None where there is nothing, or nothing of these inputs.
+        """What was saved in a folder; None where it holds nothing of these inputs.
 
         Raises:
+            FileNotFoundError: it holds nothing at all, and no inputs are asked for.
             ValueError: damaged.
         """
         kinds = {"curves": tuple[tuple[Rdf, Rdf], ...], "pairs": PairFindings, "temperatures": tuple[float, float]}
         try:
             known = load_figures(folder, ComparisonFigures, None, MEND, **kinds)
         except OtherVersion as error:
+            if inputs is None:
+                raise
             log.info("compare: comparing anew: %s", error)
             return None
+        if known is None and inputs is None:
+            raise FileNotFoundError(f"{folder}: no comparison was saved there, or not all of it: compare again")
         if known is None or inputs not in (None, known[1]["inputs"]):
             return None
         return cls(figures=known[0], **{name: known[1][name] for name in kinds})

@@ -110,18 +110,22 @@ class Fitted:
         save_figures(folder, self.figures, inputs, history=self.history, checks=self.checks)
 
     @classmethod
-    def load(cls, folder: str | Path, sets: Sequence[Frames], inputs: str = "") -> "Fitted | None":
-        """What was saved in a folder, None where nothing was; `sets` are the frames it was fitted to.
+    def load(cls, folder: str | Path, sets: Frames | Sequence[Frames], inputs: str | None = None) -> "Fitted | None":
+        """What was saved in a folder, None where nothing was of these inputs; `sets` are the frames it was fitted to.
 
         Raises:
+            FileNotFoundError: nothing was saved there, and no inputs are asked for.
             ValueError: damaged, or made from other inputs.
         """
         folder = Path(folder)
         kinds = {"history": tuple[dict[str, float], ...], "checks": CheckFigures}
         known = load_figures(folder, FitFigures, inputs, MEND, **kinds)
+        if known is None and inputs is None:
+            raise FileNotFoundError(f"{folder}: no fit was saved there: fit again, or name another folder")
         if known is None:
             return None
         figures, more = known
+        sets = [sets] if isinstance(sets, Frames) else sets
         for name in (DESCRIPTION, WEIGHTS):
             check_file(folder / name, MEND)
         priors = tuple(read_priors(folder / PRIORS, MEND))

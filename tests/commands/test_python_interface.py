@@ -106,6 +106,38 @@ def test_wrong_arguments_are_named(call, message, soft_spheres):
         call(soft_spheres)
 
 
+WRONG = """
+import cgnnp, numpy as np
+from cgnnp.frames import Frames, FramesMeta
+from cgnnp.mapping import Block, Mapping
+argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,), charges=(0.0,),
+              copies=((0, 1, 4),), offsets=(0,), parents=(0,))
+meta = FramesMeta(Mapping("argon", 4, (argon,)), temperature=100.0, interval=1.0)
+frames = Frames(np.zeros((10, 4, 3)), np.zeros((10, 4, 3)), np.tile(3 * np.eye(3), (10, 1, 1)), meta)
+for call in (
+    lambda: cgnnp.fit("data"),
+    lambda: cgnnp.fit(frames, prior={"cutoff_nm": 0.6}),
+    lambda: cgnnp.fit(frames, model=cgnnp.option("model", "nequip")),
+    lambda: cgnnp.export("fit"),
+    lambda: cgnnp.compare_frames(frames, "potential"),
+    lambda: cgnnp.plot(frames),
+    lambda: cgnnp.write_report("r.html", frames, run=frames),
+):
+    try:
+        call()
+    except TypeError as error:
+        print(error)
+"""
+
+
+def test_arguments_of_another_kind_are_refused(tmp_path):
+    """In a process of its own: in this one annotations are checked, and would be first."""
+    done = subprocess.run([sys.executable, "-c", WRONG], cwd=tmp_path, capture_output=True, text=True)
+    said = [line for line in done.stdout.splitlines() if ", must be " in line]
+    assert [line.split(":")[0] for line in said] == ["data", "prior", "model", "fitted", "run", "value", "run"], done.stderr
+    assert "must be what cgnnp.run_dynamics(potential) returns, or frames" in said[4]
+
+
 def test_defaults_are_those_of_the_commands():
     """What constructors assume, the files in conf/ state."""
     for group, name in (("trainer", "default"), ("prior", "pairs")):

@@ -109,5 +109,5 @@ def test_bonded_pairs_are_excluded_from_the_force():
 
 def test_cutoff_of_more_than_half_the_box_is_refused():
     gas = ideal_gas(3, 2, 2.0, seed=1, mapping=identity_mapping({"A": 2}))
-    with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 is more than half the box \(1 nm\).*lower it"):
+    with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 of the prior is more than half the box \(1 nm\).*lower it"):
         prior_forces([PairSpline(TWO_TYPES.tables, 1.1)], gas)

@@ -142,9 +142,9 @@ def test_bonded_pairs_are_excluded_from_the_fit():
 
 
 def test_cutoff_of_more_than_half_the_box_is_refused():
-    with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 is more than half the box \(1 nm\).*lower it"):
+    with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 of the prior is more than half the box \(1 nm\).*lower it"):
         PairSplineFit(cutoff_nm=1.1)(mixture_frames(3))
-    with pytest.raises(ValueError, match=r"cutoff_nm=0\.8 is more than half the box \(0\.75 nm\)"):
+    with pytest.raises(ValueError, match=r"cutoff_nm=0\.8 of the prior is more than half the box \(0\.75 nm\)"):
         PairSplineFit(cutoff_nm=CUTOFF)(mixture_frames(3), mixture_frames(3, {"A": 2, "B": 2}, length=1.5))
 
 

@@ -60,7 +60,8 @@ def test_a_comparison_comes_back(tmp_path, pressure):
     assert back.temperatures == found.temperatures
     assert list(back.drawings()) == list(found.drawings())
     assert Comparison.load(tmp_path, "others") is None
-    assert Comparison.load(tmp_path / "nothing") is None
+    with pytest.raises(FileNotFoundError, match="nothing: no comparison was saved there"):
+        Comparison.load(tmp_path / "nothing")
 
 
 def test_arrays_of_another_visit_are_not_read(tmp_path):
