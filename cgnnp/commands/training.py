@@ -150,7 +150,9 @@ def compare(config: DictConfig) -> None:
             raise FileNotFoundError(f"{data}: {missing}: name one with data=<directory>")
         mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
         frames = open_frames(data, mapping, n_frames=known.n_frames if other is None else None)
-        coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), job.found.simulation)
+        coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
+        if coarse is None:  # a first run that was interrupted: all that there is
+            coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), job.found.simulation)
         start_logging(run.path / "train.log")  # a command that is refused leaves no trace
         job.compare(frames, coarse, other, again=True)
 

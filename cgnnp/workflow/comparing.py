@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -90,9 +91,13 @@ class Comparison:
             FileNotFoundError: it holds nothing at all, and no inputs are asked for.
             ValueError: damaged.
         """
-        kinds = {"curves": tuple[tuple[Rdf, Rdf], ...], "pairs": PairFindings, "temperatures": tuple[float, float]}
+        kinds: dict[str, Any] = {
+            "curves": tuple[tuple[Rdf, Rdf], ...],
+            "pairs": PairFindings,
+            "temperatures": tuple[float, float],
+        }
         try:
-            known = load_figures(folder, ComparisonFigures, None, MEND, **kinds)
+            known = load_figures(folder, ComparisonFigures, inputs, MEND, anew=True, **kinds)
         except OtherVersion as error:
             if inputs is None:
                 raise
@@ -100,7 +105,7 @@ class Comparison:
             return None
         if known is None and inputs is None:
             raise FileNotFoundError(f"{folder}: no comparison was saved there, or not all of it: compare again")
-        if known is None or inputs not in (None, known[1]["inputs"]):
+        if known is None:
             return None
         return cls(figures=known[0], **{name: known[1][name] for name in kinds})
 

@@ -118,7 +118,7 @@ class Fitted:
             ValueError: damaged, or made from other inputs.
         """
         folder = Path(folder)
-        kinds = {"history": tuple[dict[str, float], ...], "checks": CheckFigures}
+        kinds: dict[str, Any] = {"history": tuple[dict[str, float], ...], "checks": CheckFigures}
         known = load_figures(folder, FitFigures, inputs, MEND, **kinds)
         if known is None and inputs is None:
             raise FileNotFoundError(f"{folder}: no fit was saved there: fit again, or name another folder")

@@ -157,8 +157,8 @@ class Job:
         """Write the bundle, unless it is there."""
         inputs = fitted.digest
         potential = self.run.potential
-        known = load_figures(self.run.result("export"), ExportFigures, None, MEND)
-        if known is not None and known[1]["inputs"] == inputs and potential.exists():
+        known = load_figures(self.run.result("export"), ExportFigures, inputs, MEND, anew=True)
+        if known is not None and potential.exists():
             return
         with self._stage("export", again=True):
             refined = self.found.refinement

@@ -63,8 +63,8 @@ class Refined:
         Raises:
             ValueError: damaged.
         """
-        known = load_figures(folder, RefinementFigures, None, MEND_ALL)
-        if known is None or known[1]["inputs"] != inputs:
+        known = load_figures(folder, RefinementFigures, inputs, MEND_ALL, anew=True)
+        if known is None:
             return None
         last = steps / f"step_{len(known[0].refinement or ()) - 1}.json"
         if not last.exists():

@@ -6,6 +6,7 @@ arrays; types come from the annotations of what is read, never from a file.
 
 import dataclasses
 import enum
+import hashlib
 import io
 import math
 import types
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cgnnp.files import check_file, file_checksum, json_text, naming, read_json, write_checked
+from cgnnp.files import check_file, file_checksum, json_text, naming, read_json, write_checked, write_file
 
 FIGURES, ARRAYS = "figures.json", "arrays.npz"
 
@@ -36,13 +37,13 @@ def save_figures(folder: str | Path, figures: Any, inputs: str, **more: Any) -> 
     stored |= {name: _plain(value, arrays) for name, value in more.items()}
     if arrays:
         np.savez(content := io.BytesIO(), **arrays)  # type: ignore[arg-type]
-        write_checked(folder / ARRAYS, content.getvalue())
-        stored["arrays"] = file_checksum(folder / ARRAYS)
+        write_file(folder / ARRAYS, content.getvalue())
+        stored["arrays"] = hashlib.sha256(content.getvalue()).hexdigest()
     write_checked(folder / FIGURES, json_text(stored))
 
 
 def load_figures(
-    folder: str | Path, kind: Any, inputs: str | None, mend: str, **more: Any
+    folder: str | Path, kind: Any, inputs: str | None, mend: str, *, anew: bool = False, **more: Any
 ) -> tuple[Any, dict[str, Any]] | None:
     """Figures of a kind that a folder holds and what is beside them, None where there are none.
 
@@ -51,6 +52,7 @@ def load_figures(
         kind: of the figures.
         inputs: digest of what they must have been made from; None takes any.
         mend: what a message says to do.
+        anew: what was made from other inputs counts as nothing, and is made again.
         **more: kinds of the other values that are wanted.
 
     Raises:
@@ -63,6 +65,8 @@ def load_figures(
     check_file(file, mend, unknown=False)
     stored = read_json(file, mend)
     if inputs is not None and stored["inputs"] != inputs:
+        if anew:
+            return None
         raise ValueError(f"{file}: was made from other data or with other settings: choose another folder, or {mend}")
     arrays: dict[str, np.ndarray] = {}
     if more and stored.get("arrays"):
