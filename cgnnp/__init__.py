@@ -12,16 +12,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cgnnp.dataset import open_frames
-    from cgnnp.force_map import certify
-    from cgnnp.frames import Frames
-    from cgnnp.mapping import Mapping
-    from cgnnp.optimal_force_map import optimal_map
-    from cgnnp.options import option
+    from cgnnp.frames.dataset import open_frames
+    from cgnnp.frames.frames import Frames
+    from cgnnp.mapping.force_map import certify
+    from cgnnp.mapping.mapping import Mapping
+    from cgnnp.mapping.optimal_force_map import optimal_map
     from cgnnp.priors import PriorFit
-    from cgnnp.reference.reporter import MappedReporter
+    from cgnnp.reference.sampling.reporter import MappedReporter
+    from cgnnp.runtime.options import option
     from cgnnp.simulation.bundle import PotentialBundle, load
-    from cgnnp.workflow.api import (
+    from cgnnp.workflow.comparing import Comparison
+    from cgnnp.workflow.fitting import Fitted
+    from cgnnp.workflow.interface import (
         compare_frames,
         export,
         fit,
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
         sample_frames,
         write_report,
     )
-    from cgnnp.workflow.comparing import Comparison
-    from cgnnp.workflow.fitting import Fitted
     from cgnnp.workflow.running import CoarseRun
 
 __version__ = "0.1.0"
@@ -66,18 +66,20 @@ _HOMES = {
     "CoarseRun": "cgnnp.workflow.running",
     "Comparison": "cgnnp.workflow.comparing",
     "Fitted": "cgnnp.workflow.fitting",
-    "Frames": "cgnnp.frames",
-    "MappedReporter": "cgnnp.reference.reporter",
-    "Mapping": "cgnnp.mapping",
+    "Frames": "cgnnp.frames.frames",
+    "MappedReporter": "cgnnp.reference.sampling.reporter",
+    "Mapping": "cgnnp.mapping.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
     "PriorFit": "cgnnp.priors",
-    "certify": "cgnnp.force_map",
+    "certify": "cgnnp.mapping.force_map",
     "load": "cgnnp.simulation.bundle",
-    "open_frames": "cgnnp.dataset",
-    "optimal_map": "cgnnp.optimal_force_map",
-    "option": "cgnnp.options",
-    **dict.fromkeys(("sample_frames", "read_frames", "fit", "network", "export", "run_dynamics"), "cgnnp.workflow.api"),
-    **dict.fromkeys(("compare_frames", "write_report", "plot"), "cgnnp.workflow.api"),
+    "open_frames": "cgnnp.frames.dataset",
+    "optimal_map": "cgnnp.mapping.optimal_force_map",
+    "option": "cgnnp.runtime.options",
+    **dict.fromkeys(
+        ("sample_frames", "read_frames", "fit", "network", "export", "run_dynamics"), "cgnnp.workflow.interface"
+    ),
+    **dict.fromkeys(("compare_frames", "write_report", "plot"), "cgnnp.workflow.interface"),
 }
 
 

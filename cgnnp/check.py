@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgnnp.signatures import unknown_setting
-from cgnnp.stopping import stoppable
+from cgnnp.runtime.settings import unknown_setting
+from cgnnp.runtime.signals import stoppable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,7 +19,7 @@ KEYS = ("data", "output")
 def job(config: "DictConfig") -> None:
     """Test the data set, print a table, write check.json and check.html."""
     data, output = _settings(config)
-    from cgnnp.soundness import AGREES, DISAGREES, NOT_TESTED
+    from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED
     from cgnnp.workflow.data_check import check_data, write_check
     from cgnnp.workflow.run_folder import check_writable
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cgnnp.stopping import stoppable
+from cgnnp.runtime.signals import stoppable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

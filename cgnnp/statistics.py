@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import fdtrc, ndtr
 
-from cgnnp.brief import brief
+from cgnnp.runtime.representation import brief
 
 MIN_BLOCKS = 20
 

@@ -6,7 +6,7 @@ Forces are in kJ/mol/nm, number densities in nm^-3. Nothing is converted inside 
 import math
 from collections.abc import Sequence
 
-from cgnnp.setting_error import SettingError
+from cgnnp.runtime.errors import SettingError
 
 BOLTZMANN = 8.31446261815324e-3
 """Boltzmann constant times Avogadro's, kJ/mol/K (CODATA 2018, exact)."""

@@ -20,12 +20,12 @@ from own_mapping import salt_water
 
 import cgnnp
 from cgnnp.analysis.figures import LIGHT as THEME
-from cgnnp.configurational_temperature import configurational_temperature
-from cgnnp.frames import Frames, FramesMeta
+from cgnnp.diagnostics.configurational_temperature import configurational_temperature
+from cgnnp.dynamics.openmm_topology import describe
+from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.mappings import ions, molecules, water
-from cgnnp.reference.electrolyte import electrolyte
-from cgnnp.reference.systems import water_spce
-from cgnnp.reference.topology import describe
+from cgnnp.reference.systems.electrolyte import electrolyte
+from cgnnp.reference.systems.water import water_spce
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the picture")

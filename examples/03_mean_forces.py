@@ -18,14 +18,14 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from openmm import unit
 
 from cgnnp.analysis.figures import LIGHT as THEME
-from cgnnp.dynamics import LangevinProtocol, start
-from cgnnp.frames import Frames, FramesMeta, MeanForceLabels
+from cgnnp.diagnostics.noise_floor import force_variances, noise_floor
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, start
+from cgnnp.dynamics.openmm_topology import describe
+from cgnnp.frames.frames import Frames, FramesMeta, MeanForceLabels
 from cgnnp.mappings import ions
-from cgnnp.noise_floor import force_variances, noise_floor
-from cgnnp.platforms import choose_platform
-from cgnnp.reference.electrolyte import electrolyte
-from cgnnp.reference.frozen import FrozenProtocol, FrozenRun
-from cgnnp.reference.topology import describe
+from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun
+from cgnnp.reference.systems.electrolyte import electrolyte
+from cgnnp.runtime.platforms import choose_platform
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the picture")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cgnnp.reference.files import describe_files
-from cgnnp.reference.readers import Trajectory, open_trajectory
-from cgnnp.rigid import verify_rigid_groups
+from cgnnp.mapping.rigid_groups import verify_rigid_groups
+from cgnnp.reference.trajectories.file_atoms import describe_files
+from cgnnp.reference.trajectories.formats import Trajectory, open_trajectory
 
 folder = Path(tempfile.mkdtemp())
 rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ which we do not want to see. What stays are 128 ions and a free energy: what the
 
 # %% The data: positions of the ions and the forces on them, as `python -m cgnnp.sample preset=nacl` writes them, which
 # leaves the water out while it runs. This short data set comes with the examples; its meta.json says what it is of, and
-# scripts/example_data.py makes one like it.
+# scripts/record/example_data.py makes one like it.
 import argparse
 import subprocess
 import sys
@@ -21,9 +21,9 @@ from cgnnp.analysis.figures import plot_rdf
 from cgnnp.analysis.figures_ions import plot_dimers
 from cgnnp.analysis.pmf import landmarks
 from cgnnp.analysis.rdf import deviation, deviation_noise, rdf
-from cgnnp.consistency import check_consistency
-from cgnnp.dataset import open_frames
-from cgnnp.frames import split_contiguous
+from cgnnp.diagnostics.consistency import check_consistency
+from cgnnp.frames.dataset import open_frames
+from cgnnp.frames.frames import split_contiguous
 from cgnnp.priors import PriorFit, prior_forces
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import open_replicas, replica_folders

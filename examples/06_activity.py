@@ -20,11 +20,11 @@ from openmm import LangevinMiddleIntegrator
 from cgnnp.analysis.figures_ions import plot_kirkwood_buff
 from cgnnp.analysis.kirkwood_buff import Estimator, kirkwood_buff, salt_concentration
 from cgnnp.analysis.pressure import OsmoticPoint, context_energy, osmotic_check, virial_pressure
-from cgnnp.dataset import open_frames
-from cgnnp.frames import Frames
-from cgnnp.platforms import PlatformChoice
-from cgnnp.reference.electrolyte import ANIONS, CATIONS, partial_molar_volume
-from cgnnp.reference.topology import bead_topology
+from cgnnp.dynamics.openmm_topology import bead_topology
+from cgnnp.frames.dataset import open_frames
+from cgnnp.frames.frames import Frames
+from cgnnp.reference.systems.electrolyte import ANIONS, CATIONS, partial_molar_volume
+from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.simulation.bundle import load
 from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.units import solvent_fraction

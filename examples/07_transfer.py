@@ -19,12 +19,12 @@ import cgnnp
 from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.analysis.figures import legend, new_figure, styled
 from cgnnp.analysis.rdf import curves as curves_of
-from cgnnp.consistency import check_consistency
-from cgnnp.dataset import open_frames
-from cgnnp.files import read_json
-from cgnnp.frames import split_contiguous
-from cgnnp.pair_counts import pair_counts
+from cgnnp.diagnostics.consistency import check_consistency
+from cgnnp.frames.dataset import open_frames
+from cgnnp.frames.frames import split_contiguous
+from cgnnp.frames.pair_counts import pair_counts
 from cgnnp.priors import prior_forces
+from cgnnp.runtime.storage import read_json
 from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.statistics import block_estimate
 from cgnnp.training.data import ForceSet

@@ -20,11 +20,11 @@ from cgnnp.analysis.coordination import coordination
 from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.analysis.figures import legend, new_figure, styled
 from cgnnp.analysis.rdf import deviation, deviation_noise, rdf
-from cgnnp.dataset import open_frames
+from cgnnp.frames.dataset import open_frames
 from cgnnp.mappings import ions
-from cgnnp.platforms import choose_platform
-from cgnnp.reference.electrolyte import electrolyte
-from cgnnp.reference.sampling import langevin
+from cgnnp.reference.sampling.langevin import langevin
+from cgnnp.reference.systems.electrolyte import electrolyte
+from cgnnp.runtime.platforms import choose_platform
 from cgnnp.simulation.run import open_replicas, replica_folders
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -4,15 +4,16 @@
 >>> mapping = five_beads(atomistic, selection="protein")                                             # doctest: +SKIP
 
 Beads sit on atoms and carry the force on them and on the hydrogens that constraints hold to them. The other atoms of the
-chain are free, so the optimal force map (`cgnnp.optimal_force_map`) is less noisy. Bead types are residue names, or names of
-atom and residue: free energies of different residues differ.
+chain are free, so the optimal force map (`cgnnp.mapping.optimal_force_map`) is less noisy. Bead types are residue names, or
+names of atom and residue: free energies of different residues differ.
 
 The potential of mean force of a chiral chain is not symmetric under reflection, while energies that only know distances are:
 such a mapping needs a dihedral prior or a network that knows handedness.
 """
 
-from cgnnp.mapping import Atomistic, Mapping, as_name
-from cgnnp.molecules import Bead, Molecule, map_molecules
+from cgnnp.mapping.atomistic import Atomistic, as_name
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
 
 BACKBONE = ("N", "CA", "CB", "C", "O")
 

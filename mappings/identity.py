@@ -7,9 +7,10 @@ Valid for atoms without constraints. Where constraints hold atoms together the c
 of a rigid molecule is not a mean force of anything. To keep atoms and map them later, sample with `keep_atoms=true`.
 """
 
-from cgnnp.mapping import Atomistic, Mapping, as_name
-from cgnnp.molecules import Bead, Molecule, map_molecules
-from cgnnp.setting_error import SettingError
+from cgnnp.mapping.atomistic import Atomistic, as_name
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
+from cgnnp.runtime.errors import SettingError
 
 TYPES = ("element", "name")
 

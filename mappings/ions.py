@@ -9,9 +9,10 @@ An ion that is one unconstrained atom carries the force on itself: the solvent's
 4 mol/L; see `reference=mean_force` for labels with less of it).
 """
 
-from cgnnp.mapping import Atomistic, Mapping, as_name
-from cgnnp.molecules import Bead, Molecule, map_molecules
-from cgnnp.setting_error import SettingError
+from cgnnp.mapping.atomistic import Atomistic, as_name
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
+from cgnnp.runtime.errors import SettingError
 
 
 def keep(atomistic: Atomistic, *, name: str = "ions", selection: str = "not water") -> Mapping:

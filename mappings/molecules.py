@@ -12,9 +12,10 @@ certificate refuses.
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 
-from cgnnp.mapping import Atomistic, Mapping, as_name
-from cgnnp.molecules import Bead, Molecule, map_molecules
-from cgnnp.setting_error import SettingError
+from cgnnp.mapping.atomistic import Atomistic, as_name
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
+from cgnnp.runtime.errors import SettingError
 
 CENTERS = ("mass", "geometry")
 

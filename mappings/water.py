@@ -9,9 +9,10 @@ noisy. For *flexible* water the bead at the oxygen carries the force on the oxyg
 water) count in neither map: the engine has spread their force over the atoms already.
 """
 
-from cgnnp.mapping import Atomistic, Mapping
-from cgnnp.molecules import Bead, Molecule, map_molecules
-from cgnnp.setting_error import SettingError
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
+from cgnnp.runtime.errors import SettingError
 
 
 def center_of_mass(atomistic: Atomistic, *, name: str = "water_cg", selection: str = "water", bead: str = "W") -> Mapping:

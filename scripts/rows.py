@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cgnnp.files import read_json, write_json
+from cgnnp.runtime.storage import read_json, write_json
 
 
 @dataclass(frozen=True)

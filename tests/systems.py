@@ -9,16 +9,18 @@ import openmm
 from openmm import app, unit
 from scipy.special import erfc
 
-from cgnnp.dataset import open_frames
-from cgnnp.dynamics import LangevinProtocol
-from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import Block, Mapping
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
+from cgnnp.dynamics.openmm_topology import describe
+from cgnnp.frames.dataset import open_frames
+from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.pairs import minimum_image
+from cgnnp.mapping.block import Block
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.mappings.water import center_of_mass
-from cgnnp.pairs import minimum_image
-from cgnnp.platforms import choose_platform
-from cgnnp.reference.sampling import LangevinSource
-from cgnnp.reference.systems import ReferenceSystem, water_spce
-from cgnnp.reference.topology import describe
+from cgnnp.reference.sampling.langevin import LangevinSource
+from cgnnp.reference.systems.system import ReferenceSystem
+from cgnnp.reference.systems.water import water_spce
+from cgnnp.runtime.platforms import choose_platform
 from cgnnp.units import COULOMB, thermal_energy
 
 
@@ -308,7 +310,7 @@ def atom_frames(
         timestep_fs=timestep_fs,
         seed=3,
     )
-    with patch("cgnnp.reference.sampling.certify"):  # which refuses the forces on single atoms of rigid water
+    with patch("cgnnp.reference.sampling.langevin.certify"):  # which refuses the forces on single atoms of rigid water
         stored = sample_water(
             replace(system, mapping=atoms_of(system.mapping)), directory / "atoms", n_frames, protocol, 100
         )

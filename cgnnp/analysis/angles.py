@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 
 from cgnnp.analysis.coordination import first_minimum
 from cgnnp.analysis.rdf import deviation, rdf
-from cgnnp.boxes import smallest_height
-from cgnnp.brief import brief
-from cgnnp.frames import Frames
-from cgnnp.pairs import near_pairs
+from cgnnp.frames.boxes import smallest_height
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pairs import near_pairs
+from cgnnp.runtime.representation import brief
 from cgnnp.statistics import Estimate, autocorrelation_time, block_estimate
 
 BINS = 90

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.analysis.rdf import BIN_WIDTH, Rdf, curves, longest_distance
-from cgnnp.brief import brief
-from cgnnp.frames import Frames
-from cgnnp.pair_counts import PairCounts, pair_counts
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pair_counts import PairCounts, pair_counts
+from cgnnp.runtime.representation import brief
 from cgnnp.statistics import block_estimate
 
 NEAR_NM = 0.05

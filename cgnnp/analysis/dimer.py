@@ -14,9 +14,9 @@ import openmm
 from jaxtyping import Float
 from openmm import Vec3, app, unit
 
-from cgnnp.brief import brief
-from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import ScreenedCoulomb
+from cgnnp.runtime.platforms import PlatformChoice
+from cgnnp.runtime.representation import brief
 from cgnnp.simulation.bundle import PotentialBundle
 
 OUT_OF_REACH_NM = 3.0

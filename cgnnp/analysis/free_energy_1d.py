@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.integrate import trapezoid
 from scipy.interpolate import BSpline
 
-from cgnnp.brief import brief
+from cgnnp.runtime.representation import brief
 from cgnnp.statistics import MIN_BLOCKS, block_estimate
 
 DEGREE = 3

@@ -35,10 +35,10 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.boxes import half_shortest
-from cgnnp.brief import brief
-from cgnnp.frames import Frames
-from cgnnp.pair_counts import PairCounts, pair_counts
+from cgnnp.frames.boxes import half_shortest
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pair_counts import PairCounts, pair_counts
+from cgnnp.runtime.representation import brief
 from cgnnp.statistics import autocorrelation_time, block_estimate
 from cgnnp.units import AVOGADRO_PER_NM3, NEUTRAL, thermal_energy
 

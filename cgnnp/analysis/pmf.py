@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.analysis.rdf import Rdf
-from cgnnp.brief import brief
+from cgnnp.runtime.representation import brief
 from cgnnp.units import thermal_energy
 
 NEAR_NM = 0.03

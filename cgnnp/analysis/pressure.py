@@ -22,8 +22,8 @@ from jaxtyping import Float
 from openmm import unit
 
 from cgnnp.analysis.kirkwood_buff import Value
-from cgnnp.brief import brief
-from cgnnp.frames import Frames
+from cgnnp.frames.frames import Frames
+from cgnnp.runtime.representation import brief
 from cgnnp.statistics import block_estimate
 from cgnnp.units import AVOGADRO_PER_NM3, thermal_energy
 

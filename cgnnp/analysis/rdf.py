@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.boxes import half_shortest
-from cgnnp.brief import brief
-from cgnnp.frames import Frames
-from cgnnp.pair_counts import PairCounts, pair_counts
+from cgnnp.frames.boxes import half_shortest
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pair_counts import PairCounts, pair_counts
+from cgnnp.runtime.representation import brief
 from cgnnp.statistics import block_averages, block_estimate
 
 BIN_WIDTH = 0.002

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cgnnp.analysis.rdf_residual import Agreement
-from cgnnp.wording import UNKNOWN, number, percent
+from cgnnp.runtime.formatting import UNKNOWN, number, percent
 
 SEVERITY = (Agreement.AGREES, Agreement.CLOSE, Agreement.OPEN, Agreement.DISAGREES)
 """From best to worst: what is not known may be worse than close."""

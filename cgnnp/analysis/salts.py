@@ -20,9 +20,9 @@ from cgnnp.analysis.kirkwood_buff import (
 )
 from cgnnp.analysis.pmf import Landmarks, MeanPotential, landmarks, mean_potential
 from cgnnp.analysis.rdf import curves
-from cgnnp.boxes import half_shortest
-from cgnnp.brief import brief
-from cgnnp.frames import Frames
+from cgnnp.frames.boxes import half_shortest
+from cgnnp.frames.frames import Frames
+from cgnnp.runtime.representation import brief
 from cgnnp.units import thermal_energy
 
 SIDES = ("atomistic", "cg")

@@ -10,20 +10,21 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cgnnp.dataset import count_frames, open_frames, shards
-from cgnnp.fittable import warn_if_not_fitted
-from cgnnp.frames import Frames
-from cgnnp.mapping import Atomistic, Mapping
-from cgnnp.options import constructed
-from cgnnp.platforms import choose_platform
-from cgnnp.ranges import check_range
-from cgnnp.reference.atoms import AtomFrames
-from cgnnp.reference.file_source import FileSource
-from cgnnp.reference.kept import atoms_mapping, read_atomistic
+from cgnnp.diagnostics.undeclared_bonds import warn_of_undeclared_bonds
+from cgnnp.frames.dataset import count_frames, open_frames, shards
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.fittable import warn_if_not_fitted
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.reference.atom_frames import AtomFrames
 from cgnnp.reference.remap import kept_frames, map_shards, with_optimal_map
 from cgnnp.reference.source import Source, StoredSource, shard_directory
-from cgnnp.signatures import did_you_mean, unknown_setting
-from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
+from cgnnp.reference.stored_atoms import atoms_mapping, read_atomistic
+from cgnnp.reference.trajectories.file_source import FileSource
+from cgnnp.runtime.options import constructed
+from cgnnp.runtime.platforms import choose_platform
+from cgnnp.runtime.ranges import check_range
+from cgnnp.runtime.settings import did_you_mean, unknown_setting
 from cgnnp.workflow.run_folder import check_writable, start_logging
 
 GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "refinement", "simulation")

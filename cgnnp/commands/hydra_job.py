@@ -23,13 +23,13 @@ from joblib.externals.loky.backend import resource_tracker
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cgnnp import stopping
 from cgnnp.commands.presets import expanded
-from cgnnp.setting_error import SettingError
-from cgnnp.signatures import did_you_mean, unknown_setting
+from cgnnp.runtime import signals
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.settings import did_you_mean, unknown_setting
 
 PARALLEL_JOBS = "CGNNP_PARALLEL_JOBS"
-"""Environment variable with the number of jobs that run side by side, see `cgnnp.platforms.available_cores`."""
+"""Environment variable with the number of jobs that run side by side, see `cgnnp.runtime.platforms.available_cores`."""
 USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException)
 log = logging.getLogger("cgnnp")
 
@@ -48,7 +48,7 @@ class ShareCores(Callback):
             parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
             jobs = math.prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())
             os.environ[PARALLEL_JOBS] = str(min(jobs, effective_n_jobs(workers)))
-            with stopping.deaf_children():  # it cleans up after all jobs, and must outlive them when a terminal is closed
+            with signals.deaf_children():  # it cleans up after all jobs, and must outlive them when a terminal is closed
                 resource_tracker.ensure_running()
 
 
@@ -61,7 +61,7 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     main_process = os.getpid()
 
     def guarded(config: DictConfig) -> None:
-        with stopping.stoppable_job(main_process):
+        with signals.stoppable_job(main_process):
             try:
                 body(config)
             except USER_ERRORS as error:
@@ -81,7 +81,7 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     except JobFailed as failed:
         sys.exit(failed.args[0])
     except BrokenProcessPool:
-        stopping.check()
+        signals.check()
         message = (
             "the process of a job was killed (out of memory?) or crashed: finished chunks are kept; the same command goes on"
         )
@@ -98,7 +98,7 @@ def _fail(config_name: str, error: BaseException, code: int) -> NoReturn:
 
 
 def _message(config_name: str, error: BaseException, code: int) -> int:
-    stopping.check()
+    signals.check()
     log.debug("stopped by an error", exc_info=error)
     print(f"{config_name}: error: {_explain(error, config_name)}", file=sys.stderr)
     return code

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import yaml
 
-from cgnnp.options import file_of_option
+from cgnnp.runtime.options import file_of_option
 
 FORMER = {"mapping=ions_nacl": "preset=nacl"}
 """What presets were called when they were mappings."""

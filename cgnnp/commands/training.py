@@ -7,30 +7,24 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
-from cgnnp.commands.frames import (
-    check_command,
-    checked_data_root,
-    configured,
-    configured_source,
-    named,
-    plain,
-)
-from cgnnp.dataset import has_data, open_frames
-from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
+from cgnnp.commands.frames import check_command, checked_data_root, configured, configured_source, named, plain
+from cgnnp.frames.dataset import has_data, open_frames
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.registry import PACKAGE, architecture
-from cgnnp.options import TARGET, constructed
-from cgnnp.platforms import choose_platform
 from cgnnp.priors import PriorFit
-from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import StoredSource
-from cgnnp.setting_error import SettingError
-from cgnnp.signatures import checked_settings
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.names import home_of
+from cgnnp.runtime.options import TARGET, constructed
+from cgnnp.runtime.platforms import choose_platform
+from cgnnp.runtime.settings import checked_settings
 from cgnnp.simulation.beads import Composition
-from cgnnp.simulation.force import choose_backend
 from cgnnp.simulation.manifest import read_manifest
+from cgnnp.simulation.openmm.forces import choose_backend
 from cgnnp.simulation.run import replica_folders
 from cgnnp.training.fit import FitSettings, check_accelerator
+from cgnnp.training.relative_entropy import RefinementSettings
 from cgnnp.workflow.job import Job
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan, SimulationPlan, TrainingPlan
 from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
@@ -189,7 +183,7 @@ def fit_plan(config: DictConfig) -> FitPlan:
     """How to fit, of parts that are constructed."""
     for group, package in (("model", PACKAGE), ("prior", "cgnnp.priors.")):
         named = str(config[group].get(TARGET))
-        if not named.startswith(package):
+        if not home_of(named).startswith(package):
             raise ValueError(
                 f"{group}._target_={named}: must be one of {package}*, since stored files name it and no code comes from "
                 "files: add it to the package (CONTRIBUTING.md says how)"

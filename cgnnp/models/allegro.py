@@ -22,7 +22,7 @@ from cgnnp.models.convolution import (
 from cgnnp.models.neighbors import summed_on_beads
 from cgnnp.models.network import Network, RadialInput, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialSpline
-from cgnnp.setting_error import SettingError
+from cgnnp.runtime.errors import SettingError
 
 
 class TwoBody(nn.Module):

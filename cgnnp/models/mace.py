@@ -9,7 +9,7 @@ from cgnnp.models.contraction import SymmetricContraction
 from cgnnp.models.convolution import Convolution, Linear, SphericalHarmonics, feature_blocks
 from cgnnp.models.network import Network, RadialInput
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
-from cgnnp.setting_error import SettingError
+from cgnnp.runtime.errors import SettingError
 
 HIGHEST_CORRELATION = 3
 READOUT_HIDDEN = 16

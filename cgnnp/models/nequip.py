@@ -6,17 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cgnnp.models.convolution import (
-    Block,
-    Convolution,
-    Gate,
-    Linear,
-    SphericalHarmonics,
-    block_starts,
-)
+from cgnnp.models.convolution import Block, Convolution, Gate, Linear, SphericalHarmonics, block_starts
 from cgnnp.models.network import Network, RadialInput, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
-from cgnnp.setting_error import SettingError
+from cgnnp.runtime.errors import SettingError
 
 
 class Interaction(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor
 from cgnnp.models.convolution import PARITIES, Block, feature_blocks, layer_blocks
 from cgnnp.models.potential import Potential
 from cgnnp.models.radial import BesselBasis, RadialSpline, held_below
-from cgnnp.setting_error import SettingError
-from cgnnp.signatures import check_positive
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.settings import check_positive
 
 HIGHEST_DEGREE = 11
 """Of the coupling coefficients that e3nn has."""

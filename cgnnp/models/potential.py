@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cgnnp.brief import WIDTH, brief, paragraph, short
 from cgnnp.models.neighbors import edge_vectors, forces_on_beads
+from cgnnp.runtime.representation import WIDTH, brief, paragraph, short
 
 
 class Potential(nn.Module, ABC):

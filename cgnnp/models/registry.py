@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import torch
 
-from cgnnp.entries import Entries
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Potential
-from cgnnp.options import settings_in, target
-from cgnnp.signatures import checked_settings
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.names import home_of, name_in_files
+from cgnnp.runtime.options import settings_in, target
+from cgnnp.runtime.settings import checked_settings
 
 PACKAGE = "cgnnp.models."
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -67,7 +68,8 @@ def architecture(values: Mapping[str, Any]) -> Architecture:
 def model_to_dict(model: Potential) -> dict[str, Any]:
     """Class name and keyword arguments; weights are stored apart."""
     kind = type(model)
-    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", "dtype": str(model.precision())[6:], **model.config()}
+    name = name_in_files(f"{kind.__module__}.{kind.__qualname__}")
+    return {"_target_": name, "dtype": str(model.precision())[6:], **model.config()}
 
 
 def model_from_dict(data: dict[str, Any], source: str) -> Potential:
@@ -78,7 +80,7 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
             range that it has on the command line; `source` is named.
     """
     settings = dict(Entries(data, source, "damaged: delete it and make it again").data)
-    target = str(settings.pop("_target_", None))
+    target = home_of(str(settings.pop("_target_", None)))
     name_of_dtype = settings.pop("dtype", "float32")
     if name_of_dtype not in DTYPES:
         raise ValueError(f"{source}: dtype is {name_of_dtype!r}, expected one of {', '.join(DTYPES)}")

@@ -6,13 +6,13 @@
 from pathlib import Path
 from typing import Any
 
-from cgnnp.entries import Entries
-from cgnnp.files import check_file, read_json
 from cgnnp.priors.coulomb import ScreenedCoulomb
 from cgnnp.priors.pair_spline import PairSpline
 from cgnnp.priors.prior import Prior, prior_digest, prior_forces
 from cgnnp.priors.prior_fit import PriorFit
 from cgnnp.priors.spline_fit import PairSplineFit
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.storage import check_file, read_json
 
 KINDS: dict[str, type[Prior]] = {"screened_coulomb": ScreenedCoulomb, "pair_spline": PairSpline}
 

@@ -14,9 +14,9 @@ import numpy as np
 import openmm
 from jaxtyping import Float
 
-from cgnnp.entries import Entries
 from cgnnp.priors.prior import Prior
-from cgnnp.signatures import check_positive
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.settings import check_positive
 from cgnnp.units import COULOMB, check_neutral, check_permittivity
 
 EWALD_TOLERANCE = 5e-4

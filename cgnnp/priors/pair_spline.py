@@ -10,9 +10,9 @@ import numpy as np
 import openmm
 from jaxtyping import Float, Int
 
-from cgnnp.brief import brief
-from cgnnp.entries import Entries
 from cgnnp.priors.prior import Prior
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.representation import brief
 
 TABLE_SPACING = 0.001
 

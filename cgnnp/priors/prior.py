@@ -9,11 +9,11 @@ import openmm
 from jaxtyping import Float
 from openmm import unit
 
-from cgnnp.entries import Entries
-from cgnnp.files import data_digest
-from cgnnp.frames import Frames
-from cgnnp.platforms import choose_platform
-from cgnnp.setting_error import SettingError
+from cgnnp.frames.frames import Frames
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.platforms import choose_platform
+from cgnnp.runtime.storage import data_digest
 
 
 class Prior(ABC):

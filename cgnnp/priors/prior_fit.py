@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.bead_types import joined_by_type, numbered
-from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import Mapping
+from cgnnp.frames.bead_types import joined_by_type, numbered
+from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.priors.coulomb import ScreenedCoulomb
 from cgnnp.priors.prior import Prior, prior_forces
 from cgnnp.priors.spline_fit import PairSplineFit, SplineSettings
-from cgnnp.setting_error import SettingError
+from cgnnp.runtime.errors import SettingError
 from cgnnp.units import check_neutral, check_permittivity
 
 log = logging.getLogger("cgnnp")

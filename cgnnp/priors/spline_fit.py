@@ -14,14 +14,14 @@ from jaxtyping import Float
 from scipy.interpolate import BSpline
 from scipy.sparse import csr_array
 
-from cgnnp.frames import Frames
-from cgnnp.pairs import PairKinds, Pairs, near_pairs
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pairs import PairKinds, Pairs, near_pairs
 from cgnnp.priors.pair_spline import TABLE_SPACING, PairSpline, PairTable
 from cgnnp.priors.prior import check_cutoff
 from cgnnp.priors.smoothing import FOLDS, NormalEquations, solve_smooth
 from cgnnp.priors.wall import wall_energy
-from cgnnp.setting_error import SettingError
-from cgnnp.signatures import check_positive
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.settings import check_positive
 from cgnnp.units import thermal_energy
 
 log = logging.getLogger("cgnnp")

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from cgnnp.dataset import FramesWriter, chunk_infos, chunks, count_frames, iterate_frames, read_meta, shards
-from cgnnp.dynamics import STATE_FILE
-from cgnnp.files import write_file
-from cgnnp.force_map import certify
-from cgnnp.frames import FramesMeta
-from cgnnp.mapping import Atomistic, Mapping
-from cgnnp.optimal_force_map import optimal_map
-from cgnnp.reference.atoms import AtomFrames
-from cgnnp.reference.kept import atom_order, read_atomistic
+from cgnnp.dynamics.langevin_dynamics import STATE_FILE
+from cgnnp.frames.dataset import FramesWriter, chunk_infos, chunks, count_frames, iterate_frames, read_meta, shards
+from cgnnp.frames.frames import FramesMeta
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.force_map import certify
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.optimal_force_map import optimal_map
+from cgnnp.reference.atom_frames import AtomFrames
 from cgnnp.reference.source import shard_directory
+from cgnnp.reference.stored_atoms import atom_order, read_atomistic
+from cgnnp.runtime.storage import write_file
 
 log = logging.getLogger("cgnnp")
 
@@ -66,7 +67,8 @@ def map_atoms(
 def with_optimal_map(
     mapping: Mapping, parts: Callable[[], Iterable[AtomFrames]], n_frames: int, held_out_fraction: float = 1 / 3
 ) -> Mapping:
-    """The mapping with the force map of least noise for these frames (`cgnnp.optimal_force_map`); logs what it gains.
+    """The mapping with the force map of least noise for these frames (`cgnnp.mapping.optimal_force_map`); logs what it
+    gains.
 
     Args:
         mapping: whose force map is to be replaced.
@@ -75,7 +77,7 @@ def with_optimal_map(
         held_out_fraction: the last part of them, on which the map must prove less noisy.
 
     Raises:
-        ValueError: see `cgnnp.optimal_force_map.optimal_map`.
+        ValueError: see `cgnnp.mapping.optimal_force_map.optimal_map`.
     """
     edge = round(n_frames * (1 - held_out_fraction))
 

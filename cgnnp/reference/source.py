@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.dataset import BESIDE_THE_DATA, count_frames, has_data, iterate_frames, open_frames, read_meta
-from cgnnp.files import data_digest
-from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import Atomistic, Mapping
-from cgnnp.platforms import PlatformChoice
-from cgnnp.setting_error import SettingError
+from cgnnp.frames.dataset import BESIDE_THE_DATA, count_frames, has_data, iterate_frames, open_frames, read_meta
+from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.platforms import PlatformChoice
+from cgnnp.runtime.storage import data_digest
 
 log = logging.getLogger("cgnnp")
 
@@ -93,7 +94,7 @@ class Source(ABC):
         (What is stored is what was said of it when sampling began.)
 
         Raises:
-            ValueError: see `cgnnp.dataset.open_frames`.
+            ValueError: see `cgnnp.frames.dataset.open_frames`.
         """
         frames = open_frames(directory, mapping, n_frames)
         provenance = {key: value for key, value in frames.meta.provenance.items() if key != "solvent"}

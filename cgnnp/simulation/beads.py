@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float
 from openmm import app, unit
 
-from cgnnp.brief import brief
-from cgnnp.mapping import Mapping
+from cgnnp.dynamics.lattice import per_side, simple_cubic
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.priors.prior import first_sampled
-from cgnnp.reference.lattice import per_side, simple_cubic
-from cgnnp.setting_error import SettingError
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.representation import brief
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.units import AVOGADRO_PER_NM3
 

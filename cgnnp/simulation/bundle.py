@@ -27,22 +27,22 @@ import torch
 from jaxtyping import Float
 from openmm import app, unit
 
-from cgnnp.bead_types import density_ranges, joint_types, numbered, other_masses
-from cgnnp.brief import paragraph
-from cgnnp.files import data_digest, file_checksum, naming, read_json, write_file, write_json
-from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
+from cgnnp.dynamics.openmm_topology import bead_topology
+from cgnnp.frames.bead_types import density_ranges, joint_types, numbered, other_masses
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_to_dict
-from cgnnp.platforms import PlatformChoice
+from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
 from cgnnp.priors import Prior, priors_from_data
 from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.priors.prior import add_priors, check_cutoff
-from cgnnp.reference.topology import bead_topology
-from cgnnp.simulation.force import add_fast_priors, choose_backend, has_torch_force, network_force
+from cgnnp.runtime.platforms import PlatformChoice
+from cgnnp.runtime.representation import paragraph
+from cgnnp.runtime.storage import data_digest, file_checksum, naming, read_json, write_file, write_json
 from cgnnp.simulation.manifest import BUNDLE_VERSION, FILES, check_files, read_manifest, write_manifest
-from cgnnp.simulation.torchscript import compile_module, save_module
-from cgnnp.training.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
+from cgnnp.simulation.openmm.forces import add_fast_priors, choose_backend, has_torch_force, network_force
+from cgnnp.simulation.openmm.torchscript import compile_module, save_module
 from cgnnp.units import SAME_TEMPERATURE, UNITS
 
 log = logging.getLogger("cgnnp")

@@ -8,9 +8,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from cgnnp.entries import Entries
-from cgnnp.files import data_digest, file_checksum, json_text, read_json, write_json
-from cgnnp.mapping import SAME_MASS, SAME_VALUE, Mapping
+from cgnnp.mapping.atomistic import SAME_MASS, SAME_VALUE
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.storage import data_digest, file_checksum, json_text, read_json, write_json
 from cgnnp.units import UNITS
 
 BUNDLE_VERSION = 4

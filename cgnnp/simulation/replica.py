@@ -11,12 +11,13 @@ import openmm
 import torch
 from openmm import app
 
-from cgnnp.dataset import FramesWriter, count_frames
-from cgnnp.dynamics import LangevinProtocol, run_chunks, start
-from cgnnp.files import write_file
-from cgnnp.frames import FramesMeta
-from cgnnp.platforms import PlatformChoice
-from cgnnp.reference.topology import bead_topology
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, run_chunks, start
+from cgnnp.dynamics.openmm_topology import bead_topology
+from cgnnp.frames.dataset import FramesWriter, count_frames
+from cgnnp.frames.frames import FramesMeta
+from cgnnp.runtime.names import FROM_COARSE_RUN
+from cgnnp.runtime.platforms import PlatformChoice
+from cgnnp.runtime.storage import write_file
 from cgnnp.simulation.beads import BeadSystem
 from cgnnp.simulation.bundle import PotentialBundle, load
 
@@ -61,7 +62,7 @@ def replica_meta(bundle: PotentialBundle, beads: BeadSystem, protocol: LangevinP
         temperature=protocol.temperature_K,
         interval=protocol.frame_interval,
         provenance={
-            "source": "cgnnp.simulation.run",
+            "source": FROM_COARSE_RUN,
             "potential": bundle.digest,
             **({"box_nm": beads.box.tolist()} if beads.scattered else {}),
             "protocol": asdict(protocol),

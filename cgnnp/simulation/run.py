@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.dataset import check_same_data, count_frames, open_frames
-from cgnnp.dynamics import LangevinProtocol, SimulationFailed, derived_seed, speed_ns_per_day
-from cgnnp.files import named
-from cgnnp.frames import Frames, FramesMeta, concatenate
-from cgnnp.platforms import available_cores, choose_platform
-from cgnnp.progress import Progress, progress
-from cgnnp.setting_error import SettingError
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, SimulationFailed, derived_seed, speed_ns_per_day
+from cgnnp.frames.dataset import check_same_data, count_frames, open_frames
+from cgnnp.frames.frames import Frames, FramesMeta, concatenate
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.platforms import available_cores, choose_platform
+from cgnnp.runtime.progress import Progress, progress
+from cgnnp.runtime.storage import named
 from cgnnp.simulation.beads import Composition, other_beads, own_beads
 from cgnnp.simulation.bundle import load
-from cgnnp.simulation.force import choose_backend
+from cgnnp.simulation.openmm.forces import choose_backend
 from cgnnp.simulation.replica import FRAMES, STATE, replica_meta, run_replica
 from cgnnp.simulation.workers import WorkerDied, Workers
 

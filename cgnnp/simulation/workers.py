@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, cast
 
-from cgnnp.stopping import deaf_children
+from cgnnp.runtime.signals import deaf_children
 
 log = logging.getLogger("cgnnp")
 

@@ -10,11 +10,11 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from cgnnp.files import check_file, write_checked
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_from_dict
+from cgnnp.models.weights import load_weights
+from cgnnp.runtime.storage import check_file, write_checked
 from cgnnp.training.module import CHECKPOINT_VERSION
-from cgnnp.training.weights import load_weights
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

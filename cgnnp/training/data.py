@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
-from cgnnp.brief import brief
-from cgnnp.frames import Frames
+from cgnnp.diagnostics.noise_floor import force_variances
+from cgnnp.evaluators.cpu.neighbors import find_graph, find_neighbors
+from cgnnp.frames.frames import Frames
 from cgnnp.models.potential import Graph, join_graphs
-from cgnnp.native.neighbors import find_graph, find_neighbors
-from cgnnp.noise_floor import force_variances
+from cgnnp.runtime.representation import brief
 
 
 @brief
@@ -48,8 +48,9 @@ class ForceSet:
 def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
     """Weights 1/sigma^2 of the beads of several data sets, normalised to a mean of 1 over all beads of all frames.
 
-    sigma^2 is the noise of a component of the force, pooled over a set by bead type (`cgnnp.noise_floor.force_variances`):
-    a single label's own few forces are too few to weight it. Averaged and instantaneous forces can be fitted together.
+    sigma^2 is the noise of a component of the force, pooled over a set by bead type
+    (`cgnnp.diagnostics.noise_floor.force_variances`): a single label's own few forces are too few to weight it. Averaged and
+    instantaneous forces can be fitted together.
     """
     raw = []
     for frames in parts:

@@ -21,13 +21,13 @@ from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from cgnnp.files import remove_checked, write_file
-from cgnnp.frames import Frames
+from cgnnp.evaluators.cpu.forces import threads_for
+from cgnnp.frames.frames import Frames
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES
-from cgnnp.native.forces import threads_for
-from cgnnp.setting_error import SettingError
-from cgnnp.signatures import check_positive
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.settings import check_positive
+from cgnnp.runtime.storage import remove_checked, write_file
 from cgnnp.training.checkpoints import (
     MovableCheckpoint,
     WholeCheckpointIO,

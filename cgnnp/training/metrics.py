@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from cgnnp.brief import brief
+from cgnnp.evaluators.cpu.forces import energies_and_forces
 from cgnnp.models.potential import Potential
-from cgnnp.native.forces import energies_and_forces
+from cgnnp.runtime.representation import brief
 from cgnnp.statistics import Estimate, stratified_estimate
 from cgnnp.training.data import ForceSet, make_loader
 

@@ -7,9 +7,9 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from cgnnp.evaluators.cpu.forces import energies_and_forces
 from cgnnp.models.potential import Graph, Potential
 from cgnnp.models.registry import model_to_dict
-from cgnnp.native.forces import energies_and_forces
 
 CHECKPOINT_VERSION = 2
 

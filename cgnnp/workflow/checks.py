@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cgnnp.consistency import Consistency, disagreement
-from cgnnp.force_map import Certificate, certify
-from cgnnp.frames import Frames
-from cgnnp.soundness import Soundness, check_soundness, worst
-from cgnnp.summary import CheckFigures, TemperatureFigures
-from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
+from cgnnp.diagnostics.consistency import Consistency, disagreement
+from cgnnp.diagnostics.soundness import Soundness, check_soundness, worst
+from cgnnp.diagnostics.undeclared_bonds import warn_of_undeclared_bonds
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.force_map import Certificate, certify
+from cgnnp.report.summary import CheckFigures, TemperatureFigures
 
 log = logging.getLogger("cgnnp")
 

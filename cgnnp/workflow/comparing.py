@@ -13,18 +13,18 @@ from matplotlib.figure import Figure
 from cgnnp.analysis.figures import Theme, plot_rdf
 from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
 from cgnnp.analysis.rdf_verdict import in_words
-from cgnnp.brief import paragraph
-from cgnnp.consistency import Consistency
-from cgnnp.files import write_file
-from cgnnp.frames import Frames
+from cgnnp.diagnostics.consistency import Consistency
+from cgnnp.frames.frames import Frames
+from cgnnp.report.summary import ComparisonFigures
+from cgnnp.runtime.formatting import percent
+from cgnnp.runtime.representation import paragraph
+from cgnnp.runtime.storage import write_file
 from cgnnp.simulation.bundle import PotentialBundle
-from cgnnp.simulation.judgement import judge_structure
-from cgnnp.summary import ComparisonFigures
-from cgnnp.wording import percent
+from cgnnp.simulation.temperatures import judge_structure
 from cgnnp.workflow.checks import temperature_figures
-from cgnnp.workflow.ions import PairFindings, find_pairs
+from cgnnp.workflow.dimers_and_salts import PairFindings, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, rdf_row
-from cgnnp.workflow.stored import OtherVersion, load_figures, save_figures
+from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
 

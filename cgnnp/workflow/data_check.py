@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from cgnnp.analysis.figures import plot_ybg
-from cgnnp.dataset import open_frames
-from cgnnp.files import write_file, write_json
-from cgnnp.fittable import warn_if_not_fitted
-from cgnnp.force_map import certify
-from cgnnp.report import page_template, write_pictures, ybg_curves
-from cgnnp.soundness import AGREES, DISAGREES, NOT_TESTED, Soundness, check_soundness
-from cgnnp.summary import temperature_entries
-from cgnnp.undeclared_bonds import warn_of_undeclared_bonds
+from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED, Soundness, check_soundness
+from cgnnp.diagnostics.undeclared_bonds import warn_of_undeclared_bonds
+from cgnnp.frames.dataset import open_frames
+from cgnnp.mapping.fittable import warn_if_not_fitted
+from cgnnp.mapping.force_map import certify
+from cgnnp.report.page import page_template, write_pictures, ybg_curves
+from cgnnp.report.summary import temperature_entries
+from cgnnp.runtime.storage import write_file, write_json
 from cgnnp.workflow.checks import temperature_figures
 
 log = logging.getLogger("cgnnp")

@@ -15,25 +15,25 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from cgnnp.bead_types import numbered
-from cgnnp.brief import paragraph
-from cgnnp.dataset import read_array
-from cgnnp.files import check_file, data_digest, json_text, write_checked, write_file
-from cgnnp.frames import Frames, check_arrays
+from cgnnp.frames.bead_types import numbered
+from cgnnp.frames.dataset import read_array
+from cgnnp.frames.frames import Frames, check_arrays
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import Architecture, model_to_dict
-from cgnnp.platforms import available_cores
+from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
 from cgnnp.priors import Prior, PriorFit, prior_digest, prior_forces, read_priors
 from cgnnp.priors.prior import first_sampled
-from cgnnp.summary import CheckFigures, FitFigures
+from cgnnp.report.summary import CheckFigures, FitFigures
+from cgnnp.runtime.formatting import plus_minus
+from cgnnp.runtime.platforms import available_cores
+from cgnnp.runtime.representation import paragraph
+from cgnnp.runtime.storage import check_file, data_digest, json_text, write_checked, write_file
 from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, typed_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import FitQuality, fit_quality, predict_forces
-from cgnnp.training.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
-from cgnnp.wording import plus_minus
 from cgnnp.workflow.plan import DataDescription, FitPlan
 from cgnnp.workflow.quality import check_draws, noise_rows, quality_rows, set_quality
-from cgnnp.workflow.stored import load_figures, save_figures
+from cgnnp.workflow.results import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
 

@@ -9,16 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cgnnp.dataset import open_frames
-from cgnnp.files import data_digest, file_checksum
-from cgnnp.frames import Frames
-from cgnnp.plain_yaml import stored_text
-from cgnnp.platforms import available_cores
+from cgnnp.frames.dataset import open_frames
+from cgnnp.frames.frames import Frames
 from cgnnp.priors import Prior, read_priors
 from cgnnp.priors.coulomb import dielectric_constant
-from cgnnp.report import write_report
-from cgnnp.simulation.bundle import load, package_versions, save_bundle
-from cgnnp.summary import (
+from cgnnp.report.page import write_report
+from cgnnp.report.summary import (
     CheckFigures,
     ComparisonFigures,
     DataFigures,
@@ -28,15 +24,19 @@ from cgnnp.summary import (
     RunFigures,
     Summary,
 )
+from cgnnp.runtime.platforms import available_cores
+from cgnnp.runtime.storage import data_digest, file_checksum
+from cgnnp.runtime.yaml_files import stored_text
+from cgnnp.simulation.bundle import load, package_versions, save_bundle
 from cgnnp.training.fit import read_metrics
 from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison, compare_frames
 from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of
 from cgnnp.workflow.plan import SimulationPlan, TrainingPlan
 from cgnnp.workflow.refining import Refined, refine, refinement_inputs
+from cgnnp.workflow.results import load_figures, save_figures
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.running import CoarseRun, run_potential
-from cgnnp.workflow.stored import load_figures, save_figures
 from cgnnp.workflow.training_data import TrainingData, provide_data
 
 log = logging.getLogger("cgnnp")

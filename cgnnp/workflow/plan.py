@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.bead_types import BeadTypes, check_same_pairs, joint_types
-from cgnnp.dynamics import LangevinProtocol
-from cgnnp.fittable import check_fittable
-from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import Mapping
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
+from cgnnp.frames.bead_types import BeadTypes, check_same_pairs, joint_types
+from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.mapping.fittable import check_fittable
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.registry import Architecture
-from cgnnp.platforms import PlatformChoice, choose_platform
 from cgnnp.priors import PriorFit
 from cgnnp.priors.prior import check_cutoff
-from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source
-from cgnnp.simulation.force import choose_backend
+from cgnnp.runtime.platforms import PlatformChoice, choose_platform
+from cgnnp.simulation.openmm.forces import choose_backend
 from cgnnp.simulation.run import SimulationSettings
 from cgnnp.training.fit import FitSettings
+from cgnnp.training.relative_entropy import RefinementSettings
 from cgnnp.workflow.quality import check_draws
 
 

@@ -8,9 +8,17 @@ from jaxtyping import Float
 
 from cgnnp.analysis.rdf import Rdf, deviation_noise
 from cgnnp.analysis.rdf_residual import rdf_residual
-from cgnnp.dynamics import SECONDS_PER_DAY
-from cgnnp.frames import Frames, FramesMeta
-from cgnnp.noise_floor import NoiseFloor, UnbiasedError, drift, instantaneous_r2, noise_floor, second_draws, unbiased_error
+from cgnnp.diagnostics.noise_floor import (
+    NoiseFloor,
+    UnbiasedError,
+    drift,
+    instantaneous_r2,
+    noise_floor,
+    second_draws,
+    unbiased_error,
+)
+from cgnnp.dynamics.langevin_dynamics import SECONDS_PER_DAY
+from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.statistics import Estimate
 from cgnnp.training.metrics import FitQuality
 

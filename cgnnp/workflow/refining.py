@@ -9,25 +9,25 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.bead_types import numbered
-from cgnnp.brief import brief
-from cgnnp.entries import Entries
-from cgnnp.files import check_file, data_digest, json_text, read_json, write_checked
-from cgnnp.frames import Frames, concatenate
-from cgnnp.pair_fields import untestable
+from cgnnp.diagnostics.pair_fields import untestable
+from cgnnp.frames.bead_types import numbered
+from cgnnp.frames.frames import Frames, concatenate
 from cgnnp.priors import PairSpline, Prior, prior_forces, priors_from_data
-from cgnnp.priors.refinement import RefinementSettings, RefinementStep, check_frames, check_kinds, refinement_step
+from cgnnp.report.summary import RefinementFigures
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.representation import brief
+from cgnnp.runtime.storage import check_file, data_digest, json_text, read_json, write_checked
 from cgnnp.simulation.bundle import save_bundle
-from cgnnp.simulation.judgement import judge_structure
 from cgnnp.simulation.run import open_replicas, simulate
-from cgnnp.summary import RefinementFigures
+from cgnnp.simulation.temperatures import judge_structure
 from cgnnp.training.data import ForceSet
 from cgnnp.training.fit import FitSettings
 from cgnnp.training.metrics import fit_quality, predict_forces
+from cgnnp.training.relative_entropy import RefinementSettings, RefinementStep, check_frames, check_kinds, refinement_step
 from cgnnp.workflow.fitting import Fitted
 from cgnnp.workflow.plan import SimulationPlan
+from cgnnp.workflow.results import load_figures, save_figures
 from cgnnp.workflow.running import starting_positions
-from cgnnp.workflow.stored import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
 

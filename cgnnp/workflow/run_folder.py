@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cgnnp.files import lock_directory, write_file, write_json
-from cgnnp.plain_yaml import read_yaml, stored_text
-from cgnnp.summary import JobFigures, Summary
-from cgnnp.workflow.stored import load_figures, save_figures
+from cgnnp.report.summary import JobFigures, Summary
+from cgnnp.runtime.names import home_of
+from cgnnp.runtime.options import TARGET
+from cgnnp.runtime.storage import lock_directory, write_file, write_json
+from cgnnp.runtime.yaml_files import read_yaml, stored_text
+from cgnnp.workflow.results import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
 
@@ -242,7 +244,7 @@ def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(node, dict):
-        return {prefix: node}
+        return {prefix: home_of(node) if prefix.endswith(TARGET) else node}
     result: dict[str, Any] = {}
     for key, value in node.items():
         result |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.brief import paragraph
-from cgnnp.consistency import Consistency
-from cgnnp.dataset import chunk_infos, count_frames, read_meta
-from cgnnp.frames import Frames
+from cgnnp.diagnostics.consistency import Consistency
+from cgnnp.frames.dataset import chunk_infos, count_frames, read_meta
+from cgnnp.frames.frames import Frames
+from cgnnp.report.summary import RunFigures
+from cgnnp.runtime.formatting import plus_minus
+from cgnnp.runtime.representation import paragraph
 from cgnnp.simulation.beads import Composition
-from cgnnp.simulation.judgement import judge_replicas
 from cgnnp.simulation.run import FRAMES, open_replicas, side_by_side, simulate, speed_in_all
-from cgnnp.summary import RunFigures
-from cgnnp.wording import plus_minus
+from cgnnp.simulation.temperatures import judge_replicas
 from cgnnp.workflow.plan import SimulationPlan
-from cgnnp.workflow.stored import load_figures, save_figures
+from cgnnp.workflow.results import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
 

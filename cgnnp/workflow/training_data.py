@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cgnnp.brief import brief
-from cgnnp.dataset import frames_digest
-from cgnnp.dynamics import speed_ns_per_day
-from cgnnp.files import data_digest
-from cgnnp.frames import Frames
-from cgnnp.summary import DataFigures
+from cgnnp.dynamics.langevin_dynamics import speed_ns_per_day
+from cgnnp.frames.dataset import frames_digest
+from cgnnp.frames.frames import Frames
+from cgnnp.report.summary import DataFigures
+from cgnnp.runtime.representation import brief
+from cgnnp.runtime.storage import data_digest
 from cgnnp.workflow.plan import TrainingPlan
-from cgnnp.workflow.stored import save_figures
+from cgnnp.workflow.results import save_figures
 
 
 @brief

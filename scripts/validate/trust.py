@@ -22,10 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from faults import bad_settings, code_execution, cost, damage, kills, wrong_data  # noqa: E402
-from faults.outcomes import Attack, Judgement, Outcome, chosen  # noqa: E402
-from faults.runner import carry_out  # noqa: E402
-from rows import Row, kept, parser, report  # noqa: E402
+from faults import bad_settings, code_execution, cost, damage, kills, wrong_data
+from faults.outcomes import Attack, Judgement, Outcome, chosen
+from faults.runner import carry_out
+from rows import Row, kept, parser, report
 
 PARTS: dict[str, Callable[[], list[Attack]]] = {
     "kills": kills.attacks,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from cgnnp.files import write_checked
+from cgnnp.runtime.storage import write_checked
 from commands import jobs
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from systems import charged_mapping, soft_spheres
 
-from cgnnp.dataset import FramesWriter
-from cgnnp.files import data_digest, file_checksum
+from cgnnp.frames.dataset import FramesWriter
+from cgnnp.runtime.storage import data_digest, file_checksum
 from cgnnp.simulation.manifest import write_manifest
 from commands import jobs
 

@@ -1,11 +1,11 @@
-"""scripts/benchmark.py on its smallest case: ours is measured, a peer that cannot be installed is a row with the reason."""
+"""The benchmark of packages on its smallest case: a peer that cannot be installed is a row with the reason."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+SCRIPT = Path(__file__).parents[2] / "scripts/benchmark/packages.py"
 
 
 def test_ours_is_measured_and_a_missing_peer_is_a_row(tmp_path):

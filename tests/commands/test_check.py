@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import systems
 
-from cgnnp.dataset import FramesWriter
-from cgnnp.frames import Frames
+from cgnnp.frames.dataset import FramesWriter
+from cgnnp.frames.frames import Frames
 
 PNG = b"\x89PNG"
 

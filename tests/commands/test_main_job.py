@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from cgnnp.analysis.rdf import deviation
-from cgnnp.dataset import chunk_infos, count_frames, open_frames
-from cgnnp.files import lock_directory
+from cgnnp.frames.dataset import chunk_infos, count_frames, open_frames
+from cgnnp.runtime.storage import lock_directory
 from cgnnp.training.fit import read_metrics
 from commands import jobs
 
@@ -255,7 +255,7 @@ def test_a_mapping_of_ones_own_is_any_importable_function(tmp_path):
 
             import numpy as np
 
-            from cgnnp.mapping import Mapping
+            from cgnnp.mapping.mapping import Mapping
             from cgnnp.mappings.water import center_of_mass
 
             def oxygen(atomistic, *, name, site="O") -> Mapping:

@@ -108,8 +108,9 @@ def test_wrong_arguments_are_named(call, message, soft_spheres):
 
 WRONG = """
 import cgnnp, numpy as np
-from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import Block, Mapping
+from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.mapping.block import Block
+from cgnnp.mapping.mapping import Mapping
 argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,), charges=(0.0,),
               copies=((0, 1, 4),), offsets=(0,), parents=(0,))
 meta = FramesMeta(Mapping("argon", 4, (argon,)), temperature=100.0, interval=1.0)

@@ -3,8 +3,8 @@
 import numpy as np
 from faults.test_molecules_without_bonds import dimers
 
-from cgnnp.dataset import open_frames
-from cgnnp.frames import Frames
+from cgnnp.frames.dataset import open_frames
+from cgnnp.frames.frames import Frames
 
 
 def write_extxyz(path, frames: Frames) -> None:

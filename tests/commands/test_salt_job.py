@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from systems import charged_mapping, soft_spheres
 
-from cgnnp.dataset import FramesWriter
-from cgnnp.reference.topology import bead_topology
+from cgnnp.dynamics.openmm_topology import bead_topology
+from cgnnp.frames.dataset import FramesWriter
 from cgnnp.simulation.bundle import load
 from commands import jobs
 

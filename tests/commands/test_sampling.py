@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from openmm import app, unit
 
-from cgnnp.dataset import chunk_infos, count_frames, open_frames
-from cgnnp.platforms import available_cores
-from cgnnp.reference.kept import read_atomistic
+from cgnnp.frames.dataset import chunk_infos, count_frames, open_frames
 from cgnnp.reference.remap import kept_frames
+from cgnnp.reference.stored_atoms import read_atomistic
+from cgnnp.runtime.platforms import available_cores
 from commands import jobs
 
 SMALL = [*jobs.SAMPLING, "reference.equilibration_ps=0.1", "reference.frame_interval_ps=0.02", "reference.n_frames=12"]

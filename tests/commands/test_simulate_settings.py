@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from cgnnp.commands import training
-from cgnnp.dataset import open_frames, read_meta
+from cgnnp.frames.dataset import open_frames, read_meta
+from cgnnp.report.summary import RunFigures
 from cgnnp.simulation.manifest import write_manifest
-from cgnnp.summary import RunFigures
 from cgnnp.workflow import job
 from cgnnp.workflow.running import CoarseRun
 from commands import jobs

@@ -1,4 +1,4 @@
-"""A recorded model of `nequip-allegro` (scripts/record_allegro.py) as one of ours: the same function of the positions.
+"""A recorded model of `nequip-allegro` (scripts/record/peer_allegro.py) as one of ours: the same function of the positions.
 
 The two differ in constants (their Bessel functions are ours over sqrt(2) pi, the rest is as in `nequip_weights`), and in the
 order of weights: theirs are (channel, degree) and (channel, path), ours (degree, channel) and (path, channel).

@@ -1,4 +1,4 @@
-"""A recorded model of the `mace-torch` package (scripts/record_mace.py) as one of ours: the same function of the positions.
+"""A recorded model of the `mace-torch` package (see scripts/record) as one of ours: the same function of the positions.
 
 The two differ in constants only: mace's Bessel functions are ours times cutoff^(-3/2); it normalises SiLU by a sampled
 constant, ours is unit_silu; what it multiplies by a one-hot vector of types is divided by the root of their number; its

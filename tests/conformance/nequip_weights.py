@@ -1,4 +1,4 @@
-"""A recorded model of the `nequip` package (scripts/record_nequip.py) as one of ours: the same function of the positions.
+"""A recorded model of the `nequip` package (see scripts/record) as one of ours: the same function of the positions.
 
 The two differ in constants only: nequip's Bessel functions are ours times sqrt(2) / cutoff^2; its radial networks use SiLU
 with a gain of sqrt(2), ours unit_silu; its gates normalise SiLU by a sampled constant, ours by 1.6765325; blocks and paths

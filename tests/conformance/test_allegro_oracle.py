@@ -1,4 +1,4 @@
-"""Our Allegro computes what the `nequip-allegro` package (0.8) computes, which scripts/record_allegro.py has recorded."""
+"""Our Allegro computes what the `nequip-allegro` package (0.8) computes, as scripts/record/peer_allegro.py has recorded."""
 
 import pytest
 import torch

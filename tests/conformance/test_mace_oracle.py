@@ -1,4 +1,4 @@
-"""Our MACE computes what the `mace-torch` package (0.3.16) computes, which scripts/record_mace.py has recorded."""
+"""Our MACE computes what the `mace-torch` package (0.3.16) computes, which scripts/record/peer_mace.py has recorded."""
 
 import pytest
 import torch

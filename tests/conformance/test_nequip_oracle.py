@@ -1,4 +1,4 @@
-"""Our NequIP computes what the `nequip` package (0.19.1) computes, which scripts/record_nequip.py has recorded."""
+"""Our NequIP computes what the `nequip` package (0.19.1) computes, which scripts/record/peer_nequip.py has recorded."""
 
 import pytest
 import torch

@@ -16,9 +16,9 @@ import openmm
 import systems
 from openmm import unit
 
-from cgnnp.dataset import FramesWriter, open_frames
-from cgnnp.files import write_checked
-from cgnnp.frames import Frames
+from cgnnp.frames.dataset import FramesWriter, open_frames
+from cgnnp.frames.frames import Frames
+from cgnnp.runtime.storage import write_checked
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1", "CGNNP_COMPILED": "0"}

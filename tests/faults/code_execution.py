@@ -277,7 +277,7 @@ def library(how: str, folder: Path) -> Judgement:
     )
 
     def compile_it() -> Any:
-        from cgnnp.native.compiler import CompilationError, compile_library
+        from cgnnp.evaluators.cpu.compiler import CompilationError, compile_library
 
         try:
             return int(compile_library(SOURCE).answer())

@@ -8,13 +8,22 @@ from pathlib import Path
 TIMERS = Path(__file__).parent / "timers"
 CHECKS = (
     *(
-        "cgnnp.force_map.certify",
-        "cgnnp.consistency.check_consistency",
-        "cgnnp.files.file_checksum",
-        "cgnnp.files.check_file",
+        "cgnnp.mapping.force_map.certify",
+        "cgnnp.diagnostics.consistency.check_consistency",
+        "cgnnp.runtime.storage.file_checksum",
+        "cgnnp.runtime.storage.check_file",
     ),
-    *("cgnnp.frames.check_arrays", "cgnnp.box_check.check_box", "cgnnp.outliers.outliers", "cgnnp.outliers.repeated"),
-    *("cgnnp.undeclared_bonds.undeclared_bonds", "cgnnp.analysis.rdf_residual.rdf_residual", "cgnnp.dataset.frames_digest"),
+    *(
+        "cgnnp.frames.frames.check_arrays",
+        "cgnnp.diagnostics.box_check.check_box",
+        "cgnnp.diagnostics.outliers.outliers",
+        "cgnnp.diagnostics.outliers.repeated",
+    ),
+    *(
+        "cgnnp.diagnostics.undeclared_bonds.undeclared_bonds",
+        "cgnnp.analysis.rdf_residual.rdf_residual",
+        "cgnnp.frames.dataset.frames_digest",
+    ),
     *("cgnnp.simulation.bundle._repeat_self_check", "cgnnp.simulation.manifest.read_manifest"),
 )
 """Functions that test and do nothing else; a check inside another is counted once."""

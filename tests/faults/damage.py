@@ -165,14 +165,14 @@ def frames_as_data(frames: Any) -> Any:
 
 def read_data() -> Any:
     """The data set of a copy."""
-    from cgnnp.dataset import open_frames
+    from cgnnp.frames.dataset import open_frames
 
     return frames_as_data(open_frames("data"))
 
 
 def continue_sampling() -> Any:
     """Two more frames, and all of them."""
-    from cgnnp.dataset import open_frames
+    from cgnnp.frames.dataset import open_frames
 
     command("sample", *bases.SAMPLE, "reference.n_frames=6")()
     (directory,) = Path("data").glob("water_cg-*")
@@ -245,7 +245,7 @@ def read_trajectory(name: str, units: str | None) -> Callable[[], Any]:
     """Another engine's file; a shorter one is harmless where what is read is a beginning and a warning names the file."""
 
     def read() -> Any:
-        from cgnnp.reference.readers import open_trajectory
+        from cgnnp.reference.trajectories.formats import open_trajectory
 
         opened = open_trajectory([name], units=units, interval_ps=1.0)
         parts = [[np.asarray(part.positions), np.asarray(part.forces)] for part in opened.chunks(4)]
@@ -257,7 +257,7 @@ def read_trajectory(name: str, units: str | None) -> Callable[[], Any]:
 
 def trajectories(folder: Path) -> None:
     """The same frames in all the formats that are read."""
-    scripts = str(Path(__file__).parents[2] / "scripts")
+    scripts = str(Path(__file__).parents[2] / "scripts/benchmark")
     if scripts not in sys.path:
         sys.path.append(scripts)
     from trajectory_files import WRITERS

@@ -7,9 +7,9 @@ import openmm
 import pytest
 from openmm import app
 
-from cgnnp.reference.files import describe_files
-from cgnnp.reference.openmm_files import openmm_files
-from cgnnp.reference.system_xml import FORCES, read_system
+from cgnnp.reference.systems.openmm_files import openmm_files
+from cgnnp.reference.systems.system_xml import FORCES, read_system
+from cgnnp.reference.trajectories.file_atoms import describe_files
 
 
 class Payload:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from systems import hard_gas
 
-from cgnnp.dataset import FramesWriter, count_frames, open_frames
-from cgnnp.files import check_file, write_checked, write_file
+from cgnnp.frames.dataset import FramesWriter, count_frames, open_frames
 from cgnnp.models.nequip import NequIP
+from cgnnp.runtime.storage import check_file, write_checked, write_file
 from cgnnp.simulation.bundle import load, save_bundle
 from cgnnp.training.checkpoints import WholeCheckpointIO
 from cgnnp.workflow.run_folder import start_logging

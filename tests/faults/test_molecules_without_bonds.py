@@ -10,12 +10,12 @@ from openmm import app
 from systems import frames_of, hard_gas, identity_mapping
 
 import cgnnp
-from cgnnp.dataset import FramesWriter
-from cgnnp.fittable import check_fittable, why_not_fitted
-from cgnnp.frames import Frames
+from cgnnp.frames.dataset import FramesWriter
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.fittable import check_fittable, why_not_fitted
 from cgnnp.mappings.water import center_of_mass
-from cgnnp.summary import Summary
-from cgnnp.verdict import judge
+from cgnnp.report.judgement import judge
+from cgnnp.report.summary import Summary
 from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.data_check import check_data
 

@@ -8,8 +8,8 @@ from systems import SOFT_RANGE, charged_mapping, frames_of, metropolis, soft_ene
 
 from cgnnp.analysis.kirkwood_buff import Estimator, kirkwood_buff
 from cgnnp.analysis.pressure import OsmoticPoint, context_energy, osmotic_check, virial_pressure
-from cgnnp.pairs import near_pairs
-from cgnnp.platforms import PlatformChoice
+from cgnnp.frames.pairs import near_pairs
+from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.units import thermal_energy
 
 KT = thermal_energy(300.0)

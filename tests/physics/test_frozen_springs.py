@@ -8,14 +8,15 @@ import openmm
 import pytest
 from openmm import app
 
-from cgnnp.dataset import FramesWriter, open_frames
-from cgnnp.dynamics import LangevinProtocol, start
-from cgnnp.frames import Frames, FramesMeta
-from cgnnp.mapping import Block, Mapping
-from cgnnp.platforms import PlatformChoice
-from cgnnp.reference.frozen import FrozenProtocol, FrozenRun
-from cgnnp.reference.mean_force import run_mean_force_chunks
-from cgnnp.reference.topology import describe
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, start
+from cgnnp.dynamics.openmm_topology import describe
+from cgnnp.frames.dataset import FramesWriter, open_frames
+from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.mapping.block import Block
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun
+from cgnnp.reference.sampling.mean_force import run_mean_force_chunks
+from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.units import thermal_energy
 
 N_BEADS, SPRING, TETHER = 6, 500.0, 60.0

@@ -7,8 +7,9 @@ the mean force is -S R exactly, for every valid force map.
 import numpy as np
 import pytest
 
-from cgnnp.force_map import certify
-from cgnnp.mapping import Block, Mapping
+from cgnnp.mapping.block import Block
+from cgnnp.mapping.force_map import certify
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.units import thermal_energy
 
 N_BEADS = 6

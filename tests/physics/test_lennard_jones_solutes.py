@@ -15,16 +15,16 @@ import systems
 from openmm import app, unit
 
 from cgnnp.analysis.free_energy_1d import free_energy_from_forces
-from cgnnp.dataset import open_frames
-from cgnnp.dynamics import LangevinProtocol
-from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
-from cgnnp.platforms import choose_platform
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
+from cgnnp.frames.dataset import open_frames
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.priors import PairSplineFit
-from cgnnp.reference.frozen import FrozenProtocol
-from cgnnp.reference.mean_force import MeanForceSource
-from cgnnp.reference.sampling import LangevinSource
-from cgnnp.reference.systems import ReferenceSystem
+from cgnnp.reference.sampling.frozen import FrozenProtocol
+from cgnnp.reference.sampling.langevin import LangevinSource
+from cgnnp.reference.sampling.mean_force import MeanForceSource
+from cgnnp.reference.systems.system import ReferenceSystem
+from cgnnp.runtime.platforms import choose_platform
 from cgnnp.units import thermal_energy
 
 N_BATH, DENSITY = 30, 0.65  # of particles per sigma^3 of the bath

@@ -8,7 +8,7 @@ import pytest
 from systems import brute_force_distances, frames_of, ideal_gas, identity_mapping, random_triclinic
 
 from cgnnp.analysis.rdf import BIN_WIDTH, Rdf, rdf
-from cgnnp.frames import Frames
+from cgnnp.frames.frames import Frames
 
 
 def shells(curve: Rdf) -> np.ndarray:

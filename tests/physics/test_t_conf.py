@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cgnnp.configurational_temperature import configurational_temperature
+from cgnnp.diagnostics.configurational_temperature import configurational_temperature
 
 TEMPERATURE = 300.0
 

@@ -6,10 +6,10 @@ import pytest
 from openmm import unit
 from systems import atom_frames, remap, water, water_of, with_maps
 
-from cgnnp.configurational_temperature import agrees, configurational_temperature
-from cgnnp.force_map import certify
-from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
+from cgnnp.diagnostics.configurational_temperature import agrees, configurational_temperature
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.force_map import certify
+from cgnnp.mapping.mapping import Mapping
 
 O_MASS, H_MASS = 15.99943, 1.007947
 THREE = np.array([O_MASS, H_MASS, H_MASS]) / (O_MASS + 2 * H_MASS)

@@ -7,9 +7,9 @@ import pytest
 import systems
 from systems import add_pair_forces
 
-from cgnnp.pair_fields import bump
+from cgnnp.diagnostics.pair_fields import bump
+from cgnnp.diagnostics.yvon_born_green import ybg_residual
 from cgnnp.statistics import UNLIKELY
-from cgnnp.ybg import ybg_residual
 
 WHERE = (0.36, 0.46)
 KINDS = np.where(np.arange(16) < 8, 0, 1)

@@ -11,16 +11,16 @@ from systems import water
 from cgnnp.commands.frames import GROUPS, KEYS, configured, plain
 from cgnnp.commands.presets import expanded
 from cgnnp.commands.training import _simulation
-from cgnnp.mapping import Mapping
+from cgnnp.dynamics.openmm_topology import describe
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import FROM_DATA
-from cgnnp.options import target
 from cgnnp.priors import PriorFit
-from cgnnp.priors.refinement import RefinementSettings
 from cgnnp.reference.source import Source
-from cgnnp.reference.systems import ReferenceSystem
-from cgnnp.reference.topology import describe
+from cgnnp.reference.systems.system import ReferenceSystem
+from cgnnp.runtime.options import target
 from cgnnp.training.fit import FitSettings
+from cgnnp.training.relative_entropy import RefinementSettings
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))

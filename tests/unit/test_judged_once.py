@@ -9,15 +9,15 @@ import pytest
 from test_config import compose
 
 import cgnnp
-import cgnnp.options
-import cgnnp.signatures
+import cgnnp.runtime.options
+import cgnnp.runtime.settings
 from cgnnp.commands.training import training_plan
-from cgnnp.setting_error import SettingError
+from cgnnp.runtime.errors import SettingError
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cgnnp"
 IN_SEVERAL = {
-    ("system", "cutoff_nm"): {"electrolyte.py", "systems.py"},  # of two systems
+    ("system", "cutoff_nm"): {"electrolyte.py", "water.py"},  # of two systems
     ("system", "n_pairs"): {"electrolyte.py", "beads.py"},  # of a system, and of the composition that `simulate` asks for
     ("model", "features"): {"network.py", "nequip.py"},  # a number everywhere, of NequIP also a list
     ("mapping", "selection"): {"molecules.py", "ions.py", "water.py"},  # of every mapping; what a mapping has beads for
@@ -28,7 +28,7 @@ IN_SEVERAL = {
 READ_BY_EYE = {
     **{"electrolyte.py": 1, "beads.py": 1, "spline_fit.py": 2},  # loops over names, min_count
     **{"file_source.py": 3, "topology_files.py": 3},  # what must be stated, interval_ps, ensemble; types
-    **{"stated.py": 1, "time_steps.py": 1},  # masses and charges; timestep_fs
+    **{"stated_numbers.py": 1, "time_steps.py": 1},  # masses and charges; timestep_fs
 }
 """Messages that are put together from parts: so many in a module, of settings that no other module judges."""
 
@@ -109,7 +109,7 @@ def test_an_error_names_the_argument_and_commands_its_key(call, configured):
 
 def test_each_group_is_parsed_once(monkeypatch, tmp_path):
     parsed, judged_values = Counter(), Counter()
-    checked, in_range = cgnnp.signatures.checked_settings, cgnnp.signatures.check_range
+    checked, in_range = cgnnp.runtime.settings.checked_settings, cgnnp.runtime.settings.check_range
 
     def counted(target, settings, prefix, from_data=()):
         parsed[prefix] += 1
@@ -119,9 +119,9 @@ def test_each_group_is_parsed_once(monkeypatch, tmp_path):
         judged_values[group, name] += 1
         in_range(group, name, value)
 
-    for module in ("options", "models.registry"):
+    for module in ("runtime.options", "models.registry"):
         monkeypatch.setattr(f"cgnnp.{module}.checked_settings", counted)
-    monkeypatch.setattr(cgnnp.signatures, "check_range", counted_range)
+    monkeypatch.setattr(cgnnp.runtime.settings, "check_range", counted_range)
     training_plan(compose("train", "mapping=water_cg", f"data_dir={tmp_path}", f"run_dir={tmp_path}/run"))
     groups = ("system", "reference", "mapping", "prior", "model", "trainer", "refinement", "simulation")
     assert parsed == dict.fromkeys(groups, 1)

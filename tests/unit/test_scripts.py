@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = [ROOT / "scripts", ROOT / "scripts" / "validate", ROOT / "scripts" / "record"]
-SCRIPTS = [
-    path for folder in FOLDERS for path in sorted(folder.glob("*.py")) if not path.name.startswith(("record_", "fit_"))
-]
+FOLDERS = [ROOT / "scripts", *(ROOT / "scripts" / name for name in ("validate", "benchmark", "record"))]
+SCRIPTS = [path for folder in FOLDERS for path in sorted(folder.glob("*.py")) if not path.name.startswith(("peer_", "fit_"))]
 """Without those that run beside other packages (nequip, allegro, mace). `peers` are found by their imports."""
 
 LOOSE = (
@@ -24,6 +22,6 @@ LOOSE = (
 def test_names_and_arguments_in_scripts_are_right():
     command = [sys.executable, "-m", "mypy", *map(str, SCRIPTS), "--ignore-missing-imports", "--no-warn-unused-ignores"]
     command += [f"--disable-error-code={code}" for code in LOOSE]
-    environment = {"MYPYPATH": str(ROOT / "scripts"), "PATH": ""}
+    environment = {"MYPYPATH": ":".join(map(str, FOLDERS)), "PATH": ""}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

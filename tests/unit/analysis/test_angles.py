@@ -8,7 +8,7 @@ from systems import charged_mapping
 from cgnnp.analysis.angles import adf, adf_deviation, adf_deviation_noise, bead_order, tetrahedral_order
 from cgnnp.analysis.figures import DARK, LIGHT, png
 from cgnnp.analysis.figures_angles import plot_angles
-from cgnnp.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames, FramesMeta
 
 
 def frames_of(positions, box, types=None):

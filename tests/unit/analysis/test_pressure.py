@@ -13,8 +13,8 @@ from cgnnp.analysis.pressure import (
     scaling_derivative,
     virial_pressure,
 )
-from cgnnp.pairs import minimum_image
-from cgnnp.platforms import PlatformChoice
+from cgnnp.frames.pairs import minimum_image
+from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.units import thermal_energy
 
 KT = thermal_energy(300.0)

@@ -4,9 +4,9 @@ import numpy as np
 import openmm
 import pytest
 
-from cgnnp.force_map import certify
+from cgnnp.dynamics.openmm_topology import describe
+from cgnnp.mapping.force_map import certify
 from cgnnp.mappings.water import center_of_mass
-from cgnnp.reference.topology import describe
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from scipy.interpolate import CubicSpline
 from systems import energy_and_forces, frames_of, hard_gas, ideal_gas, identity_mapping
 
-from cgnnp.pairs import near_pairs
+from cgnnp.frames.pairs import near_pairs
 from cgnnp.priors import prior_digest, prior_forces, priors_from_data
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 

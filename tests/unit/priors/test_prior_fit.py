@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from systems import add_pair_forces, ewald, hard_gas, identity_mapping
 
-from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.priors import PairSpline, PriorFit, ScreenedCoulomb, prior_forces
 
 CUTOFF, EPS_R = 0.8, 30.0

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from systems import add_noise, add_pair_forces, frames_of, hard_gas, ideal_gas, identity_mapping
 
-from cgnnp.frames import Frames
-from cgnnp.pairs import PairKinds, near_pairs
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pairs import PairKinds, near_pairs
 from cgnnp.priors import PairSpline, PairSplineFit, prior_forces
 from cgnnp.priors.spline_fit import pair_design
-from cgnnp.setting_error import SettingError
+from cgnnp.runtime.errors import SettingError
 from cgnnp.units import thermal_energy
 
 CUTOFF = 0.8

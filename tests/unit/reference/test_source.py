@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from systems import FAST
 
-from cgnnp.dataset import FramesWriter, count_frames
-from cgnnp.frames import FramesMeta
-from cgnnp.platforms import PlatformChoice
-from cgnnp.reference.sampling import LangevinSource, langevin
+from cgnnp.frames.dataset import FramesWriter, count_frames
+from cgnnp.frames.frames import FramesMeta
+from cgnnp.reference.sampling.langevin import LangevinSource, langevin
 from cgnnp.reference.source import Source, StoredSource, data_directory, shard_directory
+from cgnnp.runtime.platforms import PlatformChoice
 
 REFERENCE = PlatformChoice("Reference")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cgnnp.dataset import read_meta
-from cgnnp.dynamics import LangevinProtocol
-from cgnnp.pairs import near_pairs
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
+from cgnnp.frames.dataset import read_meta
+from cgnnp.frames.pairs import near_pairs
 from cgnnp.simulation.beads import Composition, other_beads, own_beads
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.run import FRAMES, SimulationSettings, open_replicas, simulate

@@ -14,9 +14,9 @@ from systems import identity_mapping
 
 import cgnnp
 from cgnnp.analysis.dimer import dimer_scan
-from cgnnp.platforms import PlatformChoice
+from cgnnp.dynamics.openmm_topology import bead_topology
 from cgnnp.priors import ScreenedCoulomb
-from cgnnp.reference.topology import bead_topology
+from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.simulation.bundle import energy_and_forces, save_bundle
 from cgnnp.simulation.manifest import FILES
 from cgnnp.units import thermal_energy
@@ -118,7 +118,7 @@ def test_nothing_is_exported_of_a_mapping_or_a_network_that_is_wrong(exported, g
 
 
 def test_without_openmm_torch_the_bundle_has_no_system_xml_and_runs(exported, gas, tmp_path, monkeypatch, caplog):
-    for module in ("force", "bundle"):
+    for module in ("openmm.forces", "bundle"):
         monkeypatch.setattr(f"cgnnp.simulation.{module}.has_torch_force", lambda: False)
     monkeypatch.setattr(logging.getLogger("cgnnp"), "propagate", True)
     path = save_bundle(tmp_path / "potential", exported.bundle.model, list(exported.bundle.priors), [gas])
@@ -131,7 +131,7 @@ def test_without_openmm_torch_the_bundle_has_no_system_xml_and_runs(exported, ga
 
 
 def test_state_and_system_belong_together(exported, gas):
-    from cgnnp.simulation.force import import_torch_force
+    from cgnnp.simulation.openmm.forces import import_torch_force
 
     import_torch_force()
     system = openmm.XmlSerializer.deserialize((exported.path / "system.xml").read_text())

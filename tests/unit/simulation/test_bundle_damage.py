@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 import cgnnp
-from cgnnp.files import file_checksum
 from cgnnp.models.registry import model_from_dict
+from cgnnp.runtime.storage import file_checksum
 from cgnnp.simulation.beads import own_beads
 from cgnnp.simulation.manifest import DIGEST, FILES, read_manifest, write_manifest
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import cgnnp
-from cgnnp.dynamics import LangevinProtocol
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
 from cgnnp.models.allegro import Allegro
 from cgnnp.models.mace import MACE
 from cgnnp.models.nequip import NequIP
@@ -14,7 +14,7 @@ from cgnnp.models.registry import create_model
 from cgnnp.models.schnet import SchNet
 from cgnnp.priors import PairSplineFit, prior_forces
 from cgnnp.simulation.bundle import energy_and_forces, save_bundle
-from cgnnp.simulation.force import evaluate, has_torch_force
+from cgnnp.simulation.openmm.forces import evaluate, has_torch_force
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 
 NETWORKS = {

@@ -9,10 +9,10 @@ import mdtraj
 import numpy as np
 import pytest
 
-from cgnnp.dataset import count_frames, open_frames
-from cgnnp.dynamics import LangevinProtocol, SimulationFailed
-from cgnnp.files import file_checksum, read_json
-from cgnnp.platforms import PlatformChoice
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, SimulationFailed
+from cgnnp.frames.dataset import count_frames, open_frames
+from cgnnp.runtime.platforms import PlatformChoice
+from cgnnp.runtime.storage import file_checksum, read_json
 from cgnnp.simulation import run as run_module
 from cgnnp.simulation.beads import own_beads
 from cgnnp.simulation.bundle import load
@@ -45,9 +45,9 @@ def lengths(directory) -> tuple[int, int, int]:
 
 def test_a_restart_trims_what_was_not_finished(exported, tmp_path, monkeypatch):
     """Killed six frames into a run with chunks of four: the trajectory and log have six, the data set four."""
-    from cgnnp import dynamics
+    from cgnnp.dynamics import langevin_dynamics
 
-    step, calls = dynamics.advance, []
+    step, calls = langevin_dynamics.advance, []
 
     def dies(simulation, steps) -> None:
         calls.append(steps)
@@ -56,7 +56,7 @@ def test_a_restart_trims_what_was_not_finished(exported, tmp_path, monkeypatch):
         step(simulation, steps)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dynamics, "advance", dies)
+        patch.setattr(langevin_dynamics, "advance", dies)
         with pytest.raises(KeyboardInterrupt):
             replica(exported, tmp_path, 12)
     assert lengths(tmp_path) == (4, 6, 6)
@@ -125,10 +125,10 @@ def test_a_replica_whose_process_dies_says_what_to_do():
 
 
 def test_a_restart_without_a_finished_chunk_begins_again(exported, tmp_path, monkeypatch):
-    from cgnnp import dynamics
+    from cgnnp.dynamics import langevin_dynamics
 
     with monkeypatch.context() as patch:
-        patch.setattr(dynamics, "_run_chunk", lambda simulation, *rest: dies_after(simulation, 3))
+        patch.setattr(langevin_dynamics, "_run_chunk", lambda simulation, *rest: dies_after(simulation, 3))
         with pytest.raises(KeyboardInterrupt):
             replica(exported, tmp_path, 8)
     assert count_frames(tmp_path / "frames") == 0
@@ -166,9 +166,9 @@ def test_a_time_step_that_is_far_too_long(exported, tmp_path):
 
 def test_an_explosion_keeps_the_finished_chunks(exported, tmp_path):
     """The second chunk gets a velocity that no time step survives."""
-    from cgnnp import dynamics
+    from cgnnp.dynamics import langevin_dynamics
 
-    original, calls = dynamics._run_chunk, []
+    original, calls = langevin_dynamics._run_chunk, []
 
     def bomb(simulation, *rest):
         calls.append(1)
@@ -177,7 +177,7 @@ def test_an_explosion_keeps_the_finished_chunks(exported, tmp_path):
         return original(simulation, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dynamics, "_run_chunk", bomb)
+        patch.setattr(langevin_dynamics, "_run_chunk", bomb)
         with pytest.raises(SimulationFailed, match=r"step \d+ .* ps\).*Finished chunks are kept; lower the time step"):
             replica(exported, tmp_path, 8)
     assert count_frames(tmp_path / "frames") == 4

@@ -1,4 +1,4 @@
-"""scripts/time_step.py on a small bundle: both integrators run, and scaled masses change nothing."""
+"""scripts/benchmark/time_step.py on a small bundle: both integrators run, and scaled masses change nothing."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "scripts"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "scripts/benchmark"))
     import time_step
 
     yield time_step

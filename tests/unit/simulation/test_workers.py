@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cgnnp.dynamics import SimulationFailed
+from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.simulation.workers import WorkerDied, Workers
 
 
@@ -82,7 +82,7 @@ def test_leaving_ends_what_runs_and_what_waits(tmp_path):
 SCRIPT = """
     import sys
     from pathlib import Path
-    from cgnnp.dynamics import LangevinProtocol
+    from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
     from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 
     print("begun", flush=True)

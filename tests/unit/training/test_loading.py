@@ -8,13 +8,13 @@ import pytest
 import torch
 from systems import add_noise, hard_gas, identity_mapping
 
-from cgnnp.frames import Frames
+from cgnnp.frames.frames import Frames
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.schnet import SchNet
+from cgnnp.models.weights import load_weights
 from cgnnp.training.data import ForceSet, average_neighbors, make_loader
 from cgnnp.training.fit import FitSettings, fit
 from cgnnp.training.metrics import predict_forces
-from cgnnp.training.weights import load_weights
 
 WEIGHTS, MODEL = Path("potential/model.safetensors"), Path("potential/model.json")
 

@@ -11,15 +11,15 @@ import torch
 from openmm import unit
 from systems import add_noise, add_pair_forces, charged_mapping, hard_gas, identity_mapping
 
-from cgnnp.bead_types import check_same_pairs, joint_types, other_masses
-from cgnnp.frames import Frames
-from cgnnp.mapping import Mapping
+from cgnnp.dynamics.openmm_topology import bead_topology
+from cgnnp.frames.bead_types import check_same_pairs, joint_types, other_masses
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import build_graph
 from cgnnp.models.registry import Architecture
-from cgnnp.platforms import PlatformChoice
 from cgnnp.priors import PairSpline, PriorFit
-from cgnnp.reference.topology import bead_topology
+from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.simulation.bundle import load, read_manifest, save_bundle
 from cgnnp.statistics import stratified_estimate
 from cgnnp.training.fit import FitSettings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from systems import add_pair_forces, hard_gas, identity_mapping
 
-from cgnnp.frames import Frames, MeanForceLabels
+from cgnnp.frames.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import Architecture
 from cgnnp.priors import PriorFit

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from systems import hard_gas
 
-from cgnnp.files import write_checked
 from cgnnp.priors import PairSplineFit, priors_from_data, read_priors
-from cgnnp.summary import SCHEMA_VERSION, JobFigures, Summary, TemperatureFigures
+from cgnnp.report.summary import SCHEMA_VERSION, JobFigures, Summary, TemperatureFigures
+from cgnnp.runtime.storage import write_checked
 from cgnnp.training.fit import read_metrics
 from cgnnp.workflow import fitting
 from cgnnp.workflow.refining import _read_step

@@ -1,0 +1,176 @@
+"""Configurational temperature of mapped frames: do positions and forces belong to one Boltzmann distribution?
+
+For the sums n and d of a pair field (`cgnnp.diagnostics.pair_fields`) the Boltzmann average gives < n > = - k_B T < d >. It
+holds for instantaneous mapped forces exactly when they average to the mean force, so a wrong force map, temperature, unit or
+box shows from the data alone. Several fields are combined by generalised least squares, with the covariance W^-1 of n + k_B
+T d between them:
+
+    T_conf = - <d>.W <n> / ( k_B <d>.W <d> )
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cgnnp.diagnostics.pair_fields import FRAMES_PER_BUMP, PairField, PairSums, default_fields, pair_sums, untestable
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pairs import PairKinds
+from cgnnp.statistics import MIN_SIGNIFICANCE, SIGMAS, Estimate, block_estimate
+from cgnnp.units import BOLTZMANN
+
+TOLERANCE = 0.02
+MIN_FRAMES = 4
+"""Each half has a covariance of its own, which needs two frames."""
+
+TOO_FEW = "{} frames with too few close pairs for a test: sample more frames, or more beads of these types"
+TOO_FLAT = (
+    "no test, since the number of close pairs hardly changes with distance, or is not known well enough (the denominator is "
+    "within 10 standard errors of zero): sample more frames, or more beads of these types"
+)
+
+
+@dataclass(frozen=True)
+class ConfigurationalTemperature:
+    """T_conf in K with its block error and the range of the bumps in nm; null with a reason where it has no value.
+
+    `pairs` are the kinds of pairs that it is of. `tau_frames` and `reliable` are those of the error, see
+    `cgnnp.statistics.Estimate`.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    start: float
+    end: float
+    value: float | None
+    stderr: float | None
+    reason: str | None = None
+    tau_frames: float | None = None
+    reliable: bool | None = None
+
+    @property
+    def name(self) -> str:
+        """For example Na-Cl, or Na-Na, Na-Cl for two kinds of pairs together."""
+        return ", ".join("-".join(pair) for pair in self.pairs)
+
+    def agrees(self, temperature: float) -> bool | None:
+        """Whether it is a temperature (K) within 2 % or four standard errors; none without a value."""
+        return None if self.value is None or self.stderr is None else agrees(self.value, self.stderr, temperature)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, units in the names."""
+        values = asdict(self)
+        return {
+            "pair": self.name,
+            "start_nm": values["start"],
+            "end_nm": values["end"],
+            "K": values["value"],
+            "stderr_K": values["stderr"],
+            **{key: values[key] for key in ("reason", "tau_frames", "reliable")},
+        }
+
+    def __str__(self) -> str:
+        where = f"T_conf {self.name}, {self.start:.3f}-{self.end:.3f} nm"
+        return f"{where}: {self.reason}" if self.value is None else f"{where}: {self.value:.1f}({self.stderr:.1f}) K"
+
+
+@dataclass(frozen=True)
+class Temperatures:
+    """T_conf of every kind of pair, and of all that have one together."""
+
+    by_pair: tuple[ConfigurationalTemperature, ...]
+    combined: ConfigurationalTemperature
+
+
+def configurational_temperature(
+    frames: Frames, pair: tuple[str, str] | None = None, windows: Sequence[tuple[float, float]] | None = None
+) -> ConfigurationalTemperature:
+    """T_conf from the pairs of two bead types; by default of all kinds of pairs together, see `temperatures`.
+
+    Without `windows` (start and end of each bump, nm) up to twelve half overlapping bumps cover the first 0.4 nm from the
+    first sampled distance on; with them and without a pair they are those of the kind that there are most of.
+
+    Raises:
+        ValueError: there are no such pairs.
+    """
+    kinds = PairKinds(frames.mapping)
+    if pair is not None:
+        pair = kinds.names[kinds.number(pair)]
+    if reason := untestable(frames):
+        return _without_value((pair,) if pair else tuple(kinds.names), reason)
+    if windows:
+        wanted = pair or kinds.names[int(np.argmax(kinds.n_pairs))]
+        fields: Sequence[PairField] = [PairField(wanted, start, end) for start, end in windows]
+        return _of_kind(pair_sums(frames, fields), wanted)
+    fields = default_fields(frames)
+    if pair:
+        return _of_kind(pair_sums(frames, [field for field in fields if field.pair == pair]), pair)
+    return temperatures(frames, pair_sums(frames, fields)).combined
+
+
+def temperatures(frames: Frames, sums: PairSums | None = None) -> Temperatures:
+    """T_conf of every kind of pair, and one of all: one least squares over the bumps of all kinds that have a value.
+
+    Args:
+        frames: the frames.
+        sums: of pair fields over these frames, where they were computed before.
+    """
+    names = PairKinds(frames.mapping).names
+    if reason := untestable(frames):
+        return Temperatures(tuple(_without_value((name,), reason) for name in names), _without_value(tuple(names), reason))
+    sums = pair_sums(frames, default_fields(frames)) if sums is None else sums
+    by_pair = tuple(_of_kind(sums.of_pairs([name]), name) for name in names)
+    known = [row.pairs[0] for row in by_pair if row.value is not None]
+    if len(known) == 1:
+        return Temperatures(by_pair, next(row for row in by_pair if row.value is not None))
+    if not known:
+        reasons = {row.reason: None for row in by_pair if row.reason}
+        return Temperatures(by_pair, _without_value(tuple(names), "; ".join(reasons)))
+    used = sums.of_pairs(known)
+    combined = _result(tuple(known), used, _generalised_least_squares(used.at_most(len(sums) // FRAMES_PER_BUMP)))
+    return Temperatures(by_pair, combined)
+
+
+def agrees(value: float, stderr: float, temperature: float) -> bool:
+    """Whether T_conf is a temperature (K) within 2 % or four standard errors."""
+    return abs(value - temperature) <= max(TOLERANCE * temperature, SIGMAS * stderr)
+
+
+def _without_value(pairs: tuple[tuple[str, str], ...], reason: str) -> ConfigurationalTemperature:
+    return ConfigurationalTemperature(pairs, 0.0, 0.0, None, None, reason)
+
+
+def _of_kind(sums: PairSums, pair: tuple[str, str]) -> ConfigurationalTemperature:
+    """T_conf of one kind of pair."""
+    if not sums.fields or len(sums) < max(MIN_FRAMES, 2 * len(sums.fields)):
+        return _without_value((pair,), TOO_FEW.format(len(sums)))
+    return _result((pair,), sums, _generalised_least_squares(sums))
+
+
+def _result(pairs: tuple[tuple[str, str], ...], sums: PairSums, estimate: Estimate | None) -> ConfigurationalTemperature:
+    start, end = min(field.start for field in sums.fields), max(field.end for field in sums.fields)
+    if estimate is None:
+        return ConfigurationalTemperature(pairs, start, end, None, None, TOO_FLAT)
+    value, stderr = float(estimate.value), float(estimate.stderr)
+    return ConfigurationalTemperature(pairs, start, end, value, stderr, None, estimate.tau_frames, estimate.reliable)
+
+
+def _generalised_least_squares(sums: PairSums) -> Estimate | None:
+    """T_conf with its error; none where the denominator is too close to zero.
+
+    Each half of the frames is weighted with the covariance of the other half: weights fitted to the frames they are used
+    on would follow their noise, and the error would come out too small. They hold the thermostat's temperature fixed.
+    """
+    n, d, residual = sums.n, sums.d, sums.residual
+    half = len(sums) // 2
+    along = np.empty((len(sums), 2))
+    for used, other in ((slice(None, half), slice(half, None)), (slice(half, None), slice(None, half))):
+        covariance = np.atleast_2d(np.cov(residual[other], rowvar=False))
+        covariance += 1e-9 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        weights = np.linalg.solve(covariance, d[other].mean(axis=0))
+        along[used] = np.stack([n[used] @ weights, d[used] @ weights], axis=1)
+    denominator = block_estimate(along[:, 1:], lambda mean: mean[0])
+    if not denominator.value > MIN_SIGNIFICANCE * denominator.stderr:
+        return None
+    correlate = along[:, 0] + BOLTZMANN * sums.temperature * along[:, 1]
+    return block_estimate(along, lambda mean: -mean[0] / (BOLTZMANN * mean[1]), correlate=correlate)

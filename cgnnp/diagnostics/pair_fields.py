@@ -1,0 +1,216 @@
+"""Pair fields: what positions and forces are tested with. Bumps g(r) over the pairs of two bead types, summed over frames.
+
+The vector field u_I = sum_J g(R_IJ) R_IJ/|R_IJ|, J over the beads that make a pair of the wanted types with I, has in every
+frame the sums over pairs I < J
+
+    n = sum_I F_I.u_I = sum g(R) (F_I - F_J).(R_I - R_J)/R        d = sum_I div_I u_I = sum 2 (g'(R) + 2 g(R)/R)
+    w = sum g(R)
+
+and < n > = - k_B T < d > when the forces average to the mean force of Boltzmann-distributed positions (integration by
+parts; the hypervirial theorem, Jepps, Ayton, Evans 2000, 10.1103/PhysRevE.62.4757). Fields add: so do their n, d and w.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cgnnp.frames.boxes import half_shortest
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pairs import PairKinds, near_pairs
+from cgnnp.runtime.representation import brief
+from cgnnp.units import thermal_energy
+
+MOST_BUMPS = 12
+REACH = 0.4
+FARTHEST = 1.2
+MIN_PAIRS_PER_FRAME = 1.0
+RARE = 0.05
+"""Bumps begin where one pair per frame is closer, or this fraction of the pairs where there are few."""
+
+MIN_PAIRS_SEEN = 50
+FRAMES_PER_BUMP = 5
+"""Fewer frames cannot determine the covariance that weights the bumps; short data get fewer bumps."""
+
+BIN_WIDTH = 0.001
+MOST_PAIRS_AT_ONCE = 100_000
+
+
+@dataclass(frozen=True)
+class PairField:
+    """A bump from `start` to `end` (nm) over the pairs of two bead types."""
+
+    pair: tuple[str, str]
+    start: float
+    end: float
+
+
+@brief
+@dataclass(frozen=True)
+class PairSums:
+    """n, d and w of every frame and field (kJ/mol/nm, 1/nm, 1), see the module, and the temperature of the frames in K."""
+
+    fields: tuple[PairField, ...]
+    n: Float[np.ndarray, "frames fields"]
+    d: Float[np.ndarray, "frames fields"]
+    w: Float[np.ndarray, "frames fields"]
+    temperature: float
+
+    def __len__(self) -> int:
+        return len(self.n)
+
+    @property
+    def residual(self) -> Float[np.ndarray, "frames fields"]:
+        """n + k_B T d, which averages to zero."""
+        return self.n + thermal_energy(self.temperature) * self.d
+
+    def select(self, wanted: Int[np.ndarray, "wanted"]) -> "PairSums":
+        """The sums of some of the fields."""
+        fields = tuple(self.fields[k] for k in wanted)
+        return replace(self, fields=fields, n=self.n[:, wanted], d=self.d[:, wanted], w=self.w[:, wanted])
+
+    def of_pairs(self, pairs: Sequence[tuple[str, str]]) -> "PairSums":
+        """The sums of the fields of some kinds of pairs."""
+        return self.select(np.array([k for k, field in enumerate(self.fields) if field.pair in pairs], dtype=int))
+
+    def at_most(self, number: int) -> "PairSums":
+        """The sums of fewer fields, neighbours of the same kind added up first: the sum of fields is a field.
+
+        Where there are more kinds of pairs than `number`, different kinds are added too and named after the first.
+        """
+        if len(self.fields) <= number:
+            return self
+        first = _group_starts([field.pair for field in self.fields], max(1, number))
+        groups = zip(first, [*first[1:], len(self.fields)], strict=True)
+        fields = tuple(PairField(self.fields[a].pair, self.fields[a].start, self.fields[b - 1].end) for a, b in groups)
+        n, d, w = (np.add.reduceat(part, first, axis=1) for part in (self.n, self.d, self.w))
+        return replace(self, fields=fields, n=n, d=d, w=w)
+
+
+def bump(
+    r: Float[np.ndarray, "pairs"], start: float, end: float
+) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
+    """The C1 bump g(r) = (1 - x^2)^2 on [start, end], with x from -1 to 1, and its derivative."""
+    half = (end - start) / 2
+    x = np.clip((r - start) / half - 1.0, -1.0, 1.0)
+    return (1 - x**2) ** 2, -4 * x * (1 - x**2) / half
+
+
+def untestable(frames: Frames) -> str | None:
+    """Why positions and forces of these frames cannot be tested, if so."""
+    if not PairKinds(frames.mapping).names:
+        return "a single bead has no pairs"
+    if not frames.meta.is_boltzmann:
+        return f"frames are not Boltzmann-distributed ({frames.meta.ensemble})"
+    return None
+
+
+def default_fields(frames: Frames, n_bumps: int | None = None) -> tuple[PairField, ...]:
+    """Half overlapping bumps over the first 0.4 nm from the first sampled distance on, for every kind of pair.
+
+    Distances are those of up to 100 frames, within 1.2 nm and half the box; where no beads are as close, as in positions
+    of another unit, all lengths are those of half the box. Up to twelve bumps unless `n_bumps` is given; a kind that was
+    hardly seen, or frames too few for two per bump, get none.
+    """
+    half = half_shortest(frames.boxes)
+    part, cutoff, scale = frames[:: max(1, len(frames) // 100)], min(FARTHEST, half), 1.0
+    kinds = PairKinds(frames.mapping)
+    bins = _distances(part, kinds, cutoff, BIN_WIDTH)
+    if half > cutoff and bins.sum() < MIN_PAIRS_SEEN:
+        scale, cutoff = half / FARTHEST, half
+        bins = _distances(part, kinds, cutoff, scale * BIN_WIDTH)
+    number = n_bumps or int(np.clip(len(frames) // FRAMES_PER_BUMP, 1, MOST_BUMPS))
+    if len(frames) < 2 * number:
+        return ()
+    fields = []
+    for pair, counts in zip(kinds.names, bins, strict=True):
+        if counts.sum() < MIN_PAIRS_SEEN:
+            continue
+        wanted = min(MIN_PAIRS_PER_FRAME * len(part), RARE * counts.sum())
+        first = scale * (BIN_WIDTH * np.argmax(np.cumsum(counts) > wanted) - 0.015)
+        last = scale * (BIN_WIDTH * (np.flatnonzero(counts)[-1] + 1) + 0.015)
+        edges = np.linspace(first, min(first + scale * REACH, last, cutoff), number + 2)
+        fields += [PairField(pair, float(a), float(b)) for a, b in zip(edges[:-2], edges[2:], strict=True)]
+    return tuple(fields)
+
+
+def _distances(frames: Frames, kinds: PairKinds, cutoff: float, width: float) -> Int[np.ndarray, "kinds bins"]:
+    """How many pairs of every kind there are by distance, bonded ones left out."""
+    bins = np.zeros((len(kinds.names), int(np.ceil(cutoff / width)) + 1), dtype=int)
+    for positions, box in zip(frames.positions, frames.boxes, strict=True):
+        pairs = near_pairs(positions, box, cutoff, frames.mapping.bonds)
+        np.add.at(bins, (kinds.of(pairs), (pairs.distances / width).astype(int)), 1)
+    return bins
+
+
+def pair_sums(
+    frames: Frames, fields: Sequence[PairField], forces: Float[np.ndarray, "frames beads 3"] | None = None
+) -> PairSums:
+    """n, d and w of every frame and field; bonded pairs are left out.
+
+    Args:
+        frames: positions and boxes, and the forces unless others are given.
+        fields: see `default_fields`.
+        forces: other forces at the same positions, for example those of a model.
+
+    Raises:
+        ValueError: a field of a pair that there is not, or that reaches beyond half the box.
+    """
+    forces = frames.forces if forces is None else forces
+    kinds = PairKinds(frames.mapping)
+    numbers = np.array([kinds.number(field.pair) for field in fields], dtype=int)
+    cutoff = max((field.end for field in fields), default=0.0)
+    sums = np.zeros((3, len(frames), len(fields)))
+    waiting: list[tuple[np.ndarray, ...]] = []
+    for t in range(len(frames)):
+        pairs = near_pairs(frames.positions[t], frames.boxes[t], cutoff, frames.mapping.bonds)
+        difference = forces[t, pairs.i].astype(np.float64) - forces[t, pairs.j]
+        along = np.einsum("px,px->p", difference, pairs.vectors) / pairs.distances
+        waiting.append((np.full(len(along), t), kinds.of(pairs), pairs.distances, along))
+        if t == len(frames) - 1 or sum(len(part[0]) for part in waiting) > MOST_PAIRS_AT_ONCE:
+            _add_bumps(sums, fields, numbers, *map(np.concatenate, zip(*waiting, strict=True)))
+            waiting = []
+    n, d, w = sums
+    return PairSums(tuple(fields), n, d, w, frames.temperature)
+
+
+def _add_bumps(
+    sums: Float[np.ndarray, "3 frames fields"],
+    fields: Sequence[PairField],
+    numbers: Int[np.ndarray, "fields"],
+    t: Int[np.ndarray, "pairs"],
+    kind: Int[np.ndarray, "pairs"],
+    r: Float[np.ndarray, "pairs"],
+    along: Float[np.ndarray, "pairs"],
+) -> None:
+    """Add what pairs of several frames `t` give to all fields; `numbers` are the kinds of these."""
+    order = _by_kind_and_distance(kind, r)
+    t, kind, r, along = t[order], kind[order], r[order], along[order]
+    for k, field in enumerate(fields):
+        low, high = np.searchsorted(kind, (numbers[k], numbers[k] + 1))
+        inside = slice(*low + np.searchsorted(r[low:high], (field.start, field.end)))
+        g, slope = bump(r[inside], field.start, field.end)
+        for part, values in zip(sums, (g * along[inside], 2 * (slope + 2 * g / r[inside]), g), strict=True):
+            part[:, k] += np.bincount(t[inside], values, minlength=sums.shape[1])
+
+
+def _by_kind_and_distance(kind: Int[np.ndarray, "pairs"], r: Float[np.ndarray, "pairs"]) -> Int[np.ndarray, "pairs"]:
+    """The order that sorts pairs by kind, then distance, then place: by the faster, unstable sort where none are equal."""
+    if (kind[1:] != kind[:-1]).any():
+        return np.lexsort((r, kind))
+    order = np.argsort(r)
+    return order if (np.diff(r[order]) > 0).all() else np.argsort(r, kind="stable")
+
+
+def _group_starts(pairs: Sequence[tuple[str, str]], number: int) -> list[int]:
+    """Where to cut a list of fields to leave at most `number` groups, of one kind each where that is possible."""
+    kinds = list(dict.fromkeys(pairs))
+    if len(kinds) > number:
+        return [int(part[0]) for part in np.array_split(np.arange(len(pairs)), number)]
+    starts = []
+    for kind in kinds:
+        of_kind = [k for k, pair in enumerate(pairs) if pair == kind]
+        parts = max(1, min(len(of_kind), number // len(kinds)))
+        starts += [int(part[0]) for part in np.array_split(np.array(of_kind), parts)]
+    return starts

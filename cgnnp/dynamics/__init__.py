@@ -1,0 +1,1 @@
+"""Molecular dynamics in OpenMM, for both sides: Langevin dynamics in chunks, starting positions, topologies."""

@@ -1,0 +1,1 @@
+"""How networks are evaluated fast, and compared with plain torch before that is believed."""

@@ -1,0 +1,205 @@
+"""A network's compiled form in use: energies and forces of graphs, differentiable by the weights."""
+
+import ctypes
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cgnnp.evaluators.cpu.cache import CompilationError
+from cgnnp.evaluators.cpu.compiler import compile_library
+from cgnnp.evaluators.cpu.layout import pack
+from cgnnp.evaluators.cpu.nequip_source import NequIPSource
+from cgnnp.models.nequip import NequIP
+from cgnnp.models.pair import Pair
+from cgnnp.models.potential import Graph, Potential
+
+COMPILED = (NequIP,)
+"""Networks of which there are compiled forms, for settings in which `no_compiled_form` finds nothing wrong."""
+
+team_size: ContextVar[int] = ContextVar("team_size", default=0)
+"""Threads of compiled networks in this context; 0 for as many as torch has."""
+
+
+def n_threads() -> int:
+    """Threads that a compiled network takes."""
+    return team_size.get() or torch.get_num_threads()
+
+
+class Problem(ctypes.Structure):
+    """The C++ structure of the same name, field by field."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("beads", "edges", "threads")),
+        *((name, ctypes.c_void_p) for name in ("types", "receivers", "senders", "positions", "shifts", "vectors", "inner")),
+        *((name, ctypes.c_double) for name in ("inner_width", "cutoff")),
+        *((name, ctypes.c_void_p) for name in ("theta", "theta_t")),
+        *((name, ctypes.c_void_p) for name in ("values", "adjoints", "tangents", "adjoint_tangents")),
+        *((name, ctypes.c_void_p) for name in ("edge_numbers", "edge_reals", "edge_tangents")),
+        *((name, ctypes.c_void_p) for name in ("partial_forces", "energies", "forces", "displacements", "energy_weights")),
+        *((name, ctypes.c_void_p) for name in ("partial_gradients", "gradient")),
+    ]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """theta and the same with every matrix transposed."""
+
+    theta: Tensor
+    transposed: Tensor
+
+
+class CompiledNetwork:
+    """The compiled form of a network's structure; weights are arguments.
+
+    Raises:
+        CompilationError: no compiler, or it failed.
+        ValueError: a network that has no compiled form; the reason is named.
+    """
+
+    def __init__(self, model: Potential) -> None:
+        if reason := no_compiled_form(model):
+            raise ValueError(reason)
+        assert isinstance(model, NequIP)  # noqa: S101
+        source = NequIPSource(model)
+        self.dtype = model.precision()
+        self.library = compile_library(source.text())
+        problem, self.theta_size, self.bead_size, self.edge_size, self.tangent_size = (
+            int(k) for k in (ctypes.c_int64 * 5).in_dll(self.library, "cgnnp_sizes")
+        )
+        if (problem, self.theta_size) != (ctypes.sizeof(Problem), source.layout.theta_size):
+            raise CompilationError("a compiled network does not fit this cgnnp: empty its cache")
+        self.cutoff, self.inner_width = model.cutoff, model.inner_width
+        self.inner = model.inner.detach().to("cpu", self.dtype).contiguous().clone()
+
+    @staticmethod
+    def theta(model: Potential) -> Tensor:
+        """All weights of a network in one array, differentiable."""
+        assert isinstance(model, NequIP)  # noqa: S101
+        return pack(model)
+
+    def weights(self, theta: Tensor) -> Weights:
+        """Weights as the library wants them."""
+        theta = theta.detach().contiguous()
+        transposed = theta.clone()
+        self.library.cgnnp_transpose(ctypes.c_void_p(theta.data_ptr()), ctypes.c_void_p(transposed.data_ptr()))
+        return Weights(theta, transposed)
+
+
+class Evaluation:
+    """Evaluates a network for a set of beads: `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm.
+
+    Edges hold every pair twice and are sorted by receiver; the arrays that were handed over are read at every `run`, and
+    may have changed.
+    """
+
+    def __init__(self, network: CompiledNetwork, types: Tensor, weights: Weights, threads: int) -> None:
+        self.network, self.n_beads = network, types.size(0)
+        self._arrays: dict[str, Tensor] = {}
+        self._problem = Problem(beads=self.n_beads, threads=threads, inner_width=network.inner_width, cutoff=network.cutoff)
+        self.set_types(types)
+        self._hand_over("inner", network.inner)
+        self._hand_over("theta", weights.theta)
+        self._hand_over("theta_t", weights.transposed)
+        for name in ("values", "adjoints"):
+            self._make(name, self.n_beads * network.bead_size)
+        self._make("partial_forces", threads * 3 * self.n_beads)
+        self.energies = self._make("energies", self.n_beads)
+        self.forces = self._make("forces", 3 * self.n_beads, torch.float64).view(-1, 3)
+
+    def set_types(self, types: Tensor) -> None:
+        """Other types (beads,) for the same number of beads."""
+        self._hand_over("types", types.to(torch.int64).contiguous())
+
+    def set_vectors(self, receivers: Tensor, senders: Tensor, vectors: Tensor) -> None:
+        """Edges by their vectors (edges, 3) from receiver to sender, nm, all within the cutoff."""
+        self._set_edges(receivers, senders)
+        self._hand_over("vectors", vectors.to(self.network.dtype).contiguous())
+
+    def set_positions(self, receivers: Tensor, senders: Tensor, positions: Tensor, shifts: Tensor) -> None:
+        """Edges by positions (beads, 3) and shifts (edges, 3), float64, nm; those beyond the cutoff are left out."""
+        self._set_edges(receivers, senders)
+        for name, array in (("positions", positions), ("shifts", shifts)):
+            if array.dtype != torch.float64 or not array.is_contiguous():
+                raise TypeError(f"{name} must be contiguous and float64: they are read where they are, at every run")
+            self._hand_over(name, array)
+
+    def _set_edges(self, receivers: Tensor, senders: Tensor) -> None:
+        n_edges = receivers.size(0)
+        self._problem.edges = n_edges
+        self._hand_over("receivers", receivers.to(torch.int64).contiguous())
+        self._hand_over("senders", senders.to(torch.int64).contiguous())
+        if "edge_reals" in self._arrays and self._arrays["edge_reals"].size(0) >= n_edges * self.network.edge_size:
+            return
+        room = n_edges + n_edges // 10
+        self._make("edge_numbers", 2 * (2 * self.n_beads + 1) + 2 * room, torch.int32)
+        self._make("edge_reals", room * self.network.edge_size)
+
+    def run(self) -> None:
+        """Compute energies and forces."""
+        self.network.library.cgnnp_evaluate(ctypes.byref(self._problem))
+
+    def differentiate(self, displacements: Tensor, energy_weights: Tensor) -> Tensor:
+        """d/dtheta of sum_i energy_weights_i E_i + sum_i displacements_i . dE/dx_i; after `run`."""
+        network, threads = self.network, self._problem.threads
+        self._hand_over("displacements", displacements.to(network.dtype).contiguous())
+        self._hand_over("energy_weights", energy_weights.to(network.dtype).contiguous())
+        for name in ("tangents", "adjoint_tangents"):
+            self._make(name, self.n_beads * network.bead_size)
+        self._make("edge_tangents", self._problem.edges * network.tangent_size)
+        self._make("partial_gradients", threads * network.theta_size)
+        gradient = self._make("gradient", network.theta_size)
+        network.library.cgnnp_differentiate(ctypes.byref(self._problem))
+        return gradient
+
+    def _make(self, name: str, size: int, dtype: torch.dtype | None = None) -> Tensor:
+        return self._hand_over(name, torch.empty(size, dtype=dtype or self.network.dtype))
+
+    def _hand_over(self, name: str, array: Tensor) -> Tensor:
+        self._arrays[name] = array  # alive as long as the pointer
+        setattr(self._problem, name, array.data_ptr())
+        return array
+
+
+class _EnergiesAndForces(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, theta: Tensor, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
+        evaluation = Evaluation(network, graph.types, network.weights(theta), n_threads())
+        evaluation.set_vectors(graph.receivers, graph.senders, graph.vectors)
+        evaluation.run()
+        ctx.evaluation = evaluation
+        # Copies: an output that is an array of the evaluation would hold it, and the evaluation the output.
+        return evaluation.energies.clone(), evaluation.forces.to(network.dtype, copy=True)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, energy_gradient: Tensor, force_gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.evaluation.differentiate(-force_gradient, energy_gradient), None, None
+
+
+def energies_and_forces(model: Potential, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
+    """What the function of this name in `cgnnp.models.potential` returns, differentiable once by the model's weights."""
+    energies, forces = _EnergiesAndForces.apply(network.theta(model), network, graph)
+    total = torch.zeros(graph.n_frames, dtype=torch.float64)
+    return total.index_add(0, graph.frame_of, energies.to(torch.float64)), forces
+
+
+def no_compiled_form(model: Potential) -> str:
+    """Why a network cannot be compiled; empty if it can."""
+    if isinstance(model, Pair):
+        return "pairs have no compiled form for fits"
+    if not isinstance(model, COMPILED):
+        return f"{type(model).__name__} has no compiled form"
+    if model.spline is None:
+        return "knots=0: a compiled network needs splines"
+    features = model.config()["features"]
+    if not isinstance(features, int) or features % 4:
+        return f"features={features}: a compiled network needs one number for all layers, a multiple of 4"
+    if model.parity == "both":
+        return "parity=both: a compiled network has features of one parity"
+    if model.embedding.device.type != "cpu" or model.precision() not in (torch.float32, torch.float64):
+        found = f"{model.embedding.device} and {model.precision()}"
+        return f"compiled networks are for CPUs and single or double precision, not {found}"
+    return ""

@@ -1,0 +1,75 @@
+"""Periodic boxes: rows are box vectors in nm, in reduced lower triangular form. Imports numpy only.
+
+OpenMM's and GROMACS's form: a = (a_x, 0, 0), b = (b_x, b_y, 0), c = (c_x, c_y, c_z) with a positive diagonal and
+|b_x| <= a_x/2, |c_x| <= a_x/2, |c_y| <= b_y/2. The minimum image of `cgnnp.frames.pairs` is right for such boxes alone.
+"""
+
+import functools
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+FLAT = 1e-6
+"""A cell whose volume is less than this part of the product of its edges is none; the same part of an edge is no tilt."""
+
+REDUCED = 1e-3
+"""A tilt may exceed half an edge by this part of the edge: boxes in files are rounded."""
+
+
+def box_heights(box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
+    """Perpendicular distances between opposite faces of a cell given by row vectors."""
+    return np.abs(np.linalg.det(box)) / np.linalg.norm(np.cross(box[[1, 2, 0]], box[[2, 0, 1]]), axis=1)
+
+
+def smallest_height(box: Float[np.ndarray, "3 3"]) -> float:
+    """The smallest of the heights of a cell; that of the box before is remembered, which most frames have again."""
+    box = np.asarray(box)
+    return _smallest_height(box.tobytes(), box.dtype.str)
+
+
+@functools.lru_cache(maxsize=8)
+def _smallest_height(box: bytes, dtype: str) -> float:
+    return float(box_heights(np.frombuffer(box, dtype).reshape(3, 3)).min())
+
+
+def half_shortest(boxes: Float[np.ndarray, "frames 3 3"]) -> float:
+    """Half of the smallest height of all boxes, nm: up to this distance the minimum image is the only one."""
+    return min(map(smallest_height, boxes)) / 2
+
+
+def has_volume(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "frames"]:
+    """Whether each matrix of box vectors is a cell: finite, with edges that span a volume."""
+    edges = np.linalg.norm(boxes, axis=2).prod(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(boxes).all(axis=(1, 2)) & (np.abs(np.linalg.det(boxes)) > FLAT * edges)
+
+
+def is_reduced(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "frames"]:
+    """Whether each cell is in reduced form."""
+    diagonal = np.diagonal(boxes, axis1=1, axis2=2)
+    upper = np.abs(boxes[:, [0, 0, 1], [1, 2, 2]]).max(axis=1)
+    tilts, edges = np.abs(boxes[:, [1, 2, 2], [0, 0, 1]]), diagonal[:, [0, 0, 1]]
+    triangular = (diagonal > 0).all(axis=1) & (upper <= FLAT * diagonal.max(axis=1))
+    return triangular & (tilts <= (0.5 + REDUCED) * edges).all(axis=1)
+
+
+def check_boxes(boxes: Float[np.ndarray, "frames 3 3"] | None, source: str) -> None:
+    """Refuse boxes that are no cells, or not in reduced form; frames with open boundaries have none.
+
+    Raises:
+        ValueError: names `source`, the first such frame, what was found and what to do.
+    """
+    if boxes is None:
+        return
+    boxes = np.asarray(boxes, dtype=np.float64)
+    if len(flat := np.flatnonzero(~has_volume(boxes))):
+        raise ValueError(
+            f"{source}: the box of frame {flat[0]} has no volume ({boxes[flat[0]].tolist()} nm): expected three box vectors "
+            "as rows; write the box of the simulation"
+        )
+    if len(wrong := np.flatnonzero(~is_reduced(boxes))):
+        raise ValueError(
+            f"{source}: the box of frame {wrong[0]} is not in reduced form ({boxes[wrong[0]].tolist()} nm): expected box "
+            "vectors (a_x, 0, 0), (b_x, b_y, 0), (c_x, c_y, c_z) with a positive diagonal and tilts of at most half an edge "
+            "(OpenMM's form, openmm.app.internal.unitcell.reducePeriodicBoxVectors); reference=files brings cells into it"
+        )

@@ -1,0 +1,374 @@
+"""Mapped frames on disk: data sets that grow chunk by chunk and survive a kill. Imports numpy only.
+
+A *shard* is a directory of chunks of plain `.npy` arrays beside one `meta.json`; a *data set* is a shard, or a directory of
+shards `replica_0`, `replica_1`, ... of independent runs, which are read as one:
+
+    meta.json                     units, temperature, ensemble, interval, the mapping as data, provenance
+    chunk_000000/positions.npy    float32, (frames, beads, 3), nm
+                 forces.npy       float32, (frames, beads, 3), kJ/mol/nm
+                 boxes.npy        float64, (frames, 3, 3), rows are box vectors, nm
+                 halves.npy, variance.npy, second.npy     only with averaged forces, see `frames.MeanForceLabels`
+                 chunk.json       number of frames, checksums, digest of meta.json, whatever the writer adds
+                 ...              attachments, e.g. the state from which sampling continues (in the last two chunks)
+
+A chunk is written under another name and renamed: after a kill, what was finished is readable and nothing else is there.
+Checksums and digests find damage and careless editing, of the arrays as of meta.json; whoever forges both is not stopped.
+"""
+
+import json
+import shutil
+import weakref
+from collections.abc import Iterator
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.frames.frames import Frames, FramesMeta, MeanForceLabels, check_arrays, concatenate
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.names import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
+from cgnnp.runtime.storage import data_digest, file_checksum, json_text, lock_directory, naming, read_json, sync, write_json
+
+ARRAYS = ("positions", "forces", "boxes")
+BESIDE_THE_DATA = ("replica", "solvent")
+"""Entries of the provenance in which shards of a data set may differ: frames do not depend on what is said of a solvent."""
+
+LABELS = tuple(entry.name for entry in fields(MeanForceLabels))
+
+
+class FramesWriter:
+    """Appends chunks of frames to a shard on disk.
+
+    Opening the directory of an existing shard continues it, and refuses to mix mappings, temperatures or intervals.
+
+    Raises:
+        ValueError: the shard is of other data, or has lost its meta.json; or the description is one that could not be read.
+    """
+
+    def __init__(self, directory: str | Path, meta: FramesMeta) -> None:
+        self.directory = Path(directory)
+        self.meta = meta
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._release = weakref.finalize(self, lock_directory(self.directory, "data set").close)
+        for leftover in self.directory.glob(".chunk_*"):
+            shutil.rmtree(leftover)
+        described = self.directory / "meta.json"
+        if described.exists():
+            check_same_data(self.directory, meta)
+        elif chunks(self.directory):
+            raise ValueError(
+                f"{described}: missing, and there are chunks of frames beside it: restore it, or move them away"
+            )
+        else:
+            new = json.loads(json_text(meta.to_dict()))
+            FramesMeta.from_dict(new, str(described))  # what could not be read is not written
+            write_json(described, new)
+        self._meta_digest = data_digest(read_json(described))
+
+    def close(self) -> None:
+        """Let another process write."""
+        self._release()
+
+    def append(
+        self,
+        positions: Float[np.ndarray, "frames beads 3"],
+        forces: Float[np.ndarray, "frames beads 3"],
+        boxes: Float[np.ndarray, "frames 3 3"],
+        info: AbstractMapping[str, Any] | None = None,
+        attachments: AbstractMapping[str, bytes] | None = None,
+        labels: MeanForceLabels | None = None,
+    ) -> Path:
+        """Write one chunk; `attachments` are files kept in the two newest chunks (the last may turn out damaged).
+
+        Raises:
+            ValueError: wrong shapes or non-finite numbers.
+        """
+        check_arrays(positions, forces, boxes, self.meta.mapping.n_beads, "frames to append", labels)
+        done = chunks(self.directory)
+        name = f"chunk_{len(done):06d}"
+        temporary = self.directory / f".{name}"
+        temporary.mkdir()
+        arrays: dict[str, np.ndarray] = {
+            "positions": np.asarray(positions, np.float32),
+            "forces": np.asarray(forces, np.float32),
+            "boxes": np.asarray(boxes, np.float64),
+        }
+        if labels is not None:
+            arrays |= {key: np.asarray(getattr(labels, key), np.float32) for key in LABELS}
+        try:
+            with naming(temporary):
+                self._write_chunk(temporary, arrays, attachments or {}, info or {})
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        target = self.directory / name
+        temporary.rename(target)
+        sync(self.directory)
+        for previous in done[-2:-1]:
+            for name_of_file in attachments or {}:
+                (previous / name_of_file).unlink(missing_ok=True)
+        return target
+
+    def _write_chunk(
+        self,
+        directory: Path,
+        arrays: AbstractMapping[str, np.ndarray],
+        attachments: AbstractMapping[str, bytes],
+        info: AbstractMapping[str, Any],
+    ) -> None:
+        """Put the files of a chunk on the disk."""
+        checksums = {}
+        for key, array in arrays.items():
+            np.save(directory / f"{key}.npy", array)
+            checksums[key] = file_checksum(directory / f"{key}.npy")
+        attached = {}
+        for name, content in attachments.items():
+            (directory / name).write_bytes(content)
+            attached[name] = file_checksum(directory / name)
+        n_frames = len(arrays["positions"])
+        known = {"n_frames": n_frames, "sha256": checksums, "meta_digest": self._meta_digest, "attachments_sha256": attached}
+        write_json(directory / "chunk.json", {**known, **info})
+        for file in (*directory.iterdir(), directory):
+            sync(file)
+
+
+def open_frames(directory: str | Path, mapping: Mapping | None = None, n_frames: int | None = None) -> Frames:
+    """Read a data set, at most its first `n_frames`, refusing one made with another mapping than `mapping`.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: damaged, in other units, of a newer format, empty, or made with another mapping.
+    """
+    meta = read_meta(directory)
+    if mapping is not None and mapping.digest != meta.mapping.digest:
+        raise ValueError(
+            f"{directory}: made with mapping '{meta.mapping.name}' (digest {meta.mapping.digest}), asked for "
+            f"'{mapping.name}' (digest {mapping.digest}): sample again or name the other data set"
+        )
+    parts: list[Frames] = []
+    read = 0
+    for part in iterate_frames(directory):
+        parts.append(part)
+        read += len(part)
+        if n_frames is not None and read >= n_frames:
+            break
+    if not parts:
+        raise ValueError(f"{directory}: holds no frames yet: run `python -m cgnnp.sample` to its first chunk")
+    if n_frames is not None and read < n_frames:
+        raise ValueError(f"{directory}: holds {read} frames, {n_frames} were asked for: sample more or ask for fewer")
+    return replace(concatenate(parts), meta=meta)[:n_frames]
+
+
+def iterate_frames(directory: str | Path) -> Iterator[Frames]:
+    """The chunks of a data set, one at a time: memory does not grow with its length.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: see `open_frames`.
+    """
+    for shard in shards(directory):
+        meta = read_meta(shard)
+        described = data_digest(read_json(shard / "meta.json"))
+        number = 0
+        for chunk in chunks(shard):
+            info = _chunk_info(chunk)
+            if info.get("meta_digest", described) != described:
+                raise ValueError(
+                    f"{shard / 'meta.json'}: is not the one that {chunk.name} was written under (changed by hand, or "
+                    "of another data set): restore it, or sample again"
+                )
+            positions, forces, boxes = (_read_array(chunk, name, info) for name in ARRAYS)
+            labels = None
+            if set(LABELS) <= set(info["sha256"]):
+                labels = MeanForceLabels(*(_read_array(chunk, name, info) for name in LABELS))
+            check_arrays(positions, forces, boxes, meta.mapping.n_beads, str(chunk), labels)
+            if len(positions) != info["n_frames"]:
+                raise ValueError(
+                    f"{chunk / 'chunk.json'}: n_frames is {info['n_frames']}, the arrays hold {len(positions)} frames: "
+                    f"{_mend(chunk)}"
+                )
+            places = number + np.arange(len(positions))
+            origin = np.stack([np.zeros_like(places), places], axis=1)
+            yield Frames(positions, forces, boxes, meta, labels, (str(shard),), origin)
+            number += len(positions)
+
+
+def shards(directory: str | Path) -> list[Path]:
+    """The shards of a data set: the directory itself, or its replicas in order of their numbers.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: it is a file, or the replicas are not of one data set.
+    """
+    directory = Path(directory)
+    if directory.is_file():
+        raise ValueError(
+            f"{directory}: is a file, a data set of mapped frames is a folder: name the folder, or map a trajectory first "
+            f"(python -m cgnnp.map reference.trajectory={directory} ..., see its --help)"
+        )
+    replicas = [path for path in directory.glob("replica_*") if path.name.removeprefix("replica_").isdigit()]
+    found = [path for path in replicas if (path / "meta.json").is_file()]
+    if lost := [path for path in replicas if path not in found and chunks(path)]:
+        raise ValueError(
+            f"{lost[0] / 'meta.json'}: missing, and there are chunks of frames beside it: restore it, or move them away"
+        )
+    if (directory / "meta.json").is_file():
+        if found:
+            raise ValueError(
+                f"{directory}: holds frames itself and in {found[0].name}: move its own chunks and meta.json into a replica "
+                "folder beside, to read all as one data set"
+            )
+        return [directory]
+    if not found:
+        where = directory / "meta.json"
+        raise FileNotFoundError(f"{where}: no such file: '{directory}' is not a data set of mapped frames")
+    found.sort(key=lambda path: int(path.name.removeprefix("replica_")))
+    descriptions = [_without(BESIDE_THE_DATA, read_json(path / "meta.json")) for path in found]
+    for path, description in zip(found, descriptions, strict=True):
+        if description != descriptions[0]:
+            differing = ", ".join(key for key in descriptions[0] if description.get(key) != descriptions[0][key])
+            raise ValueError(f"{path}: not of the same data set as {found[0]} ({differing} differ): move one of them away")
+    return found
+
+
+def _without(entries: tuple[str, ...], description: dict[str, Any]) -> dict[str, Any]:
+    """A description without some entries of its provenance; nothing where it is none."""
+    if not isinstance(description, dict):
+        return {}
+    provenance = description.get("provenance")
+    if isinstance(provenance, dict):
+        description = {**description, "provenance": {k: v for k, v in provenance.items() if k not in entries}}
+    return description
+
+
+def has_data(directory: str | Path) -> bool:
+    """Whether there is a data set, with or without frames."""
+    try:
+        return bool(shards(directory))
+    except FileNotFoundError:
+        return False
+
+
+def read_meta(directory: str | Path) -> FramesMeta:
+    """Description of the data set in a directory; of several shards that of the first.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: see `FramesMeta.from_dict`.
+    """
+    path = shards(directory)[0] / "meta.json"
+    return FramesMeta.from_dict(read_json(path), str(path))
+
+
+def check_same_data(directory: Path, meta: FramesMeta) -> None:
+    """Refuse a shard that was made otherwise.
+
+    Raises:
+        ValueError: mapping, temperature, interval, ensemble, averaging time or provenance differ (but for the solvent).
+    """
+    stored, wanted = read_meta(directory).to_dict(), json.loads(json_text(meta.to_dict()))
+    stored, wanted = _without(("solvent",), stored), _without(("solvent",), wanted)
+    if stored != wanted:
+        differing = ", ".join(key for key in wanted if stored.get(key) != wanted[key])
+        raise ValueError(
+            f"{directory / 'meta.json'}: describes another data set than the one to be appended ({differing} differ): "
+            "use a new directory, or the settings it was made with"
+        )
+
+
+def chunks(shard: str | Path) -> list[Path]:
+    """Finished chunks of a shard, in order.
+
+    Raises:
+        ValueError: one is missing among them.
+    """
+    found = sorted(path for path in Path(shard).glob("chunk_*") if path.is_dir())
+    for k, path in enumerate(found):
+        if path.name != f"chunk_{k:06d}":
+            raise ValueError(f"{shard}: chunk_{k:06d} is missing before {path.name}: delete the later chunks too")
+    return found
+
+
+def chunk_infos(directory: str | Path) -> list[dict[str, Any]]:
+    """The `chunk.json` of every finished chunk of a data set; none where there is no data set."""
+    if not has_data(directory):
+        return []
+    return [_chunk_info(chunk) for shard in shards(directory) for chunk in chunks(shard)]
+
+
+def _chunk_info(chunk: Path) -> dict[str, Any]:
+    path, mend = chunk / "chunk.json", _mend(chunk)
+    if not path.is_file():
+        raise ValueError(f"{path}: missing: {mend}")
+    info = read_json(path, mend)
+    sums = info.get("sha256") if isinstance(info, dict) else None
+    if not (isinstance(sums, dict) and set(ARRAYS) <= set(sums)):
+        raise ValueError(f"{path}: has no number of frames or no checksums: {mend}")
+    entries = Entries(info, str(path), mend)
+    entries.count("n_frames", least=1)
+    for key in ("sha256", "attachments_sha256"):
+        for name in entries.within(key).data if key in info else ():
+            entries.within(key).text(name)
+    if "meta_digest" in info:
+        entries.text("meta_digest")
+    for name in ("seconds", "ns") if "ns" in info else ():
+        entries.number(name, above=0)
+    if KINETIC_TEMPERATURE in info or DEGREES_OF_FREEDOM in info:
+        entries.number(KINETIC_TEMPERATURE, above=0)
+        entries.count(DEGREES_OF_FREEDOM, least=1)
+    return info
+
+
+def _mend(chunk: Path) -> str:
+    return f"delete {chunk.name} and later chunks"
+
+
+def check_attachment(chunk: Path, name: str) -> None:
+    """Refuse an attachment that is not as it was written; one of an earlier version, without a checksum, passes.
+
+    Raises:
+        ValueError: damaged.
+    """
+    known = _chunk_info(chunk).get("attachments_sha256", {}).get(name)
+    path = chunk / name
+    if known is not None and path.is_file() and file_checksum(path) != known:
+        raise ValueError(f"{path}: damaged (checksum differs): {_mend(chunk)}; the chunk before it can be continued")
+
+
+def frames_digest(directory: str | Path, n_frames: int) -> str:
+    """Hash of the chunks that hold the first `n_frames` frames: which data they are, not only how they were made."""
+    sums, read = [], 0
+    for info in chunk_infos(directory):
+        if read >= n_frames:
+            break
+        sums.append(info["sha256"])
+        read += info["n_frames"]
+    return data_digest(sums)
+
+
+def count_frames(directory: str | Path) -> int:
+    """Number of frames on disk; 0 where there is no data set."""
+    return sum(info["n_frames"] for info in chunk_infos(directory))
+
+
+def _read_array(chunk: Path, name: str, info: dict[str, Any]) -> np.ndarray:
+    path = chunk / f"{name}.npy"
+    if not path.is_file() or file_checksum(path) != info["sha256"][name]:
+        raise ValueError(f"{path}: missing or damaged (checksum differs): {_mend(chunk)}")
+    return read_array(path, _mend(chunk))
+
+
+def read_array(path: Path, mend: str) -> np.ndarray:
+    """A `.npy` file, memory-mapped; nothing in it is run. `mend` is what to do about a damaged one.
+
+    Raises:
+        ValueError: truncated, not an array, or one of objects.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, MemoryError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path}: not an array of numbers, or truncated ({error}): {mend}") from error

@@ -1,0 +1,354 @@
+"""Mapped frames in memory: bead positions, mapped forces and boxes, and what is known of them. Imports numpy only.
+
+`cgnnp.frames.dataset` has them on disk.
+"""
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cgnnp.frames.boxes import check_boxes
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.runtime.entries import Entries
+from cgnnp.runtime.representation import brief, paragraph
+from cgnnp.runtime.storage import data_digest
+from cgnnp.units import UNITS
+
+FORMAT_VERSION = 1
+ENSEMBLES = {
+    "NVT": "constant volume, with a thermostat",
+    "NPT": "constant pressure, with thermostat and barostat",
+    "open": "open boundaries (no box), with a thermostat",
+    "NVE": "constant energy",
+    "biased": "with a bias on the configuration: umbrella sampling, metadynamics",
+    "held": "beads held in place",
+    "hot": "sampled at another temperature than that of the forces",
+    "coarse-grained": "configurations of a coarse-grained run",
+    "other": "none of these",
+}
+"""How frames may have been drawn, in words: what a data set records."""
+
+BOLTZMANN_ENSEMBLES = ("NVT", "NPT", "open")
+"""Those whose configurations are distributed as exp(-U/kT): positions and forces of all others cannot be tested."""
+
+
+def known_ensemble(name: str, source: str, mend: str = "state one of these") -> str:
+    """An ensemble by its name, in upper or lower case; `source` is named in errors, and `mend` says what to do.
+
+    >>> known_ensemble("nvt", "reference.ensemble")
+    'NVT'
+
+    Raises:
+        ValueError: none of `ENSEMBLES`.
+    """
+    found = {key.lower(): key for key in ENSEMBLES}.get(str(name).lower())
+    if found is None:
+        listed = "; ".join(f"{key}: {words}" for key, words in ENSEMBLES.items())
+        raise ValueError(f"{source}: ensemble {name!r} is not known: {mend} ({listed})")
+    return found
+
+
+MEND_ENSEMBLE = "change 'ensemble' in this file (of every replica) to the one that fits"
+"""Earlier versions took any words. Their chunks have no digest of meta.json, which may be changed."""
+
+REAL_NUMBERS = "fiu"
+"""Kinds of numpy arrays that may hold coordinates: not texts, objects, complex or truth values."""
+
+
+@brief
+@dataclass(frozen=True)
+class FramesMeta:
+    """What is known of every frame of a data set.
+
+    `ensemble` is one of `ENSEMBLES`.
+    `interval` is the time between frames in ps, `averaging_ps` the time over which the forces were averaged with the beads
+    held still (0: instantaneous forces).
+    """
+
+    mapping: Mapping
+    temperature: float
+    interval: float
+    ensemble: str = "NVT"
+    averaging_ps: float = 0.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ensemble", known_ensemble(self.ensemble, f"mapping '{self.mapping.name}'"))
+
+    @property
+    def is_boltzmann(self) -> bool:
+        """Whether the configurations are distributed as exp(-U/kT)."""
+        return self.ensemble in BOLTZMANN_ENSEMBLES
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, with format version and units."""
+        return {
+            "format": "cgnnp frames",
+            "version": FORMAT_VERSION,
+            "units": UNITS,
+            "temperature": self.temperature,
+            "interval": self.interval,
+            "ensemble": self.ensemble,
+            "averaging_ps": self.averaging_ps,
+            "mapping_digest": self.mapping.digest,
+            "mapping": self.mapping.to_dict(),
+            "provenance": self.provenance,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], source: str) -> "FramesMeta":
+        """Inverse of `to_dict`; `source` is named in errors.
+
+        Raises:
+            ValueError: not such a description, incomplete, of a newer format, in other units, with an entry of a wrong type
+                or out of range, or with another mapping than its digest is of.
+        """
+        if not isinstance(data, dict) or data.get("format") != "cgnnp frames":
+            raise ValueError(f"{source}: not the description of a data set of mapped frames (no 'format' entry)")
+        entries = Entries(data, source, "damaged or changed by hand: restore it, or sample again")
+        if entries.count("version", least=1) > FORMAT_VERSION:
+            raise ValueError(
+                f"{source}: written in format {data['version']}, this cgnnp reads up to {FORMAT_VERSION}: upgrade cgnnp"
+            )
+        if data.get("units") != UNITS:
+            raise ValueError(f"{source}: units are {data.get('units')}, expected {UNITS}: convert the arrays and the entry")
+        mapping = Mapping.from_dict(entries.within("mapping").data, source)
+        if entries.text("mapping_digest") != mapping.digest:
+            raise ValueError(
+                f"{source}: the mapping is not the one that was written (its digest is {mapping.digest}, mapping_digest is "
+                f"{data['mapping_digest']}): {entries.mend}"
+            )
+        return cls(
+            mapping,
+            temperature=entries.number("temperature", above=0),
+            interval=entries.number("interval", above=0),
+            ensemble=known_ensemble(entries.text("ensemble"), source, MEND_ENSEMBLE),
+            averaging_ps=entries.number("averaging_ps", least=0) if "averaging_ps" in data else 0.0,
+            provenance=entries.within("provenance").data,
+        )
+
+
+@brief
+@dataclass(frozen=True)
+class MeanForceLabels:
+    """What is known of forces that were averaged over the eliminated atoms while the beads were held still.
+
+    Args:
+        halves: averages over the first and the second half of the averaging time (a drift between them shows atoms that
+            had not relaxed), kJ/mol/nm.
+        variance: variance of a component of the instantaneous force about its average in the averaging time.
+        second: average over a second, independent draw of the eliminated atoms; NaN where none was made, kJ/mol/nm.
+    """
+
+    halves: Float[np.ndarray, "frames 2 beads 3"]
+    variance: Float[np.ndarray, "frames beads"]
+    second: Float[np.ndarray, "frames beads 3"]
+
+    def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "MeanForceLabels":
+        return MeanForceLabels(self.halves[index], self.variance[index], self.second[index])
+
+    @property
+    def has_second(self) -> np.ndarray:
+        """Which frames have a second draw, (frames,) of bool."""
+        return np.isfinite(self.second).all(axis=(1, 2))
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Mapped frames of one system: positions (nm) and forces (kJ/mol/nm) of every bead, and the boxes.
+
+    `labels` come with forces that are averages. `sources` and `origin` say where each frame came from: the number of its
+    source and its place there.
+
+    >>> from cgnnp.mapping.mapping import Block, Mapping
+    >>> argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,),
+    ...               charges=(0.0,), copies=((0, 1, 4),), offsets=(0,), parents=(0,))
+    >>> meta = FramesMeta(Mapping("argon", 4, (argon,)), temperature=100.0, interval=1.0)
+    >>> frames = Frames(np.zeros((10, 4, 3)), np.zeros((10, 4, 3)), np.tile(3 * np.eye(3), (10, 1, 1)), meta)
+    >>> len(frames), len(frames[2:5])
+    (10, 3)
+    """
+
+    positions: Float[np.ndarray, "frames beads 3"]
+    forces: Float[np.ndarray, "frames beads 3"]
+    boxes: Float[np.ndarray, "frames 3 3"]
+    meta: FramesMeta
+    labels: MeanForceLabels | None = None
+    sources: tuple[str, ...] = ("memory",)
+    origin: Int[np.ndarray, "frames 2"] = field(default_factory=lambda: np.empty((0, 2), int))
+
+    def __post_init__(self) -> None:
+        check_arrays(self.positions, self.forces, self.boxes, self.meta.mapping.n_beads, "frames", self.labels)
+        if not len(self.origin):
+            object.__setattr__(self, "origin", _numbered(len(self.positions)))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @functools.cached_property
+    def content_digest(self) -> str:
+        """Hash of mapping, positions, forces, boxes and label noise: which frames they are."""
+        arrays = [self.positions, self.forces, self.boxes]
+        arrays += [] if self.labels is None else [self.labels.halves, self.labels.variance, self.labels.second]
+        sums = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in arrays]
+        return data_digest([self.mapping.digest, self.meta.temperature, *sums])
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.mapping.bead_types.count(name)} {name}" for name in self.mapping.type_names)
+        times = f"every {self.meta.interval:g} ps, {self.meta.ensemble} at {self.temperature:g} K"
+        sources = f"{self.sources[0]}{f' and {len(self.sources) - 1} more' if len(self.sources) > 1 else ''}"
+        lines = [
+            f"Frames: {len(self)} of {self.mapping.n_beads} beads ({counts}), {times}",
+            f"  mapping '{self.mapping.name}' of {self.mapping.n_atoms} atoms; from {sources}",
+        ]
+        if len(self):
+            box = ", ".join(f"({', '.join(f'{x:.4g}' for x in vector)})" for vector in self.boxes[0])
+            lines.append(f"  first box {box} nm")
+            size = float(np.sqrt(np.mean(np.square(self.forces, dtype=np.float64))))
+            lines.append(f"  forces, root mean square of a component: {size:.4g} kJ/mol/nm")
+        if self.labels is not None:
+            seconds = int(self.labels.has_second.sum())
+            lines.append(f"  forces are averages over {self.meta.averaging_ps:g} ps, {seconds} frames have a second average")
+        return paragraph(lines)
+
+    def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "Frames":
+        return replace(
+            self,
+            positions=self.positions[index],
+            forces=self.forces[index],
+            boxes=self.boxes[index],
+            labels=None if self.labels is None else self.labels[index],
+            origin=self.origin[index],
+        )
+
+    @property
+    def mapping(self) -> Mapping:
+        """The mapping that made the frames."""
+        return self.meta.mapping
+
+    @property
+    def temperature(self) -> float:
+        """Temperature in K."""
+        return self.meta.temperature
+
+    def came_from(self, frame: int) -> str:
+        """Source of a frame and its number there."""
+        source, number = self.origin[frame].tolist()
+        return f"{self.sources[source]}, frame {number}"
+
+    def thinned(self, stride: int) -> "Frames":
+        """Every `stride`-th frame.
+
+        Raises:
+            ValueError: the stride is not a positive number.
+        """
+        if stride < 1:
+            raise ValueError(f"stride={stride}: must be 1 or more")
+        return replace(self[::stride], meta=replace(self.meta, interval=self.meta.interval * stride))
+
+    def blocks(self, n_blocks: int) -> list["Frames"]:
+        """Contiguous blocks of frames of nearly equal length, for folds that are independent of each other.
+
+        Raises:
+            ValueError: more blocks than frames.
+        """
+        if not 1 <= n_blocks <= len(self):
+            raise ValueError(f"cannot make {n_blocks} blocks of {len(self)} frames: ask for 1 to {len(self)}")
+        edges = np.linspace(0, len(self), n_blocks + 1).astype(int)
+        return [self[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def check_arrays(
+    positions: np.ndarray,
+    forces: np.ndarray,
+    boxes: np.ndarray,
+    n_beads: int,
+    source: str,
+    labels: MeanForceLabels | None = None,
+) -> None:
+    """Refuse arrays of wrong shape, of no real numbers, or with some that are not finite (a frame may lack its second draw).
+
+    Raises:
+        ValueError: names the array, what was found and what was expected.
+    """
+    n = len(positions) if positions.ndim else 0
+    arrays = {"positions": positions, "forces": forces, "boxes": boxes}
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(("positions", "forces", "second"), (n, n_beads, 3))
+    expected |= {"boxes": (n, 3, 3), "halves": (n, 2, n_beads, 3), "variance": (n, n_beads)}
+    if labels is not None:
+        arrays |= {entry.name: getattr(labels, entry.name) for entry in fields(labels)}
+    for name, array in arrays.items():
+        if array.shape != expected[name]:
+            raise ValueError(f"{source}: {name} have shape {array.shape}, expected {expected[name]} (frames, beads, 3)")
+        if array.dtype.kind not in REAL_NUMBERS:
+            raise ValueError(f"{source}: {name} are of type {array.dtype}, expected real numbers: write them as such")
+        if name != "second" and not np.isfinite(array).all():
+            frame = int(np.argwhere(~np.isfinite(array))[0, 0])
+            raise ValueError(f"{source}: {name} of frame {frame} are not finite: the simulation that wrote it blew up")
+    check_boxes(boxes, source)
+
+
+def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, Frames]:
+    """Training frames and the last contiguous block as held-out frames (neighbouring frames are correlated).
+
+    Raises:
+        ValueError: one of the two would be empty.
+    """
+    n_held_out = round(len(frames) * held_out_fraction)
+    if not 0 < n_held_out < len(frames):
+        raise ValueError(
+            f"holding out {held_out_fraction:g} of {len(frames)} frames leaves an empty set: ask for more frames"
+        )
+    return frames[: len(frames) - n_held_out], frames[len(frames) - n_held_out :]
+
+
+def concatenate(parts: Sequence[Frames]) -> Frames:
+    """Frames of several runs of the same system, one after the other; their origins stay known.
+
+    Raises:
+        ValueError: no parts, or mappings, temperatures, ensembles or averaging times that differ.
+    """
+    if not parts:
+        raise ValueError("no frames to join")
+    first = parts[0]
+    for part in parts[1:]:
+        for name in ("temperature", "ensemble", "averaging_ps"):
+            if getattr(part.meta, name) != getattr(first.meta, name):
+                found = f"{getattr(first.meta, name)} and {getattr(part.meta, name)}"
+                raise ValueError(f"cannot join frames of different {name} ({found}): fit them as separate sets")
+        if part.mapping.digest != first.mapping.digest:
+            raise ValueError(
+                f"cannot join frames of different mappings ('{first.mapping.name}', digest {first.mapping.digest}, and "
+                f"'{part.mapping.name}', digest {part.mapping.digest}) into one array"
+            )
+        if (part.labels is None) != (first.labels is None):
+            raise ValueError("cannot join averaged forces with and without their variances: leave one of the sets out")
+    sources = tuple(dict.fromkeys(source for part in parts for source in part.sources))
+    origins = []
+    for part in parts:
+        numbers = np.array([sources.index(source) for source in part.sources])
+        origins.append(np.stack([numbers[part.origin[:, 0]], part.origin[:, 1]], axis=1))
+    labels = None
+    if first.labels is not None:
+        joined = ([getattr(part.labels, entry.name) for part in parts] for entry in fields(MeanForceLabels))
+        labels = MeanForceLabels(*(np.concatenate(arrays) for arrays in joined))
+    return Frames(
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.forces for part in parts]),
+        np.concatenate([part.boxes for part in parts]),
+        first.meta,
+        labels,
+        sources,
+        np.concatenate(origins),
+    )
+
+
+def _numbered(count: int) -> Int[np.ndarray, "frames 2"]:
+    """The origin of frames 0, 1, 2, ... of a single source."""
+    return np.stack([np.zeros(count, int), np.arange(count)], axis=1)

@@ -1,0 +1,57 @@
+"""How many pairs of beads every frame has at which distance: what g(r) and the refinement of pair splines are made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pairs import PairKinds, near_pairs
+from cgnnp.runtime.representation import brief
+
+
+@brief
+@dataclass(frozen=True)
+class PairCounts:
+    """How many pairs of each kind (each pair once) every frame has in the shells between `edges` (nm); volumes in nm^3.
+
+    `n_pairs` are the pairs of each kind that a frame has at any distance.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    n_pairs: tuple[int, ...]
+    edges: Float[np.ndarray, "edges"]
+    counts: Int[np.ndarray, "kinds frames bins"]
+    volumes: Float[np.ndarray, "frames"]
+
+    def g(self, kind: int) -> Float[np.ndarray, "frames bins"]:
+        """g(r) of one kind in every frame; an ideal gas has 1 at every number of beads."""
+        shells = 4.0 / 3.0 * np.pi * np.diff(self.edges**3)
+        return self.volumes[:, None] * self.counts[kind] / (self.n_pairs[kind] * shells)
+
+    def in_order(self, pairs: Sequence[tuple[str, str]]) -> "PairCounts":
+        """The same counts in the order and with the names of these pairs; what they do not name comes last."""
+        names = {frozenset(pair): pair for pair in pairs}
+        known = [self.pairs.index(own) for kind in names for own in self.pairs if frozenset(own) == kind]
+        order = known + [k for k in range(len(self.pairs)) if k not in known]
+        named = tuple(names.get(frozenset(self.pairs[k]), self.pairs[k]) for k in order)
+        return replace(self, pairs=named, n_pairs=tuple(self.n_pairs[k] for k in order), counts=self.counts[order])
+
+
+def pair_counts(frames: Frames, edges: Float[np.ndarray, "edges"], excluded: Sequence[tuple[int, int]] = ()) -> PairCounts:
+    """Count the pairs of every kind in shells between equally spaced edges (nm) from 0 on.
+
+    Raises:
+        ValueError: the last edge is more than half the box.
+    """
+    kinds, width = PairKinds(frames.mapping), edges[1] - edges[0]
+    counts = np.zeros((len(kinds.names), len(frames), len(edges) - 1), dtype=np.int32)
+    for t, (positions, box) in enumerate(zip(frames.positions, frames.boxes, strict=True)):
+        pairs = near_pairs(positions, box, edges[-1], excluded)
+        kind = kinds.of(pairs)
+        bins = np.minimum((pairs.distances / width).astype(int), len(edges) - 2)
+        for k in range(len(kinds.names)):
+            counts[k, t] = np.bincount(bins[kind == k], minlength=len(edges) - 1)
+    volumes = np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))
+    return PairCounts(tuple(kinds.names), tuple(kinds.n_pairs), edges, counts, volumes)

@@ -1,0 +1,207 @@
+"""The maps of one kind of molecule, and where its copies are. Imports numpy and scipy only."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+
+from cgnnp.mapping.atomistic import NAME
+from cgnnp.runtime.representation import brief
+
+Run = tuple[int, int, int]
+"""First atoms of equally spaced copies: (first, step, count)."""
+
+if TYPE_CHECKING:
+    Coefficients: TypeAlias = csr_array
+else:
+    Coefficients = csr_array | Float[np.ndarray, "beads atoms"]  # what a Block is made with; it holds csr_arrays
+
+
+@brief
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """The maps of one kind of molecule, and where its copies are.
+
+    Atom numbers inside a block count from 0 in the molecule; `offsets` are their distances from the molecule's first
+    atom in the system. `parents[i]` is the atom that atom i is made whole against (itself for the first). The maps may be
+    given as arrays and are held as sparse ones, (beads, atoms).
+
+    Raises:
+        ValueError: a name that files could not hold, a mass that is not positive (that of virtual sites alone may be 0), a
+            charge that is not finite, numbers of atoms or beads out of range, or parents that go round in a circle.
+    """
+
+    name: str
+    configuration: Coefficients
+    force: Coefficients
+    bead_types: tuple[str, ...]
+    masses: tuple[float, ...]
+    charges: tuple[float, ...]
+    copies: tuple[Run, ...]
+    offsets: tuple[int, ...]
+    parents: tuple[int, ...]
+    bonds: tuple[tuple[int, int], ...] = ()
+    rigid_groups: tuple[tuple[int, ...], ...] = ()
+    virtual_sites: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if wrong := [name for name in (self.name, *self.bead_types) if not NAME.fullmatch(name)]:
+            raise ValueError(
+                f"molecule {self.name!r}: {wrong[0]!r} cannot name a molecule or a bead type: use letters, digits, _ + ' *"
+            )
+        for key in ("configuration", "force"):
+            matrix = csr_array(getattr(self, key), dtype=np.float64)
+            matrix.eliminate_zeros()
+            matrix.sort_indices()
+            object.__setattr__(self, key, matrix)
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        """Refuse values that no molecule has."""
+        n_beads, n_atoms = len(self.bead_types), len(self.offsets)
+        maps = [(key, getattr(self, key)) for key in ("configuration", "force")]
+        sound = {
+            **{key: matrix.shape == (n_beads, n_atoms) and np.isfinite(matrix.data).all() for key, matrix in maps},
+            "masses": len(self.masses) == n_beads and all(map(self._is_mass, self.masses, range(n_beads))),
+            "charges": len(self.charges) == n_beads and all(map(math.isfinite, self.charges)),
+            "copies": bool(self.copies) and all(first >= 0 and step > 0 < count for first, step, count in self.copies),
+            "offsets": n_atoms > 0 and _are_numbers(self.offsets, None) and len(set(self.offsets)) == n_atoms,
+            "parents": len(self.parents) == n_atoms and _are_numbers(self.parents, n_atoms),
+            "bonds": all(len(pair) == 2 and _are_numbers(pair, n_beads) for pair in self.bonds),
+            "rigid_groups": all(_are_numbers(group, n_atoms) for group in self.rigid_groups),
+            "virtual_sites": _are_numbers(self.virtual_sites, n_atoms),
+        }
+        if wrong := [key for key, fits in sound.items() if not fits]:
+            value = getattr(self, wrong[0])
+            found = f"has shape {value.shape}" if isinstance(value, csr_array) else f"is {str(value)[:60]}"
+            raise ValueError(
+                f"molecule {self.name!r} of {n_beads} beads and {n_atoms} atoms: {wrong[0]} {found}: masses must be "
+                "positive and charges finite, one for each bead; atoms and beads are numbered from 0"
+            )
+        _ = self.generations
+
+    def _is_mass(self, mass: float, bead: int) -> bool:
+        """Whether a bead can have this mass; only those of virtual sites have none."""
+        if mass == 0:
+            first, end = self.configuration.indptr[bead : bead + 2]
+            return set(self.configuration.indices[first:end].tolist()) <= set(self.virtual_sites)
+        return mass > 0 and math.isfinite(mass)
+
+    @property
+    def n_copies(self) -> int:
+        """Number of molecules of this kind."""
+        return sum(count for _, _, count in self.copies)
+
+    @property
+    def last_atom(self) -> int:
+        """The highest number of an atom."""
+        return max(first + step * (count - 1) for first, step, count in self.copies) + max(self.offsets)
+
+    @property
+    def n_beads(self) -> int:
+        """Beads of one molecule."""
+        return len(self.bead_types)
+
+    @cached_property
+    def generations(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """Atoms and their parents, by the number of steps to an atom that is its own parent."""
+        parents = np.asarray(self.parents)
+        done = parents == np.arange(len(parents))
+        result = []
+        while not done.all():
+            ready = np.flatnonzero(~done & done[parents])
+            if not len(ready):
+                raise ValueError(f"molecule {self.name}: parents {self.parents} go round in a circle")
+            result.append((ready, parents[ready]))
+            done[ready] = True
+        return tuple(result)
+
+    @cached_property
+    def atoms(self) -> Int[np.ndarray, "copies atoms"]:
+        """System-wide numbers of the atoms of every copy."""
+        first = np.concatenate([start + step * np.arange(count) for start, step, count in self.copies])
+        return first[:, None] + np.asarray(self.offsets)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The block as plain data; maps are lists of their entries."""
+        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> "Block":
+        """Inverse of `to_dict`.
+
+        Raises:
+            LookupError, TypeError, ValueError: damaged.
+        """
+        values = {key: _tuples(value) for key, value in entry.items()}
+        shape = len(values["bead_types"]), len(values["offsets"])
+        for key in ("configuration", "force"):
+            matrix = entry[key]
+            values[key] = csr_array((np.array(matrix["value"], float), (matrix["bead"], matrix["atom"])), shape=shape)
+        return cls(**values)
+
+    def whole(
+        self, positions: Float[np.ndarray, "frames atoms 3"], boxes: Float[np.ndarray, "frames 3 3"]
+    ) -> Float[np.ndarray, "frames copies local 3"]:
+        """Positions of the atoms of every copy, each shifted to the periodic image nearest to its parent."""
+        whole = np.array(positions[:, self.atoms], dtype=np.float64)
+        for atoms, parents in self.generations:
+            delta = whole[:, :, atoms] - whole[:, :, parents]
+            for axis in (2, 1, 0):
+                vectors = boxes[:, None, None, axis].astype(np.float64)
+                delta -= vectors * np.round(delta[..., axis : axis + 1] / vectors[..., axis : axis + 1])
+            whole[:, :, atoms] = whole[:, :, parents] + delta
+        return whole
+
+
+def runs(first_atoms: Iterable[int]) -> tuple[Run, ...]:
+    """Compress first atoms into equally spaced runs.
+
+    >>> runs([0, 3, 6, 20])
+    ((0, 3, 3), (20, 1, 1))
+    """
+    result: list[list[int]] = []
+    for atom in first_atoms:
+        if result and result[-1][2] == 1:
+            result[-1][1:] = [atom - result[-1][0], 2]
+        elif result and atom == result[-1][0] + result[-1][1] * result[-1][2]:
+            result[-1][2] += 1
+        else:
+            result.append([atom, 1, 1])
+    # A pair that no third copy confirmed is as good a run as any.
+    return tuple((start, step, count) for start, step, count in result)
+
+
+def bead_mass(coefficients: Float[np.ndarray, "atoms"], masses: Float[np.ndarray, "atoms"]) -> float:
+    """Mass of a bead, 1/M = sum_i c_i^2 / m_i over its atoms (Noid et al. 2008, eq. 26); massless sites do not count."""
+    used = (coefficients != 0) & (masses > 0)
+    return float(1.0 / np.sum(coefficients[used] ** 2 / masses[used]))
+
+
+def on_copies(matrix: csr_array, local: Float[np.ndarray, "frames copies atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:
+    """The map of one molecule on all its copies."""
+    frames, copies, atoms, _ = local.shape
+    flat = np.asarray(local, dtype=np.float64).transpose(2, 0, 1, 3).reshape(atoms, -1)
+    return (matrix @ flat).reshape(-1, frames, copies, 3).transpose(1, 2, 0, 3).reshape(frames, -1, 3)
+
+
+def _plain(value: Any) -> Any:
+    """A sparse matrix as lists of its entries; anything else as it is."""
+    if not isinstance(value, csr_array):
+        return value
+    entries = value.tocoo()
+    return {"bead": entries.row.tolist(), "atom": entries.col.tolist(), "value": entries.data.tolist()}
+
+
+def _are_numbers(values: Iterable[Any], end: int | None) -> bool:
+    """Whether these are numbers of atoms or beads: 0 or more, and below `end`."""
+    return all(isinstance(value, int) and value >= 0 and (end is None or value < end) for value in values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,192 @@
+"""How the force map B is found, and how it is certified before anything is trained on it.
+
+Conditions on a constant B (Noid et al. 2008, 10.1063/1.2938860; Ciccotti, Kapral, Vanden-Eijnden 2005,
+10.1002/cphc.200400669; Kraemer, Durumeric et al. 2023, 10.1021/acs.jctc.3c00183):
+
+* rows of C sum to one, and B C^T = 1;
+* within every group of atoms held rigid by constraints each row of B has one common coefficient;
+* virtual sites have zero in both maps, because the engine has already spread their force to real atoms;
+* no atom is in two molecules, so that the conditions may be checked molecule by molecule.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.block import Block
+from cgnnp.mapping.mapping import Mapping
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was checked for a mapping, with the largest violation found (all below the tolerance)."""
+
+    mapping: str
+    row_sum_error: float
+    identity_error: float
+    rigid_error: float
+    virtual_site_error: float
+    n_rigid_groups: int
+    n_virtual_sites: int
+
+    def to_dict(self) -> dict[str, float | int | str]:
+        """As plain data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"force map of '{self.mapping}' certified: |sum C - 1| {self.row_sum_error:.1g}, "
+            f"|B C^T - 1| {self.identity_error:.1g}, {self.n_rigid_groups} rigid groups with equal coefficients, "
+            f"{self.n_virtual_sites} virtual sites with zero weight"
+        )
+
+
+def net_force_map(
+    configuration: Float[np.ndarray, "beads atoms"],
+    virtual_sites: Sequence[int] = (),
+    rigid_groups: Sequence[Sequence[int]] = (),
+) -> Float[np.ndarray, "beads atoms"]:
+    """B that sums the forces on the atoms of each bead and on all that is held rigid with one of them; 0 at virtual sites.
+
+    Valid when no atom and no rigid group belongs to two beads; otherwise `certify` refuses it.
+    """
+    force = (np.asarray(configuration) != 0).astype(float)
+    for group in rigid_groups:
+        force[:, list(group)] = force[:, list(group)].any(axis=1, keepdims=True)
+    force[:, list(virtual_sites)] = 0.0
+    return force
+
+
+def certify(mapping: Mapping, atomistic: Atomistic | None = None) -> Certificate:
+    """Check the conditions above for every block.
+
+    With `atomistic` also that the mapping knows every rigid group and virtual site of the system that it touches: a
+    mapping that leaves the hydrogens of rigid water out cannot see that it breaks their constraints.
+
+    Raises:
+        ValueError: a condition fails; the message names the molecule, the bead and the atoms that break it.
+    """
+    _check_atoms(mapping)
+    if atomistic is not None:
+        _check_against_system(mapping, atomistic)
+    row_sum = identity = rigid = virtual = 0.0
+    for block in mapping.blocks:
+        row_sum = max(row_sum, _check_row_sums(mapping.name, block))
+        virtual = max(virtual, _check_virtual_sites(mapping.name, block))
+        rigid = max(rigid, _check_rigid_groups(mapping.name, block))
+        identity = max(identity, _check_identity(mapping.name, block))
+    return Certificate(
+        mapping.name,
+        row_sum,
+        identity,
+        rigid,
+        virtual,
+        n_rigid_groups=sum(len(block.rigid_groups) * block.n_copies for block in mapping.blocks),
+        n_virtual_sites=sum(len(block.virtual_sites) * block.n_copies for block in mapping.blocks),
+    )
+
+
+def _check_atoms(mapping: Mapping) -> None:
+    seen = np.concatenate([block.atoms.reshape(-1) for block in mapping.blocks])
+    outside = [atom for atom in (int(seen.min()), int(seen.max())) if not 0 <= atom < mapping.n_atoms]
+    repeated = [] if outside else np.flatnonzero(np.bincount(seen) > 1).tolist()
+    if outside or repeated:
+        atom = (outside or repeated)[0]
+        names = ", ".join(block.name for block in mapping.blocks if atom in block.atoms)
+        problem = f"but the system has {mapping.n_atoms} atoms" if outside else "which another copy uses"
+        raise ValueError(f"mapping '{mapping.name}', molecule {names}: uses atom {atom}, {problem}: correct the copies")
+
+
+def _check_against_system(mapping: Mapping, atomistic: Atomistic) -> None:
+    """Rigid groups and virtual sites of the system itself, whatever the mapping declares."""
+    if atomistic.n_atoms != mapping.n_atoms:
+        raise ValueError(f"mapping '{mapping.name}' is of {mapping.n_atoms} atoms, the system has {atomistic.n_atoms}")
+    # For every atom the molecule it is mapped with and its column of B; atoms without force coefficients have none.
+    molecule = np.full(mapping.n_atoms, -1)
+    column: list[tuple[float, ...]] = [()] * mapping.n_atoms
+    in_bead = np.zeros(mapping.n_atoms, dtype=bool)
+    first = 0
+    for block in mapping.blocks:
+        columns: list[tuple[float, ...]] = [()] * len(block.offsets)
+        for atom in np.unique(block.force.indices):
+            columns[atom] = tuple(np.round(block.force[:, [atom]].toarray()[:, 0], 9).tolist())
+        in_bead[block.atoms[:, np.unique(block.configuration.indices)]] = True
+        for copy, atoms in enumerate(block.atoms.tolist()):
+            for atom, values in zip(atoms, columns, strict=True):
+                if any(values):
+                    molecule[atom], column[atom] = first + copy, values
+        first += block.n_copies
+    for group in map(list, atomistic.rigid_groups):
+        if len({(int(molecule[atom]), column[atom]) for atom in group}) > 1:
+            raise ValueError(
+                f"mapping '{mapping.name}': atoms {group} are held rigid by constraints but have force coefficients "
+                f"{[column[atom] or 0 for atom in group]}, expected one common value: use the net force on the group"
+            )
+    if wrong := [site for site in atomistic.virtual_sites if column[site] or in_bead[site]]:
+        raise ValueError(
+            f"mapping '{mapping.name}': virtual sites {wrong[:5]} have coefficients in C or B, expected 0: the engine has "
+            "already spread their force over the real atoms"
+        )
+
+
+def _check_row_sums(name: str, block: Block) -> float:
+    sums = np.asarray(block.configuration.sum(axis=1))
+    error = np.abs(sums - 1.0)
+    if error.max() > TOLERANCE:
+        bead = int(error.argmax())
+        raise ValueError(
+            f"mapping '{name}', molecule {block.name}, bead {block.bead_types[bead]}: the coefficients of C sum to "
+            f"{sums[bead]:.6g}, expected 1: divide the row by its sum"
+        )
+    return float(error.max())
+
+
+def _check_virtual_sites(name: str, block: Block) -> float:
+    sites = list(block.virtual_sites)
+    if not sites:
+        return 0.0
+    columns = (np.abs(matrix[:, sites].toarray()) for matrix in (block.configuration, block.force))
+    error = np.maximum(*columns).max(axis=1)
+    if error.max() > TOLERANCE:
+        bead = int(error.argmax())
+        raise ValueError(
+            f"mapping '{name}', molecule {block.name}, bead {block.bead_types[bead]}: virtual sites {sites} have "
+            f"coefficients up to {error[bead]:.3g} in C or B, expected 0: the engine has already spread their force "
+            "over the real atoms"
+        )
+    return float(error.max())
+
+
+def _check_rigid_groups(name: str, block: Block) -> float:
+    worst = 0.0
+    for group in block.rigid_groups:
+        rows = block.force[:, list(group)].toarray()
+        spread = np.ptp(rows, axis=1)
+        if spread.max() > TOLERANCE:
+            bead = int(spread.argmax())
+            raise ValueError(
+                f"mapping '{name}', molecule {block.name}, bead {block.bead_types[bead]}: atoms {list(group)} are held "
+                f"rigid by constraints but have force coefficients {rows[bead].tolist()}, expected one common value "
+                "(constraint forces cancel only in the sum over the group): use the net force on the group"
+            )
+        worst = max(worst, float(spread.max()))
+    return worst
+
+
+def _check_identity(name: str, block: Block) -> float:
+    product = (block.force @ block.configuration.T).toarray()
+    error = np.abs(product - np.eye(block.n_beads))
+    if error.max() > TOLERANCE:
+        row, column = np.unravel_index(error.argmax(), error.shape)
+        raise ValueError(
+            f"mapping '{name}', molecule {block.name}: (B C^T)[{row}, {column}] is {product[row, column]:.6g}, expected "
+            f"{float(row == column):g}: the force map of bead {block.bead_types[row]} does not move bead "
+            f"{block.bead_types[row]} alone by one unit (a mass-weighted mean of forces is the usual cause: positions "
+            "are averaged, forces are summed)"
+        )
+    return float(error.max())

@@ -1,0 +1,225 @@
+"""The mapping: linear maps C and B from atoms to beads, as plain data. Imports numpy and scipy only.
+
+A `Mapping` is a list of *blocks*, one per kind of molecule. A block holds the sparse matrices of one molecule and where its
+copies begin, so 100,000 waters cost what one costs.
+
+    R_I = sum_i C_Ii r_i        F_I = sum_i B_Ii f_i
+
+with r the atomic positions and f = -grad u the forces of the engine (constraint forces not included). When B is right,
+the mean of F_I at fixed R is minus the gradient of the potential of mean force (Noid et al., 10.1063/1.2938860;
+Ciccotti, Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.mapping.force_map` finds B and certifies it.
+"""
+
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cgnnp.mapping.atomistic import SAME_MASS, SAME_VALUE
+from cgnnp.mapping.block import Block, on_copies
+from cgnnp.runtime.representation import paragraph
+from cgnnp.runtime.storage import data_digest
+from cgnnp.units import NEUTRAL
+
+
+@dataclass(frozen=True, eq=False)
+class Mapping:
+    """A coarse-graining of one system: configuration map C, force map B, and what the beads are.
+
+    Beads are ordered block by block, molecule by molecule. Mappings are equal when their data are.
+
+    >>> import numpy as np
+    >>> dimer = Block(name="N2", configuration=np.array([[0.5, 0.5]]), force=np.array([[1.0, 1.0]]), bead_types=("N2",),
+    ...               masses=(28.0,), charges=(0.0,), copies=((0, 2, 3),), offsets=(0, 1), parents=(0, 0))
+    >>> mapping = Mapping("nitrogen", 6, (dimer,))
+    >>> mapping.n_beads, mapping.bead_types
+    (3, ('N2', 'N2', 'N2'))
+    >>> mapping.map_forces(np.ones((1, 6, 3)))[0, 0]
+    array([2., 2., 2.])
+    """
+
+    name: str
+    n_atoms: int
+    blocks: tuple[Block, ...] = field(default=())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        lines = [f"Mapping '{self.name}': {self.n_beads} beads of {self.n_atoms} atoms"]
+        for block in self.blocks:
+            each = zip(block.bead_types, block.masses, block.charges, strict=True)
+            beads = ", ".join(f"{name} ({mass:.5g} Da, {charge:+.4g} e)" for name, mass, charge in each)
+            bonds = f", {len(block.bonds)} bonds" if block.bonds else ""
+            lines.append(f"  {block.n_copies} {block.name} of {len(block.offsets)} atoms: {beads}{bonds}")
+        return paragraph(lines)
+
+    @cached_property
+    def n_beads(self) -> int:
+        """Number of beads in the system."""
+        return sum(block.n_beads * block.n_copies for block in self.blocks)
+
+    def _per_bead(self, attribute: str) -> list[Any]:
+        return [value for block in self.blocks for value in getattr(block, attribute) * block.n_copies]
+
+    @cached_property
+    def bead_types(self) -> tuple[str, ...]:
+        """Type name of every bead."""
+        return tuple(self._per_bead("bead_types"))
+
+    @cached_property
+    def type_names(self) -> tuple[str, ...]:
+        """The distinct bead types, in order of appearance."""
+        return tuple(dict.fromkeys(name for block in self.blocks for name in block.bead_types))
+
+    @cached_property
+    def types(self) -> Int[np.ndarray, "beads"]:
+        """Index of every bead's type in `type_names`."""
+        return np.array([self.type_names.index(name) for name in self.bead_types], dtype=np.int64)
+
+    @cached_property
+    def masses(self) -> Float[np.ndarray, "beads"]:
+        """Bead masses in Da: 1/M_I = sum_i C_Ii^2 / m_i."""
+        return np.array(self._per_bead("masses"))
+
+    @cached_property
+    def charges(self) -> Float[np.ndarray, "beads"]:
+        """Bead charges in e."""
+        return np.array(self._per_bead("charges"))
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether any bead carries a charge."""
+        return bool(np.any(np.abs(self.charges) > NEUTRAL))
+
+    @cached_property
+    def bonds(self) -> tuple[tuple[int, int], ...]:
+        """Bonded pairs of beads, also the pairs excluded from every nonbonded prior."""
+        pairs, start = [], 0
+        for block in self.blocks:
+            for copy in range(block.n_copies):
+                shift = start + copy * block.n_beads
+                pairs += [(i + shift, j + shift) for i, j in block.bonds]
+            start += block.n_beads * block.n_copies
+        return tuple(pairs)
+
+    def per_type(self, values: Float[np.ndarray, "beads"], relative: float = 0.0) -> dict[str, float]:
+        """The value that the beads of each type have in common (their mass, their charge): that of the first of them.
+
+        Args:
+            values: of all beads.
+            relative: those of one type may differ by this share, and always by rounding.
+
+        Raises:
+            ValueError: beads of one type have different ones.
+        """
+        result = {}
+        for number, name in enumerate(self.type_names):
+            found = values[self.types == number]
+            if np.ptp(found) > max(SAME_VALUE, relative * float(np.abs(found).max())):
+                raise ValueError(
+                    f"mapping '{self.name}': beads of type {name} have different masses or charges "
+                    f"({np.unique(found)[:4].tolist()}): give them types of their own"
+                )
+            result[name] = float(found[0])
+        return result
+
+    def mass_by_type(self) -> dict[str, float]:
+        """Mass of each bead type in Da.
+
+        Raises:
+            ValueError: masses of one type differ by more than one percent.
+        """
+        return self.per_type(self.masses, SAME_MASS)
+
+    def of_beads(self, copies: int | None = None) -> "Mapping":
+        """The identity mapping of the beads themselves, as a coarse-grained run has them.
+
+        With `copies` there are so many molecules of every kind.
+        """
+        blocks, start = [], 0
+        for block in self.blocks:
+            identity = np.eye(block.n_beads)
+            count = block.n_copies if copies is None else copies
+            blocks.append(
+                replace(
+                    block,
+                    configuration=identity,
+                    force=identity,
+                    copies=((start, block.n_beads, count),),
+                    offsets=tuple(range(block.n_beads)),
+                    parents=tuple(range(block.n_beads)),
+                    rigid_groups=(),
+                    virtual_sites=(),
+                )
+            )
+            start += block.n_beads * count
+        return Mapping(self.name, start, tuple(blocks))
+
+    def map_positions(
+        self, positions: Float[np.ndarray, "frames atoms 3"], boxes: Float[np.ndarray, "frames 3 3"] | None = None
+    ) -> Float[np.ndarray, "frames beads 3"]:
+        """Bead positions, nm. With boxes (rows are box vectors) molecules are made whole first.
+
+        Raises:
+            ValueError: the number of atoms is not the mapping's, or the cells are not lower triangular.
+        """
+        self._check_atoms(positions)
+        if boxes is not None and np.triu(boxes, 1).any():
+            raise ValueError(f"mapping '{self.name}': box vectors must be lower triangular (a along x, b in the xy plane)")
+        mapped = []
+        for block in self.blocks:
+            local = positions[:, block.atoms] if boxes is None else block.whole(positions, boxes)
+            mapped.append(on_copies(block.configuration, local))
+        return np.concatenate(mapped, axis=1)
+
+    def map_forces(self, forces: Float[np.ndarray, "frames atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:
+        """Bead forces B f, kJ/mol/nm.
+
+        Raises:
+            ValueError: the number of atoms is not the mapping's.
+        """
+        self._check_atoms(forces)
+        return np.concatenate([on_copies(block.force, forces[:, block.atoms]) for block in self.blocks], axis=1)
+
+    def _check_atoms(self, array: Float[np.ndarray, "frames atoms 3"]) -> None:
+        if array.ndim != 3 or array.shape[1:] != (self.n_atoms, 3):
+            raise ValueError(
+                f"mapping '{self.name}' expects arrays of shape (frames, {self.n_atoms}, 3), got {array.shape}: "
+                "these are not the frames of the system that the mapping was made for"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping as plain data (numbers, strings, lists), for JSON."""
+        blocks = [block.to_dict() for block in self.blocks]
+        return json.loads(json.dumps({"name": self.name, "n_atoms": self.n_atoms, "blocks": blocks}))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], source: str = "mapping") -> "Mapping":
+        """Inverse of `to_dict`; `source` is named in errors.
+
+        Raises:
+            ValueError: incomplete, or not a mapping.
+        """
+        try:
+            if not (isinstance(data["name"], str) and type(data["n_atoms"]) is int):
+                raise ValueError("name or n_atoms is of a wrong type")
+            if not (isinstance(data["blocks"], list) and data["blocks"]):
+                raise ValueError("there are no blocks")
+            mapping = cls(data["name"], data["n_atoms"], tuple(Block.from_dict(entry) for entry in data["blocks"]))
+            if (last := max(block.last_atom for block in mapping.blocks)) >= mapping.n_atoms:
+                raise ValueError(f"atom {last} of a system of {mapping.n_atoms} atoms")
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+            raise ValueError(f"{source}: holds a mapping that is damaged ({error}): make the file again") from error
+        return mapping
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the mapping as data; what stored frames are compared by."""
+        return data_digest(self.to_dict())

@@ -1,0 +1,220 @@
+"""Whether the atoms that are said to be rigid are, and whether others are that are not said to be. Imports numpy only.
+
+A force map must give one coefficient to all atoms that constraints join (`cgnnp.mapping.force_map`), so what is constrained
+must be known. Files of other engines do not say: it is stated, and here verified against the frames. A constraint holds a
+distance fixed, so the distance does not vary from frame to frame.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.runtime.representation import brief
+
+MIN_FRAMES = 10
+"""Fewer frames cannot tell a stiff bond from a constraint."""
+
+LONGEST_BOND_NM = 0.2
+"""What is closer in a residue without bonds is taken for bonded."""
+
+LARGE_GROUP = 30
+"""Of larger rigid groups only pairs of atoms that follow each other or are bonded are looked at: they connect it as well."""
+
+
+@brief
+@dataclass(frozen=True)
+class RigidReport:
+    """What was verified: largest spread of the distances that hold the rigid groups together, and how much others vary.
+
+    A spread is the standard deviation of a distance over the frames divided by its mean; `smallest_free_spread` is that of
+    the stiffest kind of bond outside the rigid groups (None where there is none).
+    """
+
+    n_frames: int
+    n_groups: int
+    n_bonds_outside: int
+    largest_rigid_spread: float
+    smallest_free_spread: float | None
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """As plain data."""
+        return asdict(self)
+
+
+def verify_rigid_groups(
+    atomistic: Atomistic,
+    positions: Float[np.ndarray, "frames atoms 3"],
+    boxes: Float[np.ndarray, "frames 3 3"],
+    *,
+    tolerance: float = 1e-3,
+    precision_nm: float = 0.0,
+) -> RigidReport:
+    """Verify declared rigid groups against frames, in both directions.
+
+    Every group must be connected by distances that do not vary: those of a methyl group are its three C-H, while its H-H
+    may vary as the angles do. And no bond outside the groups, nor the H-H of a water molecule, may be constant: one kind of
+    bond (the same atoms of the same residue) is judged by the mean of its variances over all its copies.
+
+    Args:
+        atomistic: the system, with the groups declared.
+        positions: atoms of at least `MIN_FRAMES` frames, best far apart, nm.
+        boxes: rows are box vectors in reduced form, nm.
+        tolerance: a distance does not vary if its standard deviation is below this part of its mean, ...
+        precision_nm: ... plus this: the step in which the file stores positions (0.001 nm in XTC and .gro files).
+
+    Raises:
+        ValueError: too few frames, another number of atoms, a group that is not rigid, or a constraint that is not declared.
+    """
+    if len(positions) < MIN_FRAMES or positions.shape[1] != atomistic.n_atoms or len(boxes) != len(positions):
+        raise ValueError(
+            f"{len(positions)} frames of {positions.shape[1]} atoms and {len(boxes)} boxes: at least {MIN_FRAMES} frames "
+            f"are needed to see what is rigid, and the system has {atomistic.n_atoms} atoms"
+        )
+    inside = [_pairs_inside(group, atomistic) for group in atomistic.rigid_groups]
+    outside = _bonds_outside(atomistic, positions[0], boxes[0])
+    counts = [len(pairs) for pairs in inside]
+    everything = np.array([*itertools.chain.from_iterable(inside), *outside], dtype=int).reshape(-1, 2)
+    mean, deviation = _distance_statistics(positions, boxes, everything)
+    spread, constant = deviation / mean, deviation <= tolerance * mean + precision_nm
+    n_inside = sum(counts)
+    ends = np.cumsum([0, *counts])
+    for group, pairs, begin, end in zip(atomistic.rigid_groups, inside, ends[:-1], ends[1:], strict=True):
+        if not constant[begin:end].all():
+            _check_group(atomistic, group, pairs, constant[begin:end], spread[begin:end])
+    smallest = _check_bonds(atomistic, outside, mean[n_inside:], deviation[n_inside:], tolerance, precision_nm)
+    held = spread[:n_inside][constant[:n_inside]]
+    return RigidReport(len(positions), len(counts), len(outside), float(held.max(initial=0.0)), smallest)
+
+
+def _pairs_inside(group: Sequence[int], atomistic: Atomistic) -> list[tuple[int, int]]:
+    if len(group) <= LARGE_GROUP:
+        return list(itertools.combinations(group, 2))
+    members = set(group)
+    bonded = {(i, j) for i, j in _bonds(atomistic) if i in members and j in members}
+    return sorted(bonded | set(itertools.pairwise(sorted(group))))
+
+
+def _bonds(atomistic: Atomistic) -> Iterable[tuple[int, int]]:
+    """Bonds of the topology between atoms with mass, and the H-H of water molecules, each pair once."""
+    virtual = set(atomistic.virtual_sites)
+    pairs = {tuple(sorted((first.index, second.index))) for first, second in atomistic.topology.bonds}
+    for residue in atomistic.topology.residues:
+        atoms = [atom for atom in residue.atoms if atom.index not in virtual]
+        if sorted(_symbol(atom) for atom in atoms) == ["H", "H", "O"]:
+            pairs.add(tuple(sorted(atom.index for atom in atoms if _symbol(atom) == "H")))
+    return ((i, j) for i, j in sorted(pairs) if i not in virtual and j not in virtual)
+
+
+def _close_in_residues_without_bonds(
+    atomistic: Atomistic, position: Float[np.ndarray, "atoms 3"], box: Float[np.ndarray, "3 3"]
+) -> list[tuple[int, int]]:
+    """Where the file has no bonds in a residue, the pairs of its atoms that are as close as bonds are."""
+    bonded = {atom.index for bond in atomistic.topology.bonds for atom in bond}
+    virtual = set(atomistic.virtual_sites)
+    pairs: list[tuple[int, int]] = []
+    for residue in atomistic.topology.residues:
+        atoms = [atom.index for atom in residue.atoms if atom.index not in virtual]
+        if not bonded.intersection(atoms):
+            pairs += itertools.combinations(atoms, 2)
+    lengths, _ = _distance_statistics(np.stack([position] * 2), np.stack([box] * 2), np.array(pairs, int).reshape(-1, 2))
+    return [pair for pair, length in zip(pairs, lengths, strict=True) if length < LONGEST_BOND_NM]
+
+
+def _bonds_outside(
+    atomistic: Atomistic, position: Float[np.ndarray, "atoms 3"], box: Float[np.ndarray, "3 3"]
+) -> list[tuple[int, int]]:
+    group_of = {atom: number for number, group in enumerate(atomistic.rigid_groups) for atom in group}
+    pairs = {*_bonds(atomistic), *_close_in_residues_without_bonds(atomistic, position, box)}
+    return [(i, j) for i, j in sorted(pairs) if group_of.get(i, -1) != group_of.get(j, -2)]
+
+
+def _distance_statistics(
+    positions: Float[np.ndarray, "frames atoms 3"],
+    boxes: Float[np.ndarray, "frames 3 3"],
+    pairs: Int[np.ndarray, "pairs 2"],
+) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
+    """Mean and standard deviation over the frames of minimum-image distances, one frame at a time."""
+    first, total, squares = np.zeros(len(pairs)), np.zeros(len(pairs)), np.zeros(len(pairs))
+    for k, (position, box) in enumerate(zip(positions, np.asarray(boxes, dtype=np.float64), strict=True)):
+        vectors = position[pairs[:, 0]].astype(np.float64) - position[pairs[:, 1]]
+        for axis in (2, 1, 0):
+            vectors -= np.round(vectors[:, axis : axis + 1] / box[axis, axis]) * box[axis]
+        distances = np.linalg.norm(vectors, axis=1)
+        if k == 0:
+            first = distances
+        total += distances - first
+        squares += (distances - first) ** 2
+    n_frames = len(positions)
+    variance = (squares - total**2 / n_frames) / (n_frames - 1)
+    return first + total / n_frames, np.sqrt(np.maximum(variance, 0.0))
+
+
+def _check_group(
+    atomistic: Atomistic, group: Sequence[int], pairs: list[tuple[int, int]], constant: np.ndarray, spread: np.ndarray
+) -> None:
+    """Refuse a group that constant distances do not connect."""
+    neighbors = defaultdict(set)
+    for (i, j), fixed in zip(pairs, constant, strict=True):
+        if fixed:
+            neighbors[i].add(j)
+            neighbors[j].add(i)
+    reached, todo = {group[0]}, [group[0]]
+    while todo:
+        new = neighbors[todo.pop()] - reached
+        reached |= new
+        todo += new
+    if free := [atom for atom in group if atom not in reached]:
+        names = " ".join(_label(atomistic, atom) for atom in group)
+        between = [s for (i, j), s in zip(pairs, spread, strict=True) if (i in reached) != (j in reached)]
+        raise ValueError(
+            f"atoms {names} are declared rigid, but {_label(atomistic, free[0])} moves against "
+            f"{_label(atomistic, group[0])} (its distances to the others vary by at least {min(between):.2g} of their "
+            "length): they were not constrained in the simulation; state rigid as it was there, or 'none'"
+        )
+
+
+def _check_bonds(
+    atomistic: Atomistic,
+    bonds: list[tuple[int, int]],
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    tolerance: float,
+    precision_nm: float,
+) -> float | None:
+    """Refuse bonds outside the groups that are constant, kind by kind; the smallest spread of those that are not."""
+    kinds = defaultdict(list)
+    for number, (i, j) in enumerate(bonds):
+        kinds[tuple((_atom(atomistic, k).residue.name, _atom(atomistic, k).name) for k in (i, j))].append(number)
+    spreads = []
+    for numbers in kinds.values():
+        length, spread = mean[numbers].mean(), np.sqrt(np.mean(deviation[numbers] ** 2))
+        spreads.append(float(spread / length))
+        if spread <= tolerance * length + precision_nm:
+            i, j = bonds[numbers[0]]
+            symbols = [_symbol(_atom(atomistic, k)) for k in (i, j)]
+            rule = "'h-bonds' (or 'water', if only water is)" if "H" in symbols else "'all-bonds'"
+            raise ValueError(
+                f"bond {_atom(atomistic, i).name}-{_atom(atomistic, j).name} of {_label(atomistic, i)} never changes "
+                f"({length:.4f} nm, spread {spread / length:.1g}; {len(numbers)} such bonds) but is in no rigid group: it "
+                f"was constrained in the simulation: state rigid={rule}, or take the groups from the engine's own system"
+            )
+    return min(spreads) if spreads else None
+
+
+def _atom(atomistic: Atomistic, index: int) -> Any:
+    return atomistic.topology.atom(index)
+
+
+def _label(atomistic: Atomistic, index: int) -> str:
+    atom = _atom(atomistic, index)
+    return f"{atom.residue.name} {atom.residue.resSeq} {atom.name}"
+
+
+def _symbol(atom: Any) -> str:
+    return atom.element.symbol if atom.element is not None else ""

@@ -1,0 +1,55 @@
+"""Chunks of atomistic frames with forces, in the units of the package and with cells in reduced form. Imports numpy only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.frames.boxes import FLAT
+from cgnnp.runtime.representation import brief
+
+
+@brief
+@dataclass(frozen=True)
+class AtomFrames:
+    """Some consecutive frames of all atoms.
+
+    `positions` are in nm, `forces` those of the engine in kJ/mol/nm (constraint forces not included), the rows of
+    `boxes` the box vectors in nm, in reduced lower triangular form, see `cgnnp.frames.boxes`.
+
+    >>> frames = AtomFrames(np.zeros((5, 2, 3)), np.zeros((5, 2, 3)), np.tile(3 * np.eye(3), (5, 1, 1)))
+    >>> len(frames)
+    5
+    """
+
+    positions: Float[np.ndarray, "frames atoms 3"]
+    forces: Float[np.ndarray, "frames atoms 3"]
+    boxes: Float[np.ndarray, "frames 3 3"]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def in_reduced_cells(frames: AtomFrames) -> AtomFrames:
+    """The same frames with their cells in reduced form.
+
+    A lattice has many cells. The one wanted is reached without touching the atoms by adding whole box vectors to each
+    other, and by turning all three round where they are left-handed. Where a does not lie along x, or b not in the xy
+    plane, the whole frame is rotated: positions and forces with the box, which changes no energy. Cells must have a
+    volume (`has_volume`).
+    """
+    positions, forces = frames.positions, frames.forces
+    boxes = np.array(frames.boxes, dtype=np.float64)
+    boxes[np.linalg.det(boxes) < 0] *= -1.0
+    upper = np.abs(boxes[:, [0, 0, 1], [1, 2, 2]])
+    if (upper > FLAT * np.linalg.norm(boxes, axis=2).max(axis=1)[:, None]).any():
+        orthogonal, triangular = np.linalg.qr(np.swapaxes(boxes, 1, 2))
+        signs = np.sign(np.diagonal(triangular, axis1=1, axis2=2))
+        rotations = orthogonal * signs[:, None, :]
+        boxes = np.swapaxes(triangular, 1, 2) * signs[:, None, :]
+        positions, forces = ((array @ rotations).astype(array.dtype) for array in (positions, forces))
+    boxes[:, [0, 0, 1], [1, 2, 2]] = 0.0
+    for row, onto in ((2, 1), (2, 0), (1, 0)):
+        turns = np.round(boxes[:, row, onto] / boxes[:, onto, onto])
+        boxes[:, row] -= turns[:, None] * boxes[:, onto]
+    return AtomFrames(positions, forces, boxes)

@@ -1,0 +1,267 @@
+"""Dynamics with the beads held still, in a Context of their own.
+
+Beads that are single free atoms have no mass there, so OpenMM leaves them where they are; the centres of mass of rigid
+three-site water are very heavy particles (`cgnnp.reference.sampling.frozen_water`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openmm
+from jaxtyping import Float, Int
+from openmm import unit
+
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, advance, derived_seed, finite_forces, kinetic_energy
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.block import Block
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.reference.sampling.frozen_water import (
+    INSTEAD,
+    RELAXATION_FRICTION_PER_PS,
+    RELAXATION_PS,
+    RigidWaters,
+    pin_centers,
+    rigid_waters,
+    water_atoms,
+)
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.platforms import PlatformChoice
+from cgnnp.runtime.settings import check_positive
+
+FROZEN_SEED = 1_000_000
+"""Seeds of frozen runs begin here, those of the unconstrained run's continuations below."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenProtocol:
+    """How long the beads are held still, and how often.
+
+    Args:
+        averaging_ps: time over which forces are averaged (a whole, even number of force intervals is taken).
+        force_interval_fs: time between the forces that are averaged; closer ones are correlated.
+        second_every: every this many frames get a second draw; 0 for none, as water must have it.
+        separation_ps: time in which the frozen run forgets the first draw before the second begins.
+
+    Raises:
+        ValueError: a time that is not positive, or a negative separation.
+    """
+
+    averaging_ps: float = 1.0
+    force_interval_fs: float = 20.0
+    second_every: int = 10
+    separation_ps: float = 30.0
+
+    def __post_init__(self) -> None:
+        check_positive("reference", averaging_ps=self.averaging_ps, force_interval_fs=self.force_interval_fs)
+        if self.second_every < 0:
+            raise SettingError("reference", f"second_every={self.second_every}: must be 0 (no second draws) or more")
+        if not self.separation_ps >= 0:
+            raise SettingError("reference", f"separation_ps={self.separation_ps}: must not be negative")
+
+    def steps_per_force(self, timestep_fs: float) -> int:
+        """Time steps between two forces."""
+        return max(1, round(self.force_interval_fs / timestep_fs))
+
+    def n_forces(self, timestep_fs: float) -> int:
+        """Forces that make one average, an even number."""
+        interval_ps = self.steps_per_force(timestep_fs) * timestep_fs / 1000
+        return 2 * max(1, round(self.averaging_ps / (2 * interval_ps)))
+
+    def averaging_time(self, timestep_fs: float) -> float:
+        """Time over which forces are averaged in ps, a whole number of intervals."""
+        return self.n_forces(timestep_fs) * self.steps_per_force(timestep_fs) * timestep_fs / 1000
+
+    def separation_steps(self, timestep_fs: float) -> int:
+        """Time steps between the first draw and the second."""
+        return round(self.separation_ps * 1000 / timestep_fs)
+
+    def has_second(self, frame: int) -> bool:
+        """Whether this frame of the data set gets a second draw."""
+        return self.second_every > 0 and frame % self.second_every == 0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A System in which the beads stay where they are, and how its particles belong to the atoms and the beads.
+
+    Beads are single free atoms, which have no mass in `system`, or centres of mass of rigid water, which are particles of
+    their own (`centers`) after all atoms.
+    """
+
+    mapping: Mapping
+    system: openmm.System
+    atoms: Int[np.ndarray, "single"]
+    waters: RigidWaters
+    centers: Int[np.ndarray, "molecules"]
+
+    @property
+    def particles(self) -> Int[np.ndarray, "beads"]:
+        """What does not move, single atoms first."""
+        return np.concatenate([self.atoms, self.centers])
+
+    @property
+    def relaxation_ps(self) -> float:
+        """Time that is run and discarded after velocities are drawn."""
+        return RELAXATION_PS if len(self.centers) else 0.0
+
+    def place(self, positions: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "particles 3"]:
+        """Positions of all particles from those of the atoms (molecules whole), nm."""
+        return np.concatenate([positions, self.waters.centers(positions)])
+
+    def bead_forces(self, forces: Float[np.ndarray, "particles 3"]) -> Float[np.ndarray, "beads 3"]:
+        """Forces on the beads from those that the engine reports, kJ/mol/nm.
+
+        The force on the oxygen of water that is held has been spread over H, H and X, so that of X stands in its place.
+        """
+        atoms = forces[: self.mapping.n_atoms].copy()
+        atoms[self.waters.atoms[:, 0]] = forces[self.centers]
+        return self.mapping.map_forces(atoms[None])[0]
+
+
+def hold(system: openmm.System, mapping: Mapping, atomistic: Atomistic) -> Held:
+    """The beads of a mapping held still, in a copy of the System at constant volume.
+
+    Without CMMotionRemover, which would pin the rest's centre of mass, and without barostats, which would move the beads.
+
+    Raises:
+        ValueError: a bead that cannot be held still.
+    """
+    atoms, waters = still_beads(system, mapping, atomistic)
+    copy = openmm.XmlSerializer.clone(system)
+    for atom in atoms.tolist():
+        copy.setParticleMass(atom, 0.0)
+    for k in reversed(range(copy.getNumForces())):
+        if isinstance(copy.getForce(k), openmm.CMMotionRemover) or "Barostat" in type(copy.getForce(k)).__name__:
+            copy.removeForce(k)
+    centers = pin_centers(copy, waters) if len(waters.atoms) else np.empty(0, dtype=np.int64)
+    return Held(mapping, copy, atoms, waters, centers)
+
+
+def check_second_draws(held: Held, protocol: FrozenProtocol) -> None:
+    """Whether second draws would be what they claim to be, independent of the first.
+
+    Raises:
+        ValueError: they would not: water with its centres of mass held still keeps its hydrogen bonds.
+    """
+    if len(held.centers) and protocol.second_every:
+        raise SettingError(
+            "reference",
+            f"second_every={protocol.second_every}: water whose centres of mass are held still keeps the hydrogen "
+            "bonds it began with (no sign of renewal in 80 ps), so a second draw would not be independent of the first and "
+            "the noise floor from it wrong: set second_every=0",
+        )
+
+
+def still_beads(
+    system: openmm.System, mapping: Mapping, atomistic: Atomistic
+) -> tuple[Int[np.ndarray, "single"], RigidWaters]:
+    """Atoms that are beads, in order of the beads, and molecules of rigid water whose centres of mass are beads.
+
+    Raises:
+        ValueError: a bead that is neither one free atom nor the centre of mass of rigid three-site water.
+    """
+    single, waters = [np.empty(0, dtype=np.int64)], [np.empty((0, 3), dtype=np.int64)]
+    for block in mapping.blocks:
+        means = np.diff(block.configuration.indptr) != 1
+        if means.any():
+            bead = block.bead_types[int(np.argmax(means))]
+            waters.append(water_atoms(f"mapping '{mapping.name}', molecule {block.name}, bead {bead}", block, atomistic))
+        else:
+            single.append(_free_atoms(mapping.name, block, atomistic))
+    return np.concatenate(single), rigid_waters(system, np.concatenate(waters))
+
+
+def _free_atoms(name: str, block: Block, atomistic: Atomistic) -> Int[np.ndarray, "beads"]:
+    """The atom that is each bead of all copies of a molecule."""
+    constrained = {atom: group for group in atomistic.rigid_groups for atom in group}
+    atoms = block.atoms[:, block.configuration.indices].reshape(-1)
+    for atom, bead in zip(atoms.tolist(), block.bead_types * block.n_copies, strict=True):
+        where = f"mapping '{name}', molecule {block.name}, bead {bead}: atom {atom}"
+        if atom in atomistic.virtual_sites:
+            raise ValueError(f"{where} is a virtual site, which has no mass to take away: {INSTEAD}")
+        if atom in constrained:
+            raise ValueError(
+                f"{where} is constrained to {[k for k in constrained[atom] if k != atom]}, and OpenMM holds no "
+                f"constrained atom still: make the system without constraints on it, or {INSTEAD}"
+            )
+    return atoms
+
+
+@dataclass(frozen=True)
+class Average:
+    """Mean force on the beads over one stretch of frozen dynamics, over its halves, and its variance about the mean.
+
+    `kinetic_energy` is that of everything that moves, at the end, kJ/mol.
+    """
+
+    mean: Float[np.ndarray, "beads 3"]
+    halves: Float[np.ndarray, "2 beads 3"]
+    variance: Float[np.ndarray, "beads"]
+    kinetic_energy: float
+
+
+class FrozenRun:
+    """Dynamics of everything but the beads, in a Context of its own.
+
+    Raises:
+        ValueError: a bead cannot be held still.
+    """
+
+    def __init__(
+        self,
+        topology: Any,
+        system: openmm.System,
+        mapping: Mapping,
+        atomistic: Atomistic,
+        dynamics: LangevinProtocol,
+        protocol: FrozenProtocol,
+        platform: PlatformChoice,
+        first_frame: int = 0,
+    ) -> None:
+        self.mapping, self.protocol, self.dynamics, self.timestep = mapping, protocol, dynamics, dynamics.timestep_fs
+        self.held = hold(system, mapping, atomistic)
+        check_second_draws(self.held, protocol)
+        temperature, friction = dynamics.temperature_K * unit.kelvin, dynamics.friction_per_ps / unit.picosecond
+        integrator = openmm.LangevinMiddleIntegrator(temperature, friction, dynamics.timestep_fs / 1000)
+        integrator.setRandomNumberSeed(derived_seed(dynamics.seed, FROZEN_SEED + first_frame))
+        self.simulation = platform.simulation(topology, self.held.system, integrator)
+        self.temperature = temperature
+
+    def begin(self, state: Any, frame: int) -> None:
+        """Take over positions and box; the rest gets new velocities, and water whose beads are held some time to relax.
+
+        Raises:
+            SimulationFailed: the frozen dynamics blew up.
+        """
+        context, integrator = self.simulation.context, self.simulation.integrator
+        context.setPeriodicBoxVectors(*state.getPeriodicBoxVectors())
+        context.setPositions(self.held.place(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)))
+        context.setVelocitiesToTemperature(self.temperature, derived_seed(self.dynamics.seed, FROZEN_SEED - 1 - frame))
+        velocities = context.getState(velocities=True).getVelocities(asNumpy=True)
+        velocities[self.held.particles] *= 0.0
+        context.setVelocities(velocities)
+        if steps := round(self.held.relaxation_ps * 1000 / self.timestep):
+            integrator.setFriction(max(RELAXATION_FRICTION_PER_PS, self.dynamics.friction_per_ps))
+            advance(self.simulation, steps)
+            integrator.setFriction(self.dynamics.friction_per_ps)
+
+    def average(self) -> Average:
+        """Run for the averaging time and average the force on the beads.
+
+        Raises:
+            SimulationFailed: the frozen dynamics blew up.
+        """
+        steps, count = self.protocol.steps_per_force(self.timestep), self.protocol.n_forces(self.timestep)
+        forces = np.empty((count, self.mapping.n_beads, 3))
+        for sample in forces:
+            advance(self.simulation, steps)
+            state = self.simulation.context.getState(forces=True, energy=True)
+            sample[:] = self.held.bead_forces(finite_forces(self.simulation, state))
+        halves = forces.reshape(2, count // 2, *forces.shape[1:]).mean(axis=1)
+        mean = halves.mean(axis=0)
+        return Average(mean, halves, np.mean((forces - mean) ** 2, axis=(0, 2)), kinetic_energy(state))
+
+    def separate(self) -> None:
+        """Run until what follows is independent of what was."""
+        advance(self.simulation, self.protocol.separation_steps(self.timestep))

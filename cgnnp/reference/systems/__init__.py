@@ -1,0 +1,1 @@
+"""Atomistic systems, ready to sample with OpenMM: one file a family."""

@@ -1,0 +1,1 @@
+"""Trajectories with forces that other engines wrote: one file a format, and their topologies."""

@@ -1,0 +1,213 @@
+"""Trajectories with forces that other engines wrote, as a source of mapped frames."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.frames.dataset import count_frames
+from cgnnp.frames.frames import FramesMeta, known_ensemble
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.rigid_groups import RigidReport, verify_rigid_groups
+from cgnnp.reference.atom_frames import AtomFrames
+from cgnnp.reference.remap import map_atoms
+from cgnnp.reference.source import Source, check_frames
+from cgnnp.reference.trajectories.file_atoms import describe_files
+from cgnnp.reference.trajectories.formats import Trajectory, open_trajectory
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.names import FROM_FILES
+from cgnnp.runtime.platforms import PlatformChoice
+from cgnnp.runtime.settings import check_positive
+from cgnnp.runtime.storage import data_digest
+
+log = logging.getLogger("cgnnp")
+
+FRAMES_TO_VERIFY = 50
+"""So many frames, spread over the trajectory, tell what was rigid in it."""
+
+
+def from_files(
+    *,
+    trajectory: str | list[str] | None = None,
+    topology: str | None = None,
+    types: Any = None,
+    rigid: str | None = None,
+    temperature_K: float | None = None,
+    ensemble: str = "NVT",
+    format: str | None = None,  # noqa: A002
+    units: str | None = None,
+    interval_ps: float | None = None,
+    forces_name: str = "forces",
+    masses: Any = None,
+    charges: Any = None,
+    allow_code: bool | None = None,
+    stride: int = 1,
+    n_frames: int | None = None,
+) -> "FileSource":
+    """A trajectory with forces and what must be known to map it, its settings as a configuration has them.
+
+    Args:
+        trajectory: the file with positions and forces, or several that follow each other.
+        topology: a file with the names of the atoms or beads: PDB, PDBx, GRO, Amber prmtop, GROMACS TPR, LAMMPS data.
+        types: instead, the types of free particles in the order of the trajectory, as numbers of each ({A: 100, B: 50}:
+            first all A, then all B) or a list of one for each.
+        rigid: what the simulation held rigid: water, h-bonds, all-bonds, none, or a serialized OpenMM System (*.xml).
+        temperature_K: of the thermostat.
+        ensemble: how the frames were drawn, one of `cgnnp.frames.frames.ENSEMBLES`.
+        format: of the trajectory; by its suffix without.
+        units: of the trajectory where its format does not fix them, e.g. "eV Angstrom" or "real".
+        interval_ps: time between frames where the file does not have it.
+        forces_name: column of an extended XYZ file that holds the forces.
+        masses, charges: Da and e, where the topology has none: one number for all, {name: number}, or a list of one for
+            each atom; charges may be none: "none" states it.
+        allow_code: take forces that run code from the OpenMM System of `rigid`: of files that you trust.
+        stride: every so many frames.
+        n_frames: at most so many; all without.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: something is not stated or wrong: the message says what to state.
+    """
+    stated = {"trajectory": trajectory, "topology": topology or types, "temperature_K": temperature_K}
+    if missing := [name for name, value in stated.items() if not value]:
+        said = f"{missing[0]}: frames of files need {', '.join(missing)}: state them, or types for a topology"
+        raise SettingError("reference", said)
+    check_positive("reference", temperature_K=temperature_K or 0.0, stride=stride)
+    check_positive("reference", **({} if interval_ps is None else {"interval_ps": interval_ps}))
+    numbers = {"types": types, "masses": masses, "charges": charges}
+    atomistic = describe_files(topology, rigid=rigid, allow_code=bool(allow_code), **numbers)
+    files = [trajectory] if isinstance(trajectory, str) else list(trajectory or [])
+    opened = open_trajectory(
+        files, format=format, units=units, topology=atomistic, interval_ps=interval_ps, forces_name=forces_name
+    )
+    if opened.interval_ps is None:
+        raise ValueError(f"{files[0]}: the time between frames is not known: state interval_ps (of the file's own frames)")
+    available = len(range(0, opened.n_frames, stride))
+    wanted = available if n_frames is None else n_frames
+    check_frames(wanted, available, stride)
+    try:
+        ensemble = known_ensemble(ensemble, f"ensemble={ensemble}")
+    except ValueError as error:
+        raise SettingError("reference", str(error)) from error
+    return FileSource(
+        atomistic, opened, float(temperature_K or 0.0), ensemble, str(rigid), stride, wanted, stated=_recorded(numbers)
+    )
+
+
+def _recorded(numbers: dict[str, Any]) -> dict[str, Any]:
+    """What was stated of the particles as the data set records it: lists of one for each by their digest."""
+    given = {name: value for name, value in numbers.items() if value is not None}
+    return {name: data_digest(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+@dataclass(frozen=True)
+class FileSource(Source):
+    """An open trajectory with the atoms that it is of. Made by `from_files`."""
+
+    atoms: Atomistic
+    trajectory: Trajectory
+    temperature: float
+    ensemble: str
+    rigid: str
+    stride: int
+    n_frames: int
+    replica: int = 0
+    stated: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the first file."""
+        return str(self.trajectory.source["files"][0]["name"])
+
+    @property
+    def temperature_K(self) -> float:
+        """Temperature that was stated."""
+        return self.temperature
+
+    def atomistic(self) -> Atomistic:
+        """The atoms of the topology file."""
+        return self.atoms
+
+    def box(self) -> Float[np.ndarray, "3 3"]:
+        """The box of the first frame."""
+        return self._first.boxes[0]
+
+    def meta(self, mapping: Mapping) -> FramesMeta:
+        """Which files the frames are from, in which units they were, and what was stated of them."""
+        return FramesMeta(
+            mapping,
+            temperature=self.temperature,
+            interval=float(self.trajectory.interval_ps or 0.0) * self.stride,
+            ensemble=self.ensemble,
+            provenance={
+                "source": FROM_FILES,
+                "trajectory": self.trajectory.source,
+                "rigid": self.rigid if not self.rigid.endswith(".xml") else Path(self.rigid).name,
+                "stride": self.stride,
+                "replica": self.replica,
+                **({"stated": self.stated} if self.stated else {}),
+            },
+        )
+
+    def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
+        """Map the frames, after verifying on some of them that what is said to be rigid is, and nothing else.
+
+        Raises:
+            ValueError: the mapping is not certified, rigid groups are not what was stated, or frames are damaged.
+        """
+        self.verify()
+        total = map_atoms(self.parts(), self.atoms, mapping, self.meta(mapping), shard, n_frames)
+        log.info("map: %d frames of %s in %s", total, self.name, shard)
+
+    def provide_together(
+        self,
+        mappings: Sequence[Mapping],
+        shards: Sequence[Path],
+        n_frames: int,
+        platform: PlatformChoice,
+        atoms_shard: Path | None = None,
+    ) -> None:
+        """One mapping after the other: the files are read again for each.
+
+        Raises:
+            ValueError: as for `provide`, or atoms are to be kept, which the files have.
+        """
+        if atoms_shard is not None:
+            raise ValueError("keep_atoms: the atoms are in the files already: leave it out")
+        for mapping, shard in zip(mappings, shards, strict=True):
+            if count_frames(shard) < n_frames:
+                self.provide(mapping, shard, n_frames, platform)
+
+    def parts(self) -> Iterator[AtomFrames]:
+        """The frames, from the first on."""
+        return self.trajectory.chunks(stop=self.n_frames * self.stride, stride=self.stride)
+
+    def verify(self) -> RigidReport:
+        """Compare the rigid groups that were stated with frames spread over the trajectory; once, for all mappings.
+
+        Raises:
+            ValueError: they are not what was stated, or there are too few frames to tell.
+        """
+        return self._rigid_report
+
+    @cached_property
+    def _rigid_report(self) -> RigidReport:
+        step = max(1, self.trajectory.n_frames // FRAMES_TO_VERIFY)
+        parts = list(self.trajectory.chunks(stride=step))
+        positions, boxes = (np.concatenate([getattr(part, key) for part in parts]) for key in ("positions", "boxes"))
+        report = verify_rigid_groups(self.atoms, positions, boxes)
+        log.info(
+            "rigid groups: %d verified on %d frames, %d bonds outside them vary",
+            *(report.n_groups, report.n_frames, report.n_bonds_outside),
+        )
+        return report
+
+    @cached_property
+    def _first(self) -> AtomFrames:
+        return next(iter(self.trajectory.chunks(1, stop=1)))

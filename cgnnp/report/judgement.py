@@ -1,0 +1,279 @@
+"""What a summary says in words: does the model have the atomistic structure, and what should a reader look at?
+
+Every word is computed from the numbers in the summary; thresholds are ours.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cgnnp.analysis.rdf_verdict import LEVELS, agreement, headline, worst_row
+from cgnnp.diagnostics.configurational_temperature import agrees
+from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
+from cgnnp.diagnostics.soundness import DISAGREES, NOT_TESTED
+from cgnnp.report.summary import Summary, TemperatureFigures
+from cgnnp.runtime.formatting import UNKNOWN, number, percent, plus_minus
+from cgnnp.units import SAME_TEMPERATURE
+
+PEAK_HEIGHT, PEAK_SHIFT_NM = 0.04, 0.004
+"""What counts as agreement: relative height and shift (nm) of the first peak."""
+
+LOOK_CLOSER, NOT_COMPARED = "look closer", "not compared"
+"""What a page says where g(r) agrees and something else does not, and where there is no g(r)."""
+
+DRIFT_SIGMAS = 4
+"""A drift of averaged forces beyond this many standard errors is called one."""
+
+NEUTRAL_SIGMAS, NEUTRAL_WITHIN = 3, 0.05
+"""Sums of charges off by more than both standard errors and this are called so."""
+
+HOLE_KT = 5.0
+"""Two beads 0.05 nm or more inside the first sampled distance must be at least this far above their energy there."""
+
+SIDES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
+
+RUNS = {"atomistic": "atomistic run", "cg": "coarse-grained run"}
+
+T_CONF_OF = {key: f"T_conf of the {side}" for key, side in SIDES.items()}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judgement in plain words: `level` is good, fair, poor or open; `concerns` say what a reader should look at.
+
+    `label` is the level in a word or two.
+    """
+
+    level: str
+    headline: str
+    concerns: list[str] = field(default_factory=list)
+    label: str = ""
+
+
+def judge(summary: Summary) -> Verdict:
+    """Does the coarse-grained model have the atomistic structure?
+
+    From the residual of g(r), and from the concerns, each of which takes the green from a page.
+    """
+    rdf = summary.rdf
+    concerns = [text for entry in rdf for text in _peak_concerns(entry)]
+    concerns += [*_temperature_concerns(summary), *_ion_concerns(summary)]
+    concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
+    concerns += [*_data_check_concerns(summary), *_bond_concerns(summary)]
+    worst = worst_row(rdf)
+    if worst is None:
+        return Verdict("open", _fit_headline(summary), concerns, NOT_COMPARED)
+    judged = sum(number(entry.get("deviation")) != UNKNOWN for entry in rdf)
+    level, label = LEVELS[agreement(worst)], str(agreement(worst))
+    if level == "good" and concerns:
+        level, label = "fair", LOOK_CLOSER
+    return Verdict(level, headline(worst, judged, summary.system or "the atomistic system"), concerns, label)
+
+
+def _fit_headline(summary: Summary) -> str:
+    model, prior = summary.r2_model, summary.r2_prior
+    if model is None:
+        return "Nothing has been compared with the atomistic simulation yet."
+    reached = f"R² of the held-out forces is {model:.3f}"
+    if prior is None:
+        text = f"The potential is fitted: {reached}"
+    elif model > prior:
+        text = f"The network improves on its prior: {reached}, {prior:.3f} without it"
+    else:
+        text = f"The network does not improve on its prior: {reached}, {prior:.3f} without it"
+    return f"{text}. It has not been compared with the atomistic simulation yet."
+
+
+def _peak_concerns(entry: dict[str, Any]) -> Iterable[str]:
+    height, shift = relative(entry.get("peak_g_atomistic"), entry.get("peak_g_cg")), peak_shift(entry)
+    if height is not None and abs(height) > PEAK_HEIGHT:
+        off = f"{number(100 * height, 1, sign=True)} % off (asked: within {percent(PEAK_HEIGHT)})"
+        yield f"The height of the first {entry['pair']} peak is {off}."
+    if shift is not None and abs(shift) > PEAK_SHIFT_NM:
+        yield f"The first {entry['pair']} peak sits {number(shift, 4, sign=True)} nm off (asked: within {PEAK_SHIFT_NM} nm)."
+
+
+def _temperature_concerns(summary: Summary) -> Iterable[str]:
+    """T_conf that is not the thermostat's, or that has no value although the run got so far."""
+    advice = {
+        "t_conf": "positions and forces are not of one Boltzmann distribution, doubt the force map",
+        "t_conf_cg": "its time step or its temperature is not right",
+    }
+    for key, what in T_CONF_OF.items():
+        found: TemperatureFigures = getattr(summary, key)
+        expected = thermostat(summary, key)
+        if temperature_agrees(found, expected) is False:
+            value = plus_minus(found.K, found.stderr_K, 1)
+            yield f"{what} is {value} K at a thermostat of {expected:g} K: {advice[key]}."
+        elif found.K is None and _is_reached(summary, key):
+            yield f"{what} has no value: {found.reason or 'the reason is not known'}."
+        ybg = found.ybg or {}
+        if ybg.get("agrees") is False:
+            chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
+            yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
+    measured, stderr, expected = summary.cg_temperature_K, summary.cg_temperature_stderr_K, summary.cg_thermostat_K
+    if measured and stderr and expected and KineticTemperature(measured, stderr, expected).is_suspect():
+        yield (
+            f"The kinetic temperature of the coarse-grained run is {plus_minus(measured, stderr, 1)} K at a thermostat of "
+            f"{expected:g} K: its time step is too long, or its equilibration too short."
+        )
+    for row in _wrong_sets(summary):
+        value = plus_minus(row["t_conf_K"], row.get("t_conf_stderr_K"), 1)
+        at = f"at a thermostat of {summary.temperature_K:g} K"
+        yield f"T_conf of the data set {row.get('data')} is {value} K {at}: {advice['t_conf']}."
+
+
+def _wrong_sets(summary: Summary) -> list[dict[str, Any]]:
+    """The further data sets whose T_conf is not that of the first set's thermostat."""
+    return [
+        row
+        for row in summary.data_sets[1:]
+        if temperature_agrees(TemperatureFigures(K=row["t_conf_K"], stderr_K=row["t_conf_stderr_K"]), summary.temperature_K)
+        is False
+    ]
+
+
+def _ion_concerns(summary: Summary) -> Iterable[str]:
+    """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
+    own, used = summary.temperature_K, summary.cg_thermostat_K
+    if own and used and abs(used - own) > SAME_TEMPERATURE:
+        yield (
+            f"The coarse-grained run is at {used:g} K, the data at {own:g} K: a potential of mean force is a free energy of "
+            "one temperature, with its own entropy in it, so this is extrapolation."
+        )
+    for row in summary.dimers:
+        if has_hole(row):
+            where = (
+                f"{number(row['lowest_inside_nm'], 3)} nm, inside the first sampled {number(row['first_sampled_nm'], 3)} nm"
+            )
+            yield (
+                f"An isolated dimer {row['pair']} may collapse: at {where}, their energy is "
+                f"{number(row['lowest_inside_kT'], 1, sign=True)} kT from that of the first sampled distance, where a wall "
+                f"should be (asked: above {number(HOLE_KT, 0, sign=True)} kT)."
+            )
+    for row in (summary.electrolyte or {}).get("electroneutrality") or []:
+        for side, run in RUNS.items():
+            if is_neutral(row, side) is False:
+                found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 3)
+                yield (
+                    f"The charges around {row['type']} add up to {found} of its own in the {run}, not to 1 as "
+                    "they must whatever the model: it is too short, or its box too small, for Kirkwood-Buff integrals."
+                )
+
+
+def _drift_concerns(summary: Summary) -> Iterable[str]:
+    """Averaged forces that still grow or shrink while the beads are held: the rest had not relaxed."""
+    value, stderr = summary.label_drift, summary.label_drift_stderr
+    if value is not None and stderr and abs(value) > DRIFT_SIGMAS * stderr:
+        found = f"{number(100 * value, 1, sign=True)} ± {number(100 * stderr, 1)} %"
+        yield f"The averaged forces change by {found} between the halves of the averaging time: the solvent had not relaxed."
+
+
+def _error_concerns(summary: Summary) -> Iterable[str]:
+    """Errors of runs that are too short for them: fewer than 20 blocks of two autocorrelation times."""
+    runs = [
+        (summary.r2_reliable, "R²", "held-out part of the atomistic run"),
+        (summary.t_conf.reliable, T_CONF_OF["t_conf"], "atomistic run"),
+        (summary.t_conf_cg.reliable, T_CONF_OF["t_conf_cg"], "coarse-grained run"),
+    ]
+    short = [(figure, run) for reliable, figure, run in runs if reliable is False]
+    salt = summary.electrolyte or {}
+    for side, run in RUNS.items():
+        if salt.get(f"kirkwood_buff_reliable_{side}") is False:
+            short.append(("the Kirkwood-Buff integrals", run))
+        pairs = [entry["pair"] for entry in summary.rdf if entry.get(f"reliable_{side}") is False]
+        short += [(f"g(r) ({', '.join(pairs)})", run)] if pairs else []
+    for figure, run in short:
+        yield f"The error of {figure} is not reliable: the {run} is too short for it."
+
+
+def _data_check_concerns(summary: Summary) -> Iterable[str]:
+    """What the check of the data found wrong, or could not test, beside what `_temperature_concerns` says."""
+    check, said = summary.data_check or {}, _temperature_reasons(summary)
+    given = [str(reason).rstrip(".") for reason in check.get("reasons") or []]
+    left = [text for text in given if not any(text.startswith(start) and figure in text for start, figure in said)]
+    if given and not left:
+        return
+    reasons = "; ".join(left) or "the reason is not known"
+    if check.get("verdict") == DISAGREES:
+        yield f"The check of the mapped data disagrees: {reasons}."
+    elif check.get("verdict") == NOT_TESTED:
+        yield f"The check of the mapped data could not test everything: {reasons}."
+
+
+def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
+    """Beginnings and figures of those reasons of the check that `_temperature_concerns` says of the data."""
+    found, first = summary.t_conf, {"t_conf_K": summary.t_conf.K, "t_conf_stderr_K": summary.t_conf.stderr_K}
+    wrong = [first] * (temperature_agrees(found, summary.temperature_K) is False) + _wrong_sets(summary)
+    said = [("T_conf ", f": {row['t_conf_K']:.1f}({row.get('t_conf_stderr_K') or 0.0:.1f}) K, but") for row in wrong]
+    if found.K is None and _is_reached(summary, "t_conf"):
+        said.append((f"T_conf: {str(found.reason).rstrip('.')}", ""))
+    ybg = found.ybg or {}
+    if ybg.get("agrees") is False:
+        said.append(("g-YBG residual: ", f" {ybg['chi2_per_dof']:.2f} of {ybg.get('dof')} functions"))
+    return said
+
+
+def _is_reached(summary: Summary, key: str) -> bool:
+    """Whether the run got so far that T_conf (`key` is t_conf or t_conf_cg) should have a value."""
+    return bool(summary.rdf) or (key == "t_conf" and summary.r2_model is not None)
+
+
+def at_infinite_dilution(summary: Summary) -> bool:
+    """Whether an isolated dimer of the model is a pair at infinite dilution: where a solvent was eliminated, as for ions."""
+    return bool(summary.solvent_eliminated)
+
+
+def _bond_concerns(summary: Summary) -> Iterable[str]:
+    """Beads that look bonded in the data, which a model without bonds does not hold together."""
+    if found := summary.undeclared_bonds:
+        yield f"In the data {found['says']}."
+
+
+def is_neutral(row: dict[str, Any], side: str) -> bool | None:
+    """Whether the charges around the ions of a type add up to minus theirs, within 0.05 or three standard errors."""
+    value, stderr = row.get(f"sum_{side}"), row.get(f"sum_stderr_{side}")
+    if value is None or stderr is None or not np.isfinite([value, stderr]).all():
+        return None
+    return bool(abs(value - 1.0) <= max(NEUTRAL_WITHIN, NEUTRAL_SIGMAS * stderr))
+
+
+def has_hole(row: dict[str, Any]) -> bool | None:
+    """Whether two beads inside the first sampled distance are hardly above their energy there, or below it."""
+    lowest = row.get("lowest_inside_kT")
+    return None if lowest is None else not lowest > HOLE_KT
+
+
+def apart(row: dict[str, Any], key: str) -> str:
+    """How far a figure of the coarse-grained run is from the atomistic one, in words."""
+    figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in RUNS]
+    atomistic, cg, *errors = [np.nan if figure is None else float(figure) for figure in figures]
+    error = math.hypot(*errors)
+    if not np.isfinite([atomistic, cg, error]).all() or error == 0:
+        return UNKNOWN
+    sigmas = abs(cg - atomistic) / error
+    return "the same within errors" if sigmas <= 2 else f"{number(sigmas, 1)} standard errors apart"
+
+
+def temperature_agrees(found: TemperatureFigures, expected: float | None) -> bool | None:
+    """Whether T_conf is that of a thermostat (K) within 2 % or four standard errors; None where one is not known."""
+    return None if found.K is None or not expected else bool(agrees(found.K, found.stderr_K or 0.0, expected))
+
+
+def thermostat(summary: Summary, key: str) -> float | None:
+    """The temperature (K) that T_conf (`key` is t_conf or t_conf_cg) should have: that of its own run."""
+    return (summary.cg_thermostat_K if key == "t_conf_cg" else None) or summary.temperature_K
+
+
+def peak_shift(entry: dict[str, Any]) -> float | None:
+    """How far the first coarse-grained peak is from the atomistic one, nm."""
+    atomistic, cg = entry.get("peak_r_nm_atomistic"), entry.get("peak_r_nm_cg")
+    return None if atomistic is None or cg is None else cg - atomistic
+
+
+def relative(reference: float | None, value: float | None) -> float | None:
+    """(value - reference) / reference, where it exists."""
+    return None if not reference or value is None else (value - reference) / reference

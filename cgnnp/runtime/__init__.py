@@ -1,0 +1,1 @@
+"""Complete files, judged settings, errors, progress, signals, platforms: what everything else stands on."""

@@ -1,0 +1,112 @@
+"""Settings against the signature of what takes them: unknown names and wrong types are found before any work starts."""
+
+import difflib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.ranges import check_range
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+
+
+def checked_settings(
+    target: Callable[..., Any], settings: Mapping[str, Any], prefix: str, from_data: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The settings, whole numbers as floats where `target` declares floats (300 and 300.0 are the same data set).
+
+    `from_data` are parameters of `target` that are not chosen but found in the data later.
+
+    >>> def fit(*, features: int = 16): ...
+    >>> checked_settings(fit, {"features": 4}, "model")
+    {'features': 4}
+
+    Raises:
+        ValueError: one that `target` does not take, that is found in the data, of another type or out of range; names
+            `prefix.key`, what was found and expected.
+    """
+    parameters = inspect.signature(target).parameters
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    result = dict(settings)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in settings.items():
+        if key in from_data:
+            raise SettingError(prefix, f"{key}: is taken from the data and cannot be chosen: leave it out")
+        if key not in parameters and not takes_any:
+            known = [name for name in parameters if name not in from_data]
+            raise UnknownSetting(prefix, key, known)
+        if not _fits(value, hints.get(key, Any)):
+            raise SettingError(prefix, f"{key}={value!r}: must be {_describe(hints[key])}")
+        check_range(prefix, key, value)
+        if float in (hints.get(key), *typing.get_args(hints.get(key))) and isinstance(value, int):
+            result[key] = float(value)
+    return result
+
+
+def check_positive(group: str, **values: float) -> None:
+    """Refuse arguments that are not above zero.
+
+    Raises:
+        SettingError: names the argument and what was found.
+    """
+    for name, value in values.items():
+        if not value > 0:
+            raise SettingError(group, f"{name}={value}: must be positive")
+
+
+def unknown_setting(full_key: str, known: Sequence[str]) -> str:
+    """The message for a setting that does not exist; `known` are the names at the level of its last part."""
+    parent, _, key = full_key.rpartition(".")
+    hint = did_you_mean(key, known, f"{parent}." if parent else "")
+    return f"there is no setting '{full_key}'.{hint} Known{f' in {parent}' if parent else ''}: {', '.join(sorted(known))}"
+
+
+class UnknownSetting(SettingError):
+    """An argument that there is not; `known` are those that there are."""
+
+    def __init__(self, group: str, name: str, known: Sequence[str]) -> None:
+        super().__init__(group, unknown_setting(name, known))
+        self.args, self.in_full = (group, name, known), unknown_setting(f"{group}.{name}", known)
+
+    @property
+    def configured(self) -> str:
+        """The message with keys of the configuration."""
+        return self.in_full
+
+
+def did_you_mean(name: str, known: Sequence[str], prefix: str = "") -> str:
+    """A sentence with the closest known name, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value from a configuration is what plain annotations ask for; others are not judged."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in typing.get_args(hint))
+    if typing.get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(item, part) for part in typing.get_args(hint) for item in value)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict) and all(type(one) in (int, float) for one in value.values())
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint) if hint in WORDS else True
+
+
+def _describe(hint: Any) -> str:
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return " or ".join(_word(part) for part in parts)
+
+
+def _word(hint: Any) -> str:
+    if typing.get_origin(hint) is list:
+        return f"a list, of each {' or '.join(_word(part) for part in typing.get_args(hint))}"
+    if typing.get_origin(hint) is dict:
+        return "numbers by bead type, as {A: 2.0}"
+    return WORDS.get(hint, str(hint))

@@ -1,0 +1,1 @@
+"""All that knows how OpenMM runs a network: the back ends, and TorchScript."""

@@ -1,0 +1,69 @@
+"""All that knows TorchScript: the self-contained module behind `model.pt` and TorchForce.
+
+TorchScript is deprecated in torch; when openmm-torch leaves it, this is the file to replace.
+"""
+
+import copy
+import io
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cgnnp.models.neighbors import edge_vectors, forces_on_beads
+from cgnnp.models.potential import Potential
+from cgnnp.runtime.storage import write_file
+
+
+class ForceModule(nn.Module):
+    """Energy and forces from positions and box: neighbour list, network and differentiation in one module.
+
+    Positions are wrapped and the list is made in the precision they come in; only the vectors between neighbours are
+    rounded to the network's.
+    """
+
+    types: Tensor
+    precision: Tensor
+
+    def __init__(self, model: Potential, types: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.cutoff = model.cutoff
+        self.register_buffer("types", types.to(torch.int64))
+        self.register_buffer("precision", torch.zeros(0, dtype=model.precision()))
+
+    def forward(self, positions: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+        """Energy (a scalar, float64, kJ/mol) and forces (beads, 3), kJ/mol/nm, from nm."""
+        box = box.to(positions.dtype)
+        if not bool(torch.isfinite(positions).all()):
+            # Let the simulation see that it blew up, instead of an error from inside the neighbour list.
+            return torch.full([], float("nan"), dtype=torch.float64, device=positions.device), torch.full_like(
+                positions, float("nan")
+            )
+        vectors, receivers, senders = edge_vectors(positions.detach(), box, self.cutoff)
+        vectors = vectors.to(self.precision.dtype).requires_grad_(True)
+        energies = self.model(vectors, receivers, senders, self.types)
+        gradient = torch.autograd.grad([energies.sum()], [vectors])[0]
+        if gradient is None:
+            raise RuntimeError("the energy does not depend on the positions")
+        forces = forces_on_beads(gradient, receivers, senders, positions.size(0))
+        return energies.to(torch.float64).sum(), forces.to(positions.dtype)
+
+
+def compile_module(model: Potential, types: Tensor) -> torch.jit.ScriptModule:
+    """The TorchScript module of a network for beads of these types (beads,)."""
+    module = ForceModule(copy.deepcopy(model), types).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        return torch.jit.script(module)
+
+
+def save_module(module: torch.jit.ScriptModule, path: Path) -> None:
+    """Write `model.pt`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        torch.jit.save(module, content := io.BytesIO())
+    write_file(path, content.getvalue())

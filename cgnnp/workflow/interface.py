@@ -1,0 +1,343 @@
+"""The Python interface: the whole job as functions from values to values, in a notebook or a script.
+
+    data = cgnnp.sample_frames("water_spce", mapping="water_cg", n_frames=1500)
+    fitted = cgnnp.fit(data)
+    potential = cgnnp.export(fitted, "potential")
+    run = cgnnp.run_dynamics(potential, length_ps=240)
+    found = cgnnp.compare_frames(data, run)
+    cgnnp.write_report("report.html", data, fitted, run, found)
+
+Options have the names and the defaults of the commands (`cgnnp.option`). What is sampled, exported or simulated is kept in
+folders, and the same call goes on from there.
+"""
+
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from cgnnp.analysis.figures import plot_history, plot_rdf
+from cgnnp.dynamics.langevin_dynamics import speed_ns_per_day
+from cgnnp.frames.frames import Frames
+from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.mapping import Mapping
+from cgnnp.models.registry import Architecture, architecture
+from cgnnp.priors import PriorFit
+from cgnnp.priors.coulomb import dielectric_constant
+from cgnnp.reference.source import Source
+from cgnnp.report.page import write_report as write_page
+from cgnnp.report.summary import DataFigures, ExportFigures, Summary
+from cgnnp.runtime.options import constructed, option, option_values
+from cgnnp.runtime.platforms import choose_platform
+from cgnnp.simulation.beads import Composition
+from cgnnp.simulation.bundle import PotentialBundle, load, save_bundle
+from cgnnp.training.fit import FitSettings, check_accelerator
+from cgnnp.workflow.checks import check_sets
+from cgnnp.workflow.comparing import Comparison
+from cgnnp.workflow.comparing import compare_frames as compare
+from cgnnp.workflow.fitting import Fitted, fit_model
+from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan
+from cgnnp.workflow.running import CoarseRun, run_potential
+
+log = logging.getLogger("cgnnp")
+
+AnyMapping = str | Mapping | Callable[[Atomistic], Mapping]
+
+
+def sample_frames(
+    system: Any = "water_spce",
+    mapping: AnyMapping = "water_cg",
+    *,
+    reference: str = "langevin",
+    data_dir: str | Path = "data",
+    platform: str = "auto",
+    **settings: Any,
+) -> Frames:
+    """Sample an atomistic system, as far as it is not in the data cache, and return its mapped frames.
+
+    Args:
+        system: the name of an option (water_spce, electrolyte, ...), or what `option("system", ...)` makes.
+        mapping: the name of an option (water_cg, ions, ...), a mapping, or a function from the atoms to one.
+        reference: how it is sampled: langevin, langevin_dense or mean_force.
+        data_dir: where data sets are kept; `python -m cgnnp.sample` finds them there and goes on with them.
+        platform: of OpenMM.
+        **settings: of the sampling: n_frames, temperature_K, equilibration_ps, ...
+
+    Raises:
+        ValueError: an option that there is not, or a setting that is wrong.
+        SimulationFailed: the simulation blew up.
+
+    >>> data = sample_frames("water_spce", n_frames=1500)       # doctest: +SKIP
+    """
+    _be_heard()
+    made = option("system", system) if isinstance(system, str) else system
+    source: Source = option("reference", reference, **settings)(system=made)
+    return _provided(source, mapping, data_dir, platform)
+
+
+def read_frames(
+    trajectory: str | Path | Sequence[str | Path],
+    mapping: AnyMapping = "water_cg",
+    *,
+    data_dir: str | Path = "data",
+    **settings: Any,
+) -> Frames:
+    """Map a trajectory with forces that another engine wrote.
+
+    Args:
+        trajectory: the file with positions and forces, or several that follow each other.
+        mapping: as for `sample_frames`.
+        data_dir: where the mapped frames are kept.
+        **settings: topology (or types), rigid, temperature_K, units, ...: see
+        `cgnnp.reference.trajectories.file_source.from_files`.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: something is not stated or wrong: the message says what to state.
+
+    >>> data = read_frames("run.trr", topology="conf.gro", rigid="water", temperature_K=300.0)       # doctest: +SKIP
+    """
+    _be_heard()
+    files = [trajectory] if isinstance(trajectory, str | Path) else list(trajectory)
+    source: Source = option("reference", "files", trajectory=[str(file) for file in files], **settings)()
+    return _provided(source, mapping, data_dir, "Reference")
+
+
+def fit(
+    data: Frames | Sequence[Frames],
+    *,
+    model: str | Architecture = "nequip",
+    prior: str | PriorFit | None = None,
+    draws: Frames | None = None,
+    folder: str | Path | None = None,
+    platform: str = "auto",
+    **settings: Any,
+) -> Fitted:
+    """Fit priors and network to the mean forces of mapped frames.
+
+    Args:
+        data: frames, or those of several data sets that are fitted together.
+        model: the name of an option (nequip, allegro, mace, schnet, pair), or what `network` makes.
+        prior: what fits the priors, `option("prior", "pairs", cutoff_nm=0.8)`; the default ones without.
+        draws: mean forces with second draws, which tell how much of R2 is noise.
+        folder: for checkpoints; the same call goes on from there. Without, they are not kept.
+        platform: of OpenMM, for the forces of the priors.
+        **settings: of the fit: max_epochs, batch_size, learning_rate, held_out_fraction, seed, ...
+
+    Raises:
+        ValueError: data that disagree with themselves, a setting that is wrong, or a fit that diverged.
+
+    >>> fitted = fit(data, model=network("nequip", l_max=1), max_epochs=2)       # doctest: +SKIP
+    """
+    _be_heard()
+    sets = [data] if isinstance(data, Frames) else list(data)
+    chosen = network(model) if isinstance(model, str) else model
+    fit_priors = option("prior", prior or "pairs") if prior is None or isinstance(prior, str) else prior
+    for one in sets:
+        _wanted("data", one, Frames, "frames, or a list of them")
+    _wanted("model", chosen, Architecture, 'a name, or cgnnp.network("nequip", l_max=1)')
+    _wanted("prior", fit_priors, PriorFit, 'a name, or cgnnp.option("prior", "pairs", cutoff_nm=0.8)')
+    trainer: FitSettings = option("trainer", "default", **settings)
+    check_accelerator(trainer)
+    plan = FitPlan(prior=fit_priors, network=chosen, trainer=trainer, platform=platform)
+    checked = check_sets(sets)
+    checked.refuse_unsound()
+    with tempfile.TemporaryDirectory(prefix="cgnnp_fit_") as temporary:
+        fitted = fit_model(sets, plan, Path(folder or temporary), draws)
+    return fitted.with_checks(checked.figures([source_of(frames) for frames in sets], sets))
+
+
+def network(name: str = "nequip", **settings: Any) -> Architecture:
+    """A network by the name of its option, with some of its settings changed.
+
+    Raises:
+        ValueError: there is no such network, or it has no such setting.
+
+    >>> network("nequip", l_max=1).settings["l_max"]
+    1
+    """
+    return architecture({**option_values("model", name), **settings})
+
+
+def export(fitted: Fitted, directory: str | Path = "potential") -> PotentialBundle:
+    """Write a fitted model as a bundle, which replaces one that is there, and load it with its self-check.
+
+    Raises:
+        ValueError: weights that are not finite.
+    """
+    _be_heard()
+    _wanted("fitted", fitted, Fitted, "what cgnnp.fit returns")
+    save_bundle(Path(directory), fitted.model, fitted.priors, fitted.sets, fitted.made_from())
+    log.info("export: %s", directory)
+    return load(directory)
+
+
+def run_dynamics(
+    potential: PotentialBundle | str | Path,
+    directory: str | Path | None = None,
+    *,
+    starts: Frames | None = None,
+    n_pairs: int | None = None,
+    box_nm: float | None = None,
+    concentration_M: float | None = None,
+    **settings: Any,
+) -> CoarseRun:
+    """Run a potential, or go on with a run that is there.
+
+    Args:
+        potential: as `export` or `load` return it, or its folder.
+        directory: where the replicas write; a folder beside the potential without, named by the composition.
+        starts: frames that replicas start from; the potential's own configuration without.
+        n_pairs, box_nm, concentration_M: other numbers of molecules, or another cubic box, than the potential's own.
+        **settings: of the dynamics: length_ps, timestep_fs, replicas, temperature_K, seed, ...
+
+    Raises:
+        ValueError: a setting that is wrong, or the directory holds frames of another potential or protocol.
+        SimulationFailed: a replica blew up, and the others finished first.
+
+    >>> run = run_dynamics("potential", length_ps=240.0)       # doctest: +SKIP
+    """
+    _be_heard()
+    bundle = potential if isinstance(potential, PotentialBundle) else load(potential, self_check=False)
+    if bundle.directory is None:
+        raise ValueError("this potential has no files: export it first")
+    composition = Composition(n_pairs=n_pairs, box_nm=box_nm, concentration_M=concentration_M)
+    values = {**option_values("simulation", "langevin"), **settings}
+    plan = constructed(values, "simulation", OF_THE_POTENTIAL)(bundle.temperature)
+    place = Path(directory or bundle.directory.parent / composition.folder_name)
+    return run_potential(bundle.directory, place, plan, starts, composition)
+
+
+def compare_frames(
+    data: Frames, run: CoarseRun | Frames, potential: PotentialBundle | str | Path | None = None
+) -> Comparison:
+    """Compare a coarse-grained run with the data of its potential: g(r), T_conf, isolated dimers, salts.
+
+    Args:
+        data: mapped atomistic frames.
+        run: as `run_dynamics` returns it, or frames of one.
+        potential: of the run; needed for frames alone.
+
+    Raises:
+        ValueError: frames without their potential.
+    """
+    _be_heard()
+    _wanted("data", data, Frames, "mapped atomistic frames")
+    _wanted("run", run, CoarseRun | Frames, "what cgnnp.run_dynamics(potential) returns, or frames")
+    if potential is None and not isinstance(run, CoarseRun):
+        raise ValueError("frames do not know their potential: name it, compare_frames(data, frames, potential)")
+    place = run.potential if isinstance(run, CoarseRun) and potential is None else potential
+    bundle = place if isinstance(place, PotentialBundle) else load(str(place), self_check=False)
+    if data.mapping.digest != bundle.mapping.digest:
+        raise ValueError(
+            f"the data are of mapping '{data.mapping.name}' (digest {data.mapping.digest}), the potential is of "
+            f"'{bundle.mapping.name}' (digest {bundle.mapping.digest}): compare with the data it was fitted to first"
+        )
+    if isinstance(run, CoarseRun):
+        speeds = _atomistic_speed(data), run.figures.cg_ns_per_day
+        return compare(data, run.frames, bundle, run.consistency, speeds)
+    return compare(data, run, bundle)
+
+
+def _atomistic_speed(data: Frames) -> float | None:
+    """Of the simulation that the data are from, ns/day, where they are in the data cache."""
+    folders = [Path(source) for source in data.sources]
+    return speed_ns_per_day(folders[0]) if folders and folders[0].is_dir() else None
+
+
+def write_report(
+    path: str | Path,
+    data: Frames,
+    fitted: Fitted | None = None,
+    run: CoarseRun | None = None,
+    found: Comparison | None = None,
+) -> Path:
+    """Write a page on what was found, with its pictures beside it; the parts that are not given are left out.
+
+    Returns:
+        The path of the page, one self-contained HTML file.
+    """
+    _wanted("data", data, Frames, "mapped atomistic frames")
+    for name, value, kind in (("fitted", fitted, Fitted), ("run", run, CoarseRun), ("found", found, Comparison)):
+        _wanted(name, value, kind | None, f"a {kind.__name__}, or None")
+    page = Path(path)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    figures: list[Any] = [
+        DataFigures(system=source_of(data), mapping=data.mapping.name, temperature_K=data.temperature, n_frames=len(data))
+    ]
+    eps_r = None if fitted is None else dielectric_constant(fitted.priors)
+    figures += [] if fitted is None else [fitted.checks, fitted.figures, ExportFigures(eps_r=eps_r)]
+    figures += [] if run is None else [ExportFigures(potential=run.potential.name, eps_r=eps_r), run.figures]
+    figures += [] if found is None else [found.figures]
+    return write_page(
+        page.parent,
+        Summary.of(*figures),
+        name=page.name,
+        metrics=() if fitted is None else fitted.history,
+        priors=() if fitted is None else fitted.priors,
+        pictures={} if found is None else found.drawings(),
+    )
+
+
+def plot(value: Fitted | Comparison, file: str | Path | None = None) -> list[Axes]:
+    """Draw the history of a fit, or g(r) of a comparison.
+
+    Args:
+        value: what to draw.
+        file: where the picture is saved too; its suffix says how.
+
+    Returns:
+        The axes of the figure, which a notebook shows.
+    """
+    _wanted("value", value, Fitted | Comparison, "a fit or a comparison")
+    figure = plot_history(value.history) if isinstance(value, Fitted) else plot_rdf(value.curves)
+    if figure is None:
+        raise ValueError("this fit has no history: there is nothing to draw")
+    if file is not None:
+        figure.savefig(file)
+    if "ipykernel" in sys.modules:
+        from matplotlib import pyplot
+
+        pyplot.figure(FigureClass=lambda *_, **__: figure)  # type: ignore[arg-type]
+    return figure.axes
+
+
+def source_of(frames: Frames) -> str:
+    """What frames are of: the system that was sampled, or where they are from."""
+    system = frames.meta.provenance.get("system")
+    name = system.get("name") if isinstance(system, dict) else None
+    return str(name) if name else ", ".join(frames.sources) or "memory"
+
+
+def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platform: str) -> Frames:
+    """Mapped frames of a source, in the data cache."""
+    if not isinstance(mapping, Mapping):
+        make = option("mapping", mapping) if isinstance(mapping, str) else mapping
+        mapping = make(source.atomistic())
+    directory = source.complete(mapping, Path(data_dir), choose_platform(platform))
+    log.info("data: %s", directory)
+    return source.frames(directory, mapping, source.n_frames)
+
+
+def _wanted(name: str, value: Any, kind: Any, words: str) -> None:
+    """Refuse an argument of another kind.
+
+    Raises:
+        TypeError: names it, what was found and what is wanted.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: is a {type(value).__name__}, must be {words}")
+
+
+def _be_heard() -> None:
+    """Let log lines be seen where nobody has set up a log."""
+    if not log.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False

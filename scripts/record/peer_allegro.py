@@ -1,0 +1,71 @@
+"""Record what the `nequip-allegro` package computes, for the test that our Allegro computes the same.
+
+    python scripts/record/peer_allegro.py tests/conformance/allegro
+
+Run it with a Python that has nequip 0.19.1 and nequip-allegro 0.8; cgnnp is not needed. Frames and files are those of
+`scripts/record/peer_nequip.py`; the settings also say which blocks every tensor product couples.
+"""
+
+from importlib.metadata import version
+
+import torch
+from allegro.model import AllegroModel
+from allegro.nn._strided import Contracter
+from nequip.utils.global_state import set_global_state
+from peer_frames import FRAMES, frame, target_folder, write_case
+from peer_nequip import SCALES, evaluate, weights
+
+SCALARS, CHANNELS, WIDTH = 12, 4, 16
+CASES = {
+    "water_l2": ("water", {"l_max": 2, "parity": False, "num_layers": 2}),
+    "molecule_l1_both_parities": ("molecule", {"l_max": 1, "parity": True, "num_layers": 3}),
+}
+
+
+def build(arguments: dict[str, object]) -> torch.nn.Module:
+    """A model with random weights."""
+    return AllegroModel(
+        radial_chemical_embed={"_target_": "allegro.nn.TwoBodyBesselScalarEmbed", "num_bessels": 8},
+        num_scalar_features=SCALARS,
+        num_tensor_features=CHANNELS,
+        scalar_embed_mlp_hidden_layers_width=WIDTH,
+        allegro_mlp_hidden_layers_width=WIDTH,
+        readout_mlp_hidden_layers_width=WIDTH,
+        seed=7,
+        model_dtype="float64",
+        **arguments,
+    )
+
+
+def couplings(model: torch.nn.Module) -> list[list[list[list[int]]]]:
+    """Of every tensor product its paths, in the order of its weights: degrees and parities of factors and result."""
+    found = []
+    for product in model.modules():
+        if isinstance(product, Contracter):
+            found.append(
+                [
+                    [[ir.l, ir.p] for ir in (first, second, out)]
+                    for _, out in product.irreps_out
+                    for _, first in product.irreps_in1
+                    for _, second in product.irreps_in2
+                    if out in first * second
+                ]
+            )
+    return found
+
+
+def main() -> None:
+    """Write all cases."""
+    folder = target_folder(__doc__)
+    set_global_state()
+    versions = {package: version(package) for package in ("nequip", "nequip-allegro", "e3nn", "torch")}
+    for name, (of_frame, own) in CASES.items():
+        arguments = {**FRAMES[of_frame], **SCALES, **own, "per_type_energy_shifts": 0.0}
+        model = build(arguments).eval()
+        found = evaluate(model, *frame(of_frame), of_frame == "water", arguments["r_max"])
+        shape = {"scalars": SCALARS, "channels": CHANNELS, "width": WIDTH, "couplings": couplings(model)}
+        write_case(folder / f"{name}.npz", {**arguments, **shape, "versions": versions}, of_frame, found, **weights(model))
+
+
+if __name__ == "__main__":
+    main()

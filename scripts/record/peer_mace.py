@@ -1,0 +1,120 @@
+"""Record what the `mace-torch` package computes, for the test that our MACE computes the same.
+
+    python scripts/record/peer_mace.py tests/conformance/mace
+
+Run it with a Python that has mace-torch 0.3.16; cgnnp is not needed. It writes one compressed file a case: the settings as
+JSON, all weights and constants under mace's names, its coupling tensors as U_<degree>_<order>, one frame, and its energies
+and forces, in float64. Lengths are in nm and energies in kJ/mol; mace itself is told of no units.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+import mace.modules as mace_modules
+import numpy as np
+import torch
+from e3nn import o3
+from mace.data.neighborhood import get_neighborhood
+from peer_frames import FRAMES, frame, target_folder, write_case
+
+SHAPE = {"channels": 8, "l_max": 2, "radial_width": 16, "num_bessels": 8, "scale": 0.5}
+CASES = {
+    "water": {"layers": 2, "features_l_max": 1, "correlation": 3},
+    "molecule": {"layers": 3, "features_l_max": 2, "correlation": 2},
+}
+
+
+def build(settings: dict[str, Any]) -> torch.nn.Module:
+    """A model with random weights, without energies of isolated atoms."""
+    block = mace_modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
+    n_types, degrees = len(settings["type_names"]), range(settings["features_l_max"] + 1)
+    return mace_modules.ScaleShiftMACE(
+        r_max=settings["r_max"],
+        num_bessel=settings["num_bessels"],
+        num_polynomial_cutoff=6,
+        max_ell=settings["l_max"],
+        interaction_cls=block,
+        interaction_cls_first=block,
+        num_interactions=settings["layers"],
+        num_elements=n_types,
+        hidden_irreps=o3.Irreps([(settings["channels"], (degree, (-1) ** degree)) for degree in degrees]),
+        MLP_irreps=o3.Irreps("16x0e"),
+        atomic_energies=np.zeros(n_types),
+        avg_num_neighbors=settings["avg_num_neighbors"],
+        atomic_numbers=list(range(1, n_types + 1)),
+        correlation=settings["correlation"],
+        gate=torch.nn.functional.silu,
+        radial_MLP=[settings["radial_width"]],
+        use_reduced_cg=False,
+        atomic_inter_scale=settings["scale"],
+        atomic_inter_shift=0.0,
+    )
+
+
+def rescale(model: torch.nn.Module, cutoff: float, neighbors: float) -> None:
+    """Densities of order one, so that every order matters: as built, an order is less than the one below it by as much."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("conv_tp_weights.layer0.weight"):
+                weight *= cutoff**1.5 / 2
+            elif name.startswith("interactions") and name.endswith(".linear.weight"):
+                weight *= neighbors**0.5
+            elif ".weights" in name:
+                weight *= weight.shape[1] ** 0.5
+
+
+def weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Parameters, Bessel roots and the normalisation of every SiLU under mace's names; couplings, alike in all layers."""
+    chosen = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()}
+    chosen |= {name: tensor for name, tensor in model.named_buffers() if name.endswith("bessel_weights")}
+    constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
+    for product in model.products:
+        for degree, contraction in enumerate(product.symmetric_contractions.contractions):
+            for order in range(1, contraction.correlation + 1):
+                chosen[f"U_{degree}_{order}"] = contraction.U_tensors(order)
+    arrays = {name: tensor.detach().numpy() for name, tensor in chosen.items()}
+    return arrays | {name: np.array(constant, dtype=np.float64) for name, constant in constants.items()}
+
+
+def evaluate(
+    model: torch.nn.Module, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
+) -> dict[str, np.ndarray]:
+    """Energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
+    edges, shifts, unit_shifts, box = get_neighborhood(
+        positions, cutoff, pbc=(periodic,) * 3, cell=cell.copy() if periodic else None
+    )
+    data = {
+        "positions": torch.tensor(positions),
+        "node_attrs": torch.nn.functional.one_hot(torch.tensor(types), len(model.atomic_numbers)).double(),
+        "edge_index": torch.tensor(edges, dtype=torch.int64),
+        "shifts": torch.tensor(shifts),
+        "unit_shifts": torch.tensor(unit_shifts, dtype=torch.float64),
+        "cell": torch.tensor(box),
+        "batch": torch.zeros(len(types), dtype=torch.int64),
+        "ptr": torch.tensor([0, len(types)]),
+        "head": torch.zeros(1, dtype=torch.int64),
+    }
+    result = model(data)
+    return {
+        "energy": result["energy"].detach().numpy().reshape(()),
+        "atomic_energies": result["node_energy"].detach().numpy(),
+        "forces": result["forces"].detach().numpy(),
+    }
+
+
+def main() -> None:
+    """Write all cases."""
+    folder = target_folder(__doc__)
+    torch.set_default_dtype(torch.float64)
+    versions = {package: version(package) for package in ("mace-torch", "e3nn", "torch")}
+    for name, case in CASES.items():
+        torch.manual_seed(7)
+        settings = {**FRAMES[name], **SHAPE, **case}
+        model = build(settings)
+        rescale(model, settings["r_max"], settings["avg_num_neighbors"])
+        found = evaluate(model, *frame(name), name == "water", settings["r_max"])
+        write_case(folder / f"{name}.npz", {**settings, "versions": versions}, name, found, **weights(model))
+
+
+if __name__ == "__main__":
+    main()
