@@ -7,6 +7,7 @@ product and weight the environment of the next layer. No message goes beyond the
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from cgnnp.models.convolution import (
     coupling_coefficients,
 )
 from cgnnp.models.neighbors import summed_on_beads
-from cgnnp.models.network import Network, RadialInput, checked_blocks
+from cgnnp.models.network import Network, RadialInput, RadialSettings, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialSpline
 from cgnnp.runtime.errors import SettingError
 
@@ -97,8 +98,9 @@ class Product(ExactConstants):
         return (features[:, :, None, :] * matrices).sum(dim=1)
 
 
-class Allegro(Network):
-    """Allegro, as nequip-allegro 0.8 has it.
+@dataclass(frozen=True, kw_only=True)
+class AllegroSettings(RadialSettings):
+    """Settings of Allegro.
 
     Args:
         layers: number of tensor products.
@@ -106,59 +108,56 @@ class Allegro(Network):
         features: channels of the tensors.
         scalars: number of scalars of a pair.
         hidden: width of the perceptrons between layers and of the readout.
-        parity: of the tensors, see `cgnnp.models.nequip.NequIP`; with `none`, l_max >= 1 and two layers the energy knows
-            handedness.
-        radial_hidden: width of the perceptron of distance and types.
-        seed: of the initial weights.
-        others: as `Network`.
+        parity: of the tensors, see `cgnnp.models.nequip.NequIPSettings`; with `none`, l_max >= 1 and two layers the energy
+            knows handedness.
+        others: as `RadialSettings`; its perceptron is of distance and types.
 
     Raises:
-        ValueError: as `Network`; or a parity that so few layers or degrees cannot carry.
+        ValueError: as `NetworkSettings`; or less than two scalars.
     """
 
+    layers: int = 1
+    l_max: int = 2
+    features: int = 8
+    scalars: int = 32
+    hidden: int = 32
+    parity: str = "natural"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scalars < 2:
+            raise SettingError("model", f"scalars={self.scalars}: must be 2 or more")
+
+
+class Allegro(Network[AllegroSettings]):
+    """Allegro, as nequip-allegro 0.8 has it.
+
+    Raises:
+        ValueError: see `AllegroSettings`; or a parity that so few layers or degrees cannot carry.
+    """
+
+    Settings = AllegroSettings
     degree_of: Tensor
 
-    def __init__(
-        self,
-        *,
-        type_names: list[str],
-        cutoff_nm: float = 0.5,
-        inner_cutoff_nm: list[list[float]] | None = None,
-        inner_width_nm: float = 0.02,
-        layers: int = 1,
-        l_max: int = 2,
-        features: int = 8,
-        scalars: int = 32,
-        hidden: int = 32,
-        parity: str = "natural",
-        radial_basis: int = 8,
-        radial_hidden: int = 32,
-        knots: int = 256,
-        avg_num_neighbors: float = 10.0,
-        energy_scale: float = 1.0,
-        energy_bound_kJ_mol: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(locals())
-        if scalars < 2:
-            raise SettingError("model", f"scalars={scalars}: must be 2 or more")
-        blocks = checked_blocks(parity, l_max, layers, l_max)
-        self.knows_handedness = parity == "none" and l_max > 0 and layers > 1
+    def build(self, settings: AllegroSettings) -> None:
+        """Make the modules, see `Network.build`."""
+        layers, l_max, features, scalars = settings.layers, settings.l_max, settings.features, settings.scalars
+        blocks = checked_blocks(settings.parity, l_max, layers, l_max)
+        self.knows_handedness = settings.parity == "none" and l_max > 0 and layers > 1
         self.l_max, self.n_scalars, self.n_channels = l_max, scalars, features
         self.n_weights = (l_max + 1) * features
         self.harmonics = SphericalHarmonics(l_max)
         degree_of = torch.tensor([degree for degree in range(l_max + 1) for _ in range(2 * degree + 1)])
         self.register_buffer("degree_of", degree_of, persistent=False)
-        self.neighbor_scale = 1.0 / math.sqrt(avg_num_neighbors)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.two_body = TwoBody(len(type_names), radial_basis, radial_hidden, scalars, self.n_weights, self.spline)
-            self.products = nn.ModuleList(Product(blocks[k], l_max, blocks[k + 1], features) for k in range(layers))
-            self.latents = nn.ModuleList(
-                Perceptron((k + 1) * scalars + features, hidden, scalars + (self.n_weights if k < layers - 1 else 0))
-                for k in range(layers)
-            )
-            self.readout = Perceptron((layers + 1) * scalars, hidden, 1)
+        self.neighbor_scale = 1.0 / math.sqrt(settings.avg_num_neighbors)
+        radial = settings.radial_basis, settings.radial_hidden
+        self.two_body = TwoBody(len(settings.type_names), *radial, scalars, self.n_weights, self.spline)
+        self.products = nn.ModuleList(Product(blocks[k], l_max, blocks[k + 1], features) for k in range(layers))
+        self.latents = nn.ModuleList(
+            Perceptron((k + 1) * scalars + features, settings.hidden, scalars + (self.n_weights if k < layers - 1 else 0))
+            for k in range(layers)
+        )
+        self.readout = Perceptron((layers + 1) * scalars, settings.hidden, 1)
 
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""

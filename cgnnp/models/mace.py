@@ -1,13 +1,14 @@
 """MACE: message passing with many-body messages (Batatia et al. 2022, 10.48550/arXiv.2206.07697)."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from cgnnp.models.contraction import SymmetricContraction
 from cgnnp.models.convolution import Convolution, Linear, SphericalHarmonics, feature_blocks
-from cgnnp.models.network import Network, RadialInput
+from cgnnp.models.network import Network, RadialInput, RadialSettings
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
 from cgnnp.runtime.errors import SettingError
 
@@ -96,13 +97,9 @@ class LinearReadout(nn.Module):
         return scalars @ self.weight / math.sqrt(float(self.weight.size(0)))
 
 
-class MACE(Network):
-    """MACE, as mace-torch's ScaleShiftMACE with RealAgnosticResidualInteractionBlocks.
-
-    In every layer the neighbours of a bead make a density, and a symmetric contraction makes of it features that depend on
-    `correlation` neighbours at once. The energy is read from the scalars of every layer: linearly, but by a perceptron from
-    those of the last of several. With one layer it is a sum over clusters of at most correlation + 1 beads; that layer has
-    no self-connection, which would add a constant.
+@dataclass(frozen=True, kw_only=True)
+class MACESettings(RadialSettings):
+    """Settings of MACE.
 
     Args:
         layers: number of densities, one after the other.
@@ -111,13 +108,52 @@ class MACE(Network):
             the last layer are scalars.
         correlation: neighbours that one contraction couples, 1, 2 or 3.
         features: channels of every component.
-        radial_hidden: width of the radial networks.
-        seed: of the initial weights.
-        others: as `Network`.
+        others: as `RadialSettings`.
 
     Raises:
-        ValueError: as `Network`; or features that are not positive, features_l_max above l_max or of one layer, another
-            correlation.
+        ValueError: as `NetworkSettings`; or features_l_max above l_max or of one layer, another correlation, or more
+            couplings than is sensible.
+    """
+
+    layers: int = 2
+    l_max: int = 2
+    features_l_max: int | None = None
+    correlation: int = 3
+    features: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        correlation, l_max, l_between = self.correlation, self.l_max, self.l_between
+        if self.layers == 1 and (self.features_l_max or 0) > 0:
+            raise SettingError(
+                "model",
+                f"features_l_max={self.features_l_max}: with layers=1 nothing is sent between layers: take more layers, or "
+                "features_l_max=null",
+            )
+        if not 0 <= l_between <= l_max:
+            raise SettingError("model", f"features_l_max={l_between}: must be 0 or more, and not above l_max={l_max}")
+        if correlation not in range(1, HIGHEST_CORRELATION + 1):
+            raise SettingError("model", f"correlation={correlation}: must be 1, 2 or {HIGHEST_CORRELATION}")
+        if (work := (l_max + 1) ** (2 * correlation) * (l_between + 1) ** 2) > MOST_COUPLINGS:
+            raise SettingError(
+                "model",
+                f"correlation={correlation}, l_max={l_max} and features_l_max={l_between} couple {work} "
+                f"combinations of components, beyond our limit of {MOST_COUPLINGS}: lower one of the three",
+            )
+
+    @property
+    def l_between(self) -> int:
+        """Highest degree of what is sent between layers."""
+        return min(1, self.l_max) if self.features_l_max is None else self.features_l_max
+
+
+class MACE(Network[MACESettings]):
+    """MACE, as mace-torch's ScaleShiftMACE with RealAgnosticResidualInteractionBlocks.
+
+    In every layer the neighbours of a bead make a density, and a symmetric contraction makes of it features that depend on
+    `correlation` neighbours at once. The energy is read from the scalars of every layer: linearly, but by a perceptron from
+    those of the last of several. With one layer it is a sum over clusters of at most correlation + 1 beads; that layer has
+    no self-connection, which would add a constant.
 
     >>> model = MACE(type_names=["W"], cutoff_nm=0.5, layers=1, features=4)
     >>> vectors = torch.tensor([[0.3, 0.0, 0.0], [-0.3, 0.0, 0.0]])
@@ -125,68 +161,33 @@ class MACE(Network):
     torch.Size([2])
     """
 
-    def __init__(
-        self,
-        *,
-        type_names: list[str],
-        cutoff_nm: float = 0.5,
-        inner_cutoff_nm: list[list[float]] | None = None,
-        inner_width_nm: float = 0.02,
-        layers: int = 2,
-        l_max: int = 2,
-        features_l_max: int | None = None,
-        correlation: int = 3,
-        features: int = 16,
-        radial_basis: int = 8,
-        radial_hidden: int = 32,
-        knots: int = 256,
-        avg_num_neighbors: float = 10.0,
-        energy_scale: float = 1.0,
-        energy_bound_kJ_mol: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(locals())
-        if layers == 1 and (features_l_max or 0) > 0:
-            raise SettingError(
-                "model",
-                f"features_l_max={features_l_max}: with layers=1 nothing is sent between layers: take more layers, or "
-                "features_l_max=null",
+    Settings = MACESettings
+
+    def build(self, settings: MACESettings) -> None:
+        """Make the modules, see `Network.build`."""
+        layers, features, n_types = settings.layers, settings.features, len(settings.type_names)
+        self.harmonics = SphericalHarmonics(settings.l_max)
+        degrees = [0, *[settings.l_between] * (layers - 1), 0]
+        self.embedding = nn.Parameter(torch.randn(n_types, features))
+        self.interactions = nn.ModuleList(
+            DensityLayer(
+                l_in=degrees[k],
+                l_edge=settings.l_max,
+                l_out=degrees[k + 1],
+                correlation=settings.correlation,
+                channels=features,
+                n_types=n_types,
+                n_basis=settings.radial_basis,
+                radial_hidden=settings.radial_hidden,
+                spline=self.spline,
+                neighbors=settings.avg_num_neighbors,
+                self_connection=layers > 1,
             )
-        features_l_max = min(1, l_max) if features_l_max is None else features_l_max
-        if not 0 <= features_l_max <= l_max:
-            raise SettingError("model", f"features_l_max={features_l_max}: must be 0 or more, and not above l_max={l_max}")
-        if correlation not in range(1, HIGHEST_CORRELATION + 1):
-            raise SettingError("model", f"correlation={correlation}: must be 1, 2 or {HIGHEST_CORRELATION}")
-        if (work := (l_max + 1) ** (2 * correlation) * (features_l_max + 1) ** 2) > MOST_COUPLINGS:
-            raise SettingError(
-                "model",
-                f"correlation={correlation}, l_max={l_max} and features_l_max={features_l_max} couple {work} "
-                f"combinations of components, beyond our limit of {MOST_COUPLINGS}: lower one of the three",
-            )
-        self.harmonics = SphericalHarmonics(l_max)
-        degrees = [0, *[features_l_max] * (layers - 1), 0]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.embedding = nn.Parameter(torch.randn(len(type_names), features))
-            self.interactions = nn.ModuleList(
-                DensityLayer(
-                    l_in=degrees[k],
-                    l_edge=l_max,
-                    l_out=degrees[k + 1],
-                    correlation=correlation,
-                    channels=features,
-                    n_types=len(type_names),
-                    n_basis=radial_basis,
-                    radial_hidden=radial_hidden,
-                    spline=self.spline,
-                    neighbors=avg_num_neighbors,
-                    self_connection=layers > 1,
-                )
-                for k in range(layers)
-            )
-            self.readouts = nn.ModuleList(LinearReadout(features) for _ in range(max(layers - 1, 1)))
-            if layers > 1:
-                self.readouts.append(Perceptron(features, READOUT_HIDDEN, 1))
+            for k in range(layers)
+        )
+        self.readouts = nn.ModuleList(LinearReadout(features) for _ in range(max(layers - 1, 1)))
+        if layers > 1:
+            self.readouts.append(Perceptron(features, READOUT_HIDDEN, 1))
 
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""

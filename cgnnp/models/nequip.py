@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from cgnnp.models.convolution import Block, Convolution, Gate, Linear, SphericalHarmonics, block_starts
-from cgnnp.models.network import Network, RadialInput, checked_blocks
+from cgnnp.models.network import Network, RadialInput, RadialSettings, checked_blocks
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
 from cgnnp.runtime.errors import SettingError
 
@@ -68,8 +69,9 @@ class Interaction(nn.Module):
         return self.gate(new[0], torch.cat(new[1:], dim=1) if len(new) > 1 else new[0])
 
 
-class NequIP(Network):
-    """NequIP with an invariant last layer.
+@dataclass(frozen=True, kw_only=True)
+class NequIPSettings(RadialSettings):
+    """Settings of NequIP.
 
     Args:
         layers: number of interactions.
@@ -78,12 +80,42 @@ class NequIP(Network):
         parity: of features. With `natural` parity a degree l has (-1)^l; with `both` it has features of either sign, so
             that cross products are kept (nequip's parity=true); with `none` every coupling is allowed, and with l_max >= 1
             and three layers the energy then knows handedness.
-        radial_hidden: width of the radial networks.
-        seed: of the initial weights.
-        others: as `Network`.
+        others: as `RadialSettings`.
 
     Raises:
-        ValueError: as `Network`; or a parity that so few layers or degrees cannot carry.
+        ValueError: as `NetworkSettings`; or channels that are not positive, or of another number of layers.
+    """
+
+    layers: int = 3
+    l_max: int = 2
+    features: int | list[int] = 8
+    parity: str = "natural"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.channels
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of every layer, from one number for all or one for each."""
+        given = self.features if isinstance(self.features, list) else [self.features] * self.layers
+        if len(given) != self.layers:
+            raise SettingError(
+                "model",
+                f"features={given}: {len(given)} numbers for layers={self.layers}: give one number, or one per layer",
+            )
+        if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in given):
+            raise SettingError(
+                "model", f"features={self.features}: must be a positive whole number, or a list of one per layer"
+            )
+        return given
+
+
+class NequIP(Network[NequIPSettings]):
+    """NequIP with an invariant last layer.
+
+    Raises:
+        ValueError: see `NequIPSettings`; or a parity that so few layers or degrees cannot carry.
 
     >>> model = NequIP(type_names=["W"], cutoff_nm=0.5, layers=1, features=4)
     >>> vectors = torch.tensor([[0.3, 0.0, 0.0], [-0.3, 0.0, 0.0]])
@@ -91,50 +123,32 @@ class NequIP(Network):
     torch.Size([2])
     """
 
-    def __init__(
-        self,
-        *,
-        type_names: list[str],
-        cutoff_nm: float = 0.5,
-        inner_cutoff_nm: list[list[float]] | None = None,
-        inner_width_nm: float = 0.02,
-        layers: int = 3,
-        l_max: int = 2,
-        features: int | list[int] = 8,
-        parity: str = "natural",
-        radial_basis: int = 8,
-        radial_hidden: int = 32,
-        knots: int = 256,
-        avg_num_neighbors: float = 10.0,
-        energy_scale: float = 1.0,
-        energy_bound_kJ_mol: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(locals())
-        channels = check_channels(features, layers)
-        blocks = checked_blocks(parity, l_max, layers, 0)
+    Settings = NequIPSettings
+
+    def build(self, settings: NequIPSettings) -> None:
+        """Make the modules, see `Network.build`."""
+        l_max, layers, channels = settings.l_max, settings.layers, settings.channels
+        blocks = checked_blocks(settings.parity, l_max, layers, 0)
         # The first layer has no pseudovectors to make, the last none to use: a cross product needs one between them.
-        self.knows_handedness = parity == "none" and l_max > 0 and layers > 2
-        self.l_max, self.parity = l_max, parity
+        self.knows_handedness = settings.parity == "none" and l_max > 0 and layers > 2
+        self.l_max, self.parity = l_max, settings.parity
         self.harmonics = SphericalHarmonics(l_max)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.embedding = nn.Parameter(torch.randn(len(type_names), channels[0]))
-            self.interactions = nn.ModuleList(
-                Interaction(
-                    blocks=(blocks[k], blocks[k + 1]),
-                    l_edge=l_max,
-                    channels=(channels[max(k - 1, 0)], channels[k]),
-                    n_types=len(type_names),
-                    n_basis=radial_basis,
-                    radial_hidden=radial_hidden,
-                    spline=self.spline,
-                    neighbors=avg_num_neighbors,
-                    first=k == 0,
-                )
-                for k in range(layers)
+        self.embedding = nn.Parameter(torch.randn(len(settings.type_names), channels[0]))
+        self.interactions = nn.ModuleList(
+            Interaction(
+                blocks=(blocks[k], blocks[k + 1]),
+                l_edge=l_max,
+                channels=(channels[max(k - 1, 0)], channels[k]),
+                n_types=len(settings.type_names),
+                n_basis=settings.radial_basis,
+                radial_hidden=settings.radial_hidden,
+                spline=self.spline,
+                neighbors=settings.avg_num_neighbors,
+                first=k == 0,
             )
-            self.readout = nn.Parameter(torch.randn(channels[-1]))
+            for k in range(layers)
+        )
+        self.readout = nn.Parameter(torch.randn(channels[-1]))
 
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""
@@ -145,19 +159,3 @@ class NequIP(Network):
         for interaction in self.interactions:
             features = interaction(features, harmonics, radial, receivers, senders, types)
         return self.bounded(self.energy_scale / math.sqrt(float(self.readout.size(0))) * (features[:, 0] @ self.readout))
-
-
-def check_channels(features: int | list[int], layers: int) -> list[int]:
-    """Channels of every layer, from one number for all or one for each.
-
-    Raises:
-        ValueError: not positive whole numbers, or not as many as layers.
-    """
-    given = features if isinstance(features, list) else [features] * layers
-    if len(given) != layers:
-        raise SettingError(
-            "model", f"features={given}: {len(given)} numbers for layers={layers}: give one number, or one per layer"
-        )
-    if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in given):
-        raise SettingError("model", f"features={features}: must be a positive whole number, or a list of one per layer")
-    return given

@@ -1,8 +1,10 @@
 """What the networks share: settings, lengths that are held where nothing was sampled, radial functions, bounded energies."""
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+import inspect
+from abc import abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,10 +33,9 @@ RadialInput = tuple[Tensor, Tensor, Tensor]
 """The arguments of `cgnnp.models.radial.RadialFunctions`."""
 
 
-class Network(Potential):
-    """A network of radial functions, of lengths that are constant below the first sampled ones, with bounded energies.
-
-    Settings are those of the subclass's constructor, among them
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """What every network is told; those of an architecture add theirs.
 
     Args:
         type_names: bead types.
@@ -42,50 +43,109 @@ class Network(Potential):
         inner_cutoff_nm: first sampled distance of each pair of types, a symmetric matrix; below it the network's radial
             functions are constant, so that the prior's wall stands. Zeros for none.
         inner_width_nm: above that distance, over which they become so.
-        radial_basis: number of Bessel functions.
         knots: of the splines that stand for the radial networks; 0 evaluates the networks on every edge, which is slower.
         avg_num_neighbors: normalises sums over neighbours.
         energy_scale: kJ/mol; multiplies the readout.
         energy_bound_kJ_mol: no bead's energy e leaves (-B, B): it is e / sqrt(1 + (e/B)^2). Without one, an environment
             denser than any sampled may have any energy, and beads collapse into it.
+        seed: of the initial weights.
 
     Raises:
         ValueError: a number out of range, or an inner cutoff matrix of the wrong shape.
     """
 
-    inner: Tensor
-    needs_splines = False
+    type_names: list[str]
+    cutoff_nm: float = 0.5
+    inner_cutoff_nm: list[list[float]] | None = None
+    inner_width_nm: float = 0.02
+    knots: int = 256
+    avg_num_neighbors: float = 10.0
+    energy_scale: float = 1.0
+    energy_bound_kJ_mol: float | None = None
+    seed: int = 0
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type_names", list(self.type_names))
+        given = {name: getattr(self, name, None) for name in POSITIVE}
+        check_positive("model", **{name: value for name, value in given.items() if not isinstance(value, list | None)})
+        if self.energy_bound_kJ_mol is not None:
+            check_positive("model", energy_bound_kJ_mol=self.energy_bound_kJ_mol)
+        if not 0 <= (degree := getattr(self, "l_max", 0)) <= HIGHEST_DEGREE:
+            raise SettingError("model", f"l_max={degree}: must be 0 to {HIGHEST_DEGREE}")
+        if self.knots < 10 and (self.knots != 0 or not self.splines_are_optional):
+            without = ", or 0 for no splines" if self.splines_are_optional else " (it consists of splines)"
+            raise SettingError("model", f"knots={self.knots}: must be 10 or more{without}")
+        shape = len(self.type_names), len(self.type_names)
+        if self.first_sampled.shape != shape:
+            raise ValueError(f"inner_cutoff_nm has shape {tuple(self.first_sampled.shape)}, expected {shape}")
+
+    @property
+    def splines_are_optional(self) -> bool:
+        """Whether there are networks that the splines stand for."""
+        return True
+
+    @property
+    def first_sampled(self) -> Tensor:
+        """First sampled distances (types, types), nm."""
+        n_types = len(self.type_names)
+        return torch.zeros(n_types, n_types) if self.inner_cutoff_nm is None else torch.tensor(self.inner_cutoff_nm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadialSettings(NetworkSettings):
+    """Settings of networks whose radial functions are perceptrons of a basis.
+
+    Args:
+        radial_basis: number of Bessel functions.
+        radial_hidden: width of the perceptrons.
+        others: as `NetworkSettings`.
+    """
+
+    radial_basis: int = 8
+    radial_hidden: int = 32
+
+
+Own = TypeVar("Own", bound=NetworkSettings)
+
+
+class Network(Potential, Generic[Own]):
+    """A network of radial functions, of lengths that are constant below the first sampled ones, with bounded energies.
+
+    An architecture names its settings, a dataclass, as `Settings`, and makes its modules in `build`. It is constructed with
+    the settings as keywords.
+
+    Raises:
+        ValueError: see the settings.
+    """
+
+    Settings: type[Own]
+    inner: Tensor
+
+    def __init_subclass__(cls) -> None:
+        cls.__signature__ = inspect.signature(cls.Settings)  # type: ignore[attr-defined]  # what notebooks show
+
+    def __init__(self, **settings: Any) -> None:
         super().__init__()
-        own = {key: value for key, value in settings.items() if key not in ("self", "__class__")}
-        self._config: dict[str, object] = copy.deepcopy({**own, "type_names": list(own["type_names"])})
-        check_positive("model", **{name: own[name] for name in POSITIVE if not isinstance(own.get(name), list | None)})
-        bound = own["energy_bound_kJ_mol"]
-        if bound is not None:
-            check_positive("model", energy_bound_kJ_mol=bound)
-        if not 0 <= own.get("l_max", 0) <= HIGHEST_DEGREE:
-            raise SettingError("model", f"l_max={own['l_max']}: must be 0 to {HIGHEST_DEGREE}")
-        knots = own["knots"]
-        if knots < 10 and (knots != 0 or self.needs_splines):
-            without = " (it consists of splines)" if self.needs_splines else ", or 0 for no splines"
-            raise SettingError("model", f"knots={knots}: must be 10 or more{without}")
-        n_types, matrix = len(own["type_names"]), own["inner_cutoff_nm"]
-        inner = torch.zeros(n_types, n_types) if matrix is None else torch.tensor(matrix)
-        if inner.shape != (n_types, n_types):
-            raise ValueError(f"inner_cutoff_nm has shape {tuple(inner.shape)}, expected {(n_types, n_types)}")
-        self.cutoff, self.inner_width = float(own["cutoff_nm"]), float(own["inner_width_nm"])
-        self.type_names: tuple[str, ...] = tuple(own["type_names"])
-        self.energy_bound = 0.0 if bound is None else float(bound)
-        self.energy_scale = float(own["energy_scale"])
-        self.register_buffer("inner", inner.to(torch.get_default_dtype()))
-        if "radial_basis" in own:
-            self.bessel = BesselBasis(own["radial_basis"], self.cutoff)
-        self.spline = RadialSpline(knots, self.cutoff) if knots > 0 else None
+        own = self._settings = self.Settings(**copy.deepcopy(settings))
+        self.cutoff, self.inner_width = float(own.cutoff_nm), float(own.inner_width_nm)
+        self.type_names: tuple[str, ...] = tuple(own.type_names)
+        self.energy_bound = 0.0 if own.energy_bound_kJ_mol is None else float(own.energy_bound_kJ_mol)
+        self.energy_scale = float(own.energy_scale)
+        self.register_buffer("inner", own.first_sampled.to(torch.get_default_dtype()))
+        if isinstance(own, RadialSettings):
+            self.bessel = BesselBasis(own.radial_basis, self.cutoff)
+        self.spline = RadialSpline(own.knots, self.cutoff) if own.knots > 0 else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(own.seed)
+            self.build(own)
+
+    @abstractmethod
+    def build(self, settings: Own) -> None:
+        """Make the modules; the random numbers of this moment are those of `seed`."""
 
     def config(self) -> dict[str, object]:
-        """The constructor's keyword arguments."""
-        return copy.deepcopy(self._config)
+        """The settings as keyword arguments."""
+        return asdict(self._settings)
 
     def held(self, lengths: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Lengths (edges,) as the network sees them."""

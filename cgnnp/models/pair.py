@@ -1,51 +1,48 @@
 """A pair potential with trainable splines: what the other networks are measured against."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from cgnnp.models.neighbors import summed_on_beads
-from cgnnp.models.network import Network
+from cgnnp.models.network import Network, NetworkSettings
 
 
-class Pair(Network):
+@dataclass(frozen=True, kw_only=True)
+class PairSettings(NetworkSettings):
+    """Settings of `Pair`: `knots` are those of the splines, from zero to the cutoff.
+
+    Raises:
+        ValueError: as `NetworkSettings`; or no knots.
+    """
+
+    cutoff_nm: float = 0.9
+    knots: int = 60
+
+    @property
+    def splines_are_optional(self) -> bool:
+        """Without them there is nothing."""
+        return False
+
+
+class Pair(Network[PairSettings]):
     """E_i = 1/2 sum_j u(r_ij), u a cubic spline for each pair of bead types.
 
     Trained on what the pair splines of the prior leave it shows what is left for pairs, which should be nothing.
-
-    Args:
-        knots: of the splines, from zero to the cutoff.
-        seed: of the initial coefficients.
-        others: as `Network`.
-
-    Raises:
-        ValueError: as `Network`; or no knots.
     """
 
+    Settings = PairSettings
     pair_of: Tensor
-    needs_splines = True
 
-    def __init__(
-        self,
-        *,
-        type_names: list[str],
-        cutoff_nm: float = 0.9,
-        inner_cutoff_nm: list[list[float]] | None = None,
-        inner_width_nm: float = 0.02,
-        knots: int = 60,
-        avg_num_neighbors: float = 10.0,
-        energy_scale: float = 1.0,
-        energy_bound_kJ_mol: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(locals())
-        n_types = len(type_names)
+    def build(self, settings: PairSettings) -> None:
+        """Make the modules, see `Network.build`."""
+        n_types = len(settings.type_names)
         first, second = torch.triu_indices(n_types, n_types)
         pair_of = torch.zeros(n_types, n_types, dtype=torch.int64)
         pair_of[first, second] = pair_of[second, first] = torch.arange(len(first))
         self.register_buffer("pair_of", pair_of, persistent=False)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.coefficients = nn.Parameter(0.01 * torch.randn(knots, len(first)))
+        self.coefficients = nn.Parameter(0.01 * torch.randn(settings.knots, len(first)))
 
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""

@@ -1,10 +1,12 @@
 """SchNet: continuous-filter convolutions of invariant features (Schuett et al. 2018, 10.1063/1.5019779)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from cgnnp.models.convolution import Convolution, Linear
-from cgnnp.models.network import Network, RadialInput
+from cgnnp.models.network import Network, RadialInput, RadialSettings
 from cgnnp.models.radial import Perceptron, RadialFunctions, RadialSpline
 
 SCALARS = [(0, 1)]
@@ -31,42 +33,32 @@ class Interaction(nn.Module):
         return features + self.after(summed)
 
 
-class SchNet(Network):
-    """SchNet, the invariant baseline, with the radial functions that all networks here share and SiLU for its softplus.
+@dataclass(frozen=True, kw_only=True)
+class SchNetSettings(RadialSettings):
+    """Settings of SchNet.
 
     Args:
         layers: number of interactions.
         features: channels.
-        radial_hidden: width of the networks that make the filters.
-        seed: of the initial weights.
-        others: as `Network`.
+        others: as `RadialSettings`; its perceptrons make the filters.
     """
 
-    def __init__(
-        self,
-        *,
-        type_names: list[str],
-        cutoff_nm: float = 0.5,
-        inner_cutoff_nm: list[list[float]] | None = None,
-        inner_width_nm: float = 0.02,
-        layers: int = 3,
-        features: int = 32,
-        radial_basis: int = 8,
-        radial_hidden: int = 32,
-        knots: int = 256,
-        avg_num_neighbors: float = 10.0,
-        energy_scale: float = 1.0,
-        energy_bound_kJ_mol: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(locals())
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.embedding = nn.Parameter(torch.randn(len(type_names), features))
-            self.interactions = nn.ModuleList(
-                Interaction(features, radial_basis, radial_hidden, self.spline, avg_num_neighbors) for _ in range(layers)
-            )
-            self.readout = Perceptron(features, max(1, features // 2), 1)
+    layers: int = 3
+    features: int = 32
+
+
+class SchNet(Network[SchNetSettings]):
+    """SchNet, the invariant baseline, with the radial functions that all networks here share and SiLU for its softplus."""
+
+    Settings = SchNetSettings
+
+    def build(self, settings: SchNetSettings) -> None:
+        """Make the modules, see `Network.build`."""
+        features, neighbors = settings.features, settings.avg_num_neighbors
+        radial = settings.radial_basis, settings.radial_hidden, self.spline
+        self.embedding = nn.Parameter(torch.randn(len(settings.type_names), features))
+        self.interactions = nn.ModuleList(Interaction(features, *radial, neighbors) for _ in range(settings.layers))
+        self.readout = Perceptron(features, max(1, features // 2), 1)
 
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""

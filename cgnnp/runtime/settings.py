@@ -29,8 +29,9 @@ def checked_settings(
         ValueError: one that `target` does not take, that is found in the data, of another type or out of range; names
             `prefix.key`, what was found and expected.
     """
-    parameters = inspect.signature(target).parameters
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    declared = getattr(target, "Settings", target)  # of a network, a dataclass of its own
+    parameters = inspect.signature(declared).parameters
+    hints = typing.get_type_hints(declared.__init__ if inspect.isclass(declared) else declared)
     result = dict(settings)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key, value in settings.items():
