@@ -11,7 +11,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.block import runs
 from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.topology import BeadTopology, Molecule
 
 
 def describe(topology: Any, system: System) -> Atomistic:
@@ -73,3 +75,41 @@ def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None,
     if box is not None:
         topology.setPeriodicBoxVectors([Vec3(*map(float, row)) for row in box] * unit.nanometer)
     return topology
+
+
+def topology_of(topology: Any, system: System) -> BeadTopology:
+    """The beads of an OpenMM System of one particle per bead: types are names of atoms, masses and charges the System's.
+
+    What bonds join is a molecule, whose beads must follow each other.
+
+    Raises:
+        ValueError: the two have different numbers of particles, or beads of a molecule are apart.
+    """
+    atoms, n_beads = list(topology.atoms()), system.getNumParticles()
+    if len(atoms) != n_beads:
+        raise ValueError(
+            f"the topology has {len(atoms)} atoms, the System {n_beads} particles: they must be of the same beads"
+        )
+    known = describe(topology, system)
+    bonds = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
+    members = {group[0]: group for group in connected_groups(bonds, n_beads)}
+    joined = {bead for group in members.values() for bead in group}
+    members |= {bead: (bead,) for bead in range(n_beads) if bead not in joined}
+    own: dict[int, list[tuple[int, int]]] = {first: [] for first in members}
+    first_of = {bead: first for first, group in members.items() for bead in group}
+    for i, j in bonds:
+        own[first_of[i]].append((min(i, j) - first_of[i], max(i, j) - first_of[i]))
+    kinds: dict[tuple[Any, ...], list[int]] = {}
+    for first, group in sorted(members.items()):
+        if group != tuple(range(first, first + len(group))):
+            raise ValueError(f"beads {group[:4]}... are one molecule, and others stand between them: sort the topology")
+        names = tuple(atoms[bead].name for bead in group)
+        numbers = [tuple(getattr(known, key)[list(group)].tolist()) for key in ("masses", "charges")]
+        kind = (atoms[first].residue.name, names, *numbers, tuple(sorted(own[first])))
+        kinds.setdefault(kind, []).append(first)
+    return BeadTopology(
+        tuple(
+            Molecule(name=name, bead_types=types, masses=masses, charges=charges, bonds=bonds, copies=runs(firsts))
+            for (name, types, masses, charges, bonds), firsts in kinds.items()
+        )
+    )

@@ -4,9 +4,10 @@ import pytest
 from openmm import app, unit
 from systems import identity_mapping, water
 
-from cgnnp.dynamics.openmm_topology import bead_topology, describe, rigid_groups
+from cgnnp.dynamics.openmm_topology import bead_topology, describe, rigid_groups, topology_of
 from cgnnp.mapping.force_map import certify
 from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.topology import BeadTopology, Molecule
 from cgnnp.mappings.water import center_of_mass
 
 
@@ -123,3 +124,34 @@ def test_topology_of_beads():
 def test_bonds_of_the_bead_topology_are_those_of_the_mapping():
     mapping = identity_mapping({"A": 3, "B": 3}, bonds=((0, 1), (1, 2)))
     assert tuple((a.index, b.index) for a, b in bead_topology(mapping).bonds()) == mapping.bonds
+
+
+def test_the_topology_of_beads_comes_back_from_openmm():
+    molecules = (
+        Molecule(name="ION", bead_types=("Na",), masses=(23.0,), charges=(1.0,), copies=((0, 1, 2),)),
+        Molecule(
+            name="CHAIN",
+            bead_types=("A", "B", "A"),
+            masses=(14.0, 15.0, 14.0),
+            charges=(0.0, -1.0, 0.0),
+            copies=((2, 3, 2),),
+            bonds=((0, 1), (1, 2)),
+        ),
+    )
+    expected = BeadTopology(molecules)
+    topology, system = app.Topology(), openmm.System()
+    chain, force = topology.addChain(), openmm.NonbondedForce()
+    for molecule in molecules:
+        for _ in range(molecule.n_copies):
+            residue = topology.addResidue(molecule.name, chain)
+            atoms = [topology.addAtom(name, None, residue) for name in molecule.bead_types]
+            for mass, charge in zip(molecule.masses, molecule.charges, strict=True):
+                system.addParticle(mass)
+                force.addParticle(charge, 0.3, 0.0)
+            for i, j in molecule.bonds:
+                topology.addBond(atoms[j], atoms[i])
+    system.addForce(force)
+    assert topology_of(topology, system) == expected
+    system.addParticle(1.0)
+    with pytest.raises(ValueError, match="8 atoms, the System 9 particles"):
+        topology_of(topology, system)
