@@ -77,20 +77,18 @@ def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None,
     return topology
 
 
-def topology_of(topology: Any, system: System) -> BeadTopology:
-    """The beads of an OpenMM System of one particle per bead: types are names of atoms, masses and charges the System's.
+def topology_of(topology: Any, masses: Sequence[float], charges: Sequence[float]) -> BeadTopology:
+    """The beads of an OpenMM topology that has an atom for each: types are names of atoms; masses in Da, charges in e.
 
-    What bonds join is a molecule, whose beads must follow each other.
+    What bonds join is a molecule, whose beads must follow each other. Masses and charges of a System: `describe`.
 
     Raises:
-        ValueError: the two have different numbers of particles, or beads of a molecule are apart.
+        ValueError: masses or charges of another number of beads, or beads of a molecule that are apart.
     """
-    atoms, n_beads = list(topology.atoms()), system.getNumParticles()
-    if len(atoms) != n_beads:
-        raise ValueError(
-            f"the topology has {len(atoms)} atoms, the System {n_beads} particles: they must be of the same beads"
-        )
-    known = describe(topology, system)
+    atoms = list(topology.atoms())
+    n_beads = len(atoms)
+    if len(masses) != n_beads or len(charges) != n_beads:
+        raise ValueError(f"{n_beads} atoms, {len(masses)} masses and {len(charges)} charges: they must be of the same beads")
     bonds = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
     members = {group[0]: group for group in connected_groups(bonds, n_beads)}
     joined = {bead for group in members.values() for bead in group}
@@ -104,12 +102,12 @@ def topology_of(topology: Any, system: System) -> BeadTopology:
         if group != tuple(range(first, first + len(group))):
             raise ValueError(f"beads {group[:4]}... are one molecule, and others stand between them: sort the topology")
         names = tuple(atoms[bead].name for bead in group)
-        numbers = [tuple(getattr(known, key)[list(group)].tolist()) for key in ("masses", "charges")]
+        numbers = [tuple(float(values[bead]) for bead in group) for values in (masses, charges)]
         kind = (atoms[first].residue.name, names, *numbers, tuple(sorted(own[first])))
         kinds.setdefault(kind, []).append(first)
     return BeadTopology(
         tuple(
-            Molecule(name=name, bead_types=types, masses=masses, charges=charges, bonds=bonds, copies=runs(firsts))
-            for (name, types, masses, charges, bonds), firsts in kinds.items()
+            Molecule(name=name, bead_types=types, masses=mass, charges=charge, bonds=joined_by, copies=runs(firsts))
+            for (name, types, mass, charge, joined_by), firsts in kinds.items()
         )
     )

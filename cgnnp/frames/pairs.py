@@ -77,7 +77,7 @@ def near_pairs(
     positions: Float[np.ndarray, "beads 3"],
     box: Float[np.ndarray, "3 3"],
     cutoff: float,
-    excluded: Sequence[tuple[int, int]] = (),
+    excluded: Sequence[tuple[int, int]] | Int[np.ndarray, "excluded 2"] = (),
 ) -> Pairs:
     """All pairs closer than `cutoff` (nm) that are not excluded.
 
@@ -100,8 +100,9 @@ def near_pairs(
     i, j, vectors = i[chosen], j[chosen], np.stack([component[chosen] for component in components], axis=1)
     distances = np.sqrt(np.einsum("px,px->p", vectors, vectors))
     near = distances < cutoff
-    if excluded:
-        codes = [min(pair) * len(positions) + max(pair) for pair in excluded]
+    if len(excluded):
+        left_out = np.sort(np.asarray(excluded), axis=1)
+        codes = left_out[:, 0] * len(positions) + left_out[:, 1]
         near &= ~np.isin(np.minimum(i, j) * len(positions) + np.maximum(i, j), codes)
     return Pairs(i[near], j[near], vectors[near], distances[near])
 

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 
 from cgnnp.mapping.atomistic import SAME_MASS, SAME_VALUE
 from cgnnp.mapping.block import Block, on_copies
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import data_digest
 from cgnnp.units import NEUTRAL
@@ -97,6 +98,11 @@ class Mapping:
     def is_charged(self) -> bool:
         """Whether any bead carries a charge."""
         return bool(np.any(np.abs(self.charges) > NEUTRAL))
+
+    @cached_property
+    def topology(self) -> BeadTopology:
+        """What the beads are and how they are bonded, for priors and evaluators."""
+        return BeadTopology.of_blocks(self.blocks)
 
     @cached_property
     def bonds(self) -> tuple[tuple[int, int], ...]:

@@ -1,12 +1,12 @@
 """What beads are, and how they are bonded: what priors and evaluators need to know of a system. numpy and scipy only.
 
 A topology is a list of kinds of molecules and where their copies begin, so 100,000 waters cost what one costs. It comes from
-a mapping (`of_mapping`), from an OpenMM topology (`cgnnp.dynamics.openmm_topology.topology_of`), or is given.
+a mapping (`Mapping.topology`), from an OpenMM topology (`cgnnp.dynamics.openmm_topology.topology_of`), or is given.
 """
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
-from cgnnp.mapping.block import Block, Run
-from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.block import Block, Run, runs
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.representation import paragraph
 
@@ -241,13 +240,41 @@ class BeadTopology:
         return np.concatenate(pairs), np.concatenate(kinds)
 
     @classmethod
-    def of_mapping(cls, mapping: Mapping) -> "BeadTopology":
-        """The topology of the beads that a mapping makes."""
+    def of_blocks(cls, blocks: Iterable[Block]) -> "BeadTopology":
+        """The topology of the beads that the blocks of a mapping make."""
         molecules, start = [], 0
-        for block in mapping.blocks:
+        for block in blocks:
             molecules.append(_molecule(block, start))
             start += block.n_beads * block.n_copies
         return cls(tuple(molecules))
+
+    @classmethod
+    def of_types(cls, bead_types: Sequence[str], exclusions: Places = ()) -> "BeadTopology":
+        """Beads that nothing joins, of mass 1 and without charges; with exclusions they are one molecule.
+
+        >>> BeadTopology.of_types(["A", "B", "A"]).bead_types
+        ('A', 'B', 'A')
+        """
+        if exclusions:
+            number = len(bead_types)
+            molecule = Molecule(
+                name="ALL",
+                bead_types=tuple(bead_types),
+                masses=(1.0,) * number,
+                charges=(0.0,) * number,
+                copies=((0, number, 1),),
+                exclusions=tuple(exclusions),
+            )
+            return cls((molecule,))
+        places: dict[str, list[int]] = defaultdict(list)
+        for bead, name in enumerate(bead_types):
+            places[name].append(bead)
+        return cls(
+            tuple(
+                Molecule(name=name, bead_types=(name,), masses=(1.0,), charges=(0.0,), copies=runs(beads))
+                for name, beads in places.items()
+            )
+        )
 
     def to_dict(self) -> list[dict[str, Any]]:
         """As plain data: a list of molecules."""

@@ -163,7 +163,7 @@ class Allegro(Network[AllegroSettings]):
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""
         n_beads = types.size(0)
         lengths = torch.sqrt((vectors * vectors).sum(dim=1))
-        radial = self.radial(self.held(lengths, receivers, senders, types), receivers)
+        radial = self.radial(lengths, receivers)
         harmonics = self.harmonics(vectors / lengths[:, None])
         first = self.two_body(radial, types[receivers], types[senders])
         tensors = self._weighted(harmonics, first[:, : self.n_weights])

@@ -1,4 +1,4 @@
-"""What the networks share: settings, lengths that are held where nothing was sampled, radial functions, bounded energies."""
+"""What the networks share: settings, clamps where nothing was sampled, radial functions, bounded energies."""
 
 import copy
 import inspect
@@ -9,9 +9,11 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from cgnnp.mapping.topology import PAIR_CLASSES
+from cgnnp.models.clamps import clamped
 from cgnnp.models.convolution import PARITIES, Block, feature_blocks, layer_blocks
 from cgnnp.models.potential import Potential
-from cgnnp.models.radial import BesselBasis, RadialSpline, held_below
+from cgnnp.models.radial import BesselBasis, RadialSpline
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.settings import check_positive
 
@@ -40,9 +42,11 @@ class NetworkSettings:
     Args:
         type_names: bead types.
         cutoff_nm: neighbours within this distance are seen, of each bead or in each layer.
-        inner_cutoff_nm: first sampled distance of each pair of types, a symmetric matrix; below it the network's radial
-            functions are constant, so that the prior's wall stands. Zeros for none.
-        inner_width_nm: above that distance, over which they become so.
+        inner_cutoff_nm: first sampled distance of each pair of types, a symmetric matrix; below it the network is constant
+            along the pair, so that the prior's wall stands (`cgnnp.models.clamps`). Zeros for none.
+        inner_width_nm: above that distance, over which it becomes so.
+        inner_cutoff_by_class_nm: such matrices for classes of pairs of one molecule (1-2, 1-3, 1-4, same molecule); those
+            that are not named have `inner_cutoff_nm`, which is that of pairs of two molecules.
         knots: of the splines that stand for the radial networks; 0 evaluates the networks on every edge, which is slower.
         avg_num_neighbors: normalises sums over neighbours.
         energy_scale: kJ/mol; multiplies the readout.
@@ -58,6 +62,7 @@ class NetworkSettings:
     cutoff_nm: float = 0.5
     inner_cutoff_nm: list[list[float]] | None = None
     inner_width_nm: float = 0.02
+    inner_cutoff_by_class_nm: dict[str, list[list[float]]] | None = None
     knots: int = 256
     avg_num_neighbors: float = 10.0
     energy_scale: float = 1.0
@@ -76,8 +81,15 @@ class NetworkSettings:
             without = ", or 0 for no splines" if self.splines_are_optional else " (it consists of splines)"
             raise SettingError("model", f"knots={self.knots}: must be 10 or more{without}")
         shape = len(self.type_names), len(self.type_names)
-        if self.first_sampled.shape != shape:
-            raise ValueError(f"inner_cutoff_nm has shape {tuple(self.first_sampled.shape)}, expected {shape}")
+        by_class = self.inner_cutoff_by_class_nm or {}
+        if unknown := sorted({*by_class} - {*PAIR_CLASSES[1:]}):
+            known = ", ".join(PAIR_CLASSES[1:])
+            raise SettingError(
+                "model", f"inner_cutoff_by_class_nm: {unknown[0]!r} is no class of pairs: give some of {known}"
+            )
+        for matrix in (self.inner_cutoff_nm, *by_class.values()):
+            if matrix is not None and (found := tuple(torch.tensor(matrix).shape)) != shape:
+                raise ValueError(f"inner_cutoff_nm has shape {found}, expected {shape}")
 
     @property
     def splines_are_optional(self) -> bool:
@@ -86,9 +98,12 @@ class NetworkSettings:
 
     @property
     def first_sampled(self) -> Tensor:
-        """First sampled distances (types, types), nm."""
-        n_types = len(self.type_names)
-        return torch.zeros(n_types, n_types) if self.inner_cutoff_nm is None else torch.tensor(self.inner_cutoff_nm)
+        """First sampled distances, nm: (types, types), or (classes, types, types) where classes have their own."""
+        n_types, by_class = len(self.type_names), self.inner_cutoff_by_class_nm
+        others = torch.zeros(n_types, n_types) if self.inner_cutoff_nm is None else torch.tensor(self.inner_cutoff_nm)
+        if not by_class:
+            return others
+        return torch.stack([torch.tensor(by_class[name]) if name in by_class else others for name in PAIR_CLASSES])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +124,7 @@ Own = TypeVar("Own", bound=NetworkSettings)
 
 
 class Network(Potential, Generic[Own]):
-    """A network of radial functions, of lengths that are constant below the first sampled ones, with bounded energies.
+    """A network of radial functions with clamps and bounded energies.
 
     An architecture names its settings, a dataclass, as `Settings`, and makes its modules in `build`. It is constructed with
     the settings as keywords.
@@ -147,16 +162,27 @@ class Network(Potential, Generic[Own]):
         """The settings as keyword arguments."""
         return asdict(self._settings)
 
-    def held(self, lengths: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
-        """Lengths (edges,) as the network sees them."""
-        return held_below(lengths, self.inner[types[receivers], types[senders]], self.inner_width)
+    @property
+    def clamps_by_class(self) -> bool:
+        """Whether pairs of one molecule have clamps of their own."""
+        return self.inner.dim() == 3
 
-    def radial(self, held: Tensor, receivers: Tensor) -> RadialInput:
+    def clamped(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor, classes: Tensor | None) -> Tensor:
+        """The vectors (edges, 3) that `forward` is given: none shorter than was sampled, see `cgnnp.models.clamps`."""
+        if self.inner.dim() == 2:
+            edge = self.inner[types[receivers], types[senders]]
+        elif classes is None:
+            edge = self.inner[0][types[receivers], types[senders]]
+        else:
+            edge = self.inner[classes, types[receivers], types[senders]]
+        return clamped(vectors, edge, self.inner_width)
+
+    def radial(self, lengths: Tensor, receivers: Tensor) -> RadialInput:
         """What radial functions are of: the basis on the knots and where each length is, or the basis on the edges."""
         if self.spline is not None:
-            index, weights = self.spline.locate(held)
-            return self.bessel(self.spline.abscissas(held)), index, weights
-        return self.bessel(held), receivers, held
+            index, weights = self.spline.locate(lengths)
+            return self.bessel(self.spline.abscissas(lengths)), index, weights
+        return self.bessel(lengths), receivers, lengths
 
     def bounded(self, energies: Tensor) -> Tensor:
         """Energies (beads,) within the bound."""

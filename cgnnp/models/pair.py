@@ -53,7 +53,7 @@ class Pair(Network[PairSettings]):
     def pair_energies(self, lengths: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """u (edges,) in kJ/mol of beads at these distances, nm."""
         assert self.spline is not None  # noqa: S101
-        index, weights = self.spline.locate(self.held(lengths, receivers, senders, types))
+        index, weights = self.spline.locate(lengths)
         # Zeros at the end: value, slope and curvature vanish at the cutoff.
         splines = self.spline(nn.functional.pad(self.coefficients, [0, 0, 0, 3]), index, weights)
         return self.energy_scale * splines.gather(1, self.pair_of[types[receivers], types[senders]][:, None])[:, 0]

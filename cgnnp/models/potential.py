@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cgnnp.mapping.topology import BeadTopology
+from cgnnp.models.clamps import PairClasses, edge_classes
 from cgnnp.models.neighbors import edge_vectors, forces_on_beads
 from cgnnp.runtime.representation import WIDTH, brief, paragraph, short
 
@@ -25,20 +27,40 @@ class Potential(nn.Module, ABC):
     energy_bound: float = 0.0
     knows_handedness: bool = False
 
+    @property
+    def clamps_by_class(self) -> bool:
+        """Whether `clamped` asks for the classes of edges."""
+        return False
+
     @abstractmethod
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol.
 
         Args:
-            vectors: (edges, 3), from receiver to sender, nm.
+            vectors: (edges, 3), from receiver to sender, nm, as `clamped` leaves them.
             receivers: (edges,), sorted.
             senders: (edges,).
             types: (beads,), indices into `type_names`.
         """
 
+    def clamped(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor, classes: Tensor | None) -> Tensor:
+        """The vectors (edges, 3) that `forward` is given, see `cgnnp.models.clamps`; without clamps the same."""
+        return vectors
+
     @abstractmethod
     def config(self) -> dict[str, object]:
         """The constructor's keyword arguments as plain data."""
+
+    def types_of(self, topology: BeadTopology) -> Tensor:
+        """Types (beads,) of these beads, as numbers in `type_names`.
+
+        Raises:
+            ValueError: a bead type that the network does not know.
+        """
+        if unknown := set(topology.type_names) - set(self.type_names):
+            raise ValueError(f"the network knows bead types {list(self.type_names)}, the system has {sorted(unknown)} too")
+        numbers = {name: number for number, name in enumerate(self.type_names)}
+        return torch.tensor([numbers[name] for name in topology.bead_types])
 
     def __repr__(self) -> str:
         """Settings and size: the modules inside are those of any network of its kind."""
@@ -57,7 +79,8 @@ class Potential(nn.Module, ABC):
 class Graph:
     """Beads of one frame, or of several one after the other, with their edges.
 
-    `vectors` (edges, 3) point from receiver to sender, nm; `frame_of` (beads,) numbers the frame of each bead.
+    `vectors` (edges, 3) point from receiver to sender, nm; `frame_of` (beads,) numbers the frame of each bead. `classes`
+    (edges,) are numbers in `PAIR_CLASSES`; without them all edges are of the first, between molecules.
     """
 
     vectors: Tensor
@@ -66,6 +89,7 @@ class Graph:
     types: Tensor
     frame_of: Tensor
     n_frames: int
+    classes: Tensor | None = None
 
     def to(self, device: torch.device) -> "Graph":
         """The same on another device."""
@@ -73,11 +97,34 @@ class Graph:
         return replace(self, **moved)
 
 
-def build_graph(positions: Tensor, box: Tensor, types: Tensor, cutoff: float, dtype: torch.dtype) -> Graph:
+def build_graph(
+    positions: Tensor,
+    box: Tensor,
+    types: Tensor,
+    cutoff: float,
+    dtype: torch.dtype,
+    pair_classes: PairClasses | None = None,
+) -> Graph:
     """The graph of one frame; only the vectors between neighbours are rounded to `dtype`, positions never are."""
-    vectors, receivers, senders = edge_vectors(positions, box, cutoff)
-    frame_of = torch.zeros(positions.size(0), dtype=torch.int64, device=positions.device)
-    return Graph(vectors.to(dtype), receivers, senders, types, frame_of, 1)
+    return graph_of(*edge_vectors(positions, box, cutoff), box, types, dtype, pair_classes)
+
+
+def graph_of(
+    vectors: Tensor,
+    receivers: Tensor,
+    senders: Tensor,
+    box: Tensor,
+    types: Tensor,
+    dtype: torch.dtype,
+    pair_classes: PairClasses | None,
+) -> Graph:
+    """The graph of one frame from its edges."""
+    classes = None
+    if pair_classes is not None:
+        keys, kinds = (array.to(vectors.device) for array in pair_classes)
+        classes = edge_classes(keys, kinds, receivers, senders, vectors, box, types.size(0))
+    frame_of = torch.zeros(types.size(0), dtype=torch.int64, device=vectors.device)
+    return Graph(vectors.to(dtype), receivers, senders, types, frame_of, 1, classes)
 
 
 def join_graphs(graphs: list[Graph]) -> Graph:
@@ -86,6 +133,11 @@ def join_graphs(graphs: list[Graph]) -> Graph:
     starts = (torch.cumsum(sizes, 0) - sizes).tolist()
     frames = torch.tensor([graph.n_frames for graph in graphs])
     first_frames = (torch.cumsum(frames, 0) - frames).tolist()
+    classes = None
+    if any(graph.classes is not None for graph in graphs):
+        none = [torch.zeros_like(graph.receivers) for graph in graphs]
+        known = [zeros if graph.classes is None else graph.classes for graph, zeros in zip(graphs, none, strict=True)]
+        classes = torch.cat(known)
     return Graph(
         vectors=torch.cat([graph.vectors for graph in graphs]),
         receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
@@ -93,7 +145,15 @@ def join_graphs(graphs: list[Graph]) -> Graph:
         types=torch.cat([graph.types for graph in graphs]),
         frame_of=torch.cat([graph.frame_of + k for graph, k in zip(graphs, first_frames, strict=True)]),
         n_frames=int(frames.sum()),
+        classes=classes,
     )
+
+
+def bead_energies(model: Potential, graph: Graph, vectors: Tensor | None = None) -> Tensor:
+    """Energies of beads (beads,), kJ/mol, as the network is defined: of a graph with clamps, or of other vectors for it."""
+    raw = graph.vectors if vectors is None else vectors
+    seen = model.clamped(raw, graph.receivers, graph.senders, graph.types, graph.classes)
+    return model(seen, graph.receivers, graph.senders, graph.types)
 
 
 def energies_and_forces(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
@@ -103,7 +163,7 @@ def energies_and_forces(model: Potential, graph: Graph, create_graph: bool = Fal
     """
     with torch.enable_grad():
         vectors = graph.vectors.detach().requires_grad_()
-        energies = model(vectors, graph.receivers, graph.senders, graph.types)
+        energies = bead_energies(model, graph, vectors)
         (gradient,) = torch.autograd.grad(energies.sum(), vectors, create_graph=create_graph)
     forces = forces_on_beads(gradient, graph.receivers, graph.senders, graph.types.size(0))
     energies = energies if create_graph else energies.detach()

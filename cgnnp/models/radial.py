@@ -23,17 +23,6 @@ def smooth_cutoff(r: Tensor, cutoff: float, p: int = 6) -> Tensor:
     return 1.0 - a * x**p + b * x ** (p + 1) - c * x ** (p + 2)
 
 
-def held_below(r: Tensor, edge: Tensor, width: float) -> Tensor:
-    """r itself above edge + width, constant below the edge, with two continuous derivatives between.
-
-    A network sees no distance that the data do not have: below the first sampled distance it exerts no radial force, and
-    the wall of the prior decides.
-    """
-    x = ((r - edge) / width).clamp(0.0, 1.0)
-    inside = edge + width * (0.5 + x**3 - 0.5 * x**4)
-    return torch.where(r < edge + width, inside, r)
-
-
 class BesselBasis(nn.Module):
     """sqrt(2/rc) sin(n pi r / rc) / r, n = 1..size, times the smooth cutoff (10.48550/arXiv.2003.03123).
 

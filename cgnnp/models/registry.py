@@ -19,8 +19,12 @@ PACKAGE = "cgnnp.models."
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-FROM_DATA = ("type_names", "inner_cutoff_nm", "avg_num_neighbors", "energy_scale")
+FROM_DATA = ("type_names", "inner_cutoff_nm", "inner_cutoff_by_class_nm", "avg_num_neighbors", "energy_scale")
 """Settings of networks that are found in the data."""
+
+
+LATER = ("inner_cutoff_by_class_nm",)
+"""Settings that earlier versions did not write, and that are None where they are not used."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,14 @@ def architecture(values: Mapping[str, Any]) -> Architecture:
 
 
 def model_to_dict(model: Potential) -> dict[str, Any]:
-    """Class name and keyword arguments; weights are stored apart."""
-    kind = type(model)
+    """Class name and keyword arguments; weights are stored apart.
+
+    Settings that came later and are not used are left out: what earlier versions wrote is written again.
+    """
+    kind, settings = type(model), model.config()
+    settings = {key: value for key, value in settings.items() if key not in LATER or value is not None}
     name = name_in_files(f"{kind.__module__}.{kind.__qualname__}")
-    return {"_target_": name, "dtype": str(model.precision())[6:], **model.config()}
+    return {"_target_": name, "dtype": str(model.precision())[6:], **settings}
 
 
 def model_from_dict(data: dict[str, Any], source: str) -> Potential:

@@ -63,7 +63,7 @@ class SchNet(Network[SchNetSettings]):
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
         """Energies (beads,) in kJ/mol; see `Potential.forward`."""
         lengths = torch.sqrt((vectors * vectors).sum(dim=1))
-        radial = self.radial(self.held(lengths, receivers, senders, types), receivers)
+        radial = self.radial(lengths, receivers)
         harmonics = torch.ones_like(lengths)[:, None]
         features = self.embedding.index_select(0, types)[:, None, :]
         for interaction in self.interactions:

@@ -6,7 +6,7 @@ is what the potential of mean force of two ions tends to at large distance, and 
 In a periodic box it is summed by particle-mesh Ewald (Essmann et al. 1995, 10.1063/1.470117), as charges q/sqrt(eps_r).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import openmm
 from jaxtyping import Float
 
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.priors.prior import Prior
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.settings import check_positive
@@ -30,7 +31,7 @@ class ScreenedCoulomb(Prior):
         ValueError: eps_r or the cutoff is not positive.
 
     >>> salt = ScreenedCoulomb({"Na": 1.0, "Cl": -1.0}, eps_r=72.0, cutoff_nm=1.2)
-    >>> salt.create_force(["Na", "Cl"], []).getNumParticles()
+    >>> salt.create_force(BeadTopology.of_types(["Na", "Cl"])).getNumParticles()
     2
     """
 
@@ -47,12 +48,13 @@ class ScreenedCoulomb(Prior):
         """nm, of the direct sum."""
         return self.cutoff_nm
 
-    def create_force(self, bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]]) -> openmm.Force:
+    def create_force(self, topology: BeadTopology) -> openmm.Force:
         """A NonbondedForce with PME.
 
         Raises:
             ValueError: a bead type without a charge, or a box that is not neutral.
         """
+        bead_types = topology.bead_types
         if unknown := set(bead_types) - set(self.charges):
             raise ValueError(f"the Coulomb prior has charges of {list(self.charges)}, the system has also {sorted(unknown)}")
         check_neutral([self.charges[name] for name in bead_types], "the system")
@@ -64,7 +66,7 @@ class ScreenedCoulomb(Prior):
         force.setExceptionsUsePeriodicBoundaryConditions(True)  # excluded pairs may lie across a face of the box
         for name in bead_types:
             force.addParticle(self.charges[name] / np.sqrt(self.eps_r), 1.0, 0.0)
-        for i, j in exclusions:
+        for i, j in topology.exclusions.tolist():
             force.addException(i, j, 0.0, 1.0, 0.0)
         return force
 

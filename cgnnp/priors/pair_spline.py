@@ -10,6 +10,7 @@ import numpy as np
 import openmm
 from jaxtyping import Float, Int
 
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.priors.prior import Prior
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.representation import brief
@@ -33,7 +34,7 @@ class PairSpline(Prior):
     """Tabulated pair potentials, zero beyond the cutoff (nm).
 
     >>> table = PairTable(("A", "A"), first_sampled=0.3, energy=(2.0, 1.0, 0.0))
-    >>> PairSpline((table,), cutoff_nm=0.5).create_force(["A", "A"], []).getNumParticles()
+    >>> PairSpline((table,), cutoff_nm=0.5).create_force(BeadTopology.of_types(["A", "A"])).getNumParticles()
     2
     """
 
@@ -49,12 +50,13 @@ class PairSpline(Prior):
         """First sampled distance of every pair of bead types, nm."""
         return {table.pair: table.first_sampled for table in self.tables}
 
-    def create_force(self, bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]]) -> openmm.Force:
+    def create_force(self, topology: BeadTopology) -> openmm.Force:
         """A CustomNonbondedForce; for several bead types each table is switched by per-particle indicators.
 
         Raises:
             ValueError: a bead type that no table knows, or a pair of them.
         """
+        bead_types = topology.bead_types
         known = self._known_types(bead_types)
         force = openmm.CustomNonbondedForce(self._expression(known))
         force.setName("cgnnp pair spline")
@@ -67,7 +69,7 @@ class PairSpline(Prior):
             force.addPerParticleParameter(f"is{k}_")
         for name in bead_types:
             force.addParticle([float(name == kind) for kind in indicators])
-        for i, j in exclusions:
+        for i, j in topology.exclusions.tolist():
             force.addExclusion(i, j)
         return force
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from openmm import unit
 
 from cgnnp.frames.frames import Frames
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.platforms import choose_platform
@@ -29,7 +30,7 @@ class Prior(ABC):
         return {}
 
     @abstractmethod
-    def create_force(self, bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]]) -> openmm.Force:
+    def create_force(self, topology: BeadTopology) -> openmm.Force:
         """The OpenMM force for a system of these beads."""
 
     @abstractmethod
@@ -71,12 +72,10 @@ def check_cutoff(cutoff: float, box: Float[np.ndarray, "3 3"]) -> None:
         )
 
 
-def add_priors(
-    system: openmm.System, priors: Sequence[Prior], bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]]
-) -> None:
+def add_priors(system: openmm.System, priors: Sequence[Prior], topology: BeadTopology) -> None:
     """Add priors to a System, each in a force group of its own (CUDA wants one cutoff per group)."""
     for group, prior in enumerate(priors):
-        force = prior.create_force(bead_types, exclusions)
+        force = prior.create_force(topology)
         force.setForceGroup(group)
         system.addForce(force)
 
@@ -98,7 +97,7 @@ def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto"
     for prior in priors:
         if prior.cutoff is not None:
             check_cutoff(prior.cutoff, frames.boxes[0])
-    add_priors(system, priors, frames.mapping.bead_types, frames.mapping.bonds)
+    add_priors(system, priors, frames.mapping.topology)
     # With more threads the CPU platform adds forces up in an order that changes, also with its DeterministicForces.
     context = choose_platform(platform, threads=1).context(system, openmm.VerletIntegrator(0.001))
     result = np.empty_like(frames.forces)

@@ -137,7 +137,7 @@ def _places(kinds: PairKinds, names: Sequence[Pair]) -> list[int]:
 
 
 def _frame_pairs(frames: Frames, t: int, cutoff: float) -> Pairs:
-    return near_pairs(frames.positions[t], frames.boxes[t], cutoff, frames.mapping.bonds)
+    return near_pairs(frames.positions[t], frames.boxes[t], cutoff, frames.mapping.topology.exclusions)
 
 
 def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float, min_count: int) -> list[float]:

@@ -92,7 +92,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_fits(item, part) for part in typing.get_args(hint) for item in value)
     if typing.get_origin(hint) is dict:
-        return isinstance(value, dict) and all(type(one) in (int, float) for one in value.values())
+        return isinstance(value, dict) and all(_fits(one, typing.get_args(hint)[1]) for one in value.values())
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
@@ -109,5 +109,5 @@ def _word(hint: Any) -> str:
     if typing.get_origin(hint) is list:
         return f"a list, of each {' or '.join(_word(part) for part in typing.get_args(hint))}"
     if typing.get_origin(hint) is dict:
-        return "numbers by bead type, as {A: 2.0}"
+        return "numbers by bead type, as {A: 2.0}" if typing.get_args(hint)[1] is float else "matrices by name"
     return WORDS.get(hint, str(hint))

@@ -27,10 +27,11 @@ import torch
 from jaxtyping import Float
 from openmm import app, unit
 
-from cgnnp.dynamics.openmm_topology import bead_topology
+from cgnnp.dynamics.openmm_topology import bead_topology, topology_of
 from cgnnp.frames.bead_types import density_ranges, joint_types, numbered, other_masses
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.mapping import Mapping
+from cgnnp.models.clamps import PairClasses
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_to_dict
 from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
@@ -110,12 +111,13 @@ class PotentialBundle:
         self.check_beads(names, box)
         system = openmm.System()
         system.setDefaultPeriodicBoxVectors(*box.tolist())
-        for name in names:
-            system.addParticle(self.manifest["bead_masses_Da"][name])
-        exclusions = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
+        masses, charges = self.manifest["bead_masses_Da"], self.manifest.get("bead_charges_e") or {}
+        beads = topology_of(topology, [masses[name] for name in names], [charges.get(name, 0.0) for name in names])
+        for mass in beads.masses.tolist():
+            system.addParticle(mass)
         backend = choose_backend(force_backend)
-        (add_fast_priors if backend == "python" else add_priors)(system, self.priors, names, exclusions)
-        force = network_force(self.model, names, backend)
+        (add_fast_priors if backend == "python" else add_priors)(system, self.priors, beads)
+        force = network_force(self.model, beads, backend)
         force.setForceGroup(len(self.priors))
         system.addForce(force)
         return system
@@ -289,8 +291,8 @@ def _repeat_self_check(bundle: PotentialBundle, force_backend: str) -> None:
 
 
 def _write_network(directory: Path, model: Potential, frames: Frames) -> None:
-    types = torch.tensor([model.type_names.index(name) for name in frames.mapping.bead_types])
-    save_module(compile_module(model, types), directory / "model.pt")
+    topology = frames.mapping.topology
+    save_module(compile_module(model, model.types_of(topology), PairClasses.of(topology)), directory / "model.pt")
     write_file(directory / WEIGHTS, weights_as_bytes(model))  # the library's own errors of a full disk say nothing
     write_json(directory / DESCRIPTION, model_to_dict(model))
 

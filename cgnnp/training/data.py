@@ -12,6 +12,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from cgnnp.diagnostics.noise_floor import force_variances
 from cgnnp.evaluators.cpu.neighbors import find_graph, find_neighbors
 from cgnnp.frames.frames import Frames
+from cgnnp.models.clamps import PairClasses
 from cgnnp.models.potential import Graph, join_graphs
 from cgnnp.runtime.representation import brief
 
@@ -90,6 +91,7 @@ class GraphData(Dataset):
         self.residual = data.residual
         self.weights = torch.from_numpy(data.bead_weights[:, None]).to(dtype)
         self.types = torch.tensor([type_names.index(name) for name in data.frames.mapping.bead_types])
+        self.pair_classes = PairClasses.of(data.frames.mapping.topology)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -97,7 +99,7 @@ class GraphData(Dataset):
     def __getitem__(self, index: int) -> tuple[Graph, Tensor, Tensor]:
         positions = torch.from_numpy(self.frames.positions[index].astype(np.float64))
         box = torch.from_numpy(np.array(self.frames.boxes[index], dtype=np.float64))
-        graph = find_graph(positions, box, self.types, self.cutoff, self.dtype)
+        graph = find_graph(positions, box, self.types, self.cutoff, self.dtype, self.pair_classes)
         return graph, torch.from_numpy(np.array(self.residual[index])).to(self.dtype), self.weights
 
 

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from cgnnp.evaluators.cpu.forces import threads_for
+from cgnnp.evaluators.choice import threads_for
 from cgnnp.frames.frames import Frames
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import DTYPES

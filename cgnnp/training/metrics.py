@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from cgnnp.evaluators.cpu.forces import energies_and_forces
+from cgnnp.evaluators.choice import evaluate
 from cgnnp.models.potential import Potential
 from cgnnp.runtime.representation import brief
 from cgnnp.statistics import Estimate, stratified_estimate
@@ -35,7 +35,7 @@ def predict_forces(
     """The network's forces on every frame (without the priors'), kJ/mol/nm."""
     loader = make_loader([data], model.type_names, model.cutoff, model.precision(), batch_size)
     device = device or next(model.parameters()).device
-    parts = [energies_and_forces(model, graph.to(device))[1].detach().cpu().numpy() for graph, _, _ in loader]
+    parts = [evaluate(model, graph.to(device))[1].detach().cpu().numpy() for graph, _, _ in loader]
     return np.concatenate(parts).reshape(data.frames.forces.shape)
 
 

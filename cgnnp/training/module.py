@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from cgnnp.evaluators.cpu.forces import energies_and_forces
+from cgnnp.evaluators.choice import evaluate
 from cgnnp.models.potential import Graph, Potential
 from cgnnp.models.registry import model_to_dict
 
@@ -54,7 +54,7 @@ class ForceMatching(pl.LightningModule):
     def training_step(self, batch: tuple[Graph, Tensor, Tensor], batch_index: int) -> Tensor:
         """The loss of one batch."""
         graph, target, weights = batch
-        _, forces = energies_and_forces(self.model, graph, create_graph=True)
+        _, forces = evaluate(self.model, graph, create_graph=True)
         loss = torch.mean(weights * (forces - target) ** 2) / self.residual_square
         self._losses.append(loss.detach())
         self.log("loss", loss, batch_size=graph.n_frames, prog_bar=True, on_step=True, on_epoch=False)
@@ -67,7 +67,7 @@ class ForceMatching(pl.LightningModule):
     def validation_step(self, batch: tuple[Graph, Tensor, Tensor], batch_index: int) -> None:
         """Sum squared errors."""
         graph, target, _ = batch
-        _, forces = energies_and_forces(self.model, graph)
+        _, forces = evaluate(self.model, graph)
         self._squares += float(torch.sum((forces.detach() - target).to(torch.float64) ** 2))
         self._count += target.numel()
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from cgnnp.frames.bead_types import numbered
 from cgnnp.frames.dataset import read_array
 from cgnnp.frames.frames import Frames, check_arrays
-from cgnnp.models.potential import Potential
+from cgnnp.models.potential import Potential, bead_energies
 from cgnnp.models.registry import Architecture, model_to_dict
 from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
 from cgnnp.priors import Prior, PriorFit, prior_digest, prior_forces, read_priors
@@ -289,7 +289,7 @@ def _largest_energy(model: Potential, data: ForceSet) -> float:
     """Of a bead in the first frame, kJ/mol."""
     graph, _, _ = next(iter(make_loader([data], model.type_names, model.cutoff, model.precision(), 1)))
     with torch.no_grad():
-        return float(model(graph.vectors, graph.receivers, graph.senders, graph.types).abs().max())
+        return float(bead_energies(model, graph).abs().max())
 
 
 def _fitted_priors(

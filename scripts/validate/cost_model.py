@@ -146,7 +146,7 @@ def structure(folder: Path, fit: PairSpline, atomistic: Frames, quick: bool) -> 
     for mass in mapping.masses:
         beads.addParticle(float(mass))
     beads.setDefaultPeriodicBoxVectors(*box.tolist())
-    add_priors(beads, [fit], mapping.bead_types, [])
+    add_priors(beads, [fit], mapping.topology)
     reference = ReferenceSystem(
         "ions", bead_topology(mapping, box), beads, np.asarray(atomistic.positions[0], float), {"fit": fit.to_dict()}
     )

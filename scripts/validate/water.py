@@ -165,27 +165,27 @@ def back_ends(bundle: PotentialBundle) -> list[Row]:
     for name, model, limit in (("float32", bundle.model, 1e-4), ("float64", double, 1e-9)):
         entry = bundle.manifest["self_check"][0]
         positions, box = np.array(entry["positions_nm"]), np.array(entry["box_nm"])
-        names = bundle.mapping.bead_types
-        types = torch.tensor([model.type_names.index(bead) for bead in names])
+        topology = bundle.mapping.topology
+        types = model.types_of(topology)
         plain = evaluate(model, torch.from_numpy(positions), torch.from_numpy(box), types)[1]
         scale = np.sqrt(np.mean(plain**2))
         worst = max(
-            float(np.abs(network_only(model, names, positions, box, backend) - plain).max() / scale)
+            float(np.abs(network_only(model, topology, positions, box, backend) - plain).max() / scale)
             for backend in ("torch", "python")
         )
         rows.append(Row(f"back ends against plain torch, {name}", worst, None, f"<= {limit:g}", worst <= limit))
     return rows
 
 
-def network_only(model: Any, names: tuple[str, ...], positions: np.ndarray, box: np.ndarray, backend: str) -> np.ndarray:
+def network_only(model: Any, topology: Any, positions: np.ndarray, box: np.ndarray, backend: str) -> np.ndarray:
     """Forces of the network through OpenMM's Reference platform."""
     from cgnnp.simulation.openmm.forces import network_force
 
     system = openmm.System()
     system.setDefaultPeriodicBoxVectors(*box.tolist())
-    for _ in names:
+    for _ in topology.bead_types:
         system.addParticle(1.0)
-    system.addForce(network_force(model, names, backend))
+    system.addForce(network_force(model, topology, backend))
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
     context.setPositions(positions)
     per_nm = unit.kilojoule_per_mole / unit.nanometer

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from cgnnp.models.clamps import PairClasses
 from cgnnp.models.potential import build_graph, energies_and_forces, join_graphs
 from cgnnp.models.registry import model_from_dict, model_to_dict
+from cgnnp.simulation.openmm.torchscript import compile_module
 
 from .models import MODELS
 
@@ -320,6 +322,28 @@ def test_a_pair_closer_than_was_sampled_feels_only_the_prior(factory):
     torch.testing.assert_close(forces[4], evaluate(free, *pair(0.28))[1], rtol=1e-6, atol=1e-6)
 
 
+@every_model
+def test_beads_of_one_molecule_have_clamps_of_their_own(factory):
+    """Bonded beads are closer than strangers ever are: one distance for both would leave either without its forces."""
+    strangers, bonded = [[0.30, 0.30], [0.30, 0.30]], [[0.10, 0.10], [0.10, 0.10]]
+    model = build(factory, inner_cutoff_nm=strangers, inner_cutoff_by_class_nm={"1-2": bonded})
+    free = build(factory)
+    positions, box, types = pair(0.18)
+    joined = PairClasses(torch.tensor([1, 2]), torch.tensor([1, 1]))
+    as_strangers, as_bonded = (
+        energies_and_forces(model, build_graph(positions, box, types, model.cutoff, torch.float64, classes))
+        for classes in (None, joined)
+    )
+    assert float(as_strangers[1].abs().max()) < 1e-12
+    expected = energies_and_forces(free, build_graph(positions, box, types, model.cutoff, torch.float64))
+    assert float(expected[1].abs().max()) > 1e-3
+    for found, free_ones in zip(as_bonded, expected, strict=True):
+        torch.testing.assert_close(found, free_ones, rtol=1e-12, atol=1e-12)
+    module = compile_module(model, types, joined)
+    for found, free_ones in zip(module(positions, box), expected, strict=True):
+        torch.testing.assert_close(found, free_ones.reshape(found.shape), **EXACT)
+
+
 # Batches, storage, precision, compilation
 
 
@@ -395,11 +419,10 @@ def test_the_config_is_a_copy(factory):
 @every_model
 def test_torchscript_gives_the_same(factory):
     model = build(factory)
-    scripted = torch.jit.script(model)
-    for frame in (random_liquid(), pair(2.0)):
-        graph = build_graph(*frame, model.cutoff, model.precision())
-        for found, expected in zip(energies_and_forces(scripted, graph), energies_and_forces(model, graph), strict=True):
-            torch.testing.assert_close(found, expected, **EXACT)
+    for positions, box, types in (random_liquid(), pair(2.0)):
+        module = compile_module(model, types)
+        for found, expected in zip(module(positions, box), evaluate(model, positions, box, types), strict=True):
+            torch.testing.assert_close(found, expected.reshape(found.shape), **EXACT)
 
 
 @every_model

@@ -33,7 +33,8 @@ class Problem(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("beads", "edges", "threads")),
-        *((name, ctypes.c_void_p) for name in ("types", "receivers", "senders", "positions", "shifts", "vectors", "inner")),
+        *((name, ctypes.c_void_p) for name in ("types", "receivers", "senders", "positions", "shifts", "vectors")),
+        *((name, ctypes.c_void_p) for name in ("inner", "classes")),
         *((name, ctypes.c_double) for name in ("inner_width", "cutoff")),
         *((name, ctypes.c_void_p) for name in ("theta", "theta_t")),
         *((name, ctypes.c_void_p) for name in ("values", "adjoints", "tangents", "adjoint_tangents")),
@@ -72,6 +73,7 @@ class CompiledNetwork:
         if (problem, self.theta_size) != (ctypes.sizeof(Problem), source.layout.theta_size):
             raise CompilationError("a compiled network does not fit this cgnnp: empty its cache")
         self.cutoff, self.inner_width = model.cutoff, model.inner_width
+        self.clamps_by_class = model.clamps_by_class
         self.inner = model.inner.detach().to("cpu", self.dtype).contiguous().clone()
 
     @staticmethod
@@ -113,21 +115,25 @@ class Evaluation:
         """Other types (beads,) for the same number of beads."""
         self._hand_over("types", types.to(torch.int64).contiguous())
 
-    def set_vectors(self, receivers: Tensor, senders: Tensor, vectors: Tensor) -> None:
-        """Edges by their vectors (edges, 3) from receiver to sender, nm, all within the cutoff."""
-        self._set_edges(receivers, senders)
+    def set_vectors(self, receivers: Tensor, senders: Tensor, vectors: Tensor, classes: Tensor | None = None) -> None:
+        """Edges by their vectors (edges, 3) from receiver to sender, nm, all within the cutoff, and their classes."""
+        self._set_edges(receivers, senders, classes)
         self._hand_over("vectors", vectors.to(self.network.dtype).contiguous())
 
-    def set_positions(self, receivers: Tensor, senders: Tensor, positions: Tensor, shifts: Tensor) -> None:
+    def set_positions(
+        self, receivers: Tensor, senders: Tensor, positions: Tensor, shifts: Tensor, classes: Tensor | None = None
+    ) -> None:
         """Edges by positions (beads, 3) and shifts (edges, 3), float64, nm; those beyond the cutoff are left out."""
-        self._set_edges(receivers, senders)
+        self._set_edges(receivers, senders, classes)
         for name, array in (("positions", positions), ("shifts", shifts)):
             if array.dtype != torch.float64 or not array.is_contiguous():
                 raise TypeError(f"{name} must be contiguous and float64: they are read where they are, at every run")
             self._hand_over(name, array)
 
-    def _set_edges(self, receivers: Tensor, senders: Tensor) -> None:
+    def _set_edges(self, receivers: Tensor, senders: Tensor, classes: Tensor | None) -> None:
         n_edges = receivers.size(0)
+        if classes is not None and self.network.clamps_by_class:
+            self._hand_over("classes", classes.to(torch.int64).contiguous())
         self._problem.edges = n_edges
         self._hand_over("receivers", receivers.to(torch.int64).contiguous())
         self._hand_over("senders", senders.to(torch.int64).contiguous())
@@ -167,7 +173,7 @@ class _EnergiesAndForces(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, theta: Tensor, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
         evaluation = Evaluation(network, graph.types, network.weights(theta), n_threads())
-        evaluation.set_vectors(graph.receivers, graph.senders, graph.vectors)
+        evaluation.set_vectors(graph.receivers, graph.senders, graph.vectors, graph.classes)
         evaluation.run()
         ctx.evaluation = evaluation
         # Copies: an output that is an array of the evaluation would hold it, and the evaluation the output.
@@ -179,8 +185,8 @@ class _EnergiesAndForces(torch.autograd.Function):
         return ctx.evaluation.differentiate(-force_gradient, energy_gradient), None, None
 
 
-def energies_and_forces(model: Potential, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
-    """What the function of this name in `cgnnp.models.potential` returns, differentiable once by the model's weights."""
+def evaluated(model: Potential, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
+    """Energies of frames and forces on beads, differentiable once by the model's weights."""
     energies, forces = _EnergiesAndForces.apply(network.theta(model), network, graph)
     total = torch.zeros(graph.n_frames, dtype=torch.float64)
     return total.index_add(0, graph.frame_of, energies.to(torch.float64)), forces

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from cgnnp.evaluators.cpu.cache import CompilationError
 from cgnnp.evaluators.cpu.compiler import can_compile, compile_library
+from cgnnp.models.clamps import PairClasses, edge_classes
 from cgnnp.models.neighbors import neighbor_list
-from cgnnp.models.potential import Graph
+from cgnnp.models.potential import Graph, graph_of
 
 SKIN = 0.1
 """nm beyond the cutoff that a neighbour list reaches in a simulation."""
@@ -55,12 +56,18 @@ def find_neighbors(positions: Tensor, box: Tensor, cutoff: float, guess: int = 0
         capacity = found
 
 
-def find_graph(positions: Tensor, box: Tensor, types: Tensor, cutoff: float, dtype: torch.dtype) -> Graph:
+def find_graph(
+    positions: Tensor,
+    box: Tensor,
+    types: Tensor,
+    cutoff: float,
+    dtype: torch.dtype,
+    pair_classes: PairClasses | None = None,
+) -> Graph:
     """What `cgnnp.models.potential.build_graph` returns, by compiled code where there is a compiler."""
     receivers, senders, shifts = find_neighbors(positions, box, cutoff)
     vectors = positions.index_select(0, senders) - positions.index_select(0, receivers) + shifts
-    frame_of = torch.zeros(positions.size(0), dtype=torch.int64, device=positions.device)
-    return Graph(vectors.to(dtype), receivers, senders, types, frame_of, 1)
+    return graph_of(vectors, receivers, senders, box, types, dtype, pair_classes)
 
 
 class MovingNeighbors:
@@ -68,11 +75,14 @@ class MovingNeighbors:
 
     Edges refer to `positions` (beads, 3), into which `update` copies. In large systems beads are renumbered along a
     space-filling curve whenever the list is made, so that neighbours are near in memory: `positions[k]` is that of bead
-    `order[k]`; without `order` they are as they came.
+    `order[k]`; without `order` they are as they came. With `pair_classes` there are the `classes` (edges,) of edges.
     """
 
-    def __init__(self, cutoff: float, skin: float, sort_above: int = SORT_ABOVE) -> None:
-        self.cutoff, self.skin, self.sort_above = cutoff, skin, sort_above
+    def __init__(
+        self, cutoff: float, skin: float, pair_classes: PairClasses | None = None, sort_above: int = SORT_ABOVE
+    ) -> None:
+        self.cutoff, self.skin, self.pair_classes, self.sort_above = cutoff, skin, pair_classes, sort_above
+        self.classes: Tensor | None = None
         self.positions = self.receivers = self.senders = self.shifts = torch.empty(0)
         self.order: np.ndarray | None = None
         self.rebuilt = 0
@@ -92,6 +102,7 @@ class MovingNeighbors:
         guess = int(1.1 * self.receivers.size(0))
         found = find_neighbors(self.positions, torch.from_numpy(self._box), self.cutoff + self.skin, guess)
         self.receivers, self.senders, self.shifts = found
+        self.classes = None if self.pair_classes is None else self._edge_classes(*self.pair_classes)
         self.rebuilt += 1
         return True
 
@@ -106,6 +117,13 @@ class MovingNeighbors:
         result = np.empty_like(array)
         result[self.order] = array
         return result
+
+    def _edge_classes(self, keys: Tensor, kinds: Tensor) -> Tensor:
+        n_beads = self.positions.size(0)
+        beads = self.sorted(torch.arange(n_beads))
+        vectors = self.positions[self.senders] - self.positions[self.receivers] + self.shifts
+        ends = beads[self.receivers], beads[self.senders]
+        return edge_classes(keys, kinds, *ends, vectors, torch.from_numpy(self._box), n_beads)
 
     def _copy(self, positions: np.ndarray) -> None:
         self.positions.numpy()[...] = positions if self.order is None else positions[self.order]
@@ -123,8 +141,8 @@ class MovingBeads(ABC):
     Contexts of one System share it, and wait for each other.
     """
 
-    def __init__(self, cutoff: float, skin: float) -> None:
-        self.neighbors = MovingNeighbors(cutoff, skin)
+    def __init__(self, cutoff: float, skin: float, pair_classes: PairClasses | None = None) -> None:
+        self.neighbors = MovingNeighbors(cutoff, skin, pair_classes)
         self._lock = threading.Lock()
 
     def __call__(

@@ -9,7 +9,8 @@ struct Problem {
     const double* positions;  // with `shifts`: vectors are positions[sender] - positions[receiver] + shift
     const double* shifts;
     const real* vectors;      // or the vectors themselves
-    const real* inner;        // (TYPES, TYPES): first sampled distances
+    const real* inner;        // (TYPES, TYPES), or (classes, TYPES, TYPES): first sampled distances
+    const int64_t* classes;   // of edges; null for all of the first class
     double inner_width, cutoff;
     const real *theta, *theta_t;  // weights, and with every matrix transposed
     real *values, *adjoints, *tangents, *adjoint_tangents;  // (beads, BEAD) each; the last two for derivatives only
@@ -102,7 +103,8 @@ static void measure(const Problem& p, const Edges& g, long first, long last) {
                 for (int k = 0; k < 3; k++) d[k] = p.vectors[3 * e + k];
             }
             real r = std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]), inverse = 1 / r, held, slope;
-            hold(r, p.inner[p.types[i] * TYPES + p.types[j]], width, held, slope);
+            const long kind = p.classes == nullptr ? 0 : p.classes[e];
+            hold(r, p.inner[(kind * TYPES + p.types[i]) * TYPES + p.types[j]], width, held, slope);
             real* b = g.splines + 8 * to;
             g.knot[to] = splines(held * spacing, KNOTS, b);
             for (int k = 4; k < 8; k++) b[k] *= slope * spacing;

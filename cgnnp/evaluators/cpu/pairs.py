@@ -9,10 +9,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.interpolate import CubicSpline
+from torch import Tensor
 
 from cgnnp.evaluators.cpu.compiler import compile_library
 from cgnnp.evaluators.cpu.neighbors import SKIN, MovingBeads
+from cgnnp.evaluators.evaluator import MOVING, Evaluator
+from cgnnp.models.clamps import PairClasses, held_below
 from cgnnp.models.pair import Pair
+from cgnnp.models.potential import Graph, Potential
 
 POINTS_PER_KNOT = 32
 """Of the tables of a network: between knots they are its splines exactly, where lengths are held to 1e-8."""
@@ -97,9 +101,41 @@ def moving_pairs_of(model: Pair, types: Int[torch.Tensor, "beads"]) -> MovingPai
     first, second = torch.triu_indices(n_types, n_types)
     receivers, senders = (kind.repeat_interleave(len(lengths)) for kind in (first, second))
     with torch.no_grad():
-        energies = exact.pair_energies(lengths.repeat(len(first)), receivers, senders, torch.arange(n_types))
+        held = held_below(lengths.repeat(len(first)), exact.inner[receivers, senders], exact.inner_width)
+        energies = exact.pair_energies(held, receivers, senders, torch.arange(n_types))
     tables = energies.view(len(first), -1).numpy()
     return MovingPairs(tables, exact.cutoff, types.cpu().numpy(), exact.pair_of.numpy(), bound=exact.energy_bound)
+
+
+class PairTables(Evaluator):
+    """Pair networks of beads that move, as tables."""
+
+    name = "compiled pairs"
+    uses = (MOVING,)
+    tolerance = {torch.float32: 1e-3, torch.float64: 1e-5}  # noqa: RUF012 - tables are splines of the functions, near the clamps too
+
+    def supports(self, model: Potential, device: torch.device) -> str | None:
+        """See `Evaluator.supports`."""
+        if not isinstance(model, Pair):
+            return f"{type(model).__name__} is no pair potential"
+        return "tables know no classes of pairs" if model.clamps_by_class else None
+
+    def is_meant_for(self, model: Potential) -> bool:
+        """See `Evaluator.is_meant_for`."""
+        return isinstance(model, Pair)
+
+    def of_graph(self, model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
+        """It is for beads that move alone.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("pair tables are for beads that move: take plain torch for graphs")
+
+    def of_moving_beads(self, model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> MovingBeads:
+        """See `Evaluator.of_moving_beads`."""
+        assert isinstance(model, Pair)  # noqa: S101
+        return moving_pairs_of(model, types)
 
 
 def _pointer(array: torch.Tensor) -> ctypes.c_void_p:

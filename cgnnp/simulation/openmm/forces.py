@@ -15,10 +15,12 @@ import openmm
 import torch
 from openmm import unit
 
+from cgnnp.evaluators.choice import moving_forces
 from cgnnp.evaluators.cpu.cache import CompilationError
 from cgnnp.evaluators.cpu.compiler import can_compile
-from cgnnp.evaluators.cpu.forces import moving_forces
 from cgnnp.evaluators.cpu.pairs import MovingPairs
+from cgnnp.mapping.topology import BeadTopology
+from cgnnp.models.clamps import PairClasses
 from cgnnp.models.potential import Potential, build_graph, energies_and_forces
 from cgnnp.priors import PairSpline, Prior
 from cgnnp.simulation.openmm.torchscript import compile_module
@@ -69,16 +71,14 @@ def has_torch_force() -> bool:
     return True
 
 
-def network_force(model: Potential, bead_types: Sequence[str], backend: str) -> openmm.Force:
-    """The network as an OpenMM force for beads of these types, periodic.
+def network_force(model: Potential, topology: BeadTopology, backend: str) -> openmm.Force:
+    """The network as an OpenMM force for these beads, periodic.
 
     Raises:
         ValueError: a bead type that the network does not know.
     """
-    if unknown := set(bead_types) - set(model.type_names):
-        raise ValueError(f"the network knows bead types {list(model.type_names)}, the system has {sorted(unknown)} too")
-    types = torch.tensor([model.type_names.index(name) for name in bead_types])
-    force = torch_force(compile_module(model, types)) if backend == "torch" else python_force(model, types)
+    beads = model.types_of(topology), PairClasses.of(topology)
+    force = torch_force(compile_module(model, *beads)) if backend == "torch" else python_force(model, *beads)
     force.setUsesPeriodicBoundaryConditions(True)
     force.setName("cgnnp network")
     return force
@@ -114,22 +114,20 @@ def torch_force(module: "torch.jit.ScriptModule | str") -> Any:
     return force
 
 
-def python_force(model: Potential, types: torch.Tensor) -> openmm.Force:
+def python_force(model: Potential, types: torch.Tensor, pair_classes: PairClasses | None = None) -> openmm.Force:
     """A PythonForce that evaluates the network, compiled where that is possible."""
-    return openmm.PythonForce(NetworkComputation(model, types))
+    return openmm.PythonForce(NetworkComputation(model, types, pair_classes))
 
 
-def add_fast_priors(
-    system: openmm.System, priors: Sequence[Prior], bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]]
-) -> None:
+def add_fast_priors(system: openmm.System, priors: Sequence[Prior], topology: BeadTopology) -> None:
     """Add priors to a System as `add_priors` does, pair splines compiled: OpenMM's CPU platform takes far longer for them.
 
     They are the same functions. A pair spline with exclusions stays OpenMM's, as do all without a compiler or with a GPU.
     """
     for group, prior in enumerate(priors):
-        force = None if exclusions else _compiled_prior(prior, tuple(bead_types))
+        force = None if len(topology.exclusions) else _compiled_prior(prior, topology.bead_types)
         if force is None:
-            force = prior.create_force(bead_types, exclusions)
+            force = prior.create_force(topology)
         force.setForceGroup(group)
         system.addForce(force)
 
@@ -162,12 +160,12 @@ class Computation:
 class NetworkComputation(Computation):
     """A network, compiled where that is possible."""
 
-    def __init__(self, model: Potential, types: torch.Tensor) -> None:
-        self.model, self.types = copy.deepcopy(model).eval().requires_grad_(False), types
-        self.forces = moving_forces(self.model, types)
+    def __init__(self, model: Potential, types: torch.Tensor, pair_classes: PairClasses | None = None) -> None:
+        self.model, self.types, self.pair_classes = copy.deepcopy(model).eval().requires_grad_(False), types, pair_classes
+        self.forces = moving_forces(self.model, types, pair_classes)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return NetworkComputation, (self.model, self.types)
+        return NetworkComputation, (self.model, self.types, self.pair_classes)
 
 
 class PairComputation(Computation):

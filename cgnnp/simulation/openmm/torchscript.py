@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cgnnp.models.clamps import PairClasses, edge_classes
 from cgnnp.models.neighbors import edge_vectors, forces_on_beads
 from cgnnp.models.potential import Potential
 from cgnnp.runtime.storage import write_file
@@ -25,12 +26,18 @@ class ForceModule(nn.Module):
 
     types: Tensor
     precision: Tensor
+    keys: Tensor
+    kinds: Tensor
 
-    def __init__(self, model: Potential, types: Tensor) -> None:
+    def __init__(self, model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> None:
         super().__init__()
         self.model = model
         self.cutoff = model.cutoff
         self.register_buffer("types", types.to(torch.int64))
+        none = torch.empty(0, dtype=torch.int64)
+        keys, kinds = (none, none) if pair_classes is None else pair_classes
+        self.register_buffer("keys", keys)
+        self.register_buffer("kinds", kinds)
         self.register_buffer("precision", torch.zeros(0, dtype=model.precision()))
 
     def forward(self, positions: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,8 +49,12 @@ class ForceModule(nn.Module):
                 positions, float("nan")
             )
         vectors, receivers, senders = edge_vectors(positions.detach(), box, self.cutoff)
+        classes: Tensor | None = None
+        if self.keys.size(0) > 0:
+            classes = edge_classes(self.keys, self.kinds, receivers, senders, vectors, box, positions.size(0))
         vectors = vectors.to(self.precision.dtype).requires_grad_(True)
-        energies = self.model(vectors, receivers, senders, self.types)
+        seen = self.model.clamped(vectors, receivers, senders, self.types, classes)
+        energies = self.model(seen, receivers, senders, self.types)
         gradient = torch.autograd.grad([energies.sum()], [vectors])[0]
         if gradient is None:
             raise RuntimeError("the energy does not depend on the positions")
@@ -51,9 +62,9 @@ class ForceModule(nn.Module):
         return energies.to(torch.float64).sum(), forces.to(positions.dtype)
 
 
-def compile_module(model: Potential, types: Tensor) -> torch.jit.ScriptModule:
-    """The TorchScript module of a network for beads of these types (beads,)."""
-    module = ForceModule(copy.deepcopy(model), types).eval()
+def compile_module(model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> torch.jit.ScriptModule:
+    """The TorchScript module of a network for beads of these types (beads,), some of one molecule."""
+    module = ForceModule(copy.deepcopy(model), types, pair_classes).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     with warnings.catch_warnings():

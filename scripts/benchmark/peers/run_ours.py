@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from protocol import Case, Frame, Prepared, difference, first_call, gradients, n_parameters, serve, training_step
 
-from cgnnp.evaluators.cpu import forces as compiled
-from cgnnp.evaluators.cpu.engine import CompiledNetwork, Evaluation
-from cgnnp.evaluators.cpu.forces import compiled_form
+from cgnnp.evaluators.choice import evaluator_of
+from cgnnp.evaluators.cpu.engine import Evaluation
+from cgnnp.evaluators.cpu.generated import GeneratedCode
+from cgnnp.evaluators.evaluator import GRAPHS
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Graph, energies_and_forces, join_graphs
 
@@ -46,8 +48,8 @@ def forces(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prep
     if case.mode == "eager":
         model.requires_grad_(False)
         return Prepared(lambda: energies_and_forces(model, graph), len(graph.receivers), n_weights(model))
-    seconds = first_call(case, f"l{case.l_max}", lambda: compiled_form(model))
-    network = must_exist(compiled_form(model))
+    seconds = first_call(case, f"l{case.l_max}", lambda: evaluator_of(model, GRAPHS))
+    network = compiled(model).network(model)
     evaluation = Evaluation(network, graph.types, network.weights(network.theta(model)), threads=1)
     positions = torch.from_numpy(frames[0].positions)
     shifts = torch.from_numpy(frames[0].shifts @ frames[0].box)
@@ -64,15 +66,15 @@ def forces(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prep
     return Prepared(call, len(graph.receivers), n_weights(model), compile_s=seconds, difference=off)
 
 
-def must_exist(network: CompiledNetwork | None) -> CompiledNetwork:
-    """The compiled form.
+def compiled(model: NequIP) -> GeneratedCode:
+    """The evaluator of compiled networks.
 
     Raises:
-        RuntimeError: there is none, or its numbers are not those of plain torch; the log says which.
+        RuntimeError: it is not this network's, or its numbers are not those of plain torch; the log says which.
     """
-    if network is None:
+    if not isinstance(found := evaluator_of(model, GRAPHS), GeneratedCode):
         raise RuntimeError("the network was not compiled, or its numbers are wrong")
-    return network
+    return found
 
 
 def n_weights(model: NequIP) -> int:
@@ -86,9 +88,8 @@ def train(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prepa
     slow_step = training_step(model, lambda: energies_and_forces(model, graph, create_graph=True)[1], targets)
     if case.mode == "eager":
         return Prepared(slow_step, len(graph.receivers), n_parameters(model))
-    seconds = first_call(case, f"l{case.l_max}", lambda: compiled_form(model))
-    must_exist(compiled_form(model))
-    step = training_step(model, lambda: compiled.energies_and_forces(model, graph, create_graph=True)[1], targets)
+    seconds = first_call(case, f"l{case.l_max}", lambda: evaluator_of(model, GRAPHS))
+    step = training_step(model, lambda: compiled(model).of_graph(model, graph, create_graph=True)[1], targets)
     off = None
     if case.check:
         slow_step()
@@ -104,8 +105,8 @@ def md(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prepared
 
     from cgnnp.simulation.openmm.forces import network_force
 
-    names = [case.type_names[k] for k in frames[0].types]
-    context, forces_now = context_of(frames[0], network_force(model, names, case.mode))
+    topology = BeadTopology.of_types([case.type_names[k] for k in frames[0].types])
+    context, forces_now = context_of(frames[0], network_force(model, topology, case.mode))
     off = difference(forces_now, energies_and_forces(model, graph)[1]) if case.check else None
     return Prepared(
         lambda: context.getIntegrator().step(MD_STEPS),

@@ -64,7 +64,7 @@ def test_beads_that_nothing_joins_but_their_molecule_are_of_the_same_molecule():
 
 def test_the_topology_of_a_mapping_has_its_beads():
     mapping = charged_mapping({"Na": 3, "Cl": 2}, {"Na": 1.0, "Cl": -1.5})
-    topology = BeadTopology.of_mapping(mapping)
+    topology = mapping.topology
     assert topology.bead_types == mapping.bead_types
     assert topology.type_names == mapping.type_names
     np.testing.assert_array_equal(topology.masses, mapping.masses)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cgnnp.models.radial import BesselBasis, Perceptron, RadialSpline, held_below, smooth_cutoff, unit_silu
+from cgnnp.models.clamps import held_below
+from cgnnp.models.radial import BesselBasis, Perceptron, RadialSpline, smooth_cutoff, unit_silu
 
 
 def derivatives(function, at, order):

@@ -6,8 +6,11 @@ from scipy.interpolate import CubicSpline
 from systems import energy_and_forces, frames_of, hard_gas, ideal_gas, identity_mapping
 
 from cgnnp.frames.pairs import near_pairs
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.priors import prior_digest, prior_forces, priors_from_data
 from cgnnp.priors.pair_spline import PairSpline, PairTable
+
+beads = BeadTopology.of_types
 
 CUTOFF = 0.8
 
@@ -42,7 +45,7 @@ def test_the_openmm_force_is_the_table(types, exclusions):
     box = np.diag([1.7, 1.8, 1.9])
     positions = np.random.default_rng(1).uniform(0.0, 1.7, (12, 3))
     expected = interpolated(TWO_TYPES, types, positions, box, exclusions)
-    found = energy_and_forces(TWO_TYPES.create_force(types, exclusions), positions, box)
+    found = energy_and_forces(TWO_TYPES.create_force(beads(types, exclusions)), positions, box)
     assert found[0] == pytest.approx(expected[0], abs=1e-8)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
     assert abs(expected[0]) > 0.1
@@ -50,7 +53,7 @@ def test_the_openmm_force_is_the_table(types, exclusions):
 
 def test_one_bead_type_needs_no_indicators():
     prior = PairSpline((table(("A", "A"), 5.0),), CUTOFF)
-    force = prior.create_force(["A"] * 3, [])
+    force = prior.create_force(beads(["A"] * 3))
     assert force.getNumPerParticleParameters() == 0
     positions = np.array([[0.0, 0, 0], [0.3, 0, 0], [0, 1.0, 0]])
     expected = interpolated(prior, ["A"] * 3, positions, 2 * np.eye(3))
@@ -59,7 +62,7 @@ def test_one_bead_type_needs_no_indicators():
 
 def test_unknown_bead_type_is_refused():
     with pytest.raises(ValueError, match=r"knows bead types \['A', 'B'\], the system has also \['C'\]"):
-        TWO_TYPES.create_force(["A", "C"], [])
+        TWO_TYPES.create_force(beads(["A", "C"]))
 
 
 def test_pairs_that_no_table_is_of_are_refused():
@@ -68,8 +71,10 @@ def test_pairs_that_no_table_is_of_are_refused():
     for types in (["A", "B", "B", "A"], ["C", "A", "A"]):
         positions = np.random.default_rng(2).uniform(0.0, 1.7, (len(types), 3))
         expected = interpolated(prior, types, positions, 1.7 * np.eye(3))
-        assert energy_and_forces(prior.create_force(types, []), positions, 1.7 * np.eye(3))[0] == pytest.approx(expected[0])
-    for make in (lambda types: prior.create_force(types, []), prior.arrays):
+        assert energy_and_forces(prior.create_force(beads(types)), positions, 1.7 * np.eye(3))[0] == pytest.approx(
+            expected[0]
+        )
+    for make in (lambda types: prior.create_force(beads(types)), prior.arrays):
         with pytest.raises(ValueError, match=r"the system has pairs B-C, C-C, the data .* had only A-A, A-B, B-B, A-C: .*"):
             make(["A", "B", "C", "C"])
 

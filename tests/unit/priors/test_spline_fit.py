@@ -4,6 +4,7 @@ from systems import add_noise, add_pair_forces, frames_of, hard_gas, ideal_gas, 
 
 from cgnnp.frames.frames import Frames
 from cgnnp.frames.pairs import PairKinds, near_pairs
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.priors import PairSpline, PairSplineFit, prior_forces
 from cgnnp.priors.spline_fit import pair_design
 from cgnnp.runtime.errors import SettingError
@@ -109,9 +110,9 @@ def test_one_solute_has_no_table_with_its_like_and_a_system_of_two_is_refused():
     gas = hard_gas(60, 21, 2.0, diameter=0.3, seed=5, mapping=mapping)
     prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(add_pair_forces(gas, lambda r: 40.0 * (r < CUTOFF)))
     assert [entry.pair for entry in prior.tables] == [("W", "W"), ("W", "S")]
-    assert prior.create_force(["W", "W", "S"], []).getNumParticles() == 3
+    assert prior.create_force(BeadTopology.of_types(["W", "W", "S"])).getNumParticles() == 3
     with pytest.raises(ValueError, match=r"the system has pairs S-S, the data .* had only W-W, W-S"):
-        prior.create_force(["W", "S", "S"], [])
+        prior.create_force(BeadTopology.of_types(["W", "S", "S"]))
 
 
 NUMBERS = [(name, value) for name, value in PairSplineFit().__dict__.items() if not isinstance(value, bool)]

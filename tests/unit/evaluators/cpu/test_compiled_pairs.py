@@ -7,10 +7,13 @@ import openmm
 import pytest
 import torch
 
-from cgnnp.evaluators.cpu import forces as forces_of
+from cgnnp.evaluators import choice
+from cgnnp.evaluators.choice import evaluator_of, moving_forces
 from cgnnp.evaluators.cpu import pairs
-from cgnnp.evaluators.cpu.forces import MovingForces, moving_forces
 from cgnnp.evaluators.cpu.pairs import MovingPairs
+from cgnnp.evaluators.evaluator import GRAPHS
+from cgnnp.evaluators.plain import MovingTorch, PlainTorch
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.models.pair import Pair
 from cgnnp.models.registry import create_model
 from cgnnp.priors.pair_spline import PairSpline, PairTable
@@ -35,6 +38,8 @@ PRIOR = PairSpline(
     ),
     0.9,
 )
+
+beads = BeadTopology.of_types
 
 
 def positions_of(seed):
@@ -67,7 +72,7 @@ def test_energies_and_forces_are_those_of_openmm(sort_above):
     moving.neighbors.sort_above = sort_above
     for seed in range(3):
         positions = positions_of(seed)
-        energy, forces = by_openmm(PRIOR.create_force(NAMES, []), positions)
+        energy, forces = by_openmm(PRIOR.create_force(beads(NAMES)), positions)
         assert np.sqrt(np.mean(forces**2)) > 3
         found_energy, found = moving(positions, BOX)
         assert found_energy == pytest.approx(energy, rel=1e-10)
@@ -145,31 +150,31 @@ def test_tables_that_are_something_else_are_found_and_not_used(monkeypatch, capl
         return polynomials(energies * np.array([[1.0], [1.01], [1.0]]))
 
     monkeypatch.setattr(pairs, "interval_polynomials", wrong)
-    monkeypatch.setattr(forces_of.log, "propagate", True)
-    monkeypatch.setattr(forces_of, "_said", set())
+    monkeypatch.setattr(choice.log, "propagate", True)
+    monkeypatch.setattr(choice, "_said", set())
     model = Pair(type_names=["A", "B"], energy_scale=40.0)
-    assert isinstance(moving_forces(model, torch.tensor([0, 1] * 8)), MovingForces)
+    assert isinstance(moving_forces(model, torch.tensor([0, 1] * 8)), MovingTorch)
     (message,) = [record.getMessage() for record in caplog.records]
-    assert "compiled pairs are off by" in message
+    assert "compiled pairs: off by" in message
 
 
 def test_fits_of_pairs_are_said_to_be_in_plain_torch_and_simulations_say_nothing(monkeypatch, caplog):
-    monkeypatch.setattr(forces_of.log, "propagate", True)
-    monkeypatch.setattr(forces_of, "_said", set())
+    monkeypatch.setattr(choice.log, "propagate", True)
+    monkeypatch.setattr(choice, "_said", set())
     caplog.set_level(logging.INFO, "cgnnp")
     assert isinstance(moving_forces(Pair(type_names=["A"]), torch.zeros(4, dtype=torch.int64)), MovingPairs)
     assert caplog.text == ""
     for _ in range(2):
-        assert forces_of.compiled_form(Pair(type_names=["A"])) is None
+        assert isinstance(evaluator_of(Pair(type_names=["A"]), GRAPHS), PlainTorch)
     assert [record.getMessage() for record in caplog.records] == [
-        "the network runs in plain torch: pairs have no compiled form for fits"
+        "the network runs in plain torch: compiled pairs are not for graphs"
     ]
 
 
 def test_without_a_compiler_a_pair_network_runs_in_plain_torch(monkeypatch):
     monkeypatch.setenv("CGNNP_COMPILED", "0")
     model = Pair(type_names=["A"])
-    assert isinstance(moving_forces(model, torch.zeros(4, dtype=torch.int64)), MovingForces)
+    assert isinstance(moving_forces(model, torch.zeros(4, dtype=torch.int64)), MovingTorch)
 
 
 def by_names(prior, names, positions):
@@ -177,7 +182,7 @@ def by_names(prior, names, positions):
     system.setDefaultPeriodicBoxVectors(*BOX.tolist())
     for _ in names:
         system.addParticle(1.0)
-    system.addForce(prior.create_force(names, []))
+    system.addForce(prior.create_force(beads(names)))
     context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
     context.setPositions(positions)
     return context.getState(energy=True).getPotentialEnergy()._value
@@ -205,10 +210,10 @@ def test_in_a_system_it_is_compiled_where_it_can_be(exclusions, setting, compile
     system.setDefaultPeriodicBoxVectors(*BOX.tolist())
     for _ in NAMES:
         system.addParticle(1.0)
-    add_fast_priors(system, [PRIOR], NAMES, exclusions)
+    add_fast_priors(system, [PRIOR], beads(NAMES, exclusions))
     (force,) = system.getForces()
     assert isinstance(force, openmm.PythonForce) == compiled
     if compiled:
         assert force.usesPeriodicBoundaryConditions()
         energy, _ = by_openmm(openmm.XmlSerializer.clone(force), positions_of(1))
-        assert energy == pytest.approx(by_openmm(PRIOR.create_force(NAMES, []), positions_of(1))[0], rel=1e-10)
+        assert energy == pytest.approx(by_openmm(PRIOR.create_force(beads(NAMES)), positions_of(1))[0], rel=1e-10)

@@ -7,6 +7,7 @@ import torch
 from openmm import unit
 from systems import random_triclinic
 
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import create_model
 from cgnnp.runtime.platforms import PlatformChoice
@@ -25,7 +26,7 @@ def by_openmm(model, names, positions, box, backend, platform) -> tuple[float, n
     for _ in names:
         system.addParticle(18.0)
     system.setDefaultPeriodicBoxVectors(*box.tolist())
-    system.addForce(network_force(model, names, backend))
+    system.addForce(network_force(model, BeadTopology.of_types(names), backend))
     context = PlatformChoice(platform).context(system, openmm.VerletIntegrator(0.001))
     context.setPositions(positions)
     state = context.getState(energy=True, forces=True)
@@ -73,4 +74,4 @@ def test_choice_of_back_end(monkeypatch):
 
 def test_unknown_bead_types():
     with pytest.raises(ValueError, match=r"knows bead types \['A'\], the system has \['X'\] too"):
-        network_force(NequIP(type_names=["A"], features=4), ["A", "X"], "python")
+        network_force(NequIP(type_names=["A"], features=4), BeadTopology.of_types(["A", "X"]), "python")
