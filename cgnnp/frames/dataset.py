@@ -4,15 +4,14 @@ A *shard* is a directory of chunks of plain `.npy` arrays beside one `meta.json`
 shards `replica_0`, `replica_1`, ... of independent runs, which are read as one:
 
     meta.json                     units, temperature, ensemble, interval, the mapping as data, provenance
-    chunk_000000/positions.npy    float32, (frames, beads, 3), nm
-                 forces.npy       float32, (frames, beads, 3), kJ/mol/nm
-                 boxes.npy        float64, (frames, 3, 3), rows are box vectors, nm
-                 halves.npy, variance.npy, second.npy     only with averaged forces, see `frames.MeanForceLabels`
+    chunk_000000/positions.npy    and every other array that there is, as `cgnnp.frames.arrays` says
                  chunk.json       number of frames, checksums, digest of meta.json, whatever the writer adds
                  ...              attachments, e.g. the state from which sampling continues (in the last two chunks)
 
 A chunk is written under another name and renamed: after a kill, what was finished is readable and nothing else is there.
 Checksums and digests find damage and careless editing, of the arrays as of meta.json; whoever forges both is not stopped.
+Numbers are judged when they are written, and `judged` in chunk.json is the digest of their checksums: what has those was
+looked at. Chunks without it, of earlier versions, are judged whenever they are opened.
 """
 
 import json
@@ -20,24 +19,23 @@ import shutil
 import weakref
 from collections.abc import Iterator
 from collections.abc import Mapping as AbstractMapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from cgnnp.frames.frames import Frames, FramesMeta, MeanForceLabels, check_arrays, concatenate
+from cgnnp.frames.array_files import read_array
+from cgnnp.frames.arrays import ARRAYS, check_arrays, on_disk
+from cgnnp.frames.frames import Boxes, Frames, FramesMeta, MeanForceLabels, PerBead, concatenate
+from cgnnp.frames.joined_array import Array, JoinedArray
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.entries import Entries
-from cgnnp.runtime.names import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
+from cgnnp.runtime.names import DEGREES_OF_FREEDOM, JUDGED, KINETIC_TEMPERATURE
 from cgnnp.runtime.storage import data_digest, file_checksum, json_text, lock_directory, naming, read_json, sync, write_json
 
-ARRAYS = ("positions", "forces", "boxes")
 BESIDE_THE_DATA = ("replica", "solvent")
 """Entries of the provenance in which shards of a data set may differ: frames do not depend on what is said of a solvent."""
-
-LABELS = tuple(entry.name for entry in fields(MeanForceLabels))
 
 
 class FramesWriter:
@@ -75,30 +73,36 @@ class FramesWriter:
 
     def append(
         self,
-        positions: Float[np.ndarray, "frames beads 3"],
-        forces: Float[np.ndarray, "frames beads 3"],
-        boxes: Float[np.ndarray, "frames 3 3"],
+        positions: PerBead,
+        forces: PerBead,
+        boxes: Boxes | None = None,
         info: AbstractMapping[str, Any] | None = None,
         attachments: AbstractMapping[str, bytes] | None = None,
         labels: MeanForceLabels | None = None,
+        more: AbstractMapping[str, Array] | None = None,
     ) -> Path:
-        """Write one chunk; `attachments` are files kept in the two newest chunks (the last may turn out damaged).
+        """Write one chunk: arrays as `Frames` has them, and what else chunk.json is to say.
+
+        `attachments` are files kept in the two newest chunks (the last may turn out damaged).
 
         Raises:
-            ValueError: wrong shapes or non-finite numbers.
+            ValueError: wrong shapes, numbers that are not finite, or other arrays than the chunks before have.
         """
-        check_arrays(positions, forces, boxes, self.meta.mapping.n_beads, "frames to append", labels)
+        labelled = {} if labels is None else vars(labels)
+        given = {"positions": positions, "forces": forces, "boxes": boxes, **labelled, **(more or {})}
+        known = {name: array for name, array in given.items() if array is not None}
+        check_arrays(known, self.meta.mapping.n_beads, "frames to append")
+        arrays = on_disk(known)
         done = chunks(self.directory)
+        if done and {*_chunk_info(done[-1])["sha256"]} != {*arrays}:
+            before = ", ".join(sorted(_chunk_info(done[-1])["sha256"]))
+            raise ValueError(
+                f"{self.directory}: the chunks there have {before}, the frames to append {', '.join(sorted(arrays))}: use a "
+                "new directory"
+            )
         name = f"chunk_{len(done):06d}"
         temporary = self.directory / f".{name}"
         temporary.mkdir()
-        arrays: dict[str, np.ndarray] = {
-            "positions": np.asarray(positions, np.float32),
-            "forces": np.asarray(forces, np.float32),
-            "boxes": np.asarray(boxes, np.float64),
-        }
-        if labels is not None:
-            arrays |= {key: np.asarray(getattr(labels, key), np.float32) for key in LABELS}
         try:
             with naming(temporary):
                 self._write_chunk(temporary, arrays, attachments or {}, info or {})
@@ -131,7 +135,7 @@ class FramesWriter:
             attached[name] = file_checksum(directory / name)
         n_frames = len(arrays["positions"])
         known = {"n_frames": n_frames, "sha256": checksums, "meta_digest": self._meta_digest, "attachments_sha256": attached}
-        write_json(directory / "chunk.json", {**known, **info})
+        write_json(directory / "chunk.json", {**known, JUDGED: data_digest(checksums), **info})
         for file in (*directory.iterdir(), directory):
             sync(file)
 
@@ -181,20 +185,18 @@ def iterate_frames(directory: str | Path) -> Iterator[Frames]:
                     f"{shard / 'meta.json'}: is not the one that {chunk.name} was written under (changed by hand, or "
                     "of another data set): restore it, or sample again"
                 )
-            positions, forces, boxes = (_read_array(chunk, name, info) for name in ARRAYS)
-            labels = None
-            if set(LABELS) <= set(info["sha256"]):
-                labels = MeanForceLabels(*(_read_array(chunk, name, info) for name in LABELS))
-            check_arrays(positions, forces, boxes, meta.mapping.n_beads, str(chunk), labels)
-            if len(positions) != info["n_frames"]:
+            arrays = {name: _read_array(chunk, name, info) for name in info["sha256"]}
+            judged = info.get(JUDGED) == data_digest(info["sha256"])
+            check_arrays(arrays, meta.mapping.n_beads, str(chunk), judged=judged)
+            if (found := len(arrays["positions"])) != info["n_frames"]:
                 raise ValueError(
-                    f"{chunk / 'chunk.json'}: n_frames is {info['n_frames']}, the arrays hold {len(positions)} frames: "
-                    f"{_mend(chunk)}"
+                    f"{chunk / 'chunk.json'}: n_frames is {info['n_frames']}, the arrays hold {found} frames: {_mend(chunk)}"
                 )
-            places = number + np.arange(len(positions))
+            places = number + np.arange(found)
             origin = np.stack([np.zeros_like(places), places], axis=1)
-            yield Frames(positions, forces, boxes, meta, labels, (str(shard),), origin)
-            number += len(positions)
+            kept = {name: JoinedArray([array]) for name, array in arrays.items()}
+            yield Frames.of_arrays(kept, meta, sources=(str(shard),), origin=origin)
+            number += found
 
 
 def shards(directory: str | Path) -> list[Path]:
@@ -306,7 +308,7 @@ def _chunk_info(chunk: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: missing: {mend}")
     info = read_json(path, mend)
     sums = info.get("sha256") if isinstance(info, dict) else None
-    if not (isinstance(sums, dict) and set(ARRAYS) <= set(sums)):
+    if not (isinstance(sums, dict) and {name for name, array in ARRAYS.items() if array.needed} <= {*sums} <= {*ARRAYS}):
         raise ValueError(f"{path}: has no number of frames or no checksums: {mend}")
     entries = Entries(info, str(path), mend)
     entries.count("n_frames", least=1)
@@ -360,15 +362,3 @@ def _read_array(chunk: Path, name: str, info: dict[str, Any]) -> np.ndarray:
     if not path.is_file() or file_checksum(path) != info["sha256"][name]:
         raise ValueError(f"{path}: missing or damaged (checksum differs): {_mend(chunk)}")
     return read_array(path, _mend(chunk))
-
-
-def read_array(path: Path, mend: str) -> np.ndarray:
-    """A `.npy` file, memory-mapped; nothing in it is run. `mend` is what to do about a damaged one.
-
-    Raises:
-        ValueError: truncated, not an array, or one of objects.
-    """
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, MemoryError, TypeError, OverflowError) as error:
-        raise ValueError(f"{path}: not an array of numbers, or truncated ({error}): {mend}") from error

@@ -6,14 +6,16 @@
 import functools
 import hashlib
 import itertools
+from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from cgnnp.frames.boxes import check_boxes
+from cgnnp.frames.arrays import LABELS, MAIN, MORE, check_arrays
+from cgnnp.frames.joined_array import Array, JoinedArray, joined, parts_of
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.representation import brief, paragraph
@@ -21,6 +23,15 @@ from cgnnp.runtime.storage import data_digest
 from cgnnp.units import UNITS
 
 FORMAT_VERSION = 1
+MOST_IN_MEMORY = 64 * 2**20
+"""Arrays of data sets with more bytes stay in their files."""
+
+DIGESTED = 4096
+"""Frames that are read at a time for a digest."""
+
+SHOWN = 1000
+"""So many frames at most are read for the size of forces that `repr` shows."""
+
 ENSEMBLES = {
     "NVT": "constant volume, with a thermostat",
     "NPT": "constant pressure, with thermostat and barostat",
@@ -56,9 +67,6 @@ def known_ensemble(name: str, source: str, mend: str = "state one of these") -> 
 
 MEND_ENSEMBLE = "change 'ensemble' in this file (of every replica) to the one that fits"
 """Earlier versions took any words. Their chunks have no digest of meta.json, which may be changed."""
-
-REAL_NUMBERS = "fiu"
-"""Kinds of numpy arrays that may hold coordinates: not texts, objects, complex or truth values."""
 
 
 @brief
@@ -134,6 +142,18 @@ class FramesMeta:
         )
 
 
+if TYPE_CHECKING:
+    PerBead: TypeAlias = np.ndarray
+    Halves: TypeAlias = np.ndarray
+    Variance: TypeAlias = np.ndarray
+    Boxes: TypeAlias = np.ndarray
+else:  # large ones stay in their files; open boundaries have no boxes
+    PerBead = Float[np.ndarray, "frames beads 3"] | JoinedArray
+    Halves = Float[np.ndarray, "frames 2 beads 3"] | JoinedArray
+    Variance = Float[np.ndarray, "frames beads"] | JoinedArray
+    Boxes = Float[np.ndarray, "frames 3 3"] | JoinedArray | None
+
+
 @brief
 @dataclass(frozen=True)
 class MeanForceLabels:
@@ -146,9 +166,9 @@ class MeanForceLabels:
         second: average over a second, independent draw of the eliminated atoms; NaN where none was made, kJ/mol/nm.
     """
 
-    halves: Float[np.ndarray, "frames 2 beads 3"]
-    variance: Float[np.ndarray, "frames beads"]
-    second: Float[np.ndarray, "frames beads 3"]
+    halves: Halves
+    variance: Variance
+    second: PerBead
 
     def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "MeanForceLabels":
         return MeanForceLabels(self.halves[index], self.variance[index], self.second[index])
@@ -163,8 +183,10 @@ class MeanForceLabels:
 class Frames:
     """Mapped frames of one system: positions (nm) and forces (kJ/mol/nm) of every bead, and the boxes.
 
-    `labels` come with forces that are averages. `sources` and `origin` say where each frame came from: the number of its
-    source and its place there.
+    Without boxes (None) boundaries are open. `labels` come with forces that are averages; `more` are other arrays of
+    `cgnnp.frames.arrays.ARRAYS` by name (energies, weights, ...), which are attributes too. `sources` and `origin` say where
+    each frame came from: the number of its source and its place there. Arrays of large data sets are `JoinedArray`s, which
+    are read as far as they are asked for.
 
     >>> from cgnnp.mapping.mapping import Block, Mapping
     >>> argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,),
@@ -175,29 +197,59 @@ class Frames:
     (10, 3)
     """
 
-    positions: Float[np.ndarray, "frames beads 3"]
-    forces: Float[np.ndarray, "frames beads 3"]
-    boxes: Float[np.ndarray, "frames 3 3"]
+    positions: PerBead
+    forces: PerBead
+    boxes: Boxes
     meta: FramesMeta
     labels: MeanForceLabels | None = None
     sources: tuple[str, ...] = ("memory",)
     origin: Int[np.ndarray, "frames 2"] = field(default_factory=lambda: np.empty((0, 2), int))
+    more: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_arrays(self.positions, self.forces, self.boxes, self.meta.mapping.n_beads, "frames", self.labels)
+        if clash := sorted({*self.more} & {*MAIN, *LABELS}):
+            raise ValueError(f"frames: {clash[0]} has a place of its own and cannot be among `more`")
+        check_arrays(self.arrays, self.meta.mapping.n_beads, "frames")
         if not len(self.origin):
             object.__setattr__(self, "origin", _numbered(len(self.positions)))
 
     def __len__(self) -> int:
         return len(self.positions)
 
+    def __getattr__(self, name: str) -> Any:
+        if name in MORE:
+            return self.__dict__.get("more", {}).get(name)
+        raise AttributeError(f"frames have no '{name}'")
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Every array that there is, by its name in `cgnnp.frames.arrays.ARRAYS`."""
+        found = {name: self.__dict__[name] for name in MAIN if self.__dict__[name] is not None}
+        return found | ({} if self.labels is None else vars(self.labels)) | self.more
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether there are boxes; boundaries are open where there are none."""
+        return self.boxes is not None
+
+    @classmethod
+    def of_arrays(cls, arrays: AbstractMapping[str, Any], meta: FramesMeta, **rest: Any) -> "Frames":
+        """Frames of arrays by their names; `rest` are sources and origin."""
+        labels = MeanForceLabels(*(arrays[name] for name in LABELS)) if LABELS[0] in arrays else None
+        more = {name: arrays[name] for name in MORE if name in arrays}
+        boxes: Any = arrays.get("boxes")
+        return cls(arrays["positions"], arrays["forces"], boxes, meta, labels, more=more, **rest)
+
+    def with_arrays(self, arrays: AbstractMapping[str, Any], **changes: Any) -> "Frames":
+        """The same frames with other arrays."""
+        return self.of_arrays(arrays, self.meta, **{"sources": self.sources, "origin": self.origin, **changes})
+
     @functools.cached_property
     def content_digest(self) -> str:
         """Hash of mapping, positions, forces, boxes and label noise: which frames they are."""
-        arrays = [self.positions, self.forces, self.boxes]
-        arrays += [] if self.labels is None else [self.labels.halves, self.labels.variance, self.labels.second]
-        sums = [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in arrays]
-        return data_digest([self.mapping.digest, self.meta.temperature, *sums])
+        main = [_digest(self.arrays[name]) for name in (*MAIN, *LABELS) if name in self.arrays]
+        others = [[name, _digest(array)] for name, array in sorted(self.more.items())]
+        return data_digest([self.mapping.digest, self.meta.temperature, *main, *others])
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.mapping.bead_types.count(name)} {name}" for name in self.mapping.type_names)
@@ -207,10 +259,14 @@ class Frames:
             f"Frames: {len(self)} of {self.mapping.n_beads} beads ({counts}), {times}",
             f"  mapping '{self.mapping.name}' of {self.mapping.n_atoms} atoms; from {sources}",
         ]
-        if len(self):
+        if len(self) and not self.is_periodic:
+            lines.append("  open boundaries")
+        elif len(self):
             box = ", ".join(f"({', '.join(f'{x:.4g}' for x in vector)})" for vector in self.boxes[0])
             lines.append(f"  first box {box} nm")
-            size = float(np.sqrt(np.mean(np.square(self.forces, dtype=np.float64))))
+        if len(self):
+            some = np.asarray(self.forces[:: max(1, len(self) // SHOWN)])
+            size = float(np.sqrt(np.mean(np.square(some, dtype=np.float64))))
             lines.append(f"  forces, root mean square of a component: {size:.4g} kJ/mol/nm")
         if self.labels is not None:
             seconds = int(self.labels.has_second.sum())
@@ -218,14 +274,7 @@ class Frames:
         return paragraph(lines)
 
     def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "Frames":
-        return replace(
-            self,
-            positions=self.positions[index],
-            forces=self.forces[index],
-            boxes=self.boxes[index],
-            labels=None if self.labels is None else self.labels[index],
-            origin=self.origin[index],
-        )
+        return self.with_arrays({name: array[index] for name, array in self.arrays.items()}, origin=self.origin[index])
 
     @property
     def mapping(self) -> Mapping:
@@ -264,36 +313,6 @@ class Frames:
         return [self[start:end] for start, end in itertools.pairwise(edges)]
 
 
-def check_arrays(
-    positions: np.ndarray,
-    forces: np.ndarray,
-    boxes: np.ndarray,
-    n_beads: int,
-    source: str,
-    labels: MeanForceLabels | None = None,
-) -> None:
-    """Refuse arrays of wrong shape, of no real numbers, or with some that are not finite (a frame may lack its second draw).
-
-    Raises:
-        ValueError: names the array, what was found and what was expected.
-    """
-    n = len(positions) if positions.ndim else 0
-    arrays = {"positions": positions, "forces": forces, "boxes": boxes}
-    expected: dict[str, tuple[int, ...]] = dict.fromkeys(("positions", "forces", "second"), (n, n_beads, 3))
-    expected |= {"boxes": (n, 3, 3), "halves": (n, 2, n_beads, 3), "variance": (n, n_beads)}
-    if labels is not None:
-        arrays |= {entry.name: getattr(labels, entry.name) for entry in fields(labels)}
-    for name, array in arrays.items():
-        if array.shape != expected[name]:
-            raise ValueError(f"{source}: {name} have shape {array.shape}, expected {expected[name]} (frames, beads, 3)")
-        if array.dtype.kind not in REAL_NUMBERS:
-            raise ValueError(f"{source}: {name} are of type {array.dtype}, expected real numbers: write them as such")
-        if name != "second" and not np.isfinite(array).all():
-            frame = int(np.argwhere(~np.isfinite(array))[0, 0])
-            raise ValueError(f"{source}: {name} of frame {frame} are not finite: the simulation that wrote it blew up")
-    check_boxes(boxes, source)
-
-
 def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, Frames]:
     """Training frames and the last contiguous block as held-out frames (neighbouring frames are correlated).
 
@@ -329,24 +348,25 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
             )
         if (part.labels is None) != (first.labels is None):
             raise ValueError("cannot join averaged forces with and without their variances: leave one of the sets out")
+        if {*part.arrays} != {*first.arrays}:
+            differing = ", ".join(sorted({*part.arrays} ^ {*first.arrays}))
+            raise ValueError(f"cannot join frames with and without {differing}: leave one of the sets out")
     sources = tuple(dict.fromkeys(source for part in parts for source in part.sources))
     origins = []
     for part in parts:
         numbers = np.array([sources.index(source) for source in part.sources])
         origins.append(np.stack([numbers[part.origin[:, 0]], part.origin[:, 1]], axis=1))
-    labels = None
-    if first.labels is not None:
-        joined = ([getattr(part.labels, entry.name) for part in parts] for entry in fields(MeanForceLabels))
-        labels = MeanForceLabels(*(np.concatenate(arrays) for arrays in joined))
-    return Frames(
-        np.concatenate([part.positions for part in parts]),
-        np.concatenate([part.forces for part in parts]),
-        np.concatenate([part.boxes for part in parts]),
-        first.meta,
-        labels,
-        sources,
-        np.concatenate(origins),
-    )
+    arrays = {name: joined([part.arrays[name] for part in parts], MOST_IN_MEMORY) for name in first.arrays}
+    return first.with_arrays(arrays, sources=sources, origin=np.concatenate(origins))
+
+
+def _digest(array: Array) -> str:
+    """SHA-256 of the numbers of an array, piece by piece."""
+    digest = hashlib.sha256()
+    for part in parts_of(array):
+        for start in range(0, len(part), DIGESTED):
+            digest.update(np.ascontiguousarray(part[start : start + DIGESTED]).data)
+    return digest.hexdigest()
 
 
 def _numbered(count: int) -> Int[np.ndarray, "frames 2"]:

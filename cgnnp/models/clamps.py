@@ -28,7 +28,8 @@ def clamped(vectors: Tensor, edge: Tensor, width: float) -> Tensor:
     """Vectors (edges, 3), lengthened below the distances `edge` (edges,); the others are the same to the last bit."""
     lengths = torch.sqrt((vectors * vectors).sum(dim=1))
     longer = vectors * (held_below(lengths, edge, width) / lengths)[:, None]
-    return torch.where((lengths < edge + width)[:, None], longer, vectors)
+    # Beads in one place have no direction: their forces are no numbers, as the simulation must see.
+    return torch.where(((lengths < edge + width) & (lengths > 0))[:, None], longer, vectors)
 
 
 class PairClasses(NamedTuple):

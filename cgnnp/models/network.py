@@ -71,8 +71,8 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "type_names", list(self.type_names))
-        given = {name: getattr(self, name, None) for name in POSITIVE}
-        check_positive("model", **{name: value for name, value in given.items() if not isinstance(value, list | None)})
+        own = vars(self)
+        check_positive("model", **{name: own[name] for name in POSITIVE if not isinstance(own.get(name), list | None)})
         if self.energy_bound_kJ_mol is not None:
             check_positive("model", energy_bound_kJ_mol=self.energy_bound_kJ_mol)
         if not 0 <= (degree := getattr(self, "l_max", 0)) <= HIGHEST_DEGREE:

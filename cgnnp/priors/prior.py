@@ -1,7 +1,7 @@
 """What every prior is: plain data that makes an OpenMM force."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,23 @@ def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto"
     Raises:
         ValueError: the box cannot hold a prior's cutoff.
     """
+    result = np.empty(frames.forces.shape, frames.forces.dtype)
+    for t, forces in enumerate(prior_forces_by_frame(priors, frames, platform)):
+        result[t] = forces
+    return result
+
+
+def prior_forces_by_frame(
+    priors: Sequence[Prior], frames: Frames, platform: str = "auto"
+) -> Iterator[Float[np.ndarray, "beads 3"]]:
+    """What `prior_forces` returns, frame by frame.
+
+    Raises:
+        ValueError: as `prior_forces`.
+    """
     if not priors:
-        return np.zeros_like(frames.forces)
+        yield from (np.zeros(frames.forces.shape[1:]) for _ in range(len(frames)))
+        return
     system = openmm.System()
     for _ in frames.mapping.bead_types:
         system.addParticle(1.0)
@@ -100,10 +115,8 @@ def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto"
     add_priors(system, priors, frames.mapping.topology)
     # With more threads the CPU platform adds forces up in an order that changes, also with its DeterministicForces.
     context = choose_platform(platform, threads=1).context(system, openmm.VerletIntegrator(0.001))
-    result = np.empty_like(frames.forces)
     per_nm = unit.kilojoule_per_mole / unit.nanometer
     for t in range(len(frames)):
         context.setPeriodicBoxVectors(*frames.boxes[t].tolist())
         context.setPositions(frames.positions[t].astype(np.float64))
-        result[t] = context.getState(forces=True).getForces(asNumpy=True).value_in_unit(per_nm)
-    return result
+        yield context.getState(forces=True).getForces(asNumpy=True).value_in_unit(per_nm)

@@ -14,7 +14,7 @@ from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.priors.coulomb import ScreenedCoulomb
 from cgnnp.priors.prior import Prior, prior_forces
-from cgnnp.priors.spline_fit import PairSplineFit, SplineSettings
+from cgnnp.priors.spline_fit import PairSplineFit, SplineSettings, thinned
 from cgnnp.runtime.errors import SettingError
 from cgnnp.units import check_neutral, check_permittivity
 
@@ -121,7 +121,8 @@ class PriorFit(SplineSettings):
                 log.warning(line)
         if coulomb is None:
             return [self.splines(*sets, weights=weights)]
-        left = [replace(part, forces=part.forces - prior_forces([coulomb], part, platform)) for part in sets]
+        some = thinned(sets, self.max_frames)
+        left = [replace(part, forces=part.forces - prior_forces([coulomb], part, platform)) for part in some]
         return [coulomb, self.splines(*left, weights=weights)]
 
 

@@ -90,15 +90,15 @@ class PairSplineFit(SplineSettings):
         """
         for frames in sets:
             check_cutoff(self.cutoff_nm, frames.boxes[0])
-        thinned = _thinned(sets, self.max_frames)
-        names = _all_pairs(thinned)
-        firsts = _first_sampled(thinned, names, self.cutoff_nm, self.min_count)
+        some = thinned(sets, self.max_frames)
+        names = _all_pairs(some)
+        firsts = _first_sampled(some, names, self.cutoff_nm, self.min_count)
         knots = [clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
         sizes = [n_free(knot) for knot in knots]
         if self.walls_only:
             coefficients = np.zeros(sum(sizes))
         else:
-            blocks = _blocks(thinned, names, knots, self.cutoff_nm, weights)
+            blocks = _blocks(some, names, knots, self.cutoff_nm, weights)
             given = None if self.smoothing is None else [self.smoothing] * len(names)
             coefficients, strengths = solve_smooth(blocks, sizes, N_FIXED, self.ridge, given)
             for name, first, strength in zip(names, firsts, strengths, strict=True):
@@ -111,7 +111,7 @@ class PairSplineFit(SplineSettings):
         return PairSpline(tuple(tables), self.cutoff_nm)
 
 
-def _thinned(sets: Sequence[Frames], max_frames: int) -> list[Frames]:
+def thinned(sets: Sequence[Frames], max_frames: int) -> list[Frames]:
     """Frames spread evenly over all sets, at most so many together (but one of each set)."""
     share = min(1.0, max_frames / sum(map(len, sets)))
     numbers = [max(1, int(share * len(frames) + 1e-9)) for frames in sets]

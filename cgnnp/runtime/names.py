@@ -15,6 +15,9 @@ FROM_COARSE_RUN = "cgnnp.simulation.run"
 KINETIC_TEMPERATURE, DEGREES_OF_FREEDOM = "kinetic_temperature_K", "degrees_of_freedom"
 """What chunk.json records of the velocities of a chunk."""
 
+JUDGED = "judged"
+"""Digest of the checksums of the arrays of a chunk whose numbers were looked at."""
+
 HOMES = {
     "cgnnp.priors.refinement.RefinementSettings": "cgnnp.training.relative_entropy.RefinementSettings",
     "cgnnp.reference.electrolyte.electrolyte": "cgnnp.reference.systems.electrolyte.electrolyte",

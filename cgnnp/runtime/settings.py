@@ -92,7 +92,11 @@ def _fits(value: Any, hint: Any) -> bool:
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_fits(item, part) for part in typing.get_args(hint) for item in value)
     if typing.get_origin(hint) is dict:
-        return isinstance(value, dict) and all(_fits(one, typing.get_args(hint)[1]) for one in value.values())
+        of_values = typing.get_args(hint)[1]  # numbers that are not finite are judged by those who know their names
+        is_number = of_values is float
+        return isinstance(value, dict) and all(
+            type(one) in (int, float) if is_number else _fits(one, of_values) for one in value.values()
+        )
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -18,7 +18,11 @@ CHECKSUM = ".sha256"
 """Ending of the file beside another that holds its checksum, in the form of `sha256sum`."""
 
 
-def write_file(path: Path, data: str | bytes) -> None:
+Content = str | bytes | Iterable[bytes]
+"""Of a file: at once, or piece by piece."""
+
+
+def write_file(path: Path, data: Content) -> None:
     """Write a file so that, whatever happens meanwhile, it is complete or as it was.
 
     Raises:
@@ -27,12 +31,22 @@ def write_file(path: Path, data: str | bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     with naming(path), _alone(temporary):
         try:
-            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+            _fill(temporary, data)
             sync(temporary)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _fill(path: Path, data: Content) -> str:
+    """Write the content to a file, and return its SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for piece in (data.encode(),) if isinstance(data, str) else (data,) if isinstance(data, bytes) else data:
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -145,19 +159,22 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_checked(path: Path, data: str | bytes) -> None:
+def write_checked(path: Path, data: Content) -> None:
     """Write a file and, beside it, its checksum; `check_file` compares them.
 
     After a kill at any moment the two belong together: while the file is replaced, the checksums of both are there.
     """
-    data = data.encode() if isinstance(data, str) else data
-    beside, new = _beside(path), hashlib.sha256(data).hexdigest()
-    if path.exists():
-        before = _checksums(path) or [file_checksum(path)]
-        write_file(beside, _lines(path, [new, *before]))
-    else:
-        write_file(beside, _lines(path, [new]))
-    write_file(path, data)
+    temporary, beside = path.with_name(f".{path.name}.part"), _beside(path)
+    with naming(path), _alone(temporary):
+        try:
+            new = _fill(temporary, data)
+            sync(temporary)
+            before = (_checksums(path) or [file_checksum(path)]) if path.exists() else []
+            write_file(beside, _lines(path, [new, *before]))
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     write_file(beside, _lines(path, [new]))
 
 

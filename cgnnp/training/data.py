@@ -1,6 +1,6 @@
 """Mapped frames as graphs with target forces."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ from cgnnp.frames.frames import Frames
 from cgnnp.models.clamps import PairClasses
 from cgnnp.models.potential import Graph, join_graphs
 from cgnnp.runtime.representation import brief
+
+AT_A_TIME = 64 * 2**20
+"""Bytes of forces that are added up at a time."""
 
 
 @brief
@@ -37,13 +40,30 @@ class ForceSet:
 
     @property
     def residual(self) -> Float[np.ndarray, "frames beads 3"]:
-        """What is left for the network."""
+        """What is left for the network, of all frames at once."""
         return self.frames.forces - self.prior_forces
+
+    def residuals(self) -> Iterator[Float[np.ndarray, "frames beads 3"]]:
+        """What is left for the network, some frames at a time."""
+        step = max(1, AT_A_TIME // max(1, self.prior_forces[:1].nbytes))
+        for start in range(0, len(self.frames), step):
+            part = slice(start, start + step)
+            yield np.asarray(self.frames.forces[part]) - self.prior_forces[part]
 
     @property
     def bead_weights(self) -> Float[np.ndarray, "beads"]:
         """The weights, 1 where none are given."""
         return np.ones(self.frames.mapping.n_beads) if self.weights is None else self.weights
+
+
+def residual_square(sets: Sequence[ForceSet], *, weighted: bool = False) -> float:
+    """Mean square of a component of what is left for the network; with weights their sum counts as its number."""
+    total = 0.0
+    for data in sets:
+        for residual in data.residuals():
+            squares = np.square(residual, dtype=np.float64)
+            total += float(np.sum(squares * data.bead_weights[:, None] if weighted else squares))
+    return total / sum(data.prior_forces.size for data in sets)
 
 
 def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
@@ -88,7 +108,7 @@ class GraphData(Dataset):
                 "or a mapping that makes beads of the types it knows"
             )
         self.frames, self.cutoff, self.dtype = data.frames, cutoff, dtype
-        self.residual = data.residual
+        self.prior_forces = data.prior_forces
         self.weights = torch.from_numpy(data.bead_weights[:, None]).to(dtype)
         self.types = torch.tensor([type_names.index(name) for name in data.frames.mapping.bead_types])
         self.pair_classes = PairClasses.of(data.frames.mapping.topology)
@@ -100,7 +120,8 @@ class GraphData(Dataset):
         positions = torch.from_numpy(self.frames.positions[index].astype(np.float64))
         box = torch.from_numpy(np.array(self.frames.boxes[index], dtype=np.float64))
         graph = find_graph(positions, box, self.types, self.cutoff, self.dtype, self.pair_classes)
-        return graph, torch.from_numpy(np.array(self.residual[index])).to(self.dtype), self.weights
+        residual = np.asarray(self.frames.forces[index]) - self.prior_forces[index]
+        return graph, torch.from_numpy(np.array(residual)).to(self.dtype), self.weights
 
 
 class EpochShuffle(Sampler):

@@ -36,7 +36,7 @@ from cgnnp.training.checkpoints import (
     read_checkpoint,
     stopping_state,
 )
-from cgnnp.training.data import ForceSet, make_loader
+from cgnnp.training.data import ForceSet, make_loader, residual_square
 from cgnnp.training.module import ForceMatching
 
 log = logging.getLogger("cgnnp")
@@ -185,15 +185,16 @@ def _run(
     make = functools.partial(make_loader, type_names=model.type_names, cutoff=model.cutoff, dtype=model.precision())
     train_loader = make(training, batch_size=settings.batch_size, shuffle_seed=settings.seed)
     validation_loader = make(validation, batch_size=settings.batch_size)
-    total_square = _mean_square([part.frames.forces for part in validation])
+    forces = [np.square(part.frames.forces, dtype=np.float64) for part in validation]
+    total_square = sum(float(np.sum(square)) for square in forces) / sum(square.size for square in forces)
     module = ForceMatching(
         model,
-        residual_square=_mean_square([part.residual for part in training], [part.bead_weights for part in training]),
+        residual_square=residual_square(training, weighted=True),
         total_square=total_square,
         learning_rate=settings.learning_rate,
         total_steps=settings.max_epochs * len(train_loader),
     )
-    r2_prior = 1.0 - _mean_square([part.residual for part in validation]) / total_square
+    r2_prior = 1.0 - residual_square(validation) / total_square
     table = MetricsTable(directory / "metrics.csv", r2_prior)
     trainer = _trainer(settings, [table, *_checkpoint_callbacks(directory / "checkpoints")])
     on_cpu = trainer.strategy.root_device.type == "cpu"
@@ -345,11 +346,3 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in zip(table[0], row, strict=True)} for row in table[1:]]
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: cut short or changed ({error}): delete it, the run goes on without those rows") from error
-
-
-def _mean_square(arrays: list[np.ndarray], weights: list[np.ndarray] | None = None) -> float:
-    """Mean square of a component; with weights of every bead their sum counts as its number."""
-    squares = [np.square(array, dtype=np.float64) for array in arrays]
-    if weights is not None:
-        squares = [square * weight[:, None] for square, weight in zip(squares, weights, strict=True)]
-    return sum(float(np.sum(square)) for square in squares) / sum(array.size for array in arrays)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import io
 import logging
 import os
 from collections.abc import Sequence
@@ -15,20 +14,21 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from cgnnp.frames.array_files import array_file, read_array
+from cgnnp.frames.arrays import check_arrays
 from cgnnp.frames.bead_types import numbered
-from cgnnp.frames.dataset import read_array
-from cgnnp.frames.frames import Frames, check_arrays
+from cgnnp.frames.frames import MOST_IN_MEMORY, Frames
 from cgnnp.models.potential import Potential, bead_energies
 from cgnnp.models.registry import Architecture, model_to_dict
 from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
 from cgnnp.priors import Prior, PriorFit, prior_digest, prior_forces, read_priors
-from cgnnp.priors.prior import first_sampled
+from cgnnp.priors.prior import first_sampled, prior_forces_by_frame
 from cgnnp.report.summary import CheckFigures, FitFigures
 from cgnnp.runtime.formatting import plus_minus
 from cgnnp.runtime.platforms import available_cores
 from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import check_file, data_digest, json_text, write_checked, write_file
-from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, typed_weights
+from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, residual_square, typed_weights
 from cgnnp.training.fit import FitSettings, fit, read_metrics
 from cgnnp.training.metrics import FitQuality, fit_quality, predict_forces
 from cgnnp.workflow.plan import DataDescription, FitPlan
@@ -266,8 +266,7 @@ def new_model(
     """A network that knows from the data its bead types, scales and where sampling begins, and starts within its bound."""
     names = list(type_names)
     first = first_sampled(priors)
-    squares = [float(np.square(data.residual, dtype=np.float64).sum()) for data in sets]
-    residual = float(np.sqrt(sum(squares) / sum(data.residual.size for data in sets)))
+    residual = float(np.sqrt(residual_square(sets)))
     scale = 0.1 * residual  # a residual force over 0.1 nm
     cutoff = network.create(names).cutoff
     known = {
@@ -328,11 +327,10 @@ def _stored_prior_forces(folder: Path, priors: Sequence[Prior], frames: Frames, 
             return _read_prior_forces(file, frames)
         except ValueError as error:  # nothing is lost with it
             log.info("fit: computing them again: %s", error)
-    forces = prior_forces(priors, frames, platform)
     file.parent.mkdir(exist_ok=True)
-    np.save(content := io.BytesIO(), forces)
-    write_checked(file, content.getvalue())
-    return forces
+    rows = prior_forces_by_frame(priors, frames, platform)
+    write_checked(file, array_file(frames.forces.shape, frames.forces.dtype, rows))
+    return _read_prior_forces(file, frames)
 
 
 def _read_prior_forces(file: Path, frames: Frames) -> np.ndarray:
@@ -342,6 +340,6 @@ def _read_prior_forces(file: Path, frames: Frames) -> np.ndarray:
         ValueError: damaged, of other frames, or of an earlier version, whose files have no checksum.
     """
     check_file(file, "damaged", unknown=False)
-    stored = np.asarray(read_array(file, "damaged"))
-    check_arrays(frames.positions, stored, frames.boxes, frames.mapping.n_beads, str(file))
-    return stored
+    stored = read_array(file, "damaged")
+    check_arrays({"positions": frames.positions, "forces": stored}, frames.mapping.n_beads, str(file), judged=True)
+    return stored if stored.nbytes > MOST_IN_MEMORY else np.array(stored)

@@ -16,7 +16,7 @@ from cgnnp.frames.bead_types import check_same_pairs, joint_types, other_masses
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.nequip import NequIP
-from cgnnp.models.potential import build_graph
+from cgnnp.models.potential import bead_energies, build_graph
 from cgnnp.models.registry import Architecture
 from cgnnp.priors import PairSpline, PriorFit
 from cgnnp.runtime.platforms import PlatformChoice
@@ -267,5 +267,5 @@ def test_new_weights_start_within_a_bound(tmp_path):
     new = NequIP(**model.config())
     positions, box, types = (torch.tensor(array) for array in (frames.positions[0], frames.boxes[0], frames.mapping.types))
     graph = build_graph(positions, box, types, new.cutoff, torch.float32)
-    energies = new(graph.vectors, graph.receivers, graph.senders, graph.types).detach()
+    energies = bead_energies(new, graph).detach()
     assert float(energies.abs().max()) == pytest.approx(0.01 / np.sqrt(2), rel=1e-3)

@@ -13,8 +13,8 @@ from cgnnp.frames.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Potential
 from cgnnp.priors import PairSplineFit
-from cgnnp.training.data import ForceSet, make_loader, noise_weights, typed_weights
-from cgnnp.training.fit import FitSettings, _mean_square, fit
+from cgnnp.training.data import ForceSet, make_loader, noise_weights, residual_square, typed_weights
+from cgnnp.training.fit import FitSettings, fit
 from cgnnp.training.metrics import predict_forces
 from cgnnp.training.module import ForceMatching
 
@@ -145,7 +145,7 @@ class Spring(Potential):
 
 def loss_and_slope(model: Spring, part: ForceSet) -> tuple[float, float]:
     """Of all frames in one batch, normalised as a fit does it."""
-    square = _mean_square([part.residual], [part.bead_weights])
+    square = residual_square([part], weighted=True)
     module = ForceMatching(model, residual_square=square, total_square=1.0, learning_rate=0.01, total_steps=1)
     batch = next(iter(make_loader([part], model.type_names, model.cutoff, torch.float64, len(part.frames))))
     with patch.object(module, "log"):

@@ -1,0 +1,101 @@
+"""Arrays of frames that are in several pieces, most of them in files: what is not asked for is not read. numpy only."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+
+class JoinedArray(NDArrayOperatorsMixin):
+    """Arrays of equal shape but for the first axis, as if they were one array.
+
+    A slice is another one, of views; a number gives one row, an array of numbers those rows, in memory. numpy's functions
+    read all of it.
+
+    >>> joined = JoinedArray([np.zeros((3, 2)), np.ones((2, 2))])
+    >>> joined.shape, joined[3].tolist(), joined[2:4].shape
+    ((5, 2), [1.0, 1.0], (2, 2))
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self.parts = tuple(parts)
+        self._edges = np.cumsum([0, *map(len, self.parts)])
+        self.shape = (int(self._edges[-1]), *self.parts[0].shape[1:])
+        self.dtype = np.result_type(*(part.dtype for part in self.parts))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return int(np.prod(self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it would take in memory."""
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return itertools.chain.from_iterable(self.parts)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, tuple):
+            first, rest = index[0], (slice(None), *index[1:])
+            rows = self[first]
+            return rows[index[1:]] if isinstance(first, int | np.integer) else np.asarray(rows)[rest]
+        if isinstance(index, int | np.integer):
+            number = int(index) + (len(self) if index < 0 else 0)
+            if not 0 <= number < len(self):
+                raise IndexError(f"frame {index} of {len(self)}")
+            part = int(np.searchsorted(self._edges, number, side="right")) - 1
+            return self.parts[part][number - self._edges[part]]
+        if isinstance(index, slice) and index.indices(len(self))[2] > 0:
+            return self._sliced(*index.indices(len(self)))
+        numbers = np.arange(len(self))[index]
+        return np.stack([self[k] for k in numbers]) if len(numbers) else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def _sliced(self, start: int, stop: int, step: int) -> "JoinedArray":
+        views = []
+        for part, first in zip(self.parts, self._edges[:-1].tolist(), strict=True):
+            begin = max(start, first + (start - first) % step)
+            if (view := part[begin - first : max(0, stop - first) : step]).shape[0]:
+                views.append(view)
+        return JoinedArray(views or [self.parts[0][:0]])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.concatenate([np.asarray(part) for part in self.parts]).astype(dtype or self.dtype, copy=False)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return getattr(ufunc, method)(*(np.asarray(x) if isinstance(x, JoinedArray) else x for x in inputs), **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("parts", "shape", "dtype"):
+            raise AttributeError(name)
+        return getattr(np.asarray(self), name)
+
+
+if TYPE_CHECKING:
+    Array: TypeAlias = np.ndarray
+else:
+    Array = np.ndarray | JoinedArray
+"""In memory or in files."""
+
+
+def parts_of(array: Array) -> Sequence[np.ndarray]:
+    """The pieces of an array, one after the other."""
+    return array.parts if isinstance(array, JoinedArray) else (array,)
+
+
+def joined(arrays: Sequence[Array], most_in_memory: int) -> Any:
+    """Arrays one after the other: one array in memory where it has at most so many bytes."""
+    if sum(array.nbytes for array in arrays) <= most_in_memory:
+        return np.concatenate([np.asarray(array) for array in arrays])
+    return JoinedArray([part for array in arrays for part in parts_of(array)])
