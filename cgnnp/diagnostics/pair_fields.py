@@ -103,6 +103,8 @@ def untestable(frames: Frames) -> str | None:
         return "a single bead has no pairs"
     if not frames.meta.is_boltzmann:
         return f"frames are not Boltzmann-distributed ({frames.meta.ensemble})"
+    if not frames.is_periodic:
+        return "there is no box, and pairs with open boundaries are not tested yet"
     return None
 
 

@@ -134,7 +134,7 @@ def undeclared_bonds(frames: Frames) -> UndeclaredBonds:
 
 def _lasting(frames: Frames, chosen: Int[np.ndarray, "chosen"]) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (pairs, 2) near in all chosen frames, those of declared molecules left out, and vectors (chosen, pairs, 3)."""
-    mapping, box = frames.mapping, np.asarray(frames.boxes[chosen[0]], dtype=float)
+    mapping, box = frames.mapping, frames.box_or_room(int(chosen[0]))
     longest = min(LONGEST_NM, 0.49 * smallest_height(box))
     near = near_pairs(np.asarray(frames.positions[chosen[0]], dtype=float), box, longest)
     molecule = _molecules(mapping.n_beads, mapping.bonds)
@@ -148,7 +148,7 @@ def _lasting(frames: Frames, chosen: Int[np.ndarray, "chosen"]) -> tuple[np.ndar
 
 
 def _vectors(frames: Frames, number: int, pairs: Int[np.ndarray, "pairs 2"]) -> Float[np.ndarray, "pairs 3"]:
-    positions, box = np.asarray(frames.positions[number], dtype=float), np.asarray(frames.boxes[number], dtype=float)
+    positions, box = np.asarray(frames.positions[number], dtype=float), frames.box_or_room(int(number))
     return minimum_image(positions[pairs[:, 0]] - positions[pairs[:, 1]], box)
 
 

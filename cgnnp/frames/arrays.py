@@ -58,7 +58,7 @@ _TABLE = (
     FrameArray("variance", (BEADS,), "(kJ/mol/nm)^2", "of a component of the instantaneous force about its mean"),
     FrameArray("second", (BEADS, 3), "kJ/mol/nm", "mean forces over a second draw of the eliminated atoms", gaps=True),
     FrameArray("energies", (), "kJ/mol", "potential energy, where the beads are all atoms there are", np.float64),
-    FrameArray("virials", (3, 3), "kJ/mol", "-sum_i r_i f_i, its trace -3 V times the virial pressure", np.float64),
+    FrameArray("virials", (3, 3), "kJ/mol", "sum_i r_i f_i = -V times the stress, as for energies", np.float64),
     FrameArray("bias_energies", (), "kJ/mol", "of a bias on the beads that the frames were sampled with", np.float64),
     FrameArray("bias_forces", (BEADS, 3), "kJ/mol/nm", "of that bias; they are not in `forces`"),
     FrameArray("weights", (), "1", "how much a frame counts in averages of the unbiased ensemble", np.float64),

@@ -53,6 +53,16 @@ def is_reduced(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "fram
     return triangular & (tilts <= (0.5 + REDUCED) * edges).all(axis=1)
 
 
+def room_for(positions: Float[np.ndarray, "frames beads 3"]) -> Float[np.ndarray, "frames 3 3"]:
+    """Cubes so large that no image of anything is near: for what asks for boxes, of frames with open boundaries.
+
+    >>> room_for(np.array([[[0.0, 0.0, 0.0], [1.0, 2.0, 0.5]]]))[0].diagonal().tolist()
+    [9.0, 9.0, 9.0]
+    """
+    extents = np.ptp(np.asarray(positions, dtype=np.float64), axis=1).max(axis=1)
+    return (4 * extents + 1.0)[:, None, None] * np.eye(3)
+
+
 def check_boxes(boxes: Float[np.ndarray, "frames 3 3"] | None, source: str) -> None:
     """Refuse boxes that are no cells, or not in reduced form; frames with open boundaries have none.
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cgnnp.frames.arrays import LABELS, MAIN, MORE, check_arrays
+from cgnnp.frames.boxes import room_for
 from cgnnp.frames.joined_array import Array, JoinedArray, joined, parts_of
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.entries import Entries
@@ -275,6 +276,11 @@ class Frames:
 
     def __getitem__(self, index: slice | Int[np.ndarray, "selected"]) -> "Frames":
         return self.with_arrays({name: array[index] for name, array in self.arrays.items()}, origin=self.origin[index])
+
+    def box_or_room(self, number: int) -> Float[np.ndarray, "3 3"]:
+        """The box of a frame, nm; with open boundaries one so large that no images are near."""
+        boxes = self.boxes if self.is_periodic else room_for(np.asarray(self.positions[number])[None])
+        return np.asarray(boxes[number if self.is_periodic else 0], dtype=np.float64)
 
     @property
     def mapping(self) -> Mapping:

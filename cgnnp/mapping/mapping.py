@@ -100,6 +100,16 @@ class Mapping:
         return bool(np.any(np.abs(self.charges) > NEUTRAL))
 
     @cached_property
+    def is_identity(self) -> bool:
+        """Whether the beads are all atoms there are, each with its own force: energies of the atoms are then theirs."""
+        identities = (np.eye(block.n_beads) for block in self.blocks)
+        return self.n_beads == self.n_atoms and all(
+            block.n_beads == len(block.offsets) and np.array_equal(matrix.toarray(), one)
+            for block, one in zip(self.blocks, identities, strict=True)
+            for matrix in (block.configuration, block.force)
+        )
+
+    @cached_property
     def topology(self) -> BeadTopology:
         """What the beads are and how they are bonded, for priors and evaluators."""
         return BeadTopology.of_blocks(self.blocks)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.frames.boxes import FLAT
+from cgnnp.frames.frames import Boxes
 from cgnnp.runtime.representation import brief
 
 
@@ -15,7 +16,8 @@ class AtomFrames:
     """Some consecutive frames of all atoms.
 
     `positions` are in nm, `forces` those of the engine in kJ/mol/nm (constraint forces not included), the rows of
-    `boxes` the box vectors in nm, in reduced lower triangular form, see `cgnnp.frames.boxes`.
+    `boxes` the box vectors in nm, in reduced lower triangular form, see `cgnnp.frames.boxes`; None with open boundaries.
+    `energies` and `virials` (kJ/mol) are there where the files have them.
 
     >>> frames = AtomFrames(np.zeros((5, 2, 3)), np.zeros((5, 2, 3)), np.tile(3 * np.eye(3), (5, 1, 1)))
     >>> len(frames)
@@ -24,7 +26,15 @@ class AtomFrames:
 
     positions: Float[np.ndarray, "frames atoms 3"]
     forces: Float[np.ndarray, "frames atoms 3"]
-    boxes: Float[np.ndarray, "frames 3 3"]
+    boxes: Boxes
+    energies: Float[np.ndarray, "frames"] | None = None
+    virials: Float[np.ndarray, "frames 3 3"] | None = None
+
+    @property
+    def more(self) -> dict[str, Float[np.ndarray, "frames ..."]]:
+        """Energies and virials, as far as they are there."""
+        found = {"energies": self.energies, "virials": self.virials}
+        return {name: array for name, array in found.items() if array is not None}
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -38,7 +48,9 @@ def in_reduced_cells(frames: AtomFrames) -> AtomFrames:
     plane, the whole frame is rotated: positions and forces with the box, which changes no energy. Cells must have a
     volume (`has_volume`).
     """
-    positions, forces = frames.positions, frames.forces
+    positions, forces, virials = frames.positions, frames.forces, frames.virials
+    if frames.boxes is None:
+        return frames
     boxes = np.array(frames.boxes, dtype=np.float64)
     boxes[np.linalg.det(boxes) < 0] *= -1.0
     upper = np.abs(boxes[:, [0, 0, 1], [1, 2, 2]])
@@ -48,8 +60,9 @@ def in_reduced_cells(frames: AtomFrames) -> AtomFrames:
         rotations = orthogonal * signs[:, None, :]
         boxes = np.swapaxes(triangular, 1, 2) * signs[:, None, :]
         positions, forces = ((array @ rotations).astype(array.dtype) for array in (positions, forces))
+        virials = None if virials is None else np.swapaxes(rotations, 1, 2) @ virials @ rotations
     boxes[:, [0, 0, 1], [1, 2, 2]] = 0.0
     for row, onto in ((2, 1), (2, 0), (1, 0)):
         turns = np.round(boxes[:, row, onto] / boxes[:, onto, onto])
         boxes[:, row] -= turns[:, None] * boxes[:, onto]
-    return AtomFrames(positions, forces, boxes)
+    return AtomFrames(positions, forces, boxes, frames.energies, virials)

@@ -50,11 +50,14 @@ def map_atoms(
     try:
         done, seen = count_frames(shard), 0
         for part in parts:
-            first, last = max(done - seen, 0), len(part.boxes) if n_frames is None else n_frames - seen
-            seen += len(part.boxes)
-            positions, forces, boxes = (array[first:last] for array in (part.positions, part.forces, part.boxes))
-            if len(boxes):
-                writer.append(mapping.map_positions(positions, boxes), mapping.map_forces(forces), boxes)
+            first, last = max(done - seen, 0), len(part) if n_frames is None else n_frames - seen
+            seen += len(part)
+            positions, forces = part.positions[first:last], part.forces[first:last]
+            boxes = None if part.boxes is None else part.boxes[first:last]
+            if len(positions):
+                mapped = mapping.map_positions(positions, boxes), mapping.map_forces(forces), boxes
+                more = {name: array[first:last] for name, array in part.more.items()} if mapping.is_identity else {}
+                writer.append(*mapped, more=more)
             if n_frames is not None and seen >= n_frames:
                 break
         if n_frames is not None and seen < n_frames:
@@ -126,7 +129,8 @@ def kept_frames(shard: Path) -> Iterator[AtomFrames]:
     order: np.ndarray | None = None
     for part in iterate_frames(shard):
         order = atom_order(part.mapping) if order is None else order
-        yield AtomFrames(np.asarray(part.positions)[:, order], np.asarray(part.forces)[:, order], np.asarray(part.boxes))
+        boxes = None if part.boxes is None else np.asarray(part.boxes)
+        yield AtomFrames(np.asarray(part.positions)[:, order], np.asarray(part.forces)[:, order], boxes)
 
 
 def _check_same_run(source: Path, target: Path) -> None:

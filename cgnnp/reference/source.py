@@ -49,8 +49,8 @@ class Source(ABC):
         """What mappings are made from."""
 
     @abstractmethod
-    def box(self) -> Float[np.ndarray, "3 3"]:
-        """Box vectors as rows, nm: of the start, where they vary."""
+    def box(self) -> Float[np.ndarray, "3 3"] | None:
+        """Box vectors as rows, nm: of the start, where they vary; None with open boundaries."""
 
     @abstractmethod
     def meta(self, mapping: Mapping) -> FramesMeta:
@@ -165,7 +165,8 @@ class StoredSource(Source):
             )
         self.replica = 0
         self._meta = read_meta(stored)
-        self._box = np.asarray(next(iterate_frames(stored)).boxes[0], dtype=float)
+        first = next(iterate_frames(stored))
+        self._box = np.asarray(first.boxes[0], dtype=float) if first.is_periodic else None
 
     @property
     def name(self) -> str:
@@ -186,7 +187,7 @@ class StoredSource(Source):
         """There is none: only beads are left."""
         raise ValueError(f"data={self.stored}: holds beads, of which no other mapping can be made")
 
-    def box(self) -> Float[np.ndarray, "3 3"]:
+    def box(self) -> Float[np.ndarray, "3 3"] | None:
         """The box of the first frame."""
         return self._box
 

@@ -34,18 +34,18 @@ class DataDescription:
         label: what errors call it.
         meta: how it was made, or will be.
         n_frames: how many frames are used.
-        box: vectors as rows (nm), of one of them.
+        box: vectors as rows (nm), of one of them; None with open boundaries.
     """
 
     label: str
     meta: FramesMeta
     n_frames: int
-    box: Float[np.ndarray, "3 3"]
+    box: Float[np.ndarray, "3 3"] | None
 
     @classmethod
     def of_frames(cls, frames: Frames, label: str) -> "DataDescription":
         """That of frames which are there."""
-        return cls(label, frames.meta, len(frames), frames.boxes[0])
+        return cls(label, frames.meta, len(frames), frames.boxes[0] if frames.is_periodic else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,11 @@ class FitPlan:
                     "a free energy belongs to one temperature"
                 )
             check_fittable(one.meta.mapping, one.label if len(sets) > 1 else "")
+            if one.box is None:
+                raise ValueError(
+                    f"{one.label}: its frames have no box, and models with open boundaries cannot be fitted yet: write the "
+                    "box in the simulation, or give the molecule a cell that is large enough"
+                )
             check_cutoff(self.prior.cutoff_nm, one.box)
             self.trainer.n_held_out(one.n_frames, one.label)
         types = joint_types({one.label: one.meta.mapping for one in sets})

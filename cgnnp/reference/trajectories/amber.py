@@ -56,4 +56,4 @@ def _read(path: Path, numbers: range) -> Iterator[RawFrame]:
         for number in numbers:
             frame = reader[number]
             box = np.zeros((3, 3)) if frame.dimensions is None else triclinic_vectors(frame.dimensions, dtype=np.float64)
-            yield frame.positions, frame.forces, box
+            yield RawFrame(frame.positions, frame.forces, box)

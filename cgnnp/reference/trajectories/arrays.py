@@ -1,7 +1,8 @@
 """NumPy arrays: a folder of .npy files, memory-mapped, or an .npz file, read as a stream."""
 
+import itertools
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 from cgnnp.reference.trajectories.stated_units import FileUnits, Units, stated_units
 from cgnnp.reference.trajectories.trajectory import Piece, RawFrame
 
-NAMES = ("positions", "forces", "boxes")
+NEEDED = ("positions", "forces")
+NAMES = (*NEEDED, "boxes", "energies", "virials")
 
 WHAT_IS_READ = (
     "positions (frames, atoms, 3), forces (frames, atoms, 3) and boxes (frames, 3, 3) with box vectors as rows, or (3, 3) "
-    "where the box is constant: numpy.savez('trajectory.npz', positions=..., forces=..., boxes=...)"
+    "where the box is constant (no boxes with open boundaries), and, where there are any, energies (frames,) and virials "
+    "(frames, 3, 3): numpy.savez('trajectory.npz', positions=..., forces=..., boxes=...)"
 )
 
 Stream = Callable[[range], Iterator[np.ndarray]]
@@ -31,7 +34,7 @@ def open_npy_folder(path: Path, units: Units | None) -> Piece:
     present = {file.stem for file in path.glob("*.npy")}
     _check_names(path, present)
     arrays = {}
-    for name in NAMES:
+    for name in [name for name in NAMES if name in present]:
         file = path / f"{name}.npy"
         try:
             arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -57,7 +60,7 @@ def open_npz(path: Path, units: Units | None) -> Piece:
             present = {name.removesuffix(".npy") for name in archive.namelist()}
             _check_names(path, present)
             shapes = {}
-            for name in NAMES:
+            for name in [name for name in NAMES if name in present]:
                 with archive.open(f"{name}.npy") as file:
                     shapes[name] = _array_header(file, f"{path}: {name}")
     except zipfile.BadZipFile as error:
@@ -81,26 +84,29 @@ def _piece(
     constant_box: Callable[[], np.ndarray],
     present: set[str],
 ) -> Piece:
-    (shape, dtype), (force_shape, force_dtype), (box_shape, _) = (shapes[name] for name in NAMES)
+    (shape, dtype), (force_shape, force_dtype) = (shapes[name] for name in NEEDED)
+    box_shape = shapes["boxes"][0] if "boxes" in shapes else ()
     n_frames = shape[0] if shape else 0
     if (
         len(shape) != 3
         or shape[2] != 3
         or 0 in shape
         or force_shape != shape
-        or box_shape not in ((3, 3), (n_frames, 3, 3))
+        or ("boxes" in shapes and box_shape not in ((3, 3), (n_frames, 3, 3)))
+        or ("energies" in shapes and shapes["energies"][0] != (n_frames,))
+        or ("virials" in shapes and shapes["virials"][0] != (n_frames, 3, 3))
         or any(kind.kind != "f" for _, kind in shapes.values())
     ):
         found = ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in shapes.items())
         raise ValueError(f"{path}: found {found}; expected floating point numbers in {WHAT_IS_READ}")
 
     def read(numbers: range) -> Iterator[RawFrame]:
+        rows: dict[str, Iterable[Any]] = {name: streams(name)(numbers) for name in shapes}
         if box_shape == (3, 3):
-            box = constant_box()
-            boxes: Iterator[np.ndarray] = (box for _ in numbers)
-        else:
-            boxes = streams("boxes")(numbers)
-        yield from zip(streams("positions")(numbers), streams("forces")(numbers), boxes, strict=True)
+            rows["boxes"] = itertools.repeat(constant_box(), len(numbers))
+        given = [rows.get(name, itertools.repeat(None, len(numbers))) for name in NAMES]
+        for values in zip(*given, strict=True):
+            yield RawFrame(*values)
 
     precision = np.result_type(dtype, force_dtype, np.float32).newbyteorder("=")
     ignored = tuple(sorted(present - set(NAMES)))
@@ -128,7 +134,7 @@ def _array_header(file: Any, where: str) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def _check_names(path: Path, present: set[str]) -> None:
-    missing = [name for name in NAMES if name not in present]
+    missing = [name for name in NEEDED if name not in present]
     if missing:
         raise ValueError(
             f"{path}: has no {' and no '.join(missing)}, only {', '.join(sorted(present)) or 'nothing'}; what is read is "

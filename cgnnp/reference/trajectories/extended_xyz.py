@@ -4,12 +4,17 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cgnnp.reference.trajectories.stated_units import Units, stated_units
 from cgnnp.reference.trajectories.text import check_last_line
 from cgnnp.reference.trajectories.trajectory import ENERGIES, Piece, RawFrame
+
+ENERGY = "energy"
+READ = (ENERGY, "virial", "stress")
+"""Entries of the comment line that are read."""
 
 FAMILIAR = ("species", "pos", "z", "numbers", "id", "type", "tags", "velo", "vel", "velocities", "momenta", "map_shift")
 """Columns that need no word when they are not read."""
@@ -56,7 +61,7 @@ def _names(path: Path) -> tuple[list[str], list[str]]:
 
 def _ignored(columns: list[str], entries: list[str], forces_name: str) -> tuple[str, ...]:
     """Energies, stresses and virials of frames, under whatever names, and columns of numbers."""
-    of_frames = [name for name in entries if any(word in name.lower() for word in ENERGIES)]
+    of_frames = [name for name in entries if any(word in name.lower() for word in ENERGIES) and name not in READ]
     of_atoms = [name for name in columns if name.lower() not in {forces_name.lower(), *FAMILIAR}]
     return (*of_frames, *of_atoms)
 
@@ -114,6 +119,22 @@ def _read_frame(path: Path, number: int, offsets: list[int], forces_name: str) -
     columns = [first[name] + k for name in ("pos", forces_name) for k in range(3)]
     table = np.loadtxt(rows, usecols=columns, ndmin=2, comments=None, encoding="latin1")
     # ASE gives the lattice as the file has it, by columns.
-    cell = entries["Lattice"].T if np.shape(entries.get("Lattice")) == (3, 3) else np.zeros((3, 3))
+    cell = entries["Lattice"].T if np.shape(entries.get("Lattice")) == (3, 3) and _is_periodic(entries) else None
     species = [row.split(None, first["species"] + 1)[first["species"]] for row in rows] if "species" in first else []
-    return (table[:, :3], table[:, 3:], cell), species
+    energy = float(entries[ENERGY]) if isinstance(entries.get(ENERGY), int | float) else None
+    return RawFrame(table[:, :3], table[:, 3:], cell, energy, _virial(entries, cell)), species
+
+
+def _is_periodic(entries: dict[str, Any]) -> bool:
+    """Whether a frame is periodic in some direction; one with a lattice that says nothing is."""
+    return bool(np.any(entries.get("pbc", True)))
+
+
+def _virial(entries: dict[str, Any], cell: np.ndarray | None) -> np.ndarray | None:
+    """sum_i r_i f_i, of the virial of a frame or of its stress, a derivative of the energy by strain over the volume."""
+    virial, stress = (np.asarray(entries.get(name, 0.0)) for name in ("virial", "stress"))
+    if virial.shape == (3, 3):
+        return virial.astype(np.float64)
+    if cell is not None and stress.shape == (3, 3):
+        return -abs(np.linalg.det(cell)) * stress.astype(np.float64)
+    return None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.frames.boxes import room_for
 from cgnnp.frames.dataset import count_frames
 from cgnnp.frames.frames import FramesMeta, known_ensemble
 from cgnnp.mapping.atomistic import Atomistic
@@ -134,9 +135,9 @@ class FileSource(Source):
         """The atoms of the topology file."""
         return self.atoms
 
-    def box(self) -> Float[np.ndarray, "3 3"]:
-        """The box of the first frame."""
-        return self._first.boxes[0]
+    def box(self) -> Float[np.ndarray, "3 3"] | None:
+        """The box of the first frame; None with open boundaries."""
+        return None if self._first.boxes is None else self._first.boxes[0]
 
     def meta(self, mapping: Mapping) -> FramesMeta:
         """Which files the frames are from, in which units they were, and what was stated of them."""
@@ -144,7 +145,7 @@ class FileSource(Source):
             mapping,
             temperature=self.temperature,
             interval=float(self.trajectory.interval_ps or 0.0) * self.stride,
-            ensemble=self.ensemble,
+            ensemble="open" if self._first.boxes is None and self.ensemble == "NVT" else self.ensemble,
             provenance={
                 "source": FROM_FILES,
                 "trajectory": self.trajectory.source,
@@ -200,7 +201,8 @@ class FileSource(Source):
     def _rigid_report(self) -> RigidReport:
         step = max(1, self.trajectory.n_frames // FRAMES_TO_VERIFY)
         parts = list(self.trajectory.chunks(stride=step))
-        positions, boxes = (np.concatenate([getattr(part, key) for part in parts]) for key in ("positions", "boxes"))
+        positions = np.concatenate([part.positions for part in parts])
+        boxes = np.concatenate([room_for(part.positions) if part.boxes is None else part.boxes for part in parts])
         report = verify_rigid_groups(self.atoms, positions, boxes)
         log.info(
             "rigid groups: %d verified on %d frames, %d bonds outside them vary",

@@ -77,7 +77,7 @@ def _read(path: Path, offsets: np.ndarray, n_atoms: int, numbers: range) -> Iter
         for number in numbers:
             file.seek(number)
             frame = file.read_direct_xvf(positions, velocities, forces)
-            yield positions, forces, frame.box
+            yield RawFrame(positions, forces, frame.box)
 
 
 def _headers(path: Path) -> Iterator[Header]:

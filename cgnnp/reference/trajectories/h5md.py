@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from cgnnp.reference.trajectories.stated_units import Units, stated_units
+from cgnnp.reference.trajectories.stated_units import ENERGIES_KJ_MOL, FileUnits, Units, stated_units
 from cgnnp.reference.trajectories.trajectory import Piece, RawFrame
 
 HOW_TO_WRITE = "the simulation must write the group 'force' as often as 'position'"
 READ = ("position", "force", "box", "velocity", "id", "species", "image")
 """Elements of the group of particles that are read, or need no word when they are not."""
+
+POTENTIAL_ENERGY = "potential_energy"
 
 PICOSECONDS = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
 SPELLINGS = {"a": "angstrom", "å": "angstrom", "angstroms": "angstrom", "nanometer": "nm", "a0": "bohr", "eh": "hartree"}
@@ -36,30 +38,33 @@ def open_h5md(path: Path, units: Units | None) -> Piece:
         raise ValueError(f"{path}: not an HDF5 file, or damaged or truncated ({error})") from error
 
 
-def _open(path: Path, file: Any, units: Units | None) -> Piece:
+def _open(path: Path, file: Any, units_stated: Units | None) -> Piece:
     groups = list(file.get("particles", ()))
     if len(groups) != 1:
         raise ValueError(f"{path}: has {len(groups)} groups of particles ({', '.join(groups)}), expected one")
     group, name = file["particles"][groups[0]], f"particles/{groups[0]}"
-    for part in ("position/value", "force/value", "box/edges"):
+    for part in ("position/value", "force/value"):
         if part not in group:
-            raise ValueError(f"{path}: has no {name}/{part}: {HOW_TO_WRITE}, and a box")
-    position, force, edges = group["position"], group["force"], group["box/edges"]
+            raise ValueError(f"{path}: has no {name}/{part}: {HOW_TO_WRITE}")
+    position, force, edges = group["position"], group["force"], group.get("box/edges")
     shape = position["value"].shape
     if len(shape) != 3 or shape[2] != 3 or force["value"].shape != shape:
         raise ValueError(f"{path}: positions are {shape}, forces {force['value'].shape}: {HOW_TO_WRITE}")
     varying = hasattr(edges, "keys")
     for other in (force, edges) if varying else (force,):
         _check_steps(path, position, other)
+    units = _units(path, position["value"], force["value"], units_stated)
+    energies = _energies(file, position, units)
+    others = [f"observables/{key}" for key in file.get("observables", ()) if energies is None or key != POTENTIAL_ENERGY]
     return Piece(
         path,
         n_frames=shape[0],
         n_atoms=shape[1],
-        units=_units(path, position["value"], force["value"], units),
-        read=lambda numbers: _read(path, name, varying, numbers),
+        units=units,
+        read=lambda numbers: _read(path, name, edges is not None, varying, energies, numbers),
         dtype=np.result_type(position["value"].dtype, force["value"].dtype, np.float32),
         times_ps=_times(position),
-        ignored=tuple(sorted(set(group) - set(READ))) + tuple(f"observables/{key}" for key in file.get("observables", ())),
+        ignored=tuple(sorted(set(group) - set(READ))) + tuple(others),
     )
 
 
@@ -68,6 +73,18 @@ def _check_steps(path: Path, position: Any, other: Any) -> None:
     same_length = other["value"].shape[0] == position["value"].shape[0]
     if not same_length or (steps is not None and others is not None and not np.array_equal(steps, others)):
         raise ValueError(f"{path}: {other.name} is not stored at the same steps as {position.name}: {HOW_TO_WRITE}")
+
+
+def _energies(file: Any, position: Any, units: FileUnits) -> np.ndarray | None:
+    """Potential energies of all frames, in the unit of energy of the forces; None where the file has none at these steps."""
+    element = file.get(f"observables/{POTENTIAL_ENERGY}")
+    if element is None or "value" not in element or element["value"].shape != position["value"].shape[:1]:
+        return None
+    if "step" in element and "step" in position and not np.array_equal(element["step"], position["step"]):
+        return None
+    name = _spelled(_text(element["value"].attrs.get("unit", "")))
+    scale = ENERGIES_KJ_MOL.get(name, 0.0 if name else units.energy_kJ_mol) / units.energy_kJ_mol
+    return np.asarray(element["value"], dtype=np.float64) * scale if scale else None
 
 
 def _times(position: Any) -> np.ndarray | None:
@@ -99,13 +116,17 @@ def _spelled(unit: str) -> str:
     return "/".join(SPELLINGS.get(name, name) for name in names)
 
 
-def _read(path: Path, name: str, varying: bool, numbers: range) -> Iterator[RawFrame]:
+def _read(
+    path: Path, name: str, boxed: bool, varying: bool, energies: np.ndarray | None, numbers: range
+) -> Iterator[RawFrame]:
     import h5py
 
     with h5py.File(path, "r") as file:
         group = file[name]
         positions, forces = group["position/value"], group["force/value"]
-        edges = group["box/edges/value"] if varying else group["box/edges"]
+        edges = None if not boxed else group["box/edges/value"] if varying else group["box/edges"]
         for number in numbers:
-            box = np.asarray(edges[number] if varying else edges)
-            yield positions[number], forces[number], np.diag(box) if box.ndim == 1 else box
+            box = None if edges is None else np.asarray(edges[number] if varying else edges)
+            box = np.diag(box) if box is not None and box.ndim == 1 else box
+            energy = None if energies is None else float(energies[number])
+            yield RawFrame(positions[number], forces[number], box, energy)

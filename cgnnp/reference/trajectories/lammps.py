@@ -79,15 +79,20 @@ def open_lammps_dump(path: Path, units: Units | None) -> Piece:
 
 def _check(path: Path, first: Header) -> None:
     names = " ".join(first.columns)
-    if first.boundaries[-3:] != ["pp"] * 3 or "abc" in first.boundaries:
+    if (first.boundaries[-3:] != ["pp"] * 3 and not _is_open(first)) or "abc" in first.boundaries:
         raise ValueError(
-            f"{path}: box bounds are '{' '.join(first.boundaries)}': frames must be periodic in three directions "
-            "(boundary p p p), the box orthogonal or restricted triclinic"
+            f"{path}: box bounds are '{' '.join(first.boundaries)}': frames must be periodic in all three directions "
+            "(boundary p p p) or in none, the box orthogonal or restricted triclinic"
         )
     if "id" not in first.columns or not set(FORCES) <= set(first.columns):
         raise ValueError(f"{path}: has columns {names}; needed are id, positions and the forces fx fy fz: {HOW_TO_WRITE}")
     if not any(set(columns) <= set(first.columns) for columns in POSITIONS):
         raise ValueError(f"{path}: has columns {names}, no positions as x y z, xu.., xs.. or xsu..: {HOW_TO_WRITE}")
+
+
+def _is_open(header: Header) -> bool:
+    """Whether no boundary is periodic: the bounds are then those of the atoms, or of walls."""
+    return len(header.boundaries) >= 3 and not any("p" in boundary for boundary in header.boundaries[-3:])
 
 
 def _offsets(path: Path, n_atoms: int) -> Iterator[int]:
@@ -147,4 +152,4 @@ def _read(path: Path, offsets: np.ndarray, first: Header, numbers: range) -> Ite
                 raise ValueError("two of its atoms have the same id")
             box, corner = header.box()
             positions = rows[:, 1:4] @ box if kind[0].startswith("xs") else rows[:, 1:4] - corner
-            yield positions, rows[:, 4:7], box
+            yield RawFrame(positions, rows[:, 4:7], None if _is_open(header) else box)

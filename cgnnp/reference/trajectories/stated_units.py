@@ -23,16 +23,17 @@ WHAT_TO_SAY = (
 
 @dataclass(frozen=True)
 class FileUnits:
-    """What a length and a force of one unit in a file are in nm and in kJ/mol/nm.
+    """What a length, a force and an energy of one unit in a file are in nm, kJ/mol/nm and kJ/mol.
 
     >>> stated_units("kJ/mol,Angstrom", "a.npz") == stated_units("kJ/mol Angstrom", "a.npz")
     True
     >>> stated_units("kJ/mol,Angstrom", "a.npz")
-    FileUnits(length_nm=0.1, force_kJ_mol_nm=10.0)
+    FileUnits(length_nm=0.1, force_kJ_mol_nm=10.0, energy_kJ_mol=1.0)
     """
 
     length_nm: float
     force_kJ_mol_nm: float
+    energy_kJ_mol: float
 
 
 def stated_units(units: Units | None, where: str) -> FileUnits:
@@ -61,12 +62,13 @@ def _from_words(words: Iterable[str], stated: str) -> FileUnits:
         elif word in ENERGIES_KJ_MOL:
             energies.append(ENERGIES_KJ_MOL[word])
         elif energy in ENERGIES_KJ_MOL and length in LENGTHS_NM:
-            forces.append(ENERGIES_KJ_MOL[energy] / LENGTHS_NM[length])
+            forces.append((ENERGIES_KJ_MOL[energy] / LENGTHS_NM[length], ENERGIES_KJ_MOL[energy]))
         else:
             raise ValueError(f"{stated}: '{word}' is no unit known here: state {WHAT_TO_SAY}")
     if len(lengths) != 1 or len(energies) + len(forces) != 1:
         raise ValueError(f"{stated} is not one length and one energy or force: state {WHAT_TO_SAY}")
-    return FileUnits(lengths[0], forces[0] if forces else energies[0] / lengths[0])
+    force, unit_of_energy = forces[0] if forces else (energies[0] / lengths[0], energies[0])
+    return FileUnits(lengths[0], force, unit_of_energy)
 
 
 def fixed_units(units: Units | None, fixed: str, where: str) -> FileUnits:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,25 @@ from cgnnp.reference.trajectories.stated_units import FileUnits
 MIB = 2**20
 
 ENERGIES = ("energy", "energies", "stress", "virial")
-"""Words in the names of what is not fitted yet."""
+"""Words in the names of what may be left out."""
 
-RawFrame = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Positions (atoms, 3), forces (atoms, 3) and box vectors (3, 3) of one frame as the file has them; may be reused."""
+
+class RawFrame(NamedTuple):
+    """One frame as the file has it; arrays may be reused.
+
+    Args:
+        positions, forces: (atoms, 3).
+        box: box vectors (3, 3); None or zeros with open boundaries.
+        energy: of all atoms, where the file has it.
+        virial: (3, 3), sum_i r_i f_i, in the unit of the energy, where the file has it.
+    """
+
+    positions: np.ndarray
+    forces: np.ndarray
+    box: np.ndarray | None
+    energy: float | None = None
+    virial: np.ndarray | None = None
+
 
 ReadFrames = Callable[[range], Iterator[RawFrame]]
 """Yields the frames of the given numbers, in rising order, holding no more than a few of them."""
@@ -81,7 +96,7 @@ class Trajectory:
             frames = piece.read(inside)
             for number in inside:
                 try:
-                    frame = next(frames)
+                    frame = RawFrame(*next(frames))
                 except (StopIteration, ValueError, LookupError, TypeError, OSError, EOFError) as error:
                     raise ValueError(
                         f"{piece.path}: frame {number} cannot be read ({type(error).__name__}: {error}): the file is "
@@ -92,16 +107,36 @@ class Trajectory:
     def _chunk(self, frames: Iterator[tuple[Piece, int, RawFrame]], size: int) -> AtomFrames:
         dtype = np.result_type(*(piece.dtype for piece in self.pieces))
         positions, forces = (np.empty((size, self.n_atoms, 3), dtype) for _ in range(2))
-        boxes = np.empty((size, 3, 3))
+        boxes, energies, virials = np.zeros((size, 3, 3)), np.full(size, np.nan), np.full((size, 3, 3), np.nan)
         places = []
         for k in range(size):
-            piece, number, (position, force, box) = next(frames)
+            piece, number, frame = next(frames)
             places.append((piece, number))
-            np.multiply(position, piece.units.length_nm, out=positions[k], casting="same_kind")
-            np.multiply(force, piece.units.force_kJ_mol_nm, out=forces[k], casting="same_kind")
-            boxes[k] = np.asarray(box, dtype=np.float64) * piece.units.length_nm
+            np.multiply(frame.positions, piece.units.length_nm, out=positions[k], casting="same_kind")
+            np.multiply(frame.forces, piece.units.force_kJ_mol_nm, out=forces[k], casting="same_kind")
+            if frame.box is not None:
+                boxes[k] = np.asarray(frame.box, dtype=np.float64) * piece.units.length_nm
+            if frame.energy is not None:
+                energies[k] = frame.energy * piece.units.energy_kJ_mol
+            if frame.virial is not None:
+                virials[k] = np.asarray(frame.virial, dtype=np.float64) * piece.units.energy_kJ_mol
         _refuse_unusable(positions, forces, boxes, places)
-        return in_reduced_cells(AtomFrames(positions, forces, boxes))
+        more = {name: _of_all(name, array, places) for name, array in (("energies", energies), ("virials", virials))}
+        given: Any = boxes if boxes.any() else None  # zeros are what files without boxes have
+        return in_reduced_cells(AtomFrames(positions, forces, given, **more))
+
+
+def _of_all(name: str, array: np.ndarray, places: list[tuple[Piece, int]]) -> np.ndarray | None:
+    """An array that all frames have; None where none has it.
+
+    Raises:
+        ValueError: some have it.
+    """
+    known = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if known.any() and not known.all():
+        piece, number = places[int(np.argmin(known))]
+        raise ValueError(f"{piece.path}: frame {number} has no {name}, others have: write them for all frames, or for none")
+    return array if known.any() else None
 
 
 def _overlap(wanted: range, before: int, n_frames: int) -> range:
@@ -111,11 +146,11 @@ def _overlap(wanted: range, before: int, n_frames: int) -> range:
 
 
 def _refuse_unusable(positions: np.ndarray, forces: np.ndarray, boxes: np.ndarray, places: list[tuple[Piece, int]]) -> None:
-    for k in np.flatnonzero(~has_volume(boxes)):
+    for k in np.flatnonzero(~has_volume(boxes)) if boxes.any() else ():
         piece, number = places[k]
         raise ValueError(
-            f"{piece.path}: frame {number} has no periodic box ({boxes[k].tolist()} nm): frames without one cannot be "
-            "mapped; write the box in the simulation, or give the molecule a cell that is large enough"
+            f"{piece.path}: frame {number} has no periodic box ({boxes[k].tolist()} nm), others have: write the box in the "
+            "simulation for all frames, or for none where boundaries are open"
         )
     for name, array in (("positions", positions), ("forces", forces)):
         finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)

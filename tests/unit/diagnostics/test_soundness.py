@@ -152,3 +152,10 @@ def test_the_worst_of_several_sets_counts(soft_spheres):
     assert worst([sound, sound]) == {"verdict": "agrees", "reasons": []}
     assert worst([sound, short]) == {"verdict": "not tested", "reasons": short.reasons()}
     assert worst([short, wrong, sound])["verdict"] == "disagrees"
+
+
+def test_frames_with_open_boundaries_are_not_tested(soft_spheres):
+    meta = replace(soft_spheres.meta, ensemble="open")
+    found = check_soundness(replace(soft_spheres, boxes=None, meta=meta)[:200])
+    assert found.verdict == "not tested"
+    assert any("no box" in text for text in found.reasons())
