@@ -3,7 +3,7 @@
 >>> import cgnnp
 >>> data = cgnnp.sample_frames("water_spce", mapping="water_cg")     # doctest: +SKIP
 >>> potential = cgnnp.export(cgnnp.fit(data), "potential")           # doctest: +SKIP
->>> system = potential.create_system(topology)                       # doctest: +SKIP
+>>> system = cgnnp.create_system(potential, topology)                       # doctest: +SKIP
 
 Names are imported when they are first used; importing the package itself imports nothing heavy.
 """
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from cgnnp.priors import PriorFit
     from cgnnp.reference.sampling.reporter import MappedReporter
     from cgnnp.runtime.options import option
-    from cgnnp.simulation.bundle import PotentialBundle, load
+    from cgnnp.simulation.bundle import PotentialBundle
+    from cgnnp.simulation.openmm.system import create_system
+    from cgnnp.simulation.potential_files import load
     from cgnnp.workflow.comparing import Comparison
     from cgnnp.workflow.fitting import Fitted
     from cgnnp.workflow.interface import (
@@ -48,6 +50,7 @@ __all__ = [
     "PriorFit",
     "certify",
     "compare_frames",
+    "create_system",
     "export",
     "fit",
     "load",
@@ -72,7 +75,8 @@ _HOMES = {
     "PotentialBundle": "cgnnp.simulation.bundle",
     "PriorFit": "cgnnp.priors",
     "certify": "cgnnp.mapping.force_map",
-    "load": "cgnnp.simulation.bundle",
+    "load": "cgnnp.simulation.potential_files",
+    "create_system": "cgnnp.simulation.openmm.system",
     "open_frames": "cgnnp.frames.dataset",
     "optimal_map": "cgnnp.mapping.optimal_force_map",
     "option": "cgnnp.runtime.options",

@@ -25,7 +25,7 @@ from cgnnp.diagnostics.consistency import check_consistency
 from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import split_contiguous
 from cgnnp.priors import PriorFit, prior_forces
-from cgnnp.simulation.bundle import load
+from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.statistics import explained_variance
 from cgnnp.units import thermal_energy

@@ -25,7 +25,8 @@ from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import Frames
 from cgnnp.reference.systems.electrolyte import ANIONS, CATIONS, partial_molar_volume
 from cgnnp.runtime.platforms import PlatformChoice
-from cgnnp.simulation.bundle import load
+from cgnnp.simulation.openmm.system import create_system
+from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.units import solvent_fraction
 
@@ -97,7 +98,7 @@ potential = load(run / "potential")
 
 def osmotic_point(frames: Frames) -> OsmoticPoint:
     """Pressure of some of the frames and dPi/drho of all."""
-    system = potential.create_system(bead_topology(frames.mapping, frames.boxes[0]))
+    system = create_system(potential, bead_topology(frames.mapping, frames.boxes[0]))
     context = PlatformChoice("Reference").context(system, LangevinMiddleIntegrator(frames.temperature, 1.0, 0.005))
     pressure = virial_pressure(frames.thinned(10), context_energy(context))
     found = kirkwood_buff(frames)

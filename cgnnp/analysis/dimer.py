@@ -18,6 +18,7 @@ from cgnnp.priors import ScreenedCoulomb
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.representation import brief
 from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.openmm.system import create_system
 
 OUT_OF_REACH_NM = 3.0
 
@@ -68,7 +69,7 @@ def dimer_scan(
     local = tuple(prior for prior in bundle.priors if prior not in charged)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # two beads in a box are meant to be dilute
-        system = replace(bundle, priors=local).create_system(topology, force_backend)
+        system = create_system(replace(bundle, priors=local), topology, force_backend)
     context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
     energies = []
     for distance in (*r, length / 2):

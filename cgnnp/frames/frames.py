@@ -292,6 +292,23 @@ class Frames:
         """Temperature in K."""
         return self.meta.temperature
 
+    def mapped(self, mapping: Mapping) -> "Frames":
+        """Frames of beads that a mapping makes of these, whose beads are its atoms in their order; also `mapping(frames)`.
+
+        Energies, virials and labels are not those of fewer beads, and are left out.
+
+        Raises:
+            ValueError: these frames are not of its atoms.
+        """
+        boxes = np.asarray(self.boxes, dtype=np.float64) if self.is_periodic else None
+        arrays = {
+            "positions": mapping.map_positions(np.asarray(self.positions), boxes),
+            "forces": mapping.map_forces(np.asarray(self.forces)),
+            **({} if boxes is None else {"boxes": boxes}),
+            **({"weights": self.more["weights"]} if "weights" in self.more else {}),
+        }
+        return Frames.of_arrays(arrays, replace(self.meta, mapping=mapping), sources=self.sources, origin=self.origin)
+
     def came_from(self, frame: int) -> str:
         """Source of a frame and its number there."""
         source, number = self.origin[frame].tolist()

@@ -1,6 +1,8 @@
 """The maps of one kind of molecule, and where its copies are. Imports numpy and scipy only."""
 
+import itertools
 import math
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -181,6 +183,35 @@ def bead_mass(coefficients: Float[np.ndarray, "atoms"], masses: Float[np.ndarray
     """Mass of a bead, 1/M = sum_i c_i^2 / m_i over its atoms (Noid et al. 2008, eq. 26); massless sites do not count."""
     used = (coefficients != 0) & (masses > 0)
     return float(1.0 / np.sum(coefficients[used] ** 2 / masses[used]))
+
+
+def parents_of(configuration: csr_array) -> tuple[int, ...]:
+    """The atom that each is made whole against: that of its bead which is placed already; itself for the first of all.
+
+    Beads that share atoms are placed one after the other, so that all their atoms are whole together.
+
+    >>> parents_of(csr_array(np.array([[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0]])))
+    (0, 0, 1, 3)
+    """
+    beads = [configuration.indices[a:b].tolist() for a, b in itertools.pairwise(configuration.indptr)]
+    beads_of: dict[int, list[int]] = defaultdict(list)
+    for bead, atoms in enumerate(beads):
+        for atom in atoms:
+            beads_of[atom].append(bead)
+    parents, placed = list(range(configuration.shape[1])), set()
+    for first in range(len(beads)):
+        waiting = deque([first])
+        while waiting:
+            bead = waiting.popleft()
+            if bead in placed or not beads[bead]:
+                continue
+            placed.add(bead)
+            anchor = next((atom for atom in beads[bead] if any(b in placed and b != bead for b in beads_of[atom])), None)
+            for atom in beads[bead]:
+                if all(b not in placed or b == bead for b in beads_of[atom]):
+                    parents[atom] = beads[bead][0] if anchor is None else anchor
+                waiting.extend(b for b in beads_of[atom] if b not in placed)
+    return tuple(parents)
 
 
 def on_copies(matrix: csr_array, local: Float[np.ndarray, "frames copies atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:

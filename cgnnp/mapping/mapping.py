@@ -11,19 +11,29 @@ Ciccotti, Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.mapping.force_
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 
 from cgnnp.mapping.atomistic import SAME_MASS, SAME_VALUE
-from cgnnp.mapping.block import Block, on_copies
+from cgnnp.mapping.block import Block, Coefficients, on_copies, parents_of
 from cgnnp.mapping.topology import BeadTopology
 from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import data_digest
 from cgnnp.units import NEUTRAL
+
+
+@runtime_checkable
+class Mappable(Protocol):
+    """Frames of atoms, which know how to be mapped."""
+
+    def mapped(self, mapping: "Mapping") -> Any:
+        """The frames of beads that a mapping makes of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +55,57 @@ class Mapping:
     name: str
     n_atoms: int
     blocks: tuple[Block, ...] = field(default=())
+
+    @classmethod
+    def from_matrices(
+        cls,
+        configuration: Coefficients,
+        force: Coefficients,
+        *,
+        bead_types: Sequence[str],
+        masses: Sequence[float] | Float[np.ndarray, "beads"],
+        charges: Sequence[float] | Float[np.ndarray, "beads"] | None = None,
+        bonds: Sequence[tuple[int, int]] = (),
+        name: str = "beads",
+    ) -> "Mapping":
+        """The mapping R = C r, F = B f of two matrices (beads, atoms), dense or sparse, of all the system.
+
+        Atoms of one bead are made whole about its first one; beads that share atoms are made whole together.
+
+        Args:
+            configuration: C; its rows add up to 1.
+            force: B, see `cgnnp.mapping.force_map`.
+            bead_types, masses, charges: of every bead; Da and e (none without).
+            bonds: pairs of beads.
+            name: of the mapping.
+
+        Raises:
+            ValueError: see `Block`.
+
+        >>> dimers = np.kron(np.eye(2), [0.5, 0.5])
+        >>> mapping = Mapping.from_matrices(dimers, 2 * dimers, bead_types=["N2"] * 2, masses=[28.0] * 2)
+        >>> mapping.map_positions(np.arange(12.0).reshape(1, 4, 3))[0].tolist()
+        [[1.5, 2.5, 3.5], [7.5, 8.5, 9.5]]
+        """
+        maps = csr_array(configuration, dtype=np.float64)
+        n_atoms = int(maps.shape[1])
+        block = Block(
+            name="ALL",
+            configuration=maps,
+            force=force,
+            bead_types=tuple(bead_types),
+            masses=tuple(map(float, masses)),
+            charges=(0.0,) * len(bead_types) if charges is None else tuple(map(float, charges)),
+            copies=((0, 1, 1),),
+            offsets=tuple(range(n_atoms)),
+            parents=parents_of(maps),
+            bonds=tuple((int(i), int(j)) for i, j in bonds),
+        )
+        return cls(name, n_atoms, (block,))
+
+    def __call__(self, frames: "Mappable") -> Any:
+        """Frames of all atoms (`cgnnp.Frames` with an atom a bead, or `AtomFrames` of a trajectory) as frames of beads."""
+        return frames.mapped(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and self.digest == other.digest

@@ -1,12 +1,14 @@
 """Chunks of atomistic frames with forces, in the units of the package and with cells in reduced form. Imports numpy only."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from cgnnp.frames.boxes import FLAT
 from cgnnp.frames.frames import Boxes
+from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.representation import brief
 
 
@@ -38,6 +40,23 @@ class AtomFrames:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __getitem__(self, index: slice) -> "AtomFrames":
+        boxes: Any = None if self.boxes is None else self.boxes[index]
+        more = {name: array[index] for name, array in self.more.items()}
+        return AtomFrames(self.positions[index], self.forces[index], boxes, **more)
+
+    def mapped(self, mapping: Mapping) -> "AtomFrames":
+        """Positions and forces of the beads that a mapping makes of these atoms; also `mapping(frames)`.
+
+        Energies and virials are kept where the beads are all atoms.
+
+        Raises:
+            ValueError: these frames are not of its atoms.
+        """
+        positions = mapping.map_positions(self.positions, self.boxes)
+        more = self.more if mapping.is_identity else {}
+        return AtomFrames(positions, mapping.map_forces(self.forces), self.boxes, **more)
 
 
 def in_reduced_cells(frames: AtomFrames) -> AtomFrames:

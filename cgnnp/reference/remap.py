@@ -52,12 +52,9 @@ def map_atoms(
         for part in parts:
             first, last = max(done - seen, 0), len(part) if n_frames is None else n_frames - seen
             seen += len(part)
-            positions, forces = part.positions[first:last], part.forces[first:last]
-            boxes = None if part.boxes is None else part.boxes[first:last]
-            if len(positions):
-                mapped = mapping.map_positions(positions, boxes), mapping.map_forces(forces), boxes
-                more = {name: array[first:last] for name, array in part.more.items()} if mapping.is_identity else {}
-                writer.append(*mapped, more=more)
+            if len(some := part[first:last]):
+                mapped = mapping(some)
+                writer.append(mapped.positions, mapped.forces, mapped.boxes, more=mapped.more)
             if n_frames is not None and seen >= n_frames:
                 break
         if n_frames is not None and seen < n_frames:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cgnnp.mapping.atomistic import SAME_MASS, SAME_VALUE
 from cgnnp.mapping.mapping import Mapping
+from cgnnp.mapping.topology import BeadTopology
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.storage import data_digest, file_checksum, json_text, read_json, write_json
 from cgnnp.units import UNITS
@@ -88,6 +89,8 @@ def _check_entries(entries: Entries) -> None:
     mapping = Mapping.from_dict(entries.within("mapping").data, entries.source)
     entries.number("temperature_K", above=0)
     _check_beads(entries, mapping)
+    if "topology" in entries and BeadTopology.from_entries(entries, "topology").bead_types != mapping.bead_types:
+        raise ValueError(f"{entries.source}: topology has other beads than the mapping: {MEND}")
     if "prior_cutoffs_nm" in entries:
         for cutoff in entries.rows("prior_cutoffs_nm"):
             if cutoff is not None:

@@ -19,7 +19,9 @@ from cgnnp.runtime.names import FROM_COARSE_RUN
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.storage import write_file
 from cgnnp.simulation.beads import BeadSystem
-from cgnnp.simulation.bundle import PotentialBundle, load
+from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.openmm.system import create_system
+from cgnnp.simulation.potential_files import load
 
 TRAJECTORY, LOG, STATE, FRAMES = "trajectory.dcd", "log.csv", "state.xml", "frames"
 DCD_COUNT, DCD_HEADER, DCD_BOX = 8, 276, 56
@@ -43,7 +45,7 @@ def run_replica(
     topology = bead_topology(beads.mapping, beads.box)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the density: said once, by whoever started the replicas
-        system = bundle.create_system(topology, backend)
+        system = create_system(bundle, topology, backend)
     frames_directory = directory / FRAMES
     writer = FramesWriter(frames_directory, replica_meta(bundle, beads, protocol, backend))
     (directory / STATE).unlink(missing_ok=True)  # it is there when the replica is finished

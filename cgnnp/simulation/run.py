@@ -17,8 +17,8 @@ from cgnnp.runtime.platforms import available_cores, choose_platform
 from cgnnp.runtime.progress import Progress, progress
 from cgnnp.runtime.storage import named
 from cgnnp.simulation.beads import Composition, other_beads, own_beads
-from cgnnp.simulation.bundle import load
 from cgnnp.simulation.openmm.forces import choose_backend
+from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.replica import FRAMES, STATE, replica_meta, run_replica
 from cgnnp.simulation.workers import WorkerDied, Workers
 

@@ -31,6 +31,7 @@ from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.representation import brief
 from cgnnp.runtime.storage import write_file
 from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.openmm.system import create_system
 from cgnnp.units import thermal_energy
 
 log = logging.getLogger("cgnnp")
@@ -210,7 +211,7 @@ def pressure_of(bundle: PotentialBundle, coarse: Frames) -> Pressure | str:
             f"it is a derivative to a box {200 * STEP:g} % smaller, of which half would be less than the prior's cutoff of "
             f"{cutoff:g} nm (the box is {smallest:.4g} nm wide)"
         )
-    system = bundle.create_system(bead_topology(coarse.mapping, np.asarray(coarse.boxes[0], dtype=np.float64)))
+    system = create_system(bundle, bead_topology(coarse.mapping, np.asarray(coarse.boxes[0], dtype=np.float64)))
     context = choose_platform("CPU", threads=1).context(system, openmm.VerletIntegrator(0.001))
     return virial_pressure(chosen, context_energy(context))
 

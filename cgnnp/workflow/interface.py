@@ -34,7 +34,8 @@ from cgnnp.report.summary import DataFigures, ExportFigures, Summary
 from cgnnp.runtime.options import constructed, option, option_values
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.simulation.beads import Composition
-from cgnnp.simulation.bundle import PotentialBundle, load, save_bundle
+from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison

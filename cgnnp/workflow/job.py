@@ -27,7 +27,8 @@ from cgnnp.report.summary import (
 from cgnnp.runtime.platforms import available_cores
 from cgnnp.runtime.storage import data_digest, file_checksum
 from cgnnp.runtime.yaml_files import stored_text
-from cgnnp.simulation.bundle import load, package_versions, save_bundle
+from cgnnp.simulation.bundle import package_versions
+from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.fit import read_metrics
 from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison, compare_frames

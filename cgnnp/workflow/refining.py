@@ -17,7 +17,7 @@ from cgnnp.report.summary import RefinementFigures
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.representation import brief
 from cgnnp.runtime.storage import check_file, data_digest, json_text, read_json, write_checked
-from cgnnp.simulation.bundle import save_bundle
+from cgnnp.simulation.potential_files import save_bundle
 from cgnnp.simulation.run import open_replicas, simulate
 from cgnnp.simulation.temperatures import judge_structure
 from cgnnp.training.data import ForceSet

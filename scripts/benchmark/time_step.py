@@ -49,6 +49,7 @@ from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.storage import read_json, write_json
 from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.openmm.system import create_system
 from cgnnp.statistics import autocorrelation_time
 from cgnnp.units import BOLTZMANN
 
@@ -155,7 +156,7 @@ class Beads:
 
         The priors are force groups 0 to n - 1, the network is group n.
         """
-        system = self.bundle.create_system(bead_topology(self.bundle.mapping, self.box))
+        system = create_system(self.bundle, bead_topology(self.bundle.mapping, self.box))
         for bead in range(system.getNumParticles()):
             system.setParticleMass(bead, mass_factor * system.getParticleMass(bead))
         integrator = self.integrator(setting)

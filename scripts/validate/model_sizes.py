@@ -45,6 +45,7 @@ from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import Frames, split_contiguous
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.storage import read_json, write_file, write_json
+from cgnnp.simulation.openmm.system import create_system
 
 PICTURE, TABLE = "model_sizes.png", "model_sizes.json"
 DONE = FIGURES
@@ -175,7 +176,7 @@ def context(potential: Path) -> Any:
     """The first self-check frame of a bundle, in motion."""
     bundle = cgnnp.load(potential)
     entry = bundle.manifest["self_check"][0]
-    system = bundle.create_system(bead_topology(bundle.mapping, np.array(entry["box_nm"])), "python")
+    system = create_system(bundle, bead_topology(bundle.mapping, np.array(entry["box_nm"])), "python")
     integrator = openmm.LangevinMiddleIntegrator(bundle.temperature, 2.0, TIMESTEP_PS)
     result = choose_platform("CPU", threads=1).context(system, integrator)
     result.setPositions(np.array(entry["positions_nm"]))

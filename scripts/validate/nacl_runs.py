@@ -17,7 +17,7 @@ from cgnnp.frames.pairs import PairKinds, near_pairs
 from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.simulation.beads import Composition, own_beads
-from cgnnp.simulation.bundle import load
+from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 
 STEP_FS = 10.0

@@ -23,7 +23,7 @@ from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import Frames, concatenate, split_contiguous
 from cgnnp.priors import prior_forces
 from cgnnp.runtime.storage import json_text, read_json, write_checked, write_json
-from cgnnp.simulation.bundle import save_bundle
+from cgnnp.simulation.potential_files import save_bundle
 from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.training.data import ForceSet
 from cgnnp.training.fit import read_metrics

@@ -53,7 +53,7 @@ from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.water import water_spce
 from cgnnp.runtime.platforms import available_cores, choose_platform
 from cgnnp.runtime.storage import write_file
-from cgnnp.simulation.bundle import load
+from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 from cgnnp.workflow.running import starting_positions
 

@@ -36,6 +36,7 @@ from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.storage import read_json
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.openmm.forces import evaluate
+from cgnnp.simulation.openmm.system import create_system
 
 QUICK = [
     *("system.n_molecules=125", "system.cutoff_nm=0.7", "prior.cutoff_nm=0.75", "reference.n_frames=200"),
@@ -238,7 +239,7 @@ def dimer(bundle: PotentialBundle) -> list[Row]:
 def energy_drift(bundle: PotentialBundle, run: Path, length_ps: float) -> Row:
     """Drift of the total energy at constant energy, 2 fs, in per cent of the kinetic energy."""
     file = app.PDBxFile(str(run / "potential" / "topology.cif"))
-    system = bundle.create_system(file.topology)
+    system = create_system(bundle, file.topology)
     langevin = openmm.LangevinMiddleIntegrator(bundle.temperature, 10.0, 0.002)
     verlet = openmm.VerletIntegrator(0.002)
     both = openmm.CompoundIntegrator()
@@ -266,7 +267,8 @@ import cgnnp
 from openmm import LangevinMiddleIntegrator, app
 potential = cgnnp.load(sys.argv[1])
 file = app.PDBxFile(sys.argv[1] + "/topology.cif")
-simulation = app.Simulation(file.topology, potential.create_system(file.topology), LangevinMiddleIntegrator(300, 2, 0.01))
+system = cgnnp.create_system(potential, file.topology)
+simulation = app.Simulation(file.topology, system, LangevinMiddleIntegrator(300, 2, 0.01))
 simulation.context.setPositions(file.positions)
 simulation.step(1)
 """

@@ -10,7 +10,8 @@ from systems import charged_mapping, soft_spheres
 
 from cgnnp.dynamics.openmm_topology import bead_topology
 from cgnnp.frames.dataset import FramesWriter
-from cgnnp.simulation.bundle import load
+from cgnnp.simulation.openmm.system import create_system
+from cgnnp.simulation.potential_files import load
 from commands import jobs
 
 SOLVENT = {"eps_r": 78.0, "eps_r_source": "given", "volume_fraction": 0.9}
@@ -90,9 +91,9 @@ def test_two_salts_in_one_fit(tmp_path):
     mixtures = {"K": {"K": 5, "Cl": 5}, "both": {"Na": 3, "K": 3, "Cl": 6}}
     charges = bundle.priors[0].charges
     topologies = {name: bead_topology(charged_mapping(n, charges), 1.3 * np.eye(3)) for name, n in mixtures.items()}
-    assert bundle.create_system(topologies["K"]).getNumParticles() == 10
+    assert create_system(bundle, topologies["K"]).getNumParticles() == 10
     with pytest.raises(ValueError, match="the system has pairs Na-K, the data that the potential was fitted to had only"):
-        bundle.create_system(topologies["both"])
+        create_system(bundle, topologies["both"])
     refused = jobs.run(*command[:3], "run_dir=new", *fit, "refinement=structure", cwd=tmp_path, code=2)
     assert "train: error: more_data=kcl: has pairs K-K, K-Cl, Cl-Cl, the first data set has pairs Na-Na" in refused.stderr
     assert not (tmp_path / "new").exists()

@@ -24,7 +24,7 @@ CHECKS = (
         "cgnnp.analysis.rdf_residual.rdf_residual",
         "cgnnp.frames.dataset.frames_digest",
     ),
-    *("cgnnp.simulation.bundle._repeat_self_check", "cgnnp.simulation.manifest.read_manifest"),
+    *("cgnnp.simulation.potential_files._repeat_self_check", "cgnnp.simulation.manifest.read_manifest"),
 )
 """Functions that test and do nothing else; a check inside another is counted once."""
 

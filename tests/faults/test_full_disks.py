@@ -14,7 +14,7 @@ from systems import hard_gas
 from cgnnp.frames.dataset import FramesWriter, count_frames, open_frames
 from cgnnp.models.nequip import NequIP
 from cgnnp.runtime.storage import check_file, write_checked, write_file
-from cgnnp.simulation.bundle import load, save_bundle
+from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.checkpoints import WholeCheckpointIO
 from cgnnp.workflow.run_folder import start_logging
 

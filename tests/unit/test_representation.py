@@ -18,7 +18,7 @@ from cgnnp.models.pair import Pair
 from cgnnp.models.potential import build_graph
 from cgnnp.priors import PriorFit
 from cgnnp.runtime.representation import LINES, WIDTH, short
-from cgnnp.simulation.bundle import load, save_bundle
+from cgnnp.simulation.potential_files import load, save_bundle
 
 
 def lines_of(value: object) -> list[str]:

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openmm import unit
 from scipy.sparse import csr_array
 from systems import identity_mapping, random_triclinic
 
+from cgnnp.dynamics.openmm_topology import describe
+from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.mapping.block import Block, bead_mass, runs
+from cgnnp.mapping.force_map import certify
 from cgnnp.mapping.mapping import Mapping
+from cgnnp.mappings.water import center_of_mass
+from cgnnp.reference.atom_frames import AtomFrames
 
 
 def trimer_block(**changes) -> Block:
@@ -238,3 +244,55 @@ def test_mappings_that_are_no_data_of_ours(change):
     Mapping.from_dict(data)
     with pytest.raises(ValueError, match=r"meta\.json: holds a mapping that is damaged"):
         Mapping.from_dict({**data, **change}, "meta.json")
+
+
+def test_matrices_make_the_mapping_that_a_rule_makes(water_27):
+    """Waters as one block of all atoms: the same maps, made whole across the faces of the box."""
+    atoms = describe(water_27.reference.topology, water_27.reference.system)
+    expected = center_of_mass(atoms)
+    n_atoms, n_beads = expected.n_atoms, expected.n_beads
+    dense = np.zeros((2, n_beads, n_atoms))
+    bead = 0
+    for block in expected.blocks:
+        for members in block.atoms:
+            for row in range(block.n_beads):
+                dense[0, bead, members], dense[1, bead, members] = (
+                    block.configuration.toarray()[row],
+                    block.force.toarray()[row],
+                )
+                bead += 1
+    found = Mapping.from_matrices(*dense, bead_types=expected.bead_types, masses=expected.masses, name="water")
+    certify(found, atoms)
+    rng = np.random.default_rng(0)
+    positions = np.asarray(water_27.reference.positions)[None] + rng.normal(size=(1, 1, 3))
+    vectors = water_27.reference.topology.getPeriodicBoxVectors()
+    boxes = np.array(vectors.value_in_unit(unit.nanometer))[None]
+    wrapped = positions - np.floor(positions / np.diag(boxes[0])) * np.diag(boxes[0])
+    difference = found.map_positions(wrapped, boxes) - expected.map_positions(wrapped, boxes)
+    np.testing.assert_allclose(difference - np.round(difference / boxes[0, 0, 0]) * boxes[0, 0, 0], 0.0, atol=1e-6)
+    forces = rng.normal(size=positions.shape)
+    np.testing.assert_allclose(found.map_forces(forces), expected.map_forces(forces))
+
+
+def test_beads_that_share_atoms_are_made_whole_together():
+    """A chain of three overlapping beads that lies across a face of the box."""
+    overlapping = np.array([[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0.5, 0.5]])
+    chain = Mapping.from_matrices(overlapping, overlapping, bead_types=["A"] * 3, masses=[1.0] * 3)
+    whole = np.array([[[0.7, 0, 0], [0.9, 0, 0], [1.1, 0, 0], [1.3, 0, 0]]])
+    found = chain.map_positions(whole % 1.0, np.eye(3)[None])
+    np.testing.assert_allclose(np.diff(found[0, :, 0]), 0.2)
+
+
+def test_a_mapping_maps_frames():
+    atoms = identity_mapping({"A": 4})
+    pairs = np.kron(np.eye(2), [0.5, 0.5])
+    mapping = Mapping.from_matrices(pairs, 2 * pairs, bead_types=["B", "B"], masses=[2.0, 2.0])
+    rng = np.random.default_rng(0)
+    frames = Frames(rng.uniform(size=(5, 4, 3)), rng.normal(size=(5, 4, 3)), None, FramesMeta(atoms, 300.0, 1.0))
+    found = mapping(frames)
+    assert found.mapping == mapping
+    np.testing.assert_allclose(found.positions[:, 0], frames.positions[:, :2].mean(axis=1))
+    np.testing.assert_allclose(found.forces[:, 1], frames.forces[:, 2:].sum(axis=1))
+    np.testing.assert_array_equal(mapping(AtomFrames(frames.positions, frames.forces, None)).positions, found.positions)
+    with pytest.raises(ValueError, match="expects arrays of shape"):
+        mapping(found)

@@ -7,7 +7,7 @@ from systems import add_pair_forces, hard_gas
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import create_model
 from cgnnp.priors import PairSplineFit
-from cgnnp.simulation.bundle import load, save_bundle
+from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.data import ForceSet
 from cgnnp.training.fit import FitSettings, fit
 

@@ -17,8 +17,9 @@ from cgnnp.analysis.dimer import dimer_scan
 from cgnnp.dynamics.openmm_topology import bead_topology
 from cgnnp.priors import ScreenedCoulomb
 from cgnnp.runtime.platforms import PlatformChoice
-from cgnnp.simulation.bundle import energy_and_forces, save_bundle
 from cgnnp.simulation.manifest import FILES
+from cgnnp.simulation.openmm.system import create_system, energy_and_forces
+from cgnnp.simulation.potential_files import save_bundle
 from cgnnp.units import thermal_energy
 
 
@@ -118,7 +119,7 @@ def test_nothing_is_exported_of_a_mapping_or_a_network_that_is_wrong(exported, g
 
 
 def test_without_openmm_torch_the_bundle_has_no_system_xml_and_runs(exported, gas, tmp_path, monkeypatch, caplog):
-    for module in ("openmm.forces", "bundle"):
+    for module in ("openmm.forces", "potential_files"):
         monkeypatch.setattr(f"cgnnp.simulation.{module}.has_torch_force", lambda: False)
     monkeypatch.setattr(logging.getLogger("cgnnp"), "propagate", True)
     path = save_bundle(tmp_path / "potential", exported.bundle.model, list(exported.bundle.priors), [gas])
@@ -150,7 +151,7 @@ def test_two_copies_have_twice_the_energy(exported, gas):
     positions, box = gas.positions[0].astype(float), gas.boxes[0]
     energy, forces = energy_and_forces(exported.bundle, positions, box)
     double = np.diag([2.0, 1.0, 1.0]) @ box
-    system = exported.bundle.create_system(bead_topology(gas.mapping, double, copies=2))
+    system = create_system(exported.bundle, bead_topology(gas.mapping, double, copies=2))
     context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
     context.setPositions(np.concatenate([positions, positions + box[0]]))
     state = context.getState(energy=True, forces=True)
@@ -161,24 +162,24 @@ def test_two_copies_have_twice_the_energy(exported, gas):
 
 def test_warns_outside_the_density_and_temperature_of_its_data(exported):
     with pytest.warns(UserWarning, match=r"beads AR per nm\^3, but the potential was trained at 7\.1"):
-        exported.bundle.create_system(topology(["AR"] * 24, 2.0))
+        create_system(exported.bundle, topology(["AR"] * 24, 2.0))
     with pytest.warns(UserWarning, match="at 300 K and is used at 350 K"):
         exported.bundle.warn_of_temperature(350.0)
     with pytest.warns(UserWarning, match="at 300 K and is used at 300.5 K"):
         exported.bundle.warn_of_temperature(300.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        exported.bundle.create_system(topology(["AR"] * 24, 1.5))
+        create_system(exported.bundle, topology(["AR"] * 24, 1.5))
         exported.bundle.warn_of_temperature(300.05)
 
 
 def test_refuses_what_it_does_not_know(exported):
     with pytest.raises(ValueError, match=r"knows bead types \['AR'\], the topology has \['KR'\] too"):
-        exported.bundle.create_system(topology(["AR", "KR"], 2.0))
+        create_system(exported.bundle, topology(["AR", "KR"], 2.0))
     with pytest.raises(ValueError, match="setPeriodicBoxVectors"):
-        exported.bundle.create_system(topology(["AR"] * 24, None))
+        create_system(exported.bundle, topology(["AR"] * 24, None))
     with pytest.raises(ValueError, match="more than half the box"):
-        exported.bundle.create_system(topology(["AR"] * 9, 1.1))
+        create_system(exported.bundle, topology(["AR"] * 9, 1.1))
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -207,7 +208,7 @@ def test_energy_is_conserved_for_a_moment(make_bundle, gas):
 
 def nve_drift(made, gas, n_steps: int) -> float:
     """Slope of the total energy times the length of the run, over the mean kinetic energy."""
-    system = made.bundle.create_system(bead_topology(gas.mapping, gas.boxes[-1]))
+    system = create_system(made.bundle, bead_topology(gas.mapping, gas.boxes[-1]))
     integrator = openmm.LangevinMiddleIntegrator(300, 5, 0.002)
     integrator.setRandomNumberSeed(1)
     context = PlatformChoice("CPU", {"Threads": "1"}).context(system, integrator)

@@ -13,8 +13,9 @@ from cgnnp.models.pair import Pair
 from cgnnp.models.registry import create_model
 from cgnnp.models.schnet import SchNet
 from cgnnp.priors import PairSplineFit, prior_forces
-from cgnnp.simulation.bundle import energy_and_forces, save_bundle
 from cgnnp.simulation.openmm.forces import evaluate, has_torch_force
+from cgnnp.simulation.openmm.system import energy_and_forces
+from cgnnp.simulation.potential_files import save_bundle
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 
 NETWORKS = {

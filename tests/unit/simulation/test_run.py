@@ -15,8 +15,8 @@ from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.storage import file_checksum, read_json
 from cgnnp.simulation import run as run_module
 from cgnnp.simulation.beads import own_beads
-from cgnnp.simulation.bundle import load
 from cgnnp.simulation.manifest import write_manifest
+from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.replica import run_replica
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 from cgnnp.simulation.workers import WorkerDied

@@ -20,7 +20,9 @@ from cgnnp.models.potential import bead_energies, build_graph
 from cgnnp.models.registry import Architecture
 from cgnnp.priors import PairSpline, PriorFit
 from cgnnp.runtime.platforms import PlatformChoice
-from cgnnp.simulation.bundle import load, read_manifest, save_bundle
+from cgnnp.simulation.manifest import read_manifest
+from cgnnp.simulation.openmm.system import create_system
+from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.statistics import stratified_estimate
 from cgnnp.training.fit import FitSettings
 from cgnnp.workflow.checks import check_sets
@@ -127,7 +129,7 @@ def test_sets_of_different_bead_types_in_one_fit_and_one_bundle(counts, names, u
     for frames in sets:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # none is an extrapolation
-            system = bundle.create_system(bead_topology(frames.mapping, frames.boxes[0]))
+            system = create_system(bundle, bead_topology(frames.mapping, frames.boxes[0]))
         context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
         context.setPositions(frames.positions[0].astype(float))
         forces = context.getState(forces=True).getForces(asNumpy=True)
@@ -137,7 +139,7 @@ def test_sets_of_different_bead_types_in_one_fit_and_one_bundle(counts, names, u
     for a, b in unsampled:
         mixture = bead_topology(identity_mapping({a: 8, b: 8}), 1.5 * np.eye(3))
         with pytest.raises(ValueError, match=rf"the system has pairs {a}-{b}, the data .*: leave such beads out"):
-            bundle.create_system(mixture)
+            create_system(bundle, mixture)
 
 
 def test_the_pair_forces_of_sets_of_different_types_come_back(tmp_path):

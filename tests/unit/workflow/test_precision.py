@@ -11,7 +11,7 @@ from systems import add_noise, add_pair_forces, hard_gas
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import Architecture
 from cgnnp.priors import PriorFit, prior_forces
-from cgnnp.simulation.bundle import load, save_bundle
+from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.data import ForceSet, make_loader
 from cgnnp.training.fit import FitSettings
 from cgnnp.training.metrics import predict_forces
