@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cgnnp.frames.dataset import open_frames
     from cgnnp.frames.frames import Frames
+    from cgnnp.frames.many_systems import open_sets
     from cgnnp.mapping.force_map import certify
     from cgnnp.mapping.mapping import Mapping
     from cgnnp.mapping.optimal_force_map import optimal_map
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "network",
     "open_frames",
+    "open_sets",
     "optimal_map",
     "option",
     "plot",
@@ -78,6 +80,7 @@ _HOMES = {
     "load": "cgnnp.simulation.potential_files",
     "create_system": "cgnnp.simulation.openmm.system",
     "open_frames": "cgnnp.frames.dataset",
+    "open_sets": "cgnnp.frames.many_systems",
     "optimal_map": "cgnnp.mapping.optimal_force_map",
     "option": "cgnnp.runtime.options",
     **dict.fromkeys(

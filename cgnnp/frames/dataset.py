@@ -227,6 +227,10 @@ def shards(directory: str | Path) -> list[Path]:
         return [directory]
     if not found:
         where = directory / "meta.json"
+        if any(directory.glob("system_*/**/meta.json")):
+            raise ValueError(
+                f"{directory}: is a data set of many systems: open it with cgnnp.open_sets, or name one of them"
+            )
         raise FileNotFoundError(f"{where}: no such file: '{directory}' is not a data set of mapped frames")
     found.sort(key=lambda path: int(path.name.removeprefix("replica_")))
     descriptions = [_without(BESIDE_THE_DATA, read_json(path / "meta.json")) for path in found]

@@ -34,7 +34,7 @@ from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison, compare_frames
 from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of
 from cgnnp.workflow.plan import SimulationPlan, TrainingPlan
-from cgnnp.workflow.refining import Refined, refine, refinement_inputs
+from cgnnp.workflow.refining import Refined, refine, refinement_inputs, simulations_in
 from cgnnp.workflow.results import load_figures, save_figures
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.running import CoarseRun, run_potential
@@ -149,7 +149,8 @@ class Job:
             if refined is not None:
                 log.info("refine: finished before, reading %s", steps)
             else:
-                refined = refine(fitted, plan.refinement, simulation, plan.fit.trainer, steps, plan.fit.platform)
+                simulated = simulations_in(steps, plan.refinement, simulation)
+                refined = refine(fitted, plan.refinement, simulated, plan.fit.trainer, steps, plan.fit.platform)
                 refined.save(folder, inputs)
             self._know(refinement=refined.figures)
         return refined.fitted

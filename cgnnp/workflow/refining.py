@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,10 +73,36 @@ class Refined:
         return cls(replace(fitted, priors=priors), known[0])
 
 
+Simulate = Callable[[Fitted, int], Frames]
+"""Frames of a simulation of a model, before the step of this number; all replicas together."""
+
+
+def simulations_in(folder: Path, settings: RefinementSettings, simulation: SimulationPlan) -> Simulate:
+    """Simulations by OpenMM, each in a folder of its own beside the potential that it is of.
+
+    They are as long as the refinement asks for, at the temperature of the data whatever the settings say, and what is
+    finished is not done again. Their configurational temperature is judged.
+
+    Raises:
+        SimulationFailed: by the simulations, where the model blew up.
+    """
+    length = replace(simulation.settings, length_ps=settings.length_ps)
+
+    def simulated(model: Fitted, number: int) -> Frames:
+        potential, directory = folder / f"potential_{number}", folder / f"simulation_{number}"
+        save_bundle(potential, model.model, model.priors, model.sets)
+        protocol = replace(simulation.protocol, temperature_K=model.sets[0].temperature)
+        coarse = open_replicas(simulate(potential, directory, length, protocol, starting_positions(model.sets[0])))
+        judge_structure(coarse, "refine")
+        return coarse
+
+    return simulated
+
+
 def refine(
     fitted: Fitted,
     settings: RefinementSettings,
-    simulation: SimulationPlan,
+    simulated: Simulate,
     trainer: FitSettings,
     folder: Path,
     platform: str = "auto",
@@ -84,29 +110,23 @@ def refine(
     """Simulate and refine as often as asked for; what is finished in the folder is not done again.
 
     The configurations are those of the first data set and of others that are Boltzmann-distributed, of the same beads in the
-    same box, at whose temperature the model is simulated whatever the settings say; the forces are those of all. Held-out
-    frames take no part: R2 on them is measured anew with the refined priors.
+    same box; the forces are those of all. Held-out frames take no part: R2 on them is measured anew with the refined priors.
 
     Args:
         fitted: the model.
         settings: of the refinement.
-        simulation: how the model is run.
+        simulated: what runs a model, `simulations_in` or any other engine.
         trainer: which frames are held out.
-        folder: for potentials, simulations and results of the steps.
+        folder: for the results of the steps.
         platform: that computes the forces of priors.
 
     Raises:
-        ValueError: too few frames, or a data set with other kinds of pairs than the first.
-        SimulationFailed: the model blew up.
+        ValueError: too few frames, or a data set with other kinds of pairs than the first; and as `simulated`.
     """
     training, held_out = _split(fitted, trainer)
     inputs = refinement_inputs(fitted, settings)
     _remove_others(folder, inputs)
-    plan = SimulationPlan(
-        settings=replace(simulation.settings, length_ps=settings.length_ps),
-        protocol=replace(simulation.protocol, temperature_K=training[0].temperature),
-    )
-    steps = _Steps(training, plan, settings.knot_spacing_nm, platform, folder, inputs)
+    steps = _Steps(training, simulated, settings.knot_spacing_nm, platform, folder, inputs)
     model, rows = fitted, []
     for k in range(settings.steps):
         model, found = steps.after(model, k)
@@ -135,7 +155,7 @@ class _Steps:
     """The steps of one refinement: what is the same in all of them."""
 
     training: tuple[Frames, ...]
-    plan: SimulationPlan
+    simulated: Simulate
     knot_spacing_nm: float
     platform: str
     folder: Path
@@ -146,7 +166,7 @@ class _Steps:
         file = self.folder / f"step_{k}.json"
         if not file.exists():
             forces = [(frames, _noise(model, frames, self.platform)) for frames in self.training]
-            coarse, configurations = self._simulated(model, k), _configurations(self.training)
+            coarse, configurations = self.simulated(model, k), _configurations(self.training)
             step = refinement_step(_spline(model.priors), configurations, coarse, forces, self.knot_spacing_nm)
             _write_step(file, model.priors, step, self.inputs)
         priors, found = _read_step(file)
@@ -155,15 +175,6 @@ class _Steps:
             *(k + 1, found["chi2_per_dof"], found["dof"], found["largest_kT"]),
         )
         return replace(model, priors=priors), found
-
-    def _simulated(self, model: Fitted, k: int) -> Frames:
-        """Frames of a simulation of the model before step k."""
-        potential, directory = self.folder / f"potential_{k}", self.folder / f"simulation_{k}"
-        save_bundle(potential, model.model, model.priors, model.sets)
-        starts = starting_positions(model.sets[0])
-        coarse = open_replicas(simulate(potential, directory, self.plan.settings, self.plan.protocol, starts))
-        judge_structure(coarse, "refine")
-        return coarse
 
 
 def _figures(model: Fitted, held_out: Sequence[Frames], rows: list[dict[str, float]], platform: str) -> RefinementFigures:

@@ -1,0 +1,55 @@
+"""Data sets of many systems: each has a mapping of its own, all are of one temperature and ensemble. numpy only.
+
+<data set>/system_000000/     a data set of one system, see `cgnnp.frames.dataset`
+           system_000001/     ...
+"""
+
+from pathlib import Path
+
+from cgnnp.frames.dataset import open_frames
+from cgnnp.frames.frames import Frames
+
+PREFIX = "system_"
+
+
+def system_folder(directory: str | Path, number: int) -> Path:
+    """Where the frames of a system are kept, counted from 0.
+
+    >>> system_folder("data/molecules", 7).name
+    'system_000007'
+    """
+    return Path(directory) / f"{PREFIX}{number:06d}"
+
+
+def systems_in(directory: str | Path) -> list[Path]:
+    """The folders of the systems of a data set, in order of their numbers; none where it is of one system.
+
+    Raises:
+        ValueError: two of one number.
+    """
+    named = ((path.name.removeprefix(PREFIX), path) for path in Path(directory).glob(f"{PREFIX}*") if path.is_dir())
+    found = sorted((int(number), path) for number, path in named if number.isdigit())
+    for (one, first), (two, second) in zip(found, found[1:], strict=False):
+        if one == two:
+            raise ValueError(f"{second}: has the number of {first.name}: give each system its own")
+    return [path for _, path in found]
+
+
+def open_sets(directory: str | Path) -> list[Frames]:
+    """The frames of every system of a data set, to be fitted together; a list of one where it is of one system.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: as `open_frames`; or systems of different temperatures or ensembles.
+    """
+    folders = systems_in(directory) or [Path(directory)]
+    sets = [open_frames(folder) for folder in folders]
+    for folder, frames in zip(folders, sets, strict=True):
+        for name in ("temperature", "ensemble", "averaging_ps"):
+            own, first = getattr(frames.meta, name), getattr(sets[0].meta, name)
+            if own != first:
+                raise ValueError(
+                    f"{folder / 'meta.json'}: {name} is {own}, in {folders[0].name} {first}: the systems of a data set have the "
+                    "same; keep others apart"
+                )
+    return sets
