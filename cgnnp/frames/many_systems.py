@@ -4,6 +4,7 @@
            system_000001/     ...
 """
 
+import itertools
 from pathlib import Path
 
 from cgnnp.frames.dataset import open_frames
@@ -29,7 +30,7 @@ def systems_in(directory: str | Path) -> list[Path]:
     """
     named = ((path.name.removeprefix(PREFIX), path) for path in Path(directory).glob(f"{PREFIX}*") if path.is_dir())
     found = sorted((int(number), path) for number, path in named if number.isdigit())
-    for (one, first), (two, second) in zip(found, found[1:], strict=False):
+    for (one, first), (two, second) in itertools.pairwise(found):
         if one == two:
             raise ValueError(f"{second}: has the number of {first.name}: give each system its own")
     return [path for _, path in found]
@@ -49,7 +50,7 @@ def open_sets(directory: str | Path) -> list[Frames]:
             own, first = getattr(frames.meta, name), getattr(sets[0].meta, name)
             if own != first:
                 raise ValueError(
-                    f"{folder / 'meta.json'}: {name} is {own}, in {folders[0].name} {first}: the systems of a data set have the "
-                    "same; keep others apart"
+                    f"{folder / 'meta.json'}: {name} is {own}, in {folders[0].name} {first}: the systems of a data set "
+                    "have the same; keep others apart"
                 )
     return sets
