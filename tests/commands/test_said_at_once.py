@@ -15,8 +15,8 @@ def write_extxyz(path, frames: Frames) -> None:
             file.writelines(f"C {' '.join(map(repr, row))}\n" for row in np.hstack([positions, forces]).tolist())
 
 
-def test_mapping_an_extended_xyz_file_says_both(tmp_path, run_here, capfd):
-    """Energies that are not read, and molecules that are taken for a liquid."""
+def test_mapping_an_extended_xyz_file_says_what_it_looks_like(tmp_path, run_here, capfd):
+    """Nothing of energies, which are kept, and of molecules that they are taken for a liquid."""
     write_extxyz(tmp_path / "run.xyz", dimers())
     settings = [
         "reference.trajectory=run.xyz",
@@ -27,11 +27,12 @@ def test_mapping_an_extended_xyz_file_says_both(tmp_path, run_here, capfd):
     settings += ["reference.masses=12", "reference.charges=none", "reference.temperature_K=300", "reference.interval_ps=1"]
     run_here("map", *settings, "mapping=atoms", cwd=tmp_path)
     said = capfd.readouterr().err
-    assert "run.xyz: energy is not read" in said
+    assert "not read" not in said
     assert "12 pairs of beads look bonded (C-C), and no bond is declared" in said
     (directory,) = (tmp_path / "data").glob("atoms-*")
     frames = open_frames(directory)
     assert (len(frames), frames.mapping.type_names) == (80, ("C",))
+    assert frames.energies.shape == (80,)
 
 
 def test_sampling_says_at_once_what_training_will_refuse(tmp_path, run_here, capfd):
