@@ -162,8 +162,6 @@ def _trial_frame(model: Potential) -> tuple[Tensor, Tensor, Tensor, PairClasses]
     positions = spacing * (sites + 0.2 * torch.rand(27, 3, generator=generator, dtype=torch.float64))
     types = torch.arange(27) % len(model.type_names)
     pairs, kinds = torch.tensor([[0, 1], [3, 4], [4, 5], [3, 5]]), torch.tensor([1, 1, 1, 2])
-    edges = torch.cat([pairs, pairs.flip(1)])
-    keys, order = torch.sort(edges[:, 0] * 27 + edges[:, 1])
     inner = getattr(model, "inner", None)
     if inner is not None:
         own = inner if inner.dim() == 2 else inner[1]
@@ -172,4 +170,4 @@ def _trial_frame(model: Potential) -> tuple[Tensor, Tensor, Tensor, PairClasses]
             direction = positions[1] - positions[0]
             positions[1] = positions[0] + direction * distance / torch.linalg.norm(direction)
     box = 3 * spacing * torch.eye(3, dtype=torch.float64)
-    return positions, box, types, PairClasses(keys, kinds.repeat(2)[order])
+    return positions, box, types, PairClasses.of_pairs(pairs, kinds, 27)

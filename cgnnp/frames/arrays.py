@@ -1,6 +1,6 @@
 """The one table of what frames hold: name, shape, type, unit. It drives writing, reading, slicing, joining and checking.
 
-An array that frames may have is one entry here; `Frames.array(name)`, data sets on disk and messages follow. numpy only.
+An array that frames may have is one entry here; attributes of frames, data sets on disk and messages follow. numpy only.
 """
 
 from collections.abc import Mapping
@@ -96,8 +96,8 @@ def check_arrays(arrays: Mapping[str, Array], n_beads: int, source: str, *, judg
     if lost := [name for name in LABELS if any(other in arrays for other in LABELS) and name not in arrays]:
         raise ValueError(f"{source}: no {lost[0]}; averaged forces have {', '.join(LABELS)}, or none of them")
     n_frames = len(arrays["positions"]) if arrays["positions"].ndim else 0
-    for name, array in sorted(arrays.items(), key=lambda item: list(ARRAYS).index(item[0])):
-        expected = ARRAYS[name].shape_of(n_frames, n_beads)
+    for name in (name for name in ARRAYS if name in arrays):
+        array, expected = arrays[name], ARRAYS[name].shape_of(n_frames, n_beads)
         if array.shape != expected:
             words = ", ".join(["frames", *map(str, ARRAYS[name].shape)])
             raise ValueError(f"{source}: {name} have shape {array.shape}, expected {expected} ({words})")

@@ -279,8 +279,9 @@ class Frames:
 
     def box_or_room(self, number: int) -> Float[np.ndarray, "3 3"]:
         """The box of a frame, nm; with open boundaries one so large that no images are near."""
-        boxes = self.boxes if self.is_periodic else room_for(np.asarray(self.positions[number])[None])
-        return np.asarray(boxes[number if self.is_periodic else 0], dtype=np.float64)
+        if self.is_periodic:
+            return np.asarray(self.boxes[number], dtype=np.float64)
+        return room_for(np.asarray(self.positions[number])[None])[0]
 
     @property
     def mapping(self) -> Mapping:

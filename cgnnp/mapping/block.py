@@ -198,7 +198,7 @@ def parents_of(configuration: csr_array) -> tuple[int, ...]:
     for bead, atoms in enumerate(beads):
         for atom in atoms:
             beads_of[atom].append(bead)
-    parents, placed = list(range(configuration.shape[1])), set()
+    parents, placed, whole = list(range(configuration.shape[1])), set[int](), set[int]()
     for first in range(len(beads)):
         waiting = deque([first])
         while waiting:
@@ -206,11 +206,12 @@ def parents_of(configuration: csr_array) -> tuple[int, ...]:
             if bead in placed or not beads[bead]:
                 continue
             placed.add(bead)
-            anchor = next((atom for atom in beads[bead] if any(b in placed and b != bead for b in beads_of[atom])), None)
+            anchor = next((atom for atom in beads[bead] if atom in whole), beads[bead][0])
             for atom in beads[bead]:
-                if all(b not in placed or b == bead for b in beads_of[atom]):
-                    parents[atom] = beads[bead][0] if anchor is None else anchor
-                waiting.extend(b for b in beads_of[atom] if b not in placed)
+                if atom not in whole:
+                    parents[atom] = anchor
+                waiting.extend(other for other in beads_of[atom] if other not in placed)
+            whole.update(beads[bead])
     return tuple(parents)
 
 

@@ -44,10 +44,14 @@ class PairClasses(NamedTuple):
         pairs, kinds = topology.classes
         if not len(pairs):
             return None
-        first, second = torch.from_numpy(pairs).T
-        keys = torch.cat([first * topology.n_beads + second, second * topology.n_beads + first])
-        keys, order = torch.sort(keys)
-        return cls(keys, torch.from_numpy(kinds).repeat(2)[order])
+        return cls.of_pairs(torch.from_numpy(pairs), torch.from_numpy(kinds), topology.n_beads)
+
+    @classmethod
+    def of_pairs(cls, pairs: Tensor, kinds: Tensor, n_beads: int) -> "PairClasses":
+        """Those of pairs (pairs, 2), each given once, with their classes (pairs,)."""
+        first, second = pairs.T
+        keys, order = torch.sort(torch.cat([first * n_beads + second, second * n_beads + first]))
+        return cls(keys, kinds.repeat(2)[order])
 
 
 def edge_classes(

@@ -28,11 +28,19 @@ def write_file(path: Path, data: Content) -> None:
     Raises:
         OSError: with the name of the file, which a full disk does not say.
     """
+    with _beside_its_place(path, data):
+        pass
+
+
+@contextlib.contextmanager
+def _beside_its_place(path: Path, data: Content) -> Iterator[str]:
+    """The SHA-256 of the content, which is on the disk under another name; at the end it is put in its place."""
     temporary = path.with_name(f".{path.name}.part")
     with naming(path), _alone(temporary):
         try:
-            _fill(temporary, data)
+            digest = _fill(temporary, data)
             sync(temporary)
+            yield digest
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -164,17 +172,10 @@ def write_checked(path: Path, data: Content) -> None:
 
     After a kill at any moment the two belong together: while the file is replaced, the checksums of both are there.
     """
-    temporary, beside = path.with_name(f".{path.name}.part"), _beside(path)
-    with naming(path), _alone(temporary):
-        try:
-            new = _fill(temporary, data)
-            sync(temporary)
-            before = (_checksums(path) or [file_checksum(path)]) if path.exists() else []
-            write_file(beside, _lines(path, [new, *before]))
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    beside = _beside(path)
+    with _beside_its_place(path, data) as new:
+        before = (_checksums(path) or [file_checksum(path)]) if path.exists() else []
+        write_file(beside, _lines(path, [new, *before]))
     write_file(beside, _lines(path, [new]))
 
 

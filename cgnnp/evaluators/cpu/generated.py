@@ -1,6 +1,5 @@
 """Networks as C++ that is generated for their structure: many times faster than plain torch on a CPU."""
 
-import copy
 import weakref
 
 import numpy as np
@@ -70,7 +69,7 @@ class MovingNetwork(MovingBeads):
     ) -> None:
         super().__init__(model.cutoff, skin, pair_classes if model.clamps_by_class else None)
         self.types = types
-        weights = network.weights(network.theta(copy.deepcopy(model).requires_grad_(False)))
+        weights = network.weights(network.theta(model))
         self._evaluation = Evaluation(network, types, weights, engine.n_threads())
 
     def _evaluate(self, rebuilt: bool) -> tuple[float, np.ndarray]:

@@ -35,7 +35,7 @@ class ForceModule(nn.Module):
         self.cutoff = model.cutoff
         self.register_buffer("types", types.to(torch.int64))
         none = torch.empty(0, dtype=torch.int64)
-        keys, kinds = (none, none) if pair_classes is None else pair_classes
+        keys, kinds = (none, none) if pair_classes is None or not model.clamps_by_class else pair_classes
         self.register_buffer("keys", keys)
         self.register_buffer("kinds", kinds)
         self.register_buffer("precision", torch.zeros(0, dtype=model.precision()))
