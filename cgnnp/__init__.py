@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cgnnp.mapping.force_map import certify
     from cgnnp.mapping.mapping import Mapping
     from cgnnp.mapping.optimal_force_map import optimal_map
-    from cgnnp.priors import PriorFit
     from cgnnp.reference.sampling.reporter import MappedReporter
     from cgnnp.runtime.options import option
     from cgnnp.simulation.bundle import PotentialBundle
@@ -48,7 +47,6 @@ __all__ = [
     "MappedReporter",
     "Mapping",
     "PotentialBundle",
-    "PriorFit",
     "certify",
     "compare_frames",
     "create_system",
@@ -75,7 +73,6 @@ _HOMES = {
     "MappedReporter": "cgnnp.reference.sampling.reporter",
     "Mapping": "cgnnp.mapping.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
-    "PriorFit": "cgnnp.priors",
     "certify": "cgnnp.mapping.force_map",
     "load": "cgnnp.simulation.potential_files",
     "create_system": "cgnnp.simulation.openmm.system",

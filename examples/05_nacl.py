@@ -24,7 +24,7 @@ from cgnnp.analysis.rdf import deviation, deviation_noise, rdf
 from cgnnp.diagnostics.consistency import check_consistency
 from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import split_contiguous
-from cgnnp.priors import PriorFit, prior_forces
+from cgnnp.priors import CoulombTerm, PairSplineFit, fit_priors, prior_forces
 from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.statistics import explained_variance
@@ -51,7 +51,7 @@ for row in (*found.temperatures.by_pair, found.temperatures.combined):
 # dielectric constant of the water, which the data record: no function with a cutoff can learn that, so it is a prior. Pair
 # splines, smoothed as much as the noise asks for, are fitted to what it leaves.
 training, held_out = split_contiguous(frames, 0.1)
-priors = PriorFit(cutoff_nm=1.2, max_frames=540)(training)
+priors = fit_priors([CoulombTerm(cutoff_nm=1.2), PairSplineFit(cutoff_nm=1.2, max_frames=540)], [training])
 parts = {"screened Coulomb": priors[:1], "Coulomb and splines": priors}
 for name, some in parts.items():
     force = prior_forces(some, held_out, "auto")

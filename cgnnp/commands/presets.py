@@ -1,7 +1,7 @@
-"""Presets on the command line: `preset=nacl` chooses options of several groups and settings that suit them.
+"""Words of the command line: presets, and what earlier versions called things. Imports nothing heavy.
 
-`train` has the group, whose files hydra composes. The other commands have some of the groups alone: for them the word
-stands for what the preset chooses of these. Imports nothing heavy.
+`preset=nacl` chooses options of several groups and settings that suit them. `train` has the group, whose files hydra
+composes. The other commands have some of the groups alone: for them the word stands for what the preset chooses of these.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,10 @@ from cgnnp.runtime.options import file_of_option
 FORMER = {"mapping=ions_nacl": "preset=nacl"}
 """What presets were called when they were mappings."""
 
+SPLINES = ("knot_spacing_nm", "max_frames", "min_count", "smoothing", "ridge", "wall_kT", "walls_only")
+FORMER_KEYS = {"prior.eps_r": "prior.coulomb.eps_r", **{f"prior.{name}": f"prior.pairs.{name}" for name in SPLINES}}
+"""What settings were called before the prior became a list of terms."""
+
 PRESET = "preset="
 
 
@@ -22,6 +26,8 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
 
     >>> expanded("train", ["mapping=ions_nacl", "seed=1"])
     (['preset=nacl', 'seed=1'], ['mapping=ions_nacl is preset=nacl now'])
+    >>> expanded("train", ["prior.eps_r=72"])
+    (['prior.coulomb.eps_r=72'], ['prior.eps_r is prior.coulomb.eps_r now'])
     >>> expanded("sample", ["preset=nacl", "mapping=atoms"])[0]
     ['system=electrolyte', 'reference=langevin_dense', 'mapping=atoms']
 
@@ -33,6 +39,9 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
             raise ValueError(f"{word}: ions_nacl is preset=nacl now, and no mapping: sweep over preset=none,nacl")
     said = [f"{word} is {FORMER[word]} now" for word in words if word in FORMER]
     words = [FORMER.get(word, word) for word in words]
+    keys = [word.partition("=")[0] for word in words]
+    said += [f"{key} is {FORMER_KEYS[key]} now" for key in keys if key in FORMER_KEYS]
+    words = [FORMER_KEYS.get(key, key) + word.removeprefix(key) for key, word in zip(keys, words, strict=True)]
     if not any(word.startswith(PRESET) for word in words):
         return words, said
     groups = _groups(command)

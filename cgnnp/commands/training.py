@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from cgnnp.frames.dataset import has_data, open_frames
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.registry import PACKAGE, architecture
-from cgnnp.priors import PriorFit
+from cgnnp.priors import PriorTerm
 from cgnnp.reference.source import StoredSource
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.names import home_of
@@ -36,6 +37,13 @@ Kind = TypeVar("Kind")
 
 SHARED = ("seed", "platform", "force_backend")
 """Settings of a command that are those of its simulation too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfAllTerms:
+    """Settings of `prior` that stand beside its terms, which refer to them."""
+
+    cutoff_nm: float = 0.9
 
 
 def train(config: DictConfig, config_text: str, command: str) -> None:
@@ -71,7 +79,7 @@ def training_plan(config: DictConfig) -> TrainingPlan:
         more=_further_sets(config),
         draws=_draws(config, mapping),
         fit=fit,
-        refinement=_of_kind(config, "refinement", RefinementSettings),
+        refinement=_of_kind(plain(config.refinement), "refinement", RefinementSettings),
         simulation=_simulation(plain(config.simulation), source.temperature_K),
     )
     checked_data_root(config, source, mapping)
@@ -181,24 +189,44 @@ def _simulation(values: dict[str, Any], temperature: float) -> SimulationPlan | 
 
 def fit_plan(config: DictConfig) -> FitPlan:
     """How to fit, of parts that are constructed."""
-    for group, package in (("model", PACKAGE), ("prior", "cgnnp.priors.")):
-        named = str(config[group].get(TARGET))
-        if not home_of(named).startswith(package):
-            raise ValueError(
-                f"{group}._target_={named}: must be one of {package}*, since stored files name it and no code comes from "
-                "files: add it to the package (CONTRIBUTING.md says how)"
-            )
-    trainer, prior = _of_kind(config, "trainer", FitSettings), _of_kind(config, "prior", PriorFit)
+    trainer, terms = _of_kind(plain(config.trainer), "trainer", FitSettings), _prior_terms(plain(config.prior))
     check_accelerator(trainer)
-    network = architecture(plain(config.model))
-    return FitPlan(prior=prior, network=network, trainer=trainer, platform=config.platform)
+    values = plain(config.model)
+    _check_package(values, "model", PACKAGE)
+    return FitPlan(prior=terms, network=architecture(values), trainer=trainer, platform=config.platform)
 
 
-def _of_kind(config: DictConfig, group: str, kind: type[Kind]) -> Kind:
-    """What a group constructs, which must be of one kind."""
-    made = configured(config, group)
+def _prior_terms(values: dict[str, Any]) -> tuple[PriorTerm, ...]:
+    """The terms of the prior, in their order; what a preset sets of a term that was not chosen is left out.
+
+    Raises:
+        ValueError: a setting that is wrong.
+    """
+    shared = {key: value for key, value in values.items() if not isinstance(value, dict)}
+    checked_settings(OfAllTerms, shared, "prior")
+    terms = {name: settings for name, settings in values.items() if isinstance(settings, dict) and TARGET in settings}
+    for name, settings in terms.items():
+        _check_package(settings, f"prior.{name}", "cgnnp.priors.")
+    return tuple(
+        _of_kind(settings, f"prior.{name}", PriorTerm)  # type: ignore[type-abstract]
+        for name, settings in terms.items()
+    )
+
+
+def _check_package(values: dict[str, Any], group: str, package: str) -> None:
+    """Refuse what is to be stored and is not of this package."""
+    if not home_of(str(values.get(TARGET))).startswith(package):
+        raise ValueError(
+            f"{group}._target_={values.get(TARGET)}: must be one of {package}*, since stored files name it and no code "
+            "comes from files: add it to the package (CONTRIBUTING.md says how)"
+        )
+
+
+def _of_kind(values: dict[str, Any], group: str, kind: type[Kind]) -> Kind:
+    """What the settings of a group construct, which must be of one kind."""
+    made = constructed(values, group)
     if not isinstance(made, kind):
-        raise ValueError(f"{group}._target_={config[group]._target_}: must be {kind.__module__}.{kind.__name__}")
+        raise ValueError(f"{group}._target_={values[TARGET]}: must be {kind.__module__}.{kind.__name__}")
     return made
 
 

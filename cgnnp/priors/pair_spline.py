@@ -3,8 +3,8 @@
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import openmm
@@ -37,6 +37,8 @@ class PairSpline(Prior):
     >>> PairSpline((table,), cutoff_nm=0.5).create_force(BeadTopology.of_types(["A", "A"])).getNumParticles()
     2
     """
+
+    kind: ClassVar[str] = "pair_spline"
 
     tables: tuple[PairTable, ...]
     cutoff_nm: float
@@ -114,13 +116,9 @@ class PairSpline(Prior):
             terms.append(f"{switch}*u{k}(r)")
         return " + ".join(terms)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"kind": "pair_spline", **asdict(self)}
-
     @classmethod
     def from_entries(cls, entries: Entries) -> "PairSpline":
-        """Inverse of `to_dict`."""
+        """See `Prior.from_entries`."""
         tables = tuple(map(_table, entries.tables("tables", least=1)))
         return cls(tables, entries.number("cutoff_nm", above=0))
 

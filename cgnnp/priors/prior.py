@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import asdict, is_dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import openmm
@@ -18,7 +19,10 @@ from cgnnp.runtime.storage import data_digest
 
 
 class Prior(ABC):
-    """A simple potential that carries what a network should not have to learn."""
+    """A simple potential that carries what a network should not have to learn: a frozen dataclass of plain data."""
+
+    kind: ClassVar[str]
+    """What files call it. It stays as it is wherever the code goes."""
 
     @property
     @abstractmethod
@@ -33,14 +37,15 @@ class Prior(ABC):
     def create_force(self, topology: BeadTopology) -> openmm.Force:
         """The OpenMM force for a system of these beads."""
 
-    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """As plain data, with its `kind`."""
+        assert is_dataclass(self)  # noqa: S101
+        return {"kind": self.kind, **asdict(self)}
 
     @classmethod
     @abstractmethod
     def from_entries(cls, entries: Entries) -> "Prior":
-        """Inverse of `to_dict`, of data that were read from a file.
+        """Inverse of `to_dict`, of data that were read from a file and are not trusted.
 
         Raises:
             ValueError: an entry of a wrong type or out of range.

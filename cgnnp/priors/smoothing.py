@@ -20,6 +20,29 @@ SWEEPS = 3
 
 
 @dataclass(frozen=True)
+class Spline:
+    """Coefficients that share one penalty on roughness.
+
+    Args:
+        label: what the log calls them.
+        differences: D, of which |D c|^2 is the roughness; one column for each coefficient.
+    """
+
+    label: str
+    differences: Float[np.ndarray, "rows size"]
+
+    @property
+    def size(self) -> int:
+        """How many coefficients there are."""
+        return self.differences.shape[1]
+
+    @classmethod
+    def ending_at_zero(cls, label: str, size: int, n_fixed: int) -> "Spline":
+        """Second differences of a spline with `n_fixed` further coefficients at its end that are zero."""
+        return cls(label, np.diff(np.eye(size + n_fixed), n=2, axis=0)[:, :size])
+
+
+@dataclass(frozen=True)
 class NormalEquations:
     """G^T G, G^T F and F^T F of some frames; those of several sets of frames add up."""
 
@@ -40,66 +63,70 @@ class NormalEquations:
 
 def solve_smooth(
     blocks: Sequence[NormalEquations],
-    sizes: Sequence[int],
-    n_fixed: int,
-    ridge: float,
-    strengths: Sequence[float] | None = None,
+    splines: Sequence[Spline],
+    ridges: Sequence[float],
+    strengths: Sequence[float | None],
 ) -> tuple[Float[np.ndarray, "basis"], tuple[float, ...]]:
     """Coefficients of several splines fitted together, and the strength of each one's penalty.
 
     Args:
         blocks: of contiguous parts of the data, independent of each other.
-        sizes: coefficients of each spline, one spline after the other.
-        n_fixed: further coefficients at the end of each spline that are zero.
-        ridge: added to the diagonal, relative to its mean, so that what no pair has seen is zero.
-        strengths: relative ones, one for each spline; chosen by leaving blocks out where none are given.
+        splines: one after the other.
+        ridges: of each spline, added to the diagonal, relative to its mean, so that what no frame has seen is zero.
+        strengths: of each spline's penalty, relative; None has it chosen by leaving blocks out.
     """
     total = _sum(blocks)
-    damping = ridge * np.trace(total.normal) / len(total.right) * np.eye(len(total.right))
-    penalties = _penalties(total.normal, sizes, n_fixed)
+    sizes = [spline.size for spline in splines]
+    damping = np.diag(np.repeat(ridges, sizes) * np.trace(total.normal) / len(total.right))
+    penalties = _penalties(total.normal, splines)
 
     def solution(equations: NormalEquations, chosen: Sequence[float]) -> Float[np.ndarray, "basis"]:
         share = np.trace(equations.normal) / np.trace(total.normal)
         penalty = sum(strength * matrix for strength, matrix in zip(chosen, penalties, strict=True))
         return np.linalg.solve(equations.normal + damping + share * penalty, equations.right)
 
-    if strengths is None:
-        strengths = _cross_validated(blocks, total, solution, len(sizes)) if len(blocks) > 1 else [0.0] * len(sizes)
-    return solution(total, strengths), tuple(float(strength) for strength in strengths)
+    chosen = _cross_validated(blocks, total, solution, strengths)
+    return solution(total, chosen), tuple(float(strength) for strength in chosen)
 
 
 def _cross_validated(
     blocks: Sequence[NormalEquations],
     total: NormalEquations,
     solution: Callable[[NormalEquations, Sequence[float]], Float[np.ndarray, "basis"]],
-    n_splines: int,
+    given: Sequence[float | None],
 ) -> list[float]:
-    """Strengths with the smallest squared error on left-out blocks, one spline after the other."""
-    exponents = np.full(n_splines, -6.0)
+    """The strengths that are given, and others with the smallest squared error on left-out blocks, one after the other."""
+    if len(blocks) == 1:
+        return [strength or 0.0 for strength in given]
+    free = [k for k, strength in enumerate(given) if strength is None]
+    exponents = np.full(len(given), -6.0)
+
+    def strengths(trial: Float[np.ndarray, "splines"]) -> list[float]:
+        return [power if one is None else one for one, power in zip(given, 10.0**trial, strict=True)]
 
     def error(trial: Float[np.ndarray, "splines"]) -> float:
-        return sum(block.residual(solution(total - block, list(10.0**trial))) for block in blocks)
+        return sum(block.residual(solution(total - block, strengths(trial))) for block in blocks)
 
     for _ in range(SWEEPS):
         before = exponents.copy()
-        for k in range(n_splines):
-            trials = [np.where(np.arange(n_splines) == k, exponent, exponents) for exponent in EXPONENTS]
+        for k in free:
+            trials = [np.where(np.arange(len(given)) == k, exponent, exponents) for exponent in EXPONENTS]
             exponents = trials[int(np.argmin([error(trial) for trial in trials]))]
         if np.array_equal(before, exponents):
             break
-    return list(10.0**exponents)
+    return strengths(exponents)
 
 
-def _penalties(normal: Float[np.ndarray, "basis basis"], sizes: Sequence[int], n_fixed: int) -> list[np.ndarray]:
+def _penalties(normal: Float[np.ndarray, "basis basis"], splines: Sequence[Spline]) -> list[np.ndarray]:
     """D^T D of each spline, in units of the mean diagonal of its normal matrix."""
     result, start = [], 0
-    for size in sizes:
-        differences = np.diff(np.eye(size + n_fixed), n=2, axis=0)[:, :size]
-        part = slice(start, start + size)
+    for spline in splines:
+        part = slice(start, start + spline.size)
         matrix = np.zeros_like(normal)
-        matrix[part, part] = np.trace(normal[part, part]) / size * differences.T @ differences
+        roughness = np.trace(normal[part, part]) / spline.size * spline.differences.T @ spline.differences
+        matrix[part, part] = roughness
         result.append(matrix)
-        start += size
+        start += spline.size
     return result
 
 

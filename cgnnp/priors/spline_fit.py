@@ -1,11 +1,10 @@
 """Pair-spline force matching: the best pair potential in the least-squares sense.
 
 F_I = sum_J f(R_IJ) R_IJ/|R_IJ| with f(r) = sum_k c_k phi_k(r) in cubic B-splines is linear in c (Izvekov and Voth 2005,
-10.1021/jp044629q); the normal equations A c = b, A = <G^T G>, b = <G^T F>, add up over frames and data sets. The energy is
-the integral of f from the cutoff inwards. Below the first sampled distance the table goes on as a repulsive wall to r = 0.
+10.1021/jp044629q). The energy is the integral of f from the cutoff inwards. Below the first sampled distance the table goes
+on as a repulsive wall to r = 0.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,15 +15,15 @@ from scipy.sparse import csr_array
 
 from cgnnp.frames.frames import Frames
 from cgnnp.frames.pairs import PairKinds, Pairs, near_pairs
+from cgnnp.priors.linear import Basis, Design, LinearTerm, fit_together
 from cgnnp.priors.pair_spline import TABLE_SPACING, PairSpline, PairTable
 from cgnnp.priors.prior import check_cutoff
-from cgnnp.priors.smoothing import FOLDS, NormalEquations, solve_smooth
+from cgnnp.priors.smoothing import Spline
+from cgnnp.priors.term import thinned
 from cgnnp.priors.wall import wall_energy
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.settings import check_positive
 from cgnnp.units import thermal_energy
-
-log = logging.getLogger("cgnnp")
 
 DEGREE = 3
 N_FIXED = 2
@@ -35,8 +34,8 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplineSettings:
-    """How pair splines are fitted.
+class PairSplineFit(LinearTerm):
+    """Fits pair potentials to mapped forces by penalised least squares over up to `max_frames` equally spaced frames.
 
     Args:
         cutoff_nm: the force and its slope vanish here; at most half the box.
@@ -51,6 +50,9 @@ class SplineSettings:
 
     Raises:
         ValueError: a setting is out of range.
+
+    >>> PairSplineFit(cutoff_nm=0.8).cutoff
+    0.8
     """
 
     cutoff_nm: float = 0.9
@@ -64,61 +66,81 @@ class SplineSettings:
 
     def __post_init__(self) -> None:
         positive = ("cutoff_nm", "knot_spacing_nm", "max_frames", "min_count", "wall_kT")
-        check_positive("prior", **{name: getattr(self, name) for name in positive})
+        check_positive("prior.pairs", **{name: getattr(self, name) for name in positive})
         for name in ("ridge", "smoothing"):
             if (value := getattr(self, name)) is not None and not value >= 0:
-                raise SettingError("prior", f"{name}={value}: must not be negative")
+                raise SettingError("prior.pairs", f"{name}={value}: must not be negative")
 
+    @property
+    def cutoff(self) -> float:
+        """nm."""
+        return self.cutoff_nm
 
-@dataclass(frozen=True, kw_only=True)
-class PairSplineFit(SplineSettings):
-    """Fits pair potentials to mapped forces by penalised least squares over up to `max_frames` equally spaced frames.
+    @property
+    def together(self) -> bool:
+        """Walls have no coefficients."""
+        return not self.walls_only
 
-    >>> PairSplineFit(cutoff_nm=0.8).cutoff_nm
-    0.8
-    """
-
-    def __call__(self, *sets: Frames, weights: Sequence[Float[np.ndarray, "_"]] | None = None) -> PairSpline:
-        """The prior for these training frames, of one or several systems: a table for each pair of bead types that one has.
-
-        Args:
-            sets: the frames.
-            weights: how much the squared deviation of each bead counts, one array for each set.
+    def fit(self, *left: Frames, weights: Sequence[Float[np.ndarray, "beads"]] | None = None) -> PairSpline:
+        """The prior for these frames, of one or several systems: a table for each pair of bead types that one has.
 
         Raises:
             ValueError: the cutoff does not fit a box, or a pair of bead types is hardly ever within it.
         """
+        if self.walls_only:
+            basis = self.basis(thinned(left, self.max_frames))
+            return basis.prior(np.zeros(basis.size))
+        (prior,) = fit_together([self], left, weights)
+        assert isinstance(prior, PairSpline)  # noqa: S101
+        return prior
+
+    def basis(self, sets: Sequence[Frames]) -> "PairBasis":
+        """Splines from the first sampled distance of each pair of bead types to the cutoff.
+
+        Raises:
+            ValueError: as `fit`.
+        """
         for frames in sets:
             check_cutoff(self.cutoff_nm, frames.boxes[0])
-        some = thinned(sets, self.max_frames)
-        names = _all_pairs(some)
-        firsts = _first_sampled(some, names, self.cutoff_nm, self.min_count)
-        knots = [clamped_knots(first, self.cutoff_nm, self.knot_spacing_nm) for first in firsts]
-        sizes = [n_free(knot) for knot in knots]
-        if self.walls_only:
-            coefficients = np.zeros(sum(sizes))
-        else:
-            blocks = _blocks(some, names, knots, self.cutoff_nm, weights)
-            given = None if self.smoothing is None else [self.smoothing] * len(names)
-            coefficients, strengths = solve_smooth(blocks, sizes, N_FIXED, self.ridge, given)
-            for name, first, strength in zip(names, firsts, strengths, strict=True):
-                log.info("prior: %s, from %.3f nm, smoothing %.0e", "-".join(name), first, strength)
-        rise = self.wall_kT * thermal_energy(sets[0].temperature)
+        names = _all_pairs(sets)
+        firsts = _first_sampled(sets, names, self.cutoff_nm, self.min_count)
+        return PairBasis(self, names, firsts, self.wall_kT * thermal_energy(sets[0].temperature))
+
+
+class PairBasis(Basis):
+    """Cubic B-splines of the distance for each pair of bead types, with value and slope zero at the cutoff.
+
+    Args:
+        settings: of the fit.
+        names: pairs of bead types.
+        firsts: first sampled distance of each, nm.
+        rise: of the walls over 0.05 nm, kJ/mol.
+    """
+
+    def __init__(self, settings: PairSplineFit, names: list[Pair], firsts: list[float], rise: float) -> None:
+        self.cutoff, self.names, self.firsts, self.rise = settings.cutoff_nm, names, firsts, rise
+        self.knots = [clamped_knots(first, self.cutoff, settings.knot_spacing_nm) for first in firsts]
+        labels = [f"{'-'.join(name)}, from {first:.3f} nm" for name, first in zip(names, firsts, strict=True)]
+        sizes = map(n_free, self.knots)
+        self.splines = [Spline.ending_at_zero(*one, N_FIXED) for one in zip(labels, sizes, strict=True)]
+
+    def design(self, frames: Frames) -> Design:
+        """See `Basis.design`."""
+        kinds = PairKinds(frames.mapping)
+        places = _places(kinds, self.names)
+        ends = np.cumsum([spline.size for spline in self.splines])
+        columns = np.concatenate([np.arange(ends[k] - self.splines[k].size, ends[k]) for k in places])
+        knots = [self.knots[k] for k in places]
+        return Design(columns, lambda t: pair_design(_frame_pairs(frames, t, self.cutoff), kinds, knots))
+
+    def prior(self, coefficients: Float[np.ndarray, "basis"]) -> PairSpline:
+        """Tables of the integrals of the splines, from the cutoff inwards, and of the walls."""
         tables = []
-        for k, part in enumerate(np.split(coefficients, np.cumsum(sizes)[:-1])):
-            spline = BSpline(knots[k], np.append(part, [0.0] * N_FIXED), DEGREE)
-            tables.append(PairTable(names[k], firsts[k], _tabulate(spline, firsts[k], self.cutoff_nm, rise)))
-        return PairSpline(tuple(tables), self.cutoff_nm)
-
-
-def thinned(sets: Sequence[Frames], max_frames: int) -> list[Frames]:
-    """Frames spread evenly over all sets, at most so many together (but one of each set)."""
-    share = min(1.0, max_frames / sum(map(len, sets)))
-    numbers = [max(1, int(share * len(frames) + 1e-9)) for frames in sets]
-    return [
-        frames if number == len(frames) else frames[np.linspace(0, len(frames) - 1, number).round().astype(int)]
-        for frames, number in zip(sets, numbers, strict=True)
-    ]
+        parts = np.split(coefficients, np.cumsum([spline.size for spline in self.splines])[:-1])
+        for name, first, knots, part in zip(self.names, self.firsts, self.knots, parts, strict=True):
+            spline = BSpline(knots, np.append(part, [0.0] * N_FIXED), DEGREE)
+            tables.append(PairTable(name, first, _tabulate(spline, first, self.cutoff, self.rise)))
+        return PairSpline(tuple(tables), self.cutoff)
 
 
 def _all_pairs(sets: Sequence[Frames]) -> list[Pair]:
@@ -155,7 +177,7 @@ def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float,
                 reach = max(found[-1] for found in closest)  # what is farther away changes nothing any more
     for pair, found in zip(names, closest, strict=True):
         if len(found) < min_count:
-            raise SettingError("prior", _too_few_pairs(sets, pair, len(found), cutoff, min_count))
+            raise SettingError("prior.pairs", _too_few_pairs(sets, pair, len(found), cutoff, min_count))
     return [float(found[-1]) for found in closest]
 
 
@@ -181,54 +203,6 @@ def clamped_knots(start: float, end: float, spacing: float) -> Float[np.ndarray,
 def n_free(knots: Float[np.ndarray, "knots"]) -> int:
     """Coefficients that are fitted."""
     return len(knots) - DEGREE - 1 - N_FIXED
-
-
-def _blocks(
-    sets: Sequence[Frames],
-    names: Sequence[Pair],
-    knots: list[Float[np.ndarray, "_"]],
-    cutoff: float,
-    weights: Sequence[Float[np.ndarray, "_"]] | None,
-) -> list[NormalEquations]:
-    """Normal equations of contiguous blocks of frames, of each set a part in every block."""
-    n_blocks = min(FOLDS, *map(len, sets))
-    parts = [frames.blocks(n_blocks) for frames in sets]
-    result = []
-    for fold in zip(*parts, strict=True):
-        equations = [
-            _normal_equations(part, names, knots, cutoff, None if weights is None else weights[number])
-            for number, part in enumerate(fold)
-        ]
-        result.append(sum(equations[1:], start=equations[0]))
-    return result
-
-
-def _normal_equations(
-    frames: Frames,
-    names: Sequence[Pair],
-    knots: list[Float[np.ndarray, "_"]],
-    cutoff: float,
-    weights: Float[np.ndarray, "beads"] | None = None,
-) -> NormalEquations:
-    """G^T W G, G^T W F and F^T W F, summed over frames."""
-    rows = np.ones(3 * frames.mapping.n_beads) if weights is None else np.tile(weights, 3)
-    kinds = PairKinds(frames.mapping)
-    places = _places(kinds, names)
-    ends = np.cumsum([n_free(knot) for knot in knots])
-    columns = np.concatenate([np.arange(ends[k] - n_free(knots[k]), ends[k]) for k in places])
-    own_knots = [knots[k] for k in places]
-    normal, right, square = np.zeros((len(columns), len(columns))), np.zeros(len(columns)), 0.0
-    for t in range(len(frames)):
-        design = pair_design(_frame_pairs(frames, t, cutoff), kinds, own_knots)
-        weighted = design if weights is None else design * rows[:, None]
-        forces = frames.forces[t].astype(np.float64).T.reshape(-1)
-        normal += weighted.T @ design
-        right += weighted.T @ forces
-        square += float(forces @ (rows * forces))
-    whole = NormalEquations(np.zeros((ends[-1], ends[-1])), np.zeros(ends[-1]), square)
-    whole.normal[np.ix_(columns, columns)] = normal
-    whole.right[columns] = right
-    return whole
 
 
 def pair_design(pairs: Pairs, kinds: PairKinds, knots: list[Float[np.ndarray, "_"]]) -> Float[np.ndarray, "rows basis"]:

@@ -13,6 +13,9 @@ from cgnnp.runtime.settings import checked_settings, did_you_mean
 
 TARGET, PARTIAL = "_target_", "_partial_"
 
+LISTED = ("prior",)
+"""Groups of which several options stand side by side, each with its settings under its own name."""
+
 
 def option(group: str, name: str, **settings: Any) -> Any:
     """An option of a group, as the commands construct it: `conf/<group>/<name>.yaml` with some settings changed.
@@ -26,7 +29,8 @@ def option(group: str, name: str, **settings: Any) -> Any:
     1.0
     """
     values = {**option_values(group, name), **settings}
-    return constructed(values, group) if TARGET in values else values
+    prefix = f"{group}.{name}" if group in LISTED else group
+    return constructed(values, prefix) if TARGET in values else values
 
 
 def option_values(group: str, name: str) -> dict[str, Any]:

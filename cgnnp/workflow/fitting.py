@@ -21,7 +21,7 @@ from cgnnp.frames.frames import MOST_IN_MEMORY, Frames
 from cgnnp.models.potential import Potential, bead_energies
 from cgnnp.models.registry import Architecture, model_to_dict
 from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
-from cgnnp.priors import Prior, PriorFit, prior_digest, prior_forces, read_priors
+from cgnnp.priors import Prior, PriorTerm, fit_priors, prior_digest, prior_forces, read_priors
 from cgnnp.priors.prior import first_sampled, prior_forces_by_frame
 from cgnnp.report.summary import CheckFigures, FitFigures
 from cgnnp.runtime.formatting import plus_minus
@@ -292,13 +292,13 @@ def _largest_energy(model: Potential, data: ForceSet) -> float:
 
 
 def _fitted_priors(
-    folder: Path, training: Sequence[Frames], prior: PriorFit, weights: list[np.ndarray] | None, platform: str
+    folder: Path, training: Sequence[Frames], terms: Sequence[PriorTerm], weights: list[np.ndarray] | None, platform: str
 ) -> list[Prior]:
     """The priors, fitted once."""
     file = folder / PRIORS
     if not file.exists():
         log.info("fit: the priors, on %d frames", sum(map(len, training)))
-        priors = prior(*training, weights=weights, platform=platform)
+        priors = fit_priors(terms, training, weights, platform)
         write_checked(file, json_text([prior.to_dict() for prior in priors]))
     return read_priors(file, "delete it: the same command fits the priors again")
 

@@ -26,7 +26,7 @@ from cgnnp.frames.frames import Frames
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.registry import Architecture, architecture
-from cgnnp.priors import PriorFit
+from cgnnp.priors import PriorTerm
 from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.reference.source import Source
 from cgnnp.report.page import write_report as write_page
@@ -112,7 +112,7 @@ def fit(
     data: Frames | Sequence[Frames],
     *,
     model: str | Architecture = "nequip",
-    prior: str | PriorFit | None = None,
+    prior: Sequence[str | PriorTerm] | str | PriorTerm = ("coulomb", "pairs"),
     draws: Frames | None = None,
     folder: str | Path | None = None,
     platform: str = "auto",
@@ -123,7 +123,8 @@ def fit(
     Args:
         data: frames, or those of several data sets that are fitted together.
         model: the name of an option (nequip, allegro, mace, schnet, pair), or what `network` makes.
-        prior: what fits the priors, `option("prior", "pairs", cutoff_nm=0.8)`; the default ones without.
+        prior: terms, each fitted to what those before it leave: names of options, or what `option("prior", "pairs",
+            cutoff_nm=0.8)` makes. Coulomb takes its part where beads carry charges.
         draws: mean forces with second draws, which tell how much of R2 is noise.
         folder: for checkpoints; the same call goes on from there. Without, they are not kept.
         platform: of OpenMM, for the forces of the priors.
@@ -137,14 +138,16 @@ def fit(
     _be_heard()
     sets = [data] if isinstance(data, Frames) else list(data)
     chosen = network(model) if isinstance(model, str) else model
-    fit_priors = option("prior", prior or "pairs") if prior is None or isinstance(prior, str) else prior
+    named = prior if isinstance(prior, list | tuple) else [prior]
+    terms: tuple[Any, ...] = tuple(option("prior", term) if isinstance(term, str) else term for term in named)
     for one in sets:
         _wanted("data", one, Frames, "frames, or a list of them")
     _wanted("model", chosen, Architecture, 'a name, or cgnnp.network("nequip", l_max=1)')
-    _wanted("prior", fit_priors, PriorFit, 'a name, or cgnnp.option("prior", "pairs", cutoff_nm=0.8)')
+    for term in terms:
+        _wanted("prior", term, PriorTerm, 'names, or cgnnp.option("prior", "pairs", cutoff_nm=0.8), alone or in a list')
     trainer: FitSettings = option("trainer", "default", **settings)
     check_accelerator(trainer)
-    plan = FitPlan(prior=fit_priors, network=chosen, trainer=trainer, platform=platform)
+    plan = FitPlan(prior=terms, network=chosen, trainer=trainer, platform=platform)
     checked = check_sets(sets)
     checked.refuse_unsound()
     with tempfile.TemporaryDirectory(prefix="cgnnp_fit_") as temporary:

@@ -15,7 +15,7 @@ from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.mapping.fittable import check_fittable
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.registry import Architecture
-from cgnnp.priors import PriorFit
+from cgnnp.priors import CoulombTerm, PairSplineFit, PriorTerm
 from cgnnp.priors.prior import check_cutoff
 from cgnnp.reference.source import Source
 from cgnnp.runtime.platforms import PlatformChoice, choose_platform
@@ -50,15 +50,19 @@ class DataDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class FitPlan:
-    """How a model is fitted to frames: what fits the priors, which network, and how that is fitted to what they leave.
+    """How a model is fitted to frames.
 
-    `platform` computes the forces of the priors.
+    Args:
+        prior: terms, in the order in which they take their part of the forces.
+        network: what is fitted to the rest.
+        trainer: how.
+        platform: of OpenMM, for the forces of the priors.
 
     >>> FitPlan(trainer=FitSettings(max_epochs=2)).trainer.max_epochs
     2
     """
 
-    prior: PriorFit = field(default_factory=PriorFit)
+    prior: tuple[PriorTerm, ...] = (CoulombTerm(), PairSplineFit())
     network: Architecture = field(default_factory=Architecture)
     trainer: FitSettings = field(default_factory=FitSettings)
     platform: str = "auto"
@@ -67,8 +71,9 @@ class FitPlan:
     def settings(self) -> dict[str, Any]:
         """All that a fit depends on beside its frames, as plain data: what is not at its default."""
         network = [self.network.kind.__qualname__, dict(self.network.settings)]
+        terms = [[type(term).__qualname__, _changed(term)] for term in self.prior]
         trainer = {key: value for key, value in _changed(self.trainer).items() if key != "accelerator"}
-        return {"prior": _changed(self.prior), "network": network, "trainer": trainer}
+        return {"prior": terms, "network": network, "trainer": trainer}
 
     def check(self, sets: Sequence[DataDescription]) -> BeadTypes:
         """Refuse what cannot be fitted together, or not with these settings; the bead types of all sets.
@@ -90,11 +95,14 @@ class FitPlan:
                     f"{one.label}: its frames have no box, and models with open boundaries cannot be fitted yet: write the "
                     "box in the simulation, or give the molecule a cell that is large enough"
                 )
-            check_cutoff(self.prior.cutoff_nm, one.box)
+            for term in self.prior:
+                if term.cutoff is not None:
+                    check_cutoff(term.cutoff, one.box)
             self.trainer.n_held_out(one.n_frames, one.label)
         types = joint_types({one.label: one.meta.mapping for one in sets})
         self.trainer.check_types(types.names)
-        self.prior.joint_coulomb({one.label: one.meta for one in sets})
+        for term in self.prior:
+            term.check({one.label: one.meta for one in sets})
         self.network.create(types.names, self.trainer.dtype)
         return types
 

@@ -57,7 +57,7 @@ import cgnnp
 from cgnnp.frames.dataset import open_frames
 from cgnnp.workflow.fitting import fit_model
 from cgnnp.workflow.plan import FitPlan
-plan = FitPlan(prior=cgnnp.PriorFit(cutoff_nm=0.45, max_frames=20, min_count=5, walls_only=True),
+plan = FitPlan(prior=(cgnnp.option("prior", "pairs", cutoff_nm=0.45, max_frames=20, min_count=5, walls_only=True),),
     network=cgnnp.network("nequip", cutoff_nm=0.42, layers=1, l_max=0, features=4),
     trainer=cgnnp.option("trainer", "default", max_epochs=1))
 frames = open_frames(sys.argv[1])

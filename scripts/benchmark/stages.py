@@ -210,7 +210,7 @@ def analysis(watch: Stopwatch, frames: Frames, cutoff: float, folder: Path) -> N
     n = len(frames)
     found = watch.stage("T_conf and g-YBG residual", n, lambda: check_consistency(frames))
     fit = PairSplineFit(cutoff_nm=cutoff)
-    prior = watch.stage("pair-spline fit", min(n, fit.max_frames), lambda: fit(frames[: fit.max_frames]))
+    prior = watch.stage("pair-spline fit", min(n, fit.max_frames), lambda: fit.fit(frames[: fit.max_frames]))
     watch.stage("prior forces", n, lambda: prior_forces([prior], frames, "CPU"))
     curves = watch.stage("g(r) with errors", n, lambda: rdf(frames))
     variance = np.ones(frames.positions.shape[:2])

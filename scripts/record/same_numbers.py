@@ -28,7 +28,7 @@ STORED = ROOT / "tests" / "recorded"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1", "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": ""}
 
 COMMON = ["platform=Reference", "trainer.accelerator=cpu", "trainer.max_epochs=2", "model.cutoff_nm=0.6"]
-WATER = [f"data={STORED}/water", "prior.cutoff_nm=0.6", "prior.min_count=5"]
+WATER = [f"data={STORED}/water", "prior.cutoff_nm=0.6", "prior.pairs.min_count=5"]
 RUN = [
     "simulation.length_ps=8",
     "simulation.equilibration_ps=0.5",
@@ -37,7 +37,7 @@ RUN = [
 ]
 SALT = [
     *("mapping=ions_nacl", f"data={ROOT}/examples/data/nacl_4M", f"more_data=[{ROOT}/examples/data/nacl_1.3M]"),
-    *("model.cutoff_nm=0.6", "prior.max_frames=200", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
+    *("model.cutoff_nm=0.6", "prior.pairs.max_frames=200", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
     *(
         "platform=Reference",
         "refinement.length_ps=24",
@@ -55,7 +55,7 @@ JOBS: dict[str, list[list[str]]] = {
             f"data={STORED}/draws",
             *WATER[1:],
             *COMMON,
-            "prior.eps_r=71",
+            "prior.coulomb.eps_r=71",
             "trainer.held_out_fraction=0.2",
             "simulation=none",
         ]

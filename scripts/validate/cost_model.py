@@ -125,7 +125,7 @@ def measure(
         fits = []
         for part in parts:
             try:
-                fits.append(FIT(part))
+                fits.append(FIT.fit(part))
             except ValueError:  # too few close pairs in a part this short
                 continue
         if len(fits) < len(parts):

@@ -36,7 +36,7 @@ from cgnnp.analysis.figures import LIGHT, plot_rdf, png
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
 from cgnnp.analysis.salts import electrolyte
 from cgnnp.frames.frames import Frames
-from cgnnp.priors import PriorFit
+from cgnnp.priors import CoulombTerm, PairSplineFit
 from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.priors.prior import first_sampled
 from cgnnp.priors.wall import WALL_DEPTH
@@ -116,9 +116,10 @@ def data_rows(found: dict[str, Any], data: Sequence[Path], reference: Sequence[P
 
 def noise(data: Path, run: Path, bundle: PotentialBundle) -> list[Row]:
     """How far apart frames should be, by the priors as the run fits them."""
-    settings = {name: value for name, value in OmegaConf.load(run / "config.yaml").prior.items() if name != "_target_"}
-    fit = PriorFit(**{**settings, "eps_r": dielectric_constant(bundle.priors)})
-    return nacl_noise.rows(data, list(bundle.priors), fit)
+    splines = {name: value for name, value in OmegaConf.load(run / "config.yaml").prior.pairs.items() if name != "_target_"}
+    fit = PairSplineFit(**splines)
+    coulomb = CoulombTerm(eps_r=dielectric_constant(bundle.priors), cutoff_nm=fit.cutoff_nm)
+    return nacl_noise.rows(data, list(bundle.priors), coulomb, fit)
 
 
 def published_curves() -> dict[str, np.ndarray]:

@@ -54,7 +54,12 @@ QUICK = Plan(
     2.0,
     (
         *("system.n_pairs=20", "system.cutoff_nm=0.9", "prior.cutoff_nm=0.95", "model.cutoff_nm=0.7", "model.features=8"),
-        *("prior.min_count=10", "reference.equilibration_ps=10", "simulation.equilibration_ps=5", "refinement.length_ps=40"),
+        *(
+            "prior.pairs.min_count=10",
+            "reference.equilibration_ps=10",
+            "simulation.equilibration_ps=5",
+            "refinement.length_ps=40",
+        ),
     ),
 )
 

@@ -104,8 +104,8 @@ WITH_SEEDS = ("schnet", "nequip l 2")
 EFFICIENCY = {
     "l 2, splines": ("model.l_max=2",),
     "l 0, splines": ("model.l_max=0", "model.features=32"),
-    "l 2, walls": ("model.l_max=2", "prior.walls_only=true"),
-    "l 0, walls": ("model.l_max=0", "model.features=32", "prior.walls_only=true"),
+    "l 2, walls": ("model.l_max=2", "prior.pairs.walls_only=true"),
+    "l 0, walls": ("model.l_max=0", "model.features=32", "prior.pairs.walls_only=true"),
 }
 SIMULATED_SIZES = (1, 100)
 BOUNDED = {
@@ -156,7 +156,7 @@ def epochs_of(size: int) -> tuple[str, ...]:
 
 def short(quick: bool, system: str = "water") -> tuple[str, ...]:
     """Settings of a fit that only shows that it works; the box of its salt is small."""
-    few = ("trainer.max_epochs=1", "prior.max_frames=50", *(("prior.cutoff_nm=1.0",) if system == "ions" else ()))
+    few = ("trainer.max_epochs=1", "prior.pairs.max_frames=50", *(("prior.cutoff_nm=1.0",) if system == "ions" else ()))
     return few if quick else ()
 
 

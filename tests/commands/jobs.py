@@ -20,7 +20,7 @@ SAMPLING = [
 TRAINING = [
     *SAMPLING,
     "prior.cutoff_nm=0.46",
-    "prior.min_count=5",
+    "prior.pairs.min_count=5",
     "model.features=4",
     "model.cutoff_nm=0.6",  # more than half the box, which the network may
     "model.layers=1",

@@ -101,13 +101,13 @@ ARGUMENTS = {
     "back end": (["force_backend=jax"], ["force_backend=jax", "torch, python"]),
     "platform of the run": (["simulation.platform=Abacus"], ["'Abacus'", "auto, "]),
     "back end of the run": (["simulation.force_backend=jax"], ["force_backend=jax", "torch, python"]),
-    "knots": (["prior.knot_spacing_nm=0"], ["prior.knot_spacing_nm=0", "positive"]),
-    "ridge": (["prior.ridge=-1"], ["prior.ridge=-1", "negative"]),
+    "knots": (["prior.pairs.knot_spacing_nm=0"], ["prior.pairs.knot_spacing_nm=0", "positive"]),
+    "ridge": (["prior.pairs.ridge=-1"], ["prior.pairs.ridge=-1", "negative"]),
     "one frame held out": (["reference.n_frames=10"], ["10 frames of the first data set", "two that an error of R2 needs"]),
     "a thousand layers": (["model.layers=1000"], ["model.layers=1000", "1 to 20", "our limit"]),
     "a billion features": (["model.features=1000000000"], ["model.features=1000000000", "1 to 512"]),
     "a billion features of one layer": (["model.features=[8,1000000000]"], ["model.features=[8, 1000000000]", "1 to 512"]),
-    "knots closer than atoms": (["prior.knot_spacing_nm=1e-9"], ["prior.knot_spacing_nm=1e-09", "0.001 to 1"]),
+    "knots closer than atoms": (["prior.pairs.knot_spacing_nm=1e-9"], ["prior.pairs.knot_spacing_nm=1e-09", "0.001 to 1"]),
     "a million replicas": (["simulation.replicas=1000000"], ["simulation.replicas=1000000", "1 to 1000"]),
     "a million molecules and more": (["system.n_molecules=2000000"], ["system.n_molecules=2000000", "1 to 1e+06"]),
     "a millisecond between frames": (["reference.frame_interval_ps=1e9"], ["frame_interval_ps=1000000000.0", "to 100000"]),
@@ -204,8 +204,8 @@ def test_arguments_of_the_main_job(case, refused, tmp_path):
         ("train", ["preset=nacl", "system.concentration_M=12"], ["system.concentration_M=12", "2 an ion"]),
         ("train", ["preset=nacl", "system.eps_r_stderr=2"], ["system.eps_r_stderr=2", "eps_r=None"]),
         ("train", ["preset=nacl", "system.eps_r=0"], ["system.eps_r=0", "positive"]),
-        ("train", ["preset=nacl", "prior.eps_r=-2"], ["prior.eps_r=-2", "positive"]),
-        ("train", ["preset=nacl", "prior.eps_r=null"], ["prior.eps_r=null", "Na +1, Cl -1"]),
+        ("train", ["preset=nacl", "prior.coulomb.eps_r=-2"], ["prior.coulomb.eps_r=-2", "positive"]),
+        ("train", ["preset=nacl", "prior.coulomb.eps_r=null"], ["prior.coulomb.eps_r=null", "Na +1, Cl -1"]),
         ("train", ["preset=nacl", "mapping.selection='resname NA'"], ["net charge of +64", "counter-ions"]),
         ("train", ["preset=nacl", "system.concentration_M=60"], ["system.concentration_M=60"]),
         ("train", ["preset=nacl", "system.n_pairs=4"], ["half", "box"]),
@@ -350,7 +350,7 @@ FURTHER = {
     "names of the same ions": (({"NA": 1.0, "CL": -1.0}, {}), [], ["has bead types NA, CL", "give the same beads the same"]),
     "charges": (({"K": 0.8, "Cl": -0.8}, {}), [], ["more_data=other: beads of type Cl have a charge of -0.8", "set -1:"]),
     "solvent": ((KCL, {"provenance": {"solvent": {"eps_r": 60.0}}}), [], ["other: differs in the dielectric", "60", "78"]),
-    "no solvent": ((KCL, {"provenance": {}}), [], ["prior.eps_r=auto", "K +1, Cl -1"]),
+    "no solvent": ((KCL, {"provenance": {}}), [], ["prior.coulomb.eps_r=auto", "K +1, Cl -1"]),
     "pairs to refine": ((KCL, {}), ["refinement=structure"], ["has pairs K-K, K-Cl, Cl-Cl", "take refinement=none"]),
     "weight of no type": ((KCL, {}), ["+trainer.type_weights.Rb=2"], ["trainer.type_weights.Rb", "only Na, Cl, K"]),
     "negative weight": ((KCL, {}), ["+trainer.type_weights.K=-2"], ["trainer.type_weights.K=-2", "positive"]),
@@ -365,7 +365,7 @@ def test_data_sets_that_do_not_go_together(case, refused, tmp_path):
     if further is not None:
         salt(tmp_path / "other", further[0], **further[1])
     before = jobs.snapshot(tmp_path)
-    fit = ["prior.cutoff_nm=0.6", "prior.min_count=5", "trainer.accelerator=cpu", "platform=CPU", *arguments]
+    fit = ["prior.cutoff_nm=0.6", "prior.pairs.min_count=5", "trainer.accelerator=cpu", "platform=CPU", *arguments]
     message = refused("train", "data=nacl", "more_data=[other]", "run_dir=run", *fit, cwd=tmp_path)
     for text in expected:
         assert text in message

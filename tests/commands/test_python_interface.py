@@ -96,8 +96,11 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
         ),
         (lambda frames: cgnnp.fit(frames, model="nequib"), "there is no model 'nequib'. Did you mean nequip"),
         (lambda frames: cgnnp.network("nequip", lmax=1), "no setting 'lmax'. Did you mean l_max"),
-        (lambda frames: cgnnp.fit(frames, prior=cgnnp.PriorFit(cutoff_nm=3.0)), "more than half the box"),
-        (lambda frames: cgnnp.fit([frames[:10]], prior=cgnnp.PriorFit(cutoff_nm=0.6)), "leaves no frames to fit"),
+        (lambda frames: cgnnp.fit(frames, prior=cgnnp.option("prior", "pairs", cutoff_nm=3.0)), "more than half the box"),
+        (
+            lambda frames: cgnnp.fit([frames[:10]], prior=cgnnp.option("prior", "pairs", cutoff_nm=0.6)),
+            "leaves no frames",
+        ),
         (lambda frames: cgnnp.sample_frames("watr"), "there is no system .watr."),
     ],
 )

@@ -30,7 +30,7 @@ def made(directory, n_pairs, cation="Na"):
 def test_a_salt_is_analysed_and_reported(tmp_path):
     made(tmp_path / "made", 6)
     made(tmp_path / "dilute", 4)
-    fit = ["prior.cutoff_nm=0.6", "prior.min_count=5", "model.features=4", "model.cutoff_nm=0.6", "model.layers=1"]
+    fit = ["prior.cutoff_nm=0.6", "prior.pairs.min_count=5", "model.features=4", "model.cutoff_nm=0.6", "model.layers=1"]
     fit += ["trainer.max_epochs=1", "trainer.accelerator=cpu", "platform=CPU", "simulation.replicas=1"]
     fit += ["refinement=structure", "refinement.steps=1", "refinement.length_ps=20"]
     command = ("train", "data=made", "more_data=[dilute]", "run_dir=run", *fit, *jobs.SIMULATION[:-1])
@@ -75,7 +75,7 @@ def test_two_salts_in_one_fit(tmp_path):
     """Sodium and potassium chloride: a network and priors of three types, which run either salt and no mixture of both."""
     made(tmp_path / "nacl", 6)
     made(tmp_path / "kcl", 4, "K")
-    fit = ["prior.cutoff_nm=0.6", "prior.min_count=5", "model.features=4", "model.cutoff_nm=0.6", "model.layers=1"]
+    fit = ["prior.cutoff_nm=0.6", "prior.pairs.min_count=5", "model.features=4", "model.cutoff_nm=0.6", "model.layers=1"]
     fit += ["trainer.max_epochs=1", "trainer.accelerator=cpu", "platform=CPU", "simulation.replicas=1"]
     fit += ["+trainer.type_weights.K=2"]
     command = ["train", "data=nacl", "more_data=[kcl]", "run_dir=run", *fit, *jobs.SIMULATION[:-1]]

@@ -80,7 +80,7 @@ def test_training_reads_all_replicas_and_adds_what_is_missing(kept, tmp_path):
     target = tmp_path / "data" / source.name
     for shard in source.iterdir():
         shutil.copytree(shard, target / shard.name)
-    fit = [*jobs.TRAINING, *SMALL, "simulation=none", "trainer.max_epochs=1", "prior.min_count=1", "run_dir=run"]
+    fit = [*jobs.TRAINING, *SMALL, "simulation=none", "trainer.max_epochs=1", "prior.pairs.min_count=1", "run_dir=run"]
     fit += ["trainer.held_out_fraction=0.2"]
     result = jobs.run("train", *fit, "reference.n_frames=24", cwd=tmp_path)
     assert "24 frames are already in" in result.stderr
@@ -94,7 +94,7 @@ def test_training_reads_all_replicas_and_adds_what_is_missing(kept, tmp_path):
 
 def test_training_on_a_data_set_from_anywhere_needs_no_system(kept, tmp_path):
     data = data_set(kept, "mine")
-    fit = [*jobs.TRAINING, "simulation=none", "trainer.max_epochs=1", "prior.min_count=1", "run_dir=run"]
+    fit = [*jobs.TRAINING, "simulation=none", "trainer.max_epochs=1", "prior.pairs.min_count=1", "run_dir=run"]
     fit += ["trainer.held_out_fraction=0.2", "system.n_molecules=0", "platform=CPU"]  # a system that could not be made
     result = jobs.run("train", f"data={data}", *fit, cwd=tmp_path)
     values = json.loads((tmp_path / "run/summary.json").read_text())

@@ -1,11 +1,12 @@
 """Every model configuration that must pass the conformance suite; a new architecture is one more line."""
 
 import importlib.util
-import re
 import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+
+from contributing import blocks_of
 
 from cgnnp.models.allegro import Allegro
 from cgnnp.models.mace import MACE
@@ -16,8 +17,7 @@ from cgnnp.models.schnet import SchNet
 
 def worked_example():
     """The network that CONTRIBUTING shows, as if it were a file of cgnnp.models."""
-    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code, _ = blocks_of("A new network")
     file = Path(tempfile.mkdtemp()) / "density.py"  # TorchScript reads the source
     file.write_text(code)
     spec = importlib.util.spec_from_file_location("cgnnp.models.density", file)

@@ -21,7 +21,7 @@ CATEGORY, JSON = "settings", "fuzzed JSON"
 CONF = Path(__file__).parents[2] / "conf"
 TINY = [
     *("system.n_molecules=27", "system.cutoff_nm=0.45", "reference.equilibration_ps=0.1", "reference.n_frames=60"),
-    *("platform=Reference", "prior.cutoff_nm=0.46", "prior.min_count=5", "trainer.accelerator=cpu", "run_dir=run"),
+    *("platform=Reference", "prior.cutoff_nm=0.46", "prior.pairs.min_count=5", "trainer.accelerator=cpu", "run_dir=run"),
 ]
 NEVER = ("nan", "inf", "-inf", "''", "[]", "{}", "true", "text", "[1]", "{a:1}")
 """What no number can be."""
@@ -118,7 +118,7 @@ def settings() -> list[Attack]:
 
 
 HEAVY = (
-    *("model.layers=1000", "model.features=1000000000", "model.features=100000", "prior.knot_spacing_nm=1e-9"),
+    *("model.layers=1000", "model.features=1000000000", "model.features=100000", "prior.pairs.knot_spacing_nm=1e-9"),
     *(
         "simulation.replicas=1000000",
         "model.radial_hidden=1000000000",

@@ -23,7 +23,7 @@ from cgnnp.runtime.storage import write_checked
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1", "CGNNP_COMPILED": "0"}
 FIT = [
-    *("prior.cutoff_nm=0.6", "prior.min_count=5", "model=pair", "model.cutoff_nm=0.6", "model.knots=12"),
+    *("prior.cutoff_nm=0.6", "prior.pairs.min_count=5", "model=pair", "model.cutoff_nm=0.6", "model.knots=12"),
     *("trainer.max_epochs=2", "trainer.accelerator=cpu", "platform=Reference", "force_backend=python"),
 ]
 RUN = [

@@ -37,7 +37,7 @@ DONE = re.compile(r"done in \d+ s|report\.html$")
 WATER = ["system.n_molecules=27", "system.cutoff_nm=0.45", "platform=Reference", "reference.equilibration_ps=0.4"]
 SALT = ["preset=nacl", "system.n_pairs=6", "system.concentration_M=3", "system.cutoff_nm=0.7", "platform=Reference"]
 SALT_FIT = [
-    *("prior.cutoff_nm=0.7", "prior.min_count=1", "model=pair", "model.cutoff_nm=0.7", "model.knots=12"),
+    *("prior.cutoff_nm=0.7", "prior.pairs.min_count=1", "model=pair", "model.cutoff_nm=0.7", "model.knots=12"),
     *("trainer.max_epochs=2", "trainer.accelerator=cpu", "trainer.held_out_fraction=0.2", "refinement=none"),
 ]
 

@@ -127,7 +127,7 @@ def from_force_on(solute: int) -> Callable[[Frames], np.ndarray]:
 
 def from_pair_spline(frames: Frames) -> np.ndarray:
     """The pair potential that a prior would be: both forces, fitted in space."""
-    (table,) = PairSplineFit(cutoff_nm=TIE, knot_spacing_nm=0.02, max_frames=len(frames), min_count=3)(frames).tables
+    (table,) = PairSplineFit(cutoff_nm=TIE, knot_spacing_nm=0.02, max_frames=len(frames), min_count=3).fit(frames).tables
     r = np.linspace(EDGES[0], EDGES[-1], 1001)
     return in_bins(r, np.interp(r, np.linspace(0.0, TIE, len(table.energy)), table.energy))
 

@@ -39,8 +39,8 @@ def test_the_known_force_comes_back_within_the_noise(gas):
     """The mean over independent noises is the truth within 4.5 standard errors at distances a few knots apart."""
     r = np.arange(CONTACT + 0.03, CUTOFF, 0.06)
     sigma = 1.5 * np.sqrt(np.mean(gas.forces**2))
-    fits = np.array([force_of(PLAIN(add_noise(gas, sigma, seed)).tables[0], CUTOFF, r) for seed in range(N_NOISES)])
-    exact = force_of(PLAIN(gas).tables[0], CUTOFF, r)
+    fits = np.array([force_of(PLAIN.fit(add_noise(gas, sigma, seed)).tables[0], CUTOFF, r) for seed in range(N_NOISES)])
+    exact = force_of(PLAIN.fit(gas).tables[0], CUTOFF, r)
     np.testing.assert_allclose(exact, true_force(r), atol=0.05)  # without noise only the spline's resolution is left
     stderr = fits.std(axis=0, ddof=1) / np.sqrt(N_NOISES)
     z = (fits.mean(axis=0) - true_force(r)) / stderr
@@ -57,7 +57,7 @@ def test_the_error_falls_as_one_over_the_square_root_of_the_number_of_frames(gas
     for seed in range(6):
         noisy = add_noise(many, 30.0, seed)
         for n, found in errors.items():
-            table = PLAIN(noisy[:n]).tables[0]
+            table = PLAIN.fit(noisy[:n]).tables[0]
             found.append(np.mean((force_of(table, CUTOFF, r) - true_force(r)) ** 2))
     ratio = np.mean(errors[10]) / np.mean(errors[160])
     assert 8 < ratio < 32  # 16, give or take 2: 6 fits of some 10 independent coefficients
@@ -67,7 +67,7 @@ def test_explained_variance_reaches_the_noise_floor_and_no_further(gas):
     sigma = 1.5 * np.sqrt(np.mean(gas.forces**2))
     noisy = add_noise(gas, sigma, seed=3)
     held_out = add_noise(add_pair_forces(hard_gas(30, 40, 2.0, diameter=CONTACT, seed=9), true_force), sigma, seed=4)
-    prior = PLAIN(noisy)
+    prior = PLAIN.fit(noisy)
     r2 = explained_variance(held_out.forces - prior_forces([prior], held_out), held_out.forces)
     r2_max = 1.0 / (1.0 + 1.5**2)
     assert r2.value == pytest.approx(r2_max, abs=0.02 + 4 * r2.stderr)
@@ -81,7 +81,7 @@ def test_energy_of_two_types_is_told_apart():
     is_a = np.arange(40) < 20
     scale = np.where(is_a[:, None] & is_a, 1.0, np.where(is_a[:, None] | is_a, -0.5, 0.0))
     gas = add_pair_forces(gas, lambda r: scale * true_force(r))
-    fits = [PLAIN(add_noise(gas, 20.0, seed)) for seed in range(8)]
+    fits = [PLAIN.fit(add_noise(gas, 20.0, seed)) for seed in range(8)]
     r = np.array([0.3, 0.4, 0.5])
     for k, factor in enumerate((1.0, -0.5, 0.0)):
         energies = np.array([np.interp(r, np.linspace(0, CUTOFF, 701), fit.tables[k].energy) for fit in fits])

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import hydra
 import pytest
-from hydra.core.global_hydra import GlobalHydra
+from configuration import compose
 from omegaconf import OmegaConf
 from systems import water
 
@@ -15,22 +14,16 @@ from cgnnp.dynamics.openmm_topology import describe
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import FROM_DATA
-from cgnnp.priors import PriorFit
+from cgnnp.priors import PriorTerm
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems.system import ReferenceSystem
-from cgnnp.runtime.options import target
+from cgnnp.runtime.options import constructed, target
 from cgnnp.training.fit import FitSettings
 from cgnnp.training.relative_entropy import RefinementSettings
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONF.glob("*/*.yaml"))]
-
-
-def compose(command: str, *overrides: str):
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):
-        return hydra.compose(command, list(overrides))
 
 
 def test_all_commands_and_groups_are_there():
@@ -60,6 +53,7 @@ def test_every_option_composes_and_builds(group, option):
     made = {
         "reference": lambda: configured(config, group)(system=water(27).reference, replica=1),
         "simulation": lambda: _simulation(plain(config.simulation), 300.0),
+        "prior": lambda: constructed(plain(config.prior[option]), f"prior.{option}"),
     }.get(group, lambda: configured(config, group))()
     if group == "system":
         assert isinstance(made, ReferenceSystem)
@@ -71,7 +65,7 @@ def test_every_option_composes_and_builds(group, option):
         model = made(type_names=["A", "B"])
         assert isinstance(model, Potential)
         assert model.type_names == ("A", "B")
-    kinds = {"prior": PriorFit, "trainer": FitSettings, "refinement": RefinementSettings}
+    kinds = {"prior": PriorTerm, "trainer": FitSettings, "refinement": RefinementSettings}
     assert isinstance(made, kinds.get(group, object))
     if group == "simulation":
         assert (made is None) == (option == "none")
@@ -89,10 +83,11 @@ def test_configurations_name_every_setting(group, option):
     """What a configuration leaves out takes its default silently: the YAML is the manual, so it must not."""
     import inspect
 
-    given = {"mapping": {"atomistic"}, "prior": {"frames"}, "system": {"name"}, "reference": {"system", "replica"}}
+    given = {"mapping": {"atomistic"}, "system": {"name"}, "reference": {"system", "replica"}}
     given["simulation"] = {"temperature_of_data_K"}
     given["model"] = set(FROM_DATA)
     config = compose("train", f"{group}={option}")[group]
+    config = config[option] if group == "prior" else config
     if "_target_" in config:
         missing = set(inspect.signature(target(config, group)).parameters) - set(config) - given.get(group, set())
         assert not missing

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_config import compose
+from configuration import compose
 
 import cgnnp
 import cgnnp.runtime.options
@@ -21,7 +21,6 @@ IN_SEVERAL = {
     ("system", "n_pairs"): {"electrolyte.py", "beads.py"},  # of a system, and of the composition that `simulate` asks for
     ("model", "features"): {"network.py", "nequip.py"},  # a number everywhere, of NequIP also a list
     ("mapping", "selection"): {"molecules.py", "ions.py", "water.py"},  # of every mapping; what a mapping has beads for
-    ("prior", "cutoff_nm"): {"spline_fit.py", "prior.py"},  # its value; what a box can hold, of every prior
 }
 """All exceptions: most are settings of different options that have one name."""
 
@@ -94,7 +93,10 @@ def test_every_judgement_says_of_what():
         (lambda: cgnnp.network("nequip", layers=1.5), "model.layers=1.5: must be a whole number"),
         (lambda: cgnnp.network("nequip", knots=3).create(["W"]), "model.knots=3: must be 10 or more"),
         (lambda: cgnnp.option("trainer", "default", ema_decay=2.0), "trainer.ema_decay=2.0: must be in [0, 1)"),
-        (lambda: cgnnp.option("prior", "pairs", eps_r=-1.0), "prior.eps_r=-1.0: a dielectric constant is positive"),
+        (
+            lambda: cgnnp.option("prior", "coulomb", eps_r=-1.0),
+            "prior.coulomb.eps_r=-1.0: a dielectric constant is",
+        ),
         (lambda: cgnnp.option("system", "electrolyte", cation="Mg"), "system.cation=Mg: "),
         (lambda: cgnnp.sample_frames(n_frames=0), "reference.n_frames=0: must be a whole number"),
         (lambda: cgnnp.sample_frames(n_frames=2, mapping=cgnnp.option("mapping", "water_cg", selection="resname X")), ""),
@@ -119,11 +121,12 @@ def test_each_group_is_parsed_once(monkeypatch, tmp_path):
         judged_values[group, name] += 1
         in_range(group, name, value)
 
-    for module in ("runtime.options", "models.registry"):
+    for module in ("runtime.options", "models.registry", "commands.training"):
         monkeypatch.setattr(f"cgnnp.{module}.checked_settings", counted)
     monkeypatch.setattr(cgnnp.runtime.settings, "check_range", counted_range)
     training_plan(compose("train", "mapping=water_cg", f"data_dir={tmp_path}", f"run_dir={tmp_path}/run"))
-    groups = ("system", "reference", "mapping", "prior", "model", "trainer", "refinement", "simulation")
+    groups = ("system", "reference", "mapping", "model", "trainer", "refinement", "simulation")
+    groups += ("prior", "prior.coulomb", "prior.pairs")
     assert parsed == dict.fromkeys(groups, 1)
     assert len(judged_values) > 40
     assert set(judged_values.values()) == {1}

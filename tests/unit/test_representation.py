@@ -16,7 +16,7 @@ from cgnnp.models.mace import MACE
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.pair import Pair
 from cgnnp.models.potential import build_graph
-from cgnnp.priors import PriorFit
+from cgnnp.priors import PairSplineFit
 from cgnnp.runtime.representation import LINES, WIDTH, short
 from cgnnp.simulation.potential_files import load, save_bundle
 
@@ -68,7 +68,7 @@ def test_networks(kind):
 
 
 def test_a_potential(soft_spheres, tmp_path):
-    (prior,) = PriorFit(cutoff_nm=0.5, min_count=5)(soft_spheres[:50])
+    prior = PairSplineFit(cutoff_nm=0.5, min_count=5).fit(soft_spheres[:50])
     lines_of(prior)
     lines_of(prior.tables[0])
     model = NequIP(type_names=["AR"], cutoff_nm=0.5, layers=1, features=4, seed=0)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from cgnnp.priors.smoothing import EXPONENTS, FOLDS, NormalEquations, solve_smooth
+from cgnnp.priors.smoothing import EXPONENTS, FOLDS, NormalEquations, Spline, solve_smooth
 
 KNOTS = np.concatenate([[0.0] * 3, np.linspace(0.0, 1.0, 31), [1.0] * 3])
 N_FIXED = 2
@@ -39,6 +39,13 @@ def blocks_of(parts: list[Part]) -> list[NormalEquations]:
     return [equations(*part) for part in parts]
 
 
+def solved(
+    blocks: list[NormalEquations], strengths: list[float | None] | None = None, n_splines: int = 1
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    splines = [Spline.ending_at_zero("", N_FREE, N_FIXED)] * n_splines
+    return solve_smooth(blocks, splines, [RIDGE] * n_splines, strengths or [None] * n_splines)
+
+
 def deviation(coefficients: np.ndarray) -> float:
     """Root mean square of the curve's deviation from the truth."""
     return float(np.sqrt(np.mean((design(np.linspace(0.0, 1.0, 400, endpoint=False)) @ (coefficients - TRUTH)) ** 2)))
@@ -63,7 +70,7 @@ def test_equations_of_parts_add_up_and_can_be_taken_away():
 
 @pytest.mark.parametrize("strengths", [None, [0.0]], ids=["cross-validated", "not penalised"])
 def test_without_noise_the_solution_is_exact(strengths):
-    coefficients, _ = solve_smooth(blocks_of(samples(800, 0.0, seed=1)), [N_FREE], N_FIXED, RIDGE, strengths)
+    coefficients, _ = solved(blocks_of(samples(800, 0.0, seed=1)), strengths=strengths)
     np.testing.assert_allclose(coefficients, TRUTH, atol=1e-6 * np.abs(TRUTH).max())
 
 
@@ -73,8 +80,8 @@ def test_with_noise_cross_validation_brings_the_solution_nearer_to_the_truth(n):
     gains = []
     for seed in range(6):
         blocks = blocks_of(samples(n, 3.0, seed))
-        chosen, _ = solve_smooth(blocks, [N_FREE], N_FIXED, RIDGE)
-        plain, _ = solve_smooth(blocks, [N_FREE], N_FIXED, RIDGE, [0.0])
+        chosen, _ = solved(blocks)
+        plain, _ = solved(blocks, strengths=[0.0])
         gains.append(deviation(plain) / deviation(chosen))
     assert min(gains) > 1.0
     assert np.mean(gains) > 1.4
@@ -84,7 +91,7 @@ def test_chosen_strength_falls_as_data_grow():
     """As 1/n, being relative to the normal matrix: on the average over five data sets that grow 64-fold, within 0.8."""
 
     def mean_exponent(n: int) -> float:
-        chosen = [solve_smooth(blocks_of(samples(n, 3.0, seed)), [N_FREE], N_FIXED, RIDGE)[1][0] for seed in range(5)]
+        chosen = [solved(blocks_of(samples(n, 3.0, seed)))[1][0] for seed in range(5)]
         return float(np.mean(np.log10(chosen)))
 
     few, some, many = (mean_exponent(n) for n in (200, 1600, 12800))
@@ -104,7 +111,7 @@ def penalised(parts: list[Part], strength: float) -> np.ndarray:
 @pytest.mark.parametrize("strength", [0.0, 1e-2, 30.0])
 def test_given_strengths_are_used_as_they_are(strength):
     parts = samples(800, 3.0, seed=2)
-    coefficients, used = solve_smooth(blocks_of(parts), [N_FREE], N_FIXED, RIDGE, [strength])
+    coefficients, used = solved(blocks_of(parts), strengths=[strength])
     assert used == (strength,)
     np.testing.assert_allclose(coefficients, penalised(parts, strength), atol=1e-5)
 
@@ -121,14 +128,14 @@ def test_the_chosen_strength_has_the_least_error_on_blocks_that_were_left_out(si
             rest = parts[:k] + parts[k + 1 :]
             left_out += float(np.sum((data - matrix @ penalised(rest, 10.0**exponent)) ** 2))
         errors.append(left_out)
-    _, (strength,) = solve_smooth(blocks_of(parts), [N_FREE], N_FIXED, RIDGE)
+    _, (strength,) = solved(blocks_of(parts))
     assert np.log10(strength) == pytest.approx(EXPONENTS[np.argmin(errors)])
     assert 0 < np.argmin(errors) < len(EXPONENTS) - 1
 
 
 def test_one_block_cannot_be_left_out_and_is_not_penalised():
     (part,) = samples(400, 3.0, seed=4, n_blocks=1)
-    coefficients, strengths = solve_smooth([equations(*part)], [N_FREE], N_FIXED, RIDGE)
+    coefficients, strengths = solved([equations(*part)])
     assert strengths == (0.0,)
     np.testing.assert_allclose(coefficients, penalised([part], 0.0), atol=1e-5)
 
@@ -139,14 +146,14 @@ def test_each_spline_has_the_strength_that_its_own_noise_asks_for():
     for (first, first_data), (second, second_data) in zip(quiet, noisy, strict=True):
         matrix = np.block([[first, np.zeros_like(first)], [np.zeros_like(second), second]])
         blocks.append(equations(matrix, np.concatenate([first_data, second_data])))
-    coefficients, strengths = solve_smooth(blocks, [N_FREE, N_FREE], N_FIXED, RIDGE)
+    coefficients, strengths = solved(blocks, n_splines=2)
     assert strengths[0] < 1e-3 * strengths[1]
     for parts, strength, own in zip((quiet, noisy), strengths, np.split(coefficients, 2), strict=True):
         np.testing.assert_allclose(own, penalised(parts, strength), atol=1e-5)
 
 
 def test_without_a_penalty_coefficients_that_no_data_saw_are_zero():
-    coefficients, _ = solve_smooth(blocks_of(samples(800, 1.0, seed=7, low=0.4)), [N_FREE], N_FIXED, RIDGE, [0.0])
+    coefficients, _ = solved(blocks_of(samples(800, 1.0, seed=7, low=0.4)), strengths=[0.0])
     unseen = KNOTS[4 : 4 + N_FREE] <= 0.4  # where the support of each ends
     np.testing.assert_array_equal(coefficients[unseen], 0.0)
     assert unseen.sum() > 8
@@ -158,6 +165,6 @@ def test_a_spline_that_no_data_saw_is_zero_whatever_the_penalty():
     for matrix, data in samples(800, 1.0, seed=8):
         blocks.append(equations(np.concatenate([np.zeros_like(matrix), matrix], axis=1), data))
     for strengths in (None, [1.0, 1.0]):
-        coefficients, _ = solve_smooth(blocks, [N_FREE, N_FREE], N_FIXED, RIDGE, strengths)
+        coefficients, _ = solved(blocks, strengths=strengths, n_splines=2)
         np.testing.assert_array_equal(coefficients[:N_FREE], 0.0)
         assert deviation(coefficients[N_FREE:]) < 1.0

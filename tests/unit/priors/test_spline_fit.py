@@ -41,13 +41,13 @@ def assert_exact(prior: PairSpline, tolerance: float = 1e-3) -> None:
 
 
 def test_the_fit_gives_the_exact_table_for_every_pair_of_types():
-    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(mixture_frames(60))
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1).fit(mixture_frames(60))
     assert [entry.pair for entry in prior.tables] == [("A", "A"), ("A", "B"), ("B", "B")]
     assert_exact(prior)
 
 
 def test_the_wall_goes_on_below_the_first_sampled_distance():
-    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=20, wall_kT=30.0)(mixture_frames())
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=20, wall_kT=30.0).fit(mixture_frames())
     for entry in prior.tables:
         energy, r = np.array(entry.energy), np.linspace(0.0, CUTOFF, len(entry.energy))
         below = r < entry.first_sampled
@@ -61,7 +61,7 @@ def test_the_wall_goes_on_below_the_first_sampled_distance():
 def test_first_sampled_distance_is_where_min_count_pairs_have_been_seen():
     frames = mixture_frames()
     kinds = PairKinds(frames.mapping)
-    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=20)(frames)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=20).fit(frames)
     distances = {pair: [] for pair in kinds.names}
     for t in range(len(frames)):
         pairs = near_pairs(frames.positions[t], frames.boxes[t], CUTOFF)
@@ -86,7 +86,7 @@ def test_design_matrix_columns_are_forces_that_sum_to_zero():
 
 def test_prior_forces_are_the_fitted_ones_on_every_frame():
     frames = mixture_frames()
-    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(frames)  # all pairs are at or beyond the first sampled one
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1).fit(frames)  # all pairs are at or beyond the first sampled one
     forces = prior_forces([prior], frames)
     # The wall begins with a jump of the second derivative; the cubic table carries it a few points (0.001 nm) outwards.
     edge = max(prior.first_sampled().values()) + 0.01
@@ -101,14 +101,14 @@ def test_prior_forces_are_the_fitted_ones_on_every_frame():
 def test_kinds_of_pairs_missing_from_some_frames_are_no_obstacle():
     mapping = identity_mapping({"A": 6, "B": 2})
     frames = ideal_gas(300, 8, 2.0, seed=1, mapping=mapping)
-    prior = PairSplineFit(cutoff_nm=0.5, min_count=5)(frames)
+    prior = PairSplineFit(cutoff_nm=0.5, min_count=5).fit(frames)
     assert len(prior.tables) == 3
 
 
 def test_one_solute_has_no_table_with_its_like_and_a_system_of_two_is_refused():
     mapping = identity_mapping({"W": 20, "S": 1})
     gas = hard_gas(60, 21, 2.0, diameter=0.3, seed=5, mapping=mapping)
-    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(add_pair_forces(gas, lambda r: 40.0 * (r < CUTOFF)))
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1).fit(add_pair_forces(gas, lambda r: 40.0 * (r < CUTOFF)))
     assert [entry.pair for entry in prior.tables] == [("W", "W"), ("W", "S")]
     assert prior.create_force(BeadTopology.of_types(["W", "W", "S"])).getNumParticles() == 3
     with pytest.raises(ValueError, match=r"the system has pairs S-S, the data .* had only W-W, W-S"):
@@ -132,26 +132,26 @@ def test_too_few_pairs_are_refused():
         ValueError,
         match=r"min_count=500: .* only \d+ A-A pairs \(of 90 in 2 frames\) within cutoff_nm=0\.8: use more frames",
     ):
-        PairSplineFit(cutoff_nm=CUTOFF, min_count=500)(mixture_frames(2))
+        PairSplineFit(cutoff_nm=CUTOFF, min_count=500).fit(mixture_frames(2))
 
 
 def test_bonded_pairs_are_excluded_from_the_fit():
     positions = np.array([[[0.0, 0.0, 0.0], [0.3, 0.0, 0.0]]] * 60)
     frames = frames_of(positions, np.zeros_like(positions), 2.0, identity_mapping({"A": 2}, bonds=((0, 1),)))
     with pytest.raises(ValueError, match="only 0 A-A pairs"):
-        PairSplineFit(cutoff_nm=CUTOFF)(frames)
+        PairSplineFit(cutoff_nm=CUTOFF).fit(frames)
 
 
 def test_cutoff_of_more_than_half_the_box_is_refused():
     with pytest.raises(ValueError, match=r"cutoff_nm=1\.1 of the prior is more than half the box \(1 nm\).*lower it"):
-        PairSplineFit(cutoff_nm=1.1)(mixture_frames(3))
+        PairSplineFit(cutoff_nm=1.1).fit(mixture_frames(3))
     with pytest.raises(ValueError, match=r"cutoff_nm=0\.8 of the prior is more than half the box \(0\.75 nm\)"):
-        PairSplineFit(cutoff_nm=CUTOFF)(mixture_frames(3), mixture_frames(3, {"A": 2, "B": 2}, length=1.5))
+        PairSplineFit(cutoff_nm=CUTOFF).fit(mixture_frames(3), mixture_frames(3, {"A": 2, "B": 2}, length=1.5))
 
 
 def test_sets_of_different_bead_numbers_and_boxes_give_the_exact_force():
     dilute = mixture_frames(60, {"B": 4, "A": 3}, length=1.7, seed=6)  # types in another order
-    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(mixture_frames(40), dilute)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1).fit(mixture_frames(40), dilute)
     assert [entry.pair for entry in prior.tables] == [("A", "A"), ("A", "B"), ("B", "B")]
     assert_exact(prior)
 
@@ -159,7 +159,7 @@ def test_sets_of_different_bead_numbers_and_boxes_give_the_exact_force():
 def test_parts_of_one_set_are_as_good_as_the_whole():
     whole = add_noise(mixture_frames(40), 20.0, seed=1)
     fit = PairSplineFit(cutoff_nm=CUTOFF, smoothing=1e-4)  # with blocks of other frames cross validation chooses another
-    together, apart = fit(whole), fit(whole[:13], whole[13:])
+    together, apart = fit.fit(whole), fit.fit(whole[:13], whole[13:])
     assert together.first_sampled() == apart.first_sampled()
     for one, other in zip(together.tables, apart.tables, strict=True):
         np.testing.assert_allclose(one.energy, other.energy, rtol=1e-6, atol=1e-6)
@@ -169,7 +169,7 @@ def test_parts_of_one_set_are_as_good_as_the_whole():
 def test_a_set_without_one_kind_of_pair_still_fits(order):
     lonely = mixture_frames(60, {"A": 1, "B": 6}, seed=7)
     sets = [mixture_frames(40), lonely][::order]
-    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)(*sets)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1).fit(*sets)
     assert {frozenset(entry.pair) for entry in prior.tables} == {frozenset("A"), frozenset("AB"), frozenset("B")}
     assert_exact(prior)
 
@@ -191,7 +191,7 @@ def test_sets_that_disagree_meet_where_their_weights_say(first, expected):
     """The same frames with forces f and 3 f: the minimum of w (c - 1)^2 + (c - 3)^2 is c = (w + 3)/(w + 1)."""
     frames = mixture_frames(20)
     weights = [np.full(MIXTURE.n_beads, first), np.ones(MIXTURE.n_beads)]
-    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1, smoothing=0.0)(frames, scaled(frames, 3.0), weights=weights)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1, smoothing=0.0).fit(frames, scaled(frames, 3.0), weights=weights)
     assert mean_factor(prior) == pytest.approx(expected, rel=1e-3)
 
 
@@ -203,9 +203,9 @@ def test_beads_without_weight_do_not_count():
     weights[3] = 0.0
     wrong = Frames(frames.positions, spoilt, frames.boxes, frames.meta)
     fit = PairSplineFit(cutoff_nm=CUTOFF, min_count=1)
-    assert_exact(fit(wrong, weights=[weights]))
+    assert_exact(fit.fit(wrong, weights=[weights]))
     with pytest.raises(AssertionError):
-        assert_exact(fit(wrong), tolerance=1.0)
+        assert_exact(fit.fit(wrong), tolerance=1.0)
 
 
 @pytest.mark.parametrize(("max_frames", "used"), [(30, 30), (20, 19), (7, 6), (1, 2), (1000, 60)])
@@ -218,7 +218,7 @@ def test_max_frames_counts_the_frames_of_all_sets(max_frames, used, monkeypatch)
 
     monkeypatch.setattr("cgnnp.priors.spline_fit.pair_design", count)
     sets = mixture_frames(40), mixture_frames(20, {"A": 4, "B": 4}, seed=8)
-    PairSplineFit(cutoff_nm=CUTOFF, min_count=1, max_frames=max_frames)(*sets)  # at least one frame of each
+    PairSplineFit(cutoff_nm=CUTOFF, min_count=1, max_frames=max_frames).fit(*sets)  # at least one frame of each
     assert len(seen) == used
     assert seen.count(18) == pytest.approx(2 * seen.count(8), abs=2)  # each set gives its share
 
@@ -227,7 +227,7 @@ def test_given_smoothing_makes_noisy_tables_smoother():
     noisy = add_noise(mixture_frames(20), 100.0, seed=2)
     roughness = []
     for smoothing in (0.0, 0.1, 10.0):
-        prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1, smoothing=smoothing)(noisy)
+        prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1, smoothing=smoothing).fit(noisy)
         energies = [np.array(entry.energy)[-400:] for entry in prior.tables]  # all sampled
         roughness.append(sum(float(np.sum(np.diff(energy, n=3) ** 2)) for energy in energies))
     assert roughness[0] > 10 * roughness[1] > 100 * roughness[2]
@@ -239,6 +239,6 @@ def test_too_few_pairs_name_the_setting_that_asks_for_more(n_frames, wider):
     frames = hard_gas(n_frames, 2, 3.0, diameter=0.2, seed=1, mapping=identity_mapping({"C": 2}))
     message = rf"^min_count=50: .* C-C pairs \(of {n_frames} in {n_frames} frames\) .* a lower min_count"
     with pytest.raises(SettingError, match=message) as caught:
-        PairSplineFit(cutoff_nm=0.3, min_count=50)(frames)
+        PairSplineFit(cutoff_nm=0.3, min_count=50).fit(frames)
     assert ("larger cutoff_nm" in str(caught.value)) is wider
-    assert caught.value.configured.startswith("prior.min_count=50")
+    assert caught.value.configured.startswith("prior.pairs.min_count=50")

@@ -496,11 +496,6 @@ def test_a_fit_that_diverged_can_be_drawn(tmp_path, metrics):
     write_report(tmp_path, {}, [], metrics[-1:], [], "")
 
 
-def test_the_template_is_package_data():
-    pyproject = (Path(__file__).parents[3] / "pyproject.toml").read_text()
-    assert '"*.html.j2"' in pyproject
-
-
 def test_r2_is_shown_against_its_ceiling(summary):
     known = {"r2_max": 0.7204, "r2_max_stderr": 0.013, "r2_over_r2_max": 0.878, "r2_over_r2_max_stderr": 0.021}
     error = {"pmf_error_kJ_mol_nm": 14.25, "pmf_error_stderr_kJ_mol_nm": 0.61, "pmf_error_relative": 0.0342}

@@ -29,7 +29,7 @@ def make_bundle(gas, tmp_path_factory):
     import torch
 
     def make(dtype=torch.float32, trained: bool = False, scale: float = 10.0):
-        prior = PairSplineFit(cutoff_nm=0.7, min_count=5)(gas)
+        prior = PairSplineFit(cutoff_nm=0.7, min_count=5).fit(gas)
         first = prior.first_sampled()["AR", "AR"]
         settings = {
             **{"type_names": ["AR"], "cutoff_nm": 0.9, "inner_cutoff_nm": [[first]], "layers": 2, "features": 4},

@@ -34,7 +34,7 @@ PROTOCOL = LangevinProtocol(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_bundle_has_the_forces_of_its_network_and_runs(name, gas, tmp_path):
     kind, own = NETWORKS[name]
-    prior = PairSplineFit(cutoff_nm=0.7, min_count=5)(gas)
+    prior = PairSplineFit(cutoff_nm=0.7, min_count=5).fit(gas)
     settings = {"type_names": ["AR"], "cutoff_nm": 0.6, "inner_cutoff_nm": [[prior.first_sampled()["AR", "AR"]]]}
     settings |= {"avg_num_neighbors": 20.0, "energy_scale": 1.0, "energy_bound_kJ_mol": 5.0, **own}
     model = create_model(kind, settings, torch.float32)

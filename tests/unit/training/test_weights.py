@@ -70,7 +70,7 @@ def test_the_weighted_pair_fit_has_the_lower_variance():
     found = {"plain": [], "weighted": []}
     for seed in range(12):
         frames = noisy(seed, n_frames=20)
-        for name, prior in (("plain", fit_pairs(frames)), ("weighted", fit_pairs(frames, weights=[weights]))):
+        for name, prior in (("plain", fit_pairs.fit(frames)), ("weighted", fit_pairs.fit(frames, weights=[weights]))):
             (table,) = [table for table in prior.tables if set(table.pair) == {"A", "B"}]
             found[name].append(table.energy[350] - exact)
     assert np.var(found["weighted"]) < np.var(found["plain"]) / 3
@@ -80,7 +80,7 @@ def test_the_weighted_pair_fit_has_the_lower_variance():
 
 def test_weights_of_one_leave_the_pair_fit_as_it_is():
     fit_pairs, frames = PairSplineFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5), noisy(1, n_frames=10)
-    for one, other in zip(fit_pairs(frames, weights=[np.ones(12)]).tables, fit_pairs(frames).tables, strict=True):
+    for one, other in zip(fit_pairs.fit(frames, weights=[np.ones(12)]).tables, fit_pairs.fit(frames).tables, strict=True):
         np.testing.assert_allclose(one.energy, other.energy, rtol=1e-6, atol=1e-6)
 
 

@@ -18,7 +18,7 @@ from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import bead_energies, build_graph
 from cgnnp.models.registry import Architecture
-from cgnnp.priors import PairSpline, PriorFit
+from cgnnp.priors import CoulombTerm, PairSpline, PairSplineFit
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.openmm.system import create_system
@@ -29,7 +29,7 @@ from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.fitting import Fitted, fit_model
 from cgnnp.workflow.plan import DataDescription, FitPlan
 
-FIT = PriorFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
+FIT = (CoulombTerm(cutoff_nm=0.6), PairSplineFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5))
 
 
 def soft(r: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from systems import add_noise, add_pair_forces, hard_gas
 
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import Architecture
-from cgnnp.priors import PriorFit, prior_forces
+from cgnnp.priors import PairSplineFit, prior_forces
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.data import ForceSet, make_loader
 from cgnnp.training.fit import FitSettings
@@ -39,7 +39,7 @@ TRAINER = FitSettings(max_epochs=6, learning_rate=0.02, ema_decay=0.9, patience=
 def fitted(frames, dtype: str, directory):
     """The exported potential of a fit, and its figures."""
     plan = FitPlan(
-        prior=PriorFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5),
+        prior=(PairSplineFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5),),
         network=Architecture(NequIP, {"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2}),
         trainer=replace(TRAINER, dtype=dtype),
         platform="Reference",

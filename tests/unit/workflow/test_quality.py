@@ -11,7 +11,7 @@ from systems import add_pair_forces, hard_gas, identity_mapping
 from cgnnp.frames.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import Architecture
-from cgnnp.priors import PriorFit
+from cgnnp.priors import PairSplineFit
 from cgnnp.statistics import explained_variance
 from cgnnp.training.fit import FitSettings
 from cgnnp.workflow.fitting import Fitted, fit_model
@@ -119,21 +119,21 @@ def test_draws_that_tell_nothing_are_refused():
 SMALL = {"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2}
 
 
-class Spy(PriorFit):
+class Spy(PairSplineFit):
     """Remembers the weights that it was given."""
 
     given: ClassVar[list[np.ndarray]] = []
 
-    def __call__(self, *sets, weights=None, platform="auto"):
+    def fit(self, *left, weights=None):
         self.given[:] = weights
-        return super().__call__(*sets, weights=weights, platform=platform)
+        return super().fit(*left, weights=weights)
 
 
 def fitted(frames: Frames, folder: Path) -> Fitted:
     """One epoch."""
     trainer = FitSettings(max_epochs=1, batch_size=8, held_out_fraction=0.5, accelerator="cpu")
     prior = Spy(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
-    return fit_model([frames], FitPlan(prior=prior, network=Architecture(NequIP, SMALL), trainer=trainer), folder)
+    return fit_model([frames], FitPlan(prior=(prior,), network=Architecture(NequIP, SMALL), trainer=trainer), folder)
 
 
 def test_a_fit_to_mean_forces_says_how_close_it_comes(tmp_path):

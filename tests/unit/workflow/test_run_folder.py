@@ -130,7 +130,7 @@ def gas():
 
 @pytest.fixture(scope="module")
 def prior(gas):
-    return PairSplineFit(cutoff_nm=0.7, min_count=5)(gas)
+    return PairSplineFit(cutoff_nm=0.7, min_count=5).fit(gas)
 
 
 PRIORS = [

@@ -1,0 +1,64 @@
+"""The priors of a model: a list of terms, each fitted to what those before it leave."""
+
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.frames.frames import Frames
+from cgnnp.priors.coulomb import dielectric_constant
+from cgnnp.priors.linear import LinearTerm, fit_together
+from cgnnp.priors.prior import Prior, prior_forces
+from cgnnp.priors.term import PriorTerm, thinned
+
+log = logging.getLogger("cgnnp")
+
+Weights = Sequence[Float[np.ndarray, "beads"]]
+
+
+def fit_priors(
+    terms: Sequence[PriorTerm], sets: Sequence[Frames], weights: Weights | None = None, platform: str = "auto"
+) -> list[Prior]:
+    """The priors of these training frames, of one or several systems; they know the bead types of all of them.
+
+    Linear terms that follow each other are solved for together where they ask for it (`LinearTerm.together`).
+
+    Args:
+        terms: in the order in which they take their part of the forces.
+        sets: the frames.
+        weights: how much the squared deviation of each bead counts, one array for each set.
+        platform: of OpenMM, for the forces of the priors.
+
+    Raises:
+        ValueError: the frames cannot determine one of the terms.
+    """
+    priors: list[Prior] = []
+    for group in _solved_at_once(terms):
+        numbers = [term.max_frames for term in group if term.max_frames is not None]
+        some = thinned(sets, max(numbers)) if numbers else sets
+        left = _left_by(priors, some, platform) if numbers else some
+        linear = [term for term in group if isinstance(term, LinearTerm)]
+        found = fit_together(linear, left, weights) if len(linear) > 1 else [group[0].fit(*left, weights=weights)]
+        priors += [prior for prior in found if prior is not None]
+    if any(frames.mapping.is_charged for frames in sets) and dielectric_constant(priors) is None:
+        log.warning(
+            "prior: the beads carry charges, and no term of prior knows of them: neither splines nor networks reach as far"
+        )
+    return priors
+
+
+def _solved_at_once(terms: Sequence[PriorTerm]) -> Iterator[list[PriorTerm]]:
+    """The terms, those together that are solved for together."""
+    for together, neighbours in itertools.groupby(terms, lambda term: isinstance(term, LinearTerm) and term.together):
+        group = list(neighbours)
+        yield from [group] if together else [[term] for term in group]
+
+
+def _left_by(priors: Sequence[Prior], sets: Sequence[Frames], platform: str) -> Sequence[Frames]:
+    """The frames with the forces that the priors leave."""
+    if not priors:
+        return sets
+    return [replace(part, forces=part.forces - prior_forces(priors, part, platform)) for part in sets]
