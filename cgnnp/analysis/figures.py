@@ -155,7 +155,7 @@ def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> F
     upper.tick_params(labelbottom=False)
     epochs = [row["epoch"] + 1 for row in metrics]
     r2 = [row["r2"] for row in metrics]
-    prior = metrics[-1]["r2_prior"]
+    prior, rates = metrics[-1].get("r2_prior", np.nan), [row.get("learning_rate", np.nan) for row in metrics]
     styled(upper, theme).plot(epochs, r2, color=theme.model, linewidth=1.8, marker="o", markersize=4, label="with network")
     upper.axhline(prior, color=theme.others[0], linewidth=1.5, linestyle="--", label="prior alone")
     best = int(np.nanargmax(r2)) if not np.isnan(r2).all() else 0
@@ -166,8 +166,8 @@ def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> F
         upper.set_ylim(low - pad, high + pad)
     upper.set_ylabel("R² of held-out forces")
     legend(upper, theme, loc="center right")
-    styled(lower, theme).plot(epochs, [row["learning_rate"] for row in metrics], color=theme.muted, linewidth=1.5)
-    if all(row["learning_rate"] > 0 for row in metrics):
+    styled(lower, theme).plot(epochs, rates, color=theme.muted, linewidth=1.5)
+    if all(rate > 0 for rate in rates):
         lower.set_yscale("log")
     lower.minorticks_off()
     lower.set_ylabel("learning rate")

@@ -31,8 +31,8 @@ SAME_SIZE = 1e-3
 
 @brief
 @dataclass(frozen=True)
-class Electrolyte:
-    """What `electrolyte` finds, by side ("atomistic", "cg"; a side without frames is left out).
+class SaltFindings:
+    """What `find_salt` finds, by side ("atomistic", "cg"; a side without frames is left out).
 
     Pairs have the names and the order of the atomistic side on both. `mean_potentials` are -kT ln of the smoothed g(r), at
     the concentration of the frames. `kirkwood_buff` is by the estimator that was asked for, `estimators` by every one; both
@@ -115,9 +115,9 @@ class Electrolyte:
         return list(rows.values())
 
 
-def electrolyte(
+def find_salt(
     atomistic: Frames, cg: Frames | None = None, phi_w: float | None = None, estimator: Estimator = DEFAULT
-) -> Electrolyte:
+) -> SaltFindings:
     """Coordination numbers, barriers, Kirkwood-Buff integrals, electroneutrality and activity derivative of ions.
 
     Both sides are counted up to the same distances: first shells end at the minima of the atomistic g(r), integrals at half
@@ -153,7 +153,7 @@ def electrolyte(
             name: {side: kirkwood_buff_of_counts(*known, name) for side, known in counted.items()} for name in Estimator
         }
     same_size = None if cg is None else _same_size(atomistic, cg)
-    return Electrolyte(numbers, potentials, by_estimator.get(estimator, {}), by_estimator, same_size, phi_w)
+    return SaltFindings(numbers, potentials, by_estimator.get(estimator, {}), by_estimator, same_size, phi_w)
 
 
 def _same_size(first: Frames, second: Frames) -> bool:

@@ -17,7 +17,7 @@ from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.fittable import warn_if_not_fitted
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.reference.atom_frames import AtomFrames
-from cgnnp.reference.remap import kept_frames, map_shards, with_optimal_map
+from cgnnp.reference.remap import map_shards, stored_frames, with_optimal_map
 from cgnnp.reference.source import Source, StoredSource, shard_directory
 from cgnnp.reference.stored_atoms import atoms_mapping, read_atomistic
 from cgnnp.reference.trajectories.file_source import FileSource
@@ -65,20 +65,21 @@ def sample(config: DictConfig) -> list[Path]:
 
 
 def map_frames(config: DictConfig) -> list[Path]:
-    """Map atomistic frames that exist, kept ones (`data=`) or those of files; prints where the data sets are."""
+    """Map atomistic frames that exist, stored ones (`data=`) or those of files; prints where the data sets are."""
     start_logging()
     check_command(config)
-    root, kept, n_frames = Path(str(config.data_dir)), named(config, "data"), config.n_frames
+    root, stored, n_frames = Path(str(config.data_dir)), named(config, "data"), config.n_frames
     if n_frames is not None and n_frames < 1:
         raise ValueError(f"n_frames={n_frames}: must be 1 or more, or null for all there are")
     check_writable(root, "data_dir")
-    if kept is None:
+    if stored is None:
         directories = _map_files(config, root)
     else:
-        mappings = configured_mappings(config, read_atomistic(shards(kept)[0]))
+        mappings = configured_mappings(config, read_atomistic(shards(stored)[0]))
         if config.optimal:
-            mappings = [with_optimal_map(one, functools.partial(_all_kept, kept), count_frames(kept)) for one in mappings]
-        directories = [map_shards(kept, mapping, root, n_frames) for mapping in mappings]
+            frames, n_stored = functools.partial(_all_stored, stored), count_frames(stored)
+            mappings = [with_optimal_map(one, frames, n_stored) for one in mappings]
+        directories = [map_shards(stored, mapping, root, n_frames) for mapping in mappings]
     for directory in directories:
         warn_if_not_fitted(_look_for_bonds(directory).mapping)
     print(*directories, sep="\n")
@@ -92,17 +93,17 @@ def _look_for_bonds(directory: Path) -> Frames:
     return frames
 
 
-def _all_kept(kept: Path) -> Iterator[AtomFrames]:
-    return itertools.chain.from_iterable(kept_frames(shard) for shard in shards(kept))
+def _all_stored(stored: Path) -> Iterator[AtomFrames]:
+    return itertools.chain.from_iterable(stored_frames(shard) for shard in shards(stored))
 
 
 def _map_files(config: DictConfig, root: Path) -> list[Path]:
     if (n_frames := config.n_frames) is not None:
-        raise ValueError(f"n_frames={n_frames} is for kept atoms (data=): of files ask for reference.n_frames")
+        raise ValueError(f"n_frames={n_frames} is for stored atoms (data=): of files ask for reference.n_frames")
     make = configured(config, "reference")
     if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
         raise ValueError(
-            "python -m cgnnp.map maps frames that exist: name kept atoms with data=data/atoms-... (python -m cgnnp.sample "
+            "python -m cgnnp.map maps frames that exist: name stored atoms with data=data/atoms-... (python -m cgnnp.sample "
             "keep_atoms=true), or files with reference.trajectory=...; to simulate and map use python -m cgnnp.sample"
         )
     source: FileSource = make()
@@ -145,7 +146,7 @@ def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mappin
     loaded = {entry.name: OmegaConf.load(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml")}
     options = sorted(name.removesuffix(".yaml") for name, values in loaded.items() if "_target_" in values)
     mappings = [configured(config, "mapping")(atomistic)]
-    for name in plain(config)["also"]:
+    for name in as_dict(config)["also"]:
         if name not in options:
             raise ValueError(
                 f"also={name}: no such mapping.{did_you_mean(str(name), options)} Available: {', '.join(options)}"
@@ -173,7 +174,7 @@ def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) ->
 
 def check_command(config: DictConfig) -> None:
     """Refuse keys that were added at the top level, and values there of the wrong type."""
-    values = {key: value for key, value in plain(config).items() if key not in GROUPS}
+    values = {key: value for key, value in as_dict(config).items() if key not in GROUPS}
     known = [key for key in config if key in KEYS or key in GROUPS]
     for key, value in values.items():
         if key not in KEYS:
@@ -199,10 +200,10 @@ def configured(config: DictConfig, group: str) -> Any:
     Raises:
         ValueError: a setting that is wrong.
     """
-    return constructed(plain(config[group]), group)
+    return constructed(as_dict(config[group]), group)
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
+def as_dict(config: DictConfig) -> dict[str, Any]:
     """A group of settings as a plain dictionary."""
     values = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]

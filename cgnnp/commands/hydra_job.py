@@ -115,7 +115,7 @@ def overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
-def plain(config: DictConfig) -> str:
+def resolved_yaml(config: DictConfig) -> str:
     """The resolved configuration as YAML."""
     return OmegaConf.to_yaml(config, resolve=True)
 

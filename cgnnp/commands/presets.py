@@ -11,8 +11,8 @@ import yaml
 
 from cgnnp.runtime.options import file_of_option
 
-FORMER = {"mapping=ions_nacl": "preset=nacl"}
-"""What presets were called when they were mappings."""
+FORMER = {"mapping=ions_nacl": "preset=nacl", "trainer=default": "trainer=force_matching"}
+"""What options were called."""
 
 SPLINES = ("knot_spacing_nm", "max_frames", "min_count", "smoothing", "ridge", "wall_kT", "walls_only")
 FORMER_KEYS = {"prior.eps_r": "prior.coulomb.eps_r", **{f"prior.{name}": f"prior.pairs.{name}" for name in SPLINES}}

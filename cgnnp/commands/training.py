@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
-from cgnnp.commands.frames import check_command, checked_data_root, configured, configured_source, named, plain
+from cgnnp.commands.frames import as_dict, check_command, checked_data_root, configured, configured_source, named
 from cgnnp.frames.dataset import has_data, open_frames
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.mapping import Mapping
@@ -24,8 +24,8 @@ from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.openmm.forces import choose_backend
 from cgnnp.simulation.run import replica_folders
-from cgnnp.training.fit import FitSettings, check_accelerator
 from cgnnp.training.relative_entropy import RefinementSettings
+from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.job import Job
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan, SimulationPlan, TrainingPlan
 from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
@@ -79,8 +79,8 @@ def training_plan(config: DictConfig) -> TrainingPlan:
         more=_further_sets(config),
         draws=_draws(config, mapping),
         fit=fit,
-        refinement=_of_kind(plain(config.refinement), "refinement", RefinementSettings),
-        simulation=_simulation(plain(config.simulation), source.temperature_K),
+        refinement=_of_kind(as_dict(config.refinement), "refinement", RefinementSettings),
+        simulation=_simulation(as_dict(config.simulation), source.temperature_K),
     )
     checked_data_root(config, source, mapping)
     return plan
@@ -95,12 +95,12 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     run, potential = named(config, "run"), named(config, "potential")
     if (run is None) == (potential is None):
         raise ValueError("name either run=<folder of a run> or potential=<exported potential>, and not both")
-    composition = Composition(**checked_settings(Composition, plain(config.system), "system"))
+    composition = Composition(**checked_settings(Composition, as_dict(config.system), "system"))
     if run is not None:
         _simulate_again(RunFolder.open(str(run)), config, composition, overrides)
         return
     assert potential is not None  # noqa: S101
-    plan = _needed(_simulation(plain(config.simulation), read_manifest(potential)["temperature_K"]))
+    plan = _needed(_simulation(as_dict(config.simulation), read_manifest(potential)["temperature_K"]))
     start_logging()
     directory = named(config, "output") or potential.parent / composition.folder_name
     check_writable(directory, "output")
@@ -116,7 +116,7 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
             f"run={run.path}: continues the run's own simulation; for other numbers of beads use "
             f"potential={run.potential} with the same system settings"
         )
-    values = plain(config.simulation)
+    values = as_dict(config.simulation)
     values = (_settings_of_run(run, values, overrides) or values) if TARGET in values else values
     try:
         plan = _simulation(values, manifest["temperature_K"])
@@ -189,9 +189,10 @@ def _simulation(values: dict[str, Any], temperature: float) -> SimulationPlan | 
 
 def fit_plan(config: DictConfig) -> FitPlan:
     """How to fit, of parts that are constructed."""
-    trainer, terms = _of_kind(plain(config.trainer), "trainer", FitSettings), _prior_terms(plain(config.prior))
-    check_accelerator(trainer)
-    values = plain(config.model)
+    trainer = _of_kind(as_dict(config.trainer), "trainer", Trainer)  # type: ignore[type-abstract]
+    terms = _prior_terms(as_dict(config.prior))
+    trainer.check_machine()
+    values = as_dict(config.model)
     _check_package(values, "model", PACKAGE)
     return FitPlan(prior=terms, network=architecture(values), trainer=trainer, platform=config.platform)
 

@@ -115,8 +115,8 @@ def uncharged_ions(frames: Frames) -> list[str]:
 def density(frames: Frames) -> float | None:
     """Density of the beads in g/mL, where the mapping keeps something of every molecule and unites atoms into beads."""
     mapping = frames.mapping
-    kept = sum(block.n_copies * len(block.offsets) for block in mapping.blocks)
-    if kept < mapping.n_atoms or mapping.n_beads == mapping.n_atoms or not frames.is_periodic:
+    in_beads = sum(block.n_copies * len(block.offsets) for block in mapping.blocks)
+    if in_beads < mapping.n_atoms or mapping.n_beads == mapping.n_atoms or not frames.is_periodic:
         return None
     volume = float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))))
     return float(mapping.masses.sum()) / volume / (1000.0 * AVOGADRO_PER_NM3)

@@ -142,8 +142,8 @@ def _lasting(frames: Frames, chosen: Int[np.ndarray, "chosen"]) -> tuple[np.ndar
     pairs, lengths = np.stack([near.i, near.j], axis=1)[free], near.distances[free]
     for number in chosen[:0:-1]:  # the last first, by when most have left
         found = np.linalg.norm(_vectors(frames, number, pairs), axis=1)
-        kept = np.abs(found / lengths - 1) < LEFT
-        pairs, lengths = pairs[kept], lengths[kept]
+        constant = np.abs(found / lengths - 1) < LEFT
+        pairs, lengths = pairs[constant], lengths[constant]
     return pairs, np.array([_vectors(frames, number, pairs) for number in chosen])
 
 

@@ -194,8 +194,8 @@ def iterate_frames(directory: str | Path) -> Iterator[Frames]:
                 )
             places = number + np.arange(found)
             origin = np.stack([np.zeros_like(places), places], axis=1)
-            kept = {name: JoinedArray([array]) for name, array in arrays.items()}
-            yield Frames.of_arrays(kept, meta, sources=(str(shard),), origin=origin)
+            in_files = {name: JoinedArray([array]) for name, array in arrays.items()}
+            yield Frames.of_arrays(in_files, meta, sources=(str(shard),), origin=origin)
             number += found
 
 

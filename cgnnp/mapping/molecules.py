@@ -182,11 +182,11 @@ def _connected(atomistic: Atomistic, atoms: list[Any], bonds: list[tuple[int, in
     bonded = {atom for pair in pairs for atom in pair}
     for residue in atomistic.topology.residues:
         numbers = [atom.index for atom in residue.atoms]
-        held = [number for number in numbers if number in bonded]
-        loose = [number for number in numbers if number not in bonded] if held else numbers[1:]
-        if not held and all(_symbol(atoms[number]) in IONS for number in numbers):
+        in_bonds = [number for number in numbers if number in bonded]
+        loose = [number for number in numbers if number not in bonded] if in_bonds else numbers[1:]
+        if not in_bonds and all(_symbol(atoms[number]) in IONS for number in numbers):
             continue
-        pairs += [((held or numbers)[0], number) for number in loose]
+        pairs += [((in_bonds or numbers)[0], number) for number in loose]
     array = np.array(pairs, dtype=int).reshape(-1, 2)
     graph = coo_array((np.ones(len(array)), (array[:, 0], array[:, 1])), shape=(len(atoms), len(atoms)))
     return connected_components(graph, directed=False)[1]

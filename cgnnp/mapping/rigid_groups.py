@@ -88,8 +88,8 @@ def verify_rigid_groups(
         if not constant[begin:end].all():
             _check_group(atomistic, group, pairs, constant[begin:end], spread[begin:end])
     smallest = _check_bonds(atomistic, outside, mean[n_inside:], deviation[n_inside:], tolerance, precision_nm)
-    held = spread[:n_inside][constant[:n_inside]]
-    return RigidReport(len(positions), len(counts), len(outside), float(held.max(initial=0.0)), smallest)
+    inside = spread[:n_inside][constant[:n_inside]]
+    return RigidReport(len(positions), len(counts), len(outside), float(inside.max(initial=0.0)), smallest)
 
 
 def _pairs_inside(group: Sequence[int], atomistic: Atomistic) -> list[tuple[int, int]]:

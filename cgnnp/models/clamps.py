@@ -17,7 +17,7 @@ from torch import Tensor
 from cgnnp.mapping.topology import BeadTopology
 
 
-def held_below(r: Tensor, edge: Tensor, width: float) -> Tensor:
+def clamped_lengths(r: Tensor, edge: Tensor, width: float) -> Tensor:
     """r itself above edge + width, constant below the edge, with two continuous derivatives between."""
     x = ((r - edge) / width).clamp(0.0, 1.0)
     inside = edge + width * (0.5 + x**3 - 0.5 * x**4)
@@ -27,7 +27,7 @@ def held_below(r: Tensor, edge: Tensor, width: float) -> Tensor:
 def clamped(vectors: Tensor, edge: Tensor, width: float) -> Tensor:
     """Vectors (edges, 3), lengthened below the distances `edge` (edges,); the others are the same to the last bit."""
     lengths = torch.sqrt((vectors * vectors).sum(dim=1))
-    longer = vectors * (held_below(lengths, edge, width) / lengths)[:, None]
+    longer = vectors * (clamped_lengths(lengths, edge, width) / lengths)[:, None]
     # Beads in one place have no direction: their forces are no numbers, as the simulation must see.
     return torch.where(((lengths < edge + width) & (lengths > 0))[:, None], longer, vectors)
 

@@ -32,7 +32,7 @@ def symmetric_couplings(l_in: int, l_out: int, order: int) -> Tensor:
     Returns:
         (2 l_out + 1, D, ..., D, paths) with D = (l_in + 1)^2; there may be none. Do not change it: it is kept.
     """
-    kept: list[Tensor] = []
+    basis: list[Tensor] = []
     for degrees in itertools.combinations_with_replacement(range(l_in + 1), order):
         if (sum(degrees) - l_out) % 2:  # The parity of the product, whatever its intermediates, is not that of l_out.
             continue
@@ -41,15 +41,15 @@ def symmetric_couplings(l_in: int, l_out: int, order: int) -> Tensor:
                 continue
             found = symmetrised(coupling, degrees, l_in)
             for _ in range(2):
-                for other in kept:
+                for other in basis:
                     found = found - (found * other).sum() * other
             norm = float(torch.linalg.vector_norm(found))
             if norm > INDEPENDENT:
-                kept.append(found / norm)
+                basis.append(found / norm)
     shape = [2 * l_out + 1, *[n_components(l_in)] * order]
-    if not kept:
+    if not basis:
         return torch.zeros([*shape, 0], dtype=torch.float64)
-    return torch.stack([leading_sign(path) * path / math.sqrt(variance(path)) for path in kept], dim=-1)
+    return torch.stack([leading_sign(path) * path / math.sqrt(variance(path)) for path in basis], dim=-1)
 
 
 def iterated_couplings(degrees: tuple[int, ...]) -> Iterator[tuple[int, Tensor]]:

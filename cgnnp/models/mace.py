@@ -55,8 +55,8 @@ class DensityLayer(nn.Module):
         self.after = nn.ModuleList(Linear(degree, channels, channels, number) for degree, number in enumerate(paths))
         self.contraction = SymmetricContraction(l_density, l_out, correlation, channels, n_types)
         self.mixing = nn.ModuleList(Linear(degree, channels, channels) for degree in range(l_out + 1))
-        kept = range(min(l_in, l_out) + 1) if self_connection else ()
-        self.self_connection = nn.ModuleList(Linear(degree, channels, channels, n_types=n_types) for degree in kept)
+        degrees = range(min(l_in, l_out) + 1) if self_connection else ()
+        self.self_connection = nn.ModuleList(Linear(degree, channels, channels, n_types=n_types) for degree in degrees)
         self.sizes_in = [2 * degree + 1 for degree in range(l_in + 1)]
         self.sizes_paths = [(2 * degree + 1) * number for degree, number in enumerate(paths)]
         self.sizes_out = [2 * degree + 1 for degree in range(l_out + 1)]

@@ -45,8 +45,8 @@ class Interaction(nn.Module):
         self.after = nn.ModuleList(
             Linear(degree, n_in, width, number) for (degree, _), width, number in zip(out, widths, paths, strict=True)
         )
-        self.kept = [] if first else [(into.index(block), k) for k, block in enumerate(out) if block in into]
-        self.self_connection = nn.ModuleList(Linear(out[k][0], n_in, widths[k], n_types=n_types) for _, k in self.kept)
+        self.unchanged = [] if first else [(into.index(block), k) for k, block in enumerate(out) if block in into]
+        self.self_connection = nn.ModuleList(Linear(out[k][0], n_in, widths[k], n_types=n_types) for _, k in self.unchanged)
         self.gate = Gate(out)
 
     def forward(
@@ -64,7 +64,7 @@ class Interaction(nn.Module):
         for k, linear in enumerate(self.after):
             new.append(linear(by_block[k], types))
         for k, linear in enumerate(self.self_connection):
-            source, target = self.kept[k]
+            source, target = self.unchanged[k]
             new[target] = new[target] + linear(features[:, self.starts[source] : self.starts[source + 1]], types)
         return self.gate(new[0], torch.cat(new[1:], dim=1) if len(new) > 1 else new[0])
 

@@ -58,7 +58,10 @@ class Potential(nn.Module, ABC):
             ValueError: a bead type that the network does not know.
         """
         if unknown := set(topology.type_names) - set(self.type_names):
-            raise ValueError(f"the network knows bead types {list(self.type_names)}, the system has {sorted(unknown)} too")
+            raise ValueError(
+                f"beads of type {', '.join(sorted(unknown))}: the network knows only {', '.join(self.type_names)}: take a "
+                "network that was fitted to data with all these types, or a mapping that makes beads of the types it knows"
+            )
         numbers = {name: number for number, name in enumerate(self.type_names)}
         return torch.tensor([numbers[name] for name in topology.bead_types])
 
@@ -161,11 +164,25 @@ def energies_and_forces(model: Potential, graph: Graph, create_graph: bool = Fal
 
     With `create_graph` both can be differentiated again, as a loss on them needs; without it they are plain numbers.
     """
+    energies, gradient = _energies_and_gradient(model, graph, create_graph)
+    return energies, forces_on_beads(gradient, graph.receivers, graph.senders, graph.types.size(0))
+
+
+def energies_forces_virials(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """What `energies_and_forces` returns, and the virial sum_i r_i f_i of every frame (frames, 3, 3), float64, kJ/mol."""
+    energies, gradient = _energies_and_gradient(model, graph, create_graph)
+    forces = forces_on_beads(gradient, graph.receivers, graph.senders, graph.types.size(0))
+    of_edges = -(graph.vectors[:, :, None] * gradient[:, None, :]).to(torch.float64)
+    virials = torch.zeros(graph.n_frames, 3, 3, dtype=torch.float64, device=forces.device)
+    return energies, forces, virials.index_add(0, graph.frame_of[graph.receivers], of_edges)
+
+
+def _energies_and_gradient(model: Potential, graph: Graph, create_graph: bool) -> tuple[Tensor, Tensor]:
+    """Energies of frames, and the derivative of their sum by each vector (edges, 3)."""
     with torch.enable_grad():
         vectors = graph.vectors.detach().requires_grad_()
         energies = bead_energies(model, graph, vectors)
         (gradient,) = torch.autograd.grad(energies.sum(), vectors, create_graph=create_graph)
-    forces = forces_on_beads(gradient, graph.receivers, graph.senders, graph.types.size(0))
     energies = energies if create_graph else energies.detach()
     total = torch.zeros(graph.n_frames, dtype=torch.float64, device=energies.device)
-    return total.index_add(0, graph.frame_of, energies.to(torch.float64)), forces
+    return total.index_add(0, graph.frame_of, energies.to(torch.float64)), gradient

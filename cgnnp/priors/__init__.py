@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from cgnnp.priors.coulomb import CoulombTerm, ScreenedCoulomb
+from cgnnp.priors.evaluation import prior_forces
 from cgnnp.priors.fitting import fit_priors
 from cgnnp.priors.linear import LinearTerm
 from cgnnp.priors.pair_spline import PairSpline
-from cgnnp.priors.prior import Prior, prior_digest, prior_forces
+from cgnnp.priors.prior import Prior, prior_digest
 from cgnnp.priors.spline_fit import PairSplineFit
 from cgnnp.priors.term import PriorTerm
 from cgnnp.runtime.entries import Entries

@@ -10,8 +10,9 @@ from jaxtyping import Float
 
 from cgnnp.frames.frames import Frames
 from cgnnp.priors.coulomb import dielectric_constant
+from cgnnp.priors.evaluation import prior_forces
 from cgnnp.priors.linear import LinearTerm, fit_together
-from cgnnp.priors.prior import Prior, prior_forces
+from cgnnp.priors.prior import Prior
 from cgnnp.priors.term import PriorTerm, thinned
 
 log = logging.getLogger("cgnnp")

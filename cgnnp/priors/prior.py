@@ -1,20 +1,17 @@
 """What every prior is: plain data that makes an OpenMM force."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import openmm
 from jaxtyping import Float
-from openmm import unit
 
-from cgnnp.frames.frames import Frames
 from cgnnp.mapping.topology import BeadTopology
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.errors import SettingError
-from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.storage import data_digest
 
 
@@ -83,45 +80,3 @@ def add_priors(system: openmm.System, priors: Sequence[Prior], topology: BeadTop
         force = prior.create_force(topology)
         force.setForceGroup(group)
         system.addForce(force)
-
-
-def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto") -> Float[np.ndarray, "frames beads 3"]:
-    """Forces that OpenMM computes with the priors on every frame, kJ/mol/nm, float32.
-
-    On a CPU they are the same to the last bit each time.
-
-    Raises:
-        ValueError: the box cannot hold a prior's cutoff.
-    """
-    result = np.empty(frames.forces.shape, frames.forces.dtype)
-    for t, forces in enumerate(prior_forces_by_frame(priors, frames, platform)):
-        result[t] = forces
-    return result
-
-
-def prior_forces_by_frame(
-    priors: Sequence[Prior], frames: Frames, platform: str = "auto"
-) -> Iterator[Float[np.ndarray, "beads 3"]]:
-    """What `prior_forces` returns, frame by frame.
-
-    Raises:
-        ValueError: as `prior_forces`.
-    """
-    if not priors:
-        yield from (np.zeros(frames.forces.shape[1:]) for _ in range(len(frames)))
-        return
-    system = openmm.System()
-    for _ in frames.mapping.bead_types:
-        system.addParticle(1.0)
-    system.setDefaultPeriodicBoxVectors(*frames.boxes[0].tolist())
-    for prior in priors:
-        if prior.cutoff is not None:
-            check_cutoff(prior.cutoff, frames.boxes[0])
-    add_priors(system, priors, frames.mapping.topology)
-    # With more threads the CPU platform adds forces up in an order that changes, also with its DeterministicForces.
-    context = choose_platform(platform, threads=1).context(system, openmm.VerletIntegrator(0.001))
-    per_nm = unit.kilojoule_per_mole / unit.nanometer
-    for t in range(len(frames)):
-        context.setPeriodicBoxVectors(*frames.boxes[t].tolist())
-        context.setPositions(frames.positions[t].astype(np.float64))
-        yield context.getState(forces=True).getForces(asNumpy=True).value_in_unit(per_nm)

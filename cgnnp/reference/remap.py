@@ -95,32 +95,32 @@ def with_optimal_map(
     return best
 
 
-def map_shards(kept: Path, mapping: Mapping, root: Path, n_frames: int | None = None) -> Path:
-    """Map every shard of a data set of kept atoms into one of a data set of beads, and return its directory.
+def map_shards(stored: Path, mapping: Mapping, root: Path, n_frames: int | None = None) -> Path:
+    """Map every shard of a data set of stored atoms into one of a data set of beads, and return its directory.
 
     It is the data set that sampling with this mapping would have made, so that training finds it and sampling goes on from
     it: it records the same, and the states to continue from come along where the chunks are the same.
 
     Raises:
-        FileNotFoundError: no kept atoms there.
+        FileNotFoundError: no stored atoms there.
         ValueError: see `map_atoms`.
     """
-    for shard in shards(kept):
+    for shard in shards(stored):
         atomistic = read_atomistic(shard)
         meta = replace(read_meta(shard), mapping=mapping)
         target = shard_directory(root, meta)
         _check_same_run(shard, target)
-        total = map_atoms(kept_frames(shard), atomistic, mapping, meta, target, n_frames)
+        total = map_atoms(stored_frames(shard), atomistic, mapping, meta, target, n_frames)
         _copy_states(shard, target)
         log.info("map: %d frames of %s in %s", total, shard, target)
     return target.parent
 
 
-def kept_frames(shard: Path) -> Iterator[AtomFrames]:
+def stored_frames(shard: Path) -> Iterator[AtomFrames]:
     """The atomistic frames that a sampling run kept, chunk by chunk.
 
     Raises:
-        FileNotFoundError: no kept atoms there.
+        FileNotFoundError: no stored atoms there.
         ValueError: damaged chunks.
     """
     order: np.ndarray | None = None

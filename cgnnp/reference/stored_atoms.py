@@ -100,13 +100,13 @@ def read_atomistic(directory: Path) -> Atomistic:
     """Read what `write_atomistic` wrote.
 
     Raises:
-        FileNotFoundError: the directory holds no kept atoms.
+        FileNotFoundError: the directory holds no stored atoms.
         ValueError: damaged.
     """
     path = directory / FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: no such file: '{directory}' holds no kept atoms: sample with keep_atoms=true to have them"
+            f"{path}: no such file: '{directory}' holds no stored atoms: sample with keep_atoms=true to have them"
         )
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:

@@ -35,7 +35,7 @@ HOLE_KT = 5.0
 
 SIDES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
 
-RUNS = {"atomistic": "atomistic run", "cg": "coarse-grained run"}
+SIDES = {"atomistic": "atomistic run", "cg": "coarse-grained run"}
 
 T_CONF_OF = {key: f"T_conf of the {side}" for key, side in SIDES.items()}
 
@@ -155,7 +155,7 @@ def _ion_concerns(summary: Summary) -> Iterable[str]:
                 f"should be (asked: above {number(HOLE_KT, 0, sign=True)} kT)."
             )
     for row in (summary.electrolyte or {}).get("electroneutrality") or []:
-        for side, run in RUNS.items():
+        for side, run in SIDES.items():
             if is_neutral(row, side) is False:
                 found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 3)
                 yield (
@@ -181,7 +181,7 @@ def _error_concerns(summary: Summary) -> Iterable[str]:
     ]
     short = [(figure, run) for reliable, figure, run in runs if reliable is False]
     salt = summary.electrolyte or {}
-    for side, run in RUNS.items():
+    for side, run in SIDES.items():
         if salt.get(f"kirkwood_buff_reliable_{side}") is False:
             short.append(("the Kirkwood-Buff integrals", run))
         pairs = [entry["pair"] for entry in summary.rdf if entry.get(f"reliable_{side}") is False]
@@ -249,7 +249,7 @@ def has_hole(row: dict[str, Any]) -> bool | None:
 
 def apart(row: dict[str, Any], key: str) -> str:
     """How far a figure of the coarse-grained run is from the atomistic one, in words."""
-    figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in RUNS]
+    figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in SIDES]
     atomistic, cg, *errors = [np.nan if figure is None else float(figure) for figure in figures]
     error = math.hypot(*errors)
     if not np.isfinite([atomistic, cg, error]).all() or error == 0:

@@ -269,14 +269,14 @@ class Summary(
 
     def to_dict(self) -> Row:
         """The entries of summary.json."""
-        plain: Row = {"schema_version": SCHEMA_VERSION}
+        entries: Row = {"schema_version": SCHEMA_VERSION}
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, TemperatureFigures):
-                plain |= temperature_entries(entry.name, value)
+                entries |= temperature_entries(entry.name, value)
             elif entry.name not in ("set_rows", "quality_rows"):
-                plain[entry.name] = value
-        return plain | {"data_sets": self.data_sets}
+                entries[entry.name] = value
+        return entries | {"data_sets": self.data_sets}
 
     @classmethod
     def from_dict(cls, data: Row) -> "Summary":

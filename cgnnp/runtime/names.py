@@ -26,6 +26,7 @@ HOMES = {
     "cgnnp.reference.openmm_files.openmm_files": "cgnnp.reference.systems.openmm_files.openmm_files",
     "cgnnp.reference.peptides.alanine_dipeptide": "cgnnp.reference.systems.peptides.alanine_dipeptide",
     "cgnnp.reference.sampling.langevin": "cgnnp.reference.sampling.langevin.langevin",
+    "cgnnp.training.fit.FitSettings": "cgnnp.training.force_matching.ForceMatching",
     "cgnnp.reference.systems.water": "cgnnp.reference.systems.water.water",
     "cgnnp.reference.systems.water_spce": "cgnnp.reference.systems.water.water_spce",
 }

@@ -23,7 +23,7 @@ def option(group: str, name: str, **settings: Any) -> Any:
     Raises:
         ValueError: there is no such option, or a setting is wrong.
 
-    >>> option("trainer", "default", max_epochs=2).max_epochs
+    >>> option("trainer", "force_matching", max_epochs=2).max_epochs
     2
     >>> option("prior", "pairs", cutoff_nm=1.0).cutoff_nm
     1.0

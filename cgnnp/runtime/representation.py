@@ -57,8 +57,8 @@ def short(value: Any) -> str:
 
 def paragraph(lines: Sequence[str]) -> str:
     """These lines, long ones cut, and ten of them at most."""
-    kept = [line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines]
-    return "\n".join(kept if len(kept) <= LINES else [*kept[: LINES - 1], f"  ... {len(kept) - LINES + 1} lines more"])
+    shown = [line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines]
+    return "\n".join(shown if len(shown) <= LINES else [*shown[: LINES - 1], f"  ... {len(shown) - LINES + 1} lines more"])
 
 
 def _range(array: np.ndarray) -> str:

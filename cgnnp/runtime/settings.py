@@ -113,5 +113,5 @@ def _word(hint: Any) -> str:
     if typing.get_origin(hint) is list:
         return f"a list, of each {' or '.join(_word(part) for part in typing.get_args(hint))}"
     if typing.get_origin(hint) is dict:
-        return "numbers by bead type, as {A: 2.0}" if typing.get_args(hint)[1] is float else "matrices by name"
+        return "numbers by name, as {A: 2.0}" if typing.get_args(hint)[1] is float else "matrices by name"
     return WORDS.get(hint, str(hint))

@@ -30,8 +30,8 @@ MEND = "damaged or changed by hand: restore it, or export the potential again"
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
     """Write manifest.json with its digest."""
-    plain = json.loads(json_text({key: value for key, value in manifest.items() if key != DIGEST}))
-    write_json(directory / "manifest.json", {**plain, DIGEST: data_digest(plain, DIGITS)})
+    entries = json.loads(json_text({key: value for key, value in manifest.items() if key != DIGEST}))
+    write_json(directory / "manifest.json", {**entries, DIGEST: data_digest(entries, DIGITS)})
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:

@@ -104,11 +104,11 @@ def _keep_frames(path: Path, n_frames: int, n_beads: int) -> None:
     It may have fewer, where an earlier file was moved away or a power cut took what was not yet on the disk.
     """
     one = DCD_BOX + 3 * (4 * n_beads + 8)
-    kept = min(n_frames, max(0, path.stat().st_size - DCD_HEADER) // one)
-    if kept == 0:
+    whole = min(n_frames, max(0, path.stat().st_size - DCD_HEADER) // one)
+    if whole == 0:
         path.unlink()
         return
     with path.open("r+b") as file:
         file.seek(DCD_COUNT)
-        file.write(struct.pack("<i", kept))
-        file.truncate(DCD_HEADER + kept * one)
+        file.write(struct.pack("<i", whole))
+        file.truncate(DCD_HEADER + whole * one)

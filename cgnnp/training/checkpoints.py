@@ -14,7 +14,7 @@ from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_from_dict
 from cgnnp.models.weights import load_weights
 from cgnnp.runtime.storage import check_file, write_checked
-from cgnnp.training.module import CHECKPOINT_VERSION
+from cgnnp.training.lightning_module import CHECKPOINT_VERSION
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

@@ -1,7 +1,8 @@
 """Mapped frames as graphs with target forces."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from cgnnp.diagnostics.noise_floor import force_variances
 from cgnnp.evaluators.cpu.neighbors import find_graph, find_neighbors
 from cgnnp.frames.frames import Frames
 from cgnnp.models.clamps import PairClasses
-from cgnnp.models.potential import Graph, join_graphs
+from cgnnp.models.potential import Graph, Potential, join_graphs
 from cgnnp.runtime.representation import brief
 
 AT_A_TIME = 64 * 2**20
@@ -23,14 +24,21 @@ AT_A_TIME = 64 * 2**20
 @brief
 @dataclass(frozen=True)
 class ForceSet:
-    """Frames with the forces that the priors already explain, kJ/mol/nm, and how much each bead counts in the fit.
+    """Frames with what the priors already explain of them.
 
-    Without weights all beads count alike.
+    Args:
+        frames: the frames.
+        prior_forces: kJ/mol/nm.
+        weights: how much each bead counts in the fit; all count alike without.
+        energies: what is left of them for the network, kJ/mol, where they are fitted, see `with_energies`.
+        virials: the same, kJ/mol.
     """
 
     frames: Frames
     prior_forces: Float[np.ndarray, "frames beads 3"]
     weights: Float[np.ndarray, "beads"] | None = None
+    energies: Float[np.ndarray, "frames"] | None = None
+    virials: Float[np.ndarray, "frames 3 3"] | None = None
 
     def __post_init__(self) -> None:
         if self.prior_forces.shape != self.frames.forces.shape:
@@ -96,32 +104,93 @@ def typed_weights(
     return [weight * factor for weight, factor in zip(own, factors, strict=True)]
 
 
-class GraphData(Dataset):
-    """One item per frame: its graph, built when asked for, the residual forces (beads, 3), and the weights (beads, 1)."""
+def with_energies(
+    sets: Sequence[ForceSet], prior_energies: Sequence[Float[np.ndarray, "_"]]
+) -> tuple[list[ForceSet], dict[str, float]]:
+    """The sets with the energies that are left for the network, and the energies of single beads that were taken off.
 
-    def __init__(self, data: ForceSet, type_names: tuple[str, ...], cutoff: float, dtype: torch.dtype) -> None:
-        unknown = set(data.frames.mapping.type_names) - set(type_names)
-        if unknown:
-            raise ValueError(
-                f"the data of mapping '{data.frames.mapping.name}' have beads of type {', '.join(sorted(unknown))}, but the "
-                f"network knows only {', '.join(type_names)}: take a network that was fitted to data with all these types, "
-                "or a mapping that makes beads of the types it knows"
-            )
-        self.frames, self.cutoff, self.dtype = data.frames, cutoff, dtype
-        self.prior_forces = data.prior_forces
-        self.weights = torch.from_numpy(data.bead_weights[:, None]).to(dtype)
-        self.types = torch.tensor([type_names.index(name) for name in data.frames.mapping.bead_types])
-        self.pair_classes = PairClasses.of(data.frames.mapping.topology)
+    A network is fitted to differences of energies: what depends on the numbers of beads of each type alone is subtracted,
+    e = argmin sum_s N_s (<E>_s - sum_t n_st e_t)^2, with the mean <E>_s of what the priors leave of the N_s frames of set s.
+    """
+    names = list(dict.fromkeys(name for data in sets for name in data.frames.mapping.type_names))
+    left = [_energies(data.frames) - known for data, known in zip(sets, prior_energies, strict=True)]
+    numbers = np.array([[data.frames.mapping.bead_types.count(name) for name in names] for data in sets], dtype=float)
+    root = np.sqrt([len(data.frames) for data in sets])
+    single, *_ = np.linalg.lstsq(numbers * root[:, None], root * [float(np.mean(one)) for one in left], rcond=None)
+    found = [replace(data, energies=one - own @ single) for data, one, own in zip(sets, left, numbers, strict=True)]
+    return found, dict(zip(names, single.tolist(), strict=True))
+
+
+def _energies(frames: Frames) -> Float[np.ndarray, "frames"]:
+    assert frames.energies is not None  # noqa: S101
+    return np.asarray(frames.energies, dtype=np.float64)
+
+
+@brief
+@dataclass(frozen=True)
+class Batch:
+    """Frames as a graph, with what a network is to find for them.
+
+    Args:
+        graph: of all frames.
+        forces: (beads, 3), kJ/mol/nm.
+        weights: (beads, 1), how much the squared deviation of each bead counts.
+        energies: (frames,), float64, kJ/mol, where they are fitted.
+        virials: (frames, 3, 3), float64, kJ/mol, where they are fitted.
+    """
+
+    graph: Graph
+    forces: Tensor
+    weights: Tensor
+    energies: Tensor | None = None
+    virials: Tensor | None = None
+
+    @property
+    def n_beads(self) -> Tensor:
+        """Of each frame."""
+        return torch.bincount(self.graph.frame_of, minlength=self.graph.n_frames)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        parts: dict[str, Any] = {name: part.to(device) for name, part in vars(self).items() if part is not None}
+        return replace(self, **parts)
+
+    @classmethod
+    def joined(cls, batches: Sequence["Batch"]) -> "Batch":
+        """Several as one."""
+
+        def of_all(name: str) -> Any:
+            parts = [getattr(batch, name) for batch in batches]
+            return None if parts[0] is None else torch.cat(parts)
+
+        graph = join_graphs([batch.graph for batch in batches])
+        return cls(graph, of_all("forces"), of_all("weights"), of_all("energies"), of_all("virials"))
+
+
+class GraphData(Dataset):
+    """One batch per frame, whose graph is built when it is asked for."""
+
+    def __init__(self, data: ForceSet, model: Potential) -> None:
+        topology = data.frames.mapping.topology
+        self.data, self.cutoff, self.dtype = data, model.cutoff, model.precision()
+        self.types = model.types_of(topology)
+        self.weights = torch.from_numpy(data.bead_weights[:, None]).to(self.dtype)
+        self.pair_classes = PairClasses.of(topology) if model.clamps_by_class else None
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.data.frames)
 
-    def __getitem__(self, index: int) -> tuple[Graph, Tensor, Tensor]:
-        positions = torch.from_numpy(self.frames.positions[index].astype(np.float64))
-        box = torch.from_numpy(np.array(self.frames.boxes[index], dtype=np.float64))
+    def __getitem__(self, index: int) -> Batch:
+        frames = self.data.frames
+        positions = torch.from_numpy(frames.positions[index].astype(np.float64))
+        box = torch.from_numpy(np.array(frames.boxes[index], dtype=np.float64))
         graph = find_graph(positions, box, self.types, self.cutoff, self.dtype, self.pair_classes)
-        residual = np.asarray(self.frames.forces[index]) - self.prior_forces[index]
-        return graph, torch.from_numpy(np.array(residual)).to(self.dtype), self.weights
+        residual = np.asarray(frames.forces[index]) - self.data.prior_forces[index]
+        energies, virials = (
+            None if array is None else torch.from_numpy(array[index : index + 1])
+            for array in (self.data.energies, self.data.virials)
+        )
+        return Batch(graph, torch.from_numpy(np.array(residual)).to(self.dtype), self.weights, energies, virials)
 
 
 class EpochShuffle(Sampler):
@@ -142,24 +211,15 @@ class EpochShuffle(Sampler):
         return iter(torch.randperm(self.size, generator=generator).tolist())
 
 
-def collate(items: list[tuple[Graph, Tensor, Tensor]]) -> tuple[Graph, Tensor, Tensor]:
-    """One graph, one array of target forces and one of weights."""
-    graphs, targets, weights = zip(*items, strict=True)
-    return join_graphs(list(graphs)), torch.cat(targets), torch.cat(weights)
+def make_loader(sets: Sequence[ForceSet], model: Potential, batch_size: int, shuffle_seed: int | None = None) -> DataLoader:
+    """Batches of frames of all the sets as a network takes them; in order of time without a seed.
 
-
-def make_loader(
-    sets: list[ForceSet],
-    type_names: tuple[str, ...],
-    cutoff: float,
-    dtype: torch.dtype,
-    batch_size: int,
-    shuffle_seed: int | None = None,
-) -> DataLoader:
-    """Batches of frames of all the sets; in order of time without a seed."""
-    data: ConcatDataset = ConcatDataset([GraphData(part, type_names, cutoff, dtype) for part in sets])
+    Raises:
+        ValueError: a bead type that the network does not know.
+    """
+    data: ConcatDataset = ConcatDataset([GraphData(part, model) for part in sets])
     sampler = None if shuffle_seed is None else EpochShuffle(len(data), shuffle_seed)
-    return DataLoader(data, batch_size=max(1, min(batch_size, len(data))), sampler=sampler, collate_fn=collate)
+    return DataLoader(data, batch_size=max(1, min(batch_size, len(data))), sampler=sampler, collate_fn=Batch.joined)
 
 
 def average_neighbors(frames: Frames, cutoff: float, n_frames: int = 10) -> float:

@@ -33,9 +33,9 @@ def predict_forces(
     model: Potential, data: ForceSet, batch_size: int = 8, device: torch.device | None = None
 ) -> Float[np.ndarray, "frames beads 3"]:
     """The network's forces on every frame (without the priors'), kJ/mol/nm."""
-    loader = make_loader([data], model.type_names, model.cutoff, model.precision(), batch_size)
+    loader = make_loader([data], model, batch_size)
     device = device or next(model.parameters()).device
-    parts = [evaluate(model, graph.to(device))[1].detach().cpu().numpy() for graph, _, _ in loader]
+    parts = [evaluate(model, batch.graph.to(device))[1].detach().cpu().numpy() for batch in loader]
     return np.concatenate(parts).reshape(data.frames.forces.shape)
 
 

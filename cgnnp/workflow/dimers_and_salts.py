@@ -22,7 +22,7 @@ from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kir
 from cgnnp.analysis.pmf import Landmarks, landmarks, mean_potential
 from cgnnp.analysis.pressure import STEP, Pressure, context_energy, virial_pressure
 from cgnnp.analysis.rdf import Rdf
-from cgnnp.analysis.salts import Electrolyte, electrolyte
+from cgnnp.analysis.salts import SaltFindings, find_salt
 from cgnnp.dynamics.openmm_topology import bead_topology
 from cgnnp.frames.frames import Frames
 from cgnnp.priors.prior import first_sampled
@@ -95,14 +95,14 @@ class IsolatedDimer:
 @brief
 @dataclass(frozen=True)
 class PairFindings:
-    """Isolated dimers, and for charged beads what `electrolyte` finds and the virial pressure, or why there is none.
+    """Isolated dimers, and for charged beads what `find_salt` finds and the virial pressure, or why there is none.
 
     `solvent_eliminated` says whether the beads are solutes whose solvent is left out: only then is an isolated dimer a pair
     at infinite dilution.
     """
 
     dimers: list[IsolatedDimer]
-    salt: Electrolyte | None
+    salt: SaltFindings | None
     pressure: Pressure | str | None
     solvent_eliminated: bool = False
 
@@ -182,7 +182,7 @@ def find_pairs(frames: Frames, coarse: Frames, pairs: Sequence[tuple[str, str]],
     if not frames.mapping.is_charged or min(len(frames), len(coarse)) < 2:
         return PairFindings(dimers, None, None, solvent_eliminated)
     phi_w = (solvent or {}).get("volume_fraction")
-    salt, pressure = electrolyte(frames, coarse, phi_w), pressure_of(bundle, coarse)
+    salt, pressure = find_salt(frames, coarse, phi_w), pressure_of(bundle, coarse)
     if isinstance(pressure, str):
         log.info("compare: no virial pressure of the beads: %s", pressure)
     else:
@@ -251,7 +251,7 @@ def _pmf_rows(curves: Iterable[tuple[Rdf, Rdf]], temperatures: tuple[float, floa
             yield r, sides[0].name, *values
 
 
-def _integral_rows(salt: Electrolyte) -> Iterable[Sequence[Any]]:
+def _integral_rows(salt: SaltFindings) -> Iterable[Sequence[Any]]:
     """Both sides are integrated up to the same distances."""
     atomistic, cg = salt.kirkwood_buff["atomistic"], salt.kirkwood_buff["cg"]
     for k, pair in enumerate(atomistic.values):

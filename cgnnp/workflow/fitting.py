@@ -22,15 +22,16 @@ from cgnnp.models.potential import Potential, bead_energies
 from cgnnp.models.registry import Architecture, model_to_dict
 from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
 from cgnnp.priors import Prior, PriorTerm, fit_priors, prior_digest, prior_forces, read_priors
-from cgnnp.priors.prior import first_sampled, prior_forces_by_frame
+from cgnnp.priors.evaluation import prior_energies, prior_forces_by_frame, prior_virials
+from cgnnp.priors.prior import first_sampled
 from cgnnp.report.summary import CheckFigures, FitFigures
 from cgnnp.runtime.formatting import plus_minus
 from cgnnp.runtime.platforms import available_cores
 from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import check_file, data_digest, json_text, write_checked, write_file
-from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, residual_square, typed_weights
-from cgnnp.training.fit import FitSettings, fit, read_metrics
+from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, residual_square, with_energies
 from cgnnp.training.metrics import FitQuality, fit_quality, predict_forces
+from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.plan import DataDescription, FitPlan
 from cgnnp.workflow.quality import check_draws, noise_rows, quality_rows, set_quality
 from cgnnp.workflow.results import load_figures, save_figures
@@ -70,9 +71,10 @@ class Fitted:
 
     def __repr__(self) -> str:
         found = self.figures
+        priors = " + ".join(type(prior).__name__ for prior in self.priors)
         lines = [
             f"Fitted: {type(self.model).__name__} with {found.n_parameters} parameters and "
-            f"{' + '.join(type(prior).__name__ for prior in self.priors)}, beads {', '.join(self.model.type_names)}",
+            f"{priors or 'no prior'}, beads {', '.join(self.model.type_names)}",
             f"  {found.n_frames_train} frames fitted, {found.n_frames_validation} held out",
             f"  R2 {plus_minus(found.r2_model, found.r2_stderr, 4)}, of the priors alone "
             f"{plus_minus(found.r2_prior, found.r2_prior_stderr, 4)}",
@@ -151,6 +153,8 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     types = plan.check([DataDescription.of_frames(one, label) for one, label in zip(sets, labels, strict=True)])
     if draws is not None:
         check_draws(draws, sets[0].meta)
+    for one, label in zip(sets, labels, strict=True):
+        plan.trainer.check_frames(one, label)
     _begin(folder, sets, inputs_of(sets, plan))
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cores())
@@ -160,16 +164,16 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     training, held_out = zip(*map(plan.trainer.split, sets, labels), strict=True)
     weights = noise_weights(list(training)) if any(frames.labels is not None for frames in sets) else None
     priors = _fitted_priors(folder, training, plan.prior, weights, plan.platform)
-    loss_weights = typed_weights(training, weights, plan.trainer.type_weights or {})
     training_sets, held_out_sets = (
-        _force_sets(folder, priors, parts, name, loss_weights, plan.platform)
+        _force_sets(folder, priors, parts, name, weights, plan.platform)
         for name, parts in (("training", training), ("validation", held_out))
     )
+    training_sets = _with_targets(training_sets, priors, plan.trainer.targets)
     new = new_model(plan.network, training_sets, types.names, priors, plan.trainer)
-    model = fit(new, training_sets, held_out_sets, plan.trainer, folder)
-    figures = _measured(model, priors, sets, held_out_sets, plan.platform, draws)
+    trained = plan.trainer.fit(new, training_sets, held_out_sets, folder)
+    figures = _measured(trained.model, priors, sets, held_out_sets, plan.platform, draws)
     figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)))
-    return Fitted(model, tuple(priors), tuple(sets), figures, tuple(read_metrics(folder / "metrics.csv")))
+    return Fitted(trained.model, tuple(priors), tuple(sets), figures, trained.history)
 
 
 def inputs_of(sets: Sequence[Frames], plan: FitPlan, draws: Frames | None = None) -> str:
@@ -261,7 +265,7 @@ def new_model(
     sets: Sequence[ForceSet],
     type_names: Sequence[str],
     priors: Sequence[Prior],
-    trainer: FitSettings,
+    trainer: Trainer,
 ) -> Potential:
     """A network that knows from the data its bead types, scales and where sampling begins, and starts within its bound."""
     names = list(type_names)
@@ -286,9 +290,9 @@ def new_model(
 
 def _largest_energy(model: Potential, data: ForceSet) -> float:
     """Of a bead in the first frame, kJ/mol."""
-    graph, _, _ = next(iter(make_loader([data], model.type_names, model.cutoff, model.precision(), 1)))
+    batch = next(iter(make_loader([data], model, 1)))
     with torch.no_grad():
-        return float(bead_energies(model, graph).abs().max())
+        return float(bead_energies(model, batch.graph).abs().max())
 
 
 def _fitted_priors(
@@ -317,6 +321,18 @@ def _force_sets(
         ForceSet(part, known, None if weights is None else weights[k])
         for k, (part, known) in enumerate(zip(parts, forces, strict=True))
     ]
+
+
+def _with_targets(sets: list[ForceSet], priors: Sequence[Prior], targets: Sequence[str]) -> list[ForceSet]:
+    """The sets with what the priors leave of energies and virials, where they are to be fitted."""
+    if "energies" in targets:
+        sets, single = with_energies(sets, [prior_energies(priors, data.frames) for data in sets])
+        words = ", ".join(f"{name} {energy:.6g}" for name, energy in single.items())
+        log.info("fit: energies are fitted as differences from those of single beads, %s kJ/mol", words)
+    if "virials" in targets:
+        left = [np.asarray(data.frames.virials) - prior_virials(priors, data.frames) for data in sets]
+        sets = [dataclasses.replace(data, virials=virials) for data, virials in zip(sets, left, strict=True)]
+    return sets
 
 
 def _stored_prior_forces(folder: Path, priors: Sequence[Prior], frames: Frames, name: str, platform: str) -> np.ndarray:

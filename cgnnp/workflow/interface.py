@@ -36,7 +36,7 @@ from cgnnp.runtime.platforms import choose_platform
 from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.potential_files import load, save_bundle
-from cgnnp.training.fit import FitSettings, check_accelerator
+from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison
 from cgnnp.workflow.comparing import compare_frames as compare
@@ -113,6 +113,7 @@ def fit(
     *,
     model: str | Architecture = "nequip",
     prior: Sequence[str | PriorTerm] | str | PriorTerm = ("coulomb", "pairs"),
+    trainer: str | Trainer = "force_matching",
     draws: Frames | None = None,
     folder: str | Path | None = None,
     platform: str = "auto",
@@ -125,10 +126,11 @@ def fit(
         model: the name of an option (nequip, allegro, mace, schnet, pair), or what `network` makes.
         prior: terms, each fitted to what those before it leave: names of options, or what `option("prior", "pairs",
             cutoff_nm=0.8)` makes. Coulomb takes its part where beads carry charges.
+        trainer: the name of an option, or what `option("trainer", ...)` makes.
         draws: mean forces with second draws, which tell how much of R2 is noise.
         folder: for checkpoints; the same call goes on from there. Without, they are not kept.
         platform: of OpenMM, for the forces of the priors.
-        **settings: of the fit: max_epochs, batch_size, learning_rate, held_out_fraction, seed, ...
+        **settings: of the trainer: max_epochs, batch_size, learning_rate, held_out_fraction, seed, ...
 
     Raises:
         ValueError: data that disagree with themselves, a setting that is wrong, or a fit that diverged.
@@ -145,9 +147,12 @@ def fit(
     _wanted("model", chosen, Architecture, 'a name, or cgnnp.network("nequip", l_max=1)')
     for term in terms:
         _wanted("prior", term, PriorTerm, 'names, or cgnnp.option("prior", "pairs", cutoff_nm=0.8), alone or in a list')
-    trainer: FitSettings = option("trainer", "default", **settings)
-    check_accelerator(trainer)
-    plan = FitPlan(prior=terms, network=chosen, trainer=trainer, platform=platform)
+    how = option("trainer", trainer, **settings) if isinstance(trainer, str) else trainer
+    _wanted("trainer", how, Trainer, 'a name, or cgnnp.option("trainer", "force_matching", max_epochs=2)')
+    if settings and how is trainer:
+        raise TypeError(f"{', '.join(settings)}: state settings where the trainer is made, or name it")
+    how.check_machine()
+    plan = FitPlan(prior=terms, network=chosen, trainer=how, platform=platform)
     checked = check_sets(sets)
     checked.refuse_unsound()
     with tempfile.TemporaryDirectory(prefix="cgnnp_fit_") as temporary:

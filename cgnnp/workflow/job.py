@@ -29,7 +29,7 @@ from cgnnp.runtime.storage import data_digest, file_checksum
 from cgnnp.runtime.yaml_files import stored_text
 from cgnnp.simulation.bundle import package_versions
 from cgnnp.simulation.potential_files import load, save_bundle
-from cgnnp.training.fit import read_metrics
+from cgnnp.training.metrics_table import read_metrics
 from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison, compare_frames
 from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of

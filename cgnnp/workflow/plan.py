@@ -21,8 +21,9 @@ from cgnnp.reference.source import Source
 from cgnnp.runtime.platforms import PlatformChoice, choose_platform
 from cgnnp.simulation.openmm.forces import choose_backend
 from cgnnp.simulation.run import SimulationSettings
-from cgnnp.training.fit import FitSettings
+from cgnnp.training.force_matching import ForceMatching
 from cgnnp.training.relative_entropy import RefinementSettings
+from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.quality import check_draws
 
 
@@ -58,13 +59,13 @@ class FitPlan:
         trainer: how.
         platform: of OpenMM, for the forces of the priors.
 
-    >>> FitPlan(trainer=FitSettings(max_epochs=2)).trainer.max_epochs
+    >>> FitPlan(trainer=ForceMatching(seed=2)).trainer.seed
     2
     """
 
     prior: tuple[PriorTerm, ...] = (CoulombTerm(), PairSplineFit())
     network: Architecture = field(default_factory=Architecture)
-    trainer: FitSettings = field(default_factory=FitSettings)
+    trainer: Trainer = field(default_factory=ForceMatching)
     platform: str = "auto"
 
     @property
@@ -72,7 +73,8 @@ class FitPlan:
         """All that a fit depends on beside its frames, as plain data: what is not at its default."""
         network = [self.network.kind.__qualname__, dict(self.network.settings)]
         terms = [[type(term).__qualname__, _changed(term)] for term in self.prior]
-        trainer = {key: value for key, value in _changed(self.trainer).items() if key != "accelerator"}
+        changed = {key: value for key, value in _changed(self.trainer).items() if key != "accelerator"}
+        trainer = [type(self.trainer).__qualname__, changed]
         return {"prior": terms, "network": network, "trainer": trainer}
 
     def check(self, sets: Sequence[DataDescription]) -> BeadTypes:
@@ -109,11 +111,11 @@ class FitPlan:
 
 def _changed(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not at their defaults."""
-    return {
-        entry.name: getattr(value, entry.name)
+    defaults = {
+        entry.name: entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
         for entry in dataclasses.fields(value)
-        if getattr(value, entry.name) != entry.default
     }
+    return {name: getattr(value, name) for name, default in defaults.items() if getattr(value, name) != default}
 
 
 @dataclass(frozen=True, kw_only=True)

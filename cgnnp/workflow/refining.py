@@ -21,9 +21,9 @@ from cgnnp.simulation.potential_files import save_bundle
 from cgnnp.simulation.run import open_replicas, simulate
 from cgnnp.simulation.temperatures import judge_structure
 from cgnnp.training.data import ForceSet
-from cgnnp.training.fit import FitSettings
 from cgnnp.training.metrics import fit_quality, predict_forces
 from cgnnp.training.relative_entropy import RefinementSettings, RefinementStep, check_frames, check_kinds, refinement_step
+from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.fitting import Fitted
 from cgnnp.workflow.plan import SimulationPlan
 from cgnnp.workflow.results import load_figures, save_figures
@@ -103,7 +103,7 @@ def refine(
     fitted: Fitted,
     settings: RefinementSettings,
     simulated: Simulate,
-    trainer: FitSettings,
+    trainer: Trainer,
     folder: Path,
     platform: str = "auto",
 ) -> Refined:
@@ -139,7 +139,7 @@ def refinement_inputs(fitted: Fitted, settings: RefinementSettings) -> str:
     return data_digest([fitted.digest, vars(settings)])
 
 
-def _split(fitted: Fitted, trainer: FitSettings) -> tuple[tuple[Frames, ...], tuple[Frames, ...]]:
+def _split(fitted: Fitted, trainer: Trainer) -> tuple[tuple[Frames, ...], tuple[Frames, ...]]:
     """Training and held-out frames of all sets, refusing those that no refinement can be made of."""
     if reason := untestable(fitted.sets[0]):
         raise ValueError(f"refinement: {reason}: take refinement=none")

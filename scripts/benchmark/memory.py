@@ -59,7 +59,7 @@ from cgnnp.workflow.fitting import fit_model
 from cgnnp.workflow.plan import FitPlan
 plan = FitPlan(prior=(cgnnp.option("prior", "pairs", cutoff_nm=0.45, max_frames=20, min_count=5, walls_only=True),),
     network=cgnnp.network("nequip", cutoff_nm=0.42, layers=1, l_max=0, features=4),
-    trainer=cgnnp.option("trainer", "default", max_epochs=1))
+    trainer=cgnnp.option("trainer", "force_matching", max_epochs=1))
 frames = open_frames(sys.argv[1])
 watch(lambda: fit_model([frames], plan, Path(sys.argv[2])))
 """

@@ -43,7 +43,7 @@ from cgnnp.mappings.ions import keep
 from cgnnp.mappings.water import center_of_mass
 from cgnnp.priors import PairSplineFit, prior_forces
 from cgnnp.reference.atom_frames import AtomFrames
-from cgnnp.reference.remap import kept_frames, map_shards
+from cgnnp.reference.remap import map_shards, stored_frames
 from cgnnp.reference.sampling.langevin import LangevinSource
 from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.system import ReferenceSystem
@@ -144,7 +144,7 @@ def stages(
     watch = Stopwatch(name, 0.0, arguments.calls, [])
     sampling(watch, source, mapping, platform, folder / "overhead")
     mapped(watch, atoms.parent, mapping, folder)
-    reading(watch, list(kept_frames(atoms)), folder)
+    reading(watch, list(stored_frames(atoms)), folder)
     frames = watch.stage("reading mapped frames", n_frames, lambda: open_frames(beads))
     analysis(watch, frames, cutoff, folder / "report")
     return watch.rows
@@ -186,8 +186,8 @@ def sampling(watch: Stopwatch, source: LangevinSource, mapping: Mapping, platfor
 
 def mapped(watch: Stopwatch, kept: Path, mapping: Mapping, folder: Path) -> None:
     """Atoms that were kept, mapped later."""
-    n_frames = sum(len(part.boxes) for part in kept_frames(kept / "replica_0"))
-    watch.stage("mapping kept atoms", n_frames, lambda: map_shards(kept, mapping, folder / "mapped"))
+    n_frames = sum(len(part.boxes) for part in stored_frames(kept / "replica_0"))
+    watch.stage("mapping stored atoms", n_frames, lambda: map_shards(kept, mapping, folder / "mapped"))
 
 
 def reading(watch: Stopwatch, parts: list[AtomFrames], folder: Path) -> None:

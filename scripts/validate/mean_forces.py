@@ -39,7 +39,7 @@ from cgnnp.mapping.mapping import Mapping
 from cgnnp.mapping.optimal_force_map import optimal_map
 from cgnnp.mappings.backbone import c_alpha
 from cgnnp.mappings.water import center_of_mass, oxygen
-from cgnnp.reference.remap import kept_frames
+from cgnnp.reference.remap import stored_frames
 from cgnnp.reference.sampling.langevin import LangevinSource
 from cgnnp.reference.systems.peptides import alanine_dipeptide
 from cgnnp.reference.systems.system import ReferenceSystem
@@ -86,7 +86,7 @@ def mapped(atoms: Path, mapping: Mapping, temperature: float) -> Frames:
     meta = FramesMeta(mapping, temperature=temperature, interval=1.0)
     parts = [
         Frames(mapping.map_positions(part.positions, part.boxes), mapping.map_forces(part.forces), part.boxes, meta)
-        for part in kept_frames(atoms)
+        for part in stored_frames(atoms)
     ]
     return concatenate(parts)
 
@@ -219,7 +219,7 @@ def peptide(folder: Path, quick: bool) -> list[Row]:
     source = LangevinSource(system, protocol, 60 if quick else 1500)
     mapping = c_alpha(source.atomistic())
     source.provide_together([mapping], [folder / "beads"], source.n_frames, choose_platform(), folder / "atoms")
-    forces = [part.forces for part in kept_frames(folder / "atoms")]
+    forces = [part.forces for part in stored_frames(folder / "atoms")]
     half = len(forces) // 2 or 1
     best, (result,) = optimal_map(mapping, forces[:half], forces[half:] or forces)
     certify(best, source.atomistic())

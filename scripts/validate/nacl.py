@@ -34,7 +34,7 @@ from rows import Row, kept, parser, report
 import cgnnp
 from cgnnp.analysis.figures import LIGHT, plot_rdf, png
 from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
-from cgnnp.analysis.salts import electrolyte
+from cgnnp.analysis.salts import find_salt
 from cgnnp.frames.frames import Frames
 from cgnnp.priors import CoulombTerm, PairSplineFit
 from cgnnp.priors.coulomb import dielectric_constant
@@ -170,7 +170,7 @@ def dimers(summary: dict[str, Any], quick: bool) -> list[Row]:
 def solution(atomistic: Frames, coarse: Frames, plan: Plan, quick: bool) -> list[Row]:
     """Kirkwood-Buff integrals of both sides by the same estimator, and what they say of the salt."""
     phi_w = nacl_runs.system_of(plan).solvent["volume_fraction"]
-    found = electrolyte(atomistic, coarse, phi_w)
+    found = find_salt(atomistic, coarse, phi_w)
     name = next(iter(found.kirkwood_buff.values())).estimator
     rows = []
     for side, integrals in found.kirkwood_buff.items():

@@ -26,8 +26,8 @@ from cgnnp.runtime.storage import json_text, read_json, write_checked, write_jso
 from cgnnp.simulation.potential_files import save_bundle
 from cgnnp.statistics import Estimate, block_estimate
 from cgnnp.training.data import ForceSet
-from cgnnp.training.fit import read_metrics
 from cgnnp.training.metrics import predict_forces
+from cgnnp.training.metrics_table import read_metrics
 from cgnnp.workflow.fitting import PRIORS, fit_model
 from cgnnp.workflow.run_folder import start_logging
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from cgnnp.analysis.rdf import deviation
 from cgnnp.frames.dataset import chunk_infos, count_frames, open_frames
 from cgnnp.runtime.storage import lock_directory
-from cgnnp.training.fit import read_metrics
+from cgnnp.training.metrics_table import read_metrics
 from commands import jobs
 
 BUNDLE = {

@@ -122,6 +122,8 @@ for call in (
     lambda: cgnnp.fit("data"),
     lambda: cgnnp.fit(frames, prior={"cutoff_nm": 0.6}),
     lambda: cgnnp.fit(frames, model=cgnnp.option("model", "nequip")),
+    lambda: cgnnp.fit(frames, trainer={"max_epochs": 2}),
+    lambda: cgnnp.fit(frames, trainer=cgnnp.option("trainer", "force_matching"), seed=1),
     lambda: cgnnp.export("fit"),
     lambda: cgnnp.compare_frames(frames, "potential"),
     lambda: cgnnp.plot(frames),
@@ -138,13 +140,15 @@ def test_arguments_of_another_kind_are_refused(tmp_path):
     """In a process of its own: in this one annotations are checked, and would be first."""
     done = subprocess.run([sys.executable, "-c", WRONG], cwd=tmp_path, capture_output=True, text=True)
     said = [line for line in done.stdout.splitlines() if ", must be " in line]
-    assert [line.split(":")[0] for line in said] == ["data", "prior", "model", "fitted", "run", "value", "run"], done.stderr
-    assert "must be what cgnnp.run_dynamics(potential) returns, or frames" in said[4]
+    named = [line.split(":")[0] for line in said]
+    assert named == ["data", "prior", "model", "trainer", "fitted", "run", "value", "run"], done.stderr
+    assert "must be what cgnnp.run_dynamics(potential) returns, or frames" in said[5]
+    assert "seed: state settings where the trainer is made, or name it" in done.stdout
 
 
 def test_defaults_are_those_of_the_commands():
     """What constructors assume, the files in conf/ state."""
-    for group, name in (("trainer", "default"), ("prior", "pairs")):
+    for group, name in (("trainer", "force_matching"), ("prior", "coulomb"), ("prior", "pairs")):
         made = cgnnp.option(group, name)
         assert made == type(made)()
     for name in ("nequip", "allegro", "mace", "schnet", "pair"):

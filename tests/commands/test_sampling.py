@@ -1,4 +1,4 @@
-"""Replicas, several mappings at once, kept atoms: `sample`, `map` and `train` on their data."""
+"""Replicas, several mappings at once, stored atoms: `sample`, `map` and `train` on their data."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ import pytest
 from openmm import app, unit
 
 from cgnnp.frames.dataset import chunk_infos, count_frames, open_frames
-from cgnnp.reference.remap import kept_frames
+from cgnnp.reference.remap import stored_frames
 from cgnnp.reference.stored_atoms import read_atomistic
 from cgnnp.runtime.platforms import available_cores
 from commands import jobs
@@ -169,9 +169,9 @@ def test_the_optimal_map_of_kept_atoms_is_certified_and_a_data_set_of_its_own(ke
 
 
 def test_files_are_mapped_and_trained_on_like_any_other_data(kept, run_here, tmp_path, capsys):
-    """NumPy arrays written from the kept atoms, with a PDB file, give the beads that sampling gave."""
+    """NumPy arrays written from the stored atoms, with a PDB file, give the beads that sampling gave."""
     shard = data_set(kept, "atoms") / "replica_0"
-    parts = list(kept_frames(shard))
+    parts = list(stored_frames(shard))
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("positions", "forces", "boxes")}
     np.savez(tmp_path / "run.npz", **arrays)
     topology = read_atomistic(shard).topology.to_openmm()

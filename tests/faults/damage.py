@@ -228,7 +228,7 @@ def extend_simulation() -> Any:
 
 def read_history() -> Any:
     """The epochs of a fit; fewer, as after a kill, are a shorter picture and nothing else."""
-    from cgnnp.training.fit import read_metrics
+    from cgnnp.training.metrics_table import read_metrics
 
     rows, whole = read_metrics(Path("run/metrics.csv")), json.loads(Path("whole.json").read_text())
     return "a beginning" if rows == whole[: len(rows)] else rows
@@ -236,7 +236,7 @@ def read_history() -> Any:
 
 def remember_history(folder: Path) -> None:
     """The epochs of the sound file."""
-    from cgnnp.training.fit import read_metrics
+    from cgnnp.training.metrics_table import read_metrics
 
     (folder / "whole.json").write_text(json.dumps(read_metrics(folder / "run" / "metrics.csv")))
 

@@ -7,7 +7,7 @@ from configuration import compose
 from omegaconf import OmegaConf
 from systems import water
 
-from cgnnp.commands.frames import GROUPS, KEYS, configured, plain
+from cgnnp.commands.frames import GROUPS, KEYS, as_dict, configured
 from cgnnp.commands.presets import expanded
 from cgnnp.commands.training import _simulation
 from cgnnp.dynamics.openmm_topology import describe
@@ -18,7 +18,7 @@ from cgnnp.priors import PriorTerm
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.runtime.options import constructed, target
-from cgnnp.training.fit import FitSettings
+from cgnnp.training.force_matching import ForceMatching
 from cgnnp.training.relative_entropy import RefinementSettings
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -52,8 +52,8 @@ def test_every_option_composes_and_builds(group, option):
         return
     made = {
         "reference": lambda: configured(config, group)(system=water(27).reference, replica=1),
-        "simulation": lambda: _simulation(plain(config.simulation), 300.0),
-        "prior": lambda: constructed(plain(config.prior[option]), f"prior.{option}"),
+        "simulation": lambda: _simulation(as_dict(config.simulation), 300.0),
+        "prior": lambda: constructed(as_dict(config.prior[option]), f"prior.{option}"),
     }.get(group, lambda: configured(config, group))()
     if group == "system":
         assert isinstance(made, ReferenceSystem)
@@ -65,7 +65,7 @@ def test_every_option_composes_and_builds(group, option):
         model = made(type_names=["A", "B"])
         assert isinstance(model, Potential)
         assert model.type_names == ("A", "B")
-    kinds = {"prior": PriorTerm, "trainer": FitSettings, "refinement": RefinementSettings}
+    kinds = {"prior": PriorTerm, "trainer": ForceMatching, "refinement": RefinementSettings}
     assert isinstance(made, kinds.get(group, object))
     if group == "simulation":
         assert (made is None) == (option == "none")
@@ -106,7 +106,7 @@ def test_no_simulation_is_none_whatever_the_preset_sets(preset):
     """Presets choose settings of runs that suit them, and are composed after `simulation=none`."""
     for choice in ("none", "langevin"):
         config = compose("train", f"preset={preset}", f"simulation={choice}")
-        found = _simulation(plain(config.simulation), 300.0)
+        found = _simulation(as_dict(config.simulation), 300.0)
         assert (found is None) == (choice == "none")
 
 

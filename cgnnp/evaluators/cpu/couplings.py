@@ -179,13 +179,13 @@ class ConvolutionCode:
             body += ["const real rt = g.length_t[e];", *self._load("u", "ut", self.n_in)]
         for path in self.paths:
             p = path.number
-            plain = path.coupled("x", "A", True)
+            coupled = path.coupled("x", "A", True)
             if not tangent:
-                body += [f"s{c} += w{p} * ({text});" for c, text in plain.items()]
+                body += [f"s{c} += w{p} * ({text});" for c, text in coupled.items()]
                 continue
             moved, turned = path.coupled("u", "A", True), path.coupled("x", "At", True)
             body += [f"const vec f{p} = rt * d{p};"]
-            for c, text in plain.items():
+            for c, text in coupled.items():
                 both = f"{moved[c]} + {turned[c]}" if c in turned else moved[c]
                 body += [f"s{c} += w{p} * ({both}) + f{p} * ({text});"]
         return self._template(

@@ -69,7 +69,7 @@ class LayerLayout:
 
         self.before = matrices(interaction.before, False)
         self.after = matrices(interaction.after, False)
-        self.kept = matrices(interaction.self_connection, True)
+        self.self_connection = matrices(interaction.self_connection, True)
         self.paths: list[Path] = [path.path for path in interaction.convolution.paths]
         self.spline = offset
         self.end = offset + (knots + 3) * len(self.paths) * channels

@@ -146,7 +146,7 @@ static inline void angular_table(const real* h, real* table) {{
         for matrix in layer.after:
             for block, start in enumerate(layer.paths_into(matrix.degree)):
                 yield LinearMap("after", matrix, block, f"s{k}", start, f"y{k}", layer.place_in_y(matrix), block > 0)
-        for matrix in layer.kept:
+        for matrix in layer.self_connection:
             for block in range(matrix.blocks):
                 to = layer.place_in_y(matrix)
                 yield LinearMap("kept", matrix, block, f"x{k}", matrix.degree**2, f"y{k}", to, True)
@@ -252,7 +252,7 @@ static inline void angular_table(const real* h, real* table) {{
     def _transpositions(self) -> list[str]:
         lines = []
         for layer in self.layout.layers:
-            for matrix in (*layer.before, *layer.after, *layer.kept):
+            for matrix in (*layer.before, *layer.after, *layer.self_connection):
                 for block in range(matrix.blocks):
                     at = matrix.at(block)
                     lines.append(f"transpose(theta + {at}, out + {at}, {matrix.n_in}, {matrix.n_out});")

@@ -14,7 +14,7 @@ from torch import Tensor
 from cgnnp.evaluators.cpu.compiler import compile_library
 from cgnnp.evaluators.cpu.neighbors import SKIN, MovingBeads
 from cgnnp.evaluators.evaluator import MOVING, Evaluator
-from cgnnp.models.clamps import PairClasses, held_below
+from cgnnp.models.clamps import PairClasses, clamped_lengths
 from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential
 
@@ -101,8 +101,8 @@ def moving_pairs_of(model: Pair, types: Int[torch.Tensor, "beads"]) -> MovingPai
     first, second = torch.triu_indices(n_types, n_types)
     receivers, senders = (kind.repeat_interleave(len(lengths)) for kind in (first, second))
     with torch.no_grad():
-        held = held_below(lengths.repeat(len(first)), exact.inner[receivers, senders], exact.inner_width)
-        energies = exact.pair_energies(held, receivers, senders, torch.arange(n_types))
+        clamped = clamped_lengths(lengths.repeat(len(first)), exact.inner[receivers, senders], exact.inner_width)
+        energies = exact.pair_energies(clamped, receivers, senders, torch.arange(n_types))
     tables = energies.view(len(first), -1).numpy()
     return MovingPairs(tables, exact.cutoff, types.cpu().numpy(), exact.pair_of.numpy(), bound=exact.energy_bound)
 

@@ -82,7 +82,7 @@ class FrozenProtocol:
 
 
 @dataclass(frozen=True)
-class Held:
+class FrozenBeads:
     """A System in which the beads stay where they are, and how its particles belong to the atoms and the beads.
 
     Beads are single free atoms, which have no mass in `system`, or centres of mass of rigid water, which are particles of
@@ -119,7 +119,7 @@ class Held:
         return self.mapping.map_forces(atoms[None])[0]
 
 
-def hold(system: openmm.System, mapping: Mapping, atomistic: Atomistic) -> Held:
+def freeze(system: openmm.System, mapping: Mapping, atomistic: Atomistic) -> FrozenBeads:
     """The beads of a mapping held still, in a copy of the System at constant volume.
 
     Without CMMotionRemover, which would pin the rest's centre of mass, and without barostats, which would move the beads.
@@ -135,16 +135,16 @@ def hold(system: openmm.System, mapping: Mapping, atomistic: Atomistic) -> Held:
         if isinstance(copy.getForce(k), openmm.CMMotionRemover) or "Barostat" in type(copy.getForce(k)).__name__:
             copy.removeForce(k)
     centers = pin_centers(copy, waters) if len(waters.atoms) else np.empty(0, dtype=np.int64)
-    return Held(mapping, copy, atoms, waters, centers)
+    return FrozenBeads(mapping, copy, atoms, waters, centers)
 
 
-def check_second_draws(held: Held, protocol: FrozenProtocol) -> None:
+def check_second_draws(beads: FrozenBeads, protocol: FrozenProtocol) -> None:
     """Whether second draws would be what they claim to be, independent of the first.
 
     Raises:
         ValueError: they would not: water with its centres of mass held still keeps its hydrogen bonds.
     """
-    if len(held.centers) and protocol.second_every:
+    if len(beads.centers) and protocol.second_every:
         raise SettingError(
             "reference",
             f"second_every={protocol.second_every}: water whose centres of mass are held still keeps the hydrogen "
@@ -220,12 +220,12 @@ class FrozenRun:
         first_frame: int = 0,
     ) -> None:
         self.mapping, self.protocol, self.dynamics, self.timestep = mapping, protocol, dynamics, dynamics.timestep_fs
-        self.held = hold(system, mapping, atomistic)
-        check_second_draws(self.held, protocol)
+        self.beads = freeze(system, mapping, atomistic)
+        check_second_draws(self.beads, protocol)
         temperature, friction = dynamics.temperature_K * unit.kelvin, dynamics.friction_per_ps / unit.picosecond
         integrator = openmm.LangevinMiddleIntegrator(temperature, friction, dynamics.timestep_fs / 1000)
         integrator.setRandomNumberSeed(derived_seed(dynamics.seed, FROZEN_SEED + first_frame))
-        self.simulation = platform.simulation(topology, self.held.system, integrator)
+        self.simulation = platform.simulation(topology, self.beads.system, integrator)
         self.temperature = temperature
 
     def begin(self, state: Any, frame: int) -> None:
@@ -236,12 +236,12 @@ class FrozenRun:
         """
         context, integrator = self.simulation.context, self.simulation.integrator
         context.setPeriodicBoxVectors(*state.getPeriodicBoxVectors())
-        context.setPositions(self.held.place(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)))
+        context.setPositions(self.beads.place(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)))
         context.setVelocitiesToTemperature(self.temperature, derived_seed(self.dynamics.seed, FROZEN_SEED - 1 - frame))
         velocities = context.getState(velocities=True).getVelocities(asNumpy=True)
-        velocities[self.held.particles] *= 0.0
+        velocities[self.beads.particles] *= 0.0
         context.setVelocities(velocities)
-        if steps := round(self.held.relaxation_ps * 1000 / self.timestep):
+        if steps := round(self.beads.relaxation_ps * 1000 / self.timestep):
             integrator.setFriction(max(RELAXATION_FRICTION_PER_PS, self.dynamics.friction_per_ps))
             advance(self.simulation, steps)
             integrator.setFriction(self.dynamics.friction_per_ps)
@@ -257,7 +257,7 @@ class FrozenRun:
         for sample in forces:
             advance(self.simulation, steps)
             state = self.simulation.context.getState(forces=True, energy=True)
-            sample[:] = self.held.bead_forces(finite_forces(self.simulation, state))
+            sample[:] = self.beads.bead_forces(finite_forces(self.simulation, state))
         halves = forces.reshape(2, count // 2, *forces.shape[1:]).mean(axis=1)
         mean = halves.mean(axis=0)
         return Average(mean, halves, np.mean((forces - mean) ** 2, axis=(0, 2)), kinetic_energy(state))

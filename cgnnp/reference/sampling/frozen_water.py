@@ -135,9 +135,9 @@ def pin_centers(system: openmm.System, waters: RigidWaters) -> Int[np.ndarray, "
     nonbonded = [force for force in system.getForces() if isinstance(force, openmm.NonbondedForce)]
     if len(nonbonded) != 1:
         raise ValueError(f"the system has {len(nonbonded)} NonbondedForces, expected one: {INSTEAD}")
-    held = set(waters.atoms.reshape(-1).tolist())
+    of_waters = set(waters.atoms.reshape(-1).tolist())
     for k in reversed(range(system.getNumConstraints())):
-        if system.getConstraintParameters(k)[0] in held:
+        if system.getConstraintParameters(k)[0] in of_waters:
             system.removeConstraint(k)
     half, oxygen, hydrogen = waters.hydrogen_distance / 2, waters.masses[:, 0], waters.masses[:, 1]
     total = oxygen + 2 * hydrogen

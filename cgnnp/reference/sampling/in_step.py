@@ -33,7 +33,7 @@ def align(writers: Sequence[FramesWriter]) -> int:
         found = ", ".join(f"{shard} has {count}" for shard, count in counts.items())
         raise ValueError(
             f"these data sets cannot be sampled together, since their frames are not in step ({found}): map the missing "
-            "ones from kept atoms (python -m cgnnp.map), or sample them one by one, or all anew in another data_dir"
+            "ones from stored atoms (python -m cgnnp.map), or sample them one by one, or all anew in another data_dir"
         )
     if len(shards) > 1 and counts[shards[0]] and len({_last_state(shard) for shard in shards}) > 1:
         raise ValueError(

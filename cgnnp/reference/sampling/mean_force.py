@@ -38,7 +38,7 @@ from cgnnp.dynamics.langevin_dynamics import (
 from cgnnp.frames.dataset import FramesWriter, chunk_infos, count_frames
 from cgnnp.frames.frames import FramesMeta, MeanForceLabels
 from cgnnp.mapping.mapping import Mapping
-from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun, check_second_draws, hold
+from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun, check_second_draws, freeze
 from cgnnp.reference.sampling.langevin import LangevinSource, check_thermostat
 from cgnnp.reference.source import check_frames
 from cgnnp.reference.systems.system import ReferenceSystem
@@ -115,10 +115,10 @@ class MeanForceSource(LangevinSource):
         Raises:
             ValueError: a bead cannot be held still.
         """
-        held = hold(self.system.system, mapping, self.atomistic())
-        check_second_draws(held, self.frozen)
+        beads = freeze(self.system.system, mapping, self.atomistic())
+        check_second_draws(beads, self.frozen)
         meta = super().meta(mapping)
-        relaxation = {"relaxation_ps": held.relaxation_ps} if held.relaxation_ps else {}
+        relaxation = {"relaxation_ps": beads.relaxation_ps} if beads.relaxation_ps else {}
         frozen = {"source": FROM_MEAN_FORCES, "frozen": asdict(self.frozen) | relaxation}
         averaging_ps = self.frozen.averaging_time(self.protocol.timestep_fs)
         return replace(meta, averaging_ps=averaging_ps, provenance={**meta.provenance, **frozen})
@@ -153,13 +153,13 @@ class MeanForceSource(LangevinSource):
             "%s: forces on %d beads averaged over %g ps, second draws after %g ps for every %d frames",
             *(self._who, mapping.n_beads, writer.meta.averaging_ps, self.frozen.separation_ps, self.frozen.second_every),
         )
-        held = FrozenRun(
+        frozen = FrozenRun(
             system.topology, system.system, mapping, self.atomistic(), protocol, self.frozen, platform, first_frame=done
         )
         with progress(f"{self._who}: frame", n_frames, done) as counter:
             run_mean_force_chunks(
                 simulation,
-                held,
+                frozen,
                 protocol,
                 writer,
                 n_frames,
@@ -228,7 +228,7 @@ def _cost(frozen: FrozenRun, dynamics: LangevinProtocol, frames: range) -> dict[
     separation = protocol.separation_steps(timestep) * timestep / 1000
     parts = {
         "ns_unconstrained": len(frames) * dynamics.frame_interval / 1000,
-        "ns_averaging": len(frames) * (frozen.held.relaxation_ps + protocol.averaging_time(timestep)) / 1000,
+        "ns_averaging": len(frames) * (frozen.beads.relaxation_ps + protocol.averaging_time(timestep)) / 1000,
         "ns_second": n_second * (separation + protocol.averaging_time(timestep)) / 1000,
     }
     return {"ns": sum(parts.values()), **parts}

@@ -175,14 +175,14 @@ def _meta(simulation: Any, mapping: Mapping, interval_steps: int, stated_K: floa
         raise ValueError(f"{kind}: has no fixed time between frames: use LangevinMiddleIntegrator, say")
     if not system.usesPeriodicBoundaryConditions():
         raise ValueError("the System has no periodic box, which frames need: create it with a periodic nonbonded method")
-    temperature, held = _temperature(system, integrator, stated_K)
+    temperature, thermostatted = _temperature(system, integrator, stated_K)
     barostat = any("Barostat" in type(force).__name__ and force.getFrequency() > 0 for force in system.getForces())
     step_ps = integrator.getStepSize().value_in_unit(unit.picosecond)
     return FramesMeta(
         mapping,
         temperature=temperature,
         interval=interval_steps * step_ps,
-        ensemble="NVE" if not held else "NPT" if barostat else "NVT",
+        ensemble="NVE" if not thermostatted else "NPT" if barostat else "NVT",
         provenance={"source": FROM_REPORTER, "system_digest": system_digest(system), "integrator": kind},
     )
 

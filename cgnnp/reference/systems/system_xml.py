@@ -42,7 +42,7 @@ def read_system(path: Path, group: str, setting: str, *, allow_code: bool = Fals
     where = f"{setting}={path}"
     text = path.read_bytes()
     try:
-        kinds, plain = _parse(text)
+        kinds, checked = _parse(text)
     except expat.ExpatError as error:
         raise SettingError(group, f"{where}: not a serialized OpenMM System ({error})") from error
     except ValueError as error:
@@ -62,7 +62,7 @@ def read_system(path: Path, group: str, setting: str, *, allow_code: bool = Fals
             "with openmm.XmlSerializer.serialize(system)",
         )
     try:
-        system = openmm.XmlSerializer.deserialize(plain)
+        system = openmm.XmlSerializer.deserialize(checked)
     except Exception as error:  # OpenMM raises its own kind of exception
         raise SettingError(group, f"{where}: not a serialized OpenMM System ({error})") from error
     if not isinstance(system, openmm.System):

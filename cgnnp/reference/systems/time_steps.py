@@ -58,8 +58,8 @@ def longest_step_fs(system: openmm.System) -> float:
     if not light.any():
         return float(periods_fs.min(initial=np.inf) / STEPS_PER_PERIOD)
     flexible = set(np.unique(bonds).tolist())
-    held = [atom for group in rigid_groups(system) if flexible & set(group) for atom in group if light[atom]]
-    return RIGID_HYDROGENS_FS if (masses[held] < HEAVY_HYDROGEN_DA).any() else RIGID_FS
+    rigid = [atom for group in rigid_groups(system) if flexible & set(group) for atom in group if light[atom]]
+    return RIGID_HYDROGENS_FS if (masses[rigid] < HEAVY_HYDROGEN_DA).any() else RIGID_FS
 
 
 def _free_bonds(system: openmm.System, masses: Float[np.ndarray, "atoms"]) -> tuple[np.ndarray, np.ndarray]:

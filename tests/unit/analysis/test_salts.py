@@ -13,7 +13,7 @@ from cgnnp.analysis.figures import DARK, LIGHT, png
 from cgnnp.analysis.figures_ions import plot_coordination, plot_dimers, plot_kirkwood_buff, plot_mean_potentials
 from cgnnp.analysis.kirkwood_buff import DEFAULT, Estimator, kirkwood_buff
 from cgnnp.analysis.rdf import rdf
-from cgnnp.analysis.salts import electrolyte
+from cgnnp.analysis.salts import find_salt
 from cgnnp.priors import ScreenedCoulomb
 from cgnnp.units import thermal_energy
 
@@ -66,7 +66,7 @@ def test_types_in_another_order_are_the_same_salt():
     other = charged_mapping({"X": 4, "M": 8}, charges)
     second = replace(first, positions=turned, meta=replace(first.meta, mapping=other))
     assert second.mapping.type_names == ("X", "M")
-    found = electrolyte(first, second, phi_w=0.9)
+    found = find_salt(first, second, phi_w=0.9)
     data = found.to_dict()
     assert [row["pair"] for row in data["coordination"]] == ["M-M", "M-X", "X-X"]
     assert [row["pair"] for row in data["mean_potential"]] == ["M-M", "M-X", "X-X"]
@@ -80,7 +80,7 @@ def test_types_in_another_order_are_the_same_salt():
 
 
 def test_one_side_and_no_volume_of_the_solvent(sides):
-    data = electrolyte(sides[0]).to_dict()
+    data = find_salt(sides[0]).to_dict()
     assert data["activity_derivative_atomistic"] is None
     assert data["osmotic_modulus_kT_atomistic"] is not None
     assert data["osmotic_modulus_kT_cg"] is None
@@ -90,14 +90,14 @@ def test_one_side_and_no_volume_of_the_solvent(sides):
 
 def test_other_boxes_are_told_and_counted_equally_far(sides):
     larger = hard_gas(40, 12, 1.6, diameter=0.3, seed=3, mapping=IONS)
-    found = electrolyte(sides[0], larger)
+    found = find_salt(sides[0], larger)
     assert found.same_size is False
     assert [found.kirkwood_buff[side].R[-1] for side in ("atomistic", "cg")] == pytest.approx([0.65, 0.65])
 
 
 def test_an_ion_pair_has_no_integrals():
     pair = charged_mapping({"Na": 1, "Cl": 1}, {"Na": 1.0, "Cl": -1.0})
-    data = electrolyte(hard_gas(30, 2, 1.3, diameter=0.3, seed=1, mapping=pair)).to_dict()
+    data = find_salt(hard_gas(30, 2, 1.3, diameter=0.3, seed=1, mapping=pair)).to_dict()
     assert data["kirkwood_buff"] == []
     assert data["estimator"] is None
     assert data["coordination"][0]["pair"] == "Na-Cl"
@@ -108,7 +108,7 @@ def test_sides_of_different_beads_are_refused(sides):
         sides[1], meta=replace(sides[1].meta, mapping=charged_mapping({"K": 6, "Cl": 6}, {"K": 1.0, "Cl": -1.0}))
     )
     with pytest.raises(ValueError, match="hold Na, Cl, coarse-grained ones K, Cl"):
-        electrolyte(sides[0], other)
+        find_salt(sides[0], other)
 
 
 def test_potentials_of_mean_force_are_drawn_beside_isolated_dimers(sides):

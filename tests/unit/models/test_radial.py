@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgnnp.models.clamps import held_below
+from cgnnp.models.clamps import clamped_lengths
 from cgnnp.models.radial import BesselBasis, Perceptron, RadialSpline, smooth_cutoff, unit_silu
 
 
@@ -41,16 +41,16 @@ def test_distances_are_held_below_the_edge_and_untouched_above():
     below = torch.linspace(0.0, edge, 20, dtype=torch.float64)
     above = torch.linspace(edge + width, 1.0, 20, dtype=torch.float64)
     edges = torch.full((20,), edge, dtype=torch.float64)
-    torch.testing.assert_close(held_below(below, edges, width), torch.full_like(below, edge + width / 2))
-    torch.testing.assert_close(held_below(above, edges, width), above, rtol=0.0, atol=0.0)
-    between = held_below(torch.linspace(edge, edge + width, 20, dtype=torch.float64), edges, width)
+    torch.testing.assert_close(clamped_lengths(below, edges, width), torch.full_like(below, edge + width / 2))
+    torch.testing.assert_close(clamped_lengths(above, edges, width), above, rtol=0.0, atol=0.0)
+    between = clamped_lengths(torch.linspace(edge, edge + width, 20, dtype=torch.float64), edges, width)
     assert bool((between.diff() > 0).all())
 
 
 @pytest.mark.parametrize(("joint", "slope"), [(0.3, 0.0), (0.35, 1.0)])
 def test_held_distances_have_two_continuous_derivatives(joint, slope):
     def function(r):
-        return held_below(r, torch.tensor([0.3], dtype=torch.float64), 0.05)
+        return clamped_lengths(r, torch.tensor([0.3], dtype=torch.float64), 0.05)
 
     step = 1e-8
     left, right = (derivatives(function, joint + sign * step, 2) for sign in (-1, 1))
@@ -65,7 +65,7 @@ def test_held_distances_have_two_continuous_derivatives(joint, slope):
 
 def test_each_edge_has_its_own_held_distance():
     r = torch.tensor([0.1, 0.1])
-    held = held_below(r, torch.tensor([0.3, 0.2]), 0.02)
+    held = clamped_lengths(r, torch.tensor([0.3, 0.2]), 0.02)
     torch.testing.assert_close(held, torch.tensor([0.31, 0.21]))
 
 

@@ -9,7 +9,7 @@ from cgnnp.models.registry import create_model
 from cgnnp.priors import PairSplineFit
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.data import ForceSet
-from cgnnp.training.fit import FitSettings, fit
+from cgnnp.training.force_matching import ForceMatching
 
 
 def soft(r: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def make_bundle(gas, tmp_path_factory):
         directory = tmp_path_factory.mktemp("bundle")
         if trained:
             parts = [ForceSet(part, np.zeros_like(part.forces)) for part in (gas[:30], gas[30:])]
-            model = fit(model, parts[:1], parts[1:], FitSettings(max_epochs=3, accelerator="cpu"), directory)
+            model = ForceMatching(max_epochs=3, accelerator="cpu").fit(model, parts[:1], parts[1:], directory).model
         path = save_bundle(directory / "potential", model, [prior], [gas])
         return SimpleNamespace(path=path, bundle=load(path), first=first)
 

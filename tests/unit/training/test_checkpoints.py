@@ -9,7 +9,7 @@ import torch
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import model_to_dict
 from cgnnp.training.checkpoints import MovableCheckpoint, WholeCheckpointIO, load_checkpoint, read_checkpoint
-from cgnnp.training.module import CHECKPOINT_VERSION
+from cgnnp.training.lightning_module import CHECKPOINT_VERSION
 
 
 @pytest.fixture(scope="module")

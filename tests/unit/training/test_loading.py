@@ -13,7 +13,7 @@ from cgnnp.models.nequip import NequIP
 from cgnnp.models.schnet import SchNet
 from cgnnp.models.weights import load_weights
 from cgnnp.training.data import ForceSet, average_neighbors, make_loader
-from cgnnp.training.fit import FitSettings, fit
+from cgnnp.training.force_matching import ForceMatching
 from cgnnp.training.metrics import predict_forces
 
 WEIGHTS, MODEL = Path("potential/model.safetensors"), Path("potential/model.json")
@@ -71,20 +71,20 @@ def data(counts: dict[str, int]) -> ForceSet:
 
 def test_beads_of_types_that_the_network_does_not_know_are_refused(tmp_path):
     known, unknown = data({"A": 6}), data({"A": 3, "K": 2, "Cs": 2})
-    message = re.escape("the data of mapping 'atoms' have beads of type Cs, K, but the network knows only A: take a network")
+    message = re.escape("beads of type Cs, K: the network knows only A: take a network")
     with pytest.raises(ValueError, match=message):
         predict_forces(network(), unknown)
-    settings = FitSettings(max_epochs=1, accelerator="cpu")
+    settings = ForceMatching(max_epochs=1, accelerator="cpu")
     for training, validation in (([known, unknown], [known]), ([known], [unknown])):
         with pytest.raises(ValueError, match=message):
-            fit(network(), training, validation, settings, tmp_path)
+            settings.fit(network(), training, validation, tmp_path)
     assert not list(tmp_path.iterdir())
     assert predict_forces(network(type_names=["Cs", "A", "K"]), unknown).shape == (6, 7, 3)
 
 
 def test_a_batch_holds_no_more_frames_than_there_are():
-    (one,) = make_loader([data({"A": 6})], ("A",), 0.5, torch.float32, batch_size=10**30)
-    assert one[1].shape == (36, 3)
+    (one,) = make_loader([data({"A": 6})], network(), batch_size=10**30)
+    assert one.forces.shape == (36, 3)
 
 
 def test_the_average_number_of_neighbors_is_that_of_an_ideal_gas():

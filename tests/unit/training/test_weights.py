@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,10 +12,10 @@ from cgnnp.frames.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Potential
 from cgnnp.priors import PairSplineFit
-from cgnnp.training.data import ForceSet, make_loader, noise_weights, residual_square, typed_weights
-from cgnnp.training.fit import FitSettings, fit
+from cgnnp.training.data import ForceSet, make_loader, noise_weights, typed_weights
+from cgnnp.training.force_matching import ForceMatching
+from cgnnp.training.loss import Loss
 from cgnnp.training.metrics import predict_forces
-from cgnnp.training.module import ForceMatching
 
 COUNTS = {"A": 6, "B": 6}
 NOISE = {"A": 1.0, "B": 10.0}
@@ -89,11 +88,9 @@ def network() -> NequIP:
 
 
 def loss_of_batch(part: ForceSet) -> float:
+    """In units of what there is to explain, as a fit has it."""
     model = network()
-    module = ForceMatching(model, residual_square=2.0, total_square=1.0, learning_rate=0.01, total_steps=1)
-    batch = next(iter(make_loader([part], model.type_names, model.cutoff, torch.float32, len(part.frames))))
-    with patch.object(module, "log"):
-        return float(module.training_step(batch, 0).detach())
+    return float(Loss().of([part])(model, next(iter(make_loader([part], model, len(part.frames))))).detach())
 
 
 def test_the_loss_weighs_squared_deviations():
@@ -101,19 +98,20 @@ def test_the_loss_weighs_squared_deviations():
     weights = np.random.default_rng(1).uniform(0.1, 2.0, 12)
     part = ForceSet(frames, np.ones_like(frames.forces), weights)
     squares = (predict_forces(network(), part) - part.residual) ** 2
-    assert loss_of_batch(part) == pytest.approx(np.mean(weights[:, None] * squares) / 2.0, rel=1e-5)
-    assert loss_of_batch(replace(part, weights=None)) == pytest.approx(np.mean(squares) / 2.0, rel=1e-5)
+    units = np.mean(weights[:, None] * part.residual**2), np.mean(part.residual**2)
+    assert loss_of_batch(part) == pytest.approx(np.mean(weights[:, None] * squares) / units[0], rel=1e-5)
+    assert loss_of_batch(replace(part, weights=None)) == pytest.approx(np.mean(squares) / units[1], rel=1e-5)
 
 
 def test_weights_of_one_leave_a_fit_as_it_is_to_the_last_bit(tmp_path):
     frames = add_noise(noisy(1, n_frames=10), 1.0, seed=2)
     sets = [ForceSet(part, np.zeros_like(part.forces)) for part in (frames[:7], frames[7:])]
-    settings = FitSettings(max_epochs=2, batch_size=3, learning_rate=0.02, accelerator="cpu", seed=5)
+    settings = ForceMatching(max_epochs=2, batch_size=3, learning_rate=0.02, accelerator="cpu", seed=5)
     ones, other = (replace(sets[0], weights=weights) for weights in (np.ones(12), np.linspace(0.1, 1.9, 12)))
     fits = []
     for k, training in enumerate((sets[0], ones, other)):
         (tmp_path / str(k)).mkdir()
-        fits.append(list(fit(network(), [training], sets[1:], settings, tmp_path / str(k)).parameters()))
+        fits.append(list(settings.fit(network(), [training], sets[1:], tmp_path / str(k)).model.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(fits[0], fits[1], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(fits[0], fits[2], strict=True))
 
@@ -145,11 +143,7 @@ class Spring(Potential):
 
 def loss_and_slope(model: Spring, part: ForceSet) -> tuple[float, float]:
     """Of all frames in one batch, normalised as a fit does it."""
-    square = residual_square([part], weighted=True)
-    module = ForceMatching(model, residual_square=square, total_square=1.0, learning_rate=0.01, total_steps=1)
-    batch = next(iter(make_loader([part], model.type_names, model.cutoff, torch.float64, len(part.frames))))
-    with patch.object(module, "log"):
-        loss = module.training_step(batch, 0)
+    loss = Loss().of([part])(model, next(iter(make_loader([part], model, len(part.frames)))))
     (slope,) = torch.autograd.grad(loss, model.k)
     return float(loss.detach()), float(slope)
 
@@ -159,8 +153,7 @@ def loss_and_slope(model: Spring, part: ForceSet) -> tuple[float, float]:
 def test_loss_and_gradient_with_weights_are_those_by_hand(by_type, own):
     """L(k) = <w (k g - F)^2> / <w F^2>: 1 without forces, dL/dk = 2 <w (k g - F) g> / <w F^2>, 0 at <w g F> / <w g^2>."""
     frames = noisy(1, n_frames=3)
-    weights = typed_weights([frames], None if own is None else [own], by_type)
-    part = ForceSet(frames, np.full_like(frames.forces, 0.3), None if weights is None else weights[0])
+    (part,) = Loss(type_weights=by_type).weighted([ForceSet(frames, np.full_like(frames.forces, 0.3), own)])
     w = (1.0 if own is None else own) * np.array([by_type.get(name, 1.0) for name in MAPPING.bead_types])
     w, g, F = w[:, None], predict_forces(Spring(1.0), part), frames.forces - 0.3
     assert np.abs(g).max() > 0.1
@@ -180,11 +173,11 @@ def test_a_network_that_cannot_fit_both_types_fits_the_heavier_one(tmp_path):
     frames = replace(frames, forces=target)
     errors = {}
     for heavy in ("A", "B"):
-        (weights,) = typed_weights([frames], None, {heavy: 50.0})
-        training = ForceSet(frames, np.zeros_like(frames.forces), weights)
-        settings = FitSettings(max_epochs=4, batch_size=3, learning_rate=0.02, accelerator="cpu")
+        training = ForceSet(frames, np.zeros_like(frames.forces))
+        weights = {heavy: 50.0}
+        settings = ForceMatching(max_epochs=4, batch_size=3, learning_rate=0.02, accelerator="cpu", type_weights=weights)
         (tmp_path / heavy).mkdir()
-        model = fit(network(), [training], [training], settings, tmp_path / heavy)
+        model = settings.fit(network(), [training], [training], tmp_path / heavy).model
         squares = np.square(predict_forces(model, training) - target).mean(axis=(0, 2))
         errors[heavy] = {"A": squares[:6].mean(), "B": squares[6:].mean()}
     assert errors["A"]["A"] < errors["B"]["A"]
@@ -203,4 +196,4 @@ def test_a_network_that_cannot_fit_both_types_fits_the_heavier_one(tmp_path):
 )
 def test_weights_that_cannot_be(weights, message):
     with pytest.raises(ValueError, match=message):
-        FitSettings(type_weights=weights).check_types(["A", "B"])
+        ForceMatching(type_weights=weights).check_types(["A", "B"])

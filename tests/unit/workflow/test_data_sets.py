@@ -24,7 +24,7 @@ from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.openmm.system import create_system
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.statistics import stratified_estimate
-from cgnnp.training.fit import FitSettings
+from cgnnp.training.force_matching import ForceMatching
 from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.fitting import Fitted, fit_model
 from cgnnp.workflow.plan import DataDescription, FitPlan
@@ -48,7 +48,7 @@ SETTINGS = {"max_epochs": 2, "batch_size": 8, "learning_rate": 0.02, "held_out_f
 def fitted(sets: list[Frames], folder: Path, network: dict | None = None, **settings) -> Fitted:
     """One epoch or two of a small network."""
     small = {"cutoff_nm": 0.5, "layers": 1, "features": 4, "seed": 2, **(network or {})}
-    trainer = FitSettings(**{**SETTINGS, **settings})
+    trainer = ForceMatching(**{**SETTINGS, **settings})
     plan = FitPlan(prior=FIT, network=Architecture(NequIP, small), trainer=trainer, platform="CPU")
     return fit_model(sets, plan, folder)
 

@@ -9,7 +9,7 @@ from systems import add_noise, add_pair_forces, hard_gas
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import Architecture
 from cgnnp.priors import PairSplineFit
-from cgnnp.training.fit import FitSettings
+from cgnnp.training.force_matching import ForceMatching
 from cgnnp.workflow import fitting
 from cgnnp.workflow.plan import FitPlan
 
@@ -28,7 +28,7 @@ def test_a_fit_that_is_worse_than_its_prior_says_so(too_large, warned, tmp_path,
     plan = FitPlan(
         prior=(PairSplineFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5),),
         network=Scaled(NequIP, {"cutoff_nm": 0.5, "layers": 1, "features": 4}),
-        trainer=FitSettings(max_epochs=2 if warned else 6, learning_rate=1e-9 if warned else 0.02, accelerator="cpu"),
+        trainer=ForceMatching(max_epochs=2 if warned else 6, learning_rate=1e-9 if warned else 0.02, accelerator="cpu"),
         platform="Reference",
     )
     fitted = fitting.fit_model([add_noise(exact, 3.0, seed=2)], plan, tmp_path)

@@ -13,9 +13,9 @@ from cgnnp.models.registry import Architecture
 from cgnnp.priors import PairSplineFit, prior_forces
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.data import ForceSet, make_loader
-from cgnnp.training.fit import FitSettings
+from cgnnp.training.force_matching import ForceMatching
+from cgnnp.training.loss import Loss
 from cgnnp.training.metrics import predict_forces
-from cgnnp.training.module import ForceMatching
 from cgnnp.workflow.fitting import fit_model
 from cgnnp.workflow.plan import FitPlan
 
@@ -33,7 +33,7 @@ def frames(exact):
     return add_noise(exact, 3.0, seed=2)
 
 
-TRAINER = FitSettings(max_epochs=6, learning_rate=0.02, ema_decay=0.9, patience=6, accelerator="cpu")
+TRAINER = ForceMatching(max_epochs=6, learning_rate=0.02, ema_decay=0.9, patience=6, accelerator="cpu")
 
 
 def fitted(frames, dtype: str, directory):
@@ -54,14 +54,11 @@ def test_a_fit_in_double_precision_is_double_to_the_exported_network(frames, tmp
     assert {value.dtype for value in weights.values()} == {bundle.model.precision()} == {torch.float64}
     _, held_out = TRAINER.split(frames, "the gas")
     data = ForceSet(held_out, prior_forces(bundle.priors, held_out, "Reference"))
-    batch = next(iter(make_loader([data], bundle.model.type_names, bundle.model.cutoff, torch.float64, len(held_out))))
-    module = ForceMatching(bundle.model, residual_square=2.0, total_square=1.0, learning_rate=0.01, total_steps=1)
-    module.log = lambda *args, **settings: None
-    loss = module.training_step(batch, 0)
+    loss = Loss().of([data])(bundle.model, next(iter(make_loader([data], bundle.model, len(held_out)))))
     network = predict_forces(bundle.model, data)
     assert (loss.dtype, network.dtype) == (torch.float64, np.float64)
     left = data.residual - network
-    assert float(loss.detach()) == pytest.approx(np.mean(left**2) / 2.0, rel=1e-12)
+    assert float(loss.detach()) == pytest.approx(np.mean(left**2) / np.mean(data.residual**2), rel=1e-12)
     assert figures.r2_model == pytest.approx(1 - np.sum(left**2) / np.sum(held_out.forces**2), abs=1e-12)
 
 

@@ -13,7 +13,7 @@ from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import Architecture
 from cgnnp.priors import PairSplineFit
 from cgnnp.statistics import explained_variance
-from cgnnp.training.fit import FitSettings
+from cgnnp.training.force_matching import ForceMatching
 from cgnnp.workflow.fitting import Fitted, fit_model
 from cgnnp.workflow.plan import FitPlan
 from cgnnp.workflow.quality import check_draws, noise_rows
@@ -131,7 +131,7 @@ class Spy(PairSplineFit):
 
 def fitted(frames: Frames, folder: Path) -> Fitted:
     """One epoch."""
-    trainer = FitSettings(max_epochs=1, batch_size=8, held_out_fraction=0.5, accelerator="cpu")
+    trainer = ForceMatching(max_epochs=1, batch_size=8, held_out_fraction=0.5, accelerator="cpu")
     prior = Spy(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5)
     return fit_model([frames], FitPlan(prior=(prior,), network=Architecture(NequIP, SMALL), trainer=trainer), folder)
 

@@ -10,7 +10,6 @@ from systems import charged_mapping, hard_gas
 from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.pressure import Pressure
 from cgnnp.analysis.rdf import rdf
-from cgnnp.analysis.salts import electrolyte
 from cgnnp.report.summary import ComparisonFigures, FitFigures, TemperatureFigures
 from cgnnp.workflow.comparing import Comparison
 from cgnnp.workflow.dimers_and_salts import IsolatedDimer, PairFindings
@@ -39,7 +38,7 @@ def comparison(pressure: Pressure | str | None) -> Comparison:
     """Of two gases of ions."""
     sides = [hard_gas(60, 12, 1.3, diameter=0.3, seed=seed, mapping=IONS) for seed in (1, 2)]
     curves = tuple(zip(*map(rdf, sides), strict=True))
-    salt = electrolyte(*sides, phi_w=0.9)
+    salt = find_salt(*sides, phi_w=0.9)
     r = np.linspace(0.2, 1.0, 40)
     scan = DimerScan(("Na", "Cl"), r, 1 / r, 0.5 / r, 0.0)
     pairs = PairFindings([IsolatedDimer(scan, None, 300.0)], salt, pressure, True)

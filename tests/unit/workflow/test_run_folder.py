@@ -10,7 +10,7 @@ from systems import hard_gas
 from cgnnp.priors import PairSplineFit, priors_from_data, read_priors
 from cgnnp.report.summary import SCHEMA_VERSION, JobFigures, Summary, TemperatureFigures
 from cgnnp.runtime.storage import write_checked
-from cgnnp.training.fit import read_metrics
+from cgnnp.training.metrics_table import read_metrics
 from cgnnp.workflow import fitting
 from cgnnp.workflow.refining import _read_step
 from cgnnp.workflow.run_folder import RunFolder

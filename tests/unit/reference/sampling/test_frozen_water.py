@@ -18,7 +18,7 @@ from cgnnp.mapping.block import Block
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.mappings.water import center_of_mass
 from cgnnp.priors.spline_fit import clamped_knots, pair_design
-from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun, hold
+from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun, freeze
 from cgnnp.reference.sampling.mean_force import MeanForceSource, cost_ns
 from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.water import water, water_spce
@@ -61,7 +61,7 @@ def brine():
 
 def held_in(system: systems.Water):
     reference = system.reference
-    return hold(reference.system, system.mapping, describe(reference.topology, reference.system))
+    return freeze(reference.system, system.mapping, describe(reference.topology, reference.system))
 
 
 def frozen_run(system: systems.Water, dynamics: LangevinProtocol = DYNAMICS, protocol: FrozenProtocol = FROZEN) -> FrozenRun:
@@ -118,7 +118,7 @@ def test_beads_do_not_move_and_molecules_stay_rigid(which, request, tmp_path):
     beads = system.mapping.map_positions(positions_in(simulation.context)[None])[0]
     run.average()
     advance(run.simulation, 500)
-    after, held = positions_in(run.simulation.context), run.held
+    after, held = positions_in(run.simulation.context), run.beads
     atoms = after[: system.mapping.n_atoms]
     assert np.abs(system.mapping.map_positions(atoms[None])[0] - beads).max() < 1e-4
     np.testing.assert_array_equal(after[held.atoms], held.place(positions_in(simulation.context))[held.atoms])
@@ -138,7 +138,7 @@ def test_rotations_have_the_temperature_of_the_thermostat(small, tmp_path):
     for _ in range(500):
         advance(run.simulation, 10)
         velocities = run.simulation.context.getState(velocities=True).getVelocities(asNumpy=True)._value
-        kinetic = 1.008 * np.sum(velocities[run.held.waters.atoms[:, 1:]] ** 2) / 2
+        kinetic = 1.008 * np.sum(velocities[run.beads.waters.atoms[:, 1:]] ** 2) / 2
         temperatures.append(kinetic / (1.5 * 27 * BOLTZMANN))
     assert np.mean(temperatures) == pytest.approx(300.0, rel=0.04)
 
@@ -196,7 +196,7 @@ def test_second_draws_are_refused(small, tmp_path):
 def test_other_means_of_atoms_are_refused(small):
     def refuse(reference, mapping, message):
         with pytest.raises(ValueError, match=message):
-            hold(reference.system, mapping, describe(reference.topology, reference.system))
+            freeze(reference.system, mapping, describe(reference.topology, reference.system))
 
     four = water(n_molecules=27, cutoff_nm=0.4)
     mapping = center_of_mass(describe(four.topology, four.system))
@@ -217,7 +217,7 @@ def test_systems_that_cannot_be_changed_are_refused(small):
         system = openmm.XmlSerializer.clone(small.reference.system)
         change(system)
         with pytest.raises(ValueError, match=message):
-            hold(system, small.mapping, atoms)
+            freeze(system, small.mapping, atoms)
 
     refuse(lambda s: s.addForce(openmm.GBSAOBCForce()), "has a GBSAOBCForce, which does not know")
     refuse(lambda s: s.addForce(openmm.NonbondedForce()), "has 2 NonbondedForces, expected one")
@@ -238,7 +238,7 @@ def test_water_that_is_no_bead_stays_what_it_is(brine):
     reference, waters = brine.reference, brine.mapping.blocks[1]
     some = replace(waters, copies=((3, 3, N_WATER - 1),))
     mapping = replace(brine.mapping, blocks=(some,))
-    held = hold(reference.system, mapping, describe(reference.topology, reference.system))
+    held = freeze(reference.system, mapping, describe(reference.topology, reference.system))
     assert len(held.centers) == N_WATER - 1
     assert held.system.getNumConstraints() == reference.system.getNumConstraints()
     assert [held.system.getParticleMass(k)._value > 0 for k in (0, 3)] == [True, False]
@@ -247,7 +247,7 @@ def test_water_that_is_no_bead_stays_what_it_is(brine):
 def test_rigid_water_other_than_spce_may_be_held():
     three = water(force_field="amber14/tip3p.xml", n_molecules=27, cutoff_nm=0.4)
     atoms = describe(three.topology, three.system)
-    held = hold(three.system, center_of_mass(atoms), atoms)
+    held = freeze(three.system, center_of_mass(atoms), atoms)
     energy, forces = evaluated(three.system, positions := rigid_positions(three, held))
     _, held_forces = evaluated(held.system, held.place(positions))
     expected = held.mapping.map_forces(forces[None])[0]

@@ -20,7 +20,7 @@ from cgnnp.mapping.block import Block
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.mappings.water import center_of_mass, oxygen
 from cgnnp.reference.sampling import mean_force
-from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun, hold, still_beads
+from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun, freeze, still_beads
 from cgnnp.reference.sampling.mean_force import MeanForceSource, cost_ns
 from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.water import water, water_spce
@@ -228,7 +228,7 @@ def test_frozen_systems_have_no_barostat_and_pin_nothing(salt):
     system = openmm.XmlSerializer.clone(salt.system)
     system.addForce(openmm.MonteCarloBarostat(1.0, 300.0))
     system.addForce(openmm.CMMotionRemover())
-    held = hold(system, ions(), describe(salt.topology, salt.system)).system
+    held = freeze(system, ions(), describe(salt.topology, salt.system)).system
     assert [type(force).__name__ for force in held.getForces()] == ["NonbondedForce"]
     assert [held.getParticleMass(k)._value for k in (0, 1, 180, 183)] == [15.9994, 1.008, 0.0, 0.0]
     assert held.getNumParticles() == salt.system.getNumParticles()

@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from cgnnp.dynamics.openmm_topology import describe, rigid_groups
 from cgnnp.mappings.ions import keep
-from cgnnp.reference.sampling.frozen import hold
+from cgnnp.reference.sampling.frozen import freeze
 from cgnnp.reference.systems.electrolyte import (
     ANIONS,
     CATIONS,
@@ -216,7 +216,7 @@ def test_every_ion_becomes_a_bead_of_its_element_and_charge_that_can_be_held(wat
         assert mapping.n_beads == 16
         assert mapping.per_type(mapping.charges) == {cation: 1.0, anion: -1.0}
         assert atomistic.charges.sum() == pytest.approx(0.0, abs=1e-9)
-        held = hold(salt.system, mapping, atomistic)
+        held = freeze(salt.system, mapping, atomistic)
         np.testing.assert_array_equal(held.atoms, np.arange(16) + len(salt.positions) - 16)
 
 

@@ -1,6 +1,7 @@
-"""The force-matching step: the loss and its metrics; the loop around it is Lightning's."""
+"""One step of a fit: the loss and its metrics; the loop around it is Lightning's."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -8,21 +9,20 @@ import torch
 from torch import Tensor
 
 from cgnnp.evaluators.choice import evaluate
-from cgnnp.models.potential import Graph, Potential
+from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_to_dict
+from cgnnp.training.data import Batch
 
 CHECKPOINT_VERSION = 2
 
 
-class ForceMatching(pl.LightningModule):
-    """Weighted mean-square difference of network forces and residual mapped forces, in units of the residual's own.
-
-    loss = < w_I |F_network - F_residual|^2 > / < w_I |F_residual|^2 >, w_I the weight of each bead; R2 has no weights.
+class FitModule(pl.LightningModule):
+    """A network, its loss on training frames and its R2 on held-out ones.
 
     Args:
         model: the network.
-        residual_square: weighted mean square of a component of the residual force on the training frames.
-        total_square: the same of the total mapped force on the validation frames, for R2.
+        loss: of a network on a batch, see `cgnnp.training.loss`.
+        total_square: mean square of a component of the mapped force on the held-out frames, for R2.
         learning_rate: of Adam, at its peak.
         total_steps: optimizer steps of the whole fit: linear warm-up over 2 %, then a cosine down to 1 %.
     """
@@ -31,14 +31,14 @@ class ForceMatching(pl.LightningModule):
         self,
         model: Potential,
         *,
-        residual_square: float,
+        loss: Callable[[Potential, Batch], Tensor],
         total_square: float,
         learning_rate: float,
         total_steps: int,
     ) -> None:
         super().__init__()
         self.model = model
-        self.residual_square, self.total_square = residual_square, total_square
+        self.loss, self.total_square = loss, total_square
         self.learning_rate, self.total_steps = learning_rate, max(1, total_steps)
         self._squares, self._count = 0.0, 0
         self._losses: list[Tensor] = []
@@ -51,25 +51,22 @@ class ForceMatching(pl.LightningModule):
         """Mean loss of the batches of this epoch so far: 1 is the loss of a network without forces."""
         return float(torch.stack(self._losses).mean()) if self._losses else math.nan
 
-    def training_step(self, batch: tuple[Graph, Tensor, Tensor], batch_index: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of one batch."""
-        graph, target, weights = batch
-        _, forces = evaluate(self.model, graph, create_graph=True)
-        loss = torch.mean(weights * (forces - target) ** 2) / self.residual_square
+        loss = self.loss(self.model, batch)
         self._losses.append(loss.detach())
-        self.log("loss", loss, batch_size=graph.n_frames, prog_bar=True, on_step=True, on_epoch=False)
+        self.log("loss", loss, batch_size=batch.graph.n_frames, prog_bar=True, on_step=True, on_epoch=False)
         return loss
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
         self._squares, self._count = 0.0, 0
 
-    def validation_step(self, batch: tuple[Graph, Tensor, Tensor], batch_index: int) -> None:
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Sum squared errors."""
-        graph, target, _ = batch
-        _, forces = evaluate(self.model, graph)
-        self._squares += float(torch.sum((forces.detach() - target).to(torch.float64) ** 2))
-        self._count += target.numel()
+        _, forces = evaluate(self.model, batch.graph)
+        self._squares += float(torch.sum((forces.detach() - batch.forces).to(torch.float64) ** 2))
+        self._count += batch.forces.numel()
 
     def on_validation_epoch_end(self) -> None:
         """Log R2 of the total force and the root mean square error per component."""
@@ -91,12 +88,9 @@ class ForceMatching(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def transfer_batch_to_device(
-        self, batch: tuple[Graph, Tensor, Tensor], device: torch.device, dataloader_idx: int
-    ) -> tuple[Graph, Tensor, Tensor]:
-        """Graphs are plain dataclasses, which Lightning does not know how to move."""
-        graph, target, weights = batch
-        return graph.to(device), target.to(device), weights.to(device)
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Batches are plain dataclasses, which Lightning does not know how to move."""
+        return batch.to(device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the network as data beside its weights."""

@@ -12,13 +12,13 @@ from lightning.pytorch import Callback
 from systems import add_noise, add_pair_forces, hard_gas
 
 from cgnnp.models.nequip import NequIP
-from cgnnp.training import fit as fit_module
 from cgnnp.training.checkpoints import WholeCheckpointIO, load_checkpoint, read_checkpoint
 from cgnnp.training.data import ForceSet
-from cgnnp.training.fit import FitSettings, exponential_average, fit, read_metrics
+from cgnnp.training.force_matching import ForceMatching, exponential_average
 from cgnnp.training.metrics import fit_quality, predict_forces
+from cgnnp.training.metrics_table import read_metrics
 
-SETTINGS = FitSettings(max_epochs=4, batch_size=3, learning_rate=0.02, accelerator="cpu", seed=5)
+SETTINGS = ForceMatching(max_epochs=4, batch_size=3, learning_rate=0.02, accelerator="cpu", seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,9 @@ def network(seed: int = 0) -> NequIP:
 
 def fitted(sets, directory, settings=SETTINGS, callback: Callback | None = None) -> NequIP:
     directory.mkdir(exist_ok=True)
-    make_trainer, more = fit_module._trainer, [callback] if callback else []
-    with patch.object(fit_module, "_trainer", lambda settings, callbacks: make_trainer(settings, [*callbacks, *more])):
-        return fit(network(), sets[:1], sets[1:], settings, directory)
+    make_trainer, more = ForceMatching._trainer, [callback] if callback else []
+    with patch.object(ForceMatching, "_trainer", lambda settings, callbacks: make_trainer(settings, [*callbacks, *more])):
+        return settings.fit(network(), sets[:1], sets[1:], directory).model
 
 
 def best_epoch(directory) -> int:
@@ -183,7 +183,7 @@ def test_a_fit_that_does_not_improve_stops_early_and_is_not_continued(sets, tmp_
 
 
 def test_patience_is_shorter_than_the_fit_by_default():
-    assert FitSettings().patience < FitSettings().max_epochs
+    assert ForceMatching().patience < ForceMatching().max_epochs
 
 
 def test_a_fit_that_diverges_at_once_is_refused_also_when_repeated(sets, tmp_path):
@@ -263,7 +263,7 @@ def test_the_best_epoch_is_returned_and_the_metrics_are_its(sets, uninterrupted)
 )
 def test_settings_out_of_range(key, value):
     with pytest.raises(ValueError, match=rf"{key}={value}"):
-        FitSettings(**{key: value})
+        ForceMatching(**{key: value})
 
 
 def test_the_average_of_weights_forgets_the_start_of_a_short_fit():

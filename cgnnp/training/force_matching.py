@@ -1,0 +1,242 @@
+"""Force matching: the forces of a network to what the priors leave of the mapped forces, by least squares."""
+
+import contextlib
+import functools
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from cgnnp.evaluators.choice import threads_for
+from cgnnp.models.potential import Potential
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.settings import check_positive
+from cgnnp.runtime.storage import remove_checked
+from cgnnp.training.checkpoints import (
+    MovableCheckpoint,
+    WholeCheckpointIO,
+    early_stopping,
+    load_checkpoint,
+    read_checkpoint,
+    stopping_state,
+)
+from cgnnp.training.data import ForceSet, make_loader, residual_square
+from cgnnp.training.lightning_module import FitModule
+from cgnnp.training.loss import Loss
+from cgnnp.training.metrics_table import MetricsTable, read_metrics
+from cgnnp.training.trainer import Trained, Trainer
+
+log = logging.getLogger("cgnnp")
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # not which devices it has not found
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForceMatching(Trainer):
+    """Force matching with Adam, warm-up and cosine decay, averaged weights (EMA), early stop.
+
+    Args:
+        max_epochs, batch_size: at most so many passes over the frames, so many of them a step.
+        learning_rate: of Adam, after warm-up and before cosine decay.
+        ema_decay: of the moving average of weights, per step; 0 turns it off.
+        gradient_clip: norm of gradients; 0 turns it off.
+        patience: epochs without a better R2 after which the fit stops.
+        loss: weights of the terms of the loss: forces, energies, virials (`cgnnp.training.loss`).
+        type_weights: of squared deviations of forces, by bead type; those that are not named have 1.
+        accelerator: Lightning's name for where to compute.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
+
+    max_epochs: int = 6
+    batch_size: int = 4
+    learning_rate: float = 0.01
+    ema_decay: float = 0.99
+    gradient_clip: float = 1.0
+    patience: int = 3
+    loss: dict[str, float] = field(default_factory=lambda: {"forces": 1.0, "energies": 0.0, "virials": 0.0})
+    type_weights: dict[str, float] | None = None
+    accelerator: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("trainer", max_epochs=self.max_epochs, batch_size=self.batch_size)
+        check_positive("trainer", learning_rate=self.learning_rate, patience=self.patience)
+        if not 0 <= self.ema_decay < 1:
+            raise SettingError("trainer", f"ema_decay={self.ema_decay}: must be in [0, 1)")
+        if self.gradient_clip < 0:
+            raise SettingError("trainer", f"gradient_clip={self.gradient_clip}: must not be negative (0 turns it off)")
+        if "energies" in self.objective.terms and self.batch_size == 1:
+            raise SettingError("trainer", "batch_size=1: energies are fitted as differences between the frames of a batch")
+
+    @property
+    def objective(self) -> Loss:
+        """The loss."""
+        return Loss(self.loss, self.type_weights or {})
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """See `Trainer.targets`."""
+        return self.objective.terms
+
+    def check_machine(self) -> None:
+        """Refuse an accelerator that is not here.
+
+        Raises:
+            ValueError: with Lightning's reason.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                pl.Trainer(
+                    accelerator=self.accelerator,
+                    devices=1,
+                    logger=False,
+                    enable_checkpointing=False,
+                    enable_progress_bar=False,
+                    enable_model_summary=False,
+                )
+        except (ValueError, MisconfigurationException, RuntimeError) as error:
+            raise SettingError("trainer", f"accelerator={self.accelerator}: {error}") from error
+
+    def check_types(self, type_names: Sequence[str]) -> None:
+        """See `Loss.check_types`."""
+        self.objective.check_types(type_names)
+
+    def fit(self, model: Potential, training: Sequence[ForceSet], held_out: Sequence[ForceSet], folder: Path) -> Trained:
+        """Fit, and return the network with the averaged weights of the best epoch, see `Trainer.fit`.
+
+        The folder receives metrics.csv and checkpoints/best.ckpt, last.ckpt. A last.ckpt that is there is continued from
+        (anew where its best.ckpt is missing), also after the folder was moved. On a CPU the result is that of a fit that
+        was never interrupted, to the last bit with the same number of threads; on a GPU to rounding. A fit that had ended
+        is not repeated. Where R2 is no longer finite after a good epoch, that epoch's network is returned with a warning.
+
+        Raises:
+            ValueError: R2 or the weights are not finite from the first epoch on, or a checkpoint that is there is damaged.
+        """
+        checkpoints = folder / "checkpoints"
+        resume = _continued_from(checkpoints)
+        if resume is not None and stopping_state(read_checkpoint(resume)).get("stopping_reason"):
+            log.info("fit: had stopped early, reading %s", checkpoints / BEST)
+        else:
+            self._run(model, training, held_out, folder, resume)
+        return Trained(_best_network(checkpoints), tuple(read_metrics(folder / "metrics.csv")))
+
+    def _run(
+        self,
+        model: Potential,
+        training: Sequence[ForceSet],
+        held_out: Sequence[ForceSet],
+        folder: Path,
+        resume: Path | None,
+    ) -> None:
+        """Train to the last epoch, or until R2 does not improve, and write all the files of a fit."""
+        if resume is not None:
+            log.info("fit: continuing from %s", resume)
+        read_metrics(folder / "metrics.csv")  # a damaged one is refused before the first epoch, not after it
+        weighted = self.objective.weighted(training)
+        train_loader = make_loader(weighted, model, self.batch_size, shuffle_seed=self.seed)
+        held_out_loader = make_loader(held_out, model, self.batch_size)
+        forces = [np.square(part.frames.forces, dtype=np.float64) for part in held_out]
+        total_square = sum(float(np.sum(square)) for square in forces) / sum(square.size for square in forces)
+        module = FitModule(
+            model,
+            loss=self.objective.of(weighted),
+            total_square=total_square,
+            learning_rate=self.learning_rate,
+            total_steps=self.max_epochs * len(train_loader),
+        )
+        table = MetricsTable(folder / "metrics.csv", r2_prior=1.0 - residual_square(held_out) / total_square)
+        trainer = self._trainer([table, *_checkpoint_callbacks(folder / "checkpoints")])
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        with warnings.catch_warnings(), threads_for(model) if on_cpu else contextlib.nullcontext():
+            # Advice on loader workers and on small data sets, which graphs built in the loop make moot.
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            trainer.fit(module, train_loader, held_out_loader, ckpt_path=resume, weights_only=True)
+
+    def _trainer(self, callbacks: list[Any]) -> pl.Trainer:
+        callbacks = [*callbacks, early_stopping(self.patience)]
+        if self.ema_decay > 0:
+            average = functools.partial(exponential_average, self.ema_decay)
+            callbacks.append(WeightAveraging(use_buffers=False, avg_fn=average))
+        in_terminal = sys.stderr.isatty()
+        if in_terminal:
+            callbacks.append(TQDMProgressBar(leave=True))
+        return pl.Trainer(
+            max_epochs=self.max_epochs,
+            accelerator=self.accelerator,
+            devices=1,
+            gradient_clip_val=self.gradient_clip,
+            callbacks=callbacks,
+            plugins=[WholeCheckpointIO()],
+            logger=False,
+            enable_progress_bar=in_terminal,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            inference_mode=False,
+        )
+
+
+def _continued_from(checkpoints: Path) -> Path | None:
+    """The last checkpoint if there is one, with its best one: a continued fit would not write that again."""
+    best, last = checkpoints / BEST, checkpoints / LAST
+    if not last.exists():
+        return None
+    if not best.exists():
+        log.info("fit: %s is missing: not continuing from %s, fitting anew", best, last)
+        remove_checked(last)
+        return None
+    for path in (best, last):
+        read_checkpoint(path)
+    return last
+
+
+def _checkpoint_callbacks(checkpoints: Path) -> list[MovableCheckpoint]:
+    """Keep the best epoch, then every last one (`save_last` of the first would write only the best epochs)."""
+    make = functools.partial(MovableCheckpoint, checkpoints, enable_version_counter=False, auto_insert_metric_name=False)
+    return [make(Path(BEST).stem, monitor="r2", mode="max"), make(Path(LAST).stem)]
+
+
+def _best_network(checkpoints: Path) -> Potential:
+    """What a fit that has ended returns.
+
+    Raises:
+        ValueError: it diverged before it had a finite R2 and finite weights.
+    """
+    best, last = checkpoints / BEST, checkpoints / LAST
+    model, best_epoch = load_checkpoint(best), read_checkpoint(best)["epoch"]
+    state = stopping_state(read_checkpoint(last))
+    diverged = state.get("stopping_reason") == EarlyStoppingReason.NON_FINITE_METRIC.value
+    finite = all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+    if not finite or (diverged and state["stopped_epoch"] <= best_epoch):
+        raise ValueError(
+            f"{best}: R2 or the weights are not finite, the fit diverged in epoch {best_epoch + 1}: "
+            "lower learning_rate, in a new run_dir"
+        )
+    if diverged:
+        log.warning(
+            "fit: diverged in epoch %d (R2 is not finite), epoch %d is kept: "
+            "a lower learning_rate, in a new run_dir, would do better",
+            state["stopped_epoch"] + 1,
+            best_epoch + 1,
+        )
+    return model
+
+
+def exponential_average(decay: float, average: torch.Tensor, current: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
+    """One step of the moving average of weights, over fewer steps at the start: short fits must forget their beginning."""
+    weight = torch.clamp((1.0 + number) / (10.0 + number), max=decay)
+    return average + (1.0 - weight) * (current - average)
