@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from cgnnp.diagnostics.undeclared_bonds import warn_of_undeclared_bonds
 from cgnnp.frames.dataset import count_frames, open_frames, shards
 from cgnnp.frames.frames import Frames
+from cgnnp.frames.many_systems import systems_in
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.fittable import warn_if_not_fitted
 from cgnnp.mapping.mapping import Mapping
@@ -124,7 +125,7 @@ def configured_source(config: DictConfig) -> Source:
     if replica < 0:
         raise ValueError(f"replica={replica}: must be 0 or more")
     if (stored := named(config, "data")) is not None:
-        return StoredSource(stored)
+        return StoredSource((systems_in(stored) or [stored])[0])
     make = configured(config, "reference")
     given = {"system": lambda: configured(config, "system"), "replica": lambda: replica}
     takes = inspect.signature(make).parameters

@@ -11,12 +11,13 @@ from omegaconf import DictConfig
 from cgnnp.commands.frames import as_dict, check_command, checked_data_root, configured, configured_source, named
 from cgnnp.frames.dataset import has_data, open_frames
 from cgnnp.frames.frames import Frames
+from cgnnp.frames.many_systems import systems_in
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.registry import PACKAGE, architecture
 from cgnnp.priors import PriorTerm
 from cgnnp.reference.source import StoredSource
 from cgnnp.runtime.errors import SettingError
-from cgnnp.runtime.names import home_of
+from cgnnp.runtime.names_in_files import home_of
 from cgnnp.runtime.options import TARGET, constructed
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.settings import checked_settings
@@ -232,13 +233,17 @@ def _of_kind(values: dict[str, Any], group: str, kind: type[Kind]) -> Kind:
 
 
 def _further_sets(config: DictConfig) -> dict[Path, Frames]:
-    """The data sets of `more_data`.
+    """The data sets of `more_data`, and the further systems of `data`, where it is of many.
 
     Raises:
         FileNotFoundError: no data set there.
     """
+    first = named(config, "data")
+    paths = systems_in(first)[1:] if first is not None else []
+    for path in map(Path, map(str, config.more_data)):
+        paths += systems_in(path) or [path]
     found: dict[Path, Frames] = {}
-    for directory in (Path(str(path)) for path in config.more_data):
+    for directory in paths:
         if not has_data(directory):
             raise FileNotFoundError(f"more_data={directory}: not a data set of mapped frames (no meta.json)")
         found[directory] = open_frames(directory)

@@ -72,12 +72,14 @@ class BoxCheck:
     Args:
         wrong: what is wrong, in words; empty where nothing is.
         reason: why it could not be tested; empty where it was.
+        open_boundaries: there is none.
         p_value: probability of a larger difference between pairs across the faces and others by chance; None where there
             are none to compare.
     """
 
     wrong: str = ""
     reason: str = ""
+    open_boundaries: bool = False
     p_value: float | None = None
 
     def agrees(self) -> bool | None:
@@ -85,6 +87,8 @@ class BoxCheck:
         return False if self.wrong else None if self.reason else True
 
     def __str__(self) -> str:
+        if self.open_boundaries:
+            return "box: none, open boundaries"
         if self.p_value is None:
             return f"box: {self.wrong or self.reason or 'no pair of beads crosses its faces'}"
         return f"box: {self.wrong or 'pairs across its faces are like all others'} (p {self.p_value:.2g})"
@@ -92,8 +96,8 @@ class BoxCheck:
 
 def check_box(frames: Frames) -> BoxCheck:
     """Test the boxes of frames by the pairs between molecules; those of one molecule alone need no box."""
-    if frames.boxes is None:  # open boundaries
-        return BoxCheck()
+    if frames.boxes is None:
+        return BoxCheck(open_boundaries=True)
     if wrong := _varying(frames):
         return BoxCheck(wrong=wrong)
     molecules = _molecules(frames.mapping)

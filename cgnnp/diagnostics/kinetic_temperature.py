@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from cgnnp.runtime.names import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
+from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
 from cgnnp.units import BOLTZMANN
 
 STOP_WITHIN, STOP_SIGMAS = 0.1, 6.0

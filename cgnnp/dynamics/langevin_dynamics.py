@@ -25,7 +25,7 @@ from cgnnp.diagnostics.kinetic_temperature import (
 )
 from cgnnp.frames.dataset import FramesWriter, check_attachment, chunk_infos, chunks, count_frames
 from cgnnp.mapping.mapping import Mapping
-from cgnnp.runtime.names import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
+from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.settings import check_positive
 

@@ -4,7 +4,7 @@ A *shard* is a directory of chunks of plain `.npy` arrays beside one `meta.json`
 shards `replica_0`, `replica_1`, ... of independent runs, which are read as one:
 
     meta.json                     units, temperature, ensemble, interval, the mapping as data, provenance
-    chunk_000000/positions.npy    and every other array that there is, as `cgnnp.frames.arrays` says
+    chunk_000000/positions.npy    and every other array that there is, as `cgnnp.frames.array_table` says
                  chunk.json       number of frames, checksums, digest of meta.json, whatever the writer adds
                  ...              attachments, e.g. the state from which sampling continues (in the last two chunks)
 
@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 
 from cgnnp.frames.array_files import read_array
-from cgnnp.frames.arrays import ARRAYS, check_arrays, on_disk
+from cgnnp.frames.array_table import ARRAYS, check_arrays, on_disk
 from cgnnp.frames.frames import Boxes, Frames, FramesMeta, MeanForceLabels, PerBead, concatenate
 from cgnnp.frames.joined_array import Array, JoinedArray
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.entries import Entries
-from cgnnp.runtime.names import DEGREES_OF_FREEDOM, JUDGED, KINETIC_TEMPERATURE
+from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, JUDGED, KINETIC_TEMPERATURE
 from cgnnp.runtime.storage import data_digest, file_checksum, json_text, lock_directory, naming, read_json, sync, write_json
 
 BESIDE_THE_DATA = ("replica", "solvent")

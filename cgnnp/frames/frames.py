@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from cgnnp.frames.arrays import LABELS, MAIN, MORE, check_arrays
+from cgnnp.frames.array_table import LABELS, MAIN, MORE, check_arrays
 from cgnnp.frames.boxes import room_for
 from cgnnp.frames.joined_array import Array, JoinedArray, joined, parts_of
 from cgnnp.mapping.mapping import Mapping
@@ -185,9 +185,9 @@ class Frames:
     """Mapped frames of one system: positions (nm) and forces (kJ/mol/nm) of every bead, and the boxes.
 
     Without boxes (None) boundaries are open. `labels` come with forces that are averages; `more` are other arrays of
-    `cgnnp.frames.arrays.ARRAYS` by name (energies, weights, ...), which are attributes too. `sources` and `origin` say where
-    each frame came from: the number of its source and its place there. Arrays of large data sets are `JoinedArray`s, which
-    are read as far as they are asked for.
+    `cgnnp.frames.array_table.ARRAYS` by name (energies, weights, ...), which are attributes too. `sources` and `origin` say
+    where each frame came from: the number of its source and its place there. Arrays of large data sets are `JoinedArray`s,
+    which are read as far as they are asked for.
 
     >>> from cgnnp.mapping.mapping import Block, Mapping
     >>> argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,),
@@ -224,7 +224,7 @@ class Frames:
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """Every array that there is, by its name in `cgnnp.frames.arrays.ARRAYS`."""
+        """Every array that there is, by its name in `cgnnp.frames.array_table.ARRAYS`."""
         found = {name: self.__dict__[name] for name in MAIN if self.__dict__[name] is not None}
         return found | ({} if self.labels is None else vars(self.labels)) | self.more
 

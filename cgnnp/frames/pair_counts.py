@@ -39,7 +39,9 @@ class PairCounts:
         return replace(self, pairs=named, n_pairs=tuple(self.n_pairs[k] for k in order), counts=self.counts[order])
 
 
-def pair_counts(frames: Frames, edges: Float[np.ndarray, "edges"], excluded: Sequence[tuple[int, int]] = ()) -> PairCounts:
+def pair_counts(
+    frames: Frames, edges: Float[np.ndarray, "edges"], excluded: Sequence[tuple[int, int]] | Int[np.ndarray, "pairs 2"] = ()
+) -> PairCounts:
     """Count the pairs of every kind in shells between equally spaced edges (nm) from 0 on.
 
     Raises:

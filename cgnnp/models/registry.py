@@ -11,7 +11,7 @@ import torch
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Potential
 from cgnnp.runtime.entries import Entries
-from cgnnp.runtime.names import home_of, name_in_files
+from cgnnp.runtime.names_in_files import home_of, name_in_files
 from cgnnp.runtime.options import settings_in, target
 from cgnnp.runtime.settings import checked_settings
 

@@ -33,11 +33,11 @@ NEUTRAL_SIGMAS, NEUTRAL_WITHIN = 3, 0.05
 HOLE_KT = 5.0
 """Two beads 0.05 nm or more inside the first sampled distance must be at least this far above their energy there."""
 
-SIDES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
+TESTED_FRAMES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
 
 SIDES = {"atomistic": "atomistic run", "cg": "coarse-grained run"}
 
-T_CONF_OF = {key: f"T_conf of the {side}" for key, side in SIDES.items()}
+T_CONF_OF = {key: f"T_conf of the {side}" for key, side in TESTED_FRAMES.items()}
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _temperature_concerns(summary: Summary) -> Iterable[str]:
         ybg = found.ybg or {}
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
-            yield f"The g-YBG residual of the {SIDES[key]} is more than noise ({chi2}): {advice[key]}."
+            yield f"The g-YBG residual of the {TESTED_FRAMES[key]} is more than noise ({chi2}): {advice[key]}."
     measured, stderr, expected = summary.cg_temperature_K, summary.cg_temperature_stderr_K, summary.cg_thermostat_K
     if measured and stderr and expected and KineticTemperature(measured, stderr, expected).is_suspect():
         yield (

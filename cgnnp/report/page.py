@@ -22,7 +22,7 @@ from cgnnp.analysis.rdf_verdict import LEVELS, agreement, in_words, worst_row
 from cgnnp.report.judgement import (
     PEAK_HEIGHT,
     PEAK_SHIFT_NM,
-    SIDES,
+    TESTED_FRAMES,
     apart,
     at_infinite_dilution,
     has_hole,
@@ -122,7 +122,7 @@ def render(summary: Summary, images: dict[str, tuple[str, str]], **text: Any) ->
 
 def temperatures(summary: Summary) -> list[tuple[TemperatureFigures, str, float | None, bool | None]]:
     """T_conf of both sides: what was found, of what, the thermostat, and whether they agree."""
-    sides = [(getattr(summary, key), name, thermostat(summary, key)) for key, name in SIDES.items()]
+    sides = [(getattr(summary, key), name, thermostat(summary, key)) for key, name in TESTED_FRAMES.items()]
     return [(found, name, expected, temperature_agrees(found, expected)) for found, name, expected in sides]
 
 

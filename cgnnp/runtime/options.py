@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from cgnnp.runtime.names import home_of
+from cgnnp.runtime.names_in_files import home_of
 from cgnnp.runtime.settings import checked_settings, did_you_mean
 
 TARGET, PARTIAL = "_target_", "_partial_"

@@ -107,7 +107,8 @@ class PairCorrection:
     def sums(self, frames: Frames) -> Float[np.ndarray, "frames coefficients"]:
         """Phi of every frame: energies per coefficient, summed over its pairs."""
         edges = np.linspace(0.0, self.prior.cutoff, round(self.prior.cutoff / BIN_NM) + 1)
-        found = pair_counts(frames, edges, frames.mapping.bonds).in_order([table.pair for table in self.prior.tables])
+        counts = pair_counts(frames, edges, frames.mapping.topology.exclusions)
+        found = counts.in_order([table.pair for table in self.prior.tables])
         energies = self.energies((edges[1:] + edges[:-1]) / 2)
         return np.concatenate([counted @ energy for counted, energy in zip(found.counts, energies, strict=True)], axis=1)
 
@@ -123,7 +124,7 @@ class PairCorrection:
         chosen = np.linspace(0, len(frames) - 1, min(len(frames), DESIGN_FRAMES)).astype(int)
         total = np.zeros((len(columns), len(columns)))
         for t in chosen:
-            pairs = near_pairs(frames.positions[t], frames.boxes[t], self.prior.cutoff, frames.mapping.bonds)
+            pairs = near_pairs(frames.positions[t], frames.boxes[t], self.prior.cutoff, frames.mapping.topology.exclusions)
             design = pair_design(pairs, kinds, by_kind)[:, columns]
             total += design.T @ (weights * design)
         return total * len(frames) / len(chosen)

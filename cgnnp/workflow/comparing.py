@@ -21,10 +21,10 @@ from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import write_file
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.temperatures import judge_structure
-from cgnnp.workflow.checks import temperature_figures
 from cgnnp.workflow.dimers_and_salts import PairFindings, find_pairs
 from cgnnp.workflow.quality import independent_frames_per_s, rdf_row
 from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
+from cgnnp.workflow.sound_data import temperature_figures
 
 log = logging.getLogger("cgnnp")
 

@@ -15,7 +15,7 @@ from cgnnp.mapping.force_map import certify
 from cgnnp.report.page import page_template, write_pictures, ybg_curves
 from cgnnp.report.summary import temperature_entries
 from cgnnp.runtime.storage import write_file, write_json
-from cgnnp.workflow.checks import temperature_figures
+from cgnnp.workflow.sound_data import temperature_figures
 
 log = logging.getLogger("cgnnp")
 
@@ -46,7 +46,8 @@ class DataCheck:
             value = row.reason if row.value is None else f"{row.value:.1f}({row.stderr:.1f}) K"
             lines.append(_line(f"T_conf {name}", str(value), row.agrees(found.temperature)))
         lines.append(_line("g-YBG residual", str(found.ybg).removeprefix("g-YBG residual: "), found.ybg.agrees()))
-        lines.append(_line("box", str(self.sound.box).removeprefix("box: "), self.sound.box.agrees()))
+        if not self.sound.box.open_boundaries:
+            lines.append(_line("box", str(self.sound.box).removeprefix("box: "), self.sound.box.agrees()))
         if (density := self.sound.density) is not None:
             lines.append(_line("density", f"{density:.3g} g/mL", self.sound.density_agrees()))
         lines += [_line("outlying forces", text, False) for text in self.sound.outliers]

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 
 from cgnnp.frames.array_files import array_file, read_array
-from cgnnp.frames.arrays import check_arrays
+from cgnnp.frames.array_table import check_arrays
 from cgnnp.frames.bead_types import numbered
 from cgnnp.frames.frames import MOST_IN_MEMORY, Frames
 from cgnnp.models.potential import Potential, bead_energies
@@ -32,7 +32,8 @@ from cgnnp.runtime.storage import check_file, data_digest, json_text, write_chec
 from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, residual_square, with_energies
 from cgnnp.training.metrics import FitQuality, fit_quality, predict_forces
 from cgnnp.training.trainer import Trainer
-from cgnnp.workflow.plan import DataDescription, FitPlan
+from cgnnp.workflow.compatible_data import DataDescription
+from cgnnp.workflow.plan import FitPlan
 from cgnnp.workflow.quality import check_draws, noise_rows, quality_rows, set_quality
 from cgnnp.workflow.results import load_figures, save_figures
 

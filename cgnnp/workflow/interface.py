@@ -37,12 +37,12 @@ from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.trainer import Trainer
-from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison
 from cgnnp.workflow.comparing import compare_frames as compare
 from cgnnp.workflow.fitting import Fitted, fit_model
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan
 from cgnnp.workflow.running import CoarseRun, run_potential
+from cgnnp.workflow.sound_data import check_sets
 
 log = logging.getLogger("cgnnp")
 

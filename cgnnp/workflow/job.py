@@ -30,7 +30,6 @@ from cgnnp.runtime.yaml_files import stored_text
 from cgnnp.simulation.bundle import package_versions
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.metrics_table import read_metrics
-from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.comparing import Comparison, compare_frames
 from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of
 from cgnnp.workflow.plan import SimulationPlan, TrainingPlan
@@ -38,6 +37,7 @@ from cgnnp.workflow.refining import Refined, refine, refinement_inputs, simulati
 from cgnnp.workflow.results import load_figures, save_figures
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.running import CoarseRun, run_potential
+from cgnnp.workflow.sound_data import check_sets
 from cgnnp.workflow.training_data import TrainingData, provide_data
 
 log = logging.getLogger("cgnnp")

@@ -6,17 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
-from cgnnp.frames.bead_types import BeadTypes, check_same_pairs, joint_types
-from cgnnp.frames.frames import Frames, FramesMeta
-from cgnnp.mapping.fittable import check_fittable
+from cgnnp.frames.bead_types import BeadTypes, check_same_pairs
+from cgnnp.frames.frames import Frames
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.registry import Architecture
 from cgnnp.priors import CoulombTerm, PairSplineFit, PriorTerm
-from cgnnp.priors.prior import check_cutoff
 from cgnnp.reference.source import Source
 from cgnnp.runtime.platforms import PlatformChoice, choose_platform
 from cgnnp.simulation.openmm.forces import choose_backend
@@ -24,29 +19,8 @@ from cgnnp.simulation.run import SimulationSettings
 from cgnnp.training.force_matching import ForceMatching
 from cgnnp.training.relative_entropy import RefinementSettings
 from cgnnp.training.trainer import Trainer
+from cgnnp.workflow.compatible_data import DataDescription, check_together
 from cgnnp.workflow.quality import check_draws
-
-
-@dataclass(frozen=True)
-class DataDescription:
-    """What is known of a data set before its frames are there.
-
-    Args:
-        label: what errors call it.
-        meta: how it was made, or will be.
-        n_frames: how many frames are used.
-        box: vectors as rows (nm), of one of them; None with open boundaries.
-    """
-
-    label: str
-    meta: FramesMeta
-    n_frames: int
-    box: Float[np.ndarray, "3 3"] | None
-
-    @classmethod
-    def of_frames(cls, frames: Frames, label: str) -> "DataDescription":
-        """That of frames which are there."""
-        return cls(label, frames.meta, len(frames), frames.boxes[0] if frames.is_periodic else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,30 +55,9 @@ class FitPlan:
         """Refuse what cannot be fitted together, or not with these settings; the bead types of all sets.
 
         Raises:
-            ValueError: a mapping without a prior for it, too few frames, a box that is too small, different temperatures,
-                bead types that do not go together, an unknown dielectric constant, or settings that a network refuses.
+            ValueError: see `check_together`; or settings that the network refuses.
         """
-        first = sets[0]
-        for one in sets:
-            if one.meta.temperature != first.meta.temperature:
-                raise ValueError(
-                    f"{one.label}: at {one.meta.temperature:g} K, {first.label} is at {first.meta.temperature:g} K: "
-                    "a free energy belongs to one temperature"
-                )
-            check_fittable(one.meta.mapping, one.label if len(sets) > 1 else "")
-            if one.box is None:
-                raise ValueError(
-                    f"{one.label}: its frames have no box, and models with open boundaries cannot be fitted yet: write the "
-                    "box in the simulation, or give the molecule a cell that is large enough"
-                )
-            for term in self.prior:
-                if term.cutoff is not None:
-                    check_cutoff(term.cutoff, one.box)
-            self.trainer.n_held_out(one.n_frames, one.label)
-        types = joint_types({one.label: one.meta.mapping for one in sets})
-        self.trainer.check_types(types.names)
-        for term in self.prior:
-            term.check({one.label: one.meta for one in sets})
+        types = check_together(sets, self.prior, self.trainer)
         self.network.create(types.names, self.trainer.dtype)
         return types
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cgnnp.report.summary import JobFigures, Summary
-from cgnnp.runtime.names import home_of
+from cgnnp.runtime.names_in_files import home_of
 from cgnnp.runtime.options import TARGET
 from cgnnp.runtime.storage import lock_directory, write_file, write_json
 from cgnnp.runtime.yaml_files import read_yaml, stored_text

@@ -52,7 +52,7 @@ from cgnnp.reference.trajectories.formats import open_trajectory
 from cgnnp.report.page import write_report
 from cgnnp.report.summary import CheckFigures, DataFigures, Summary
 from cgnnp.runtime.platforms import PlatformChoice, choose_platform
-from cgnnp.workflow.checks import temperature_figures
+from cgnnp.workflow.sound_data import temperature_figures
 
 MAIN_JOB = LangevinProtocol()
 """Steps and interval of the main job."""

@@ -14,7 +14,7 @@ CHECKS = (
         "cgnnp.runtime.storage.check_file",
     ),
     *(
-        "cgnnp.frames.arrays.check_arrays",
+        "cgnnp.frames.array_table.check_arrays",
         "cgnnp.diagnostics.box_check.check_box",
         "cgnnp.diagnostics.outliers.outliers",
         "cgnnp.diagnostics.outliers.repeated",

@@ -16,8 +16,8 @@ from cgnnp.mapping.fittable import check_fittable, why_not_fitted
 from cgnnp.mappings.water import center_of_mass
 from cgnnp.report.judgement import judge
 from cgnnp.report.summary import Summary
-from cgnnp.workflow.checks import check_sets
 from cgnnp.workflow.data_check import check_data
+from cgnnp.workflow.sound_data import check_sets
 
 
 def dimers(n_frames: int = 80, n_dimers: int = 12) -> Frames:

@@ -25,7 +25,7 @@ from cgnnp.reference.source import Source, check_frames
 from cgnnp.reference.stored_atoms import atoms_mapping, write_atomistic
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.reference.systems.time_steps import check_time_step
-from cgnnp.runtime.names import FROM_LANGEVIN
+from cgnnp.runtime.names_in_files import FROM_LANGEVIN
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.progress import progress
 from cgnnp.runtime.storage import data_digest

@@ -43,7 +43,7 @@ from cgnnp.reference.sampling.langevin import LangevinSource, check_thermostat
 from cgnnp.reference.source import check_frames
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.reference.systems.time_steps import check_time_step
-from cgnnp.runtime.names import FROM_MEAN_FORCES
+from cgnnp.runtime.names_in_files import FROM_MEAN_FORCES
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.progress import progress
 

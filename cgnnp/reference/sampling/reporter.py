@@ -19,7 +19,7 @@ from cgnnp.mapping.fittable import warn_if_not_fitted
 from cgnnp.mapping.force_map import certify
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.reference.sampling.langevin import system_digest
-from cgnnp.runtime.names import FROM_REPORTER
+from cgnnp.runtime.names_in_files import FROM_REPORTER
 
 VARIABLE = (openmm.VariableLangevinIntegrator, openmm.VariableVerletIntegrator)
 CONSTANT_ENERGY = (openmm.VerletIntegrator,)

@@ -22,7 +22,7 @@ from cgnnp.reference.source import Source, check_frames
 from cgnnp.reference.trajectories.file_atoms import describe_files
 from cgnnp.reference.trajectories.formats import Trajectory, open_trajectory
 from cgnnp.runtime.errors import SettingError
-from cgnnp.runtime.names import FROM_FILES
+from cgnnp.runtime.names_in_files import FROM_FILES
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.settings import check_positive
 from cgnnp.runtime.storage import data_digest

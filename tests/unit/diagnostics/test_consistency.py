@@ -10,7 +10,7 @@ from cgnnp.diagnostics.configurational_temperature import configurational_temper
 from cgnnp.diagnostics.consistency import check_consistency
 from cgnnp.diagnostics.yvon_born_green import ybg_residual
 from cgnnp.report.summary import temperature_entries
-from cgnnp.workflow.checks import temperature_figures
+from cgnnp.workflow.sound_data import temperature_figures
 
 
 def test_both_tests_in_one_pass_are_those_done_alone(soft_spheres):

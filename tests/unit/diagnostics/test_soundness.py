@@ -159,3 +159,5 @@ def test_frames_with_open_boundaries_are_not_tested(soft_spheres):
     found = check_soundness(replace(soft_spheres, boxes=None, meta=meta)[:200])
     assert found.verdict == "not tested"
     assert any("no box" in text for text in found.reasons())
+    assert found.box.open_boundaries
+    assert str(found.box) == "box: none, open boundaries"

@@ -17,7 +17,7 @@ from cgnnp.frames.dataset import (
     read_meta,
 )
 from cgnnp.frames.frames import FORMAT_VERSION, Frames, FramesMeta, MeanForceLabels
-from cgnnp.runtime.names import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
+from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
 from cgnnp.runtime.storage import file_checksum, read_json, write_json
 
 MAPPING = identity_mapping({"A": 3, "B": 2})

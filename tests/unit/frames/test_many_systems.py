@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from systems import identity_mapping
+from configuration import compose
+from systems import hard_gas, identity_mapping
 
+from cgnnp.commands.training import training_plan
 from cgnnp.frames.dataset import FramesWriter, open_frames
 from cgnnp.frames.frames import FramesMeta
 from cgnnp.frames.many_systems import open_sets, system_folder
@@ -47,3 +49,19 @@ def test_systems_that_do_not_go_together_are_refused(tmp_path):
     (tmp_path / "system_1").mkdir()
     with pytest.raises(ValueError, match="has the number of system_"):
         open_sets(tmp_path)
+
+
+def test_the_commands_fit_all_systems_of_a_data_set_together(tmp_path):
+    """`data=` and `more_data=` take data sets of many systems: the first is the data, the others are fitted with it."""
+    for root, numbers in (("first", (0, 1, 2)), ("second", (0, 3))):
+        for number in numbers:
+            mapping = identity_mapping({"A": number + 6, "B": 4})
+            gas = hard_gas(30, mapping.n_beads, 2.0, diameter=0.2, seed=number, mapping=mapping)
+            writer = FramesWriter(system_folder(tmp_path / root, number), replace(gas.meta, ensemble="NVT"))
+            writer.append(gas.positions, gas.forces, gas.boxes)
+            writer.close()
+    more = f"more_data=[{tmp_path / 'second'}]"
+    plan = training_plan(compose("train", f"data={tmp_path / 'first'}", more, "simulation=none", "platform=Reference"))
+    assert plan.mapping.n_beads == 10
+    assert [frames.mapping.n_beads for frames in plan.more.values()] == [11, 12, 10, 13]
+    assert all(path.name.startswith("system_00000") for path in plan.more)

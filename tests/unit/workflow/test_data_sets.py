@@ -25,9 +25,10 @@ from cgnnp.simulation.openmm.system import create_system
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.statistics import stratified_estimate
 from cgnnp.training.force_matching import ForceMatching
-from cgnnp.workflow.checks import check_sets
+from cgnnp.workflow.compatible_data import DataDescription
 from cgnnp.workflow.fitting import Fitted, fit_model
-from cgnnp.workflow.plan import DataDescription, FitPlan
+from cgnnp.workflow.plan import FitPlan
+from cgnnp.workflow.sound_data import check_sets
 
 FIT = (CoulombTerm(cutoff_nm=0.6), PairSplineFit(cutoff_nm=0.6, knot_spacing_nm=0.1, min_count=5))
 

@@ -7,7 +7,7 @@ import pytest
 from systems import identity_mapping
 
 from cgnnp.frames import arrays, frames
-from cgnnp.frames.arrays import ARRAYS, MORE, FrameArray, check_arrays
+from cgnnp.frames.array_table import ARRAYS, MORE, FrameArray, check_arrays
 from cgnnp.frames.dataset import FramesWriter, iterate_frames, open_frames
 from cgnnp.frames.frames import Frames, FramesMeta, concatenate
 from cgnnp.frames.joined_array import JoinedArray

@@ -1,0 +1,73 @@
+"""What a person reads of an error: our words in place of hydra's, and the right names where only a wrong one is known."""
+
+import re
+import sys
+from importlib.resources import files
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig
+
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.settings import did_you_mean, unknown_setting
+
+
+def in_our_words(error: BaseException, config_name: str) -> str:
+    """The message in our words, with the right names where hydra says only that one is wrong."""
+    cause = error.__cause__
+    if cause is not None and "Error in call to target" in str(error):
+        error = cause
+    message = (error.configured if isinstance(error, SettingError) else str(error)).strip()
+    if option := re.search(r"Could not find '([\w@/]+)/([^']*)'\s+Available options in '[^']+':((?:\s+\S+)*)", message):
+        group, name, rest = option.groups()
+        options = rest.split("Config search path")[0].split()
+        return f"there is no {group} '{name}'.{did_you_mean(name, options, f'{group}=')} Available: {', '.join(options)}"
+    wrong = re.search(r"[Kk]ey '([\w.]+)' is not in struct", message) or re.search(
+        r"Could not override '([\w.@/]+)'", message
+    )
+    if wrong:
+        return _unknown_key(_full_key(message, wrong.group(1)), config_name)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}' on the command line: settings are written key=value ({error.message})"
+    # Hydra's and omegaconf's further lines are about themselves.
+    return re.split(r"\n\s*(?:Config search path|full_key:|See https)", message)[0].strip()
+
+
+def _unknown_key(full_key: str, config_name: str) -> str:
+    """Names what is known at the deepest level that exists."""
+    config = _chosen(config_name)
+    parents = full_key.split(".")
+    node, depth = config, 0
+    while depth < len(parents) - 1 and isinstance(child := node.get(parents[depth]), DictConfig):
+        node, depth = child, depth + 1
+    names = [str(name) for name in node if not str(name).startswith("_")]
+    deepest = ".".join(parents[: depth + 1])
+    if deepest == full_key or parents[depth] not in names:
+        groups = [str(group) for group, values in config.items() if isinstance(values, DictConfig) and full_key in values]
+        meant = " or ".join(f"{group}.{full_key}" for group in groups)
+        return f"there is no setting '{full_key}': write {meant}" if meant else unknown_setting(deepest, names)
+    if node.get(parents[depth]) is None:
+        return f"{deepest} is empty: what is put into it is written with a plus, +{full_key}=value"
+    return f"there is no setting '{full_key}': {deepest} is one value"
+
+
+def _full_key(message: str, key: str) -> str:
+    full = re.search(r"full_key: ([\w.]+)", message)
+    override = re.search(r"Could not override '([\w.@/]+)'", message)
+    return full.group(1) if full else (override.group(1) if override else key)
+
+
+def _chosen(config_name: str) -> DictConfig:
+    """The command's configuration with the options of groups that the command line chooses, and no other overrides."""
+    options = [text for text in sys.argv[1:] if _is_option(*text.partition("=")[::2])]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):
+        try:
+            return hydra.compose(config_name, options)
+        except HydraException:  # a group that this command does not have
+            return hydra.compose(config_name)
+
+
+def _is_option(group: str, name: str) -> bool:
+    return group.isidentifier() and name.isidentifier() and (files("cgnnp.conf") / group / f"{name}.yaml").is_file()
