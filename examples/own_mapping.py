@@ -4,8 +4,8 @@ python -m cgnnp.train system=electrolyte mapping=custom mapping._target_=own_map
 """
 
 from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.map_molecules import Bead, Molecule, map_molecules
 from cgnnp.mapping.mapping import Mapping
-from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
 
 
 def salt_water(atomistic: Atomistic, *, name: str = "salt_water", water: str = "W") -> Mapping:

@@ -12,8 +12,8 @@ such a mapping needs a dihedral prior or a network that knows handedness.
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name
+from cgnnp.mapping.map_molecules import Bead, Molecule, map_molecules
 from cgnnp.mapping.mapping import Mapping
-from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
 
 BACKBONE = ("N", "CA", "CB", "C", "O")
 

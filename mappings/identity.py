@@ -8,8 +8,8 @@ of a rigid molecule is not a mean force of anything. To keep atoms and map them 
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name
+from cgnnp.mapping.map_molecules import Bead, Molecule, map_molecules
 from cgnnp.mapping.mapping import Mapping
-from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
 from cgnnp.runtime.errors import SettingError
 
 TYPES = ("element", "name")

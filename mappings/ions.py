@@ -10,8 +10,8 @@ An ion that is one unconstrained atom carries the force on itself: the solvent's
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name
+from cgnnp.mapping.map_molecules import Bead, Molecule, map_molecules
 from cgnnp.mapping.mapping import Mapping
-from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
 from cgnnp.runtime.errors import SettingError
 
 

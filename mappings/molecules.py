@@ -13,8 +13,8 @@ from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 
 from cgnnp.mapping.atomistic import Atomistic, as_name
+from cgnnp.mapping.map_molecules import Bead, Molecule, map_molecules
 from cgnnp.mapping.mapping import Mapping
-from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
 from cgnnp.runtime.errors import SettingError
 
 CENTERS = ("mass", "geometry")

@@ -10,8 +10,8 @@ water) count in neither map: the engine has spread their force over the atoms al
 """
 
 from cgnnp.mapping.atomistic import Atomistic
+from cgnnp.mapping.map_molecules import Bead, Molecule, map_molecules
 from cgnnp.mapping.mapping import Mapping
-from cgnnp.mapping.molecules import Bead, Molecule, map_molecules
 from cgnnp.runtime.errors import SettingError
 
 

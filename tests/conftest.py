@@ -33,7 +33,7 @@ install_import_hook(
         "cgnnp.diagnostics.kinetic_temperature",
         "cgnnp.mapping.mapping",
         "cgnnp.mappings",
-        "cgnnp.mapping.molecules",
+        "cgnnp.mapping.map_molecules",
         "cgnnp.evaluators.cpu.forces",
         "cgnnp.evaluators.cpu.neighbors",
         "cgnnp.diagnostics.noise_floor",

@@ -46,7 +46,7 @@ ARGUMENTS = {
     "infinite length": (["simulation.length_ps=inf"], ["simulation.length_ps=inf", "a number"]),
     "weight of an unknown type": (["trainer.type_weights={Xe: 2}"], ["trainer.type_weights.Xe", "only W"]),
     "weight that is not positive": (["trainer.type_weights={W: 0}"], ["trainer.type_weights.W=0", "positive"]),
-    "weights without types": (["trainer.type_weights=2"], ["trainer.type_weights=2", "by bead type"]),
+    "weights without types": (["trainer.type_weights=2"], ["trainer.type_weights=2", "numbers by name"]),
     "unknown parity": (["model.parity=odd"], ["model.parity=odd", "natural, both, none"]),
     "parity without layers": (
         ["model.parity=both", "model.layers=2"],
@@ -83,7 +83,7 @@ ARGUMENTS = {
     "precision": (["trainer.dtype=float16"], ["trainer.dtype=float16", "float32, float64"]),
     "couplings without end": (["model=mace", "model.l_max=9"], ["model.correlation=3, l_max=9 and", "beyond our limit"]),
     "a list for a precision": (["trainer.dtype=[1]"], ["trainer.dtype=[1]", "must be text"]),
-    "no weights by type": (["trainer.type_weights=0"], ["trainer.type_weights=0", "by bead type"]),
+    "no weights by type": (["trainer.type_weights=0"], ["trainer.type_weights=0", "numbers by name"]),
     "accelerator": (["trainer.accelerator=abacus"], ["trainer.accelerator=abacus"]),
     "temperature": (["reference.temperature_K=-3"], ["temperature_K=-3", "positive"]),
     "negative replica": (["replica=-1"], ["replica=-1", "0 or more"]),

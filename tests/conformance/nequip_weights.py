@@ -104,7 +104,7 @@ def convert_layer(
     kept = [kind(block) for block in into if kind(block) in widths]
     parts = split(gain * theirs["sc.weight"], [sizes[block] * n_embedding * widths[block] for block in kept])
     connections = dict(zip(kept, parts, strict=True))
-    for linear, (_, target) in zip(layer.self_connection, layer.kept, strict=True):
+    for linear, (_, target) in zip(layer.self_connection, layer.unchanged, strict=True):
         block = own_out[target]
         cube = connections[block].reshape(sizes[block], n_embedding, widths[block]) / math.sqrt(n_embedding)
         matrices = np.einsum("uaw,ta->tuw", cube, embedding)

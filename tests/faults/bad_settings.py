@@ -50,25 +50,28 @@ ZERO = (
         "ridge",
     ),
     *("smoothing", "features_l_max", "inner_width_nm", "eps_r_stderr", "separation_ps"),
-    "simulation.friction_per_ps",
+    *("simulation.friction_per_ps", "energies", "virials"),
 )
 NEGATIVE = ("seed",)
+LOSS = ("forces", "energies", "virials")
 LARGE = (
     *("seed", "replica", "max_frames", "patience", "gradient_clip", "energy_bound_kJ_mol", "smoothing", "max_epochs"),
     *("length_ps", "n_frames", "equilibration_ps", "batch_size", "min_count", "chunk_frames", "eps_r", "eps_r_stderr"),
+    *LOSS,
 )
 SMALL = (
     *("learning_rate", "ema_decay", "gradient_clip", "ridge", "smoothing", "inner_width_nm", "energy_bound_kJ_mol"),
     *("equilibration_ps", "eps_r_stderr", "wall_kT", "held_out_fraction"),
+    *LOSS,
 )
-UNBOUNDED = ("energy_bound_kJ_mol", "batch_size")
+UNBOUNDED = ("energy_bound_kJ_mol", "batch_size", *LOSS)
 """Settings, by their names or last names, that may be null, zero, negative, very large or small, or anything above zero."""
 
 
 def is_valid(setting: str, value: str) -> bool:
     """Whether a value may be taken: nobody can do anything with the others."""
     name = setting.rpartition(".")[2]
-    allowed = {"null": NULL, "0": ZERO, "-1": NEGATIVE, "1000000000": LARGE, "1e-9": SMALL, "1e30": LARGE[3:7]}
+    allowed = {"null": NULL, "0": ZERO, "-1": NEGATIVE, "1000000000": LARGE, "1e-9": SMALL, "1e30": LARGE[3:7] + LOSS}
     allowed["1" + 30 * "0"] = UNBOUNDED
     return bool({name, setting} & set(allowed.get(value, ())))
 
@@ -76,16 +79,26 @@ def is_valid(setting: str, value: str) -> bool:
 def numeric(group: str, option: str) -> Iterator[str]:
     """The numbers among the settings of an option of a group, and those that may be numbers."""
     file = CONF / group / f"{option}.yaml" if group else CONF / f"{option}.yaml"
-    for key, value in OmegaConf.to_container(OmegaConf.load(file)).items():
+    values = OmegaConf.to_container(OmegaConf.load(file))
+    inside = {f"{key}.{name}": number for key in ("loss", "prior") for name, number in values.get(key, {}).items()}
+    prefix = f"prior.{option}" if group == "prior" else group
+    for key, value in (values | inside).items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        interpolated = isinstance(value, str) and "seed" in value
+        interpolated = isinstance(value, str) and ("seed" in value or "cutoff_nm" in value)
         if number or interpolated or key in NULL:
-            yield f"{group}.{key}" if group else str(key)
+            yield f"{prefix}.{key}" if prefix else str(key)
 
 
 CHOICES = [
     *[("model", name) for name in ("nequip", "allegro", "mace", "schnet", "pair")],
-    *[("", "train"), ("prior", "pairs"), ("trainer", "default"), ("simulation", "langevin"), ("refinement", "structure")],
+    *[
+        ("", "train"),
+        ("prior", "pairs"),
+        ("prior", "coulomb"),
+        ("trainer", "force_matching"),
+        ("simulation", "langevin"),
+        ("refinement", "structure"),
+    ],
     *[("reference", "langevin"), ("reference", "mean_force"), ("system", "water_spce"), ("system", "electrolyte")],
 ]
 
@@ -102,6 +115,8 @@ def choice(group: str, option: str) -> list[str]:
     """What the command line needs for an option."""
     if group == "system" and option == "electrolyte":
         return ["preset=nacl", "system.n_pairs=4", "~system.n_molecules", "system.cutoff_nm=0.6"]
+    if group == "prior":
+        return []
     extra = {"mean_force": ["reference.second_every=0"]}
     return ([f"{group}={option}"] if group else []) + extra.get(option, [])
 

@@ -39,10 +39,8 @@ from cgnnp.frames.dataset import FramesWriter, chunk_infos, count_frames
 from cgnnp.frames.frames import FramesMeta, MeanForceLabels
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun, check_second_draws, freeze
-from cgnnp.reference.sampling.langevin import LangevinSource, check_thermostat
-from cgnnp.reference.source import check_frames
+from cgnnp.reference.sampling.langevin import LangevinSource, langevin
 from cgnnp.reference.systems.system import ReferenceSystem
-from cgnnp.reference.systems.time_steps import check_time_step
 from cgnnp.runtime.names_in_files import FROM_MEAN_FORCES
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.progress import progress
@@ -73,10 +71,10 @@ def mean_force(
     Raises:
         ValueError: a setting that is wrong, or a time step that is too long for the system.
     """
-    check_time_step(system.name, timestep_fs, system.system, system.longest_step_fs)
-    check_thermostat(friction_per_ps)
-    check_frames(n_frames)
-    protocol = LangevinProtocol(
+    free = langevin(
+        system=system,
+        replica=replica,
+        n_frames=n_frames,
         temperature_K=temperature_K,
         timestep_fs=timestep_fs,
         friction_per_ps=friction_per_ps,
@@ -96,7 +94,7 @@ def mean_force(
         second_every=second_every,
         separation_ps=separation_ps,
     )
-    return MeanForceSource(system, protocol, n_frames, replica, frozen=frozen)
+    return MeanForceSource(free.system, free.protocol, free.n_frames, free.replica, frozen=frozen)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.mapping.atomistic import NAME
-from cgnnp.mapping.molecules import IONS as ION_ELEMENTS
+from cgnnp.mapping.map_molecules import IONS as ION_ELEMENTS
 from cgnnp.runtime.errors import SettingError
 
 BY_MDANALYSIS = (".prmtop", ".parm7", ".top", ".tpr", ".data", ".lmp", ".psf")

@@ -27,7 +27,7 @@ def sides():
 
 def test_both_sides_in_plain_data(sides):
     """Rows are what the functions say of each side alone, up to the same distances."""
-    found = electrolyte(*sides, phi_w=0.9)
+    found = find_salt(*sides, phi_w=0.9)
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert data["estimator"] == "van der Vegt + Krueger-Vlugt"
     assert data["R_nm"] == pytest.approx([0.65, 0.65])
@@ -45,7 +45,7 @@ def test_both_sides_in_plain_data(sides):
 
 
 def test_every_estimator_has_a_row_of_both_sides(sides):
-    found = electrolyte(*sides, phi_w=0.9)
+    found = find_salt(*sides, phi_w=0.9)
     rows = found.to_dict()["estimators"]
     assert [(row["estimator"], row["default"]) for row in rows] == [(str(name), name == DEFAULT) for name in Estimator]
     for row, name in zip(rows, Estimator, strict=True):
@@ -113,7 +113,7 @@ def test_sides_of_different_beads_are_refused(sides):
 
 def test_potentials_of_mean_force_are_drawn_beside_isolated_dimers(sides):
     """Each curve says whether it is at this concentration or at infinite dilution; a pair without a scan has two only."""
-    found = electrolyte(*sides)
+    found = find_salt(*sides)
     r = np.linspace(0.25, 1.0, 60)
     scan = DimerScan(("Cl", "Na"), r, -2.0 / r, np.zeros_like(r), 0.0)
     axes = plot_mean_potentials(list(found.mean_potentials.items()), [scan], 300.0).axes
@@ -130,7 +130,7 @@ def test_potentials_of_mean_force_are_drawn_beside_isolated_dimers(sides):
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_figures_are_drawn(sides, theme, tmp_path):
     """Every figure has a panel for each pair, and is not empty paper."""
-    found = electrolyte(*sides)
+    found = find_salt(*sides)
     r = np.linspace(0.25, 1.0, 60)
     coulomb = ScreenedCoulomb({"Na": 1.0, "Cl": -1.0}, 72.0, 1.2).pair_energy(("Na", "Cl"), r)
     scan = DimerScan(("Na", "Cl"), r, coulomb + 5 * np.cos(30 * r) + (0.25 / r) ** 24 * 40, coulomb, 0.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from systems import identity_mapping
 
-from cgnnp.frames import arrays, frames
+from cgnnp.frames import array_table, frames
 from cgnnp.frames.array_table import ARRAYS, MORE, FrameArray, check_arrays
 from cgnnp.frames.dataset import FramesWriter, iterate_frames, open_frames
 from cgnnp.frames.frames import Frames, FramesMeta, concatenate
@@ -52,7 +52,7 @@ def test_every_array_of_the_table_is_kept_sliced_joined_and_stored(tmp_path):
 def test_a_new_array_is_one_entry(tmp_path, monkeypatch):
     spin = FrameArray("spins", ("beads", 2), "1", "for this test", np.float64)
     monkeypatch.setitem(ARRAYS, "spins", spin)
-    monkeypatch.setattr(arrays, "MORE", (*MORE, "spins"))
+    monkeypatch.setattr(array_table, "MORE", (*MORE, "spins"))
     monkeypatch.setattr(frames, "MORE", (*MORE, "spins"))
     write(tmp_path, [make(4, ("spins",), 1), make(2, ("spins",), 2)])
     stored = open_frames(tmp_path)
@@ -129,7 +129,7 @@ def test_large_arrays_stay_in_their_files(tmp_path, monkeypatch):
 
 def test_what_was_judged_is_not_judged_again(tmp_path, monkeypatch):
     write(tmp_path, [make(4)])
-    monkeypatch.setattr(arrays, "check_boxes", lambda *_: pytest.fail("judged again"))
+    monkeypatch.setattr(array_table, "check_boxes", lambda *_: pytest.fail("judged again"))
     (part,) = iterate_frames(tmp_path)
     assert len(part) == 4
 

@@ -10,6 +10,7 @@ from systems import charged_mapping, hard_gas
 from cgnnp.analysis.dimer import DimerScan
 from cgnnp.analysis.pressure import Pressure
 from cgnnp.analysis.rdf import rdf
+from cgnnp.analysis.salts import find_salt
 from cgnnp.report.summary import ComparisonFigures, FitFigures, TemperatureFigures
 from cgnnp.workflow.comparing import Comparison
 from cgnnp.workflow.dimers_and_salts import IsolatedDimer, PairFindings

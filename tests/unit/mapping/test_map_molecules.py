@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.force_map import certify
-from cgnnp.mapping.molecules import Bead, find_molecules, map_molecules
+from cgnnp.mapping.map_molecules import Bead, find_molecules, map_molecules
 from cgnnp.mappings import backbone, identity, ions, molecules, water
 
 MASS = {"C": 12.011, "N": 14.007, "O": 15.999, "H": 1.008, "Na": 22.99, "Cl": 35.45, "VS": 0.0}
