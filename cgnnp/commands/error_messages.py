@@ -23,6 +23,10 @@ def in_our_words(error: BaseException, config_name: str) -> str:
         group, name, rest = option.groups()
         options = rest.split("Config search path")[0].split()
         return f"there is no {group} '{name}'.{did_you_mean(name, options, f'{group}=')} Available: {', '.join(options)}"
+    if missing := re.search(r"Could not load '(\w+)/([^']*)'", message):
+        group, name = missing.groups()
+        options = sorted(file.name.removesuffix(".yaml") for file in (files("cgnnp.conf") / group).iterdir())
+        return f"there is no {group} '{name}'.{did_you_mean(name, options)} Available: {', '.join(options)}"
     wrong = re.search(r"[Kk]ey '([\w.]+)' is not in struct", message) or re.search(
         r"Could not override '([\w.@/]+)'", message
     )
@@ -70,4 +74,7 @@ def _chosen(config_name: str) -> DictConfig:
 
 
 def _is_option(group: str, name: str) -> bool:
-    return group.isidentifier() and name.isidentifier() and (files("cgnnp.conf") / group / f"{name}.yaml").is_file()
+    names = name.strip("[]").split(",")  # of a list of options
+    return group.isidentifier() and all(
+        one.isidentifier() and (files("cgnnp.conf") / group / f"{one}.yaml").is_file() for one in names
+    )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.names_in_files import home_of
 from cgnnp.runtime.options import TARGET, constructed
 from cgnnp.runtime.platforms import choose_platform
-from cgnnp.runtime.settings import checked_settings
+from cgnnp.runtime.settings import checked_settings, unknown_setting
 from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.openmm.forces import choose_backend
@@ -207,6 +208,9 @@ def _prior_terms(values: dict[str, Any]) -> tuple[PriorTerm, ...]:
     shared = {key: value for key, value in values.items() if not isinstance(value, dict)}
     checked_settings(OfAllTerms, shared, "prior")
     terms = {name: settings for name, settings in values.items() if isinstance(settings, dict) and TARGET in settings}
+    options = {file.name.removesuffix(".yaml") for file in (files("cgnnp.conf") / "prior").iterdir()}
+    for name in values.keys() - shared.keys() - terms.keys() - options:
+        raise ValueError(unknown_setting(f"prior.{name}", [*values.keys() - {name}, *options]))
     for name, settings in terms.items():
         _check_package(settings, f"prior.{name}", "cgnnp.priors.")
     return tuple(

@@ -64,7 +64,7 @@ def _choose(model: Potential, use: str, device: torch.device) -> Evaluator:
                 if off <= evaluator.tolerance[model.precision()]:
                     return evaluator
                 _say_once(f"{evaluator.name}: off by {off:.1g} and not used: please report this")
-                return PLAIN
+                continue
         if not said or meant:
             said, slower = reason, meant and for_it
     if device.type == "cpu" and said:

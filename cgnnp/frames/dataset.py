@@ -10,8 +10,8 @@ shards `replica_0`, `replica_1`, ... of independent runs, which are read as one:
 
 A chunk is written under another name and renamed: after a kill, what was finished is readable and nothing else is there.
 Checksums and digests find damage and careless editing, of the arrays as of meta.json; whoever forges both is not stopped.
-Numbers are judged when they are written, and `judged` in chunk.json is the digest of their checksums: what has those was
-looked at. Chunks without it, of earlier versions, are judged whenever they are opened.
+Numbers are judged when they are written; `judged` in chunk.json is the digest of the checksums of those arrays. Chunks
+without it, of earlier versions, are judged whenever they are opened: reading writes nothing into a data set.
 """
 
 import json
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from cgnnp.frames.array_files import read_array
+from cgnnp.frames.array_files import file_array
 from cgnnp.frames.array_table import ARRAYS, check_arrays, on_disk
 from cgnnp.frames.frames import Boxes, Frames, FramesMeta, MeanForceLabels, PerBead, concatenate
 from cgnnp.frames.joined_array import Array, JoinedArray
@@ -140,8 +140,15 @@ class FramesWriter:
             sync(file)
 
 
-def open_frames(directory: str | Path, mapping: Mapping | None = None, n_frames: int | None = None) -> Frames:
+def open_frames(
+    directory: str | Path,
+    mapping: Mapping | None = None,
+    n_frames: int | None = None,
+    most_in_memory: int | None = None,
+) -> Frames:
     """Read a data set, at most its first `n_frames`, refusing one made with another mapping than `mapping`.
+
+    Arrays of at most so many bytes (64 MB without) are read into memory. Others stay in their files, which are not open.
 
     Raises:
         FileNotFoundError: no data set there.
@@ -164,7 +171,7 @@ def open_frames(directory: str | Path, mapping: Mapping | None = None, n_frames:
         raise ValueError(f"{directory}: holds no frames yet: run `python -m cgnnp.sample` to its first chunk")
     if n_frames is not None and read < n_frames:
         raise ValueError(f"{directory}: holds {read} frames, {n_frames} were asked for: sample more or ask for fewer")
-    return replace(concatenate(parts), meta=meta)[:n_frames]
+    return replace(concatenate(parts, most_in_memory), meta=meta)[:n_frames]
 
 
 def iterate_frames(directory: str | Path) -> Iterator[Frames]:
@@ -361,8 +368,8 @@ def count_frames(directory: str | Path) -> int:
     return sum(info["n_frames"] for info in chunk_infos(directory))
 
 
-def _read_array(chunk: Path, name: str, info: dict[str, Any]) -> np.ndarray:
+def _read_array(chunk: Path, name: str, info: dict[str, Any]) -> Any:
     path = chunk / f"{name}.npy"
     if not path.is_file() or file_checksum(path) != info["sha256"][name]:
         raise ValueError(f"{path}: missing or damaged (checksum differs): {_mend(chunk)}")
-    return read_array(path, _mend(chunk))
+    return file_array(path, _mend(chunk))

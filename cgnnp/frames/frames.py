@@ -247,7 +247,7 @@ class Frames:
 
     @functools.cached_property
     def content_digest(self) -> str:
-        """Hash of mapping, positions, forces, boxes and label noise: which frames they are."""
+        """Hash of the mapping and of all arrays: which frames they are."""
         main = [_digest(self.arrays[name]) for name in (*MAIN, *LABELS) if name in self.arrays]
         others = [[name, _digest(array)] for name, array in sorted(self.more.items())]
         return data_digest([self.mapping.digest, self.meta.temperature, *main, *others])
@@ -296,7 +296,8 @@ class Frames:
     def mapped(self, mapping: Mapping) -> "Frames":
         """Frames of beads that a mapping makes of these, whose beads are its atoms in their order; also `mapping(frames)`.
 
-        Energies, virials and labels are not those of fewer beads, and are left out.
+        Energies, virials and the like are not those of fewer beads, and are kept where the beads are all atoms. Labels are
+        left out.
 
         Raises:
             ValueError: these frames are not of its atoms.
@@ -306,7 +307,7 @@ class Frames:
             "positions": mapping.map_positions(np.asarray(self.positions), boxes),
             "forces": mapping.map_forces(np.asarray(self.forces)),
             **({} if boxes is None else {"boxes": boxes}),
-            **({"weights": self.more["weights"]} if "weights" in self.more else {}),
+            **{name: array for name, array in self.more.items() if mapping.is_identity or name == "weights"},
         }
         return Frames.of_arrays(arrays, replace(self.meta, mapping=mapping), sources=self.sources, origin=self.origin)
 
@@ -351,8 +352,10 @@ def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, 
     return frames[: len(frames) - n_held_out], frames[len(frames) - n_held_out :]
 
 
-def concatenate(parts: Sequence[Frames]) -> Frames:
+def concatenate(parts: Sequence[Frames], most_in_memory: int | None = None) -> Frames:
     """Frames of several runs of the same system, one after the other; their origins stay known.
+
+    An array of more bytes than `most_in_memory` (`MOST_IN_MEMORY` without) stays as it is, in pieces and in files.
 
     Raises:
         ValueError: no parts, or mappings, temperatures, ensembles or averaging times that differ.
@@ -380,7 +383,8 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
     for part in parts:
         numbers = np.array([sources.index(source) for source in part.sources])
         origins.append(np.stack([numbers[part.origin[:, 0]], part.origin[:, 1]], axis=1))
-    arrays = {name: joined([part.arrays[name] for part in parts], MOST_IN_MEMORY) for name in first.arrays}
+    most = MOST_IN_MEMORY if most_in_memory is None else most_in_memory
+    arrays = {name: joined([part.arrays[name] for part in parts], most) for name in first.arrays}
     return first.with_arrays(arrays, sources=sources, origin=np.concatenate(origins))
 
 

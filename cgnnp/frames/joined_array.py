@@ -1,17 +1,18 @@
 """Arrays of frames that are in several pieces, most of them in files: what is not asked for is not read. numpy only."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from cgnnp.frames.array_files import FileArray
+
 
 class JoinedArray(NDArrayOperatorsMixin):
-    """Arrays of equal shape but for the first axis, as if they were one array.
+    """Arrays of equal shape but for the first axis, in memory or in files, as if they were one array.
 
-    A slice is another one, of views; a number gives one row, an array of numbers those rows, in memory. numpy's functions
+    A slice is another one; a number gives one row, an array of numbers those rows, in memory. numpy's functions
     read all of it.
 
     >>> joined = JoinedArray([np.zeros((3, 2)), np.ones((2, 2))])
@@ -44,13 +45,14 @@ class JoinedArray(NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return itertools.chain.from_iterable(self.parts)
+        return (part[k] for part in self.parts for k in range(len(part)))
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, tuple):
-            first, rest = index[0], (slice(None), *index[1:])
-            rows = self[first]
-            return rows[index[1:]] if isinstance(first, int | np.integer) else np.asarray(rows)[rest]
+            first, rest = index[0], index[1:]
+            if isinstance(first, int | np.integer):
+                return self[first][rest]
+            return np.asarray(self[first])[(slice(None), *rest)] if isinstance(first, slice) else np.asarray(self)[index]
         if isinstance(index, int | np.integer):
             number = int(index) + (len(self) if index < 0 else 0)
             if not 0 <= number < len(self):
@@ -74,6 +76,8 @@ class JoinedArray(NDArrayOperatorsMixin):
         return np.concatenate([np.asarray(part) for part in self.parts]).astype(dtype or self.dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(isinstance(x, JoinedArray) for x in options.get("out", ())):
+            raise TypeError("an array of frames in files cannot be changed in place: take a copy, np.array(...)")
         return getattr(ufunc, method)(*(np.asarray(x) if isinstance(x, JoinedArray) else x for x in inputs), **options)
 
     def __getattr__(self, name: str) -> Any:
@@ -85,7 +89,7 @@ class JoinedArray(NDArrayOperatorsMixin):
 if TYPE_CHECKING:
     Array: TypeAlias = np.ndarray
 else:
-    Array = np.ndarray | JoinedArray
+    Array = np.ndarray | JoinedArray | FileArray
 """In memory or in files."""
 
 

@@ -8,7 +8,7 @@ import itertools
 from pathlib import Path
 
 from cgnnp.frames.dataset import open_frames
-from cgnnp.frames.frames import Frames
+from cgnnp.frames.frames import MOST_IN_MEMORY, Frames
 
 PREFIX = "system_"
 
@@ -39,12 +39,16 @@ def systems_in(directory: str | Path) -> list[Path]:
 def open_sets(directory: str | Path) -> list[Frames]:
     """The frames of every system of a data set, to be fitted together; a list of one where it is of one system.
 
+    What all of them together have in memory is what one large system may: beyond that all stay in their files.
+
     Raises:
         FileNotFoundError: no data set there.
         ValueError: as `open_frames`; or systems of different temperatures or ensembles.
     """
     folders = systems_in(directory) or [Path(directory)]
-    sets = [open_frames(folder) for folder in folders]
+    size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*.npy"))
+    most = None if len(folders) == 1 or size <= MOST_IN_MEMORY else 0
+    sets = [open_frames(folder, most_in_memory=most) for folder in folders]
     for folder, frames in zip(folders, sets, strict=True):
         for name in ("temperature", "ensemble", "averaging_ps"):
             own, first = getattr(frames.meta, name), getattr(sets[0].meta, name)

@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, eye_array
 
 from cgnnp.mapping.atomistic import SAME_MASS, SAME_VALUE
 from cgnnp.mapping.block import Block, Coefficients, on_copies, parents_of
@@ -163,10 +163,9 @@ class Mapping:
     @cached_property
     def is_identity(self) -> bool:
         """Whether the beads are all atoms there are, each with its own force: energies of the atoms are then theirs."""
-        identities = (np.eye(block.n_beads) for block in self.blocks)
         return self.n_beads == self.n_atoms and all(
-            block.n_beads == len(block.offsets) and np.array_equal(matrix.toarray(), one)
-            for block, one in zip(self.blocks, identities, strict=True)
+            matrix.shape[0] == matrix.shape[1] and abs(matrix - eye_array(matrix.shape[0])).sum() == 0
+            for block in self.blocks
             for matrix in (block.configuration, block.force)
         )
 
@@ -177,7 +176,7 @@ class Mapping:
 
     @cached_property
     def bonds(self) -> tuple[tuple[int, int], ...]:
-        """Bonded pairs of beads, also the pairs excluded from every nonbonded prior."""
+        """Bonded pairs of beads; `topology.exclusions` has the pairs that nonbonded priors leave out."""
         pairs, start = [], 0
         for block in self.blocks:
             for copy in range(block.n_copies):

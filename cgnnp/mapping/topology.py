@@ -249,7 +249,7 @@ class BeadTopology:
         return cls(tuple(molecules))
 
     @classmethod
-    def of_types(cls, bead_types: Sequence[str], exclusions: Places = ()) -> "BeadTopology":
+    def of_types(cls, bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]] = ()) -> "BeadTopology":
         """Beads that nothing joins, of mass 1 and without charges; with exclusions they are one molecule.
 
         >>> BeadTopology.of_types(["A", "B", "A"]).bead_types

@@ -52,7 +52,7 @@ def kinds() -> dict[str, type[Prior]]:
 def _kinds_in(folders: tuple[str, ...]) -> dict[str, type[Prior]]:
     modules = [importlib.import_module(f"{__name__}.{entry.name}") for entry in pkgutil.iter_modules(folders)]
     classes = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
-    return {one.kind: one for one in classes if issubclass(one, Prior) and one is not Prior}
+    return {one.kind: one for one in classes if issubclass(one, Prior) and hasattr(one, "kind")}
 
 
 def priors_from_data(data: Any, source: str = "prior.json", mend: str = MEND) -> list[Prior]:

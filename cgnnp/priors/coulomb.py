@@ -116,6 +116,9 @@ class CoulombTerm(PriorTerm):
     1.2
     """
 
+    needs_forces: ClassVar[bool] = False
+    knows_charges: ClassVar[bool] = True
+
     eps_r: float | str | None = AUTO
     cutoff_nm: float = 0.9
 

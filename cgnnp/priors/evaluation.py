@@ -90,7 +90,10 @@ def _strained(
     deformed = np.asarray(box, np.float64) @ (np.eye(3) + strain)
     turn, upper = np.linalg.qr(deformed.T)
     turn, upper = turn * np.sign(np.diag(upper)), upper * np.sign(np.diag(upper))[:, None]
-    return np.asarray(positions, np.float64) @ (np.eye(3) + strain) @ turn, np.tril(upper.T)
+    a, b, c = np.tril(upper.T)
+    c = c - b * np.round(c[1] / b[1])  # vectors of the same lattice, none longer than OpenMM takes them
+    c, b = c - a * np.round(c[0] / a[0]), b - a * np.round(b[0] / a[0])
+    return np.asarray(positions, np.float64) @ (np.eye(3) + strain) @ turn, np.stack([a, b, c])
 
 
 def _energy(context: openmm.Context, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]) -> float:

@@ -1,7 +1,6 @@
 """The priors of a model: a list of terms, each fitted to what those before it leave."""
 
 import itertools
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -9,13 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.frames.frames import Frames
-from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.priors.evaluation import prior_forces
 from cgnnp.priors.linear import LinearTerm, fit_together
 from cgnnp.priors.prior import Prior
 from cgnnp.priors.term import PriorTerm, thinned
-
-log = logging.getLogger("cgnnp")
 
 Weights = Sequence[Float[np.ndarray, "beads"]]
 
@@ -39,15 +35,11 @@ def fit_priors(
     priors: list[Prior] = []
     for group in _solved_at_once(terms):
         numbers = [term.max_frames for term in group if term.max_frames is not None]
-        some = thinned(sets, max(numbers)) if numbers else sets
-        left = _left_by(priors, some, platform) if numbers else some
+        some = thinned(sets, max(numbers)) if len(numbers) == len(group) else sets
+        left = _left_by(priors, some, platform) if any(term.needs_forces for term in group) else some
         linear = [term for term in group if isinstance(term, LinearTerm)]
         found = fit_together(linear, left, weights) if len(linear) > 1 else [group[0].fit(*left, weights=weights)]
         priors += [prior for prior in found if prior is not None]
-    if any(frames.mapping.is_charged for frames in sets) and dielectric_constant(priors) is None:
-        log.warning(
-            "prior: the beads carry charges, and no term of prior knows of them: neither splines nor networks reach as far"
-        )
     return priors
 
 
@@ -62,4 +54,9 @@ def _left_by(priors: Sequence[Prior], sets: Sequence[Frames], platform: str) -> 
     """The frames with the forces that the priors leave."""
     if not priors:
         return sets
-    return [replace(part, forces=part.forces - prior_forces(priors, part, platform)) for part in sets]
+    return [_less(part, prior_forces(priors, part, platform)) for part in sets]
+
+
+def _less(frames: Frames, known: Float[np.ndarray, "frames beads 3"]) -> Frames:
+    """The frames with what is left of their forces, in the memory of what is known of them."""
+    return replace(frames, forces=np.subtract(frames.forces, known, out=known))

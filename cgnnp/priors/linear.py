@@ -105,16 +105,17 @@ def fit_together(
 def _blocks(
     sets: Sequence[Frames], bases: Sequence[Basis], weights: Sequence[Float[np.ndarray, "_"]] | None
 ) -> list[NormalEquations]:
-    """Normal equations of contiguous blocks of frames, of each set a part in every block."""
-    n_blocks = min(FOLDS, *map(len, sets))
-    parts = [frames.blocks(n_blocks) for frames in sets]
-    result = []
-    for fold in zip(*parts, strict=True):
-        equations = [
-            _normal_equations(part, bases, None if weights is None else weights[number]) for number, part in enumerate(fold)
-        ]
-        result.append(sum(equations[1:], start=equations[0]))
-    return result
+    """Normal equations of parts of the data: of every set contiguous blocks of frames, in turn, as long as it has frames."""
+    folds: list[NormalEquations | None] = [None] * min(FOLDS, sum(map(len, sets)))
+    begin = 0
+    for number, frames in enumerate(sets):
+        parts = frames.blocks(min(len(folds), len(frames)))
+        for k, part in enumerate(parts, start=begin):
+            equations = _normal_equations(part, bases, None if weights is None else weights[number])
+            fold = folds[k % len(folds)]
+            folds[k % len(folds)] = equations if fold is None else fold + equations
+        begin += len(parts)  # so that many short sets fill all folds
+    return [fold for fold in folds if fold is not None]
 
 
 def _normal_equations(

@@ -1,8 +1,9 @@
-"""What fits a prior: a term of the list that `prior` is in a configuration. `cgnnp.priors.fitting` goes through the list."""
+"""A term fits one prior. The setting `prior` lists the terms, and `cgnnp.priors.fitting` goes through the list."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping as Named
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +19,13 @@ class PriorTerm(ABC):
     """
 
     max_frames: int | None = None
-    """How many frames of all data sets together are enough; None where no force is looked at."""
+    """How many frames of all data sets together are enough; None takes all."""
+
+    needs_forces: ClassVar[bool] = True
+    """Whether `fit` looks at forces, which then are what the terms before it leave."""
+
+    knows_charges: ClassVar[bool] = False
+    """Whether its prior has the interactions of charges at large distances, which neither splines nor networks reach."""
 
     @property
     def cutoff(self) -> float | None:

@@ -52,6 +52,11 @@ class Source(ABC):
     def box(self) -> Float[np.ndarray, "3 3"] | None:
         """Box vectors as rows, nm: of the start, where they vary; None with open boundaries."""
 
+    @property
+    def arrays(self) -> frozenset[str] | None:
+        """Names of the arrays that frames will have, where that is known before they are there."""
+        return None
+
     @abstractmethod
     def meta(self, mapping: Mapping) -> FramesMeta:
         """What the shard of this replica records of how it was made.
@@ -167,6 +172,7 @@ class StoredSource(Source):
         self._meta = read_meta(stored)
         first = next(iterate_frames(stored))
         self._box = np.asarray(first.boxes[0], dtype=float) if first.is_periodic else None
+        self._arrays = frozenset(first.arrays)
 
     @property
     def name(self) -> str:
@@ -190,6 +196,11 @@ class StoredSource(Source):
     def box(self) -> Float[np.ndarray, "3 3"] | None:
         """The box of the first frame."""
         return self._box
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """Those of the first chunk, which all have."""
+        return self._arrays
 
     def meta(self, mapping: Mapping) -> FramesMeta:
         """What the data set records."""

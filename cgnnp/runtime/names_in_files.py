@@ -2,7 +2,8 @@
 
 Three kinds of files name things: the `meta.json` of a data set says which source made it, which is part of the hash that
 names the data set; `model.json` and checkpoints name the class of a network; `config.yaml` of a run names what was
-constructed. Here is the one table of such names. Imports the standard library only.
+constructed. Here is the one table of names that the code has apart from its modules. What a class itself calls itself in
+files stands in the class: the `kind` of a prior. Imports the standard library only.
 """
 
 FROM_LANGEVIN = "cgnnp.reference.sampling"

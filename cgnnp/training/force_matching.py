@@ -145,6 +145,8 @@ class ForceMatching(Trainer):
         """Train to the last epoch, or until R2 does not improve, and write all the files of a fit."""
         if resume is not None:
             log.info("fit: continuing from %s", resume)
+        if "virials" in self.targets:
+            log.info("fit: virials are fitted, which only plain torch computes: expect a slower fit")
         read_metrics(folder / "metrics.csv")  # a damaged one is refused before the first epoch, not after it
         weighted = self.objective.weighted(training)
         train_loader = make_loader(weighted, model, self.batch_size, shuffle_seed=self.seed)
@@ -160,8 +162,8 @@ class ForceMatching(Trainer):
         )
         table = MetricsTable(folder / "metrics.csv", r2_prior=1.0 - residual_square(held_out) / total_square)
         trainer = self._trainer([table, *_checkpoint_callbacks(folder / "checkpoints")])
-        on_cpu = trainer.strategy.root_device.type == "cpu"
-        with warnings.catch_warnings(), threads_for(model) if on_cpu else contextlib.nullcontext():
+        own_threads = trainer.strategy.root_device.type == "cpu" and "virials" not in self.targets
+        with warnings.catch_warnings(), threads_for(model) if own_threads else contextlib.nullcontext():
             # Advice on loader workers and on small data sets, which graphs built in the loop make moot.
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")

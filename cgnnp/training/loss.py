@@ -1,9 +1,10 @@
-"""The loss of a fit: a weighted sum of terms, each of which is about 1 for a network without energy.
+"""The loss of a fit: a weighted sum of terms, each a mean squared deviation in units of what there is to explain.
 
     L = w_F <w_I |F - F*|^2> / <w_I |F*|^2> + w_E Var((E - E*) / n) / Var(E* / n) + w_W <|(W - W*) / n|^2> / <|W* / n|^2>
 
 with what the priors leave of forces F*, energies E* and virials W* (sum_i r_i f_i), n the number of beads of a frame, w_I
-the weights of beads. What the network has to explain is of all training frames, how far it is from that of a batch.
+the weights of beads. The denominators are averages over all training frames, the numerators over one batch. For a network
+without energy the terms of forces and virials are 1 on average, that of energies 1 - 1/b with b frames in a batch.
 """
 
 import math
@@ -161,8 +162,20 @@ class Loss:
         return [replace(data, weights=None if weights is None else weights[k]) for k, data in enumerate(sets)]
 
     def of(self, training: Sequence[ForceSet]) -> Callable[[Potential, Batch], Tensor]:
-        """The loss of a network on batches of these sets, which `weighted` returned."""
+        """The loss of a network on batches of these sets, which `weighted` returned.
+
+        Virials are computed in plain torch: no fast evaluator has them.
+
+        Raises:
+            ValueError: a term has nothing to explain.
+        """
         units = {name: LOSS_TERMS[name].mean_square(training) for name in self.terms}
+        for name, unit in units.items():
+            if unit == 0:
+                raise ValueError(
+                    f"loss.{name}: there is nothing to fit: the {name} of all training frames are the same, or the priors "
+                    "explain all of them"
+                )
 
         def loss(model: Potential, batch: Batch) -> Tensor:
             if "virials" in units:

@@ -96,16 +96,3 @@ class Trainer(ABC):
         """Training frames and the last ones, which are held out together since neighbouring frames are correlated."""
         edge = len(frames) - self.n_held_out(len(frames), label)
         return frames[:edge], frames[edge:]
-
-    def check_frames(self, frames: Frames, label: str) -> None:
-        """Refuse frames without an array that is to be fitted.
-
-        Raises:
-            ValueError: names the array and the data set.
-        """
-        for name in self.targets:
-            if getattr(frames, name) is None:
-                raise ValueError(
-                    f"{label} has no {name}, which the trainer is to fit: frames have them where the beads are all atoms "
-                    f"(mapping=atoms) and the files have them: read such files, or give {name} no weight in the loss"
-                )

@@ -11,6 +11,7 @@ from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.mapping.fittable import check_fittable
 from cgnnp.priors import PriorTerm
 from cgnnp.priors.prior import check_cutoff
+from cgnnp.runtime.errors import SettingError
 from cgnnp.training.trainer import Trainer
 
 
@@ -23,17 +24,21 @@ class DataDescription:
         meta: how it was made, or will be.
         n_frames: how many frames are used.
         box: vectors as rows (nm), of one of them; None with open boundaries.
+        arrays: names of those that the frames have; None where that is not known yet.
     """
 
     label: str
     meta: FramesMeta
     n_frames: int
     box: Float[np.ndarray, "3 3"] | None
+    arrays: frozenset[str] | None = None
 
     @classmethod
     def of_frames(cls, frames: Frames, label: str) -> "DataDescription":
         """That of frames which are there."""
-        return cls(label, frames.meta, len(frames), frames.boxes[0] if frames.is_periodic else None)
+        return cls(
+            label, frames.meta, len(frames), frames.boxes[0] if frames.is_periodic else None, frozenset(frames.arrays)
+        )
 
 
 def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], trainer: Trainer) -> BeadTypes:
@@ -60,6 +65,17 @@ def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], 
             if term.cutoff is not None:
                 check_cutoff(term.cutoff, one.box)
         trainer.n_held_out(one.n_frames, one.label)
+        if missing := [name for name in trainer.targets if one.arrays is not None and name not in one.arrays]:
+            raise ValueError(
+                f"{one.label} has no {missing[0]}, which the trainer is to fit: frames have them where the beads are all "
+                f"atoms (mapping=atoms) and the files have them: read such files, or give {missing[0]} no weight in the loss"
+            )
+        if one.meta.mapping.is_charged and not any(term.knows_charges for term in prior):
+            raise SettingError(
+                "prior",
+                f"no Coulomb term is among the priors, and the beads of {one.label} carry charges, which neither splines "
+                "nor networks reach far enough for: prior=[coulomb,pairs], in Python prior=['coulomb', 'pairs']",
+            )
     types = joint_types({one.label: one.meta.mapping for one in sets})
     trainer.check_types(types.names)
     for term in prior:

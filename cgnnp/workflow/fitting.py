@@ -154,8 +154,6 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     types = plan.check([DataDescription.of_frames(one, label) for one, label in zip(sets, labels, strict=True)])
     if draws is not None:
         check_draws(draws, sets[0].meta)
-    for one, label in zip(sets, labels, strict=True):
-        plan.trainer.check_frames(one, label)
     _begin(folder, sets, inputs_of(sets, plan))
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cores())

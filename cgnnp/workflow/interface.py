@@ -150,7 +150,9 @@ def fit(
     how = option("trainer", trainer, **settings) if isinstance(trainer, str) else trainer
     _wanted("trainer", how, Trainer, 'a name, or cgnnp.option("trainer", "force_matching", max_epochs=2)')
     if settings and how is trainer:
-        raise TypeError(f"{', '.join(settings)}: state settings where the trainer is made, or name it")
+        raise TypeError(
+            f"{', '.join(settings)}: give such settings to cgnnp.option('trainer', ...), or pass the trainer's name"
+        )
     how.check_machine()
     plan = FitPlan(prior=terms, network=chosen, trainer=how, platform=platform)
     checked = check_sets(sets)

@@ -138,7 +138,8 @@ class TrainingPlan:
         simulation: of the model; None stops after export.
 
     Raises:
-        ValueError: what `FitPlan.check` refuses, or a refinement without simulations or of sets with different pairs.
+        ValueError: what `FitPlan.check` refuses, or a refinement without simulations, without pair splines or of sets with
+            different pairs.
     """
 
     source: Source
@@ -156,6 +157,10 @@ class TrainingPlan:
             raise ValueError(
                 "a refinement needs simulations, and simulation=none has no settings: choose refinement=none too"
             )
+        if self.refinement.steps and sum(isinstance(term, PairSplineFit) for term in self.fit.prior) != 1:
+            raise ValueError(
+                "a refinement changes the pair splines: name them among the priors, once, or choose refinement=none"
+            )
         first, *_ = self.descriptions
         self.fit.check(self.descriptions)
         if self.draws is not None:
@@ -167,5 +172,7 @@ class TrainingPlan:
     def descriptions(self) -> list[DataDescription]:
         """Of the data set that the source makes, and of the further ones."""
         source = self.source
-        first = DataDescription("the first data set", source.meta(self.mapping), source.n_frames, source.box())
+        first = DataDescription(
+            "the first data set", source.meta(self.mapping), source.n_frames, source.box(), source.arrays
+        )
         return [first, *(DataDescription.of_frames(frames, f"more_data={path}") for path, frames in self.more.items())]

@@ -199,7 +199,7 @@ def _configurations(sets: Sequence[Frames]) -> Frames:
         same_box = np.allclose(frames.boxes[0], first.boxes[0], atol=SAME_BOX_NM)
         if same_beads and same_box and not untestable(frames):
             thinned = frames.thinned(max(1, round(STRUCTURE_PS / frames.meta.interval)))
-            parts.append(replace(thinned, meta=first.meta, labels=None))
+            parts.append(replace(thinned, meta=first.meta, labels=None, more={}))
     return concatenate(parts)
 
 

@@ -111,6 +111,11 @@ class RunFolder:
             ValueError: the folder holds a run of another or of a damaged configuration.
         """
         self.check_version()
+        if self.config_file.exists() and TARGET in (self.config().get("prior") or {}):
+            raise ValueError(
+                f"{self.path}: was begun by an earlier version of cgnnp, whose prior was no list of terms, and cannot be "
+                "gone on with: choose another run_dir, which finds its data"
+            )
         if self.config_file.exists() and (changed := _differences(self.config(), read_yaml(config, "the configuration"))):
             raise ValueError(
                 f"run_dir={self.path}: holds a run with other settings ({'; '.join(changed[:4])}): "

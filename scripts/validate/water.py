@@ -35,7 +35,7 @@ from cgnnp.models.registry import create_model
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.storage import read_json
 from cgnnp.simulation.bundle import PotentialBundle
-from cgnnp.simulation.openmm.forces import evaluate
+from cgnnp.simulation.openmm.forces import in_plain_torch
 from cgnnp.simulation.openmm.system import create_system
 
 QUICK = [
@@ -168,7 +168,7 @@ def back_ends(bundle: PotentialBundle) -> list[Row]:
         positions, box = np.array(entry["positions_nm"]), np.array(entry["box_nm"])
         topology = bundle.mapping.topology
         types = model.types_of(topology)
-        plain = evaluate(model, torch.from_numpy(positions), torch.from_numpy(box), types)[1]
+        plain = in_plain_torch(model, torch.from_numpy(positions), torch.from_numpy(box), types)[1]
         scale = np.sqrt(np.mean(plain**2))
         worst = max(
             float(np.abs(network_only(model, topology, positions, box, backend) - plain).max() / scale)

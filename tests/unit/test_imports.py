@@ -1,4 +1,4 @@
-"""Imports point one way only (DESIGN.md), and what is meant to be light stays light."""
+"""Imports point one way only (CONTRIBUTING.md), and what is meant to be light stays light."""
 
 import ast
 import graphlib

@@ -15,6 +15,7 @@ from openmm import unit
 
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, derived_seed, run_chunks, start
 from cgnnp.dynamics.openmm_topology import describe
+from cgnnp.frames.array_table import MAIN
 from cgnnp.frames.dataset import FramesWriter, check_same_data, chunks, count_frames
 from cgnnp.frames.frames import FramesMeta
 from cgnnp.mapping.atomistic import Atomistic
@@ -104,6 +105,11 @@ class LangevinSource(Source):
     def box(self) -> Float[np.ndarray, "3 3"]:
         """The box that sampling starts in."""
         return np.array(self.system.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """Energies are not those of beads, and are not sampled."""
+        return frozenset(MAIN)
 
     def meta(self, mapping: Mapping) -> FramesMeta:
         """System, protocol and replica, and what is known of the solvent."""

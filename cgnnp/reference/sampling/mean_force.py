@@ -35,6 +35,7 @@ from cgnnp.dynamics.langevin_dynamics import (
     kinetic_energy,
     stored_state,
 )
+from cgnnp.frames.array_table import LABELS
 from cgnnp.frames.dataset import FramesWriter, chunk_infos, count_frames
 from cgnnp.frames.frames import FramesMeta, MeanForceLabels
 from cgnnp.mapping.mapping import Mapping
@@ -106,6 +107,11 @@ class MeanForceSource(LangevinSource):
 
     chunk_frames: int = 10
     frozen: FrozenProtocol = field(default_factory=FrozenProtocol)
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """Those of a run, and what is known of the averages."""
+        return super().arrays | {*LABELS}
 
     def meta(self, mapping: Mapping) -> FramesMeta:
         """System, protocols and replica.

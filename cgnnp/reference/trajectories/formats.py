@@ -26,7 +26,7 @@ from cgnnp.reference.trajectories.gromacs import open_trr
 from cgnnp.reference.trajectories.h5md import open_h5md
 from cgnnp.reference.trajectories.lammps import open_lammps_dump
 from cgnnp.reference.trajectories.stated_units import Units
-from cgnnp.reference.trajectories.trajectory import ENERGIES, Piece, Trajectory, describe_file
+from cgnnp.reference.trajectories.trajectory import Piece, Trajectory, describe_file
 
 __all__ = ["Trajectory", "open_trajectory"]
 
@@ -129,9 +129,8 @@ def _say_what_is_ignored(pieces: Sequence[Piece]) -> None:
     names = sorted({name for piece in pieces for name in piece.ignored})
     if not names:
         return
-    unfitted = any(word in name.lower() for name in names for word in ENERGIES)
     shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
-    why = "models are fitted to forces only" if unfitted else "only positions, forces and boxes are"
+    why = "only positions, forces, boxes, potential energies and virials are"
     log.warning("%s: %s not read: %s", pieces[0].path.name, _are(shown, names), why)
 
 

@@ -46,7 +46,7 @@ def _open(path: Path, file: Any, units_stated: Units | None) -> Piece:
     for part in ("position/value", "force/value"):
         if part not in group:
             raise ValueError(f"{path}: has no {name}/{part}: {HOW_TO_WRITE}")
-    position, force, edges = group["position"], group["force"], group.get("box/edges")
+    position, force, edges = group["position"], group["force"], _edges(group)
     shape = position["value"].shape
     if len(shape) != 3 or shape[2] != 3 or force["value"].shape != shape:
         raise ValueError(f"{path}: positions are {shape}, forces {force['value'].shape}: {HOW_TO_WRITE}")
@@ -66,6 +66,21 @@ def _open(path: Path, file: Any, units_stated: Units | None) -> Piece:
         times_ps=_times(position),
         ignored=tuple(sorted(set(group) - set(READ))) + tuple(others),
     )
+
+
+def _edges(group: Any) -> Any:
+    """The box, which may vary; None with open boundaries.
+
+    Raises:
+        ValueError: boundaries of several kinds.
+    """
+    box = group.get("box")
+    if box is None:
+        return None
+    kinds = {kind.decode() if isinstance(kind, bytes) else str(kind) for kind in box.attrs.get("boundary", ["periodic"])}
+    if len(kinds) > 1:
+        raise ValueError(f"{box.name}: boundary is {' and '.join(sorted(kinds))}, must be periodic or none along all axes")
+    return None if kinds == {"none"} else box.get("edges")
 
 
 def _check_steps(path: Path, position: Any, other: Any) -> None:

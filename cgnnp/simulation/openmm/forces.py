@@ -180,7 +180,9 @@ class PairComputation(Computation):
         return PairComputation, (self.prior, self.bead_types)
 
 
-def evaluate(model: Potential, positions: torch.Tensor, box: torch.Tensor, types: torch.Tensor) -> tuple[float, np.ndarray]:
+def in_plain_torch(
+    model: Potential, positions: torch.Tensor, box: torch.Tensor, types: torch.Tensor
+) -> tuple[float, np.ndarray]:
     """Energy (kJ/mol) and forces (beads, 3) of the network in plain torch, from positions and box in nm (float64)."""
     if not torch.isfinite(positions).all():
         return float("nan"), np.full(tuple(positions.shape), np.nan)

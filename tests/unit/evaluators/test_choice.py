@@ -76,6 +76,13 @@ def test_one_that_computes_something_else_is_not_used(factor, monkeypatch, log):
     assert "the scaled network: off by" in log.text
 
 
+def test_after_one_that_is_wrong_the_next_is_tried(monkeypatch, log):
+    right = Scaled()
+    monkeypatch.setattr(choice, "EVALUATORS", [Scaled(1.001), right])
+    assert evaluator_of(schnet(), GRAPHS) is right
+    assert "the scaled network: off by" in log.text
+
+
 def test_another_precision_is_judged_by_its_own_tolerance(monkeypatch):
     new = Scaled(1.0 + 1e-6)
     monkeypatch.setattr(choice, "EVALUATORS", [new])

@@ -1,12 +1,15 @@
 """The table of arrays: an entry in it is enough for frames, files and messages; large arrays stay in their files."""
 
+import resource
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from systems import identity_mapping
 
 from cgnnp.frames import array_table, frames
+from cgnnp.frames.array_files import FileArray
 from cgnnp.frames.array_table import ARRAYS, MORE, FrameArray, check_arrays
 from cgnnp.frames.dataset import FramesWriter, iterate_frames, open_frames
 from cgnnp.frames.frames import Frames, FramesMeta, concatenate
@@ -110,15 +113,22 @@ def test_large_arrays_stay_in_their_files(tmp_path, monkeypatch):
     large = open_frames(tmp_path)
     for name, array in large.arrays.items():
         assert isinstance(array, JoinedArray)
-        assert all(isinstance(part, np.memmap) for part in array.parts)
+        assert all(isinstance(part, FileArray) for part in array.parts)
         np.testing.assert_array_equal(array, small.arrays[name])
         for index in (slice(2, 9), slice(1, 11, 3), slice(5, 5), np.array([11, 0, 4]), 3, -1, np.arange(12) % 2 == 0):
             np.testing.assert_array_equal(array[index], small.arrays[name][index])
         np.testing.assert_array_equal(np.square(array), np.square(small.arrays[name]))
         np.testing.assert_array_equal(array + array[:1], small.arrays[name] + small.arrays[name][:1])
         np.testing.assert_array_equal(array.mean(axis=0), small.arrays[name].mean(axis=0))
+        np.testing.assert_array_equal(array[::-2], small.arrays[name][::-2])
+        np.testing.assert_array_equal(np.stack(list(array)), small.arrays[name])
+        assert array[3:5].shape == array[3:5].parts[0].shape or len(array[3:5].parts) == 2
     np.testing.assert_array_equal(large.positions[2:6, 0], small.positions[2:6, 0])
     np.testing.assert_array_equal(large.positions[3, 1], small.positions[3, 1])
+    for index in ((Ellipsis, 0), (np.array([0, 7]), np.array([1, 3])), (slice(None), slice(1, 3), 2), (np.array([4, 1]), 2)):
+        np.testing.assert_array_equal(large.positions[index], small.positions[index])
+    with pytest.raises(TypeError, match=r"cannot be changed in place: take a copy"):
+        np.add(large.positions, 1.0, out=large.positions)
     with pytest.raises(IndexError, match="frame 12 of 12"):
         large.positions[12]
     assert large.content_digest == small.content_digest
@@ -146,3 +156,17 @@ def test_the_verdict_belongs_to_the_checksums(tmp_path):
     write_json(chunk / "chunk.json", info)
     with pytest.raises(ValueError, match="forces of frame 0 are not finite"):
         open_frames(tmp_path)
+
+
+def test_a_data_set_of_more_chunks_than_files_may_be_open(tmp_path, monkeypatch):
+    """None of them stays open, however many there are; what the machine refuses is not called damage."""
+    write(tmp_path / "many", [make(1, seed=k) for k in range(60)])
+    monkeypatch.setattr(frames, "MOST_IN_MEMORY", 0)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 20, limits[1]))
+    try:
+        large = open_frames(tmp_path / "many")
+        assert np.isfinite(large.positions).all()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(large) == 60

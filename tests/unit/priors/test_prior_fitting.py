@@ -4,13 +4,15 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from systems import add_pair_forces, ewald, hard_gas, identity_mapping
+from systems import add_noise, add_pair_forces, ewald, hard_gas, identity_mapping
 
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.priors import CoulombTerm, LinearTerm, PairSpline, PairSplineFit, Prior, ScreenedCoulomb, fit_priors, prior_forces
 from cgnnp.priors.linear import Basis, Design
 from cgnnp.priors.smoothing import Spline
+from cgnnp.training.force_matching import ForceMatching
+from cgnnp.workflow.compatible_data import DataDescription, check_together
 
 CUTOFF, EPS_R = 0.8, 30.0
 SALT = {"Na": 1.0, "Cl": -1.0}
@@ -234,13 +236,11 @@ def test_charged_beads_are_not_fitted_without_coulomb():
     assert prior_of(identity_mapping({"A": 4}), {}, eps_r=None) is None
 
 
-def test_charged_beads_with_no_term_for_their_charges_are_warned_of(caplog):
-    with caplog.at_level("WARNING", logger="cgnnp"):
-        fit_priors([SPLINES], [ions(6)], platform="CPU")
-        assert "no term of prior knows of them" in caplog.text
-        caplog.clear()
-        fit(ions(6))
-        assert not caplog.text
+def test_charged_beads_are_not_fitted_without_a_term_for_their_charges():
+    described = [DataDescription.of_frames(ions(30), "the salt")]
+    with pytest.raises(ValueError, match=r"no Coulomb term is among the priors, and the beads of the salt carry charges"):
+        check_together(described, [SPLINES], ForceMatching())
+    assert check_together(described, [coulomb_term(), SPLINES], ForceMatching()).names == ("Na", "Cl")
 
 
 def test_terms_are_fitted_in_their_order_to_what_is_left():
@@ -323,6 +323,17 @@ def test_linear_terms_are_solved_for_together():
     assert abs(after.force - 7.0) > 0.01
     with pytest.raises(AssertionError):
         assert_short_range(one)
+
+
+def test_many_short_systems_are_smoothed_like_one():
+    """Blocks for cross validation are made over systems too: the splines of noise need their penalty."""
+    mapping = identity_mapping({"A": 10, "B": 8})
+    gas = add_noise(add_pair_forces(hard_gas(24, 18, 2.0, diameter=0.3, seed=5, mapping=mapping), short_range), 30.0, seed=1)
+    one, many = (SPLINES.fit(*sets) for sets in ([gas], [gas[k : k + 1] for k in range(24)]))
+    rough = replace(SPLINES, smoothing=0.0).fit(gas)
+    sizes = [[np.abs(np.diff(entry.energy[-400:], 2)).mean() for entry in prior.tables] for prior in (one, many, rough)]
+    assert np.max(sizes[1]) < 3 * np.max(sizes[0])
+    assert np.max(sizes[1]) < 0.3 * np.max(sizes[2])
 
 
 def test_no_terms_leave_everything_to_the_network():

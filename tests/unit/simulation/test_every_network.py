@@ -13,7 +13,7 @@ from cgnnp.models.pair import Pair
 from cgnnp.models.registry import create_model
 from cgnnp.models.schnet import SchNet
 from cgnnp.priors import PairSplineFit, prior_forces
-from cgnnp.simulation.openmm.forces import evaluate, has_torch_force
+from cgnnp.simulation.openmm.forces import has_torch_force, in_plain_torch
 from cgnnp.simulation.openmm.system import energy_and_forces
 from cgnnp.simulation.potential_files import save_bundle
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
@@ -42,7 +42,7 @@ def test_a_bundle_has_the_forces_of_its_network_and_runs(name, gas, tmp_path):
     bundle = cgnnp.load(path)
     positions, box = gas.positions[-1].astype(float), gas.boxes[-1]
     types = torch.zeros(len(positions), dtype=torch.int64)
-    _, network = evaluate(model, torch.from_numpy(positions), torch.from_numpy(np.array(box, dtype=float)), types)
+    _, network = in_plain_torch(model, torch.from_numpy(positions), torch.from_numpy(np.array(box, dtype=float)), types)
     expected = network + prior_forces([prior], gas[-1:], "CPU")[0]
     for backend in ("python", "torch") if has_torch_force() else ("python",):
         _, forces = energy_and_forces(bundle, positions, box, backend)

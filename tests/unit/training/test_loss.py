@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from configuration import compose
 from systems import add_pair_forces, hard_gas, identity_mapping
 
+from cgnnp.commands.training import training_plan
+from cgnnp.frames.pairs import near_pairs
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.pair import Pair
 from cgnnp.models.potential import build_graph, energies_and_forces, energies_forces_virials
@@ -78,7 +81,29 @@ def test_the_trace_of_a_coulomb_virial_is_its_energy():
     prior = ScreenedCoulomb({"A": 1.0, "B": -1.0}, 30.0, 0.55)
     virials = prior_virials([prior], frames)
     assert np.trace(virials, axis1=1, axis2=2) == pytest.approx(prior_energies([prior], frames), rel=5e-3)
-    np.testing.assert_allclose(virials, np.swapaxes(virials, 1, 2))
+
+
+@pytest.mark.parametrize("tilt", [(0.5, 0.0, 0.5), (0.5, 0.5, 0.5), (-0.5, 0.0, 0.0)])
+def test_virials_of_priors_in_cells_whose_tilt_is_half_an_edge(tilt):
+    """As hexagonal cells and dodecahedra have it: the strained cell is another cell of the same lattice."""
+    frames = with_all(2)
+    prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1, knot_spacing_nm=0.05, smoothing=0.0).fit(with_all(40))
+    box = 1.3 * np.array([[1.0, 0.0, 0.0], [tilt[0], 1.0, 0.0], [tilt[1], tilt[2], 1.0]])
+    frames = replace(frames, boxes=np.tile(box, (2, 1, 1)), more={})
+    virials, h = prior_virials([prior], frames), 1e-3
+    for a, b in ((0, 0), (2, 2)):  # by another route: forces along an axis that is stretched
+        stretch = np.eye(3)
+        energies = []
+        for sign in (1, -1):
+            stretch[a, b] = 1 + sign * h
+            moved = replace(frames, positions=frames.positions @ stretch, boxes=frames.boxes @ stretch)
+            energies.append(prior_energies([prior], moved))
+        assert virials[:, a, b] == pytest.approx(-(energies[0] - energies[1]) / (2 * h), rel=1e-2, abs=1e-2)
+    for t in range(2):
+        pairs = near_pairs(frames.positions[t], box, CUTOFF)
+        forces = 120.0 * (CUTOFF - pairs.distances) ** 2 / pairs.distances
+        exact = np.einsum("p,pa,pb->ab", forces, pairs.vectors, pairs.vectors)
+        np.testing.assert_allclose(virials[t], exact, rtol=1e-2, atol=0.2)
 
 
 def test_energies_of_single_beads_are_taken_off():
@@ -153,6 +178,20 @@ def test_frames_without_energies_are_refused(tmp_path):
     plan = FitPlan(prior=(), network=small_pairs(), trainer=ForceMatching(loss={"forces": 1.0, "energies": 0.1}))
     with pytest.raises(ValueError, match=r"data set 1 has no energies, which the trainer is to fit: .*mapping=atoms"):
         fit_model([frames], plan, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_energies_that_sampling_will_not_make_are_refused_before_it(tmp_path):
+    options = ("trainer.loss.energies=0.1", f"data_dir={tmp_path}", f"run_dir={tmp_path / 'run'}", "platform=Reference")
+    with pytest.raises(ValueError, match=r"the first data set has no energies, which the trainer is to fit"):
+        training_plan(compose("train", *options))
+
+
+def test_a_term_with_nothing_to_explain_is_refused():
+    frames = with_all(6)
+    data = ForceSet(frames, np.zeros_like(frames.forces), energies=np.zeros(6))
+    with pytest.raises(ValueError, match=r"loss\.energies: there is nothing to fit"):
+        Loss({"energies": 1.0}).of([data])
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,12 @@ def test_a_damaged_configuration_is_named(run, text):
     assert run.config_file.read_bytes() == text
 
 
+def test_a_run_whose_prior_was_no_list_is_called_one_of_an_earlier_version(run):
+    run.config_file.write_text(CONFIG + "prior: {_target_: cgnnp.priors.prior_fit.PriorFit, cutoff_nm: 0.9}\n")
+    with pytest.raises(ValueError, match=r"begun by an earlier version of cgnnp, whose prior was no list of terms"):
+        run.begin(CONFIG)
+
+
 def test_a_configuration_that_is_gone_is_named(run):
     run.config_file.unlink()
     with pytest.raises(ValueError, match=r"config\.yaml: missing"):

@@ -18,7 +18,7 @@ from cgnnp.models.pair import Pair
 from cgnnp.models.registry import create_model
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.runtime.platforms import PlatformChoice
-from cgnnp.simulation.openmm.forces import add_fast_priors, evaluate
+from cgnnp.simulation.openmm.forces import add_fast_priors, in_plain_torch
 
 BOX = np.array([[2.2, 0.0, 0.0], [0.3, 2.1, 0.0], [-0.4, 0.5, 2.3]])
 NAMES = ("A", "B", "A", "C") * 8
@@ -135,7 +135,7 @@ def test_a_pair_network_runs_as_tables(bound, inner):
     assert isinstance(moving, MovingPairs)
     for _ in range(3):
         positions = generator.uniform(-1, 2, (16, 3)) @ box
-        energy, forces = evaluate(model, torch.from_numpy(positions), torch.from_numpy(box), types)
+        energy, forces = in_plain_torch(model, torch.from_numpy(positions), torch.from_numpy(box), types)
         found_energy, found = moving(positions, box)
         assert np.abs(forces).max() > 10
         assert found_energy == pytest.approx(energy, rel=1e-7)

@@ -81,6 +81,24 @@ def test_h5md(tmp_path, unit, scale):
     assert found.boxes is None
 
 
+@pytest.mark.parametrize(
+    ("boundary", "boxed"), [([b"none"] * 3, False), (["periodic"] * 3, True), (["periodic", "none", "none"], None)]
+)
+def test_boundaries_of_h5md(tmp_path, boundary, boxed):
+    frames = known()
+    with h5py.File(tmp_path / "a.h5md", "w") as file:
+        for name, array, own in (("position", frames.positions, "nm"), ("force", frames.forces, "kJ mol-1 nm-1")):
+            file[f"particles/all/{name}/value"] = array
+            file[f"particles/all/{name}/value"].attrs["unit"] = own
+        file["particles/all/box/edges"] = CELL
+        file["particles/all/box"].attrs["boundary"] = boundary
+    if boxed is None:
+        with pytest.raises(ValueError, match=r"box: boundary is none and periodic, must be periodic or none along all axes"):
+            open_trajectory(tmp_path / "a.h5md")
+    else:
+        assert (read(open_trajectory(tmp_path / "a.h5md")).boxes is not None) == boxed
+
+
 def test_trr_and_lammps_without_boxes(tmp_path):
     frames = known()
     frames.boxes[:] = 0.0

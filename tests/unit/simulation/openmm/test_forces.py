@@ -11,7 +11,7 @@ from cgnnp.mapping.topology import BeadTopology
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.registry import create_model
 from cgnnp.runtime.platforms import PlatformChoice
-from cgnnp.simulation.openmm.forces import choose_backend, evaluate, has_torch_force, network_force
+from cgnnp.simulation.openmm.forces import choose_backend, has_torch_force, in_plain_torch, network_force
 
 BOXES = {
     "large": 2.5 * np.eye(3),
@@ -48,7 +48,7 @@ def test_back_ends_agree(box, dtype, platform, tolerance):
     # Well outside the cell too: wrapping is the module's business.
     positions = (np.random.default_rng(0).uniform(-1, 2, (20, 3)) @ box).round(6)
     types = torch.tensor([model.type_names.index(name) for name in names])
-    energy, forces = evaluate(model, torch.from_numpy(positions), torch.from_numpy(box), types)
+    energy, forces = in_plain_torch(model, torch.from_numpy(positions), torch.from_numpy(box), types)
     size = np.sqrt(np.mean(forces**2))
     assert size > 0
     for backend in ("torch", "python"):
