@@ -158,6 +158,17 @@ def test_the_verdict_belongs_to_the_checksums(tmp_path):
         open_frames(tmp_path)
 
 
+def test_the_table_is_written_down_as_it_is():
+    text = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text()
+    for array in ARRAYS.values():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{array.name}` |")]
+        shape, unit, words = [cell.strip() for cell in row.split("|")[2:5]]
+        assert shape == (" x ".join(map(str, array.shape)) or "1")
+        assert unit == array.unit
+        assert words.removesuffix("; always there") == array.meaning
+        assert words.endswith("; always there") == array.needed
+
+
 def test_a_data_set_of_more_chunks_than_files_may_be_open(tmp_path, monkeypatch):
     """None of them stays open, however many there are; what the machine refuses is not called damage."""
     write(tmp_path / "many", [make(1, seed=k) for k in range(60)])
