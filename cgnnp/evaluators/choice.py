@@ -49,7 +49,7 @@ def evaluator_of(model: Potential, use: str, device: torch.device | None = None)
 
 
 def _choose(model: Potential, use: str, device: torch.device) -> Evaluator:
-    said, slower = "", False
+    said, slower, wrong = "", False, False
     for evaluator in EVALUATORS:
         reason = evaluator.supports(model, device)
         meant, for_it = evaluator.is_meant_for(model), use in evaluator.uses
@@ -64,10 +64,11 @@ def _choose(model: Potential, use: str, device: torch.device) -> Evaluator:
                 if off <= evaluator.tolerance[model.precision()]:
                     return evaluator
                 _say_once(f"{evaluator.name}: off by {off:.1g} and not used: please report this")
+                wrong = True
                 continue
         if not said or meant:
             said, slower = reason, meant and for_it
-    if device.type == "cpu" and said:
+    if device.type == "cpu" and said and not wrong:
         speed = ", many times slower" if slower else ""
         _say_once(f"the network runs in plain torch{speed}: {said}", logging.WARNING if slower else logging.INFO)
     return PLAIN

@@ -184,10 +184,9 @@ class MeanForceLabels:
 class Frames:
     """Mapped frames of one system: positions (nm) and forces (kJ/mol/nm) of every bead, and the boxes.
 
-    Without boxes (None) boundaries are open. `labels` come with forces that are averages; `more` are other arrays of
-    `cgnnp.frames.array_table.ARRAYS` by name (energies, weights, ...), which are attributes too. `sources` and `origin` say
-    where each frame came from: the number of its source and its place there. Arrays of large data sets are `JoinedArray`s,
-    which are read as far as they are asked for.
+    Without boxes (None) boundaries are open. `labels` come with averaged forces; `more` are other arrays of `ARRAYS` by name
+    (energies, weights, ...), which are attributes too. `sources` and `origin` say where each frame came from: the number of
+    its source and its place there. Arrays of large data sets are `JoinedArray`s, which are read as far as is asked for.
 
     >>> from cgnnp.mapping.mapping import Block, Mapping
     >>> argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,),
@@ -296,8 +295,7 @@ class Frames:
     def mapped(self, mapping: Mapping) -> "Frames":
         """Frames of beads that a mapping makes of these, whose beads are its atoms in their order; also `mapping(frames)`.
 
-        Energies, virials and the like are not those of fewer beads, and are kept where the beads are all atoms. Labels are
-        left out.
+        Energies, virials and the like are kept where the beads are all atoms, of which alone they are. Labels are left out.
 
         Raises:
             ValueError: these frames are not of its atoms.

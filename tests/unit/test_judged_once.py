@@ -20,14 +20,18 @@ IN_SEVERAL = {
     ("system", "cutoff_nm"): {"electrolyte.py", "water.py"},  # of two systems
     ("system", "n_pairs"): {"electrolyte.py", "beads.py"},  # of a system, and of the composition that `simulate` asks for
     ("model", "features"): {"network.py", "nequip.py"},  # a number everywhere, of NequIP also a list
-    ("mapping", "selection"): {"molecules.py", "ions.py", "water.py"},  # of every mapping; what a mapping has beads for
+    ("mapping", "selection"): {"map_molecules.py", "ions.py", "water.py"},  # of every mapping; what a mapping has beads for
 }
 """All exceptions: most are settings of different options that have one name."""
 
 READ_BY_EYE = {
     **{"electrolyte.py": 1, "beads.py": 1, "spline_fit.py": 2},  # loops over names, min_count
     **{"file_source.py": 3, "topology_files.py": 3},  # what must be stated, interval_ps, ensemble; types
-    **{"stated_numbers.py": 1, "time_steps.py": 1},  # masses and charges; timestep_fs
+    **{
+        "compatible_data.py": 1,
+        "stated_numbers.py": 1,
+        "time_steps.py": 1,
+    },  # which terms there are; masses and charges; timestep_fs
 }
 """Messages that are put together from parts: so many in a module, of settings that no other module judges."""
 
