@@ -18,6 +18,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+
 from rows import Row, parser, report
 
 from cgnnp.runtime.storage import read_json
