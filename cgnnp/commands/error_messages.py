@@ -74,7 +74,7 @@ def _chosen(config_name: str) -> DictConfig:
 
 
 def _is_option(group: str, name: str) -> bool:
-    names = name.strip("[]").split(",")  # of a list of options
-    return group.isidentifier() and all(
-        one.isidentifier() and (files("cgnnp.conf") / group / f"{one}.yaml").is_file() for one in names
-    )
+    if not group.isidentifier():
+        return False
+    names = [one.strip() for one in name.strip("[]").split(",")] if name != "[]" else []  # of a list of options
+    return all(one.isidentifier() and (files("cgnnp.conf") / group / f"{one}.yaml").is_file() for one in names)

@@ -134,6 +134,10 @@ class CoulombTerm(PriorTerm):
         """nm."""
         return self.cutoff_nm
 
+    def applies(self, metas: Named[str, FramesMeta]) -> bool:
+        """Where a bead carries a charge."""
+        return any(meta.mapping.is_charged for meta in metas.values())
+
     def check(self, metas: Named[str, FramesMeta]) -> None:
         """Refuse charges that do not go together, and those of an unknown solvent.
 

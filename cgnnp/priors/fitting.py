@@ -1,6 +1,7 @@
 """The priors of a model: a list of terms, each fitted to what those before it leave."""
 
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from cgnnp.priors.evaluation import prior_forces
 from cgnnp.priors.linear import LinearTerm, fit_together
 from cgnnp.priors.prior import Prior
 from cgnnp.priors.term import PriorTerm, thinned
+
+log = logging.getLogger("cgnnp")
 
 Weights = Sequence[Float[np.ndarray, "beads"]]
 
@@ -39,6 +42,10 @@ def fit_priors(
         left = _left_by(priors, some, platform) if any(term.needs_forces for term in group) else some
         linear = [term for term in group if isinstance(term, LinearTerm)]
         found = fit_together(linear, left, weights) if len(linear) > 1 else [group[0].fit(*left, weights=weights)]
+        for term, prior in zip(group, found, strict=True):
+            n_frames = sum(map(len, some))
+            what = f"{prior.kind}, on {n_frames} frames" if prior is not None else "not needed by these beads"
+            log.info("prior: %s: %s", type(term).__name__, what)
         priors += [prior for prior in found if prior is not None]
     return priors
 

@@ -26,7 +26,7 @@ class Design:
 
     Args:
         columns: which coefficients of the basis its beads have.
-        of_frame: G of frame t (rows x columns); rows run over x, y, z, then beads.
+        of_frame: G of frame t (rows x columns); rows are x of all beads, then y of all, then z: `unit_forces.T.reshape(-1)`.
     """
 
     columns: Int[np.ndarray, "columns"]
@@ -55,13 +55,14 @@ class Basis(ABC):
 class LinearTerm(PriorTerm):
     """A term that is fitted by penalised least squares, together with the linear terms beside it that ask for it too.
 
-    A subclass has the settings `max_frames`, `ridge` (added to the diagonal of the normal matrix, relative to its mean) and
-    `smoothing` (see `cgnnp.priors.smoothing`; None chooses it for each spline by cross validation over blocks of frames).
+    A subclass has the settings `max_frames`, `ridge` (added to the diagonal of its part of the normal matrix, relative to
+    its mean) and `smoothing` (see `cgnnp.priors.smoothing`; None chooses it for each spline by cross validation over blocks
+    of frames), which have these defaults. A term of one coefficient has `Spline(label, np.zeros((1, 1)))` and smoothing 0.
     """
 
-    max_frames: int
-    ridge: float
-    smoothing: float | None
+    max_frames: int = 300
+    ridge: float = 1e-8
+    smoothing: float | None = None
 
     @property
     def together(self) -> bool:
@@ -92,11 +93,10 @@ def fit_together(
     some = thinned(sets, max(term.max_frames for term in terms))
     bases = [term.basis(some) for term in terms]
     splines = [spline for basis in bases for spline in basis.splines]
-    owners = [term for term, basis in zip(terms, bases, strict=True) for _ in basis.splines]
-    coefficients, strengths = solve_smooth(
-        _blocks(some, bases, weights), splines, [owner.ridge for owner in owners], [owner.smoothing for owner in owners]
-    )
-    for spline, strength in zip(splines, strengths, strict=True):
+    owners = [number for number, basis in enumerate(bases) for _ in basis.splines]
+    ridges, strengths = [terms[k].ridge for k in owners], [terms[k].smoothing for k in owners]
+    coefficients, chosen = solve_smooth(_blocks(some, bases, weights), splines, ridges, strengths, owners)
+    for spline, strength in zip(splines, chosen, strict=True):
         log.info("prior: %s, smoothing %.0e", spline.label, strength)
     parts = np.split(coefficients, np.cumsum([basis.size for basis in bases])[:-1])
     return [basis.prior(part) for basis, part in zip(bases, parts, strict=True)]

@@ -66,18 +66,26 @@ def solve_smooth(
     splines: Sequence[Spline],
     ridges: Sequence[float],
     strengths: Sequence[float | None],
+    owners: Sequence[int] | None = None,
 ) -> tuple[Float[np.ndarray, "basis"], tuple[float, ...]]:
     """Coefficients of several splines fitted together, and the strength of each one's penalty.
 
     Args:
         blocks: of contiguous parts of the data, independent of each other.
         splines: one after the other.
-        ridges: of each spline, added to the diagonal, relative to its mean, so that what no frame has seen is zero.
+        ridges: of each spline, added to the diagonal, relative to its mean over all splines of one owner, so that what no
+            frame has seen is zero.
         strengths: of each spline's penalty, relative; None has it chosen by leaving blocks out.
+        owners: numbers of the terms that the splines are of, whose coefficients may have units of their own; one by default.
     """
     total = _sum(blocks)
     sizes = [spline.size for spline in splines]
-    damping = np.diag(np.repeat(ridges, sizes) * np.trace(total.normal) / len(total.right))
+    owner_of = np.repeat(owners or [0] * len(splines), sizes)
+    sums, numbers = np.zeros(len(owner_of)), np.zeros(len(owner_of))
+    for owner in set(owner_of.tolist()):
+        own = np.flatnonzero(owner_of == owner)
+        sums[own], numbers[own] = np.trace(total.normal[np.ix_(own, own)]), len(own)
+    damping = np.diag(np.repeat(ridges, sizes) * sums / numbers)
     penalties = _penalties(total.normal, splines)
 
     def solution(equations: NormalEquations, chosen: Sequence[float]) -> Float[np.ndarray, "basis"]:

@@ -32,6 +32,10 @@ class PriorTerm(ABC):
         """Distance (nm) of which a box must hold twice as much; None where no image of a bead could be taken for it."""
         return None
 
+    def applies(self, metas: Named[str, FramesMeta]) -> bool:
+        """Whether there will be a prior for such beads at all."""
+        return True
+
     def check(self, metas: Named[str, FramesMeta]) -> None:  # noqa: B027
         """Refuse, before frames are there, what cannot be fitted to them. By default there is nothing to refuse.
 

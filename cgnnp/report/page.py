@@ -37,6 +37,9 @@ from cgnnp.report.summary import Summary, TemperatureFigures
 from cgnnp.runtime.formatting import duration, number, percent, plus_minus, significant
 from cgnnp.runtime.storage import write_file
 
+USUAL = ("screened_coulomb", "pair_spline")
+"""Priors that the page has words for."""
+
 
 def write_report(
     run_dir: Path,
@@ -44,7 +47,7 @@ def write_report(
     *,
     name: str = "report.html",
     metrics: Sequence[dict[str, float]] = (),
-    priors: Sequence[Any] = (),
+    priors: Sequence[Any] | None = None,
     pictures: Mapping[str, Callable[[Theme], Figure | None]] = MappingProxyType({}),
     config_yaml: str = "",
     log_tail: str = "",
@@ -58,7 +61,7 @@ def write_report(
         summary: of the run; what is None is shown as unknown.
         name: of the page.
         metrics: of the fit, a row an epoch.
-        priors: the prior potentials.
+        priors: the prior potentials; None where they are not known.
         pictures: of the comparison by name: rdf, dimers, coordination, pmf, kirkwood_buff.
         config_yaml: the resolved configuration.
         log_tail: last lines of the log.
@@ -74,7 +77,10 @@ def write_report(
     page = run_dir / name
     text = {"config_yaml": config_yaml, "log_tail": log_tail, "path": str(run_dir), "run_dir": shlex.quote(str(run_dir))}
     has_loss = any("loss" in row for row in metrics)
-    write_file(page, render(summary, images, n_epochs=len(metrics), has_loss=has_loss, **text))
+    others = None if priors is None else [prior.kind.replace("_", " ") for prior in priors if prior.kind not in USUAL]
+    has_splines = priors is None or any(prior.kind == "pair_spline" for prior in priors)
+    parts = {"n_epochs": len(metrics), "has_loss": has_loss, "other_priors": others, "has_splines": has_splines}
+    write_file(page, render(summary, images, **parts, **text))
     return page
 
 

@@ -11,7 +11,6 @@ from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.mapping.fittable import check_fittable
 from cgnnp.priors import PriorTerm
 from cgnnp.priors.prior import check_cutoff
-from cgnnp.runtime.errors import SettingError
 from cgnnp.training.trainer import Trainer
 
 
@@ -48,7 +47,8 @@ def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], 
         ValueError: a mapping without a prior for it, too few frames, a box that is too small, different temperatures,
             bead types that do not go together, or an unknown dielectric constant.
     """
-    first = sets[0]
+    first, metas = sets[0], {one.label: one.meta for one in sets}
+    needed = [term for term in prior if term.applies(metas)]
     for one in sets:
         if one.meta.temperature != first.meta.temperature:
             raise ValueError(
@@ -61,7 +61,7 @@ def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], 
                 f"{one.label}: its frames have no box, and models with open boundaries cannot be fitted yet: write the "
                 "box in the simulation, or give the molecule a cell that is large enough"
             )
-        for term in prior:
+        for term in needed:
             if term.cutoff is not None:
                 check_cutoff(term.cutoff, one.box)
         trainer.n_held_out(one.n_frames, one.label)
@@ -71,13 +71,12 @@ def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], 
                 f"atoms (mapping=atoms) and the files have them: read such files, or give {missing[0]} no weight in the loss"
             )
         if one.meta.mapping.is_charged and not any(term.knows_charges for term in prior):
-            raise SettingError(
-                "prior",
-                f"no Coulomb term is among the priors, and the beads of {one.label} carry charges, which neither splines "
-                "nor networks reach far enough for: prior=[coulomb,pairs], in Python prior=['coulomb', 'pairs']",
+            raise ValueError(
+                f"no term of prior has the interaction of charges, which the beads of {one.label} carry, and neither "
+                "splines nor networks reach as far: take prior=[coulomb,pairs] (in Python prior=['coulomb', 'pairs'])"
             )
     types = joint_types({one.label: one.meta.mapping for one in sets})
     trainer.check_types(types.names)
     for term in prior:
-        term.check({one.label: one.meta for one in sets})
+        term.check(metas)
     return types

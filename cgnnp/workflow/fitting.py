@@ -170,6 +170,8 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     training_sets = _with_targets(training_sets, priors, plan.trainer.targets)
     new = new_model(plan.network, training_sets, types.names, priors, plan.trainer)
     trained = plan.trainer.fit(new, training_sets, held_out_sets, folder)
+    if not all(bool(torch.isfinite(weights).all()) for weights in trained.model.parameters()):
+        raise ValueError(f"{folder}: the fit diverged, weights are not finite: lower the learning rate, in a new folder")
     figures = _measured(trained.model, priors, sets, held_out_sets, plan.platform, draws)
     figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)))
     return Fitted(trained.model, tuple(priors), tuple(sets), figures, trained.history)
@@ -300,8 +302,12 @@ def _fitted_priors(
     """The priors, fitted once."""
     file = folder / PRIORS
     if not file.exists():
-        log.info("fit: the priors, on %d frames", sum(map(len, training)))
         priors = fit_priors(terms, training, weights, platform)
+        if not first_sampled(priors):
+            log.warning(
+                "fit: no prior has walls, and nothing keeps beads apart where nothing was sampled: add pairs to the priors "
+                "(prior.pairs.walls_only=true for walls alone)"
+            )
         write_checked(file, json_text([prior.to_dict() for prior in priors]))
     return read_priors(file, "delete it: the same command fits the priors again")
 

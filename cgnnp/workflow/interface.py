@@ -150,9 +150,9 @@ def fit(
     how = option("trainer", trainer, **settings) if isinstance(trainer, str) else trainer
     _wanted("trainer", how, Trainer, 'a name, or cgnnp.option("trainer", "force_matching", max_epochs=2)')
     if settings and how is trainer:
-        raise TypeError(
-            f"{', '.join(settings)}: give such settings to cgnnp.option('trainer', ...), or pass the trainer's name"
-        )
+        given = ", ".join(settings)
+        made = "cgnnp.option('trainer', 'force_matching', max_epochs=2)"
+        raise TypeError(f"{given}: give them where the trainer is made: {made}")
     how.check_machine()
     plan = FitPlan(prior=terms, network=chosen, trainer=how, platform=platform)
     checked = check_sets(sets)
@@ -289,7 +289,7 @@ def write_report(
         Summary.of(*figures),
         name=page.name,
         metrics=() if fitted is None else fitted.history,
-        priors=() if fitted is None else fitted.priors,
+        priors=None if fitted is None else fitted.priors,
         pictures={} if found is None else found.drawings(),
     )
 

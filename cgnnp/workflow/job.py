@@ -270,9 +270,9 @@ class Job:
                 "another"
             )
 
-    def _priors(self) -> list[Prior]:
+    def _priors(self) -> list[Prior] | None:
         file = self.run.potential / "prior.json"
-        return read_priors(file, "export the potential again") if file.exists() else []
+        return read_priors(file, "export the potential again") if file.exists() else None
 
 
 def _last_lines(file: Path) -> str:

@@ -23,6 +23,12 @@ ARGUMENTS = {
     "unknown mapping": (["mapping=water"], ["mapping 'water'", "water_cg", "Did you mean"]),
     "unknown model": (["model=neqip"], ["model 'neqip'", "Did you mean model=nequip?", "Available: allegro, mace, nequip"]),
     "unknown simulation": (["simulation=no"], ["simulation 'no'", "langevin", "none"]),
+    "a term that was not chosen": (
+        ["prior=[pairs]", "prior.coulomb.eps_r=72"],
+        ["no setting 'prior.coulomb", "pairs"],
+    ),
+    "a term of no list": (["prior=[]", "prior.pairs.min_count=3"], ["there is no setting 'prior.pairs"]),
+    "a term that there is not": (["prior=[pairs,pear]"], ["there is no prior 'pear'", "coulomb, pairs"]),
     "empty choice": (["prior="], ["prior ''", "pairs"]),
     "unknown key": (["sed=1"], ["'sed'", "Did you mean seed?", "run_dir"]),
     "unknown key in a group": (["model.featurs=3"], ["'model.featurs'", "Did you mean model.features?", "l_max"]),

@@ -143,7 +143,7 @@ def test_arguments_of_another_kind_are_refused(tmp_path):
     named = [line.split(":")[0] for line in said]
     assert named == ["data", "prior", "model", "trainer", "fitted", "run", "value", "run"], done.stderr
     assert "must be what cgnnp.run_dynamics(potential) returns, or frames" in said[5]
-    assert "seed: give such settings to cgnnp.option('trainer', ...), or pass the trainer's name" in done.stdout
+    assert "seed: give them where the trainer is made: cgnnp.option('trainer', 'force_matching'" in done.stdout
 
 
 def test_defaults_are_those_of_the_commands():

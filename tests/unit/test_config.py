@@ -18,8 +18,8 @@ from cgnnp.priors import PriorTerm
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.runtime.options import constructed, target
-from cgnnp.training.force_matching import ForceMatching
 from cgnnp.training.relative_entropy import RefinementSettings
+from cgnnp.training.trainer import Trainer
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMANDS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -65,7 +65,7 @@ def test_every_option_composes_and_builds(group, option):
         model = made(type_names=["A", "B"])
         assert isinstance(model, Potential)
         assert model.type_names == ("A", "B")
-    kinds = {"prior": PriorTerm, "trainer": ForceMatching, "refinement": RefinementSettings}
+    kinds = {"prior": PriorTerm, "trainer": Trainer, "refinement": RefinementSettings}
     assert isinstance(made, kinds.get(group, object))
     if group == "simulation":
         assert (made is None) == (option == "none")

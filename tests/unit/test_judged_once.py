@@ -28,10 +28,9 @@ READ_BY_EYE = {
     **{"electrolyte.py": 1, "beads.py": 1, "spline_fit.py": 2},  # loops over names, min_count
     **{"file_source.py": 3, "topology_files.py": 3},  # what must be stated, interval_ps, ensemble; types
     **{
-        "compatible_data.py": 1,
         "stated_numbers.py": 1,
         "time_steps.py": 1,
-    },  # which terms there are; masses and charges; timestep_fs
+    },  # masses and charges; timestep_fs
 }
 """Messages that are put together from parts: so many in a module, of settings that no other module judges."""
 

@@ -238,7 +238,9 @@ def test_charged_beads_are_not_fitted_without_coulomb():
 
 def test_charged_beads_are_not_fitted_without_a_term_for_their_charges():
     described = [DataDescription.of_frames(ions(30), "the salt")]
-    with pytest.raises(ValueError, match=r"no Coulomb term is among the priors, and the beads of the salt carry charges"):
+    with pytest.raises(
+        ValueError, match=r"no term of prior has the interaction of charges, which the beads of the salt carry"
+    ):
         check_together(described, [SPLINES], ForceMatching())
     assert check_together(described, [coulomb_term(), SPLINES], ForceMatching()).names == ("Na", "Cl")
 
@@ -285,22 +287,23 @@ class Field(Prior):
 @dataclass(frozen=True, kw_only=True)
 class FieldFit(LinearTerm):
     bead_type: str
+    scale: float = 1.0
     max_frames: int = 100
     ridge: float = 0.0
     smoothing: float | None = 0.0
 
     def basis(self, sets):
-        return FieldBasis(self.bead_type)
+        return FieldBasis(self.bead_type, self.scale)
 
 
 class FieldBasis(Basis):
     splines = (Spline("field", np.zeros((1, 1))),)
 
-    def __init__(self, bead_type):
-        self.bead_type = bead_type
+    def __init__(self, bead_type, scale):
+        self.bead_type, self.scale = bead_type, scale
 
     def design(self, frames):
-        of_type = np.array([name == self.bead_type for name in frames.mapping.bead_types], dtype=float)
+        of_type = self.scale * np.array([name == self.bead_type for name in frames.mapping.bead_types], dtype=float)
         return Design(np.array([0]), lambda t: np.concatenate([of_type, 0 * of_type, 0 * of_type])[:, None])
 
     def prior(self, coefficients):
@@ -323,6 +326,28 @@ def test_linear_terms_are_solved_for_together():
     assert abs(after.force - 7.0) > 0.01
     with pytest.raises(AssertionError):
         assert_short_range(one)
+
+
+def test_the_scale_of_one_term_is_not_that_of_another():
+    """A ridge is relative to the term's own part of the normal matrix: columns a million times smaller change nothing."""
+    mapping = identity_mapping({"A": 2, "B": 2})
+    gas = add_pair_forces(hard_gas(100, 4, 2.0, diameter=0.3, seed=5, mapping=mapping), short_range)
+    forces = gas.forces.copy()
+    forces[:, :2, 0] += 7.0
+    splines = PairSplineFit(cutoff_nm=CUTOFF, min_count=1, smoothing=0.0, knot_spacing_nm=0.2)
+    for scale in (1.0, 1e-6):
+        field = FieldFit(bead_type="A", scale=scale, ridge=1e-8)
+        _, found = fit_priors([splines, field], [replace(gas, forces=forces)])
+        assert scale * found.force == pytest.approx(7.0, rel=1e-3)
+
+
+def test_the_cutoff_of_a_term_that_these_beads_do_not_need_is_not_judged():
+    neutral = hard_gas(30, 12, 2.0, diameter=0.3, seed=8, mapping=identity_mapping({"A": 12}))
+    described = [DataDescription.of_frames(neutral, "the gas")]
+    terms = [CoulombTerm(cutoff_nm=1.4), replace(SPLINES, cutoff_nm=0.7)]
+    assert check_together(described, terms, ForceMatching()).names == ("A",)
+    with pytest.raises(ValueError, match="more than half the box"):
+        check_together(described, [replace(SPLINES, cutoff_nm=1.4)], ForceMatching())
 
 
 def test_many_short_systems_are_smoothed_like_one():

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -738,3 +739,24 @@ def test_pictures_of_ions_are_written_and_shown(tmp_path, salt):
     page = write_report(tmp_path, salt, [], [], [], CONFIG, pictures=pictures).read_text()
     assert (tmp_path / "dimers.png").read_bytes().startswith(b"\x89PNG")
     assert 'alt="Energy of isolated dimers against their distance"' in page
+
+
+@pytest.mark.parametrize(
+    ("eps_r", "kinds", "words"),
+    [
+        (None, ["pair_spline"], "A pair-spline prior, then a network"),
+        (72.0, ["screened_coulomb", "pair_spline"], " 72) and a pair spline, then a network"),
+        (None, [], "No prior, then a network"),
+        (72.0, ["screened_coulomb"], " 72), then a network"),
+        (None, ["soft_repulsion"], "soft repulsion as priors, then a network"),
+        (
+            72.0,
+            ["screened_coulomb", "soft_repulsion", "pair_spline"],
+            " 72), pair splines, soft repulsion as priors, then",
+        ),
+    ],
+)
+def test_the_priors_are_called_what_they_are(tmp_path, summary, eps_r, kinds, words):
+    priors = [SimpleNamespace(kind=kind, tables=(), cutoff_nm=1.0) for kind in kinds]
+    folder = page.write_report(tmp_path, Summary.from_dict(summary | {"eps_r": eps_r}), priors=priors)
+    assert words in text_of(folder.read_text())

@@ -1,5 +1,7 @@
 """A new trainer is one file and one YAML: the worked example of CONTRIBUTING.md, from the command line and in Python."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from configuration import compose
@@ -9,6 +11,7 @@ from systems import add_noise, add_pair_forces, hard_gas
 import cgnnp
 from cgnnp.commands.training import fit_plan
 from cgnnp.training.metrics_table import read_metrics
+from cgnnp.training.trainer import Trained, Trainer
 from cgnnp.workflow.fitting import fit_model
 
 SMALL = ("model=pair", "model.cutoff_nm=0.55", "prior=[]")
@@ -36,6 +39,21 @@ def test_the_example_fits(options, frames, tmp_path):
     assert [row["epoch"] for row in fitted.history] == [0, 1, 2, 3, 4]
     cgnnp.plot(fitted, tmp_path / "history.png")
     assert (tmp_path / "history.png").stat().st_size > 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diverging(Trainer):
+    """Leaves weights that are not numbers."""
+
+    def fit(self, model, training, held_out, folder):
+        next(model.parameters()).data[:] = float("nan")
+        return Trained(model)
+
+
+def test_a_fit_that_diverged_is_not_stored(frames, tmp_path):
+    with pytest.raises(ValueError, match=r"the fit diverged, weights are not finite: lower the learning rate"):
+        cgnnp.fit(frames, model=cgnnp.network("pair", cutoff_nm=0.5), prior=[], trainer=Diverging(), folder=tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_its_settings_are_judged_like_all_others(options):
