@@ -27,10 +27,7 @@ IN_SEVERAL = {
 READ_BY_EYE = {
     **{"electrolyte.py": 1, "beads.py": 1, "spline_fit.py": 2},  # loops over names, min_count
     **{"file_source.py": 3, "topology_files.py": 3},  # what must be stated, interval_ps, ensemble; types
-    **{
-        "stated_numbers.py": 1,
-        "time_steps.py": 1,
-    },  # masses and charges; timestep_fs
+    **{"stated_numbers.py": 1, "time_steps.py": 1},  # masses and charges; timestep_fs
 }
 """Messages that are put together from parts: so many in a module, of settings that no other module judges."""
 
