@@ -10,7 +10,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 
 from cgnnp.runtime.errors import SettingError
-from cgnnp.runtime.settings import did_you_mean, unknown_setting
+from cgnnp.runtime.options import no_option, options_of
+from cgnnp.runtime.settings import unknown_setting
 
 
 def in_our_words(error: BaseException, config_name: str) -> str:
@@ -22,11 +23,10 @@ def in_our_words(error: BaseException, config_name: str) -> str:
     if option := re.search(r"Could not find '([\w@/]+)/([^']*)'\s+Available options in '[^']+':((?:\s+\S+)*)", message):
         group, name, rest = option.groups()
         options = rest.split("Config search path")[0].split()
-        return f"there is no {group} '{name}'.{did_you_mean(name, options, f'{group}=')} Available: {', '.join(options)}"
+        return no_option(group, name, options, f"{group}=")
     if missing := re.search(r"Could not load '(\w+)/([^']*)'", message):
         group, name = missing.groups()
-        options = sorted(file.name.removesuffix(".yaml") for file in (files("cgnnp.conf") / group).iterdir())
-        return f"there is no {group} '{name}'.{did_you_mean(name, options)} Available: {', '.join(options)}"
+        return no_option(group, name, options_of(group))
     wrong = re.search(r"[Kk]ey '([\w.]+)' is not in struct", message) or re.search(
         r"Could not override '([\w.@/]+)'", message
     )
@@ -74,7 +74,7 @@ def _chosen(config_name: str) -> DictConfig:
 
 
 def _is_option(group: str, name: str) -> bool:
-    if not group.isidentifier():
+    if not group.isidentifier() or not (files("cgnnp.conf") / group).is_dir():
         return False
     names = [one.strip() for one in name.strip("[]").split(",")] if name != "[]" else []  # of a list of options
-    return all(one.isidentifier() and (files("cgnnp.conf") / group / f"{one}.yaml").is_file() for one in names)
+    return set(names) <= set(options_of(group))

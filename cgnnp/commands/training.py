@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +18,7 @@ from cgnnp.priors import PriorTerm
 from cgnnp.reference.source import StoredSource
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.names_in_files import home_of
-from cgnnp.runtime.options import TARGET, constructed
+from cgnnp.runtime.options import TARGET, constructed, options_of
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.settings import checked_settings, unknown_setting
 from cgnnp.simulation.beads import Composition
@@ -208,8 +207,8 @@ def _prior_terms(values: dict[str, Any]) -> tuple[PriorTerm, ...]:
     shared = {key: value for key, value in values.items() if not isinstance(value, dict)}
     checked_settings(OfAllTerms, shared, "prior")
     terms = {name: settings for name, settings in values.items() if isinstance(settings, dict) and TARGET in settings}
-    options = {file.name.removesuffix(".yaml") for file in (files("cgnnp.conf") / "prior").iterdir()}
-    for name in values.keys() - shared.keys() - terms.keys() - options:
+    options = options_of("prior")
+    for name in values.keys() - shared.keys() - terms.keys() - {*options}:
         raise ValueError(unknown_setting(f"prior.{name}", [*values.keys() - {name}, *options]))
     for name, settings in terms.items():
         _check_package(settings, f"prior.{name}", "cgnnp.priors.")

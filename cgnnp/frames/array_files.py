@@ -1,11 +1,11 @@
 """Arrays in `.npy` files: written piece by piece, read as far as is asked for; nothing in them is run. numpy only."""
 
-import copy
 import errno
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,42 +24,55 @@ def array_file(shape: tuple[int, ...], dtype: Any, rows: Iterable[np.ndarray]) -
         yield np.ascontiguousarray(row, dtype).tobytes()
 
 
+@dataclass(frozen=True, eq=False)
 class FileArray:
     """An array in an `.npy` file, or every so many of its rows. The file is open only while something is read.
 
-    A slice is another one; a number gives one row and an array of numbers those rows, in memory.
+    A slice is another one; a number gives one row, and anything else what numpy would give, in memory.
     """
 
-    def __init__(self, path: Path, like: np.memmap, rows: range | None = None) -> None:
-        self.path, self.dtype, self._offset, self._whole = path, like.dtype, like.offset, like.shape
-        self._order: Any = "C" if like.flags.c_contiguous else "F"
-        self._choose(range(len(like)) if rows is None else rows)
+    path: Path
+    dtype: np.dtype
+    offset: int
+    whole: tuple[int, ...]
+    order: Literal["C", "F"]
+    rows: range
 
-    def _choose(self, rows: range) -> None:
-        self._rows = rows
-        self.shape = (len(rows), *self._whole[1:])
-        self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
-        self.nbytes = self.size * self.dtype.itemsize
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of these rows."""
+        return (len(self.rows), *self.whole[1:]) if self.whole else ()
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.whole)
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return int(np.prod(self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it would take in memory."""
+        return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            part = copy.copy(self)
-            part._choose(self._rows[index])
-            return part
+        if isinstance(index, slice) and (index.step or 1) > 0:
+            return replace(self, rows=self.rows[index])
         if isinstance(index, int | np.integer):
-            return np.array(self._open()[self._rows[int(index)]])
+            return np.array(self._open()[self.rows[int(index)]])
         return np.asarray(self)[index]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        rows = self._rows
-        stop = rows.stop if rows.stop >= 0 else None  # of rows in reverse, down to the first
-        return np.array(self._open()[rows.start : stop : rows.step], dtype)
+        return np.array(self._open()[self.rows.start : self.rows.stop : self.rows.step], dtype)
 
     def _open(self) -> np.memmap:
-        return np.memmap(self.path, self.dtype, "r", self._offset, self._whole, self._order)
+        return np.memmap(self.path, self.dtype, "r", self.offset, self.whole, self.order)
 
 
 def file_array(path: Path, mend: str) -> FileArray:
@@ -68,7 +81,9 @@ def file_array(path: Path, mend: str) -> FileArray:
     Raises:
         ValueError: as `read_array`.
     """
-    return FileArray(path, read_array(path, mend))
+    like = read_array(path, mend)
+    order: Literal["C", "F"] = "C" if like.flags.c_contiguous else "F"
+    return FileArray(path, like.dtype, like.offset, like.shape, order, range(like.shape[0] if like.shape else 0))
 
 
 def read_array(path: Path, mend: str) -> np.memmap:

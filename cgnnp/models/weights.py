@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -20,6 +21,11 @@ MOST_NAMES = 3
 def weights_as_bytes(model: Potential) -> bytes:
     """What the file of weights holds."""
     return save({key: value.contiguous() for key, value in model.state_dict().items()})
+
+
+def are_finite(model: Potential) -> bool:
+    """Whether all weights are numbers: those of a fit that diverged are not."""
+    return all(bool(torch.isfinite(weights).all()) for weights in model.state_dict().values())
 
 
 def read_network(directory: Path, mend: str) -> Potential:

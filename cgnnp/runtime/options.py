@@ -56,12 +56,24 @@ def file_of_option(group: str, name: str) -> dict[str, Any]:
     groups = sorted(entry.name for entry in files("cgnnp.conf").iterdir() if entry.is_dir() and entry.name.isalpha())
     if group not in groups:
         raise ValueError(f"there is no group '{group}'.{did_you_mean(group, groups)} Available: {', '.join(groups)}")
-    folder = files("cgnnp.conf") / group
-    file = folder / f"{name}.yaml"
-    if not name.isidentifier() or not file.is_file():
-        known = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-        raise ValueError(f"there is no {group} '{name}'.{did_you_mean(name, known)} Available: {', '.join(known)}")
-    return yaml.safe_load(file.read_text("utf-8")) or {}
+    if name not in (known := options_of(group)):
+        raise ValueError(no_option(group, name, known))
+    return yaml.safe_load((files("cgnnp.conf") / group / f"{name}.yaml").read_text("utf-8")) or {}
+
+
+def options_of(group: str) -> list[str]:
+    """The names of the options of a group, sorted.
+
+    >>> options_of("prior")
+    ['coulomb', 'pairs']
+    """
+    names = [entry.name for entry in (files("cgnnp.conf") / group).iterdir()]
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def no_option(group: str, name: str, known: Sequence[str], prefix: str = "") -> str:
+    """The message for an option that there is not; `prefix` is put before the one that may have been meant."""
+    return f"there is no {group} '{name}'.{did_you_mean(name, known, prefix)} Available: {', '.join(known)}"
 
 
 def settings_in(values: Mapping[str, Any]) -> dict[str, Any]:

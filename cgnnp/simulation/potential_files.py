@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import openmm
-import torch
 from jaxtyping import Float
 from openmm import app, unit
 
@@ -30,7 +29,7 @@ from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.clamps import PairClasses
 from cgnnp.models.potential import Potential
 from cgnnp.models.registry import model_to_dict
-from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
+from cgnnp.models.weights import DESCRIPTION, WEIGHTS, are_finite, read_network, weights_as_bytes
 from cgnnp.priors import Prior, priors_from_data
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.storage import file_checksum, naming, read_json, write_file, write_json
@@ -68,7 +67,7 @@ def save_bundle(
             something else.
     """
     model = model.to("cpu").eval()
-    if not all(bool(torch.isfinite(weights).all()) for weights in model.state_dict().values()):
+    if not are_finite(model):
         raise ValueError(f"{directory}: the network has weights that are not finite, nothing is exported: fit again")
     if _holds_something_else(directory):
         raise ValueError(f"{directory}: exists, and is not an exported potential: choose another folder")

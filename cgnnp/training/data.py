@@ -1,6 +1,6 @@
 """Mapped frames as graphs with target forces."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,20 +90,6 @@ def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
     return [weights / mean for weights in raw]
 
 
-def typed_weights(
-    parts: Sequence[Frames], weights: Sequence[Float[np.ndarray, "_"]] | None, by_type: Mapping[str, float]
-) -> list[Float[np.ndarray, "_"]] | None:
-    """Weights of the beads of several data sets, times those of their types; types that are not named have 1.
-
-    None where there are neither.
-    """
-    if not by_type:
-        return None if weights is None else list(weights)
-    own = [np.ones(frames.mapping.n_beads) for frames in parts] if weights is None else weights
-    factors = [np.array([by_type.get(name, 1.0) for name in frames.mapping.bead_types]) for frames in parts]
-    return [weight * factor for weight, factor in zip(own, factors, strict=True)]
-
-
 def with_energies(
     sets: Sequence[ForceSet], prior_energies: Sequence[Float[np.ndarray, "_"]]
 ) -> tuple[list[ForceSet], dict[str, float]]:
@@ -113,17 +99,13 @@ def with_energies(
     e = argmin sum_s N_s (<E>_s - sum_t n_st e_t)^2, with the mean <E>_s of what the priors leave of the N_s frames of set s.
     """
     names = list(dict.fromkeys(name for data in sets for name in data.frames.mapping.type_names))
-    left = [_energies(data.frames) - known for data, known in zip(sets, prior_energies, strict=True)]
+    totals = [np.asarray(data.frames.energies, dtype=np.float64) for data in sets]
+    left = [total - known for total, known in zip(totals, prior_energies, strict=True)]
     numbers = np.array([[data.frames.mapping.bead_types.count(name) for name in names] for data in sets], dtype=float)
     root = np.sqrt([len(data.frames) for data in sets])
     single, *_ = np.linalg.lstsq(numbers * root[:, None], root * [float(np.mean(one)) for one in left], rcond=None)
     found = [replace(data, energies=one - own @ single) for data, one, own in zip(sets, left, numbers, strict=True)]
     return found, dict(zip(names, single.tolist(), strict=True))
-
-
-def _energies(frames: Frames) -> Float[np.ndarray, "frames"]:
-    assert frames.energies is not None  # noqa: S101
-    return np.asarray(frames.energies, dtype=np.float64)
 
 
 @brief

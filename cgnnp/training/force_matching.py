@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from cgnnp.evaluators.choice import threads_for
 from cgnnp.models.potential import Potential
+from cgnnp.models.weights import are_finite
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.settings import check_positive
 from cgnnp.runtime.storage import remove_checked
@@ -222,8 +223,7 @@ def _best_network(checkpoints: Path) -> Potential:
     model, best_epoch = load_checkpoint(best), read_checkpoint(best)["epoch"]
     state = stopping_state(read_checkpoint(last))
     diverged = state.get("stopping_reason") == EarlyStoppingReason.NON_FINITE_METRIC.value
-    finite = all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
-    if not finite or (diverged and state["stopped_epoch"] <= best_epoch):
+    if not are_finite(model) or (diverged and state["stopped_epoch"] <= best_epoch):
         raise ValueError(
             f"{best}: R2 or the weights are not finite, the fit diverged in epoch {best_epoch + 1}: "
             "lower learning_rate, in a new run_dir"

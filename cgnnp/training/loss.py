@@ -20,7 +20,7 @@ from torch import Tensor
 from cgnnp.evaluators.choice import evaluate
 from cgnnp.models.potential import Potential, energies_forces_virials
 from cgnnp.runtime.errors import SettingError
-from cgnnp.training.data import Batch, ForceSet, residual_square, typed_weights
+from cgnnp.training.data import Batch, ForceSet, residual_square
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,10 @@ class Loss:
 
     def weighted(self, sets: Sequence[ForceSet]) -> list[ForceSet]:
         """The sets with the weights of bead types in those of their beads."""
-        own = None if all(data.weights is None for data in sets) else [data.bead_weights for data in sets]
-        weights = typed_weights([data.frames for data in sets], own, self.type_weights)
-        return [replace(data, weights=None if weights is None else weights[k]) for k, data in enumerate(sets)]
+        if not self.type_weights:
+            return list(sets)
+        types = [np.array([self.type_weights.get(name, 1.0) for name in data.frames.mapping.bead_types]) for data in sets]
+        return [replace(data, weights=data.bead_weights * factors) for data, factors in zip(sets, types, strict=True)]
 
     def of(self, training: Sequence[ForceSet]) -> Callable[[Potential, Batch], Tensor]:
         """The loss of a network on batches of these sets, which `weighted` returned.

@@ -20,7 +20,7 @@ from cgnnp.frames.bead_types import numbered
 from cgnnp.frames.frames import MOST_IN_MEMORY, Frames
 from cgnnp.models.potential import Potential, bead_energies
 from cgnnp.models.registry import Architecture, model_to_dict
-from cgnnp.models.weights import DESCRIPTION, WEIGHTS, read_network, weights_as_bytes
+from cgnnp.models.weights import DESCRIPTION, WEIGHTS, are_finite, read_network, weights_as_bytes
 from cgnnp.priors import Prior, PriorTerm, fit_priors, prior_digest, prior_forces, read_priors
 from cgnnp.priors.evaluation import prior_energies, prior_forces_by_frame, prior_virials
 from cgnnp.priors.prior import first_sampled
@@ -170,7 +170,7 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     training_sets = _with_targets(training_sets, priors, plan.trainer.targets)
     new = new_model(plan.network, training_sets, types.names, priors, plan.trainer)
     trained = plan.trainer.fit(new, training_sets, held_out_sets, folder)
-    if not all(bool(torch.isfinite(weights).all()) for weights in trained.model.parameters()):
+    if not are_finite(trained.model):
         raise ValueError(f"{folder}: the fit diverged, weights are not finite: lower the learning rate, in a new folder")
     figures = _measured(trained.model, priors, sets, held_out_sets, plan.platform, draws)
     figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)))

@@ -111,17 +111,22 @@ class RunFolder:
             ValueError: the folder holds a run of another or of a damaged configuration.
         """
         self.check_version()
-        if self.config_file.exists() and TARGET in (self.config().get("prior") or {}):
+        if self.config_file.exists():
+            self._check_settings(read_yaml(config, "the configuration"))
+        write_file(self.config_file, config)
+
+    def _check_settings(self, new: dict[str, Any]) -> None:
+        stored = self.config()
+        if TARGET in (stored.get("prior") or {}):
             raise ValueError(
                 f"{self.path}: was begun by an earlier version of cgnnp, whose prior was no list of terms, and cannot be "
                 "gone on with: choose another run_dir, which finds its data"
             )
-        if self.config_file.exists() and (changed := _differences(self.config(), read_yaml(config, "the configuration"))):
+        if changed := _differences(stored, new):
             raise ValueError(
                 f"run_dir={self.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
                 "repeat those to continue it, or choose another run_dir"
             )
-        write_file(self.config_file, config)
 
     def config(self) -> dict[str, Any]:
         """The configuration that the run was begun with.

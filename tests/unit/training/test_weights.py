@@ -12,7 +12,7 @@ from cgnnp.frames.frames import Frames, MeanForceLabels
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.potential import Potential
 from cgnnp.priors import PairSplineFit
-from cgnnp.training.data import ForceSet, make_loader, noise_weights, typed_weights
+from cgnnp.training.data import ForceSet, make_loader, noise_weights
 from cgnnp.training.force_matching import ForceMatching
 from cgnnp.training.loss import Loss
 from cgnnp.training.metrics import predict_forces
@@ -118,8 +118,10 @@ def test_weights_of_one_leave_a_fit_as_it_is_to_the_last_bit(tmp_path):
 
 def test_weights_of_types_multiply_those_of_beads():
     frames, own = noisy(1, n_frames=2), np.linspace(0.5, 1.5, 12)
-    assert typed_weights([frames], None, {}) is None
-    (alone,), (both,) = typed_weights([frames], None, {"B": 3.0}), typed_weights([frames], [own], {"B": 3.0})
+    plain = ForceSet(frames, np.zeros_like(frames.forces))
+    assert Loss().weighted([plain])[0].weights is None
+    sets = [plain, replace(plain, weights=own)]
+    alone, both = (data.weights for data in Loss(type_weights={"B": 3.0}).weighted(sets))
     np.testing.assert_array_equal(alone, [1.0] * 6 + [3.0] * 6)
     np.testing.assert_array_equal(both, own * alone)
 

@@ -66,13 +66,18 @@ def test_arrays(tmp_path, kind, boxed):
     assert (found.boxes is not None) == boxed
 
 
+def write_particles(file) -> None:
+    """Positions and forces of the known frames, with their units."""
+    frames = known()
+    for name, array, own in (("position", frames.positions, "nm"), ("force", frames.forces, "kJ mol-1 nm-1")):
+        file[f"particles/all/{name}/value"] = array
+        file[f"particles/all/{name}/value"].attrs["unit"] = own
+
+
 @pytest.mark.parametrize(("unit", "scale"), [("kJ mol-1", 1.0), ("kcal mol-1", 4.184), (None, 1.0)])
 def test_h5md(tmp_path, unit, scale):
-    frames = known()
     with h5py.File(tmp_path / "a.h5md", "w") as file:
-        for name, array, own in (("position", frames.positions, "nm"), ("force", frames.forces, "kJ mol-1 nm-1")):
-            file[f"particles/all/{name}/value"] = array
-            file[f"particles/all/{name}/value"].attrs["unit"] = own
+        write_particles(file)
         file["observables/potential_energy/value"] = ENERGIES
         if unit:
             file["observables/potential_energy/value"].attrs["unit"] = unit
@@ -85,11 +90,8 @@ def test_h5md(tmp_path, unit, scale):
     ("boundary", "boxed"), [([b"none"] * 3, False), (["periodic"] * 3, True), (["periodic", "none", "none"], None)]
 )
 def test_boundaries_of_h5md(tmp_path, boundary, boxed):
-    frames = known()
     with h5py.File(tmp_path / "a.h5md", "w") as file:
-        for name, array, own in (("position", frames.positions, "nm"), ("force", frames.forces, "kJ mol-1 nm-1")):
-            file[f"particles/all/{name}/value"] = array
-            file[f"particles/all/{name}/value"].attrs["unit"] = own
+        write_particles(file)
         file["particles/all/box/edges"] = CELL
         file["particles/all/box"].attrs["boundary"] = boundary
     if boxed is None:
