@@ -1,4 +1,4 @@
-"""`python -m cgnnp.compare`: compare a coarse-grained run with the data it came from."""
+"""`python -m cgnnp.compare`: compare a coarse-grained run with atomistic data."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """This stage alone."""
+    """Compare, and write the report again."""
+    from cgnnp.commands.hydra_job import overrides
     from cgnnp.commands.training import compare
 
-    compare(config)
+    compare(config, overrides())
 
 
 def main() -> None:

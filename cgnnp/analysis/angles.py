@@ -16,12 +16,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cgnnp.analysis.coordination import first_minimum
-from cgnnp.analysis.rdf import deviation, rdf
+from cgnnp.analysis.rdf import rdf
+from cgnnp.analysis.residual import deviation
 from cgnnp.frames.boxes import smallest_height
 from cgnnp.frames.frames import Frames
 from cgnnp.frames.pairs import near_pairs
 from cgnnp.runtime.representation import brief
-from cgnnp.statistics import Estimate, autocorrelation_time, block_estimate
+from cgnnp.statistics import Estimate, autocorrelation_time, block_averages, block_estimate
 
 BINS = 90
 ORDER_BINS = 60
@@ -39,7 +40,8 @@ class Adf:
     """P(theta) per degree at bin centres theta (degrees), with its standard error, and the same of the two halves.
 
     `shell` is the radius of the first shell, nm; `angles_per_bead` the mean number of angles that a central bead has; the
-    error is `reliable` when the series has 20 blocks of at least two autocorrelation times.
+    error is `reliable` when the series has 20 blocks of at least two autocorrelation times. `blocks` is P(theta) of each
+    block that the error is of, None where a single frame has none.
     """
 
     center: str
@@ -50,12 +52,29 @@ class Adf:
     stderr: Float[np.ndarray, "bins"]
     halves: tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "bins"]]
     angles_per_bead: float
+    tau_frames: float = 0.5
     reliable: bool = False
+    blocks: Float[np.ndarray, "blocks bins"] | None = None
 
     @property
     def name(self) -> str:
         """For example Cl-Na-Cl."""
         return f"{self.neighbor}-{self.center}-{self.neighbor}"
+
+    @property
+    def x(self) -> Float[np.ndarray, "bins"]:
+        """The angles."""
+        return self.theta
+
+    @property
+    def y(self) -> Float[np.ndarray, "bins"]:
+        """The curve."""
+        return self.density
+
+    @property
+    def weights(self) -> Float[np.ndarray, "bins"]:
+        """The variance of a bin of an ideal gas goes as sin(theta)."""
+        return 1.0 / self.at_random
 
     @property
     def at_random(self) -> Float[np.ndarray, "bins"]:
@@ -114,15 +133,16 @@ def adf(
         raise ValueError(f"adf: no {center} ever has two {neighbor} within {shell:g} nm: give a larger shell_nm")
     half, width = max(1, len(counts) // 2), 180.0 / bins
     halves = (_density(counts[:half].sum(axis=0), width), _density(counts[-half:].sum(axis=0), width))
-    theta, stderr, reliable = (edges[1:] + edges[:-1]) / 2, np.zeros(bins), False
+    theta, stderr, tau, reliable, blocks = (edges[1:] + edges[:-1]) / 2, np.zeros(bins), 0.5, False, None
     if len(counts) > 1:
         # Where every bead keeps its neighbours their number is constant, and the angles between them relax slowest.
         slowest = max(counts.sum(axis=1), counts @ np.cos(np.radians(theta)), key=autocorrelation_time)
         estimate = block_estimate(counts, lambda mean: _density(mean, width), correlate=slowest)
-        stderr, reliable = np.asarray(estimate.stderr), estimate.reliable
+        stderr, tau, reliable = np.asarray(estimate.stderr), estimate.tau_frames, estimate.reliable
+        blocks = np.array([_density(block, width) for block in block_averages(counts, tau)])
     per_bead = float(counts.sum() / len(counts) / is_center.sum())
     density = _density(counts.sum(axis=0), width)
-    return Adf(center, neighbor, shell, theta, density, stderr, halves, per_bead, reliable)
+    return Adf(center, neighbor, shell, theta, density, stderr, halves, per_bead, tau, reliable, blocks)
 
 
 def adf_deviation(first: Adf, second: Adf) -> float:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.analysis.rdf import BIN_WIDTH, Rdf, curves, longest_distance
+from cgnnp.analysis.rdf import Rdf, curves, longest_distance, rdf_counts
 from cgnnp.frames.frames import Frames
-from cgnnp.frames.pair_counts import PairCounts, pair_counts
+from cgnnp.frames.pair_counts import PairCounts
 from cgnnp.runtime.representation import brief
 from cgnnp.statistics import block_estimate
 
@@ -40,6 +40,8 @@ class Coordination:
     number: float | None
     number_stderr: float | None
     reliable: bool
+    tau_frames: float = 0.5
+    n_blocks: int = 0
 
     @property
     def name(self) -> str:
@@ -76,7 +78,7 @@ def coordination(frames: Frames, shells_nm: Mapping[tuple[str, str], float] | No
 
 def shell_counts(frames: Frames) -> PairCounts:
     """Pairs that are not bonded, in the shells of g(r)."""
-    return pair_counts(frames, np.arange(0.0, longest_distance(frames) + 1e-9, BIN_WIDTH), frames.mapping.bonds)
+    return rdf_counts(frames, longest_distance(frames))
 
 
 def coordination_of(
@@ -101,4 +103,5 @@ def _coordination(found: PairCounts, kind: int, n_a: int, shell: float | None) -
     number = error = None
     if shell is not None:
         number, error = (float(np.interp(shell, edges, values)) for values in (n, stderr))
-    return Coordination(pair, edges, n, stderr, shell, number, error, estimate.reliable)
+    known = estimate.reliable, estimate.tau_frames, estimate.n_blocks
+    return Coordination(pair, edges, n, stderr, shell, number, error, *known)

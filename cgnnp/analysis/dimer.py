@@ -8,19 +8,25 @@ Coulomb priors are left out of the box and added as q_i q_j / (4 pi eps0 eps_r r
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import openmm
 from jaxtyping import Float
 from openmm import Vec3, app, unit
 
+from cgnnp.analysis.pmf import Landmarks, landmarks
 from cgnnp.priors import ScreenedCoulomb
+from cgnnp.priors.prior import first_sampled
+from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.representation import brief
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.openmm.system import create_system
+from cgnnp.units import thermal_energy
 
 OUT_OF_REACH_NM = 3.0
+SCAN_FROM_NM, SCAN_TO_NM, SCAN_STEP_NM = 0.15, 1.2, 0.0025
 
 
 @brief
@@ -77,3 +83,67 @@ def dimer_scan(
         energies.append(context.getState(energy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole))
     coulomb = np.sum([np.zeros_like(r), *(prior.pair_energy(pair, r) for prior in charged)], axis=0)
     return DimerScan(pair, r, np.array(energies[:-1]) + coulomb, coulomb, energies[-1])
+
+
+@brief
+@dataclass(frozen=True)
+class IsolatedDimer:
+    """A dimer scan and where the data begin (nm, None where no prior says); energies in kT at `temperature` (K)."""
+
+    scan: DimerScan
+    first_sampled: float | None
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        """For example Na-Cl."""
+        return "-".join(self.scan.pair)
+
+    @property
+    def energy(self) -> Float[np.ndarray, "points"]:
+        """w(r) in kT, 0 at infinite distance."""
+        return self.scan.mean_potential / thermal_energy(self.temperature)
+
+    @property
+    def landmarks(self) -> Landmarks:
+        """Contact, barrier and separated minimum (kT) where there are data: a hole inside the wall is no contact."""
+        sampled = self.scan.r >= (self.first_sampled or 0.0)
+        return landmarks(self.scan.r[sampled], self.energy[sampled])
+
+    @property
+    def wall_rise(self) -> float | None:
+        """How far w is above its value at the first sampled distance 0.05 nm inside of it, kT."""
+        return None if self.first_sampled is None else float(self._above_first(self.first_sampled - WALL_DEPTH))
+
+    def to_dict(self) -> dict[str, Any]:
+        """One row of the summary: distances in nm, energies in kT. `lowest_inside` is at least 0.05 nm inside."""
+        marks = self.landmarks
+        row: dict[str, Any] = {
+            "pair": self.name,
+            "first_sampled_nm": self.first_sampled,
+            "wall_rise_kT": self.wall_rise,
+        }
+        inside = self.scan.r <= (self.first_sampled or 0.0)
+        deep = self.scan.r <= (self.first_sampled or 0.0) - WALL_DEPTH + 1e-9
+        known = self.first_sampled is not None
+        row["wall_monotonic"] = bool((np.diff(self.energy[inside]) < 0).all()) if known else None
+        row["lowest_inside_kT"] = row["lowest_inside_nm"] = None
+        if known and deep.any():
+            lowest = int(np.argmin(np.where(deep, self.energy, np.inf)))
+            row["lowest_inside_nm"] = float(self.scan.r[lowest])
+            row["lowest_inside_kT"] = float(self._above_first(self.scan.r[lowest]))
+        for name, point in (("contact", marks.contact), ("barrier", marks.barrier), ("separated", marks.separated)):
+            row[f"{name}_nm"], row[f"{name}_kT"] = point or (None, None)
+        return row | {"barrier_out_kT": marks.barrier_out}
+
+    def _above_first(self, r: float) -> float:
+        at, first = np.interp([r, self.first_sampled or 0.0], self.scan.r, self.energy)
+        return at - first
+
+
+def isolated_dimer(bundle: PotentialBundle, pair: tuple[str, str]) -> IsolatedDimer:
+    """Scan a pair from 0.15 nm (or 0.1 nm inside of where the data begin, if that is less) to 1.2 nm."""
+    first = first_sampled(bundle.priors).get(frozenset(pair))
+    start = SCAN_FROM_NM if first is None else max(SCAN_STEP_NM, min(SCAN_FROM_NM, first - 2 * WALL_DEPTH))
+    scan = dimer_scan(bundle, pair, np.arange(start, SCAN_TO_NM + SCAN_STEP_NM / 2, SCAN_STEP_NM))
+    return IsolatedDimer(scan, first, bundle.temperature)

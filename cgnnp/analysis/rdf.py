@@ -1,4 +1,4 @@
-"""Radial distribution functions with block errors, and how far two of them are apart.
+"""Radial distribution functions with block errors.
 
     g_ab(r) = < n_ab(r) V > / ( N_a (N_b - delta_ab) 4 pi r^2 dr )
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.analysis.residual import deviation
 from cgnnp.frames.boxes import half_shortest
 from cgnnp.frames.frames import Frames
 from cgnnp.frames.pair_counts import PairCounts, pair_counts
@@ -46,6 +47,21 @@ class Rdf:
         """For example Na-Cl."""
         return "-".join(self.pair)
 
+    @property
+    def x(self) -> Float[np.ndarray, "bins"]:
+        """The distances."""
+        return self.r
+
+    @property
+    def y(self) -> Float[np.ndarray, "bins"]:
+        """The curve."""
+        return self.g
+
+    @property
+    def weights(self) -> Float[np.ndarray, "bins"]:
+        """The variance of a bin of an ideal gas goes as 1 / r^2 dr."""
+        return self.r**2
+
     def smoothed(self) -> Float[np.ndarray, "bins"]:
         """Running mean over an odd number of bins, about 0.02 nm, what peaks are read from."""
         half = round(SMOOTHING / (self.r[1] - self.r[0])) // 2
@@ -77,15 +93,22 @@ def longest_distance(frames: Frames) -> float:
     return min(LONGEST, half_shortest(frames.boxes))
 
 
-def rdf(frames: Frames, r_max: float | None = None) -> list[Rdf]:
+def rdf(frames: Frames, r_max: float | None = None, bin_width: float = BIN_WIDTH) -> list[Rdf]:
     """g(r) of every pair of bead types, bonded pairs left out.
 
     Raises:
         ValueError: `r_max` is more than half the box.
     """
-    r_max = longest_distance(frames) if r_max is None else r_max
-    found = pair_counts(frames, np.arange(0.0, r_max + 1e-9, BIN_WIDTH), frames.mapping.bonds)
-    return curves(found)
+    return curves(rdf_counts(frames, longest_distance(frames) if r_max is None else r_max, bin_width))
+
+
+def rdf_counts(frames: Frames, r_max: float, bin_width: float = BIN_WIDTH) -> PairCounts:
+    """Pairs that are not bonded, in the shells of g(r).
+
+    Raises:
+        ValueError: `r_max` is more than half the box.
+    """
+    return pair_counts(frames, np.arange(0.0, r_max + 1e-9, bin_width), frames.mapping.bonds)
 
 
 def curves(found: PairCounts) -> list[Rdf]:
@@ -93,24 +116,9 @@ def curves(found: PairCounts) -> list[Rdf]:
     return [_curve(found, kind) for kind in range(len(found.pairs))]
 
 
-def deviation(first: Float[np.ndarray, "bins"], second: Float[np.ndarray, "bins"]) -> float:
-    """D = sum |g_second - g_first| / sum |g_first|; zero for equal curves, one where only one of them has any pairs."""
-    total = np.abs(first).sum() or np.abs(second).sum()
-    return float(np.abs(second - first).sum() / total) if total else 0.0
-
-
 def deviation_noise(curve: Rdf) -> float:
     """D that the noise of one curve gives beside a curve without any: half of D between its two halves."""
     return deviation(*curve.halves) / 2
-
-
-def expected_deviation(first: Rdf, second: Rdf) -> float:
-    """D that two runs of the same system would show, from the standard errors of both: < |x| > = sqrt(2 / pi) sigma.
-
-    The same as `deviation_noise` of both in quadrature, but from all blocks instead of two halves.
-    """
-    noise, total = np.sqrt(2 / np.pi) * np.hypot(first.stderr, second.stderr), np.abs(first.g).sum()
-    return float(noise.sum() / total) if total else 0.0
 
 
 def _curve(found: PairCounts, kind: int) -> Rdf:

@@ -28,7 +28,7 @@ from cgnnp.runtime.ranges import check_range
 from cgnnp.runtime.settings import did_you_mean, unknown_setting
 from cgnnp.workflow.run_folder import check_writable, start_logging
 
-GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "refinement", "simulation")
+GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "refinement", "simulation", "compare")
 KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("data_dir", "platform", "force_backend"), (str,)),
     **dict.fromkeys(("run_dir", "run", "potential", "output", "data", "draws"), (str, int, type(None))),

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
+from cgnnp.analysis.observables.choice import GROUP, Choice, choice
 from cgnnp.commands.frames import as_dict, check_command, checked_data_root, configured, configured_source, named
 from cgnnp.frames.dataset import has_data, open_frames
 from cgnnp.frames.frames import Frames
@@ -31,6 +32,7 @@ from cgnnp.workflow.job import Job
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan, SimulationPlan, TrainingPlan
 from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 from cgnnp.workflow.running import CoarseRun, run_potential
+from cgnnp.workflow.simulation_folder import compare_simulation, is_simulation, remember
 
 log = logging.getLogger("cgnnp")
 
@@ -82,6 +84,7 @@ def training_plan(config: DictConfig) -> TrainingPlan:
         fit=fit,
         refinement=_of_kind(as_dict(config.refinement), "refinement", RefinementSettings),
         simulation=_simulation(as_dict(config.simulation), source.temperature_K),
+        comparison=choice(as_dict(config.compare)),
     )
     checked_data_root(config, source, mapping)
     return plan
@@ -106,6 +109,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     directory = named(config, "output") or potential.parent / composition.folder_name
     check_writable(directory, "output")
     found = run_potential(potential, directory, plan, composition=composition)
+    remember(found, directory)
     log.info("frames in %s", ", ".join(map(str, found.folders)))
 
 
@@ -137,27 +141,65 @@ def _needed(plan: SimulationPlan | None) -> SimulationPlan:
     return plan
 
 
-def compare(config: DictConfig) -> None:
-    """Compare the simulation of a run with its data, and write the report again."""
+def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
+    """Compare the simulation of a run with its data, or that of a potential with any data of the same beads.
+
+    A run is compared by the observables of its own config.yaml but for the `overrides` of the command line.
+    """
     check_command(config)
-    folder, other = named(config, "run"), named(config, "data")
+    folder, data, potential = (named(config, key) for key in ("run", "data", "potential"))
     if folder is None:
-        raise ValueError("name the folder of a run: run=runs/...")
+        raise ValueError("name the folder of a run, run=runs/..., or of a simulation of a potential")
+    if is_simulation(folder):
+        chosen = choice(as_dict(config.compare))
+        frames = _data_of(data, f"run={folder}: is a simulation of a potential, and its data have to be named")
+        start_logging()
+        compare_simulation(folder, frames, chosen, potential)
+        return
+    if potential is not None:
+        raise ValueError(f"potential={potential}: run={folder} has its own: leave it out")
     run = RunFolder.open(str(folder))
     with run.locked():
         job = Job(run)
         known = job.found.data
-        data = other or Path(known.data or "")
-        if not has_data(data):
-            missing = "not a data set of mapped frames (no meta.json)"
-            raise FileNotFoundError(f"{data}: {missing}: name one with data=<directory>")
-        mapping = Mapping.from_dict(read_manifest(run.potential)["mapping"], str(run.potential / "manifest.json"))
-        frames = open_frames(data, mapping, n_frames=known.n_frames if other is None else None)
+        frames = _data_of(data or Path(known.data or ""), n_frames=known.n_frames if data is None else None)
         coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
         if coarse is None:  # a first run that was interrupted: all that there is
             coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), job.found.simulation)
+        chosen = _choice_of_run(run, as_dict(config.compare), overrides)
         start_logging(run.path / "train.log")  # a command that is refused leaves no trace
-        job.compare(frames, coarse, other, again=True)
+        job.compare(frames, coarse, chosen, data, again=True)
+
+
+def _data_of(data: Path | None, needed: str = "", n_frames: int | None = None) -> Frames:
+    """The frames to compare with.
+
+    Raises:
+        FileNotFoundError: no data set there.
+        ValueError: none is named, and one is needed.
+    """
+    if data is None:
+        raise ValueError(f"{needed}: data=data/...")
+    if not has_data(data):
+        missing = "not a data set of mapped frames (no meta.json)"
+        raise FileNotFoundError(f"{data}: {missing}: name one with data=<directory>")
+    return open_frames(data, n_frames=n_frames)
+
+
+def _choice_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> Choice:
+    """The observables that a run was compared by, with what the command line changes."""
+    made = run.config().get(GROUP)
+    if not isinstance(made, dict):
+        return choice(values)
+    for name in (text.lstrip("+").partition("=")[0] for text in overrides):
+        _, _, key = name.partition(f"{GROUP}.")
+        if key and name.startswith(f"{GROUP}."):
+            observable, _, setting = key.partition(".")
+            if setting and observable in values:
+                made[observable] = {**(made.get(observable) or {}), **values[observable]}
+            else:
+                made[key] = values.get(key)
+    return choice(made)
 
 
 def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

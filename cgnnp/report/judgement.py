@@ -3,14 +3,14 @@
 Every word is computed from the numbers in the summary; thresholds are ours.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from cgnnp.analysis.rdf_verdict import LEVELS, agreement, headline, worst_row
+from cgnnp.analysis.agreement import LEVELS, Agreement, Judgement, worst_of
+from cgnnp.analysis.observables.dimers import HOLE_KT, has_hole
+from cgnnp.analysis.observables.kirkwood_buff import is_neutral
+from cgnnp.analysis.observables.observable import SIDES
 from cgnnp.diagnostics.configurational_temperature import agrees
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.diagnostics.soundness import DISAGREES, NOT_TESTED
@@ -27,15 +27,17 @@ LOOK_CLOSER, NOT_COMPARED = "look closer", "not compared"
 DRIFT_SIGMAS = 4
 """A drift of averaged forces beyond this many standard errors is called one."""
 
-NEUTRAL_SIGMAS, NEUTRAL_WITHIN = 3, 0.05
-"""Sums of charges off by more than both standard errors and this are called so."""
+SENTENCES = {
+    Agreement.AGREES: "The g(r) of the coarse-grained model agrees with that of {system} within errors",
+    Agreement.CLOSE: "The g(r) of the coarse-grained model is close to that of {system}: {deviation}",
+    Agreement.DISAGREES: "The g(r) of the coarse-grained model disagrees with that of {system}: {deviation}",
+    Agreement.OPEN: "The runs are too short to tell whether g(r) of the coarse-grained model agrees with that of {system}",
+}
 
-HOLE_KT = 5.0
-"""Two beads 0.05 nm or more inside the first sampled distance must be at least this far above their energy there."""
+PLURAL = ("angles", "neighbours")
+"""Quantities that are many."""
 
 TESTED_FRAMES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
-
-SIDES = {"atomistic": "atomistic run", "cg": "coarse-grained run"}
 
 T_CONF_OF = {key: f"T_conf of the {side}" for key, side in TESTED_FRAMES.items()}
 
@@ -60,17 +62,71 @@ def judge(summary: Summary) -> Verdict:
     """
     rdf = summary.rdf
     concerns = [text for entry in rdf for text in _peak_concerns(entry)]
-    concerns += [*_temperature_concerns(summary), *_ion_concerns(summary)]
+    concerns += [*_other_concerns(summary), *_temperature_concerns(summary), *_ion_concerns(summary)]
     concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
     concerns += [*_data_check_concerns(summary), *_bond_concerns(summary)]
-    worst = worst_row(rdf)
-    if worst is None:
+    row = worst_row(summary)
+    if row is None:
         return Verdict("open", _fit_headline(summary), concerns, NOT_COMPARED)
-    judged = sum(number(entry.get("deviation")) != UNKNOWN for entry in rdf)
-    level, label = LEVELS[agreement(worst)], str(agreement(worst))
+    worst = judgement_of(row)
+    level, label = LEVELS[worst.agreement], str(worst.agreement)
     if level == "good" and concerns:
         level, label = "fair", LOOK_CLOSER
-    return Verdict(level, headline(worst, judged, summary.system or "the atomistic system"), concerns, label)
+    text = SENTENCES[worst.agreement].format(system=summary.system or "the atomistic system", deviation=worst.size)
+    which = "D" if len(rdf) == 1 else f"D of the worst of {len(rdf)} pairs, {row['pair']},"
+    size = f"{which} is {percent(worst.deviation)}, where noise alone would give about {percent(worst.noise)}."
+    return Verdict(level, f"{text}. {size}{_also(summary)}", concerns, label)
+
+
+def judgement_of(row: dict[str, Any]) -> Judgement:
+    """The judgement that a row of g(r) says of its pair."""
+    noise = row["residual"].get("expected_deviation") or 0.0
+    return Judgement(f"g(r) of {row['pair']}", Agreement(row["verdict"]), row["deviation"], noise)
+
+
+def worst_row(summary: Summary) -> dict[str, Any] | None:
+    """The row of g(r) to judge a model by: that of the worst judgement."""
+    known = [row for row in summary.rdf if number(row.get("deviation")) != UNKNOWN]
+    worst = worst_of([judgement_of(row) for row in known])
+    return next((row for row in known if worst is not None and judgement_of(row) == worst), None)
+
+
+def _others(summary: Summary) -> list[Judgement]:
+    """Judgements of other quantities than g(r)."""
+    found = [Judgement.from_dict(row) for row in summary.judgements]
+    return [one for one in found if not one.what.startswith("g(r)")]
+
+
+def _also(summary: Summary) -> str:
+    """A sentence on what agrees beside g(r), where anything does."""
+    agree = [one.what for one in _others(summary) if one.agreement is Agreement.AGREES]
+    return (
+        f" So {'does' if len(agree) == 1 else 'do'} {' and '.join(agree)}."
+        if 0 < len(agree) <= 2 and _g_agrees(summary)
+        else ""
+    )
+
+
+def _g_agrees(summary: Summary) -> bool:
+    return all(row.get("verdict") == Agreement.AGREES for row in summary.rdf)
+
+
+def _other_concerns(summary: Summary) -> Iterable[str]:
+    """Quantities beside g(r) that are close or disagree; where the runs are too short to tell, the sections say so."""
+    for one in _others(summary):
+        if one.agreement is Agreement.CLOSE:
+            yield f"{_capital(one.what)} {_is(one.what)} close to the atomistic: {one.size}."
+        elif one.agreement is Agreement.DISAGREES:
+            verb = "disagree" if _is(one.what) == "are" else "disagrees"
+            yield f"{_capital(one.what)} {verb} with the atomistic: {one.size}."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _is(what: str) -> str:
+    return "are" if what.startswith(PLURAL) else "is"
 
 
 def _fit_headline(summary: Summary) -> str:
@@ -154,12 +210,12 @@ def _ion_concerns(summary: Summary) -> Iterable[str]:
                 f"{number(row['lowest_inside_kT'], 1, sign=True)} kT from that of the first sampled distance, where a wall "
                 f"should be (asked: above {number(HOLE_KT, 0, sign=True)} kT)."
             )
-    for row in (summary.electrolyte or {}).get("electroneutrality") or []:
+    for row in (summary.observables.get("kirkwood_buff") or {}).get("electroneutrality") or []:
         for side, run in SIDES.items():
             if is_neutral(row, side) is False:
                 found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 3)
                 yield (
-                    f"The charges around {row['type']} add up to {found} of its own in the {run}, not to 1 as "
+                    f"The charges around {row['type']} add up to {found} of its own in the {run} run, not to 1 as "
                     "they must whatever the model: it is too short, or its box too small, for Kirkwood-Buff integrals."
                 )
 
@@ -180,12 +236,12 @@ def _error_concerns(summary: Summary) -> Iterable[str]:
         (summary.t_conf_cg.reliable, T_CONF_OF["t_conf_cg"], "coarse-grained run"),
     ]
     short = [(figure, run) for reliable, figure, run in runs if reliable is False]
-    salt = summary.electrolyte or {}
+    salt = summary.observables.get("kirkwood_buff") or {}
     for side, run in SIDES.items():
-        if salt.get(f"kirkwood_buff_reliable_{side}") is False:
-            short.append(("the Kirkwood-Buff integrals", run))
+        if salt.get(f"reliable_{side}") is False:
+            short.append(("the Kirkwood-Buff integrals", f"{run} run"))
         pairs = [entry["pair"] for entry in summary.rdf if entry.get(f"reliable_{side}") is False]
-        short += [(f"g(r) ({', '.join(pairs)})", run)] if pairs else []
+        short += [(f"g(r) ({', '.join(pairs)})", f"{run} run")] if pairs else []
     for figure, run in short:
         yield f"The error of {figure} is not reliable: the {run} is too short for it."
 
@@ -222,40 +278,10 @@ def _is_reached(summary: Summary, key: str) -> bool:
     return bool(summary.rdf) or (key == "t_conf" and summary.r2_model is not None)
 
 
-def at_infinite_dilution(summary: Summary) -> bool:
-    """Whether an isolated dimer of the model is a pair at infinite dilution: where a solvent was eliminated, as for ions."""
-    return bool(summary.solvent_eliminated)
-
-
 def _bond_concerns(summary: Summary) -> Iterable[str]:
     """Beads that look bonded in the data, which a model without bonds does not hold together."""
     if found := summary.undeclared_bonds:
         yield f"In the data {found['says']}."
-
-
-def is_neutral(row: dict[str, Any], side: str) -> bool | None:
-    """Whether the charges around the ions of a type add up to minus theirs, within 0.05 or three standard errors."""
-    value, stderr = row.get(f"sum_{side}"), row.get(f"sum_stderr_{side}")
-    if value is None or stderr is None or not np.isfinite([value, stderr]).all():
-        return None
-    return bool(abs(value - 1.0) <= max(NEUTRAL_WITHIN, NEUTRAL_SIGMAS * stderr))
-
-
-def has_hole(row: dict[str, Any]) -> bool | None:
-    """Whether two beads inside the first sampled distance are hardly above their energy there, or below it."""
-    lowest = row.get("lowest_inside_kT")
-    return None if lowest is None else not lowest > HOLE_KT
-
-
-def apart(row: dict[str, Any], key: str) -> str:
-    """How far a figure of the coarse-grained run is from the atomistic one, in words."""
-    figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in SIDES]
-    atomistic, cg, *errors = [np.nan if figure is None else float(figure) for figure in figures]
-    error = math.hypot(*errors)
-    if not np.isfinite([atomistic, cg, error]).all() or error == 0:
-        return UNKNOWN
-    sigmas = abs(cg - atomistic) / error
-    return "the same within errors" if sigmas <= 2 else f"{number(sigmas, 1)} standard errors apart"
 
 
 def temperature_agrees(found: TemperatureFigures, expected: float | None) -> bool | None:

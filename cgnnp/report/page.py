@@ -6,39 +6,65 @@ for dark screens.
 
 import base64
 import functools
+import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jinja2
-from matplotlib.figure import Figure
+from markupsafe import Markup, escape
 
-from cgnnp.analysis.figures import DARK, LIGHT, Theme, plot_history, plot_prior, plot_ybg, png
-from cgnnp.analysis.rdf_residual import CLOSE, LIKELY, MATTERS, NOISE_FACTOR
-from cgnnp.analysis.rdf_verdict import LEVELS, agreement, in_words, worst_row
+from cgnnp.analysis.agreement import LEVELS
+from cgnnp.analysis.figures import DARK, LIGHT, png
+from cgnnp.analysis.figures_fit import plot_history, plot_prior
+from cgnnp.analysis.figures_ybg import plot_ybg
+from cgnnp.analysis.section import Picture, Section, Table, Toned
 from cgnnp.report.judgement import (
     PEAK_HEIGHT,
     PEAK_SHIFT_NM,
     TESTED_FRAMES,
-    apart,
-    at_infinite_dilution,
-    has_hole,
-    is_neutral,
     judge,
+    judgement_of,
     peak_shift,
     relative,
     temperature_agrees,
     thermostat,
+    worst_row,
 )
 from cgnnp.report.summary import Summary, TemperatureFigures
 from cgnnp.runtime.formatting import duration, number, percent, plus_minus, significant
 from cgnnp.runtime.storage import write_file
 
+INDEX = re.compile(r"(?<![\w/.])([A-Za-zφερΔ])_([A-Za-z]{1,10})(?![\w.(=])")
+"""A letter with an index in a text: T_conf."""
+
+CODE = re.compile(r"`([^`]+)`")
+
 USUAL = ("screened_coulomb", "pair_spline")
 """Priors that the page has words for."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture in base64, for light and for dark screens, and its size in pixels."""
+
+    light: str
+    dark: str
+    width: int
+    height: int
+
+
+def marked(text: Any) -> Markup:
+    """A text as HTML: T_conf gets an index, `code` its letters.
+
+    >>> marked("T_conf < 300 K")
+    Markup('T<sub>conf</sub> &lt; 300 K')
+    """
+    found = INDEX.sub(r"\1<sub>\2</sub>", str(escape(text)))
+    return Markup(CODE.sub(r"<code>\1</code>", found).replace(" %", "\u00a0%"))
 
 
 def write_report(
@@ -48,11 +74,12 @@ def write_report(
     name: str = "report.html",
     metrics: Sequence[dict[str, float]] = (),
     priors: Sequence[Any] | None = None,
-    pictures: Mapping[str, Callable[[Theme], Figure | None]] = MappingProxyType({}),
+    sections: Sequence[Section] = (),
     config_yaml: str = "",
     log_tail: str = "",
+    picture_files: bool = False,
 ) -> Path:
-    """Write report.html and the pictures in it (rdf.png, ybg.png, history.png, prior.png, ...) to a folder; the page's path.
+    """Write a self-contained page.
 
     Parts that a run does not have are left out of the page, which then says so.
 
@@ -62,36 +89,54 @@ def write_report(
         name: of the page.
         metrics: of the fit, a row an epoch.
         priors: the prior potentials; None where they are not known.
-        pictures: of the comparison by name: rdf, dimers, coordination, pmf, kirkwood_buff.
+        sections: of the comparison, in their order.
         config_yaml: the resolved configuration.
         log_tail: last lines of the log.
+        picture_files: write the pictures beside the page too (rdf.png, angles.png, ...).
+
+    Returns:
+        The path of the page.
     """
-    drawings = dict(pictures)
-    if residuals := ybg_curves([row[:3] for row in temperatures(summary)]):
-        drawings["ybg"] = lambda theme: plot_ybg(residuals, theme)
-    if metrics:
-        drawings["history"] = lambda theme: plot_history(metrics, theme)
-    if priors:
-        drawings["prior"] = lambda theme: plot_prior(priors, summary.temperature_K or 300.0, theme)
-    images = write_pictures(run_dir, drawings)
+    pictures = {picture.name: picture for section in sections for picture in section.pictures}
+    pictures |= {picture.name: picture for picture in fit_pictures(summary, metrics, priors)}
+    images = {key: drawn for key, picture in pictures.items() if (drawn := panels_of(picture))}
+    if picture_files:
+        for key, picture in pictures.items():
+            if key in images and (figure := picture.draw(LIGHT)) is not None:
+                write_file(run_dir / f"{key}.png", png(figure))
     page = run_dir / name
     text = {"config_yaml": config_yaml, "log_tail": log_tail, "path": str(run_dir), "run_dir": shlex.quote(str(run_dir))}
     has_loss = any("loss" in row for row in metrics)
     others = None if priors is None else [prior.kind.replace("_", " ") for prior in priors if prior.kind not in USUAL]
     has_splines = priors is None or any(prior.kind == "pair_spline" for prior in priors)
     parts = {"n_epochs": len(metrics), "has_loss": has_loss, "other_priors": others, "has_splines": has_splines}
-    write_file(page, render(summary, images, **parts, **text))
+    write_file(page, render(summary, images, sections, **parts, **text))
     return page
 
 
-def write_pictures(directory: Path, drawings: dict[str, Callable[[Theme], Figure | None]]) -> dict[str, tuple[str, str]]:
-    """Write the light pictures to a folder, and return all in base64 (light, dark); those that are None are left out."""
-    images: dict[str, tuple[str, str]] = {}
-    for name, draw in drawings.items():
+def fit_pictures(
+    summary: Summary, metrics: Sequence[dict[str, float]] = (), priors: Sequence[Any] | None = None
+) -> Iterator[Picture]:
+    """Those of the fit, of its priors, and of the g-YBG residual."""
+    if residuals := ybg_curves([row[:3] for row in temperatures(summary)]):
+        alt = "Configurational temperature and residual force against distance, for every kind of pair"
+        yield Picture("ybg", alt, "", lambda theme: plot_ybg(residuals, theme))
+    if metrics:
+        yield Picture(
+            "history", "R² after each epoch, learning rate, training loss", "", lambda theme: plot_history(metrics, theme)
+        )
+    if priors:
+        kelvin = summary.temperature_K or 300.0
+        yield Picture("prior", "Pair energies of the prior", "", lambda theme: plot_prior(priors, kelvin, theme))
+
+
+def panels_of(picture: Picture) -> list[Image]:
+    """The panels of a picture for a page, each for light and for dark screens; none where there is nothing to draw."""
+    images = []
+    for draw in picture.panels or (picture.draw,):
         if (light := draw(LIGHT)) is not None and (dark := draw(DARK)) is not None:
-            pictures = png(light), png(dark)
-            write_file(directory / f"{name}.png", pictures[0])
-            images[name] = _base64(pictures[0]), _base64(pictures[1])
+            width, height = (round(float(size) * light.dpi) for size in light.get_size_inches())
+            images.append(Image(_base64(png(light)), _base64(png(dark)), width, height))
     return images
 
 
@@ -104,25 +149,19 @@ def page_template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
     filters = {"num": number, "significant": significant, "pm": plus_minus, "percent": percent, "duration": duration}
     environment.filters |= filters
-    environment.tests["has_hole"] = has_hole
-    environment.globals |= {"relative": relative, "peak_shift": peak_shift}
-    environment.globals |= {"is_neutral": is_neutral, "has_hole": has_hole, "apart": apart}
-    environment.globals |= {
-        "agreement": agreement,
-        "in_words": in_words,
-        "levels": LEVELS,
-        "at_infinite_dilution": at_infinite_dilution,
-    }
+    environment.filters |= {"marked": marked}
+    environment.globals |= {"relative": relative, "peak_shift": peak_shift, "levels": LEVELS, "judgement_of": judgement_of}
+    environment.tests |= {"toned": lambda cell: isinstance(cell, Toned), "table": lambda part: isinstance(part, Table)}
+    environment.tests["drawing"] = lambda part: isinstance(part, Picture)
     return environment.get_template(name)
 
 
-def render(summary: Summary, images: dict[str, tuple[str, str]], **text: Any) -> str:
-    """The page, from the summary and base64 pictures (light, dark)."""
+def render(summary: Summary, images: Mapping[str, Sequence[Image]], sections: Sequence[Section] = (), **text: Any) -> str:
+    """The page, from the summary, pictures by name, and the sections of the comparison."""
     timings = {name: seconds for name, seconds in summary.timings_s.items() if seconds}
     limits = {"height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
-    limits |= {"p": LIKELY, "noise_factor": NOISE_FACTOR, "matters": MATTERS, "close": CLOSE}
     values = {"s": summary, "rdf": summary.rdf, "images": images, "verdict": judge(summary), "timings": timings}
-    values |= {"limits": limits, "worst": worst_row(summary.rdf), "temperatures": temperatures(summary)}
+    values |= {"worst": worst_row(summary), "temperatures": temperatures(summary), "sections": sections, "limits": limits}
     return page_template("report.html.j2").render(values, **text)
 
 

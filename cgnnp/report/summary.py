@@ -8,8 +8,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 2
-"""1 had no such entry."""
+SCHEMA_VERSION = 3
+"""1 had no such entry; 2 had coordination, potentials of mean force and Kirkwood-Buff integrals in `electrolyte`."""
 
 Row = dict[str, Any]
 """Plain data with units in its keys."""
@@ -224,8 +224,9 @@ class ComparisonFigures:
         independent_frames_per_s: `atomistic` and `cg`, by the slowest first-shell coordination number.
         dimers: isolated dimers of the model.
         solvent_eliminated: whether the beads are solutes whose solvent was left out.
-        electrolyte: coordination, Kirkwood-Buff integrals and what follows from them; null without charges.
         virial_pressure: of charged beads.
+        observables: rows of the other observables, by their names.
+        judgements: of every quantity that is compared: `what` it is, `verdict`, `deviation`, `expected_deviation`.
         compared_with: another data set than the run's own that it was compared with.
     """
 
@@ -234,8 +235,9 @@ class ComparisonFigures:
     independent_frames_per_s: Row | None = None
     dimers: list[Row] = field(default_factory=list)
     solvent_eliminated: bool | None = None
-    electrolyte: Row | None = None
     virial_pressure: Row | None = None
+    observables: Row = field(default_factory=dict)
+    judgements: list[Row] = field(default_factory=list)
     compared_with: str | None = None
 
 

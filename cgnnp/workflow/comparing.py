@@ -1,28 +1,27 @@
-"""Compare a coarse-grained run with the data that its potential came from: g(r), T_conf, isolated dimers, salts."""
+"""Compare a coarse-grained run with atomistic data of the same beads: all observables that suit them."""
 
 import csv
 import io
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import numpy as np
 
-from cgnnp.analysis.figures import Theme, plot_rdf
-from cgnnp.analysis.rdf import Rdf, longest_distance, rdf
-from cgnnp.analysis.rdf_verdict import in_words
-from cgnnp.diagnostics.consistency import Consistency
-from cgnnp.frames.frames import Frames
-from cgnnp.report.summary import ComparisonFigures
+from cgnnp.analysis.agreement import Judgement
+from cgnnp.analysis.observables.choice import Choice, choice, kinds_of_findings
+from cgnnp.analysis.observables.observable import BothSides, CsvTable, Finding, Observable
+from cgnnp.analysis.observables.rdf import RdfFinding
+from cgnnp.analysis.observables.temperatures import TemperaturesFinding
+from cgnnp.analysis.rdf import Rdf
+from cgnnp.analysis.section import Section
+from cgnnp.dynamics.langevin_dynamics import SECONDS_PER_DAY
+from cgnnp.report.summary import ComparisonFigures, TemperatureFigures
 from cgnnp.runtime.formatting import percent
 from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import write_file
-from cgnnp.simulation.bundle import PotentialBundle
-from cgnnp.simulation.temperatures import judge_structure
-from cgnnp.workflow.dimers_and_salts import PairFindings, find_pairs
-from cgnnp.workflow.quality import independent_frames_per_s, rdf_row
 from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
 from cgnnp.workflow.sound_data import temperature_figures
 
@@ -30,10 +29,8 @@ log = logging.getLogger("cgnnp")
 
 MEND = "delete it and run python -m cgnnp.compare again"
 
-CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
 
-
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RdfComparison:
     """g(r) of one kind of pair on both sides: D, what noise alone would give, and the judgement in words."""
 
@@ -45,59 +42,101 @@ class RdfComparison:
 
     def __repr__(self) -> str:
         name, noise = self.atomistic.name, percent(self.expected_deviation)
-        return f"RdfComparison: {name} {self.verdict}; D {percent(self.deviation)}, noise alone {noise}"
+        unreliable = "" if self.atomistic.reliable and self.coarse.reliable else "; errors are not reliable"
+        return f"RdfComparison: {name} {self.verdict}; D {percent(self.deviation)}, noise alone {noise}{unreliable}"
 
 
-@dataclass(frozen=True, repr=False)
-class Comparison:
-    """A coarse-grained run beside atomistic data.
+class ByName(dict[str, Any]):
+    """Results by name; a name that there is not says which there are."""
+
+    def __missing__(self, name: str) -> Any:
+        raise KeyError(f"there is no {name!r}: this comparison has {', '.join(map(repr, self)) or 'none'}")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Comparison(Mapping[str, Finding]):
+    """A coarse-grained run beside atomistic data: what every observable found, by its name.
 
     Args:
-        curves: g(r) of every kind of pair, atomistic and coarse-grained.
-        pairs: isolated dimers and what makes charged beads a salt.
-        figures: D, peaks and all else that a summary says.
-        temperatures: of both sides, K.
+        findings: of the observables, in the order of a report.
+        figures: what the summary says.
+        absent: observables that were asked for and have no result, with the reason.
+
+    >>> list(found)                                                    # doctest: +SKIP
+    ['rdf', 'angles', 'tetrahedral_order', 'coordination', 'dimers', 'density', 'temperatures']
+    >>> found["angles"].judgements(), found.rdf["W-W"].deviation       # doctest: +SKIP
     """
 
-    curves: tuple[tuple[Rdf, Rdf], ...]
-    pairs: PairFindings
+    findings: dict[str, Finding]
     figures: ComparisonFigures
-    temperatures: tuple[float, float]
+    absent: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Finding:
+        return ByName(self.findings)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
 
     def __repr__(self) -> str:
-        return paragraph([f"Comparison of {len(self.curves)} kinds of pairs", *(f"  {row}" for row in self.rdf.values())])
+        return paragraph(
+            [f"Comparison of {', '.join(self.findings) or 'nothing'}", *(f"  {one}" for one in self.judgements)]
+        )
+
+    @property
+    def judgements(self) -> list[Judgement]:
+        """Of all observables that are compared."""
+        return [one for finding in self.findings.values() for one in finding.judgements()]
+
+    @property
+    def curves(self) -> tuple[tuple[Rdf, Rdf], ...]:
+        """g(r) of every kind of pair, atomistic and coarse-grained; none where it was not asked for."""
+        found = self.findings.get("rdf")
+        return found.curves if isinstance(found, RdfFinding) else ()
 
     @property
     def rdf(self) -> dict[str, RdfComparison]:
         """The comparison of every kind of pair, by its name: Na-Cl."""
-        return {
-            row["pair"]: RdfComparison(*pair, row["deviation"], row["residual"]["expected_deviation"], in_words(row))
-            for pair, row in zip(self.curves, self.figures.rdf, strict=True)
-        }
+        found = self.findings.get("rdf")
+        judged = found.judgements() if found else ()
+        return ByName(
+            (pair[0].name, RdfComparison(*pair, one.deviation, one.noise, one.in_words))
+            for pair, one in zip(self.curves, judged, strict=True)
+        )
 
-    def drawings(self) -> dict[str, Callable[[Theme], Figure | None]]:
-        """Pictures by name."""
-        return {"rdf": lambda theme: plot_rdf(self.curves, theme), **self.pairs.drawings()}
+    def sections(self) -> list[Section]:
+        """The parts of a page."""
+        return [finding.section() for finding in self.findings.values()]
 
     def save(self, folder: str | Path, inputs: str = "") -> None:
         """Write it to a folder, with the digest of what it was made from."""
-        save_figures(folder, self.figures, inputs, curves=self.curves, pairs=self.pairs, temperatures=self.temperatures)
+        save_figures(folder, self.figures, inputs, absent=self.absent, names=list(self.findings), **self.findings)
 
     @classmethod
-    def load(cls, folder: str | Path, inputs: str | None = None) -> "Comparison | None":
+    def load(
+        cls, folder: str | Path, inputs: str | None = None, observables: Sequence[Observable] = ()
+    ) -> "Comparison | None":
         """What was saved in a folder; None where it holds nothing of these inputs.
+
+        Args:
+            folder: that was saved to.
+            inputs: digest of what it must have been made from; without any.
+            observables: of your own, which are not in `conf/compare`.
 
         Raises:
             FileNotFoundError: it holds nothing at all, and no inputs are asked for.
-            ValueError: damaged.
+            ValueError: damaged, or with an observable that is not known.
         """
-        kinds: dict[str, Any] = {
-            "curves": tuple[tuple[Rdf, Rdf], ...],
-            "pairs": PairFindings,
-            "temperatures": tuple[float, float],
-        }
+        names = load_figures(folder, Any, None, MEND, names=list[str]) if Path(folder, "figures.json").exists() else None
         try:
-            known = load_figures(folder, ComparisonFigures, inputs, MEND, anew=True, **kinds)
+            kinds: dict[str, Any] = kinds_of_findings(observables)
+            if unknown := [name for name in (names[1]["names"] if names else []) if name not in kinds]:
+                raise ValueError(f"{folder}: holds an observable '{unknown[0]}' that is not known: name it in `observables`")
+            wanted = {"absent": dict[str, str], "names": list[str]}
+            wanted |= {name: kinds[name] for name in (names[1]["names"] if names else [])}
+            known = load_figures(folder, ComparisonFigures, inputs, MEND, anew=True, **wanted)
         except OtherVersion as error:
             if inputs is None:
                 raise
@@ -107,57 +146,65 @@ class Comparison:
             raise FileNotFoundError(f"{folder}: no comparison was saved there, or not all of it: compare again")
         if known is None:
             return None
-        return cls(figures=known[0], **{name: known[1][name] for name in kinds})
+        return cls({name: known[1][name] for name in known[1]["names"]}, known[0], known[1]["absent"])
 
     def write_csv(self, folder: Path) -> None:
-        """Write rdf.csv, dimers.csv, pmf.csv and, of salts, kirkwood_buff.csv."""
-        write_rdf_csv(folder / "rdf.csv", self.curves)
-        self.pairs.write_csv(folder, self.curves, self.temperatures)
+        """Write the tables of all observables: rdf.csv, angles.csv, dimers.csv, ..."""
+        for finding in self.findings.values():
+            for name, table in finding.tables().items():
+                write_table(folder / f"{name}.csv", table)
 
 
-def compare_frames(
-    frames: Frames,
-    coarse: Frames,
-    bundle: PotentialBundle,
-    consistency: Consistency | None = None,
-    speeds: tuple[float | None, float | None] = (None, None),
+def compare_sides(
+    both: BothSides, chosen: Choice | None = None, speeds: tuple[float | None, float | None] = (None, None)
 ) -> Comparison:
     """Compare the frames of a coarse-grained run with those of its data.
 
     Args:
-        frames: mapped atomistic frames.
-        coarse: of the coarse-grained run.
-        bundle: the potential of that run.
-        consistency: of the coarse frames, where it is known.
+        both: the frames, and the potential of the run.
+        chosen: observables; by default all that suit the beads.
         speeds: of both sides, ns/day.
     """
-    r_max = min(longest_distance(frames), longest_distance(coarse))
-    curves = tuple(zip(rdf(frames, r_max), rdf(coarse, r_max), strict=True))
-    consistency = consistency or judge_structure(coarse, "compare")
-    pairs = find_pairs(frames, coarse, [curve.pair for curve, _ in curves], bundle)
-    rows = [rdf_row(*pair) for pair in curves]
-    for row in rows:
-        log.info(
-            "compare: %s %s: D %.4f (noise of the data %.4f, of the run %.4f), first peak %.4f nm %.3f against %.4f nm %.3f",
-            *(row["pair"], in_words(row), row["deviation"], row["deviation_noise"], row["deviation_noise_cg"]),
-            *(row["peak_r_nm_cg"], row["peak_g_cg"], row["peak_r_nm_atomistic"], row["peak_g_atomistic"]),
-        )
-    figures = ComparisonFigures(
-        rdf=rows,
-        t_conf_cg=temperature_figures(consistency),
-        independent_frames_per_s=independent_frames_per_s(speeds, (frames, coarse), curves),
-        **pairs.to_dict(),
-    )
-    return Comparison(curves, pairs, figures, (frames.temperature, coarse.temperature))
+    findings, absent = (chosen or choice()).find(both)
+    for finding in findings.values():
+        for line in finding.lines():
+            log.info("compare: %s", line)
+    values: dict[str, Any] = {"observables": {}}
+    for name, finding in findings.items():
+        entries = finding.entries(name)
+        values["observables"] |= entries.pop("observables", {})
+        values |= entries
+    found = findings.get("temperatures")
+    known = temperature_figures(found.consistency) if isinstance(found, TemperaturesFinding) else TemperatureFigures()
+    judgements = [one.to_dict() for finding in findings.values() for one in finding.judgements()]
+    comparison = Comparison(findings, ComparisonFigures(), absent)
+    frames_per_s = independent_frames_per_s(speeds, both, comparison.curves)
+    figures = ComparisonFigures(t_conf_cg=known, judgements=judgements, independent_frames_per_s=frames_per_s, **values)
+    return Comparison(findings, figures, absent)
 
 
-def write_rdf_csv(path: Path, curves: Sequence[tuple[Rdf, Rdf]]) -> None:
-    """Write g(r) of every pair, atomistic and coarse-grained, with standard errors; one row per bin."""
+def independent_frames_per_s(
+    speeds: tuple[float | None, float | None], both: BothSides, curves: Sequence[tuple[Rdf, Rdf]]
+) -> dict[str, float | None] | None:
+    """How fast each side makes independent frames, by the slowest first-shell coordination number (2 tau a frame).
+
+    Beside ns/day, which bead masses and friction make arbitrary.
+    """
+    if not curves:
+        return None
+    result: dict[str, float | None] = {}
+    for k, (side, part, speed) in enumerate(zip(("atomistic", "cg"), both, speeds, strict=True)):
+        tau_ps = max(pair[k].tau_frames for pair in curves) * part.meta.interval
+        result[side] = None if speed is None else speed * 1000 / SECONDS_PER_DAY / (2 * tau_ps)
+    return result
+
+
+def write_table(path: Path, table: CsvTable) -> None:
+    """A CSV file; numbers with six figures, empty where there is none."""
+    columns, rows = table
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(CSV_COLUMNS)
-    for atomistic, cg in curves:
-        columns = (atomistic.r, atomistic.g, atomistic.stderr, cg.g, cg.stderr)
-        for r, *values in zip(*columns, strict=True):
-            writer.writerow([f"{r:.4f}", atomistic.name, *(f"{value:.6g}" for value in values)])
+    writer.writerow(columns)
+    for x, name, *values in rows:
+        writer.writerow([f"{x:.4f}", name, *(f"{value:.6g}" if np.isfinite(value) else "" for value in values)])
     write_file(path, text.getvalue())

@@ -20,8 +20,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from cgnnp.analysis.figures import plot_history, plot_rdf
-from cgnnp.dynamics.langevin_dynamics import speed_ns_per_day
+from cgnnp.analysis.figures import LIGHT
+from cgnnp.analysis.figures_fit import plot_history
+from cgnnp.analysis.observables.choice import choice
+from cgnnp.analysis.observables.observable import BothSides, Observable
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.mapping import Mapping
@@ -37,11 +39,11 @@ from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.trainer import Trainer
-from cgnnp.workflow.comparing import Comparison
-from cgnnp.workflow.comparing import compare_frames as compare
+from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import Fitted, fit_model
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan
 from cgnnp.workflow.running import CoarseRun, run_potential
+from cgnnp.workflow.simulation_folder import check_same_beads, name_of, remember, speed_of
 from cgnnp.workflow.sound_data import check_sets
 
 log = logging.getLogger("cgnnp")
@@ -159,7 +161,7 @@ def fit(
     checked.refuse_unsound()
     with tempfile.TemporaryDirectory(prefix="cgnnp_fit_") as temporary:
         fitted = fit_model(sets, plan, Path(folder or temporary), draws)
-    return fitted.with_checks(checked.figures([source_of(frames) for frames in sets], sets))
+    return fitted.with_checks(checked.figures([name_of(frames) for frames in sets], sets))
 
 
 def network(name: str = "nequip", **settings: Any) -> Architecture:
@@ -220,21 +222,31 @@ def run_dynamics(
     values = {**option_values("simulation", "langevin"), **settings}
     plan = constructed(values, "simulation", OF_THE_POTENTIAL)(bundle.temperature)
     place = Path(directory or bundle.directory.parent / composition.folder_name)
-    return run_potential(bundle.directory, place, plan, starts, composition)
+    coarse = run_potential(bundle.directory, place, plan, starts, composition)
+    remember(coarse, place)
+    return coarse
 
 
 def compare_frames(
-    data: Frames, run: CoarseRun | Frames, potential: PotentialBundle | str | Path | None = None
+    data: Frames,
+    run: CoarseRun | Frames,
+    potential: PotentialBundle | str | Path | None = None,
+    observables: Sequence[str | Observable] | None = None,
+    **settings: dict[str, Any],
 ) -> Comparison:
-    """Compare a coarse-grained run with the data of its potential: g(r), T_conf, isolated dimers, salts.
+    """Compare a coarse-grained run with data of the same beads: g(r), angles, order, dimers, and of ions much more.
 
     Args:
-        data: mapped atomistic frames.
+        data: mapped atomistic frames; numbers of beads, box and temperature may differ from those of the run.
         run: as `run_dynamics` returns it, or frames of one.
         potential: of the run; needed for frames alone.
+        observables: names of those to compute, or your own; by default all that suit the beads.
+        **settings: of observables, by their names: rdf={"r_max_nm": 0.8}.
 
     Raises:
-        ValueError: frames without their potential.
+        ValueError: frames without their potential, other beads, or a setting that is wrong.
+
+    >>> found = compare_frames(data, run, angles={"shell_nm": 0.35})       # doctest: +SKIP
     """
     _be_heard()
     _wanted("data", data, Frames, "mapped atomistic frames")
@@ -243,21 +255,13 @@ def compare_frames(
         raise ValueError("frames do not know their potential: name it, compare_frames(data, frames, potential)")
     place = run.potential if isinstance(run, CoarseRun) and potential is None else potential
     bundle = place if isinstance(place, PotentialBundle) else load(str(place), self_check=False)
-    if data.mapping.digest != bundle.mapping.digest:
-        raise ValueError(
-            f"the data are of mapping '{data.mapping.name}' (digest {data.mapping.digest}), the potential is of "
-            f"'{bundle.mapping.name}' (digest {bundle.mapping.digest}): compare with the data it was fitted to first"
-        )
+    check_same_beads(data, bundle)
+    named = None if observables is None else [one if isinstance(one, str) else one.name for one in observables]
+    chosen = choice({"observables": named, **settings}, [one for one in observables or () if not isinstance(one, str)])
     if isinstance(run, CoarseRun):
-        speeds = _atomistic_speed(data), run.figures.cg_ns_per_day
-        return compare(data, run.frames, bundle, run.consistency, speeds)
-    return compare(data, run, bundle)
-
-
-def _atomistic_speed(data: Frames) -> float | None:
-    """Of the simulation that the data are from, ns/day, where they are in the data cache."""
-    folders = [Path(source) for source in data.sources]
-    return speed_ns_per_day(folders[0]) if folders and folders[0].is_dir() else None
+        both = BothSides(data, run.frames, bundle, run.consistency, run.kinetic)
+        return compare_sides(both, chosen, (speed_of(data), run.figures.cg_ns_per_day))
+    return compare_sides(BothSides(data, run, bundle), chosen)
 
 
 def write_report(
@@ -267,10 +271,10 @@ def write_report(
     run: CoarseRun | None = None,
     found: Comparison | None = None,
 ) -> Path:
-    """Write a page on what was found, with its pictures beside it; the parts that are not given are left out.
+    """Write a page on what was found, one self-contained file; the parts that are not given are left out.
 
     Returns:
-        The path of the page, one self-contained HTML file.
+        The path of the page.
     """
     _wanted("data", data, Frames, "mapped atomistic frames")
     for name, value, kind in (("fitted", fitted, Fitted), ("run", run, CoarseRun), ("found", found, Comparison)):
@@ -278,7 +282,7 @@ def write_report(
     page = Path(path)
     page.parent.mkdir(parents=True, exist_ok=True)
     figures: list[Any] = [
-        DataFigures(system=source_of(data), mapping=data.mapping.name, temperature_K=data.temperature, n_frames=len(data))
+        DataFigures(system=name_of(data), mapping=data.mapping.name, temperature_K=data.temperature, n_frames=len(data))
     ]
     eps_r = None if fitted is None else dielectric_constant(fitted.priors)
     figures += [] if fitted is None else [fitted.checks, fitted.figures, ExportFigures(eps_r=eps_r)]
@@ -290,38 +294,40 @@ def write_report(
         name=page.name,
         metrics=() if fitted is None else fitted.history,
         priors=None if fitted is None else fitted.priors,
-        pictures={} if found is None else found.drawings(),
+        sections=() if found is None else found.sections(),
     )
 
 
-def plot(value: Fitted | Comparison, file: str | Path | None = None) -> list[Axes]:
-    """Draw the history of a fit, or g(r) of a comparison.
+def plot(value: Fitted | Comparison, file: str | Path | None = None, observable: str = "rdf") -> list[Axes]:
+    """Draw the history of a fit, or an observable of a comparison.
 
     Args:
         value: what to draw.
         file: where the picture is saved too; its suffix says how.
+        observable: of a comparison: rdf, angles, ...
 
     Returns:
         The axes of the figure, which a notebook shows.
+
+    Raises:
+        ValueError: there is nothing to draw.
     """
     _wanted("value", value, Fitted | Comparison, "a fit or a comparison")
-    figure = plot_history(value.history) if isinstance(value, Fitted) else plot_rdf(value.curves)
+    if isinstance(value, Fitted):
+        figure = plot_history(value.history) if value.history else None
+    else:
+        figure = next((picture.draw(LIGHT) for picture in value[observable].section().pictures), None)
     if figure is None:
-        raise ValueError("this fit has no history: there is nothing to draw")
+        what = "this fit has no history" if isinstance(value, Fitted) else f"observable={observable!r} has no picture"
+        raise ValueError(f"{what}: there is nothing to draw")
     if file is not None:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file)
     if "ipykernel" in sys.modules:
         from matplotlib import pyplot
 
         pyplot.figure(FigureClass=lambda *_, **__: figure)  # type: ignore[arg-type]
     return figure.axes
-
-
-def source_of(frames: Frames) -> str:
-    """What frames are of: the system that was sampled, or where they are from."""
-    system = frames.meta.provenance.get("system")
-    name = system.get("name") if isinstance(system, dict) else None
-    return str(name) if name else ", ".join(frames.sources) or "memory"
 
 
 def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platform: str) -> Frames:

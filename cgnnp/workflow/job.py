@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cgnnp.analysis.observables.choice import Choice, choice
+from cgnnp.analysis.observables.observable import BothSides
 from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import Frames
 from cgnnp.priors import Prior, read_priors
@@ -30,11 +32,11 @@ from cgnnp.runtime.yaml_files import stored_text
 from cgnnp.simulation.bundle import package_versions
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.metrics_table import read_metrics
-from cgnnp.workflow.comparing import Comparison, compare_frames
+from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of
 from cgnnp.workflow.plan import SimulationPlan, TrainingPlan
 from cgnnp.workflow.refining import Refined, refine, refinement_inputs, simulations_in
-from cgnnp.workflow.results import load_figures, save_figures
+from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.running import CoarseRun, run_potential
 from cgnnp.workflow.sound_data import check_sets
@@ -71,7 +73,12 @@ class Found:
         """
         values = {}
         for stage, empty in vars(cls()).items():
-            known = load_figures(run.result(stage), type(empty), None, MEND)
+            try:
+                known = load_figures(run.result(stage), type(empty), None, MEND)
+            except OtherVersion:
+                if stage != "comparison":  # which is made anew
+                    raise
+                known = None
             values[stage] = empty if known is None else known[0]
         return cls(**values)
 
@@ -108,7 +115,7 @@ class Job:
             summary = self.report(None)
         else:
             coarse = self.simulate(plan.simulation, data.sets[0])
-            summary = self.compare(data.sets[0], coarse)
+            summary = self.compare(data.sets[0], coarse, plan.comparison)
         log.info("done in %.0f s: %s", time.perf_counter() - started, self.run.path)
         return summary
 
@@ -183,12 +190,20 @@ class Job:
             self._know(simulation=coarse.figures)
         return coarse
 
-    def compare(self, frames: Frames, coarse: CoarseRun, compared_with: Path | None = None, again: bool = False) -> Summary:
+    def compare(
+        self,
+        frames: Frames,
+        coarse: CoarseRun,
+        chosen: Choice | None = None,
+        compared_with: Path | None = None,
+        again: bool = False,
+    ) -> Summary:
         """Compare with the data, unless that was done before, and write CSV files, pictures, summary and report.
 
         Args:
             frames: the data.
             coarse: the run.
+            chosen: observables; by default all that suit the beads.
             compared_with: where the data are, if they are not the run's own.
             again: compare in any case.
         """
@@ -199,14 +214,16 @@ class Job:
         sides = [
             [one.content_digest, one.meta.interval, one.meta.provenance.get("solvent")] for one in (frames, coarse.frames)
         ]
-        inputs = data_digest([sides, manifest, speeds, other, package_versions(("cgnnp",))])
+        chosen = chosen or choice()
+        inputs = data_digest([sides, manifest, speeds, other, chosen.digest_of, package_versions(("cgnnp",))])
         comparison = None if again else Comparison.load(folder, inputs)
         with self._stage("compare", again=comparison is None):
             if comparison is not None:
                 log.info("compare: finished before, reading %s", folder)
             else:
                 bundle = load(self.run.potential, self_check=False)
-                comparison = compare_frames(frames, coarse.frames, bundle, coarse.consistency, speeds)
+                both = BothSides(frames, coarse.frames, bundle, coarse.consistency, coarse.kinetic)
+                comparison = compare_sides(both, chosen, speeds)
                 comparison = replace(comparison, figures=replace(comparison.figures, compared_with=other))
                 comparison.save(folder, inputs)
             self._know(comparison=comparison.figures)
@@ -221,9 +238,10 @@ class Job:
             summary,
             metrics=read_metrics(self.run.metrics_file),
             priors=self._priors(),
-            pictures={} if comparison is None else comparison.drawings(),
+            sections=() if comparison is None else comparison.sections(),
             config_yaml=stored_text(self.run.config_file),
             log_tail=_last_lines(self.run.path / "train.log"),
+            picture_files=True,
         )
         log.info("report: %s", page)
         return summary

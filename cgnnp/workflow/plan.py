@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cgnnp.analysis.observables.choice import Choice, choice
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
 from cgnnp.frames.bead_types import BeadTypes, check_same_pairs
 from cgnnp.frames.frames import Frames
@@ -136,6 +137,7 @@ class TrainingPlan:
         fit: how the model is fitted.
         refinement: of its pair splines; none with 0 steps.
         simulation: of the model; None stops after export.
+        comparison: the observables that the simulation is compared by.
 
     Raises:
         ValueError: what `FitPlan.check` refuses, or a refinement without simulations, without pair splines or of sets with
@@ -151,6 +153,7 @@ class TrainingPlan:
     fit: FitPlan = field(default_factory=FitPlan)
     refinement: RefinementSettings = field(default_factory=RefinementSettings)
     simulation: SimulationPlan | None = None
+    comparison: Choice = field(default_factory=choice)
 
     def __post_init__(self) -> None:
         if self.refinement.steps and self.simulation is None:

@@ -1,13 +1,11 @@
-"""What the summary says of how good a fit is: R2 beside the ceiling that belongs to it, errors free of noise, g(r)."""
+"""What the summary says of how good a fit is: R2 beside the ceiling that belongs to it, errors free of noise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from cgnnp.analysis.rdf import Rdf, deviation_noise
-from cgnnp.analysis.rdf_residual import rdf_residual
 from cgnnp.diagnostics.noise_floor import (
     NoiseFloor,
     UnbiasedError,
@@ -17,7 +15,6 @@ from cgnnp.diagnostics.noise_floor import (
     second_draws,
     unbiased_error,
 )
-from cgnnp.dynamics.langevin_dynamics import SECONDS_PER_DAY
 from cgnnp.frames.frames import Frames, FramesMeta
 from cgnnp.statistics import Estimate
 from cgnnp.training.metrics import FitQuality
@@ -108,42 +105,6 @@ def noise_rows(
     elif second_draws(validation) is not None:
         error = unbiased_error(validation, model_forces)
     return rows | _error_rows(error)
-
-
-def independent_frames_per_s(
-    speeds: tuple[float | None, float | None], sides: tuple[Frames, Frames], curves: Sequence[tuple[Rdf, Rdf]]
-) -> dict[str, float | None]:
-    """How fast each side makes independent frames, by the slowest first-shell coordination number (2 tau a frame).
-
-    Beside ns/day, which bead masses and friction make arbitrary.
-    """
-    result: dict[str, float | None] = {}
-    for k, (side, part, speed) in enumerate(zip(("atomistic", "cg"), sides, speeds, strict=True)):
-        tau_ps = max(pair[k].tau_frames for pair in curves) * part.meta.interval
-        result[side] = None if speed is None else speed * 1000 / SECONDS_PER_DAY / (2 * tau_ps)
-    return result
-
-
-def rdf_row(atomistic: Rdf, coarse: Rdf) -> dict[str, Any]:
-    """How far the coarse-grained g(r) of a pair is from the atomistic one, by more than noise or not; the first peaks."""
-    residual = rdf_residual(atomistic, coarse)
-    peak, peak_cg = atomistic.first_peak(), coarse.first_peak()
-    return {
-        "pair": atomistic.name,
-        "verdict": str(residual.agreement),
-        "residual": residual.to_dict(),
-        "deviation": residual.deviation,
-        "deviation_noise": deviation_noise(atomistic),
-        "deviation_noise_cg": deviation_noise(coarse),
-        "peak_r_nm_atomistic": peak[0],
-        "peak_r_nm_cg": peak_cg[0],
-        "peak_g_atomistic": peak[1],
-        "peak_g_cg": peak_cg[1],
-        "tau_frames_atomistic": atomistic.tau_frames,
-        "tau_frames_cg": coarse.tau_frames,
-        "reliable_atomistic": atomistic.reliable,
-        "reliable_cg": coarse.reliable,
-    }
 
 
 def _ceiling_rows(floor: NoiseFloor | None, averaged: bool, r2_model: Estimate) -> dict[str, Any]:

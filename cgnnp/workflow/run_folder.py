@@ -29,6 +29,9 @@ FREE = (
 )
 """Settings that may change between visits to a run (those of the simulation are checked against its frames)."""
 
+FREE_GROUPS = ("compare",)
+"""Groups of settings that may change: what was compared otherwise is compared again."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -246,7 +249,9 @@ def _new_folder(root: Path, name: str) -> Path:
 def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Settings that differ from a stored configuration, but for those that may change between visits to a run."""
     one, two = _flatten(stored), _flatten(new)
-    keys = [key for key in {**one, **two} if key not in FREE]
+    keys = [
+        key for key in {**one, **two} if key not in FREE and not key.startswith(tuple(f"{name}." for name in FREE_GROUPS))
+    ]
     if not all("simulation._target_" in side for side in (one, two)):
         keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now
     return [f"{key} is {one.get(key)} there, {two.get(key)} now" for key in keys if one.get(key) != two.get(key)]

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.diagnostics.consistency import Consistency
+from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.frames.dataset import chunk_infos, count_frames, read_meta
 from cgnnp.frames.frames import Frames
 from cgnnp.report.summary import RunFigures
@@ -35,12 +36,14 @@ class CoarseRun:
         folders: of the replicas, each with trajectory.dcd, log.csv and its frames.
         figures: speed, length and kinetic temperature.
         consistency: what its frames tell of the temperature they were drawn at; None where that was not looked at yet.
+        kinetic: its kinetic temperature; None where that was not recorded, or not looked at yet.
     """
 
     potential: Path
     folders: tuple[Path, ...]
     figures: RunFigures
     consistency: Consistency | None = None
+    kinetic: KineticTemperature | None = None
 
     def __repr__(self) -> str:
         found = self.figures
@@ -79,7 +82,10 @@ class CoarseRun:
         known = load_figures(folder, RunFigures, None, "run python -m cgnnp.simulate again", replicas=list[str])
         if known is None:
             return None
-        return cls(potential, tuple(simulation / name for name in known[1]["replicas"]), known[0])
+        found = known[0]
+        value, stderr, thermostat = found.cg_temperature_K, found.cg_temperature_stderr_K, found.cg_thermostat_K
+        kinetic = None if None in (value, stderr, thermostat) else KineticTemperature(value, stderr, thermostat)
+        return cls(potential, tuple(simulation / name for name in known[1]["replicas"]), found, kinetic=kinetic)
 
 
 def run_potential(
@@ -123,7 +129,7 @@ def run_potential(
         force_backend=meta.provenance["force_backend"],
         platform=info.get("platform"),
     )
-    return CoarseRun(potential, tuple(folders), figures, consistency)
+    return CoarseRun(potential, tuple(folders), figures, consistency, kinetic)
 
 
 def starting_positions(frames: Frames) -> Float[np.ndarray, "starts beads 3"]:

@@ -1,0 +1,218 @@
+"""Angles between neighbours in the first shell: the three-body structure that pair potentials miss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cgnnp.analysis.agreement import LEVELS, Judgement
+from cgnnp.analysis.angles import BINS, Adf, adf, adf_deviation, adf_deviation_noise
+from cgnnp.analysis.coordination import first_minimum
+from cgnnp.analysis.figures import LIGHT, MOST_PANELS, Theme, band, legend, looks, panel_grid, titled
+from cgnnp.analysis.observables.observable import SIDES, BothSides, CsvTable, Finding, Observable, Row, thinned
+from cgnnp.analysis.observables.rdf import beyond, in_chi2, largest, rdf_of
+from cgnnp.analysis.residual import Residual, residual
+from cgnnp.analysis.section import Picture, Section, Table, Toned, each_alone
+from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.formatting import number, percent
+from cgnnp.runtime.settings import check_positive
+
+CSV_COLUMNS = ("theta_deg", "angle", "P_atomistic", "stderr_atomistic", "P_cg", "stderr_cg")
+
+FEWEST = 0.01
+"""Triples with fewer angles a central bead are left out, unless they are asked for: their curve is noise."""
+
+
+@dataclass(frozen=True)
+class AnglesFinding(Finding):
+    """P(theta) of every triple of types, atomistic and coarse-grained, within one first shell."""
+
+    curves: tuple[tuple[Adf, Adf], ...]
+
+    @cached_property
+    def residuals(self) -> tuple[Residual, ...]:
+        """What tells the second curve of each triple from the first."""
+        return tuple(residual(*pair) for pair in self.curves)
+
+    def judgements(self) -> Sequence[Judgement]:
+        """One of each triple."""
+        return [
+            Judgement(f"angles {pair[0].name}", found.agreement, found.deviation, found.noise)
+            for pair, found in zip(self.curves, self.residuals, strict=True)
+        ]
+
+    def rows(self) -> list[Row]:
+        """D, its noise and the residual of each triple."""
+        return [_row(*pair, found) for pair, found in zip(self.curves, self.residuals, strict=True)]
+
+    def tables(self) -> dict[str, CsvTable]:
+        """angles.csv."""
+        rows = (
+            (theta, first.name, *values)
+            for first, second in self.curves
+            for theta, *values in zip(first.theta, first.density, first.stderr, second.density, second.stderr, strict=True)
+        )
+        return {"angles": (CSV_COLUMNS, rows)}
+
+    def section(self) -> Section:
+        """Curves and judgements."""
+        drawn = [list(zip(SIDES.values(), pair, strict=True)) for pair in self.curves]
+        picture = Picture(
+            "angles",
+            "Distributions of angles between neighbours in the first shell, atomistic and coarse-grained",
+            "Angles at a bead between two neighbours within its first shell, which ends where the atomistic g(r) has "
+            "its first minimum, on both sides. Bands are two standard errors; the dotted line is an ideal gas.",
+            lambda theme: plot_angles(drawn, theme),
+            each_alone(plot_angles, drawn),
+        )
+        columns: tuple[str, ...] = ("angle", "P(θ)", "within (nm)", "D", "D of noise", "χ² per function (p)")
+        columns += ("beyond 2, 3 errors", "largest residual, standard errors")
+        rows = []
+        for (first, _), judged, found in zip(self.curves, self.judgements(), self.residuals, strict=True):
+            numbers = number(first.shell, 3), number(found.deviation, 4), number(found.noise, 4)
+            cells = (*numbers, in_chi2(found), beyond(found.whole), largest(found, "°"))
+            rows.append((first.name, Toned(judged.in_words, LEVELS[judged.agreement]), *cells))
+        return Section("Angles between neighbours", (picture, Table(columns, tuple(rows), ("P(θ)",))))
+
+
+@dataclass(frozen=True)
+class Angles(Observable):
+    """P(theta) in the first shell.
+
+    Args:
+        triples: of types, [Cl-Na-Cl]; by default those of ions of opposite charge, of neutral beads those of one type.
+        shell_nm: where the first shell ends; by default at the first minimum of the atomistic g(r).
+        bins: from 0 to 180 degrees.
+        max_frames: of each side.
+    """
+
+    name: ClassVar[str] = "angles"
+    kind: ClassVar[type[Finding]] = AnglesFinding
+
+    triples: list[str] | None = None
+    shell_nm: float | None = None
+    bins: int = BINS
+    max_frames: int = 3000
+
+    def __post_init__(self) -> None:
+        check_positive("compare.angles", bins=self.bins, max_frames=self.max_frames)
+        if self.shell_nm is not None:
+            check_positive("compare.angles", shell_nm=self.shell_nm)
+        for name in self.triples or ():
+            outer, _, last = (parts := name.split("-") + [""] * 3)[:3]
+            if len(name.split("-")) != 3 or outer != last or not all(parts[:3]):
+                raise SettingError(
+                    "compare.angles", f"triples: {name!r} is not of the form Cl-Na-Cl, the centre between equals"
+                )
+
+    def unsuited(self, both: BothSides) -> str | None:
+        """Open boundaries have no first shell, and two beads no angle."""
+        if min(frames.mapping.n_beads for frames in both) < 3:
+            return "angles need three beads"
+        if not self._asked(both):
+            return "no two types of beads have a first shell (g(r) has no minimum after its first peak)"
+        return None
+
+    def find(self, both: BothSides) -> AnglesFinding:
+        """Of both sides, within the first shell of the atomistic one.
+
+        Raises:
+            ValueError: a triple of types that there are not, or without a first shell.
+        """
+        found = []
+        atomistic, coarse = (thinned(frames, self.max_frames) for frames in both)
+        for center, neighbor, shell in self._asked(both):
+            try:
+                first, second = (adf(frames, center, neighbor, shell, self.bins) for frames in (atomistic, coarse))
+            except ValueError:
+                if self.triples is not None:
+                    raise
+                continue
+            if self.triples is not None or min(first.angles_per_bead, second.angles_per_bead) >= FEWEST:
+                found.append((first, second))
+        if not found:
+            raise ValueError("angles: no bead has two neighbours in its first shell often enough")
+        return AnglesFinding(tuple(found[:MOST_PANELS] if self.triples is None else found))
+
+    def _asked(self, both: BothSides) -> list[tuple[str, str, float]]:
+        """Centre, neighbour and shell of each triple.
+
+        Raises:
+            ValueError: a type that there is not, or no first shell of a triple that is asked for.
+        """
+        shells = {frozenset(pair[0].pair): first_minimum(pair[0]) for pair in rdf_of(both)}
+        mapping, found = both.atomistic.mapping, []
+        charges = mapping.per_type(mapping.charges)
+        if self.triples is not None:
+            pairs = [(name.split("-")[1], name.split("-")[0]) for name in self.triples]
+        elif both.is_charged:
+            pairs = [(a, b) for a in both.types for b in both.types if charges[a] * charges[b] < 0]
+        else:
+            pairs = [(a, a) for a in both.types]
+        for center, neighbor in pairs:
+            for name in (center, neighbor):
+                if name not in both.types:
+                    raise ValueError(f"angles: there are no beads of type {name}, only {', '.join(both.types)}")
+            shell = shells[frozenset((center, neighbor))] if self.shell_nm is None else self.shell_nm
+            if shell is not None:
+                found.append((center, neighbor, shell))
+            elif self.triples is not None:
+                raise ValueError(f"angles: g(r) of {center}-{neighbor} has no first minimum: set shell_nm")
+        return found
+
+
+def plot_angles(panels: Sequence[Sequence[tuple[str, Adf]]], theme: Theme = LIGHT) -> Figure:
+    """P(theta) of models over the atomistic one, with bands of two standard errors.
+
+    Args:
+        panels: of each triple of types name and curve of the atomistic run, and of one model or more.
+        theme: colours.
+
+    Raises:
+        ValueError: angles of different types of beads in one panel, or of different bins.
+    """
+    figure, axes = panel_grid(len(panels), theme)
+    for (panel,), sides in zip(axes, panels, strict=True):
+        if len(names := dict.fromkeys(found.name for _, found in sides)) != 1:
+            raise ValueError(f"a panel has angles of one kind, got {' and '.join(names) or 'none'}: give each kind its own")
+        _plot_densities(panel, sides, theme)
+    return figure
+
+
+def _plot_densities(axes: Axes, angles: Sequence[tuple[str, Adf]], theme: Theme) -> None:
+    """The legend has D of each model from the first."""
+    first, styles = angles[0][1], looks([label for label, _ in angles], theme)
+    for label, found in angles:
+        band(axes, found.theta, found.density, found.stderr, styles[label]["color"])
+        text = label if found is first else f"{label}, D {percent(adf_deviation(first, found))}"
+        axes.plot(found.theta, found.density, label=text, **styles[label])
+    axes.plot(first.theta, first.at_random, color=theme.muted, linewidth=0.9, linestyle=":", zorder=0, label="ideal gas")
+    axes.set_xlim(0.0, 180.0)
+    axes.set_xticks(np.arange(0, 181, 30))
+    axes.set_ylim(0.0, (1.2 + 0.1 * len(angles)) * max(float(found.density.max()) for _, found in angles))
+    shells = list(dict.fromkeys(f"{shell:.3g}" for shell in sorted(found.shell for _, found in angles)))
+    within = " to ".join(dict.fromkeys((shells[0], shells[-1])))
+    titled(axes, f"{first.name} within {within} nm", theme)
+    axes.set_xlabel("angle (degrees)")
+    axes.set_ylabel("P (1/degree)")
+    legend(axes, theme, loc="upper right", fontsize=8)
+
+
+def _row(atomistic: Adf, coarse: Adf, found: Residual) -> Row:
+    return {
+        "angle": atomistic.name,
+        "verdict": str(found.agreement),
+        "shell_nm": atomistic.shell,
+        "residual": found.to_dict("theta_deg", "parts"),
+        "deviation": found.deviation,
+        "deviation_noise": adf_deviation_noise(atomistic),
+        "deviation_noise_cg": adf_deviation_noise(coarse),
+        "angles_per_bead_atomistic": atomistic.angles_per_bead,
+        "angles_per_bead_cg": coarse.angles_per_bead,
+        "reliable_atomistic": atomistic.reliable,
+        "reliable_cg": coarse.reliable,
+    }

@@ -1,0 +1,82 @@
+"""How dense the beads are on both sides: a potential of mean force holds at the density of its data."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cgnnp.analysis.observables.observable import SIDES, BothSides, Finding, Observable, Row
+from cgnnp.analysis.section import Section, Table
+from cgnnp.frames.frames import Frames
+from cgnnp.runtime.formatting import number
+from cgnnp.units import AVOGADRO_PER_NM3
+
+SAME = 0.01
+"""Densities that differ by less are called equal."""
+
+
+@dataclass(frozen=True)
+class DensityFinding(Finding):
+    """Number of beads, their density (per nm^3) and the volume (nm^3) of each side, by types."""
+
+    counts: dict[str, tuple[int, int]]
+    volumes: tuple[float, float]
+
+    def rows(self) -> list[Row]:
+        """One of each type of bead."""
+        rows = []
+        for name, counts in self.counts.items():
+            row: Row = {"type": name}
+            for side, count, volume in zip(SIDES, counts, self.volumes, strict=True):
+                row |= {f"beads_{side}": count, f"density_nm3_{side}": count / volume}
+                row[f"concentration_M_{side}"] = count / volume / AVOGADRO_PER_NM3
+            rows.append(row)
+        return rows
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both sides have the same density of each type of bead."""
+        first, second = self.volumes
+        return all(abs(a / first - b / second) <= SAME * a / first for a, b in self.counts.values())
+
+    def section(self) -> Section:
+        """Numbers, volumes and densities."""
+        columns: tuple[str, ...] = ("beads", "number, atomistic", "number, CG", "per nm³, atomistic", "per nm³, CG")
+        columns += ("mol/L, atomistic", "mol/L, CG")
+        rows = []
+        for row in self.rows():
+            cells = [number(row[f"beads_{side}"]) for side in SIDES]
+            cells += [number(row[f"density_nm3_{side}"], 4) for side in SIDES]
+            rows.append((row["type"], *cells, *(number(row[f"concentration_M_{side}"], 3) for side in SIDES)))
+        volumes = " and ".join(f"{number(volume, 3)} nm³" for volume in self.volumes)
+        said = (
+            f"The boxes have {volumes} (atomistic, coarse-grained)."
+            if self.is_same
+            else f"The boxes have {volumes} (atomistic, coarse-grained), and the densities differ: what is compared on this "
+            "page is of two different states."
+        )
+        return Section("Density", (said, Table(columns, tuple(rows))))
+
+
+@dataclass(frozen=True)
+class Density(Observable):
+    """Numbers of beads over the mean volume of the box."""
+
+    name: ClassVar[str] = "density"
+    kind: ClassVar[type[Finding]] = DensityFinding
+
+    def unsuited(self, both: BothSides) -> str | None:
+        """It suits all boxes."""
+        return None
+
+    def find(self, both: BothSides) -> DensityFinding:
+        """Of both sides."""
+        counts = {
+            name: (both.atomistic.mapping.bead_types.count(name), both.coarse.mapping.bead_types.count(name))
+            for name in both.types
+        }
+        return DensityFinding(counts, (_volume(both.atomistic), _volume(both.coarse)))
+
+
+def _volume(frames: Frames) -> float:
+    return float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))))

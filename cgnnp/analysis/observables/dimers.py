@@ -1,0 +1,207 @@
+"""Isolated dimers: the energy that two beads and nothing else have in the model, and whether walls keep them apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any, ClassVar
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cgnnp.analysis.dimer import DimerScan, IsolatedDimer, isolated_dimer
+from cgnnp.analysis.figures import LIGHT, MOST_PANELS, Theme, legend, panel_grid, titled
+from cgnnp.analysis.observables.observable import BothSides, CsvTable, Finding, Observable, Row
+from cgnnp.analysis.pmf import landmarks
+from cgnnp.analysis.section import Cell, Picture, Section, Table, Toned, each_alone
+from cgnnp.priors.wall import WALL_DEPTH
+from cgnnp.runtime.formatting import UNKNOWN, number
+from cgnnp.units import thermal_energy
+
+LOWEST_KT, HIGHEST_KT = -15.0, 6.0
+
+HOLE_KT = 5.0
+"""Two beads 0.05 nm or more inside the first sampled distance must be at least this far above their energy there."""
+
+CSV_COLUMNS = ("r_nm", "pair", "w_kJ_mol")
+CHARGED_CSV_COLUMNS = (*CSV_COLUMNS, "short_range_kJ_mol", "coulomb_kJ_mol")
+
+
+@dataclass(frozen=True)
+class DimersFinding(Finding):
+    """The isolated dimers of every kind of pair; `solvent_eliminated` says whether they are pairs at infinite dilution."""
+
+    dimers: tuple[IsolatedDimer, ...]
+    solvent_eliminated: bool
+
+    def rows(self) -> list[Row]:
+        """Walls and landmarks of each pair."""
+        return [found.to_dict() for found in self.dimers]
+
+    def entries(self, name: str) -> Row:
+        """The summary has them at its top."""
+        return {"dimers": self.rows(), "solvent_eliminated": self.solvent_eliminated}
+
+    def lines(self) -> Sequence[str]:
+        """Wall and barrier of each pair."""
+        return [_line(found) for found in self.dimers]
+
+    def tables(self) -> dict[str, CsvTable]:
+        """dimers.csv."""
+        columns = CHARGED_CSV_COLUMNS if any(found.scan.is_charged for found in self.dimers) else CSV_COLUMNS
+        rows = (
+            (r, found.name, *values[: len(columns) - 2])
+            for found in self.dimers
+            for r, *values in zip(
+                *(found.scan.r, found.scan.mean_potential, found.scan.short_range, found.scan.coulomb), strict=True
+            )
+        )
+        return {"dimers": (columns, rows)}
+
+    def section(self) -> Section:
+        """Whether anything pulls two beads together, curves and landmarks; of many pairs those with the weakest walls."""
+        weakest = sorted(self.dimers, key=lambda found: np.inf if found.wall_rise is None else found.wall_rise)[:MOST_PANELS]
+        shown = [found for found in self.dimers if any(found is other for other in weakest)]
+        what = (
+            "It is the potential of mean force at infinite dilution, as the model has it; a Coulomb part is that of the "
+            "screened charges, without periodic images."
+            if self.solvent_eliminated
+            else "It is no potential of mean force of the liquid, whose beads always have neighbours: it shows whether the "
+            "model holds two beads apart."
+        )
+        picture = Picture(
+            "dimers",
+            "Energy of isolated dimers against their distance",
+            f"w(r) of two beads and nothing else, priors and network together, 0 at infinite distance. {what} Dots are "
+            "contact, barrier and separated minimum.",
+            lambda theme: plot_dimers(shown, theme),
+            each_alone(plot_dimers, shown),
+        )
+        said = self._walls()
+        return Section("Isolated dimers", (*([said] if said else []), picture, self._table()))
+
+    def _walls(self) -> str:
+        holes = [row["pair"] for row in self.rows() if has_hole(row)]
+        rises = [found.wall_rise for found in self.dimers if found.wall_rise is not None]
+        if holes:
+            verb = "has a hole" if len(holes) == 1 else "have holes"
+            return (
+                f"Inside the first sampled distance {', '.join(holes)} {verb}: nothing keeps such beads apart once they get "
+                "there."
+            )
+        if not rises:
+            return ""
+        span = f" to {max(rises):.0f}" if max(rises) - min(rises) >= 1 else ""
+        steps = "" if all(row["wall_monotonic"] is not False for row in self.rows()) else ", though not at every step"
+        return (
+            f"Where nothing was sampled the model pushes beads apart: by {min(rises):.0f}{span} kT, {WALL_DEPTH:g} nm "
+            f"inside the first sampled distance{steps}."
+        )
+
+    def _table(self) -> Table:
+        columns = (
+            *("pair", "first sampled (nm)", "wall 0.05 nm inside (kT)", "repels at every distance inside"),
+            *("contact (kT)", "barrier (kT)", "separated (kT)"),
+        )
+        rows = []
+        for row in self.rows():
+            wall: Cell = number(row["wall_rise_kT"], 1, sign=True)
+            wall = Toned(str(wall), "poor") if has_hole(row) else wall
+            always = UNKNOWN if row["wall_monotonic"] is None else "yes" if row["wall_monotonic"] else "no"
+            points = (_point(row, name) for name in ("contact", "barrier", "separated"))
+            rows.append((row["pair"], number(row["first_sampled_nm"], 3), wall, always, *points))
+        return Table(columns, tuple(rows), ("repels at every distance inside",))
+
+
+@dataclass(frozen=True)
+class Dimers(Observable):
+    """Scans of every kind of pair, from 0.1 nm or more inside the first sampled distance to 1.2 nm."""
+
+    name: ClassVar[str] = "dimers"
+    kind: ClassVar[type[Finding]] = DimersFinding
+
+    def unsuited(self, both: BothSides) -> str | None:
+        """Energies are of the potential."""
+        return "the potential of the run is not known" if both.potential is None else None
+
+    def find(self, both: BothSides) -> DimersFinding:
+        """Of the potential of the run."""
+        return DimersFinding(dimers_of(both), both.solvent_eliminated)
+
+
+def dimers_of(both: BothSides) -> tuple[IsolatedDimer, ...]:
+    """The isolated dimers of every kind of pair, scanned once; none without a potential."""
+    potential = both.potential
+    if potential is None:
+        return ()
+    counts = {name: both.coarse.mapping.bead_types.count(name) for name in both.types}
+    pairs = [pair for pair in combinations_with_replacement(both.types, 2) if pair[0] != pair[1] or counts[pair[0]] > 1]
+    return both.once("dimers", lambda: tuple(isolated_dimer(potential, pair) for pair in pairs))
+
+
+def has_hole(row: dict[str, Any]) -> bool | None:
+    """Whether two beads inside the first sampled distance are hardly above their energy there, or below it."""
+    lowest = row.get("lowest_inside_kT")
+    return None if lowest is None else not lowest > HOLE_KT
+
+
+def plot_dimers(dimers: Sequence[IsolatedDimer], theme: Theme = LIGHT) -> Figure:
+    """w(r) of isolated dimers in kT, of charged ones with short-range and Coulomb parts; contact and barrier are marked."""
+    figure, panels = panel_grid(len(dimers), theme)
+    for (axes,), found in zip(panels, dimers, strict=True):
+        scan, total = found.scan, found.energy
+        parts = _parts(axes, scan, thermal_energy(found.temperature), theme) if scan.is_charged else []
+        axes.plot(scan.r, total, color=theme.model, linewidth=2.0, label="total" if parts else "w(r)")
+        _mark(axes, scan.r, total, theme)
+        drawn = total < HIGHEST_KT
+        low = min(float(part[drawn].min(initial=0.0)) for part in (total, *parts))
+        axes.set_ylim(max(low, LOWEST_KT) - 0.5, HIGHEST_KT)
+        axes.set_xlim(_first_below(scan.r, total), scan.r[-1])
+        axes.axhline(0.0, color=theme.muted, linewidth=0.7)
+        titled(axes, found.name, theme)
+        axes.set_xlabel("r (nm)")
+        axes.set_ylabel("w(r) / kT")
+        legend(axes, theme, loc="upper right", fontsize=8)
+    return figure
+
+
+def _parts(axes: Axes, scan: DimerScan, kT: float, theme: Theme) -> list[np.ndarray]:
+    """Draw the Coulomb and the short-range part of a charged dimer; both in kT."""
+    looks = (
+        (scan.coulomb, theme.others[0], (1.5, 1.5), "Coulomb"),
+        (scan.short_range, theme.others[1], (4, 1.6), "short range"),
+    )
+    for energy, colour, dashes, label in looks:
+        axes.plot(scan.r, energy / kT, color=colour, linestyle=(0, dashes), linewidth=1.5, label=label)
+    return [energy / kT for energy, *_ in looks]
+
+
+def _mark(axes: Axes, r: np.ndarray, total: np.ndarray, theme: Theme) -> None:
+    """Dots at contact, barrier and solvent-separated minimum, with the height of the barrier out of contact."""
+    marks = landmarks(r, total)
+    for point in (marks.contact, marks.barrier, marks.separated):
+        if point is not None:
+            axes.plot(*point, "o", markersize=4.5, color=theme.model)
+    if marks.barrier is not None and marks.barrier_out is not None:
+        text = f"{marks.barrier_out:.2f} kT out of contact"
+        box = {"facecolor": theme.paper, "alpha": 0.8, "linewidth": 0, "pad": 1}
+        axes.annotate(text, marks.barrier, (6, 8), textcoords="offset points", color=theme.ink, fontsize=8, bbox=box)
+
+
+def _first_below(r: np.ndarray, total: np.ndarray) -> float:
+    """A little inside the first distance at which the energy is drawn."""
+    below = np.flatnonzero(total < HIGHEST_KT)
+    return max(0.0, float(r[below[0]]) - 0.03) if len(below) else float(r[0])
+
+
+def _line(found: IsolatedDimer) -> str:
+    wall, barrier = found.wall_rise, found.landmarks.barrier_out
+    said = "" if wall is None else f", wall {wall:.0f} kT {WALL_DEPTH} nm inside {found.first_sampled:.3f} nm"
+    out = "" if barrier is None else f", barrier out of contact {barrier:.2f} kT"
+    return f"isolated dimer: {found.name}{said}{out}"
+
+
+def _point(row: dict[str, Any], name: str) -> str:
+    return (
+        UNKNOWN if row[f"{name}_nm"] is None else f"{number(row[f'{name}_nm'], 3)} nm, {number(row[f'{name}_kT'], 2, True)}"
+    )

@@ -1,0 +1,66 @@
+"""Was the coarse-grained run at the temperature it should be at? Its kinetic and its configurational temperature."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cgnnp.analysis.observables.observable import BothSides, Finding, Observable, Row
+from cgnnp.analysis.section import Cell, Section, Table, Toned
+from cgnnp.diagnostics.consistency import Consistency, check_consistency
+from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
+from cgnnp.runtime.formatting import plus_minus
+
+
+@dataclass(frozen=True)
+class TemperaturesFinding(Finding):
+    """T_conf and the g-YBG residual of the frames of the run, and its kinetic temperature where it was recorded."""
+
+    consistency: Consistency
+    kinetic: KineticTemperature | None
+
+    def rows(self) -> list[Row]:
+        """One of each temperature, K."""
+        thermostat, rows = self.consistency.temperature, []
+        if self.kinetic is not None:
+            rows.append({"of": "kinetic", "K": self.kinetic.value, "stderr_K": self.kinetic.stderr})
+            rows[-1] |= {"agrees": not self.kinetic.is_suspect(), "reason": None}
+        combined, by_pair = self.consistency.temperatures.combined, self.consistency.temperatures.by_pair
+        for found in dict.fromkeys((*by_pair, combined)):
+            row: Row = {"of": f"configurational, {found.name}", "K": found.value, "stderr_K": found.stderr}
+            rows.append(row | {"agrees": found.agrees(thermostat), "reason": found.reason})
+        return [row | {"thermostat_K": thermostat} for row in rows]
+
+    def lines(self) -> Sequence[str]:
+        """They are in the log of the simulation."""
+        return ()
+
+    def section(self) -> Section:
+        """A row of each temperature."""
+        rows: list[tuple[Cell, ...]] = []
+        for row in self.rows():
+            value = plus_minus(row["K"], row["stderr_K"], 1)
+            tone = "" if row["agrees"] is None else "good" if row["agrees"] else "poor"
+            rows.append((row["of"], Toned(value, tone) if row["K"] is not None else str(row["reason"])))
+        rows.append(("thermostat", plus_minus(self.consistency.temperature, None, 1)))
+        note = (
+            "Positions and forces of the run are of one potential: a configurational temperature that is not the "
+            "thermostat’s is of the dynamics, its time step or its equilibration. It agrees within 2 % or four standard "
+            "errors."
+        )
+        return Section("Temperatures of the run", (Table(("temperature", "K"), tuple(rows)),), (note,))
+
+
+@dataclass(frozen=True)
+class RunTemperatures(Observable):
+    """Kinetic and configurational temperature of the coarse-grained run."""
+
+    name: ClassVar[str] = "temperatures"
+    kind: ClassVar[type[Finding]] = TemperaturesFinding
+
+    def unsuited(self, both: BothSides) -> str | None:
+        """It suits all runs."""
+        return None
+
+    def find(self, both: BothSides) -> TemperaturesFinding:
+        """Of the run; what is known of it already is not computed again."""
+        return TemperaturesFinding(both.consistency or check_consistency(both.coarse), both.kinetic)

@@ -1,0 +1,132 @@
+"""A simulation of a potential outside the run that fitted it: where it came from, and its comparison with any data."""
+
+import logging
+import os
+from pathlib import Path
+
+from cgnnp.analysis.observables.choice import Choice
+from cgnnp.analysis.observables.observable import BothSides
+from cgnnp.dynamics.langevin_dynamics import speed_ns_per_day
+from cgnnp.frames.frames import Frames
+from cgnnp.priors.coulomb import dielectric_constant
+from cgnnp.report.page import write_report
+from cgnnp.report.summary import DataFigures, ExportFigures, JobFigures, Summary
+from cgnnp.runtime.storage import read_json, write_json
+from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.potential_files import load
+from cgnnp.simulation.run import replica_folders
+from cgnnp.workflow.comparing import Comparison, compare_sides
+from cgnnp.workflow.running import CoarseRun
+
+log = logging.getLogger("cgnnp")
+
+RESULT, WHERE = "results/simulation", "potential.json"
+
+
+def is_simulation(folder: Path) -> bool:
+    """Whether a folder holds replicas of a simulation, and is not that of a whole run."""
+    return bool(replica_folders(folder)) if folder.is_dir() else False
+
+
+def remember(coarse: CoarseRun, folder: Path) -> None:
+    """Keep with the replicas how the simulation went, and where its potential is."""
+    coarse.save(folder / RESULT)
+    write_json(folder / "results" / WHERE, {"potential": os.path.relpath(coarse.potential.resolve(), folder.resolve())})
+
+
+def compare_simulation(
+    folder: Path, frames: Frames, chosen: Choice | None = None, potential: Path | None = None
+) -> Comparison:
+    """Compare a simulation with data of the same beads, and write tables, pictures, summary and report into its folder.
+
+    Args:
+        folder: of the simulation.
+        frames: mapped atomistic frames; their numbers, box and temperature may differ.
+        chosen: observables; by default all that suit the beads.
+        potential: that was run, where the folder does not know it.
+
+    Raises:
+        FileNotFoundError: the potential is not known, or no longer there.
+        ValueError: other beads, or another potential than the one that was run.
+    """
+    place = potential or _potential_of(folder)
+    bundle = load(place, self_check=False)
+    coarse = CoarseRun.load(folder / RESULT, place, folder)
+    if coarse is None:
+        raise FileNotFoundError(f"{folder}: this simulation is not finished: run python -m cgnnp.simulate again")
+    _check_ran(coarse.frames, bundle, place)
+    check_same_beads(frames, bundle)
+    speeds = speed_of(frames), coarse.figures.cg_ns_per_day
+    both = BothSides(frames, coarse.frames, bundle, coarse.consistency, coarse.kinetic)
+    comparison = compare_sides(both, chosen, speeds)
+    comparison.save(folder / "results" / "comparison")
+    comparison.write_csv(folder)
+    data = DataFigures(
+        system=name_of(frames),
+        mapping=frames.mapping.name,
+        temperature_K=frames.temperature,
+        data=frames.sources[0] if frames.sources else None,
+        n_frames=len(frames),
+        atomistic_ns_per_day=speeds[0],
+    )
+    export = ExportFigures(potential=str(place), eps_r=dielectric_constant(bundle.priors))
+    summary = Summary.of(JobFigures(run=folder.name), data, export, coarse.figures, comparison.figures)
+    write_json(folder / "summary.json", summary.to_dict())
+    page = write_report(folder, summary, priors=bundle.priors, sections=comparison.sections(), picture_files=True)
+    log.info("report: %s", page)
+    return comparison
+
+
+def check_same_beads(frames: Frames, bundle: PotentialBundle) -> None:
+    """Refuse data whose beads are not those of a potential; numbers, boxes and temperatures may differ.
+
+    Raises:
+        ValueError: other types, masses or charges.
+    """
+    own, theirs = bundle.mapping, frames.mapping
+    source = ", ".join(frames.sources) or "the data"
+    if set(own.type_names) != set(theirs.type_names):
+        names = ", ".join(theirs.type_names), ", ".join(own.type_names)
+        raise ValueError(
+            f"{source}: has beads {names[0]}, the potential is of {names[1]}: compare with data of the same beads"
+        )
+    for what, unit, one, two in (
+        ("mass", "Da", own.per_type(own.masses), theirs.per_type(theirs.masses)),
+        ("charge", "e", own.per_type(own.charges), theirs.per_type(theirs.charges)),
+    ):
+        for name, value in one.items():
+            if abs(two[name] - value) > 1e-3 * max(1.0, abs(value)):
+                raise ValueError(f"{source}: {what} of {name} is {two[name]:g} {unit}, in the potential {value:g} {unit}")
+
+
+def name_of(frames: Frames) -> str:
+    """What frames are of: the system that was sampled, or where they are from."""
+    system = frames.meta.provenance.get("system")
+    name = system.get("name") if isinstance(system, dict) else None
+    return str(name) if name else ", ".join(frames.sources) or "memory"
+
+
+def speed_of(frames: Frames) -> float | None:
+    """Of the simulation that frames are from, ns/day, where they are in the data cache."""
+    folders = [Path(source) for source in frames.sources]
+    return speed_ns_per_day(folders[0]) if folders and folders[0].is_dir() else None
+
+
+def _potential_of(folder: Path) -> Path:
+    """The potential that a simulation remembers."""
+    file = folder / "results" / WHERE
+    if not file.exists():
+        raise FileNotFoundError(f"{file}: no such file: name the potential that was run with potential=<exported potential>")
+    place = folder / str(read_json(file)["potential"])
+    if not place.is_dir():
+        raise FileNotFoundError(f"{place}: the potential of {folder} is no longer there: name it with potential=<directory>")
+    return Path(os.path.relpath(place.resolve()))
+
+
+def _check_ran(coarse: Frames, bundle: PotentialBundle, place: Path) -> None:
+    """Refuse a potential that is not the one that was run."""
+    ran = coarse.meta.provenance.get("potential")
+    if ran is not None and ran != bundle.digest:
+        raise ValueError(
+            f"potential={place}: is not the one that was run (its digest is {bundle.digest}, that of the run {ran})"
+        )
