@@ -107,6 +107,11 @@ class Judgement:
         sized = self.agreement in (Agreement.CLOSE, Agreement.DISAGREES)
         return f"{self.agreement}: {self.size}" if sized else str(self.agreement)
 
+    @property
+    def short(self) -> str:
+        """The judgement with the number alone, for tables: "close: 2.0 %"."""
+        return self.in_words.replace("systematic deviation of ", "").replace("systematic deviation below", "below")
+
     def __str__(self) -> str:
         return f"{self.what}: {self.in_words}"
 

@@ -1,14 +1,16 @@
-"""Figures of a fit: its history, the pair splines of its prior."""
+"""Figures of a fit: its history, what it leaves of held-out forces, the pair splines of its prior."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cgnnp.analysis.figures import LIGHT, Theme, legend, panel_grid
+from cgnnp.analysis.figures import LIGHT, MOST_PANELS, Theme, band, legend, panel_grid
+from cgnnp.diagnostics.force_errors import ForceErrors
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.units import thermal_energy
 
@@ -51,6 +53,46 @@ def _loss(axes: Axes, metrics: Sequence[dict[str, float]], theme: Theme) -> None
     right.tick_params(colors=theme.muted, labelsize=9, length=3)
     for spine in right.spines.values():
         spine.set_visible(False)
+
+
+def plot_parity(errors: ForceErrors, theme: Theme = LIGHT) -> Figure:
+    """How often a component of the mapped force (horizontal) has some component of the model's (vertical)."""
+    figure, ((axes,),) = panel_grid(1, theme)
+    reach = float(errors.edges[-1])
+    counts = np.where(errors.counts > 0, errors.counts, np.nan).T
+    colours = LinearSegmentedColormap.from_list("density", [theme.grid, theme.others[0], theme.ink])
+    image = axes.pcolormesh(errors.edges, errors.edges, counts, norm=LogNorm(vmin=1), cmap=colours, rasterized=True)
+    axes.plot([-reach, reach], [-reach, reach], color=theme.model, linewidth=1.2, linestyle="--", label="equal")
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
+    axes.set_xlabel("mapped force (kJ/mol/nm)")
+    axes.set_ylabel("force of the model (kJ/mol/nm)")
+    bar = figure.colorbar(image, ax=axes)
+    bar.set_label("components", color=theme.ink, fontsize=10)
+    bar.ax.tick_params(colors=theme.muted, labelsize=8)
+    bar.outline.set_visible(False)
+    legend(axes, theme, loc="upper left", fontsize=8)
+    return figure
+
+
+def plot_pair_residuals(errors: ForceErrors, theme: Theme = LIGHT) -> Figure:
+    """The mean force per pair that the model leaves at each distance, with bands of two standard errors."""
+    figure, ((axes,),) = panel_grid(1, theme)
+    colours = (theme.model, *theme.others)
+    size = 1e-9
+    for k, found in enumerate(errors.pairs[:MOST_PANELS]):
+        colour, known = colours[k % len(colours)], np.isfinite(found.stderr)
+        r, force, stderr = found.r[known], found.force[known], found.stderr[known]
+        band(axes, r, force, stderr, colour)
+        axes.plot(r, force, color=colour, linewidth=1.5, label=found.name)
+        sharp = stderr < 4 * np.median(stderr) if len(stderr) else known[known]
+        size = max(size, float(np.max(np.abs(force[sharp]) + 2 * stderr[sharp], initial=0.0)))
+    axes.axhline(0.0, color=theme.muted, linewidth=0.7)
+    axes.set_ylim(-1.2 * size, 1.2 * size)
+    axes.set_xlabel("r (nm)")
+    axes.set_ylabel("residual force per pair (kJ/mol/nm)")
+    legend(axes, theme, loc="best", fontsize=8)
+    return figure
 
 
 def plot_prior(priors: Sequence[Any], temperature_K: float, theme: Theme = LIGHT) -> Figure | None:

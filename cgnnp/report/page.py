@@ -8,7 +8,7 @@ import base64
 import functools
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,9 +19,10 @@ from markupsafe import Markup, escape
 
 from cgnnp.analysis.agreement import LEVELS
 from cgnnp.analysis.figures import DARK, LIGHT, png
-from cgnnp.analysis.figures_fit import plot_history, plot_prior
 from cgnnp.analysis.figures_ybg import plot_ybg
 from cgnnp.analysis.section import Picture, Section, Table, Toned
+from cgnnp.diagnostics.force_errors import ForceErrors
+from cgnnp.report.fit_section import fit_section, priors_in_words
 from cgnnp.report.judgement import (
     PEAK_HEIGHT,
     PEAK_SHIFT_NM,
@@ -42,9 +43,6 @@ INDEX = re.compile(r"(?<![\w/.])([A-Za-zφερΔ])_([A-Za-z]{1,10})(?![\w.(=])")
 """A letter with an index in a text: T_conf."""
 
 CODE = re.compile(r"`([^`]+)`")
-
-USUAL = ("screened_coulomb", "pair_spline")
-"""Priors that the page has words for."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,7 @@ def write_report(
     name: str = "report.html",
     metrics: Sequence[dict[str, float]] = (),
     priors: Sequence[Any] | None = None,
+    errors: ForceErrors | None = None,
     sections: Sequence[Section] = (),
     config_yaml: str = "",
     log_tail: str = "",
@@ -89,6 +88,7 @@ def write_report(
         name: of the page.
         metrics: of the fit, a row an epoch.
         priors: the prior potentials; None where they are not known.
+        errors: what the fit leaves of held-out forces.
         sections: of the comparison, in their order.
         config_yaml: the resolved configuration.
         log_tail: last lines of the log.
@@ -97,8 +97,10 @@ def write_report(
     Returns:
         The path of the page.
     """
-    pictures = {picture.name: picture for section in sections for picture in section.pictures}
-    pictures |= {picture.name: picture for picture in fit_pictures(summary, metrics, priors)}
+    fit = fit_section(summary, metrics, priors, errors)
+    ybg = _ybg_picture(summary)
+    shown = [*sections, *([fit] if fit else []), *([Section("", [ybg])] if ybg else [])]
+    pictures = {picture.name: picture for section in shown for picture in section.pictures}
     images = {key: drawn for key, picture in pictures.items() if (drawn := panels_of(picture))}
     if picture_files:
         for key, picture in pictures.items():
@@ -106,28 +108,15 @@ def write_report(
                 write_file(run_dir / f"{key}.png", png(figure))
     page = run_dir / name
     text = {"config_yaml": config_yaml, "log_tail": log_tail, "path": str(run_dir), "run_dir": shlex.quote(str(run_dir))}
-    has_loss = any("loss" in row for row in metrics)
-    others = None if priors is None else [prior.kind.replace("_", " ") for prior in priors if prior.kind not in USUAL]
-    has_splines = priors is None or any(prior.kind == "pair_spline" for prior in priors)
-    parts = {"n_epochs": len(metrics), "has_loss": has_loss, "other_priors": others, "has_splines": has_splines}
+    parts = {"n_epochs": len(metrics), "prior_words": priors_in_words(summary, priors), "fit": fit}
     write_file(page, render(summary, images, sections, **parts, **text))
     return page
 
 
-def fit_pictures(
-    summary: Summary, metrics: Sequence[dict[str, float]] = (), priors: Sequence[Any] | None = None
-) -> Iterator[Picture]:
-    """Those of the fit, of its priors, and of the g-YBG residual."""
-    if residuals := ybg_curves([row[:3] for row in temperatures(summary)]):
-        alt = "Configurational temperature and residual force against distance, for every kind of pair"
-        yield Picture("ybg", alt, "", lambda theme: plot_ybg(residuals, theme))
-    if metrics:
-        yield Picture(
-            "history", "R² after each epoch, learning rate, training loss", "", lambda theme: plot_history(metrics, theme)
-        )
-    if priors:
-        kelvin = summary.temperature_K or 300.0
-        yield Picture("prior", "Pair energies of the prior", "", lambda theme: plot_prior(priors, kelvin, theme))
+def _ybg_picture(summary: Summary) -> Picture | None:
+    """The g-YBG residual of both sides, where it is known."""
+    residuals = ybg_curves([row[:3] for row in temperatures(summary)])
+    return Picture("ybg", "", "", lambda theme: plot_ybg(residuals, theme)) if residuals else None
 
 
 def panels_of(picture: Picture) -> list[Image]:

@@ -25,6 +25,7 @@ class JobFigures:
         created: when it was begun, local time (ISO 8601).
         versions: of packages, null for those that are not installed.
         cores: that the job may use.
+        processor: their name, as the machine has it.
         timings_s: wall time of every stage in all visits to the run, seconds.
         finished: stages that will not be done again.
     """
@@ -34,6 +35,7 @@ class JobFigures:
     created: str | None = None
     versions: Row = field(default_factory=dict)
     cores: int | None = None
+    processor: str | None = None
     timings_s: dict[str, float] = field(default_factory=dict)
     finished: list[str] = field(default_factory=list)
 
@@ -113,6 +115,7 @@ class FitFigures:
     Args:
         n_frames_train, n_frames_validation: frames that were fitted, and held out.
         n_parameters: of the network.
+        seed: of the network and its fit; null where the trainer has none.
         force_rms_kJ_mol_nm, force_rmse_kJ_mol_nm: of a component of the mapped forces, and of what the model leaves of it.
         r2_prior, r2_prior_stderr: explained variance of the priors alone.
         r2_model, r2_stderr: of priors and network.
@@ -133,6 +136,7 @@ class FitFigures:
     n_frames_train: int | None = None
     n_frames_validation: int | None = None
     n_parameters: int | None = None
+    seed: int | None = None
     force_rms_kJ_mol_nm: float | None = None
     force_rmse_kJ_mol_nm: float | None = None
     r2_prior: float | None = None

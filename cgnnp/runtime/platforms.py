@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform as host
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,20 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         time, period = quota.read_text().split()
         cores = min(cores, max(1, int(time) // int(period)))
     return max(1, cores // int(os.environ.get("CGNNP_PARALLEL_JOBS", "1")))
+
+
+def processor_name(file: Path = Path("/proc/cpuinfo")) -> str:
+    """The name of the processor, as the machine has it.
+
+    >>> bool(processor_name())
+    True
+    """
+    with contextlib.suppress(OSError):
+        for line in file.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return " ".join(value.split())
+    return host.processor() or host.machine() or "unknown"
 
 
 def choose_platform(name: str = "auto", threads: int | None = None) -> PlatformChoice:

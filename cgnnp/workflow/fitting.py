@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from cgnnp.diagnostics.force_errors import ForceErrors, force_errors
 from cgnnp.frames.array_files import array_file, read_array
 from cgnnp.frames.array_table import check_arrays
 from cgnnp.frames.bead_types import numbered
@@ -45,7 +46,7 @@ WORSE_BY = 0.001
 STARTS_WITHIN = 1.0
 """Share of a bound on the energies of beads that those of new weights take: beyond it they would learn nothing."""
 
-PRIORS, INPUTS = "prior.json", "inputs.txt"
+PRIORS, INPUTS, ERRORS = "prior.json", "inputs.txt", "errors"
 
 MEND = "delete the folder: the same command fits again"
 
@@ -61,6 +62,7 @@ class Fitted:
         figures: R2 and what else is known of the fit; `r2_model` is that of both together.
         history: of the fit, a row an epoch.
         checks: whether the data are sound.
+        errors: what is left of held-out forces of the first data set; None where an earlier version fitted.
     """
 
     model: Potential
@@ -69,6 +71,7 @@ class Fitted:
     figures: FitFigures
     history: tuple[dict[str, float], ...] = ()
     checks: CheckFigures = field(default_factory=CheckFigures)
+    errors: ForceErrors | None = None
 
     def __repr__(self) -> str:
         found = self.figures
@@ -110,6 +113,8 @@ class Fitted:
         write_checked(folder / PRIORS, json_text([prior.to_dict() for prior in self.priors]))
         write_checked(folder / DESCRIPTION, json_text(model_to_dict(self.model)))
         write_checked(folder / WEIGHTS, weights_as_bytes(self.model))
+        if self.errors is not None:
+            save_figures(folder / ERRORS, None, inputs, errors=self.errors)
         save_figures(folder, self.figures, inputs, history=self.history, checks=self.checks)
 
     @classmethod
@@ -132,7 +137,14 @@ class Fitted:
         for name in (DESCRIPTION, WEIGHTS):
             check_file(folder / name, MEND)
         priors = tuple(read_priors(folder / PRIORS, MEND))
-        return cls(read_network(folder, MEND), priors, tuple(sets), figures, more["history"], more["checks"])
+        parts = figures, more["history"], more["checks"], load_errors(folder, inputs)
+        return cls(read_network(folder, MEND), priors, tuple(sets), *parts)
+
+
+def load_errors(folder: Path, inputs: str | None = None) -> ForceErrors | None:
+    """What a saved fit leaves of held-out forces; None where an earlier version saved it."""
+    known = load_figures(folder / ERRORS, Any, inputs, MEND, anew=True, errors=ForceErrors)
+    return None if known is None else known[1]["errors"]
 
 
 def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames | None = None) -> Fitted:
@@ -172,9 +184,9 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     trained = plan.trainer.fit(new, training_sets, held_out_sets, folder)
     if not are_finite(trained.model):
         raise ValueError(f"{folder}: the fit diverged, weights are not finite: lower the learning rate, in a new folder")
-    figures = _measured(trained.model, priors, sets, held_out_sets, plan.platform, draws)
-    figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)))
-    return Fitted(trained.model, tuple(priors), tuple(sets), figures, trained.history)
+    figures, errors = _measured(trained.model, priors, sets, held_out_sets, plan.platform, draws)
+    figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)), seed=getattr(plan.trainer, "seed", None))
+    return Fitted(trained.model, tuple(priors), tuple(sets), figures, trained.history, errors=errors)
 
 
 def inputs_of(sets: Sequence[Frames], plan: FitPlan, draws: Frames | None = None) -> str:
@@ -208,8 +220,8 @@ def _measured(
     held_out: Sequence[ForceSet],
     platform: str,
     draws: Frames | None,
-) -> FitFigures:
-    """How good the model is on the held-out frames; says so in the log."""
+) -> tuple[FitFigures, ForceErrors]:
+    """How good the model is on the held-out frames, and what it leaves of the first set's; says so in the log."""
     network = [predict_forces(model, part) for part in held_out]
     quality = fit_quality(held_out, network)
     by_set = [fit_quality([part], [forces]) for part, forces in zip(held_out, network, strict=True)]
@@ -218,13 +230,14 @@ def _measured(
     noise = noise_rows(sets[0], held_out[0].frames, total, by_set[0].r2_model, draws, forces_on)
     _log_quality(quality, sum(len(part.frames) for part in held_out))
     _log_noise(noise)
-    return FitFigures(
+    figures = FitFigures(
         n_frames_validation=sum(len(part.frames) for part in held_out),
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         quality_rows=[set_quality(found) for found in by_set] if len(sets) > 1 else [],
         **quality_rows(quality),
         **noise,
     )
+    return figures, force_errors(held_out[0].frames, total)
 
 
 def _log_quality(quality: FitQuality, n_held_out: int) -> None:

@@ -294,6 +294,7 @@ def write_report(
         name=page.name,
         metrics=() if fitted is None else fitted.history,
         priors=None if fitted is None else fitted.priors,
+        errors=None if fitted is None else fitted.errors,
         sections=() if found is None else found.sections(),
     )
 

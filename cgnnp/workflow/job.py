@@ -26,14 +26,14 @@ from cgnnp.report.summary import (
     RunFigures,
     Summary,
 )
-from cgnnp.runtime.platforms import available_cores
+from cgnnp.runtime.platforms import available_cores, processor_name
 from cgnnp.runtime.storage import data_digest, file_checksum
 from cgnnp.runtime.yaml_files import stored_text
 from cgnnp.simulation.bundle import package_versions
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.metrics_table import read_metrics
 from cgnnp.workflow.comparing import Comparison, compare_sides
-from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of
+from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of, load_errors
 from cgnnp.workflow.plan import SimulationPlan, TrainingPlan
 from cgnnp.workflow.refining import Refined, refine, refinement_inputs, simulations_in
 from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
@@ -103,7 +103,7 @@ class Job:
             ValueError: the run was fitted to other data; and what the stages raise.
         """
         started = time.perf_counter()
-        self.run.note(versions=package_versions(PACKAGES), cores=available_cores())
+        self.run.note(versions=package_versions(PACKAGES), cores=available_cores(), processor=processor_name())
         if self.run.job().created is None:
             self.run.note(created=f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}")
         data = self.data(plan)
@@ -238,6 +238,7 @@ class Job:
             summary,
             metrics=read_metrics(self.run.metrics_file),
             priors=self._priors(),
+            errors=load_errors(self.run.result("fit")),
             sections=() if comparison is None else comparison.sections(),
             config_yaml=stored_text(self.run.config_file),
             log_tail=_last_lines(self.run.path / "train.log"),

@@ -75,7 +75,7 @@ class AnglesFinding(Finding):
         for (first, _), judged, found in zip(self.curves, self.judgements(), self.residuals, strict=True):
             numbers = number(first.shell, 3), number(found.deviation, 4), number(found.noise, 4)
             cells = (*numbers, in_chi2(found), beyond(found.whole), largest(found, "°"))
-            rows.append((first.name, Toned(judged.in_words, LEVELS[judged.agreement]), *cells))
+            rows.append((first.name, Toned(judged.short, LEVELS[judged.agreement]), *cells))
         return Section("Angles between neighbours", (picture, Table(columns, tuple(rows), ("P(θ)",))))
 
 

@@ -77,7 +77,7 @@ class CoordinationFinding(Finding):
         if (numbers := _estimates(pair)) is None:
             return UNKNOWN
         judged = judge_numbers("", *numbers)
-        return Toned(judged.in_words, LEVELS[judged.agreement])
+        return Toned(judged.short, LEVELS[judged.agreement])
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class RdfFinding(Finding):
         for judged, found in zip(self.judgements(), self.residuals, strict=True):
             name, shells = judged.what.removeprefix("g(r) of "), [*found.parts, None, None][:2]
             cells: tuple[Cell, ...] = (
-                Toned(judged.in_words, LEVELS[judged.agreement]),
+                Toned(judged.short, LEVELS[judged.agreement]),
                 in_chi2(found),
                 beyond(found.whole),
                 *map(beyond, shells),

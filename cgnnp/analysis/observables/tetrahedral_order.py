@@ -71,7 +71,7 @@ class OrderFinding(Finding):
         )
         judged = self.judgements()[0]
         means = [plus_minus(side.mean.value, side.mean.stderr, 4) for side in (self.atomistic, self.coarse)]
-        row: tuple[Cell, ...] = ("all beads", *means, Toned(judged.in_words, LEVELS[judged.agreement]))
+        row: tuple[Cell, ...] = ("all beads", *means, Toned(judged.short, LEVELS[judged.agreement]))
         return Section("Tetrahedral order", (picture, Table(("mean q", "atomistic", "CG", "verdict"), (row,), ("verdict",))))
 
 

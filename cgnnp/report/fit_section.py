@@ -1,0 +1,88 @@
+"""What a page says of the fit: its history, what it leaves of held-out forces, its priors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cgnnp.analysis.figures_fit import plot_history, plot_pair_residuals, plot_parity, plot_prior
+from cgnnp.analysis.section import Picture, Section
+from cgnnp.diagnostics.force_errors import ForceErrors
+from cgnnp.report.summary import Summary
+
+IN_WORDS = ("screened_coulomb", "pair_spline")
+"""Priors that the page has words for."""
+
+
+def fit_section(
+    summary: Summary,
+    metrics: Sequence[dict[str, float]] = (),
+    priors: Sequence[Any] | None = None,
+    errors: ForceErrors | None = None,
+) -> Section | None:
+    """The section on the fit; None where nothing is known of it.
+
+    Args:
+        summary: of the run.
+        metrics: a row an epoch.
+        priors: the prior potentials; None where they are not known.
+        errors: what is left of held-out forces.
+    """
+    pictures: list[Picture] = []
+    if metrics:
+        loss = " and the training loss, which is 1 for a network without forces" if _has_loss(metrics) else ""
+        caption = f"R² on held-out frames after each epoch; below, the learning rate{loss}."
+        pictures.append(
+            Picture("history", "R² after each epoch, learning rate", caption, lambda theme: plot_history(metrics, theme))
+        )
+    if errors is not None:
+        said = (
+            "Components of held-out forces, mapped and by the model, by their number. Most of the scatter is thermal "
+            "noise of what was averaged away, which no model explains."
+        )
+        pictures.append(
+            Picture("parity", "Forces of the model against mapped forces", said, lambda theme: plot_parity(errors, theme))
+        )
+        said = (
+            "The mean force per pair that is left at each distance, free of that noise: zero where pair forces are "
+            "right. Bands are two standard errors."
+        )
+        alt = "Residual force per pair against distance"
+        pictures.append(Picture("pair_residuals", alt, said, lambda theme: plot_pair_residuals(errors, theme)))
+    if priors and any(prior.kind == "pair_spline" for prior in priors):
+        kelvin = summary.temperature_K or 300.0
+        said = _of_the_prior(priors)
+        pictures.append(
+            Picture("prior", "Pair energies of the prior", said, lambda theme: plot_prior(priors, kelvin, theme))
+        )
+    return Section("The fit", pictures) if pictures else None
+
+
+def priors_in_words(summary: Summary, priors: Sequence[Any] | None) -> str:
+    """The priors of a fit, to begin a sentence with.
+
+    >>> priors_in_words(Summary(), [])
+    'No prior'
+    """
+    kinds = ["pair_spline"] if priors is None else [prior.kind for prior in priors]
+    words = [f"screened Coulomb (ε_r {summary.eps_r:g})"] if summary.eps_r is not None else []
+    words += ["pair splines"] if "pair_spline" in kinds else []
+    words += [kind.replace("_", " ") for kind in kinds if kind not in IN_WORDS]
+    if not words:
+        return "No prior"
+    text = ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
+    return text[0].upper() + text[1:]
+
+
+def _of_the_prior(priors: Sequence[Any]) -> str:
+    others = [prior.kind.replace("_", " ") for prior in priors if prior.kind not in IN_WORDS]
+    charged = any(prior.kind == "screened_coulomb" for prior in priors)
+    beside = " beside the screened Coulomb energy, which is not drawn" if charged else ""
+    what = (
+        f"The pair splines, which go with {', '.join(others)} and mean nothing alone"
+        if others
+        else "The best pair potential"
+    )
+    return f"{what}{beside}. Where nothing was sampled (shaded) it goes on as a repulsive wall."
+
+
+def _has_loss(metrics: Sequence[dict[str, float]]) -> bool:
+    return any("loss" in row for row in metrics)
