@@ -13,7 +13,7 @@ def job(config: "DictConfig") -> None:
     from cgnnp.commands import hydra_job
     from cgnnp.commands.training import train
 
-    train(config, hydra_job.resolved_yaml(config), hydra_job.command_line())
+    train(config, hydra_job.resolved_yaml(config), hydra_job.command_line(), hydra_job.job_name())
 
 
 def main() -> None:

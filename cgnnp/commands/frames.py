@@ -33,6 +33,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("data_dir", "platform", "force_backend"), (str,)),
     **dict.fromkeys(("run_dir", "run", "potential", "output", "data", "draws"), (str, int, type(None))),
     **dict.fromkeys(("seed", "replica"), (int,)),
+    "runs": (list, str, type(None)),
     "n_frames": (int, type(None)),
     **dict.fromkeys(("keep_atoms", "optimal"), (bool,)),
     **dict.fromkeys(("also", "more_data"), (list,)),

@@ -20,6 +20,7 @@ from joblib.externals.loky.backend import resource_tracker
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cgnnp.commands import sweeps
 from cgnnp.commands.error_messages import in_our_words
 from cgnnp.commands.presets import expanded
 from cgnnp.runtime import signals
@@ -35,13 +36,15 @@ class JobFailed(Exception):
 
 
 class ShareCores(Callback):
-    """Tells the jobs of a sweep how many run side by side, so that each takes its share of the cores."""
+    """Tells the jobs of a sweep how many run side by side, so that each takes its share of the cores, and what is swept."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Count them before any is started; hydra's own launcher runs one at a time."""
+        parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        if config.hydra.job.config_name == "train":
+            sweeps.begin([one.key_or_group for one in parsed if one.is_sweep_override()])
         workers = config.hydra.launcher.get("n_jobs")
         if workers is not None:
-            parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
             jobs = math.prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())
             os.environ[PARALLEL_JOBS] = str(min(jobs, effective_n_jobs(workers)))
             with signals.deaf_children():  # it cleans up after all jobs, and must outlive them when a terminal is closed
@@ -74,7 +77,9 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
         for line in said:
             print(f"{config_name}: {line}", file=sys.stderr)
         hydra.main(version_base="1.3", config_path="pkg://cgnnp.conf", config_name=config_name)(guarded)()
+        _compare_sweep()
     except JobFailed as failed:
+        _compare_sweep()
         sys.exit(failed.args[0])
     except BrokenProcessPool:
         signals.check()
@@ -85,6 +90,12 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
         sys.exit(1)
     except USER_ERRORS as error:
         sys.exit(_message(config_name, error, code=2))
+
+
+def _compare_sweep() -> None:
+    """Compare the runs of a sweep that has ended, also where some failed."""
+    if (folder := sweeps.end()) is not None:
+        sweeps.compare(folder)
 
 
 def _fail(config_name: str, error: BaseException, code: int) -> NoReturn:
@@ -104,6 +115,11 @@ def command_line() -> str:
     """How this job was started, to be started again."""
     job = HydraConfig.get()
     return f"python -m cgnnp.{job.job.config_name} {shlex.join(job.overrides.task)}".strip()
+
+
+def job_name() -> str:
+    """What tells this job from the others of its sweep; nothing outside a sweep."""
+    return sweeps.job_name(overrides())
 
 
 def overrides() -> list[str]:

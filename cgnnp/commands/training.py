@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from cgnnp.analysis.observables.choice import GROUP, Choice, choice
 from cgnnp.commands.frames import as_dict, check_command, checked_data_root, configured, configured_source, named
+from cgnnp.commands.sweeps import note_job, sweep_folder
 from cgnnp.frames.dataset import has_data, open_frames
 from cgnnp.frames.frames import Frames
 from cgnnp.frames.many_systems import systems_in
@@ -29,6 +30,7 @@ from cgnnp.simulation.run import replica_folders
 from cgnnp.training.relative_entropy import RefinementSettings
 from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.job import Job
+from cgnnp.workflow.many_runs import compare_runs, write_runs
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan, SimulationPlan, TrainingPlan
 from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 from cgnnp.workflow.running import CoarseRun, run_potential
@@ -49,15 +51,24 @@ class OfAllTerms:
     cutoff_nm: float = 0.9
 
 
-def train(config: DictConfig, config_text: str, command: str) -> None:
-    """The main job. What can be wrong with the settings is found before anything is sampled."""
+def train(config: DictConfig, config_text: str, command: str, job_name: str = "") -> None:
+    """The main job. What can be wrong with the settings is found before anything is sampled.
+
+    Args:
+        config: of the command.
+        config_text: the resolved configuration.
+        command: how the job was started.
+        job_name: of a job of a sweep, its overrides; its folder has that name, in the folder of the sweep.
+    """
     plan = training_plan(config)
     run_dir = named(config, "run_dir")
-    run = RunFolder.create(None if run_dir is None else str(run_dir), plan.mapping.name)
+    run = RunFolder.create(run_dir or sweep_folder(job_name), plan.mapping.name)
     with run.locked():
         run.begin(config_text)
         start_logging(run.path / "train.log")
-        log.info("run folder: %s", run.path)
+        log.info("run folder: %s%s", run.path, f" ({job_name})" if job_name else "")
+        if job_name:
+            note_job(run.path)
         run.note(command=command)
         Job(run).train(plan)
 
@@ -142,23 +153,32 @@ def _needed(plan: SimulationPlan | None) -> SimulationPlan:
 
 
 def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
-    """Compare the simulation of a run with its data, or that of a potential with any data of the same beads.
+    """Compare the simulation of a run with its data, that of a potential with any data, or several runs with each other.
 
     A run is compared by the observables of its own config.yaml but for the `overrides` of the command line.
     """
     check_command(config)
     folder, data, potential = (named(config, key) for key in ("run", "data", "potential"))
+    runs = [] if config.runs is None else [config.runs] if isinstance(config.runs, str | int) else list(config.runs)
+    if (folder is None) == (not runs):
+        raise ValueError(
+            "name either run=<folder of a run, or of a simulation>, or runs=[...], a list of runs or a folder that holds them"
+        )
     if folder is None:
-        raise ValueError("name the folder of a run, run=runs/..., or of a simulation of a potential")
-    if is_simulation(folder):
+        _compare_runs(config, runs, data)
+    elif is_simulation(folder):
         chosen = choice(as_dict(config.compare))
         frames = _data_of(data, f"run={folder}: is a simulation of a potential, and its data have to be named")
         start_logging()
         compare_simulation(folder, frames, chosen, potential)
-        return
-    if potential is not None:
+    elif potential is not None:
         raise ValueError(f"potential={potential}: run={folder} has its own: leave it out")
-    run = RunFolder.open(str(folder))
+    else:
+        _compare_run(config, RunFolder.open(str(folder)), data, overrides)
+
+
+def _compare_run(config: DictConfig, run: RunFolder, data: Path | None, overrides: Sequence[str]) -> None:
+    """Compare the simulation of a run, and write its report again."""
     with run.locked():
         job = Job(run)
         known = job.found.data
@@ -169,6 +189,19 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
         chosen = _choice_of_run(run, as_dict(config.compare), overrides)
         start_logging(run.path / "train.log")  # a command that is refused leaves no trace
         job.compare(frames, coarse, chosen, data, again=True)
+
+
+def _compare_runs(config: DictConfig, runs: Sequence[Any], data: Path | None) -> None:
+    """Compare several runs with each other; the page goes into the folder that holds them, or beside the first."""
+    places = [Path(str(place)) for place in runs]
+    frames = None if data is None else _data_of(data)
+    output = named(config, "output") or (places[0] if len(places) == 1 else places[0].resolve().parent / "comparison")
+    check_writable(output, "output")
+    start_logging()
+    found = compare_runs(places, choice(as_dict(config.compare)), frames)
+    page = write_runs(found, output)
+    print(found.table())
+    log.info("compare: %s", page)
 
 
 def _data_of(data: Path | None, needed: str = "", n_frames: int | None = None) -> Frames:

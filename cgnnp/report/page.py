@@ -39,8 +39,8 @@ from cgnnp.report.summary import Summary, TemperatureFigures
 from cgnnp.runtime.formatting import duration, number, percent, plus_minus, significant
 from cgnnp.runtime.storage import write_file
 
-INDEX = re.compile(r"(?<![\w/.])([A-Za-zφερΔ])_([A-Za-z]{1,10})(?![\w.(=])")
-"""A letter with an index in a text: T_conf."""
+INDEX = re.compile(r"(?<!\w)(T(?=_conf)|g(?=_CG|_atomistic)|G(?=_cc)|φ(?=_w)|ε(?=_r)|R(?=_max))_([A-Za-z]+)")
+"""Letters with an index in a text: T_conf."""
 
 CODE = re.compile(r"`([^`]+)`")
 

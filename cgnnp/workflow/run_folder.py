@@ -248,7 +248,7 @@ def _new_folder(root: Path, name: str) -> Path:
 
 def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Settings that differ from a stored configuration, but for those that may change between visits to a run."""
-    one, two = _flatten(stored), _flatten(new)
+    one, two = flat_settings(stored), flat_settings(new)
     keys = [
         key for key in {**one, **two} if key not in FREE and not key.startswith(tuple(f"{name}." for name in FREE_GROUPS))
     ]
@@ -257,10 +257,15 @@ def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [f"{key} is {one.get(key)} there, {two.get(key)} now" for key in keys if one.get(key) != two.get(key)]
 
 
-def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+def flat_settings(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Settings by their full names.
+
+    >>> flat_settings({"model": {"l_max": 2}, "seed": 0})
+    {'model.l_max': 2, 'seed': 0}
+    """
     if not isinstance(node, dict):
         return {prefix: home_of(node) if prefix.endswith(TARGET) else node}
     result: dict[str, Any] = {}
     for key, value in node.items():
-        result |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+        result |= flat_settings(value, f"{prefix}.{key}" if prefix else str(key))
     return result

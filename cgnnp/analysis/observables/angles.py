@@ -58,6 +58,21 @@ class AnglesFinding(Finding):
         )
         return {"angles": (CSV_COLUMNS, rows)}
 
+    def beside(self, label: str, others: Sequence[tuple[str, Finding]]) -> Picture | None:
+        """Curves of all runs over the atomistic one."""
+        sides = [(label, self), *((name, found) for name, found in others if isinstance(found, AnglesFinding))]
+        drawn = []
+        for first, _ in self.curves:
+            models = [
+                (name, curve)
+                for name, found in sides
+                for one, curve in found.curves
+                if one.name == first.name and len(one.theta) == len(first.theta)
+            ]
+            drawn.append([(SIDES["atomistic"], first), *models])
+        alt = "Distributions of angles of all runs"
+        return Picture("angles", alt, "", lambda theme: plot_angles(drawn, theme), each_alone(plot_angles, drawn))
+
     def section(self) -> Section:
         """Curves and judgements."""
         drawn = [list(zip(SIDES.values(), pair, strict=True)) for pair in self.curves]

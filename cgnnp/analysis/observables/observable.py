@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from cgnnp.analysis.agreement import Judgement, agreement_of
-from cgnnp.analysis.section import Section
+from cgnnp.analysis.section import Picture, Section
 from cgnnp.diagnostics.consistency import Consistency
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.frames.frames import Frames
@@ -110,6 +110,10 @@ class Finding(ABC):
     def tables(self) -> dict[str, CsvTable]:
         """CSV files by name."""
         return {}
+
+    def beside(self, label: str, others: "Sequence[tuple[str, Finding]]") -> Picture | None:
+        """A picture of the atomistic side, of this run by its label, and of what other runs found; None has no picture."""
+        return None
 
     def entries(self, name: str) -> Row:
         """Entries of the summary; by default the rows, among the observables."""

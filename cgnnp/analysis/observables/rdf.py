@@ -107,6 +107,20 @@ class RdfFinding(Finding):
         notes = [MAKES_SENSE, *([HOW_JUDGED.format(dof=max(dof))] if dof else [])]
         return Section("Structure: g(r)", (picture, self._deviations(), self._judged()), notes)
 
+    def beside(self, label: str, others: Sequence[tuple[str, Finding]]) -> Picture | None:
+        """Curves of all runs over the atomistic one."""
+        sides = [(label, self), *((name, found) for name, found in others if isinstance(found, RdfFinding))]
+        drawn = [
+            [(SIDES["atomistic"], first), *_same_bins(first, [(name, found.curve(first.name)) for name, found in sides])]
+            for first, _ in self.curves
+        ]
+        alt = "Radial distribution functions of all runs"
+        return Picture("rdf", alt, "", lambda theme: plot_rdf(drawn, theme), each_alone(plot_rdf, drawn))
+
+    def curve(self, name: str) -> Rdf | None:
+        """The coarse-grained curve of a kind of pair."""
+        return next((second for first, second in self.curves if first.name == name), None)
+
     def _deviations(self) -> Table:
         columns = (
             *("pair", "D", "noise, atomistic", "noise, CG", "peak at (nm), atomistic", "peak at (nm), CG"),
@@ -229,6 +243,11 @@ def _plot_pair(upper: Axes, lower: Axes, sides: Sequence[tuple[str, Rdf]], theme
     lower.set_ylabel("difference")
     lower.set_xlabel("r (nm)")
     legend(upper, theme, loc="upper right", fontsize=8)
+
+
+def _same_bins(first: Rdf, others: Sequence[tuple[str, Rdf | None]]) -> list[tuple[str, Rdf]]:
+    """Those that can be drawn beside a curve."""
+    return [(name, curve) for name, curve in others if curve is not None and np.array_equal(curve.r, first.r)]
 
 
 def _labelled(pair: tuple[Rdf, Rdf]) -> list[tuple[str, Rdf]]:

@@ -59,6 +59,13 @@ class OrderFinding(Finding):
         rows = zip(self.atomistic.q, self.atomistic.density, self.coarse.density, strict=True)
         return {"tetrahedral_order": (CSV_COLUMNS, ((q, "all", *values) for q, *values in rows))}
 
+    def beside(self, label: str, others: Sequence[tuple[str, Finding]]) -> Picture | None:
+        """Distributions of all runs over the atomistic one."""
+        sides = [(SIDES["atomistic"], self.atomistic), (label, self.coarse)]
+        sides += [(name, found.coarse) for name, found in others if isinstance(found, OrderFinding)]
+        alt = "Distributions of the tetrahedral order of all runs"
+        return Picture("tetrahedral_order", alt, "", lambda theme: plot_orders(sides, theme))
+
     def section(self) -> Section:
         """The distribution of q, and its mean."""
         drawn = list(zip(SIDES.values(), (self.atomistic, self.coarse), strict=True))

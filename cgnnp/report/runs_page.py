@@ -1,0 +1,25 @@
+"""The page that shows several runs beside each other."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from cgnnp.analysis.section import Section
+from cgnnp.report.page import page_template, panels_of
+from cgnnp.runtime.storage import write_file
+
+
+def write_runs_page(page: Path, title: str, sections: Sequence[Section], folders: Sequence[str]) -> Path:
+    """Write a self-contained page of these sections.
+
+    Args:
+        page: its path.
+        title: of the page.
+        sections: tables and pictures.
+        folders: of the runs, for the command that makes the page again.
+    """
+    images = {picture.name: panels_of(picture) for section in sections for picture in section.pictures}
+    command = shlex.join(["python", "-m", "cgnnp.compare", f"runs=[{','.join(folders)}]"])
+    values = {"title": title, "sections": sections, "images": images, "command": command}
+    write_file(page, page_template("runs.html.j2").render(values))
+    return page

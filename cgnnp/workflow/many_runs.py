@@ -1,0 +1,331 @@
+"""Several runs beside each other: settings that differ, R2 on frames that none was fitted to, structure, speed."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgnnp.analysis.agreement import LEVELS, Judgement
+from cgnnp.analysis.observables.choice import Choice, choice
+from cgnnp.analysis.observables.observable import BothSides
+from cgnnp.analysis.section import Cell, Draw, Picture, Section, Table, Toned
+from cgnnp.frames.dataset import frames_digest, has_data, open_frames
+from cgnnp.frames.frames import Frames
+from cgnnp.report.runs_page import write_runs_page
+from cgnnp.report.summary import Row, Summary
+from cgnnp.runtime.formatting import UNKNOWN, number, percent, plus_minus
+from cgnnp.runtime.representation import paragraph
+from cgnnp.runtime.storage import write_json
+from cgnnp.simulation.potential_files import load
+from cgnnp.simulation.run import replica_folders
+from cgnnp.statistics import Estimate, stratified_estimate
+from cgnnp.workflow.comparing import Comparison, compare_sides
+from cgnnp.workflow.fitting import total_forces
+from cgnnp.workflow.job import Job
+from cgnnp.workflow.run_folder import FREE, RunFolder, flat_settings
+from cgnnp.workflow.running import CoarseRun
+from cgnnp.workflow.simulation_folder import check_same_beads
+
+log = logging.getLogger("cgnnp")
+
+FEWEST_FRAMES = 20
+"""R2 of fewer common frames has no error, and is not compared."""
+
+MOST_FRAMES = 600
+"""So many common frames at most, spread over those there are: networks in plain torch are slow."""
+
+LEFT_OUT = (*FREE, "data", "more_data")
+
+
+@dataclass(frozen=True, eq=False)
+class OneRun:
+    """A run: its folder, settings, what its summary says, and its comparison, where it was simulated.
+
+    `squares` are sums over beads of the squared residual and force of every common frame, None where there are none.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    summary: Summary
+    comparison: Comparison | None
+    squares: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.folder.name
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ManyRuns:
+    """Several runs, the first of which the others are compared with.
+
+    Args:
+        runs: in the order in which they were named.
+        common: what the frames are that R2 is compared on, or why there are none.
+        atomistic_is_one: whether all were compared with the same data.
+    """
+
+    runs: tuple[OneRun, ...]
+    common: str
+    atomistic_is_one: bool = True
+
+    def __repr__(self) -> str:
+        return paragraph([f"ManyRuns: {len(self.runs)} runs", *self.table().splitlines()])
+
+    @cached_property
+    def differing(self) -> list[str]:
+        """Names of the settings that are not the same in all runs."""
+        keys = dict.fromkeys(key for run in self.runs for key in run.settings)
+        return [key for key in keys if len({json.dumps(run.settings.get(key)) for run in self.runs}) > 1]
+
+    def label(self, run: OneRun) -> str:
+        """What tells a run from the others: its settings that differ, or the name of its folder where they are many."""
+        words = [f"{key.rpartition('.')[2]} {_setting(run.settings.get(key))}" for key in self.differing]
+        labels = [self._words(one) for one in self.runs]
+        return ", ".join(words) if 0 < len(words) <= 3 and len(set(labels)) == len(labels) else run.name
+
+    def _words(self, run: OneRun) -> str:
+        return str([run.settings.get(key) for key in self.differing])
+
+    def r2(self, run: OneRun) -> Estimate | None:
+        """Of a run on the common frames, with its block error."""
+        if run.squares is None:
+            return None
+        return stratified_estimate([run.squares], lambda mean: 1.0 - mean[0] / mean[1])
+
+    def gain(self, run: OneRun) -> Estimate | None:
+        """R2 of a run less that of the first, on the common frames, with its paired error."""
+        first = self.runs[0]
+        if run.squares is None or first.squares is None or run is first:
+            return None
+        both = np.column_stack([first.squares[:, 0], run.squares])
+        return stratified_estimate([both], lambda mean: (mean[0] - mean[1]) / mean[2])
+
+    def rows(self) -> list[Row]:
+        """One of each run, units in the names."""
+        rows = []
+        for run in self.runs:
+            r2, gain, s = self.r2(run), self.gain(run), run.summary
+            row: Row = {"run": str(run.folder), "label": self.label(run)}
+            row["settings"] = {key: run.settings.get(key) for key in self.differing}
+            row |= {"r2_own": s.r2_model, "r2_own_stderr": s.r2_stderr, "r2_prior": s.r2_prior}
+            row |= {"r2_common": _value(r2), "r2_common_stderr": _stderr(r2)}
+            row |= {"r2_less_first": _value(gain), "r2_less_first_stderr": _stderr(gain)}
+            row["judgements"] = (
+                s.judgements if run.comparison is None else [one.to_dict() for one in run.comparison.judgements]
+            )
+            row |= {"cg_ns_per_day": s.cg_ns_per_day, "cores": s.cores, "n_parameters": s.n_parameters, "seed": s.seed}
+            row |= {"t_conf_cg_K": s.t_conf_cg.K, "t_conf_cg_stderr_K": s.t_conf_cg.stderr_K}
+            rows.append(row | {"fit_s": s.timings_s.get("fit"), "created": s.created})
+        return rows
+
+    def to_dict(self) -> Row:
+        """What runs.json holds."""
+        return {"common_frames": self.common, "differing": self.differing, "runs": self.rows()}
+
+    def table(self) -> str:
+        """Lines of text, a run each."""
+        lines = []
+        for run, row in zip(self.runs, self.rows(), strict=True):
+            kind = "r2_common" if row["r2_common"] is not None else "r2_own"
+            r2 = "" if row[kind] is None else f", R2 {plus_minus(row[kind], row[f'{kind}_stderr'], 4)}"
+            gain = row["r2_less_first"]
+            less = "" if gain is None else f" ({number(gain, 4, sign=True)} ± {number(row['r2_less_first_stderr'], 4)})"
+            judged = [Judgement.from_dict(one) for one in row["judgements"]]
+            speed = "" if row["cg_ns_per_day"] is None else f", {row['cg_ns_per_day']:.0f} ns/day"
+            lines.append(f"{self.label(run)}{r2}{less}{''.join(f', {one.what} {one.short}' for one in judged[:3])}{speed}")
+        return "\n".join(lines)
+
+    def sections(self) -> list[Section]:
+        """Tables of settings and figures, and pictures of what was compared with the same data."""
+        return [self._figures(), *self._settings(), *self._pictures()]
+
+    def _figures(self) -> Section:
+        columns: tuple[str, ...] = ("run", "R²", "R² less the first", "R² of the priors")
+        whats = list(dict.fromkeys(one["what"] for row in self.rows() for one in row["judgements"]))
+        columns += (*whats, "CG ns/day", "parameters", "fit (min)")
+        rows = []
+        for run, row in zip(self.runs, self.rows(), strict=True):
+            judged = {one["what"]: Judgement.from_dict(one) for one in row["judgements"]}
+            r2 = (
+                (row["r2_common"], row["r2_common_stderr"])
+                if row["r2_common"] is not None
+                else (row["r2_own"], row["r2_own_stderr"])
+            )
+            gain = plus_minus(row["r2_less_first"], row["r2_less_first_stderr"], 4)
+            cells: list[Cell] = [self.label(run), plus_minus(*r2, 4), gain, number(row["r2_prior"], 4)]
+            cells += [_judged(judged.get(what)) for what in whats]
+            minutes = None if row["fit_s"] is None else row["fit_s"] / 60
+            rows.append((*cells, number(row["cg_ns_per_day"]), number(row["n_parameters"]), number(minutes, 1)))
+        notes = [
+            f"R² is of {self.common}. Differences are paired: the noise that two models share is not in their errors.",
+            "Other columns have the deviation from the atomistic data and its judgement. Speeds are of all replicas of "
+            "each run, as it ran: compare those of one machine that did nothing else.",
+        ]
+        return Section("Runs", (Table(columns, tuple(rows)),), notes)
+
+    def _settings(self) -> list[Section]:
+        if not self.differing:
+            return []
+        rows = [(key, *(_setting(run.settings.get(key)) for run in self.runs)) for key in self.differing]
+        names = tuple(run.name for run in self.runs)
+        return [Section("Settings that differ", (Table(("setting", *names), tuple(rows), names),))]
+
+    def _pictures(self) -> list[Section]:
+        """Side by side, what the first run was compared by and can be drawn with others beside it."""
+        known = [(self.label(run), run.comparison) for run in self.runs if run.comparison is not None]
+        if len(known) < 2 or not self.atomistic_is_one:
+            return []
+        sections = []
+        (label, first), *others = known
+        panels: list[Draw] = []
+        for name, finding in first.items():
+            beside = [(other, comparison[name]) for other, comparison in others if name in comparison]
+            if (picture := finding.beside(label, beside)) is not None:
+                panels += picture.panels or (picture.draw,)
+        if not panels:
+            return []
+        alt = "Distributions of all runs over the atomistic one"
+        return [Section("Structure", (Picture("structure", alt, "", lambda theme: None, tuple(panels)),))]
+
+
+def runs_in(places: Sequence[str | Path]) -> list[Path]:
+    """The folders of runs that are named, or that are in folders that are named.
+
+    Raises:
+        FileNotFoundError: no run there.
+    """
+    found: list[Path] = []
+    for place in map(Path, places):
+        inside = (
+            [place]
+            if _is_run(place)
+            else sorted(file.parent for file in place.glob("*/summary.json") if _is_run(file.parent))
+        )
+        if not inside:
+            raise FileNotFoundError(f"runs={place}: is not the folder of a run, and there is none in it (no summary.json)")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def compare_runs(
+    places: Sequence[str | Path], chosen: Choice | None = None, data: Frames | None = None, platform: str = "auto"
+) -> ManyRuns:
+    """Compare runs with each other.
+
+    Args:
+        places: folders of runs, or folders that hold some.
+        chosen: observables, where runs are compared with `data`.
+        data: frames that all runs are compared on, which none should have been fitted to; by default the frames of their own
+            data set that none was fitted to, and the comparisons that they have.
+        platform: of OpenMM, for the forces of the priors.
+
+    Raises:
+        FileNotFoundError: no run there.
+        ValueError: fewer than two runs, or runs of different beads.
+
+    >>> found = compare_runs(["runs/sweep"])       # doctest: +SKIP
+    """
+    folders = runs_in(places)
+    if len(folders) < 2:
+        raise ValueError(f"runs={[str(place) for place in places]}: there is one run, {folders[0]}: name two or more")
+    runs = [_read(folder) for folder in folders]
+    frames, common = _common_frames(runs) if data is None else (data, f"{len(data)} frames of {', '.join(data.sources)}")
+    if frames is not None:
+        frames = frames.thinned(-(-len(frames) // MOST_FRAMES))
+        runs = [_measured(run, frames, platform) for run in runs]
+    if data is not None:
+        runs = [_compared(run, data, chosen or choice()) for run in runs]
+    digests = {run.summary.data_digest for run in runs if run.comparison is not None}
+    return ManyRuns(tuple(runs), common, data is not None or len(digests) == 1)
+
+
+def write_runs(found: ManyRuns, output: Path) -> Path:
+    """Write runs.json and runs.html to a folder; the page's path."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "runs.json", found.to_dict())
+    return write_runs_page(
+        output / "runs.html", f"{len(found.runs)} runs", found.sections(), [str(run.folder) for run in found.runs]
+    )
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "summary.json").is_file() and (folder / "results").is_dir() and (folder / "config.yaml").is_file()
+
+
+def _read(folder: Path) -> OneRun:
+    run = RunFolder.open(folder)
+    settings = {key: value for key, value in flat_settings(run.config()).items() if key not in LEFT_OUT}
+    result = run.result("comparison")
+    comparison = Comparison.load(result) if (result / "figures.json").exists() else None
+    return OneRun(folder, settings, Job(run).found.summary(run), comparison)
+
+
+def _common_frames(runs: Sequence[OneRun]) -> tuple[Frames | None, str]:
+    """Frames of the one data set of all runs that none was fitted to, and what they are, or why there are none."""
+    folders = {run.summary.data for run in runs}
+    own = "the held-out frames of each run's own: they are not the same"
+    if len(folders) > 1 or any(run.summary.more_data for run in runs):
+        return None, f"{own}, since the runs were fitted to different data sets"
+    folder = Path(str(folders.pop()))
+    if not has_data(folder):
+        return None, f"{own}, since the data set {folder} is no longer there"
+    frames = open_frames(folder)
+    first_unseen = 0
+    for run in runs:
+        n_frames, fitted = run.summary.n_frames or 0, run.summary.n_frames_train
+        if fitted is None or frames_digest(folder, n_frames) != run.summary.data_digest:
+            return None, f"{own}, since the frames of {run.folder} are not the first ones of {folder}, or it was not fitted"
+        first_unseen = max(first_unseen, fitted)
+    unseen = frames[first_unseen:]
+    if len(unseen) < FEWEST_FRAMES:
+        return None, f"{own}, since only {len(unseen)} frames of {folder} were fitted by none"
+    return unseen, f"the {len(unseen)} frames of {folder} that none of the runs was fitted to"
+
+
+def _measured(run: OneRun, frames: Frames, platform: str) -> OneRun:
+    """A run with the residuals of its potential on common frames."""
+    potential = run.folder / "potential"
+    if not potential.is_dir():
+        return run
+    bundle = load(potential, self_check=False)
+    check_same_beads(frames, bundle)
+    left = np.asarray(frames.forces, dtype=np.float64) - total_forces(bundle.model, bundle.priors, frames, platform)
+    squares = [np.sum(np.square(x, dtype=np.float64), axis=(1, 2)) for x in (left, frames.forces)]
+    log.info("compare: %s: forces on %d common frames", run.folder, len(frames))
+    return replace(run, squares=np.column_stack(squares))
+
+
+def _compared(run: OneRun, data: Frames, chosen: Choice) -> OneRun:
+    """A run compared with other data than its own."""
+    folder = RunFolder(run.folder)
+    if not replica_folders(folder.simulation):
+        return run
+    coarse = CoarseRun.load(folder.result("simulation"), folder.potential, folder.simulation)
+    if coarse is None:
+        return run
+    log.info("compare: %s", run.folder)
+    both = BothSides(data, coarse.frames, load(folder.potential, self_check=False), kinetic=coarse.kinetic)
+    return replace(run, comparison=compare_sides(both, chosen))
+
+
+def _judged(found: Judgement | None) -> Cell:
+    return UNKNOWN if found is None else Toned(f"{percent(found.deviation)}", LEVELS[found.agreement])
+
+
+def _setting(value: Any) -> str:
+    return UNKNOWN if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _value(found: Estimate | None) -> float | None:
+    return None if found is None else float(found.value)
+
+
+def _stderr(found: Estimate | None) -> float | None:
+    return None if found is None else float(found.stderr)
