@@ -162,7 +162,7 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     runs = [] if config.runs is None else [config.runs] if isinstance(config.runs, str | int) else list(config.runs)
     if (folder is None) == (not runs):
         raise ValueError(
-            "name either run=<folder of a run, or of a simulation>, or runs=[...], a list of runs or a folder that holds them"
+            "name either run=<folder of a run, or of a simulation>, or runs=[...]: a list of runs, or a folder of them"
         )
     if folder is None:
         _compare_runs(config, runs, data)

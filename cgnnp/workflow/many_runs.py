@@ -182,7 +182,6 @@ class ManyRuns:
         known = [(self.label(run), run.comparison) for run in self.runs if run.comparison is not None]
         if len(known) < 2 or not self.atomistic_is_one:
             return []
-        sections = []
         (label, first), *others = known
         panels: list[Draw] = []
         for name, finding in first.items():
