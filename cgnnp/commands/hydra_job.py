@@ -15,13 +15,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from joblib import effective_n_jobs
-from joblib.externals.loky.backend import resource_tracker
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cgnnp.commands import sweeps
 from cgnnp.commands.error_messages import in_our_words
+from cgnnp.commands.help import FLAGS, help_text
+from cgnnp.commands.missing import check_complete
 from cgnnp.commands.presets import expanded
 from cgnnp.runtime import signals
 
@@ -40,6 +40,9 @@ class ShareCores(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Count them before any is started; hydra's own launcher runs one at a time."""
+        from joblib import effective_n_jobs
+        from joblib.externals.loky.backend import resource_tracker
+
         parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         if config.hydra.job.config_name == "train":
             sweeps.begin([one.key_or_group for one in parsed if one.is_sweep_override()])
@@ -62,6 +65,7 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     def guarded(config: DictConfig) -> None:
         with signals.stoppable_job(main_process):
             try:
+                check_complete(config_name, config, HydraConfig.get().runtime.choices)
                 body(config)
             except USER_ERRORS as error:
                 _fail(config_name, error, code=2)
@@ -76,6 +80,9 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
         sys.argv[1:], said = expanded(config_name, sys.argv[1:])
         for line in said:
             print(f"{config_name}: {line}", file=sys.stderr)
+        if any(flag in sys.argv[1:] for flag in FLAGS):
+            print(help_text(config_name, sys.argv[1:]))
+            return
         hydra.main(version_base="1.3", config_path="pkg://cgnnp.conf", config_name=config_name)(guarded)()
         _compare_sweep()
     except JobFailed as failed:

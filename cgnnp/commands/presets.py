@@ -44,7 +44,7 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
     words = [FORMER_KEYS.get(key, key) + word.removeprefix(key) for key, word in zip(keys, words, strict=True)]
     if not any(word.startswith(PRESET) for word in words):
         return words, said
-    groups = _groups(command)
+    groups = groups_of(command)
     if "preset" in groups:
         return words, said
     result: list[str] = []
@@ -53,7 +53,7 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
     return result, said
 
 
-def _choices(command: str, groups: set[str], word: str, words: Sequence[str]) -> list[str]:
+def _choices(command: str, groups: Sequence[str], word: str, words: Sequence[str]) -> list[str]:
     """What a preset chooses of the groups that a command has, but for those that the command line chooses itself."""
     if "mapping" not in groups:
         return [word]
@@ -79,7 +79,11 @@ def choices(preset: str) -> dict[str, str]:
     return {key.removeprefix("override /"): option for entry in defaults for key, option in entry.items()}
 
 
-def _groups(command: str) -> set[str]:
-    """The groups that a command has."""
+def groups_of(command: str) -> list[str]:
+    """The groups that a command has, in the order in which they are composed.
+
+    >>> groups_of("map")
+    ['reference', 'mapping']
+    """
     defaults = yaml.safe_load((files("cgnnp.conf") / f"{command}.yaml").read_text("utf-8"))["defaults"]
-    return {key for entry in defaults if isinstance(entry, dict) for key in entry}
+    return [key for entry in defaults if isinstance(entry, dict) for key in entry if key.isidentifier()]

@@ -13,6 +13,9 @@ from cgnnp.runtime.settings import checked_settings, did_you_mean
 
 TARGET, PARTIAL = "_target_", "_partial_"
 
+MISSING = "???"
+"""Stands in a file for a value that has no default."""
+
 LISTED = ("prior",)
 """Groups of which several options stand side by side, each with its settings under its own name."""
 
@@ -85,7 +88,7 @@ def constructed(values: Mapping[str, Any], group: str, from_data: Sequence[str] 
     """What `_target_` makes of the other settings, or with `_partial_` will make, after a look at names and types.
 
     Args:
-        values: settings.
+        values: settings; those that are not set are left out, and what is constructed says what it needs.
         group: what errors put before the names of settings.
         from_data: settings that cannot be chosen.
 
@@ -93,7 +96,8 @@ def constructed(values: Mapping[str, Any], group: str, from_data: Sequence[str] 
         ValueError: nothing to import, or a setting that is wrong.
     """
     kind = target(values, group)
-    settings = checked_settings(kind, settings_in(values), group, from_data)
+    settings = {key: value for key, value in settings_in(values).items() if value != MISSING}
+    settings = checked_settings(kind, settings, group, from_data)
     return functools.partial(kind, **settings) if values.get(PARTIAL) else kind(**settings)
 
 
@@ -104,7 +108,7 @@ def target(values: Mapping[str, Any], group: str) -> Callable[..., Any]:
         ValueError: it is not set, or cannot be imported.
     """
     name = str(values.get(TARGET))
-    if name == "???":
+    if name == MISSING:
         raise ValueError(f"{group}._target_ is not set: name an importable function, {group}._target_=my_module.my_function")
     module, _, attribute = home_of(name).rpartition(".")
     try:

@@ -120,7 +120,7 @@ ARGUMENTS = {
     "seed of thirty digits": ([f"seed={10**30}"], [f"seed={10**30}", "0 to 9223372036854775807"]),
     "seed of thirty digits of a network": ([f"model.seed={10**30}"], ["model.seed=1000", "0 to 9223372036854775807"]),
     "negative seed": (["reference.seed=-1"], ["reference.seed=-1", "0 to 9223372036854775807"]),
-    "no target": (["mapping=custom"], ["mapping._target_ is not set", "my_module"]),
+    "no target": (["mapping=custom"], ["a setting is missing", "mapping._target_", "my_module"]),
     "name of a bead": (["mapping.bead='A B'"], ["'A B'", "letters, digits"]),
     "target not there": (["model._target_=cgnnp.models.nequip.Net"], ["model._target_=cgnnp.models.nequip.Net", "imported"]),
     "foreign target": (["model._target_=nowhere.Net"], ["model._target_=nowhere.Net", "cgnnp.models."]),

@@ -154,7 +154,7 @@ def test_bonded_beads_are_tested_by_the_pairs_that_are_not_bonded(run_here, tmp_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name the folder of a data set: data=data/..."),
+        ([], "python -m cgnnp.check data=data/"),
         (["data=nowhere"], "nowhere/meta.json: no such file"),
         (["data=1.5"], "data=1.5: must be the name of a folder"),
         (["data=set", "output=set/out"], "choose another folder"),

@@ -1,5 +1,8 @@
 """Every option of every group composes, and what it names can be built."""
 
+import inspect
+import re
+from collections.abc import Mapping as Table
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from systems import water
 from cgnnp.commands.frames import GROUPS, KEYS, as_dict, configured
 from cgnnp.commands.presets import expanded
 from cgnnp.commands.training import _simulation
+from cgnnp.commands.yaml_comments import of_command, of_option
 from cgnnp.dynamics.openmm_topology import describe
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.potential import Potential
@@ -17,7 +21,7 @@ from cgnnp.models.registry import FROM_DATA
 from cgnnp.priors import PriorTerm
 from cgnnp.reference.source import Source
 from cgnnp.reference.systems.system import ReferenceSystem
-from cgnnp.runtime.options import constructed, target
+from cgnnp.runtime.options import LISTED, constructed, target
 from cgnnp.training.relative_entropy import RefinementSettings
 from cgnnp.training.trainer import Trainer
 
@@ -34,7 +38,7 @@ def test_all_commands_and_groups_are_there():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_compose_and_know_their_keys(command):
     config = compose(command)
-    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    OmegaConf.to_container(config, resolve=True)
     assert set(config) <= {*GROUPS, *KEYS}
 
 
@@ -78,19 +82,61 @@ def test_the_default_mapping_maps_the_default_system():
     assert mapping.n_beads == 27
 
 
-@pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[1] not in ("none", "custom", "nacl")])
+GIVEN = {
+    "mapping": {"atomistic"},
+    "system": {"name"},
+    "reference": {"system", "replica"},
+    "simulation": {"temperature_of_data_K"},
+    "model": set(FROM_DATA),
+}
+"""What is not chosen of the arguments of what a group constructs: it comes from elsewhere."""
+
+
+def not_named(takes: set[str], named: set[str], comments: Table[str, str]) -> dict[str, set[str]]:
+    """Arguments that a configuration leaves out, names in it that are no arguments, and names without a comment."""
+    found = {
+        "left out": takes - named,
+        "no argument": named - takes,
+        "no comment": {key for key in named if not comments[key]},
+    }
+    return {what: keys for what, keys in found.items() if keys}
+
+
+def settings_of(group: str, option: str) -> tuple[set[str], set[str], dict[str, str]]:
+    """The arguments of what an option constructs that can be chosen, the names in its file, and what is said of them."""
+    prefix = f"{group}.{option}" if group in LISTED else group
+    config = OmegaConf.select(compose("train", f"{group}={option}"), prefix)
+    kind = target(config, group)
+    takes = set(inspect.signature(getattr(kind, "Settings", kind)).parameters) - GIVEN.get(group, set())
+    said = of_option(group, option).keys
+    return takes, {key for key in config if not key.startswith("_")}, {key: said[f"{prefix}.{key}"] for key in config}
+
+
+# `none` switches a stage off and has no settings, `custom` is a function that is not known here.
+@pytest.mark.parametrize(
+    ("group", "option"), [pair for pair in OPTIONS if pair[1] not in ("none", "custom") and pair[0] != "preset"]
+)
 def test_configurations_name_every_setting(group, option):
     """What a configuration leaves out takes its default silently: the YAML is the manual, so it must not."""
-    import inspect
+    takes, named, comments = settings_of(group, option)
+    assert takes
+    assert not_named(takes, named, comments) == {}
 
-    given = {"mapping": {"atomistic"}, "system": {"name"}, "reference": {"system", "replica"}}
-    given["simulation"] = {"temperature_of_data_K"}
-    given["model"] = set(FROM_DATA)
-    config = compose("train", f"{group}={option}")[group]
-    config = config[option] if group == "prior" else config
-    if "_target_" in config:
-        missing = set(inspect.signature(target(config, group)).parameters) - set(config) - given.get(group, set())
-        assert not missing
+
+def test_settings_that_are_not_named_are_found():
+    for group, option in (("model", "nequip"), ("prior", "pairs"), ("reference", "files"), ("trainer", "force_matching")):
+        takes, named, comments = settings_of(group, option)
+        one = min(takes)
+        assert not_named(takes, named - {one}, comments) == {"left out": {one}}
+        assert not_named(takes - {one}, named, comments) == {"no argument": {one}}
+        assert not_named(takes, named, {**comments, one: ""}) == {"no comment": {one}}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_key_of_a_command_has_a_comment(command):
+    said = of_command(command).keys
+    leaves = {key for key in said if not any(other.startswith(f"{key}.") for other in said)}
+    assert not {key for key in leaves if not said[key] and not re.match(r"hydra\b|defaults\.override|prior$", key)}
 
 
 @pytest.mark.parametrize("mapping", sorted(path.stem for path in (CONF / "mapping").glob("*.yaml")))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("sample", "map", "train", "simulate", "compare", "check", "commands")
+COMMANDS = ("__main__", "sample", "map", "train", "simulate", "compare", "check", "commands")
 ORDER = (
     ("workflow",),
     ("report",),

@@ -1,0 +1,191 @@
+"""The `--help` of a command, of what the comments in its files in `conf/` say and of the settings that it composes."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from cgnnp.commands.layout import paragraphs, table, wrapped
+from cgnnp.commands.presets import choices, groups_of
+from cgnnp.commands.yaml_comments import of_command, of_option
+from cgnnp.runtime.options import LISTED, MISSING, PARTIAL, TARGET, file_of_option, options_of
+from cgnnp.runtime.settings import did_you_mean
+
+FLAGS = ("-h", "--help")
+INTERPOLATION = re.compile(r"\$\{(?:oc\.select:)?([\w.]+).*\}")
+
+
+def help_text(command: str, words: Sequence[str]) -> str:
+    """What a command does and all of its settings, or, where words name groups or settings, those alone.
+
+    Args:
+        command: without `python -m cgnnp.`.
+        words: of the command line: options, settings and names of groups; flags are passed over.
+
+    Raises:
+        ValueError: a word without an equals sign that is no group of the command.
+        HydraException: words that cannot be composed.
+    """
+    words = [word for word in words if not word.startswith("-")]
+    groups = groups_of(command)
+    asked = {word for word in words if "=" not in word}
+    for word in sorted(asked - {*groups}):
+        raise ValueError(f"there is no group '{word}' here.{did_you_mean(word, groups)} Groups: {', '.join(groups)}")
+    overrides = [word for word in words if "=" in word]
+    asked |= {re.split(r"[=.@/]", word.lstrip("+~"))[0] for word in overrides} - {"hydra"}
+    config, chosen = composed(command, overrides)
+    page = _Page(command, config, chosen)
+    parts = page.of_groups(asked) if asked else page.of_all()
+    return "\n\n".join(part for part in parts if part)
+
+
+def composed(command: str, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, list[str]]]:
+    """The configuration of a command, and the options that are chosen in it, by group."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):
+        config = hydra.compose(command, list(overrides), return_hydra_config=True)
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    return own, chosen_options(command, own, config.hydra.runtime.choices)
+
+
+def chosen_options(command: str, config: DictConfig, of_hydra: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The options that are chosen, by group; `of_hydra` has them for groups of which one is chosen."""
+
+    def of_group(group: str) -> list[str]:
+        if group not in LISTED:
+            return [of_hydra[group]]
+        return [str(name) for name, one in config[group].items() if isinstance(one, DictConfig) and TARGET in one]
+
+    return {group: of_group(group) for group in groups_of(command)}
+
+
+def comments(command: str, chosen: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What the files say of each setting, by its full name."""
+    result = dict(of_command(command).keys)
+    for group, names in chosen.items():
+        if group != "preset":  # whose remarks are about what it changes
+            for name in names:
+                result |= of_option(group, name).keys
+    return result
+
+
+class _Page:
+    """The parts of a page."""
+
+    def __init__(self, command: str, config: DictConfig, chosen: dict[str, list[str]]) -> None:
+        self.command, self.chosen = command, chosen
+        self.of_command, self.comments = of_command(command), comments(command, chosen)
+        resolved, raw = (OmegaConf.to_container(config, resolve=resolve) for resolve in (True, False))
+        self.settings = dict(self._flat(resolved, raw, ""))
+
+    def of_all(self) -> Iterator[str]:
+        """What the command does, its groups, all settings, and what else there is to know."""
+        yield from paragraphs(self.of_command)
+        if self.chosen:
+            heading = "Groups. group=option chooses another option, --help group tells what the options are:"
+            yield f"{heading}\n{table([self._group(group) for group in self.chosen])}"
+        yield f"Settings. key=value on the command line changes one:\n{self._rows('')}"
+        for group in self.chosen:
+            yield from self._sections(group)
+        yield self._hints()
+
+    def of_groups(self, asked: set[str]) -> Iterator[str]:
+        """The options of groups, all that is said of those that are chosen, and their settings."""
+        if asked - self.chosen.keys():
+            yield f"Settings of python -m cgnnp.{self.command}:\n{self._rows('')}"
+        for group in (group for group in self.chosen if group in asked):
+            said = self.of_command.keys.get(f"defaults.{group}", "")
+            options = [(name, of_option(group, name).summary) for name in options_of(group)]
+            yield f"{wrapped(f'Options of {group} ({said}):' if said else f'Options of {group}:')}\n{table(options)}"
+            for name in self.chosen[group]:
+                title, *more = paragraphs(of_option(group, name))
+                yield wrapped(f"{group}={name}: {title}")
+                yield from more
+                yield table(_of_preset(name)) if group == "preset" else self._rows(_place(group, name))
+            yield self._rows(group) if group in LISTED else ""
+
+    def _sections(self, group: str) -> Iterator[str]:
+        """The settings of a group under what it is; of a list of options those of each under its own name."""
+        names = self.chosen[group]
+        if group in LISTED:
+            yield f"{self._choice(group)}:\n{self._rows(group)}"
+        for name in names:
+            title = f"{_place(group, name) if group in LISTED else self._choice(group)}: {of_option(group, name).summary}"
+            if rows := self._rows(_place(group, name)):
+                yield f"{wrapped(title)}\n{rows}"
+
+    def _group(self, group: str) -> tuple[str, str]:
+        said, options = self.of_command.keys.get(f"defaults.{group}", ""), options_of(group)
+        return self._choice(group), ". ".join(filter(None, [said, f"Options: {', '.join(options)}" if options[1:] else ""]))
+
+    def _choice(self, group: str) -> str:
+        names = self.chosen[group]
+        return f"{group}=[{','.join(names)}]" if group in LISTED else f"{group}={names[0]}"
+
+    def _rows(self, place: str) -> str:
+        """The settings of an option, or of a group that stand beside its options; of no place those beside the groups."""
+        return table([row for key, row in self.settings.items() if self._place_of(key) == place])
+
+    def _place_of(self, key: str) -> str:
+        """Where a setting stands: `prior.pairs`, `mapping`, or nothing for those beside the groups."""
+        group, name = key.split(".")[:2] if "." in key else (key, "")
+        return "" if group not in self.chosen else _place(group, name) if name in self.chosen[group] else group
+
+    def _flat(self, values: Any, raw: Any, prefix: str) -> Iterator[tuple[str, tuple[str, str]]]:
+        for key, value in values.items():
+            full = f"{prefix}{key}"
+            if isinstance(value, dict) and (not prefix or any(known.startswith(f"{full}.") for known in self.comments)):
+                if said := self.comments.get(full):
+                    yield full, (f"{full}.*", said)
+                yield from self._flat(value, raw[key], f"{full}.")
+            elif key not in (TARGET, PARTIAL) or value == MISSING:
+                yield full, (f"{full}={_text(value)}", self._said(full, value, raw[key]))
+
+    def _said(self, key: str, value: Any, raw: Any) -> str:
+        """The comment of a setting, and whether it must be set or follows another one."""
+        follows = INTERPOLATION.fullmatch(raw) if isinstance(raw, str) else None
+        first = "must be set" if value == MISSING else f"as {follows.group(1)}" if follows else ""
+        return "; ".join(filter(None, [first, self.comments.get(key, "")]))
+
+    def _hints(self) -> str:
+        hints = [
+            ("-m key=a,b", "a sweep: one job for every combination of the values that commas separate"),
+            ("--cfg job", "prints the settings that a command line results in, as YAML, and does nothing else"),
+        ]
+        if self.chosen:
+            group = "mapping" if "mapping" in self.chosen else next(iter(self.chosen))
+            option = next((name for name in options_of(group) if [name] != self.chosen[group]), self.chosen[group][0])
+            hints.insert(0, (f"--help {group}", "what the options of a group are"))
+            hints.insert(1, (f"--help {group}={option}", "the settings of an option"))
+        return f"Also:\n{table(hints)}"
+
+
+def _place(group: str, name: str) -> str:
+    return f"{group}.{name}" if group in LISTED else group
+
+
+def _of_preset(name: str) -> list[tuple[str, str]]:
+    """What a preset chooses and sets."""
+    values = file_of_option("preset", name)
+    chosen = [(f"{group}={one}", "") for group, one in choices(name).items()]
+    values.pop("defaults", None)
+    found = of_option("preset", name).keys
+
+    def leaves(part: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+        for key, value in part.items():
+            full = f"{prefix}{key}"
+            yield from leaves(value, f"{full}.") if isinstance(value, dict) else [(f"{full}={_text(value)}", found[full])]
+
+    return [*chosen, *leaves(values, "")]
+
+
+def _text(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, str):
+        return f"'{value}'" if " " in value else value
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).splitlines()[0]

@@ -1,0 +1,82 @@
+"""Pages of text for a terminal: paragraphs, tables of two columns, command lines. Imports nothing heavy."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from cgnnp.commands.yaml_comments import Comments, Example
+
+WIDTH, COLUMN = 100, 38
+"""Of a page, and where second columns begin at most."""
+
+
+def wrapped(text: str) -> str:
+    """A paragraph."""
+    return "\n".join(_lines(text, WIDTH))
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Two columns, the second wrapped.
+
+    >>> print(table([("seed=0", "of the fit"), ("layers=3", "")]))
+      seed=0    of the fit
+      layers=3
+    """
+    width = min(max((len(left) for left, _ in rows), default=0) + 4, COLUMN)
+    return "\n".join(line for left, right in rows for line in _row(left, right, width))
+
+
+def examples(found: Sequence[Example]) -> str:
+    """Command lines, broken with backslashes where they are long, with remarks behind or below them.
+
+    >>> print(examples([Example("python -m cgnnp.train preset=nacl", "ions")]))
+      python -m cgnnp.train preset=nacl  # ions
+    """
+    return "\n".join(line for example in found for line in _example(example))
+
+
+def paragraphs(found: Comments) -> Iterator[str]:
+    """The header of a file, command lines that follow each other together."""
+    together: list[Example] = []
+    for part in found.header:
+        if isinstance(part, Example):
+            together.append(part)
+            continue
+        if together:
+            yield examples(together)
+            together = []
+        yield wrapped(part)
+    if together:
+        yield examples(together)
+
+
+def _example(example: Example) -> Iterator[str]:
+    line = f"  {example.command}  # {example.remark}" if example.remark else f"  {example.command}"
+    if len(line) <= WIDTH:
+        yield line
+        return
+    words = re.findall(r"(?:'[^']*'|\S)+", example.command)  # what stands in quotes is not broken
+    lines = [f"  {words[0]}"]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) + 3 > WIDTH:
+            lines[-1] += " \\"
+            lines.append(f"      {word}")
+        else:
+            lines[-1] += f" {word}"
+    yield from lines
+    if example.remark:
+        yield f"      # {example.remark}"
+
+
+def _row(left: str, right: str, width: int) -> Iterator[str]:
+    lines = _lines(right, WIDTH - width)
+    if len(left) + 4 > width:
+        yield f"  {left}"
+    else:
+        first, *lines = lines or [""]
+        yield f"  {left:{width - 2}}{first}".rstrip()
+    yield from (f"{'':{width}}{line}" for line in lines)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)

@@ -1,0 +1,103 @@
+"""Settings that a command cannot do without, all that are missing in one message, before any work begins."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cgnnp.commands.help import chosen_options, comments
+from cgnnp.commands.layout import examples, table
+from cgnnp.commands.yaml_comments import Example, of_command, of_option
+from cgnnp.runtime.options import MISSING
+
+ONE_OF = {
+    "simulate": ("run", "potential"),
+    "compare": ("run", "runs"),
+    "check": ("data", "potential"),
+}
+"""Settings of commands of which one must be set."""
+
+ONE_OF_A_GROUP = (("reference.topology", "reference.types"),)
+"""The same of options, where their group has these settings. A file says of each other setting that must be set: `???`."""
+
+NOT_WITH_DATA = {"train": ("system", "reference", "mapping"), "map": ("reference",)}
+"""Groups of which a command constructs nothing where `data` names a data set."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Settings of which one must be set, and none is."""
+
+    keys: tuple[str, ...]
+
+    def rows(self, said: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Each with its comment."""
+        return [(key if k == 0 else f"  or {key}", said.get(key, "")) for k, key in enumerate(self.keys)]
+
+
+def check_complete(command: str, config: DictConfig, of_hydra: Mapping[str, Any]) -> None:
+    """Refuse a configuration in which settings are missing that its command needs.
+
+    Args:
+        command: without `python -m cgnnp.`.
+        config: as it was composed.
+        of_hydra: the options that are chosen, by group, as hydra has them.
+
+    Raises:
+        ValueError: names all of them, says what they are, and gives an example.
+    """
+    found = _missing(command, config)
+    if not found:
+        return
+    chosen = chosen_options(command, config, of_hydra)
+    said = comments(command, chosen)
+    order = {key: number for number, key in enumerate(said)}
+    found = sorted(found, key=lambda one: order.get(one.keys[0], len(order)))
+    names = {key for one in found for key in one.keys}
+    groups = [group for group in chosen if any(name.startswith(f"{group}.") for name in names)]
+    parts = [
+        f"{'a setting is' if len(found) == 1 else f'{len(found)} settings are'} missing:",
+        table([row for one in found for row in one.rows(said)]),
+    ]
+    if command == "map" and "reference" in groups:
+        names.add("data")
+        parts += ["or, in place of what reference needs:", table([("data", said["data"])])]
+    parts += ["for example:", examples(_examples(command, chosen, names))]
+    options = "".join(f" {group}={name}" for group in groups for name in chosen[group])
+    raise ValueError("\n".join([*parts, f"more of it: python -m cgnnp.{command} --help{options}"]))
+
+
+def _missing(command: str, config: DictConfig) -> list[Missing]:
+    """What is missing."""
+    unused = () if _empty(config, "data") else NOT_WITH_DATA.get(command, ())
+    if "trajectory" in _names(config, "reference"):
+        unused = (*unused, "system")  # frames come from files
+    alternatives = [ONE_OF.get(command, ()), *ONE_OF_A_GROUP]
+    known = [tuple(key for key in keys if _is_there(config, key)) for keys in alternatives]
+    wanted = [*known, *((key,) for key in OmegaConf.missing_keys(config))]
+    of_use = [keys for keys in wanted if keys and keys[0].partition(".")[0] not in unused]
+    return [Missing(keys) for keys in of_use if all(_empty(config, key) for key in keys)]
+
+
+def _examples(command: str, chosen: Mapping[str, Sequence[str]], names: set[str]) -> list[Example]:
+    """Command lines in the files of the command, and of the options that are chosen, which set one of these names."""
+    files = [of_command(command), *(of_option(group, name) for group, options in chosen.items() for name in options)]
+    found = [one for file in files for one in file.examples if any(f"{name}=" in one.command for name in names)]
+    return [one for one in found if f"cgnnp.{command} " in one.command] or found
+
+
+def _names(config: DictConfig, group: str) -> list[str]:
+    """The settings of a group, those included that are not set; none where there is no such group."""
+    found = config.get(group) if group else config
+    return [str(key) for key in found] if isinstance(found, DictConfig) else []
+
+
+def _is_there(config: DictConfig, key: str) -> bool:
+    group, _, name = key.rpartition(".")
+    return name in _names(config, group)
+
+
+def _empty(config: DictConfig, key: str) -> bool:
+    value = OmegaConf.select(config, key, throw_on_missing=False)
+    return value in (None, "", MISSING) or (OmegaConf.is_list(value) and not value)

@@ -1,0 +1,36 @@
+"""`python -m cgnnp`: says what the commands are, or runs the one that is named. Imports nothing heavy."""
+
+import importlib
+import sys
+
+from cgnnp.commands.layout import examples, table
+from cgnnp.commands.yaml_comments import of_command
+from cgnnp.runtime.settings import did_you_mean
+
+COMMANDS = ("sample", "map", "train", "simulate", "compare", "check")
+
+
+def overview() -> str:
+    """A line for each command, and an example."""
+    return f"""From an atomistic simulation to a coarse-grained one with the same free energy, in OpenMM.
+
+{table([(f"python -m cgnnp.{name}", of_command(name).summary) for name in COMMANDS])}
+
+For example, all of it for water:
+{examples(of_command("train").examples[:1])}
+
+python -m cgnnp.train --help says what can be set, and so of every other command."""
+
+
+def main() -> None:
+    """Console script: `cgnnp train ...` is `python -m cgnnp.train ...`."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(overview())
+        return
+    if name not in COMMANDS:
+        known = f"{did_you_mean(name, COMMANDS)} Commands: {', '.join(COMMANDS)}"
+        print(f"cgnnp: error: there is no command '{name}'.{known}", file=sys.stderr)
+        sys.exit(2)
+    sys.argv[1:] = rest
+    importlib.import_module(f"cgnnp.{name}").main()
