@@ -126,7 +126,8 @@ def _of_keys(node: yaml.Node, lines: list[str], prefix: str = "") -> Iterator[tu
 
 def _behind(lines: list[str], number: int, column: int, indent: int) -> str:
     """The comment behind a column, and the comments on the lines below it that are indented more than the key."""
-    parts = [lines[number][column:].partition("#")[2]]
+    rest = lines[number][column:].lstrip(" :")
+    parts = [rest.removeprefix("#")] if rest.startswith("#") else []
     for line in lines[number + 1 :]:
         if not re.match(rf"\s{{{indent + 1},}}#", line):
             break
