@@ -35,7 +35,8 @@ def help_text(command: str, words: Sequence[str]) -> str:
     groups = groups_of(command)
     asked = {word for word in words if "=" not in word}
     for word in sorted(asked - {*groups}):
-        raise ValueError(f"there is no group '{word}' here.{did_you_mean(word, groups)} Groups: {', '.join(groups)}")
+        known = f"{did_you_mean(word, groups)} Groups: {', '.join(groups)}" if groups else ""
+        raise ValueError(f"python -m cgnnp.{command} has no group '{word}'.{known}")
     overrides = [word for word in words if "=" in word]
     asked |= {re.split(r"[=.@/]", word.lstrip("+~"))[0] for word in overrides} - {"hydra"}
     config, chosen = composed(command, overrides)
@@ -103,7 +104,7 @@ class _Page:
             options = [(name, of_option(group, name).summary) for name in options_of(group)]
             yield f"{wrapped(f'Options of {group} ({said}):' if said else f'Options of {group}:')}\n{table(options)}"
             for name in self.chosen[group]:
-                title, *more = paragraphs(of_option(group, name))
+                title, *more = [*paragraphs(of_option(group, name))] or [""]
                 yield wrapped(f"{group}={name}: {title}")
                 yield from more
                 yield table(_of_preset(name)) if group == "preset" else self._rows(_place(group, name))

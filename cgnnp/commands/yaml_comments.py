@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import yaml
 
-from cgnnp.runtime.options import LISTED, file_of_option
+from cgnnp.runtime.options import LISTED, file_of_option, options_of
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ def of_option(group: str, name: str) -> Comments:
 
     >>> of_option("model", "nequip_ions").keys["model.radial_basis"]
     'Bessel functions'
-
-    Raises:
-        ValueError: there is no such option.
+    >>> of_option("model", "somebodys_own")  # which hydra finds elsewhere
+    Comments(header=(), keys={})
     """
+    if name not in options_of(group):
+        return Comments(())
     bases = [base for base in file_of_option(group, name).get("defaults", []) if isinstance(base, str) and base != "_self_"]
     own = comments_of((files("cgnnp.conf") / group / f"{name}.yaml").read_text("utf-8"))
     place = {"preset": ""}.get(group, f"{group}.{name}." if group in LISTED else f"{group}.")

@@ -129,8 +129,9 @@ def test_the_header_and_comments_of_a_file_come_out_as_they_stand():
 @pytest.mark.parametrize(
     ("command", "words", "expected"),
     [
-        ("sample", ["model"], "there is no group 'model' here. Groups: system, reference, mapping"),
-        ("train", ["mappings"], "there is no group 'mappings' here. Did you mean mapping?"),
+        ("sample", ["model"], "python -m cgnnp.sample has no group 'model'. Groups: system, reference, mapping"),
+        ("train", ["mappings"], "has no group 'mappings'. Did you mean mapping?"),
+        ("compare", ["mapping"], "python -m cgnnp.compare has no group 'mapping'."),
         ("train", ["mapping=ion"], "there is no mapping 'ion'. Did you mean mapping=ions?"),
         ("train", ["sed=1"], "there is no setting 'sed'. Did you mean seed?"),
     ],

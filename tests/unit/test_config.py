@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from configuration import compose
+from contributing import blocks_of
 from omegaconf import OmegaConf
 from systems import water
 
 from cgnnp.commands.frames import GROUPS, KEYS, as_dict, configured
 from cgnnp.commands.presets import expanded
 from cgnnp.commands.training import _simulation
-from cgnnp.commands.yaml_comments import of_command, of_option
+from cgnnp.commands.yaml_comments import comments_of, of_command, of_option
 from cgnnp.dynamics.openmm_topology import describe
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.potential import Potential
@@ -130,6 +131,13 @@ def test_settings_that_are_not_named_are_found():
         assert not_named(takes, named - {one}, comments) == {"left out": {one}}
         assert not_named(takes - {one}, named, comments) == {"no argument": {one}}
         assert not_named(takes, named, {**comments, one: ""}) == {"no comment": {one}}
+
+
+def test_the_examples_of_contributing_do_so_too():
+    for section in ("A new prior term", "A new network", "A new trainer"):
+        found = comments_of(blocks_of(section)[1])
+        assert found.summary
+        assert all(comment for key, comment in found.keys.items() if not key.startswith("_"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
