@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cgnnp.workflow.comparing import Comparison
     from cgnnp.workflow.fitting import Fitted
     from cgnnp.workflow.interface import (
+        check_potential,
         compare_frames,
         export,
         fit,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         sample_frames,
         write_report,
     )
+    from cgnnp.workflow.potential_check.check import PotentialCheck
     from cgnnp.workflow.running import CoarseRun
 
 __version__ = "0.1.0"
@@ -47,7 +49,9 @@ __all__ = [
     "MappedReporter",
     "Mapping",
     "PotentialBundle",
+    "PotentialCheck",
     "certify",
+    "check_potential",
     "compare_frames",
     "create_system",
     "export",
@@ -73,6 +77,7 @@ _HOMES = {
     "MappedReporter": "cgnnp.reference.sampling.reporter",
     "Mapping": "cgnnp.mapping.mapping",
     "PotentialBundle": "cgnnp.simulation.bundle",
+    "PotentialCheck": "cgnnp.workflow.potential_check.check",
     "certify": "cgnnp.mapping.force_map",
     "load": "cgnnp.simulation.potential_files",
     "create_system": "cgnnp.simulation.openmm.system",
@@ -83,7 +88,7 @@ _HOMES = {
     **dict.fromkeys(
         ("sample_frames", "read_frames", "fit", "network", "export", "run_dynamics"), "cgnnp.workflow.interface"
     ),
-    **dict.fromkeys(("compare_frames", "write_report", "plot"), "cgnnp.workflow.interface"),
+    **dict.fromkeys(("compare_frames", "check_potential", "write_report", "plot"), "cgnnp.workflow.interface"),
 }
 
 

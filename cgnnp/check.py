@@ -1,11 +1,11 @@
-"""`python -m cgnnp.check`: is a data set of mapped frames sound?
+"""`python -m cgnnp.check`: is a data set of mapped frames sound, or an exported potential?
 
 Exit code 0 when all agrees, 1 when something does not, 3 when something could not be tested.
 """
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cgnnp.runtime.settings import unknown_setting
 from cgnnp.runtime.signals import stoppable
@@ -13,38 +13,79 @@ from cgnnp.runtime.signals import stoppable
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-KEYS = ("data", "output")
+FOLDERS = ("data", "potential", "output")
+OF_POTENTIALS = ("quick", "tests", "timestep_fs", "steps_fs", "drift_ps", "length_ps", "seed", "platform")
+KEYS = (*FOLDERS, *OF_POTENTIALS)
 
 
 def job(config: "DictConfig") -> None:
-    """Test the data set, print a table, write check.json and check.html."""
-    data, output = _settings(config)
+    """Test the data set or the potential, print a table, write check.json and check.html."""
+    values = _settings(config)
     from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED
+
+    verdict = _check_data(values) if values["data"] is not None else _check_potential(values)
+    sys.exit({AGREES: 0, DISAGREES: 1, NOT_TESTED: 3}[verdict])
+
+
+def _check_data(values: dict[str, Any]) -> str:
     from cgnnp.workflow.data_check import check_data, write_check
     from cgnnp.workflow.run_folder import check_writable
 
-    output = output or Path("check") / data.resolve().name
-    if output.resolve().is_relative_to(data.resolve()):
-        raise ValueError(f"output={output}: is in the data set, which stays as it is: choose another folder")
+    data = Path(str(values["data"]))
+    output = _output(values, "data", data, Path("check") / data.resolve().name)
     check_writable(output, "output")
     found = check_data(data)
     print(found.table())
     print(write_check(found, output))
-    sys.exit({AGREES: 0, DISAGREES: 1, NOT_TESTED: 3}[found.verdict])
+    return found.verdict
 
 
-def _settings(config: "DictConfig") -> tuple[Path, Path | None]:
+def _check_potential(values: dict[str, Any]) -> str:
+    from cgnnp.commands.hydra_job import command_line
+    from cgnnp.workflow.potential_check.check import check_potential
+    from cgnnp.workflow.potential_check.page import write_potential_check
+    from cgnnp.workflow.run_folder import check_writable, start_logging
+
+    potential = Path(str(values["potential"]))
+    output = _output(values, "potential", potential, potential.resolve().parent / "check")
+    check_writable(output, "output")
+    start_logging()
+    found = check_potential(potential, folder=output, **{name: values[name] for name in OF_POTENTIALS})
+    print(found.table())
+    print(write_potential_check(found, output, command_line()))
+    return found.verdict
+
+
+def _output(values: dict[str, Any], key: str, tested: Path, default: Path) -> Path:
+    """The folder of the result."""
+    output = default if values["output"] is None else Path(str(values["output"]))
+    if output.resolve().is_relative_to(tested.resolve()):
+        what = "data set" if key == "data" else "potential"
+        raise ValueError(f"output={output}: is in the {what}, which stays as it is: choose another folder")
+    return output
+
+
+def _settings(config: "DictConfig") -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     values = {str(key): value for key, value in OmegaConf.to_object(config).items()}  # type: ignore[union-attr]
     for key, value in values.items():
         if key not in KEYS:
             raise ValueError(unknown_setting(key, KEYS))
-        if isinstance(value, bool) or not isinstance(value, str | int | None):
+        if key in FOLDERS and (isinstance(value, bool) or not isinstance(value, str | int | None)):
             raise ValueError(f"{key}={value!r}: must be the name of a folder")
-    if values["data"] in (None, ""):
-        raise ValueError("name the folder of a data set: data=data/...")
-    return Path(str(values["data"])), None if values["output"] is None else Path(str(values["output"]))
+    given = [key for key in ("data", "potential") if values[key] not in (None, "")]
+    if len(given) != 1:
+        both = "both are named: choose one" if given else "neither is named"
+        raise ValueError(
+            f"name the folder of a data set, data=data/..., or of a potential, potential=runs/.../potential: {both}"
+        )
+    others = [key for key in OF_POTENTIALS if values[key] not in (None, False)]
+    if given == ["data"] and others:
+        raise ValueError(
+            f"{others[0]}={values[others[0]]}: is a setting of the check of a potential: leave it out with data="
+        )
+    return values | {key: None for key in ("data", "potential") if key not in given}
 
 
 def main() -> None:

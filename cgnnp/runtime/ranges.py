@@ -35,6 +35,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "separation_ps": (1e-6, 1e5),
     "second_every": (1, 1e8),
     "length_ps": (1e-6, 1e9),
+    "drift_ps": (1e-6, 1e6),
+    "steps_fs": (1e-4, 1000.0),
     "n_frames": (1, 1e8),
     "stride": (1, 1e8),
     "replica": (0, 1e5),

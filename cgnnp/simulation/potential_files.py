@@ -146,19 +146,29 @@ def load(directory: str | Path, self_check: bool = True, force_backend: str = "a
     return bundle
 
 
+def self_check_deviation(bundle: PotentialBundle, force_backend: str = "auto") -> float:
+    """By how much energies and forces of the stored frames differ from what was stored: the largest relative difference."""
+    return float(np.max([_off(bundle, entry, force_backend)[:2] for entry in bundle.manifest["self_check"]]))
+
+
 def _repeat_self_check(bundle: PotentialBundle, force_backend: str) -> None:
     for number, entry in enumerate(bundle.manifest["self_check"]):
-        energy, forces = energy_and_forces(bundle, np.array(entry["positions_nm"]), np.array(entry["box_nm"]), force_backend)
-        expected = np.array(entry["forces_kJ_mol_nm"])
-        size = max(float(np.mean(expected**2)), np.finfo(float).tiny)
-        off = np.sqrt(np.mean((forces - expected) ** 2) / size)
-        energy_off = abs(energy - entry["energy_kJ_mol"]) / max(1.0, abs(entry["energy_kJ_mol"]))
+        off, energy_off, energy = _off(bundle, entry, force_backend)
         if not max(off, energy_off) < SELF_CHECK_TOLERANCE:
             raise ValueError(
                 f"{bundle.directory}: the self-check fails on frame {number}: energy {energy:.6g}, stored "
                 f"{entry['energy_kJ_mol']:.6g} kJ/mol; forces differ by {off:.2g} of their size: the files do not belong "
                 "together or this torch computes something else; export the potential again"
             )
+
+
+def _off(bundle: PotentialBundle, entry: dict[str, Any], force_backend: str) -> tuple[float, float, float]:
+    """Relative differences of forces and energy of a stored frame, and the energy that comes out (kJ/mol)."""
+    energy, forces = energy_and_forces(bundle, np.array(entry["positions_nm"]), np.array(entry["box_nm"]), force_backend)
+    expected = np.array(entry["forces_kJ_mol_nm"])
+    size = max(float(np.mean(expected**2)), np.finfo(float).tiny)
+    off = float(np.sqrt(np.mean((forces - expected) ** 2) / size))
+    return off, abs(energy - entry["energy_kJ_mol"]) / max(1.0, abs(entry["energy_kJ_mol"])), energy
 
 
 def _write_network(directory: Path, model: Potential, frames: Frames) -> None:

@@ -42,6 +42,9 @@ from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import Fitted, fit_model
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan
+from cgnnp.workflow.potential_check.check import PotentialCheck
+from cgnnp.workflow.potential_check.check import check_potential as check
+from cgnnp.workflow.potential_check.page import write_potential_check
 from cgnnp.workflow.running import CoarseRun, run_potential
 from cgnnp.workflow.simulation_folder import check_same_beads, name_of, remember, speed_of
 from cgnnp.workflow.sound_data import check_sets
@@ -262,6 +265,33 @@ def compare_frames(
         both = BothSides(data, run.frames, bundle, run.consistency, run.kinetic)
         return compare_sides(both, chosen, (speed_of(data), run.figures.cg_ns_per_day))
     return compare_sides(BothSides(data, run, bundle), chosen)
+
+
+def check_potential(
+    potential: PotentialBundle | str | Path, quick: bool = False, *, output: str | Path | None = None, **settings: Any
+) -> PotentialCheck:
+    """Test an exported potential: self-check, dimer walls, NVE drift, largest time step, stress runs, speed.
+
+    Args:
+        potential: as `export` or `load` return it, or its folder.
+        quick: shorter runs, two minutes for 216 beads of water.
+        output: a folder for check.json and check.html, from which the same call goes on; None writes nothing.
+        **settings: tests, a list of names, timestep_fs, steps_fs, drift_ps, length_ps, seed, platform: see conf/check.yaml.
+
+    Raises:
+        FileNotFoundError: no potential there.
+        ValueError: it is damaged, or a setting is wrong.
+
+    >>> found = check_potential("runs/water/potential", quick=True)       # doctest: +SKIP
+    >>> print(found.table())       # doctest: +SKIP
+    """
+    _be_heard()
+    _wanted("potential", potential, PotentialBundle | str | Path, "what cgnnp.load returns, or a folder")
+    folder = None if output is None else Path(output)
+    found = check(potential, quick, folder, **settings)
+    if folder is not None:
+        write_potential_check(found, folder)
+    return found
 
 
 def write_report(

@@ -1,0 +1,77 @@
+"""How fast a potential runs on this machine, beside the atomistic simulation where its speed is known."""
+
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cgnnp.dynamics.langevin_dynamics import SECONDS_PER_DAY, SimulationFailed
+from cgnnp.runtime.platforms import available_cores
+from cgnnp.workflow.potential_check.rows import MEASURED, CheckRow, failed
+from cgnnp.workflow.potential_check.subject import Subject
+
+BLOCKS, BLOCK_S = 10, 0.5
+
+SIDE_BY_SIDE = "as many replicas as there are cores run side by side"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What ran the check."""
+
+    processor: str
+    cores: int
+    platform: str
+
+    def __str__(self) -> str:
+        return f"{self.processor}, {self.cores} core{'s' * (self.cores != 1)}, OpenMM platform {self.platform}"
+
+
+def this_machine(subject: Subject) -> Machine:
+    """Processor, the cores that this process may use, and the platform with its properties."""
+    return Machine(processor_name(), available_cores(), str(subject.platform))
+
+
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The model as the system names it, else the kind of processor."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names and names[0] else platform.processor() or platform.machine()
+
+
+def speed_rows(subject: Subject) -> tuple[CheckRow, ...]:
+    """Time of a step and ns/day of one replica on one core, and both in those of the atomistic simulation."""
+    step_fs, machine = subject.timestep_fs, str(this_machine(subject))
+    try:
+        ms, stderr = step_time(subject)
+    except SimulationFailed as error:
+        return (failed("time of a step", "ms", "", error),)
+    speed = step_fs * 1e-6 * SECONDS_PER_DAY / (ms / 1000)
+    per_day = CheckRow(f"one replica at {step_fs:g} fs", speed, speed * stderr / ms, "ns/day", "", MEASURED, machine)
+    rows = (CheckRow("time of a step", ms, stderr, "ms", "", MEASURED, machine), per_day)
+    atomistic = subject.known("atomistic_ns_per_day")
+    if atomistic is None:
+        return rows
+    recorded = "recorded when the data were sampled, on all cores of the machine that sampled them"
+    ratio = CheckRow(
+        "one replica over the atomistic simulation", speed / atomistic, None, "times", "", MEASURED, SIDE_BY_SIDE
+    )
+    return (*rows, CheckRow("atomistic simulation", atomistic, None, "ns/day", "", MEASURED, recorded), ratio)
+
+
+def step_time(subject: Subject) -> tuple[float, float]:
+    """Milliseconds of a time step: the median of ten blocks, with the standard error of a median of as many."""
+    run, times = subject.run(place=200), []
+    started = time.perf_counter()
+    run.step(10)
+    n_steps = max(1, round(BLOCK_S / max(1e-6, (time.perf_counter() - started) / 10)))
+    for _ in range(BLOCKS):
+        started = time.perf_counter()
+        run.step(n_steps)
+        times.append(1000 * (time.perf_counter() - started) / n_steps)
+    return float(np.median(times)), float(np.std(times, ddof=1) * np.sqrt(np.pi / 2 / BLOCKS))

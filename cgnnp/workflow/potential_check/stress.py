@@ -1,0 +1,175 @@
+"""Runs that would find a hole in a potential: hot, dense, dilute, from a lattice, and of eight times the size."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from cgnnp.dynamics.langevin_dynamics import SimulationFailed
+from cgnnp.frames.boxes import smallest_height
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.pairs import PairKinds, near_pairs
+from cgnnp.priors.prior import first_sampled
+from cgnnp.priors.wall import WALL_DEPTH
+from cgnnp.simulation.beads import BeadSystem, Composition, other_beads
+from cgnnp.workflow.dimers_and_salts import isolated_dimer
+from cgnnp.workflow.potential_check.dynamics import Sampled
+from cgnnp.workflow.potential_check.rows import CheckRow, failed, untested, verdict_of
+from cgnnp.workflow.potential_check.subject import Subject
+
+HOT = 1.5
+MORE, LESS = 1.2, 0.5
+"""Densities of the dense and of the dilute run, in those of the potential's own box."""
+LARGER = 8
+SHARE_OF_LARGE = 0.25
+"""The run of eight times the size is so much shorter than the others."""
+
+LOOKED_FOR_NM = 0.6
+"""Pairs farther apart are not looked at."""
+
+NO_EDGE = "no prior says where the sampled distances begin"
+
+
+@dataclass(frozen=True)
+class Stress:
+    """One such run.
+
+    Args:
+        label: of its rows.
+        beads: what is run; raises ValueError where there is no such system of these beads.
+        heat: factor of the temperature.
+        share: of the length of the runs.
+    """
+
+    label: str
+    beads: Callable[[Subject], BeadSystem]
+    heat: float = 1.0
+    share: float = 1.0
+
+
+def own(subject: Subject) -> BeadSystem:
+    """The beads as they were exported."""
+    return subject.beads
+
+
+def denser(subject: Subject) -> BeadSystem:
+    """A fifth more beads in the same box."""
+    return _composed(subject, number=MORE)
+
+
+def diluted(subject: Subject) -> BeadSystem:
+    """The same beads in twice the volume."""
+    return _composed(subject, volume=1 / LESS)
+
+
+def larger(subject: Subject) -> BeadSystem:
+    """Eight times the beads in eight times the volume."""
+    return _composed(subject, number=LARGER, volume=LARGER)
+
+
+def on_a_lattice(subject: Subject) -> BeadSystem:
+    """A crystal of rock salt in the middle of the box for a 1:1 salt of single ions, else a simple cubic lattice."""
+    return rock_salt(subject) or _composed(subject)
+
+
+STRESS = {
+    "hot": Stress("hot, 1.5 T", own, heat=HOT),
+    "dense": Stress("dense, 1.2 times the density", denser),
+    "dilute": Stress("dilute, half the density", diluted),
+    "lattice": Stress("from a lattice", on_a_lattice),
+    "large": Stress("8 times the beads", larger, share=SHARE_OF_LARGE),
+}
+
+
+def stress_rows(name: str, subject: Subject) -> tuple[CheckRow, ...]:
+    """How near beads came to each other, less where sampling ends, and the kinetic temperature."""
+    stress = STRESS[name]
+    thermostat = stress.heat * subject.bundle.temperature
+    nearest = f"{stress.label}: nearest pair from the edge of sampling", "nm", f"> {-WALL_DEPTH:g}"
+    kinetic = f"{stress.label}: kinetic temperature", "K", f"{thermostat:g} within 3 % or 4 errors"
+    try:
+        beads = stress.beads(subject)
+    except ValueError as error:
+        return untested(*nearest, str(error)), untested(*kinetic, str(error))
+    try:
+        run = subject.run(beads, heat=stress.heat, place=1 + list(STRESS).index(name))
+        found = run.sample(stress.share * subject.settings.length_ps, stress.label)
+    except SimulationFailed as error:
+        return failed(*nearest, error), failed(*kinetic, error)
+    return _nearest_row(subject, found, *nearest), _kinetic_row(found, *kinetic)
+
+
+def _nearest_row(subject: Subject, found: Sampled, name: str, unit: str, target: str) -> CheckRow:
+    edges = first_sampled(subject.bundle.priors)
+    depths = {
+        pair: r - edges[frozenset(pair)] for pair, r in closest_approach(found.frames).items() if frozenset(pair) in edges
+    }
+    if not depths:
+        return untested(name, unit, target, NO_EDGE if not edges else f"no pair came closer than {LOOKED_FOR_NM:g} nm")
+    pair = min(depths, key=lambda one: depths[one])
+    deep = depths[pair] <= -WALL_DEPTH
+    reason = f"two beads {'-'.join(pair)} came {depths[pair] + edges[frozenset(pair)]:.3f} nm close" if deep else ""
+    return CheckRow(name, float(depths[pair]), None, unit, target, verdict_of(not deep), reason)
+
+
+def _kinetic_row(found: Sampled, name: str, unit: str, target: str) -> CheckRow:
+    wrong = found.kinetic.is_suspect()
+    reason = "the run does not hold the temperature of its thermostat" if wrong else ""
+    return CheckRow(name, found.kinetic.value, found.kinetic.stderr, unit, target, verdict_of(not wrong), reason)
+
+
+def closest_approach(frames: Frames) -> dict[tuple[str, str], float]:
+    """The smallest distance of every pair of bead types in any frame, nm; of pairs closer than 0.6 nm."""
+    kinds, closest = PairKinds(frames.mapping), dict[tuple[str, str], float]()
+    excluded = frames.mapping.topology.exclusions
+    for positions, box in zip(frames.positions, frames.boxes, strict=True):
+        pairs = near_pairs(positions, box, min(LOOKED_FOR_NM, smallest_height(box) / 2), excluded)
+        kind = kinds.of(pairs)
+        for k, name in enumerate(kinds.names):
+            if (kind == k).any():
+                closest[name] = min(closest.get(name, np.inf), float(pairs.distances[kind == k].min()))
+    return closest
+
+
+def rock_salt(subject: Subject) -> BeadSystem | None:
+    """A piece of rock salt with its ions at contact; None where the beads are no such salt, or the box is too small."""
+    beads = subject.beads
+    mapping, names = beads.mapping, beads.mapping.type_names
+    half, charges = mapping.n_beads // 2, mapping.charges
+    if len(names) != 2 or not mapping.is_charged or np.count_nonzero(mapping.types == 0) != half or mapping.n_beads % 2:
+        return None
+    if not np.isclose(charges[mapping.types == 0][0], -charges[mapping.types == 1][0]):
+        return None
+    contact = isolated_dimer(subject.bundle, (names[0], names[1])).landmarks.contact
+    if contact is None:
+        return None
+    sites = rock_salt_sites(half)
+    if (np.ptp(sites, axis=0).max() + 1) * contact[0] > float(np.diag(beads.box).min()):
+        return None
+    positions = np.empty((mapping.n_beads, 3))
+    for kind in (0, 1):
+        positions[mapping.types == kind] = contact[0] * sites[kind * half : (kind + 1) * half]
+    return BeadSystem(mapping, beads.box, positions + beads.box.sum(axis=0) / 2, scattered=True)
+
+
+def rock_salt_sites(half: int) -> Float[np.ndarray, "sites 3"]:
+    """The sites nearest to the centre of a crystal, `half` of each kind of ion, in nearest-neighbour distances.
+
+    >>> rock_salt_sites(1)[1] - rock_salt_sites(1)[0]
+    array([0., 0., 1.])
+    """
+    side = 2 * int(np.ceil(half ** (1 / 3))) + 2
+    sites = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    sites = sites[np.argsort(np.abs(sites - (side - 1) / 2).max(axis=1), kind="stable")]
+    odd = sites.sum(axis=1) % 2
+    chosen = np.concatenate([sites[odd == 0][:half], sites[odd == 1][:half]]).astype(np.float64)
+    return chosen - (side - 1) / 2
+
+
+def _composed(subject: Subject, *, number: float = 1.0, volume: float = 1.0) -> BeadSystem:
+    """Beads scattered over a lattice, in a cubic box, in multiples of the potential's own."""
+    own_number = subject.beads.mapping.blocks[0].n_copies
+    edge = float((volume * abs(np.linalg.det(subject.beads.box))) ** (1 / 3))
+    composition = Composition(n_pairs=max(1, round(number * own_number)), box_nm=edge)
+    return other_beads(subject.bundle, composition, subject.settings.seed)
