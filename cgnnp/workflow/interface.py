@@ -288,7 +288,7 @@ def check_potential(
     _be_heard()
     _wanted("potential", potential, PotentialBundle | str | Path, "what cgnnp.load returns, or a folder")
     folder = None if output is None else Path(output)
-    found = check(potential, quick, folder, **settings)
+    found = check(potential, folder, quick=quick, **settings)
     if folder is not None:
         write_potential_check(found, folder)
     return found

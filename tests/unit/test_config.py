@@ -11,6 +11,7 @@ from contributing import blocks_of
 from omegaconf import OmegaConf
 from systems import water
 
+from cgnnp.check import OF_POTENTIALS
 from cgnnp.commands.frames import GROUPS, KEYS, as_dict, configured
 from cgnnp.commands.presets import expanded
 from cgnnp.commands.training import _simulation
@@ -40,7 +41,7 @@ def test_all_commands_and_groups_are_there():
 def test_commands_compose_and_know_their_keys(command):
     config = compose(command)
     OmegaConf.to_container(config, resolve=True)
-    assert set(config) <= {*GROUPS, *KEYS}
+    assert set(config) <= {*GROUPS, *KEYS, *(OF_POTENTIALS if command == "check" else ())}
 
 
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] != "preset"])

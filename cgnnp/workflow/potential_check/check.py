@@ -90,7 +90,6 @@ class PotentialCheck:
 
 def check_potential(
     potential: PotentialBundle | str | Path,
-    quick: bool = False,
     folder: Path | None = None,
     tests: Sequence[str] | None = None,
     **given: Any,
@@ -99,16 +98,15 @@ def check_potential(
 
     Args:
         potential: as it was loaded, or its folder.
-        quick: shorter runs.
         folder: where finished tests are kept: the same call goes on from there. None keeps nothing.
         tests: by name; None makes all of them.
-        **given: settings, see `CheckSettings`.
+        **given: settings, see `CheckSettings`, and `quick` for shorter runs.
 
     Raises:
         FileNotFoundError: no potential there.
         ValueError: it is damaged, has no files, or a setting is wrong.
     """
-    names, settings = chosen_tests(tests), check_settings(quick, **given)
+    names, settings = chosen_tests(tests), check_settings(**given)
     bundle = potential if isinstance(potential, PotentialBundle) else load(potential, self_check=False)
     if bundle.directory is None:
         raise ValueError("potential: is in memory and has no files: export it first")

@@ -81,27 +81,23 @@ def drift_within(found: Drift, most: float) -> bool | None:
 
 
 def time_step_rows(steps: tuple[StepFigures, ...], usual_fs: float) -> tuple[CheckRow, ...]:
-    """The largest step up to which all are sound; the others tell what limits it.
-
-    It agrees where it is the usual step or a longer one. It is not tested where a step that could decide it is neither sound
-    nor wrong, or where no step was so long.
-    """
+    """The largest step up to which all are sound, at least the usual one where it agrees; the others tell what limits it."""
     others = [f"{step.timestep_fs:g} fs: {step.reason}" for step in steps if step.sound is not True]
     first = next((number for number, step in enumerate(steps) if step.sound is not True), len(steps))
     largest = steps[first - 1].timestep_fs if first else None
-    if largest is not None and largest >= usual_fs:
-        met, reason = True, "; ".join(others) or f"no longer step than {largest:g} fs was tried"
-    elif any(step.sound is False and (step.timestep_fs <= usual_fs or first == len(steps) - 1) for step in steps):
-        met, reason = False, "; ".join(others)
-    else:
-        met, reason = None, "; ".join(others) or f"no step of {usual_fs:g} fs or more was tried: name one in steps_fs"
+    wrong = any(step.sound is False and step.timestep_fs <= usual_fs for step in steps)
+    met = False if wrong else True if largest is not None and largest >= usual_fs else None
+    reason = "; ".join(others) or f"no longer step than {largest:g} fs was tried"
     return (CheckRow("largest sound time step", largest, None, "fs", f">= {usual_fs:g}", verdict_of(met), reason),)
 
 
 def measured_steps(subject: Subject) -> tuple[StepFigures, ...]:
-    """Figures of the time steps, from the shortest to the first that is not sound; each is kept when it is finished."""
+    """Figures of the time steps, the usual one among them, from the shortest to the first that is wrong.
+
+    Each is kept when it is finished.
+    """
     found: list[StepFigures] = []
-    for step in subject.settings.steps_fs:
+    for step in sorted({*subject.settings.steps_fs, subject.timestep_fs}):
         make = functools.partial(measured_step, subject, step)
         found.append(subject.kept(f"time_step_{step:g}_fs", StepFigures, make))
         if found[-1].sound is False:

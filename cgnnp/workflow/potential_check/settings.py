@@ -51,6 +51,7 @@ class CheckSettings:
 class _Given:
     """The types of what may be given; None is not given."""
 
+    quick: bool | None = None
     timestep_fs: float | None = None
     steps_fs: list[float] | None = None
     drift_ps: float | None = None
@@ -59,18 +60,16 @@ class _Given:
     platform: str | None = None
 
 
-def check_settings(quick: bool = False, **given: Any) -> CheckSettings:
-    """The settings that are given, and for the others those of a quick or a full check; None is not given.
+def check_settings(**given: Any) -> CheckSettings:
+    """The settings that are given, and for the others those of a full check, or with `quick` of a quick one.
 
-    >>> check_settings(steps_fs=[20.0, 10.0]).steps_fs
+    >>> check_settings(steps_fs=[20.0, 10.0], quick=True).steps_fs
     (10.0, 20.0)
 
     Raises:
         ValueError: a setting that there is not, or a value that cannot be used; says what is expected.
     """
-    if not isinstance(quick, bool):
-        raise SettingError("", f"quick={quick!r}: must be true or false")
     lists = {name: list(value) for name, value in given.items() if isinstance(value, tuple)}
     checked = checked_settings(_Given, {**given, **lists}, "")
     chosen = {name: value for name, value in checked.items() if value is not None}
-    return CheckSettings(**{**(QUICK if quick else FULL), **chosen})
+    return CheckSettings(**{**(QUICK if chosen.pop("quick", False) else FULL), **chosen})

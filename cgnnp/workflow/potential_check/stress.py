@@ -21,7 +21,7 @@ from cgnnp.workflow.potential_check.subject import Subject
 HOT = 1.5
 MORE, LESS = 1.2, 0.5
 """Densities of the dense and of the dilute run, in those of the potential's own box."""
-LARGER = 8
+LARGER = 8.0
 SHARE_OF_LARGE = 0.25
 """The run of eight times the size is so much shorter than the others."""
 
