@@ -43,6 +43,7 @@ from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.runtime.storage import read_json, write_file
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.run import open_replicas, replica_folders
+from cgnnp.workflow.potential_check.stress import SHARE_OF_LARGE, closest_approach
 
 PAIRS = (("Na", "Cl"), ("Na", "Na"), ("Cl", "Cl"))
 PUBLISHED = Path(__file__).parent / "published"
@@ -211,20 +212,27 @@ def learning(work: Path, data: Sequence[Path], atomistic: dict[str, Rdf], extra:
 
 def stability(work: Path, potential: Path, bundle: PotentialBundle, coarse: Frames, plan: Plan) -> list[Row]:
     """Runs that would find a hole: how near ions came to each other, less where sampling ends."""
-    runs = {
-        f"{plan.seeds} seeds, {plan.simulation_ps / 1000:g} ns, {nacl_runs.STEP_FS:g} fs": lambda: coarse,
-        f"450 K, {plan.hot_ps / 1000:g} ns": functools.partial(nacl_runs.hot, work, potential, plan),
-        f"from rock salt, {plan.crystal_ps:g} ps": functools.partial(nacl_runs.from_a_crystal, work, potential, plan),
-        f"8 times the ions, {plan.large_ps:g} ps": functools.partial(nacl_runs.large, work, potential, plan),
-    }
     first = first_sampled(bundle.priors)
-    rows = []
-    for name, make in runs.items():
-        closest = nacl_runs.closest_approach(make())
-        nearest = min(r - first[frozenset(pair)] for pair, r in closest.items())
-        target = f"finite, > {-WALL_DEPTH:g}"
-        rows.append(Row(f"{name}: nearest pair from the edge of sampling, nm", nearest, None, target, nearest > -WALL_DEPTH))
-    return rows
+    own = min(r - first[frozenset(pair)] for pair, r in closest_approach(coarse).items())
+    found: dict[str, float | None] = {f"{plan.seeds} seeds, {plan.simulation_ps / 1000:g} ns, {nacl_runs.STEP_FS:g} fs": own}
+    stress = {
+        f"450 K, {plan.hot_ps / 1000:g} ns": ("hot", plan.hot_ps),
+        f"from rock salt, {plan.crystal_ps:g} ps": ("lattice", plan.crystal_ps),
+        f"8 times the ions, {plan.large_ps:g} ps": ("large", plan.large_ps / SHARE_OF_LARGE),
+    }
+    for name, (test, length_ps) in stress.items():
+        settings = {"tests": [test], "length_ps": length_ps, "timestep_fs": nacl_runs.STEP_FS}
+        found[name] = cgnnp.check_potential(potential, output=work / f"check_{test}", **settings).rows[0].value
+    return [
+        Row(
+            f"{name}: nearest pair from the edge of sampling, nm",
+            nearest,
+            None,
+            f"finite, > {-WALL_DEPTH:g}",
+            nearest is not None and nearest > -WALL_DEPTH,
+        )
+        for name, nearest in found.items()
+    ]
 
 
 if __name__ == "__main__":

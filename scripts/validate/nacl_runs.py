@@ -1,4 +1,4 @@
-"""The runs that validation of sodium chloride needs: sampling, the main job, and simulations that try to break the model."""
+"""The runs that validation of sodium chloride needs: sampling and the main job."""
 
 import subprocess
 import sys
@@ -7,28 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import cgnnp
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
 from cgnnp.frames.dataset import FramesWriter, count_frames, open_frames, read_meta
 from cgnnp.frames.frames import Frames, concatenate
-from cgnnp.frames.pairs import PairKinds, near_pairs
 from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.system import ReferenceSystem
-from cgnnp.simulation.beads import Composition, own_beads
-from cgnnp.simulation.potential_files import load
-from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
 
 STEP_FS = 10.0
 """Time step of runs of the model, as `preset=nacl` has it."""
 
 G_INTERVAL_PS = 0.4
 """Frames that are closer tell g(r) nothing new."""
-
-CELLS = (4, 4, 8)
-LATTICE_NM = 0.282
-"""Half the lattice constant of rock salt."""
 
 
 @dataclass(frozen=True)
@@ -123,41 +113,6 @@ def first_part(path: Path, folder: Path, number: int, of: int) -> Path:
     return target
 
 
-def hot(work: Path, potential: Path, plan: Plan, temperature: float = 450.0) -> Frames:
-    """At a temperature at which beads meet harder."""
-    return _run(work / "hot", potential, plan.hot_ps, temperature)
-
-
-def from_a_crystal(work: Path, potential: Path, plan: Plan) -> Frames:
-    """A crystal of rock salt in the middle of the box; with fewer ions, a part of one."""
-    beads = own_beads(load(potential, self_check=False))
-    sites = np.stack(np.meshgrid(*[np.arange(n) for n in CELLS], indexing="ij"), axis=-1).reshape(-1, 3)
-    sites = sites[np.argsort(np.linalg.norm(sites - sites.mean(axis=0), axis=1), kind="stable")]
-    odd = sites.sum(axis=1) % 2
-    half = beads.mapping.n_beads // 2
-    chosen = np.concatenate([sites[odd == 0][:half], sites[odd == 1][:half]])
-    return _run(work / "crystal", potential, plan.crystal_ps, None, starts=(LATTICE_NM * chosen)[None])
-
-
-def large(work: Path, potential: Path, plan: Plan) -> Frames:
-    """Eight times the ions in eight times the volume."""
-    beads = own_beads(load(potential, self_check=False))
-    box = Composition(n_pairs=4 * beads.mapping.n_beads, box_nm=2 * float(beads.box[0, 0]))
-    return _run(work / "large", potential, plan.large_ps, None, composition=box)
-
-
-def closest_approach(frames: Frames) -> dict[tuple[str, str], float]:
-    """The smallest distance of every pair of types in any frame, nm."""
-    kinds, closest = PairKinds(frames.mapping), {}
-    for t in range(len(frames)):
-        pairs = near_pairs(frames.positions[t], frames.boxes[t], 0.6)
-        kind = kinds.of(pairs)
-        for k, name in enumerate(kinds.names):
-            if (kind == k).any():
-                closest[name] = min(closest.get(name, np.inf), float(pairs.distances[kind == k].min()))
-    return closest
-
-
 def short_protocol(temperature: float, seed: int) -> LangevinProtocol:
     """Dynamics of a model that hardly waits for equilibrium."""
     return LangevinProtocol(
@@ -168,16 +123,3 @@ def short_protocol(temperature: float, seed: int) -> LangevinProtocol:
         frame_interval_ps=0.4,
         seed=seed,
     )
-
-
-def _run(
-    directory: Path,
-    potential: Path,
-    length_ps: float,
-    temperature: float | None,
-    starts: np.ndarray | None = None,
-    composition: Composition | None = None,
-) -> Frames:
-    protocol = short_protocol(temperature or load(potential, self_check=False).temperature, seed=11)
-    settings = SimulationSettings(length_ps=length_ps, replicas=2)
-    return open_replicas(simulate(potential, directory, settings, protocol, starts, composition))

@@ -37,7 +37,6 @@ import numpy as np
 import openmm
 import torch
 from model_sizes import ROUNDS, STEPS, front, least_times
-from nacl_runs import closest_approach
 from network_fits import Found, Job, Structure, against_nequip, figures_of, fit_all, paired, spread
 from network_jobs import (
     EFFICIENCY,
@@ -66,6 +65,7 @@ from cgnnp.runtime.platforms import available_cores, choose_platform
 from cgnnp.runtime.storage import write_file
 from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.run import SimulationSettings, open_replicas, simulate
+from cgnnp.workflow.potential_check.stress import closest_approach
 from cgnnp.workflow.running import starting_positions
 
 SIGMAS = 2.0

@@ -27,7 +27,7 @@ def plot_time_steps(steps: Sequence[StepFigures], temperature: float, usual_fs: 
         (right, "drift", theme.model, "drift_percent", "drift_stderr_percent"),
     )
     for axes, label, colour, name, error in series:
-        values, errors = (np.array([getattr(step, key) or np.nan for step in steps], dtype=float) for key in (name, error))
+        values, errors = (np.array([getattr(step, key) for step in steps], dtype=float) for key in (name, error))
         bars = axes.errorbar(times, values, yerr=2 * errors, label=label, color=colour, marker="o", capsize=3)
         bars[0].set(markersize=5, linewidth=1.5)
     left.axhline(temperature, color=theme.muted, linewidth=0.9, linestyle=":", label="thermostat")

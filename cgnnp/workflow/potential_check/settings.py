@@ -72,4 +72,6 @@ def check_settings(**given: Any) -> CheckSettings:
     lists = {name: list(value) for name, value in given.items() if isinstance(value, tuple)}
     checked = checked_settings(_Given, {**given, **lists}, "")
     chosen = {name: value for name, value in checked.items() if value is not None}
+    if "steps_fs" in chosen:
+        chosen["steps_fs"] = [float(step) for step in chosen["steps_fs"]]
     return CheckSettings(**{**(QUICK if chosen.pop("quick", False) else FULL), **chosen})

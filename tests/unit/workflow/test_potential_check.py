@@ -118,7 +118,7 @@ def test_energy_is_conserved_at_a_usual_step_and_not_at_an_absurd_one(sound):
 
 
 def test_the_largest_sound_step_is_found_and_an_absurd_usual_one_disagrees(sound):
-    settings = {"steps_fs": [5.0, 400.0], "length_ps": 8.0, "drift_ps": 1.0}
+    settings = {"steps_fs": [5, 400], "length_ps": 8.0, "drift_ps": 1.0}
     found = check_potential(sound, tests=["time_step"], **settings, timestep_fs=5.0)
     assert [step.timestep_fs for step in found.steps] == [5.0, 400.0]
     assert [step.sound for step in found.steps][1] is False
@@ -250,7 +250,7 @@ def test_the_error_of_a_slope_is_its_spread():
         ({"tests": []}, r"tests=\[\]: must be a list of tests"),
         ({"tests": "dimers"}, r"tests='dimers': must be a list of tests"),
         ({"steps_fs": []}, r"steps_fs=\[\]: must be positive time steps"),
-        ({"steps_fs": [10.0, -1.0]}, r"steps_fs=\[10.0, -1.0\]: must be positive"),
+        ({"steps_fs": [10, -1.0]}, r"steps_fs=\[10.0, -1.0\]: must be positive"),
         ({"steps_fs": ["ten"]}, r"steps_fs=\['ten'\]: must be a list, of each a number"),
         ({"length_ps": 0.1}, r"length_ps=0.1: must be 1 ps or more"),
         ({"drift_ps": -1.0}, r"drift_ps=-1.0: must be 1 ps or more"),
