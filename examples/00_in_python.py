@@ -26,12 +26,14 @@ sampling: Settings = {"n_frames": 1500}
 prior: Settings = {}
 fitting: Settings = {}
 dynamics: Settings = {"length_ps": 240.0}
+checks: Settings = {}
 if options.quick:
     system = {"n_molecules": 27, "cutoff_nm": 0.45}
     sampling = {"n_frames": 60, "equilibration_ps": 1.0}
     prior = {"cutoff_nm": 0.46, "min_count": 5}
     fitting = {"max_epochs": 2, "accelerator": "cpu"}
     dynamics = {"length_ps": 8.0, "equilibration_ps": 0.5, "frame_interval_ps": 0.2, "timestep_fs": 5.0}
+    checks = {"tests": ["self_check", "dimers", "drift"], "timestep_fs": 5.0, "drift_ps": 1.0}
 
 # %% Atomistic frames, mapped to one bead per molecule: positions of the beads, and the forces on them.
 water = cgnnp.option("system", "water_spce", **system)
@@ -47,6 +49,9 @@ cgnnp.plot(fitted, out / "history.png")
 potential = cgnnp.export(fitted, out / "potential")
 run = cgnnp.run_dynamics(potential, starts=data, **dynamics)
 print(run)
+
+# %% Is the potential sound? Walls, drift at constant energy, the largest time step, runs that would find a hole, and speed.
+print(cgnnp.check_potential(potential, quick=True, output=out / "check", **checks).table())
 
 # %% Is it the same free energy? The g(r) of both, and whether they differ by more than noise.
 found = cgnnp.compare_frames(data, run)

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cgnnp
 from cgnnp.diagnostics.soundness import DISAGREES, NOT_TESTED
 from cgnnp.runtime.representation import brief
 from cgnnp.simulation.bundle import PotentialBundle
@@ -17,7 +16,7 @@ from cgnnp.workflow.potential_check.integration import StepFigures
 from cgnnp.workflow.potential_check.rows import CheckRow, worst_verdict
 from cgnnp.workflow.potential_check.settings import CheckSettings, check_settings
 from cgnnp.workflow.potential_check.speed import Machine, this_machine
-from cgnnp.workflow.potential_check.subject import Subject
+from cgnnp.workflow.potential_check.subject import Subject, own_version
 
 log = logging.getLogger("cgnnp")
 
@@ -77,7 +76,7 @@ class PotentialCheck:
             "beads": self.beads,
             "temperature_K": self.temperature,
             "timestep_fs": self.timestep_fs,
-            "cgnnp": cgnnp.__version__,
+            "cgnnp": own_version(),
             "settings": asdict(self.settings),
             "machine": asdict(self.machine),
             "rows": [asdict(row) for row in self.rows],

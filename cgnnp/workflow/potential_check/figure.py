@@ -36,6 +36,7 @@ def plot_time_steps(steps: Sequence[StepFigures], temperature: float, usual_fs: 
         axes.axvline(usual_fs, color=theme.ink, linewidth=0.9, linestyle="--", label="usual step")
         axes.set_xlabel("time step (fs)")
         legend(axes, theme, loc="best", fontsize=8)
+    right.set_yscale("symlog", linthresh=MOST_DRIFT)  # beyond a sound step it grows by orders of magnitude
     left.set_ylabel("temperature (K)")
     right.set_ylabel("NVE drift in 20 ps (% of kinetic energy)")
     return figure

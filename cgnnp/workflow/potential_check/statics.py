@@ -1,6 +1,9 @@
 """What needs no dynamics: the self-check of the files, and isolated dimers."""
 
+import itertools
+
 from cgnnp.frames.pairs import PairKinds
+from cgnnp.priors.prior import first_sampled
 from cgnnp.report.judgement import HOLE_KT, has_hole
 from cgnnp.simulation.potential_files import SELF_CHECK_TOLERANCE, self_check_deviation
 from cgnnp.workflow.dimers_and_salts import IsolatedDimer, isolated_dimer
@@ -19,8 +22,11 @@ def self_check_rows(subject: Subject) -> tuple[CheckRow, ...]:
 
 
 def dimers(subject: Subject) -> tuple[IsolatedDimer, ...]:
-    """An isolated dimer of every kind of pair."""
-    return tuple(isolated_dimer(subject.bundle, pair) for pair in PairKinds(subject.bundle.mapping).names)
+    """An isolated dimer of every kind of pair: those of the potential's own beads, and those that its priors know."""
+    bundle = subject.bundle
+    known = {*first_sampled(bundle.priors), *map(frozenset, PairKinds(bundle.mapping).names)}
+    pairs = itertools.combinations_with_replacement(bundle.manifest["bead_masses_Da"], 2)
+    return tuple(isolated_dimer(bundle, pair) for pair in pairs if frozenset(pair) in known)
 
 
 def dimer_rows(found: tuple[IsolatedDimer, ...]) -> tuple[CheckRow, ...]:

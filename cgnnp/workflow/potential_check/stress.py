@@ -156,7 +156,7 @@ def rock_salt(subject: Subject) -> BeadSystem | None:
 def rock_salt_sites(half: int) -> Float[np.ndarray, "sites 3"]:
     """The sites nearest to the centre of a crystal, `half` of each kind of ion, in nearest-neighbour distances.
 
-    >>> rock_salt_sites(1)[1] - rock_salt_sites(1)[0]
+    >>> np.abs(rock_salt_sites(1)[1] - rock_salt_sites(1)[0])
     array([0., 0., 1.])
     """
     side = 2 * int(np.ceil(half ** (1 / 3))) + 2

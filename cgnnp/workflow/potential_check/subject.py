@@ -7,11 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import cgnnp
 from cgnnp.runtime.platforms import PlatformChoice, choose_platform
 from cgnnp.runtime.storage import data_digest, read_json
 from cgnnp.simulation.beads import BeadSystem, own_beads
-from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.bundle import PotentialBundle, package_versions
 from cgnnp.workflow.potential_check.dynamics import ShortRun
 from cgnnp.workflow.potential_check.settings import CheckSettings
 from cgnnp.workflow.results import load_figures, save_figures
@@ -23,6 +22,11 @@ USUAL_STEP_FS = 10.0
 
 FINISHED = "finished"
 """Folder of finished tests in that of the check."""
+
+
+def own_version() -> str:
+    """The version of cgnnp that makes the check."""
+    return str(package_versions(["cgnnp"])["cgnnp"])
 
 
 @dataclass(frozen=True)
@@ -103,4 +107,4 @@ class Subject:
         """Of all that a run depends on."""
         chosen = {key: value for key, value in asdict(self.settings).items() if key != "steps_fs"}
         step = {"timestep_fs": self.timestep_fs, "platform": str(self.platform)}
-        return data_digest({"manifest": self.bundle.manifest, "cgnnp": cgnnp.__version__, **chosen, **step})
+        return data_digest({"manifest": self.bundle.manifest, "cgnnp": own_version(), **chosen, **step})
