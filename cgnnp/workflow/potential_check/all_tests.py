@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cgnnp.analysis.dimer import IsolatedDimer
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.settings import did_you_mean
-from cgnnp.workflow.dimers_and_salts import IsolatedDimer
 from cgnnp.workflow.potential_check.integration import StepFigures, drift_rows, measured_steps, time_step_rows
 from cgnnp.workflow.potential_check.rows import CheckRow
 from cgnnp.workflow.potential_check.speed import speed_rows

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cgnnp.analysis.dimer import IsolatedDimer
 from cgnnp.diagnostics.soundness import DISAGREES, NOT_TESTED
 from cgnnp.runtime.representation import brief
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.potential_files import load
-from cgnnp.workflow.dimers_and_salts import IsolatedDimer
 from cgnnp.workflow.potential_check.all_tests import TESTS, chosen_tests
 from cgnnp.workflow.potential_check.integration import StepFigures
 from cgnnp.workflow.potential_check.rows import CheckRow, worst_verdict

@@ -3,40 +3,65 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cgnnp.analysis.figures import LIGHT, Theme, legend, new_figure, styled
+from cgnnp.analysis.figures import LIGHT, Theme, legend, panel_grid
 from cgnnp.workflow.potential_check.integration import MOST_DRIFT, StepFigures
 
 
-def plot_time_steps(steps: Sequence[StepFigures], temperature: float, usual_fs: float, theme: Theme = LIGHT) -> Figure:
-    """Kinetic and configurational temperature, and the drift at constant energy, with bars of two standard errors.
+class TimeSteps:
+    """Draws figures of time steps, with bars of two standard errors.
 
     Args:
         steps: those that have figures.
         temperature: of the thermostat, K.
         usual_fs: the usual time step, which is marked.
-        theme: colours.
     """
-    figure = new_figure(10.4, 3.9, theme)
-    left, right = (styled(axes, theme) for axes in figure.subplots(1, 2))
-    times = np.array([step.timestep_fs for step in steps])
-    series = (
-        (left, "kinetic", theme.others[0], "t_kin_K", "t_kin_stderr_K"),
-        (left, "configurational", theme.model, "t_conf_K", "t_conf_stderr_K"),
-        (right, "drift", theme.model, "drift_percent", "drift_stderr_percent"),
-    )
-    for axes, label, colour, name, error in series:
-        values, errors = (np.array([getattr(step, key) for step in steps], dtype=float) for key in (name, error))
+
+    def __init__(self, steps: Sequence[StepFigures], temperature: float, usual_fs: float) -> None:
+        self.steps, self.temperature, self.usual_fs = steps, temperature, usual_fs
+
+    def both(self, theme: Theme = LIGHT) -> Figure:
+        """Temperatures and drift side by side."""
+        figure, ((left,), (right,)) = panel_grid(2, theme)
+        self._temperatures(left, theme)
+        self._drift(right, theme)
+        return figure
+
+    def temperatures(self, theme: Theme = LIGHT) -> Figure:
+        """Kinetic and configurational temperature."""
+        figure, ((axes,),) = panel_grid(1, theme)
+        self._temperatures(axes, theme)
+        return figure
+
+    def drift(self, theme: Theme = LIGHT) -> Figure:
+        """The drift at constant energy, linear up to the limit and logarithmic beyond."""
+        figure, ((axes,),) = panel_grid(1, theme)
+        self._drift(axes, theme)
+        return figure
+
+    def _temperatures(self, axes: Axes, theme: Theme) -> None:
+        self._bars(axes, "kinetic", theme.others[0], "t_kin_K", "t_kin_stderr_K")
+        self._bars(axes, "configurational", theme.model, "t_conf_K", "t_conf_stderr_K")
+        axes.axhline(self.temperature, color=theme.muted, linewidth=0.9, linestyle=":", label="thermostat")
+        self._dressed(axes, "temperature (K)", theme)
+
+    def _drift(self, axes: Axes, theme: Theme) -> None:
+        self._bars(axes, "drift", theme.model, "drift_percent", "drift_stderr_percent")
+        label = f"within {MOST_DRIFT:g} %"
+        axes.axhspan(-MOST_DRIFT, MOST_DRIFT, color=theme.muted, alpha=0.2, linewidth=0, label=label)
+        axes.set_yscale("symlog", linthresh=MOST_DRIFT)
+        self._dressed(axes, "NVE drift in 20 ps (% of kinetic energy)", theme)
+
+    def _bars(self, axes: Axes, label: str, colour: str, name: str, error: str) -> None:
+        times = [step.timestep_fs for step in self.steps]
+        values, errors = (np.array([getattr(step, key) for step in self.steps], dtype=float) for key in (name, error))
         bars = axes.errorbar(times, values, yerr=2 * errors, label=label, color=colour, marker="o", capsize=3)
         bars[0].set(markersize=5, linewidth=1.5)
-    left.axhline(temperature, color=theme.muted, linewidth=0.9, linestyle=":", label="thermostat")
-    right.axhspan(-MOST_DRIFT, MOST_DRIFT, color=theme.muted, alpha=0.2, linewidth=0, label=f"within {MOST_DRIFT:g} %")
-    for axes in (left, right):
-        axes.axvline(usual_fs, color=theme.ink, linewidth=0.9, linestyle="--", label="usual step")
+
+    def _dressed(self, axes: Axes, label: str, theme: Theme) -> None:
+        axes.axvline(self.usual_fs, color=theme.ink, linewidth=0.9, linestyle="--", label="usual step")
         axes.set_xlabel("time step (fs)")
+        axes.set_ylabel(label)
         legend(axes, theme, loc="best", fontsize=8)
-    right.set_yscale("symlog", linthresh=MOST_DRIFT)  # beyond a sound step it grows by orders of magnitude
-    left.set_ylabel("temperature (K)")
-    right.set_ylabel("NVE drift in 20 ps (% of kinetic energy)")
-    return figure

@@ -1,21 +1,21 @@
 """What the check of a potential found, for people: check.json, check.html and its pictures."""
 
+import functools
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from cgnnp.analysis.figures import MOST_PANELS, Theme
-from cgnnp.analysis.figures_ions import plot_dimers
+from cgnnp.analysis.figures import LIGHT, MOST_PANELS, png
+from cgnnp.analysis.observables.dimers import plot_dimers
+from cgnnp.analysis.section import Picture, Section, Table, Toned, each_alone
 from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED
-from cgnnp.report.page import page_template, write_pictures
+from cgnnp.report.page import page_template, panels_of
+from cgnnp.runtime.formatting import plus_minus
 from cgnnp.runtime.storage import write_file, write_json
 from cgnnp.workflow.potential_check.check import PotentialCheck
-from cgnnp.workflow.potential_check.figure import plot_time_steps
-from cgnnp.workflow.potential_check.rows import MEASURED
+from cgnnp.workflow.potential_check.figure import TimeSteps
+from cgnnp.workflow.potential_check.rows import MEASURED, verdict_of
 
-LEVELS = {AGREES: "good", DISAGREES: "poor", NOT_TESTED: "open", MEASURED: "muted"}
+LEVELS = {AGREES: "good", DISAGREES: "poor", NOT_TESTED: "open", MEASURED: ""}
 
 
 def write_potential_check(found: PotentialCheck, output: Path, command: str | None = None) -> Path:
@@ -28,18 +28,68 @@ def write_potential_check(found: PotentialCheck, output: Path, command: str | No
     """
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "check.json", found.to_dict())
-    drawings: dict[str, Callable[[Theme], Figure | None]] = {}
-    scans = [dimer.scan for dimer in found.dimers][:MOST_PANELS]
-    if scans:
-        drawings["dimers"] = lambda theme: plot_dimers(scans, found.temperature, theme)
-    measured = [step for step in found.steps if step.t_kin_K is not None]
-    if measured:
-        drawings["time_step"] = lambda theme: plot_time_steps(measured, found.temperature, found.timestep_fs, theme)
+    sections = [_figures(found), *_dimers(found), *_time_steps(found)]
+    images = {}
+    for picture in [one for section in sections for one in section.pictures]:
+        images[picture.name] = panels_of(picture)
+        if (figure := picture.draw(LIGHT)) is not None:
+            write_file(output / f"{picture.name}.png", png(figure))
     values = {
         "found": found,
-        "images": write_pictures(output, drawings),
-        "levels": LEVELS,
+        "level": LEVELS[found.verdict],
+        "sections": sections,
+        "images": images,
         "command": command or f"python -m cgnnp.check potential={shlex.quote(str(found.potential))}",
     }
     write_file(output / "check.html", page_template("potential_check.html.j2").render(values))
     return output / "check.html"
+
+
+def _figures(found: PotentialCheck) -> Section:
+    """All rows."""
+    said = f"{found.beads}, {found.temperature:g} K, usual time step {found.timestep_fs:g} fs."
+    rows = [(row.name, row.figure, row.target, Toned(row.verdict, LEVELS[row.verdict]), row.reason) for row in found.rows]
+    table = Table(("test", "found", "asked", "verdict", "remarks"), tuple(rows), ("asked", "verdict", "remarks"))
+    return Section("All figures", (said, table), (f"On {found.machine}.",))
+
+
+def _dimers(found: PotentialCheck) -> list[Section]:
+    """The isolated dimers whose walls rise least."""
+    weakest = sorted(found.dimers, key=lambda dimer: float("inf") if dimer.wall_rise is None else dimer.wall_rise)
+    shown = weakest[:MOST_PANELS]
+    if not shown:
+        return []
+    caption = (
+        "The energy of two beads alone. Inside the first sampled distance there must be a wall: in a hole beads collapse."
+    )
+    draw = functools.partial(plot_dimers, shown)
+    alt = "Energy of an isolated dimer against its distance"
+    return [Section("Isolated dimers", (Picture("dimers", alt, caption, draw, each_alone(plot_dimers, shown)),))]
+
+
+def _time_steps(found: PotentialCheck) -> list[Section]:
+    """Every step that was tried."""
+    if not found.steps:
+        return []
+    rows = []
+    for step in found.steps:
+        verdict = verdict_of(step.sound)
+        numbers = (
+            plus_minus(step.t_kin_K, step.t_kin_stderr_K, 1),
+            plus_minus(step.t_conf_K, step.t_conf_stderr_K, 1),
+            plus_minus(step.drift_percent, step.drift_stderr_percent, 2),
+        )
+        rows.append((f"{step.timestep_fs:g}", *numbers, Toned(verdict, LEVELS[verdict]), step.reason))
+    columns = ("step (fs)", "kinetic (K)", "configurational (K)", "NVE drift in 20 ps (%)", "verdict", "remarks")
+    table = Table(columns, tuple(rows), ("verdict", "remarks"))
+    measured = [step for step in found.steps if step.t_kin_K is not None]
+    if not measured:
+        return [Section("Time steps", (table,))]
+    alt = "Temperatures, and the drift of the total energy, against the time step"
+    caption = (
+        "A step is sound while both temperatures are the thermostat's and the total energy does not drift. Bars are two "
+    )
+    caption += "standard errors."
+    drawn = TimeSteps(measured, found.temperature, found.timestep_fs)
+    picture = Picture("time_step", alt, caption, drawn.both, (drawn.temperatures, drawn.drift))
+    return [Section("Time steps", (picture, table))]

@@ -2,11 +2,11 @@
 
 import itertools
 
+from cgnnp.analysis.dimer import IsolatedDimer, isolated_dimer
+from cgnnp.analysis.observables.dimers import HOLE_KT, has_hole
 from cgnnp.frames.pairs import PairKinds
 from cgnnp.priors.prior import first_sampled
-from cgnnp.report.judgement import HOLE_KT, has_hole
 from cgnnp.simulation.potential_files import SELF_CHECK_TOLERANCE, self_check_deviation
-from cgnnp.workflow.dimers_and_salts import IsolatedDimer, isolated_dimer
 from cgnnp.workflow.potential_check.rows import CheckRow, untested, verdict_of
 from cgnnp.workflow.potential_check.stress import NO_EDGE
 from cgnnp.workflow.potential_check.subject import Subject

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from cgnnp.analysis.dimer import isolated_dimer
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.frames.boxes import smallest_height
 from cgnnp.frames.frames import Frames
@@ -13,7 +14,6 @@ from cgnnp.frames.pairs import PairKinds, near_pairs
 from cgnnp.priors.prior import first_sampled
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.simulation.beads import BeadSystem, Composition, other_beads
-from cgnnp.workflow.dimers_and_salts import isolated_dimer
 from cgnnp.workflow.potential_check.dynamics import Sampled
 from cgnnp.workflow.potential_check.rows import CheckRow, failed, untested, verdict_of
 from cgnnp.workflow.potential_check.subject import Subject

@@ -22,7 +22,7 @@ from cgnnp.units import thermal_energy
 from cgnnp.workflow.potential_check.all_tests import TESTS
 from cgnnp.workflow.potential_check.check import check_potential
 from cgnnp.workflow.potential_check.dynamics import slope_with_error
-from cgnnp.workflow.potential_check.figure import plot_time_steps
+from cgnnp.workflow.potential_check.figure import TimeSteps
 from cgnnp.workflow.potential_check.integration import StepFigures, time_step_rows
 from cgnnp.workflow.potential_check.settings import check_settings
 from cgnnp.workflow.potential_check.speed import processor_name
@@ -280,7 +280,7 @@ def test_the_page_stands_alone_and_has_every_row(sound, with_a_hole, tmp_path, m
         assert stored["verdict"] == found.verdict
         assert [row["value"] for row in stored["rows"]] == [row.value for row in found.rows]
         assert all(row.name in page for row in found.rows)
-        assert page.count("data:image/png;base64,") == 4
+        assert page.count("data:image/png;base64,") == 6
         assert not re.search(r'(src|href)="(?!data:)', page)
         assert ("not what they should be" in page) == (found.verdict == "disagrees")
         assert {"dimers.png", "time_step.png"} <= {path.name for path in (tmp_path / name).iterdir()}
@@ -288,8 +288,8 @@ def test_the_page_stands_alone_and_has_every_row(sound, with_a_hole, tmp_path, m
 
 def test_pictures_of_steps_leave_out_what_is_not_known():
     figures = [StepFigures(5.0, None, "", 300.0, 2.0, None, None, 0.1, 0.05), StepFigures(10.0, True, "", *[1.0] * 6)]
-    figure = plot_time_steps(figures, 300.0, 5.0, LIGHT)
-    assert len(figure.axes) == 2
+    drawn = TimeSteps(figures, 300.0, 5.0)
+    assert [len(draw(LIGHT).axes) for draw in (drawn.both, drawn.temperatures, drawn.drift)] == [2, 1, 1]
 
 
 def test_a_new_test_is_one_entry(sound, monkeypatch):
