@@ -76,10 +76,7 @@ def _settings(config: "DictConfig") -> dict[str, Any]:
             raise ValueError(f"{key}={value!r}: must be the name of a folder")
     given = [key for key in ("data", "potential") if values[key] not in (None, "")]
     if len(given) != 1:
-        both = "both are named: choose one" if given else "neither is named"
-        raise ValueError(
-            f"name the folder of a data set, data=data/..., or of a potential, potential=runs/.../potential: {both}"
-        )
+        raise ValueError("name either a data set, data=data/..., or a potential, potential=runs/.../potential, and not both")
     others = [key for key in OF_POTENTIALS if values[key] not in (None, False)]
     if given == ["data"] and others:
         raise ValueError(

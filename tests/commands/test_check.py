@@ -155,7 +155,10 @@ def test_bonded_beads_are_tested_by_the_pairs_that_are_not_bonded(run_here, tmp_
     ("arguments", "message"),
     [
         ([], "python -m cgnnp.check data=data/"),
-        (["data=set", "potential=run/potential"], "both are named: choose one"),
+        (
+            ["data=set", "potential=run/potential"],
+            "name either a data set, data=data/..., or a potential, potential=runs/.../potential, and not both",
+        ),
         (["data=set", "quick=true"], "quick=True: is a setting of the check of a potential: leave it out with data="),
         (["data=set", "tests=[drift]"], "tests=['drift']: is a setting of the check of a potential"),
         (["potential=set"], "'set' is not an exported potential"),
