@@ -42,12 +42,13 @@ def _check_data(values: dict[str, Any]) -> str:
 
 def _check_potential(values: dict[str, Any]) -> str:
     from cgnnp.commands.hydra_job import command_line
+    from cgnnp.simulation.shipped import beside, potential_folder
     from cgnnp.workflow.potential_check.check import check_potential
     from cgnnp.workflow.potential_check.page import write_potential_check
     from cgnnp.workflow.run_folder import check_writable, start_logging
 
-    potential = Path(str(values["potential"]))
-    output = _output(values, "potential", potential, potential.resolve().parent / "check")
+    potential = potential_folder(str(values["potential"]))
+    output = _output(values, "potential", potential, beside(potential, "check"))
     check_writable(output, "output")
     start_logging()
     found = check_potential(potential, folder=output, **{name: values[name] for name in OF_POTENTIALS})

@@ -27,6 +27,7 @@ from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.openmm.forces import choose_backend
 from cgnnp.simulation.run import replica_folders
+from cgnnp.simulation.shipped import beside, potential_folder
 from cgnnp.training.relative_entropy import RefinementSettings
 from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.job import Job
@@ -107,7 +108,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     A run keeps the settings of its own config.yaml but for the `overrides` of the command line.
     """
     check_command(config)
-    run, potential = named(config, "run"), named(config, "potential")
+    run, potential = named(config, "run"), _potential(config)
     if (run is None) == (potential is None):
         raise ValueError("name either run=<folder of a run> or potential=<exported potential>, and not both")
     composition = Composition(**checked_settings(Composition, as_dict(config.system), "system"))
@@ -117,11 +118,17 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     assert potential is not None  # noqa: S101
     plan = _needed(_simulation(as_dict(config.simulation), read_manifest(potential)["temperature_K"]))
     start_logging()
-    directory = named(config, "output") or potential.parent / composition.folder_name
+    directory = named(config, "output") or beside(potential, composition.folder_name)
     check_writable(directory, "output")
     found = run_potential(potential, directory, plan, composition=composition)
     remember(found, directory)
     log.info("frames in %s", ", ".join(map(str, found.folders)))
+
+
+def _potential(config: DictConfig) -> Path | None:
+    """The folder of the potential that is named, or that comes with cgnnp by this name."""
+    place = named(config, "potential")
+    return None if place is None else potential_folder(place)
 
 
 def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition, overrides: Sequence[str]) -> None:
@@ -158,7 +165,7 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     A run is compared by the observables of its own config.yaml but for the `overrides` of the command line.
     """
     check_command(config)
-    folder, data, potential = (named(config, key) for key in ("run", "data", "potential"))
+    folder, data, potential = named(config, "run"), named(config, "data"), _potential(config)
     runs = [] if config.runs is None else [config.runs] if isinstance(config.runs, str | int) else list(config.runs)
     if (folder is None) == (not runs):
         raise ValueError(

@@ -38,6 +38,7 @@ from cgnnp.simulation.manifest import FILES, check_files, read_manifest, write_m
 from cgnnp.simulation.openmm.forces import has_torch_force
 from cgnnp.simulation.openmm.system import create_system, energy_and_forces
 from cgnnp.simulation.openmm.torchscript import compile_module, save_module
+from cgnnp.simulation.shipped import potential_folder
 
 log = logging.getLogger("cgnnp")
 
@@ -117,14 +118,16 @@ def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> No
 def load(directory: str | Path, self_check: bool = True, force_backend: str = "auto") -> PotentialBundle:
     """Read a bundle and repeat its self-check: energies and forces of its stored frames must come out again.
 
+    `directory` is a folder, or the name of a potential that comes with cgnnp: `cgnnp.load("water_spce_300K")`.
+
     The check is of the Systems that `create_system` makes with this back end. `system.xml` is not read: it is for programs
     without cgnnp, and what is in it could run as code.
 
     Raises:
-        FileNotFoundError: not a bundle.
+        FileNotFoundError: not a bundle, and no name of one that comes with cgnnp.
         ValueError: a file that is missing or damaged, a manifest that is, a newer version, or a self-check that fails.
     """
-    directory = Path(directory)
+    directory = potential_folder(directory)
     manifest = read_manifest(directory)
     check_files(directory, manifest["checksums_sha256"])
     model = read_network(directory, "delete the folder and export it again")

@@ -38,6 +38,7 @@ from cgnnp.runtime.platforms import choose_platform
 from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.potential_files import load, save_bundle
+from cgnnp.simulation.shipped import beside
 from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import Fitted, fit_model
@@ -224,7 +225,7 @@ def run_dynamics(
     composition = Composition(n_pairs=n_pairs, box_nm=box_nm, concentration_M=concentration_M)
     values = {**option_values("simulation", "langevin"), **settings}
     plan = constructed(values, "simulation", OF_THE_POTENTIAL)(bundle.temperature)
-    place = Path(directory or bundle.directory.parent / composition.folder_name)
+    place = Path(directory or beside(bundle.directory, composition.folder_name))
     coarse = run_potential(bundle.directory, place, plan, starts, composition)
     remember(coarse, place)
     return coarse

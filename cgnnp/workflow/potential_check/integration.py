@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cgnnp.diagnostics.configurational_temperature import configurational_temperature
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.runtime.formatting import plus_minus
-from cgnnp.workflow.potential_check.dynamics import DRIFT_SPAN_PS, FRICTION_PER_PS, Drift
+from cgnnp.simulation.short_run import DRIFT_SPAN_PS, FRICTION_PER_PS, Drift
 from cgnnp.workflow.potential_check.rows import CheckRow, failed, first_sentence, verdict_of
 from cgnnp.workflow.potential_check.subject import Subject
 
@@ -109,7 +109,7 @@ def measured_step(subject: Subject, timestep_fs: float) -> StepFigures:
     """A run at constant temperature, and one at constant energy after it."""
     try:
         run = subject.run(timestep_fs=timestep_fs, place=100)
-        sampled = run.sample(subject.settings.length_ps, f"{timestep_fs:g} fs")
+        sampled = run.sample(subject.settings.length_ps, f"check: {timestep_fs:g} fs")
         drift = run.drift(subject.settings.drift_ps)
     except SimulationFailed as error:
         return StepFigures(timestep_fs, False, first_sentence(error))

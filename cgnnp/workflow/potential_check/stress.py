@@ -14,7 +14,7 @@ from cgnnp.frames.pairs import PairKinds, near_pairs
 from cgnnp.priors.prior import first_sampled
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.simulation.beads import BeadSystem, Composition, other_beads
-from cgnnp.workflow.potential_check.dynamics import Sampled
+from cgnnp.simulation.short_run import Sampled
 from cgnnp.workflow.potential_check.rows import CheckRow, failed, untested, verdict_of
 from cgnnp.workflow.potential_check.subject import Subject
 
@@ -94,7 +94,7 @@ def stress_rows(name: str, subject: Subject) -> tuple[CheckRow, ...]:
         return untested(*nearest, str(error)), untested(*kinetic, str(error))
     try:
         run = subject.run(beads, heat=stress.heat, place=1 + list(STRESS).index(name))
-        found = run.sample(stress.share * subject.settings.length_ps, stress.label)
+        found = run.sample(stress.share * subject.settings.length_ps, f"check: {stress.label}")
     except SimulationFailed as error:
         return failed(*nearest, error), failed(*kinetic, error)
     return _nearest_row(subject, found, *nearest), _kinetic_row(found, *kinetic)

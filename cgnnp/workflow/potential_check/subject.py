@@ -11,7 +11,7 @@ from cgnnp.runtime.platforms import PlatformChoice, choose_platform
 from cgnnp.runtime.storage import data_digest, read_json
 from cgnnp.simulation.beads import BeadSystem, own_beads
 from cgnnp.simulation.bundle import PotentialBundle, package_versions
-from cgnnp.workflow.potential_check.dynamics import ShortRun
+from cgnnp.simulation.short_run import ShortRun
 from cgnnp.workflow.potential_check.settings import CheckSettings
 from cgnnp.workflow.results import load_figures, save_figures
 

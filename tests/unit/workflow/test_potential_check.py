@@ -18,10 +18,10 @@ from cgnnp.models.registry import create_model
 from cgnnp.priors import PairSpline, ScreenedCoulomb
 from cgnnp.priors.pair_spline import PairTable
 from cgnnp.simulation.potential_files import load, save_bundle
+from cgnnp.simulation.short_run import slope_with_error
 from cgnnp.units import thermal_energy
 from cgnnp.workflow.potential_check.all_tests import TESTS
 from cgnnp.workflow.potential_check.check import check_potential
-from cgnnp.workflow.potential_check.dynamics import slope_with_error
 from cgnnp.workflow.potential_check.figure import TimeSteps
 from cgnnp.workflow.potential_check.integration import StepFigures, time_step_rows
 from cgnnp.workflow.potential_check.settings import check_settings

@@ -115,7 +115,7 @@ class ShortRun:
         steps = self._steps(FRAME_PS)
         interval, n_frames = steps * self.timestep_fs / 1000, max(2, round(length_ps / FRAME_PS))
         positions, forces, kinetic = [], [], []
-        with progress(f"check: {what}: frame", n_frames) as counter:
+        with progress(f"{what}: frame", n_frames) as counter:
             for _ in range(n_frames):
                 advance(self.simulation, steps)
                 state = self.simulation.context.getState(positions=True, forces=True, energy=True)
