@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cgnnp.analysis.dimer import dimer_scan
-from cgnnp.analysis.figures import plot_rdf
-from cgnnp.analysis.figures_ions import plot_dimers
-from cgnnp.analysis.pmf import landmarks
+from cgnnp.analysis.dimer import isolated_dimer
+from cgnnp.analysis.observables.dimers import plot_dimers
+from cgnnp.analysis.observables.rdf import plot_rdf
 from cgnnp.analysis.rdf import deviation, deviation_noise, rdf
 from cgnnp.diagnostics.consistency import check_consistency
 from cgnnp.frames.dataset import open_frames
@@ -28,7 +27,6 @@ from cgnnp.priors import CoulombTerm, PairSplineFit, fit_priors, prior_forces
 from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.statistics import explained_variance
-from cgnnp.units import thermal_energy
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the run and the pictures")
@@ -85,20 +83,17 @@ for atomistic, model in curves:
     (where, height), (_, reference) = model.first_peak(), atomistic.first_peak()
     print(f"{atomistic.name}: D = {deviation(atomistic.g, model.g):.3f} (noise of both {noise:.3f})", end=", ")
     print(f"first peak at {where:.3f} nm, {height:.2f} against {reference:.2f}")
-plot_rdf(curves).savefig(options.output / "nacl_rdf.png")
+plot_rdf([[("in water", atomistic), ("ions alone", model)] for atomistic, model in curves]).savefig(options.output / "nacl_rdf.png")
 
 # %% Two ions alone. This is extrapolation: the data are of 4 mol/L. And yet it has what it should: a contact pair, a barrier
 # where a water has to leave, a pair with a water in between. The dotted Coulomb part is the prior's; the rest is of short
 # range. Inside the first distance that was sampled there must be a wall, or ions would fall in.
-kT = thermal_energy(frames.temperature)  # noqa: N816
 potential = load(run / "potential")
-r = np.arange(0.15, 1.2, 0.005)
-scans = [dimer_scan(potential, curve.pair, r) for curve, _ in curves]
-for scan in scans:
-    marks = landmarks(scan.r, scan.mean_potential / kT)
+dimers = [isolated_dimer(potential, curve.pair) for curve, _ in curves]
+for dimer in dimers:
+    marks = dimer.landmarks
     contact = "no contact" if marks.contact is None else f"contact {marks.contact[1]:.2f} kT at {marks.contact[0]:.3f} nm"
-    wall = scan.mean_potential[0] / kT
     barrier = "" if marks.barrier_out is None else f", barrier out of it {marks.barrier_out:.2f} kT"
-    print(f"{'-'.join(scan.pair)}: {contact}{barrier}, {wall:.0f} kT at {r[0]:.2f} nm")
-plot_dimers(scans, frames.temperature).savefig(options.output / "nacl_dimers.png")
+    print(f"{dimer.name}: {contact}{barrier}, {dimer.energy[0]:.0f} kT at {dimer.scan.r[0]:.2f} nm")
+plot_dimers(dimers).savefig(options.output / "nacl_dimers.png")
 print(f"drawn: {options.output / 'nacl_rdf.png'}, {options.output / 'nacl_dimers.png'}; the run: {run / 'report.html'}")

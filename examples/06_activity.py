@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from openmm import LangevinMiddleIntegrator
 
-from cgnnp.analysis.figures_ions import plot_kirkwood_buff
 from cgnnp.analysis.kirkwood_buff import Estimator, kirkwood_buff, salt_concentration
+from cgnnp.analysis.observables.kirkwood_buff import plot_kirkwood_buff
 from cgnnp.analysis.pressure import OsmoticPoint, context_energy, osmotic_check, virial_pressure
 from cgnnp.dynamics.openmm_topology import bead_topology
 from cgnnp.frames.dataset import open_frames
@@ -55,7 +55,7 @@ for name, frames in sides.items():
         row = "  ".join(f"{'-'.join(pair)} {G.value:+.3f}({G.stderr:.3f})" for pair, G in found.values.items())
         print(f"{name:15s} {estimator:30s} G in nm^3: {row}")
 results = {name: kirkwood_buff(frames) for name, frames in sides.items()}
-plot_kirkwood_buff(list(results.items())).savefig(options.output / "activity_integrals.png")
+plot_kirkwood_buff(list(results.items()), list(results["atomistic"].values)).savefig(options.output / "activity_integrals.png")
 
 # %% Electroneutrality. Around every ion there must be exactly one opposite charge more than there are like ones, whatever
 # the model: rho_s (G+- - G++) = 1. It tests the run and the estimator, not the model.

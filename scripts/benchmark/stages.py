@@ -31,7 +31,7 @@ import numpy as np
 from rows import Row, parser, report
 from trajectory_files import WRITERS
 
-from cgnnp.analysis.figures import plot_rdf
+from cgnnp.analysis.observables.rdf import RdfFinding
 from cgnnp.analysis.rdf import rdf
 from cgnnp.diagnostics.consistency import check_consistency
 from cgnnp.diagnostics.noise_floor import noise_floor
@@ -219,8 +219,8 @@ def analysis(watch: Stopwatch, frames: Frames, cutoff: float, folder: Path) -> N
     folder.mkdir()
     data = DataFigures(system=watch.name, mapping=frames.mapping.name, temperature_K=frames.temperature)
     summary = Summary.of(data, CheckFigures(t_conf=temperature_figures(found)))
-    pictures = {"rdf": lambda theme: plot_rdf([(curve, curve) for curve in curves], theme)}
-    watch.stage("report", n, lambda: write_report(folder, summary, priors=[prior], pictures=pictures))
+    found = RdfFinding(tuple((curve, curve) for curve in curves))
+    watch.stage("report", n, lambda: write_report(folder, summary, priors=[prior], sections=[found.section()]))
 
 
 def commands(folder: Path, arguments: argparse.Namespace) -> list[Row]:

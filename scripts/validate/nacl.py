@@ -32,9 +32,13 @@ from omegaconf import OmegaConf
 from rows import Row, kept, parser, report
 
 import cgnnp
-from cgnnp.analysis.figures import LIGHT, plot_rdf, png
-from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, rdf
-from cgnnp.analysis.salts import find_salt
+from cgnnp.analysis.figures import LIGHT, png
+from cgnnp.analysis.observables.coordination import CoordinationNumbers
+from cgnnp.analysis.observables.kirkwood_buff import KirkwoodBuffIntegrals
+from cgnnp.analysis.observables.observable import SIDES, BothSides
+from cgnnp.analysis.observables.rdf import plot_rdf
+from cgnnp.analysis.rdf import Rdf, deviation_noise, rdf
+from cgnnp.analysis.residual import deviation
 from cgnnp.frames.frames import Frames
 from cgnnp.priors import CoulombTerm, PairSplineFit
 from cgnnp.priors.coulomb import dielectric_constant
@@ -79,7 +83,8 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     curves, ours = ({curve.name: curve for curve in rdf(frames)} for frames in (atomistic, coarse))
     if arguments.picture:
         pairs = [(curves["-".join(pair)], ours["-".join(pair)]) for pair in PAIRS]
-        write_file(arguments.picture, png(plot_rdf(pairs, LIGHT)))
+        panels = [list(zip(SIDES.values(), pair, strict=True)) for pair in pairs]
+        write_file(arguments.picture, png(plot_rdf(panels, LIGHT)))
     summary = read_json(run / "summary.json")
     rows = data_rows(summary, data, reference, arguments.quick)
     of_model = functools.partial(kept_of, work, bundle.digest)
@@ -171,14 +176,15 @@ def dimers(summary: dict[str, Any], quick: bool) -> list[Row]:
 def solution(atomistic: Frames, coarse: Frames, plan: Plan, quick: bool) -> list[Row]:
     """Kirkwood-Buff integrals of both sides by the same estimator, and what they say of the salt."""
     phi_w = nacl_runs.system_of(plan).solvent["volume_fraction"]
-    found = find_salt(atomistic, coarse, phi_w)
-    name = next(iter(found.kirkwood_buff.values())).estimator
+    both = BothSides(atomistic, coarse)
+    found = KirkwoodBuffIntegrals().find(both)
+    name = found.default
     rows = []
-    for side, integrals in found.kirkwood_buff.items():
+    for side, integrals in found.integrals.items():
         for kind, value in integrals.charge_sums.items():
             target, met = ("", None) if quick else ("1 within 0.05 (published CG 0.98, 1.03)", abs(value.value - 1) <= 0.05)
             rows.append(Row(f"electroneutrality around {kind}, {side}", value.value, value.stderr, target, met))
-    slopes = {side: integrals.activity_derivative(phi_w) for side, integrals in found.kirkwood_buff.items()}
+    slopes = {side: integrals.activity_derivative(phi_w) for side, integrals in found.integrals.items()}
     for side, value in slopes.items():
         if value is not None:
             target, met = ("", None) if quick else ("error <= 0.1 (published MD 1.29)", value.stderr <= 0.1)
@@ -187,7 +193,7 @@ def solution(atomistic: Frames, coarse: Frames, plan: Plan, quick: bool) -> list
     if len(values) == 2:
         off, error = values[1].value - values[0].value, float(np.hypot(values[0].stderr, values[1].stderr))
         rows.append(Row("the same, CG less atomistic", off, error, "0 within 2 errors", abs(off) <= 2 * error))
-    for entry in found.to_dict()["coordination"]:
+    for entry in CoordinationNumbers().find(both).rows():
         for side in ("atomistic", "cg"):
             shell = f"{entry['pair']} within {entry['shell_nm']:.3f} nm" if entry["shell_nm"] else entry["pair"]
             number = entry[f"number_{side}"], entry[f"number_stderr_{side}"]

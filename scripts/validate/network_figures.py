@@ -11,8 +11,9 @@ from network_fits import Found, Structure
 from rows import Row
 
 from cgnnp.analysis.figures import LIGHT as THEME
-from cgnnp.analysis.figures import png
-from cgnnp.analysis.figures_angles import plot_angles
+from cgnnp.analysis.figures import panel_grid, png
+from cgnnp.analysis.observables.angles import draw_angles
+from cgnnp.analysis.observables.tetrahedral_order import draw_orders
 
 ON_FRONT, OFF_FRONT = (((-5, 4), "right"), ((5, -11), "left")), ((5, 4), "left")
 """Where labels stand: offset in points, and which end of theirs. The first two are for the front, in turn."""
@@ -70,8 +71,10 @@ def learning(rows: Sequence[Row], variants: Sequence[str], sizes: Sequence[int])
 def angles(atomistic: Structure, models: "Mapping[str, Structure]") -> bytes:
     """The distribution of angles in the first shell and that of the tetrahedral order, models over the atomistic run."""
     structures = {"atomistic": atomistic, **models}
-    found = [(name, structure.angles[0]) for name, structure in structures.items()]
-    return png(plot_angles(found, [(name, structure.order) for name, structure in structures.items()]))
+    figure, ((left,), (right,)) = panel_grid(2, THEME)
+    draw_angles(left, [(name, structure.angles[0]) for name, structure in structures.items()])
+    draw_orders(right, [(name, structure.order) for name, structure in structures.items()])
+    return png(figure)
 
 
 def finished(figure: Figure, axes: Axes, title: str) -> bytes:

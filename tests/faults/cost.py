@@ -21,7 +21,7 @@ CHECKS = (
     ),
     *(
         "cgnnp.diagnostics.undeclared_bonds.undeclared_bonds",
-        "cgnnp.analysis.rdf_residual.rdf_residual",
+        "cgnnp.analysis.residual.residual",
         "cgnnp.frames.dataset.frames_digest",
     ),
     *("cgnnp.simulation.potential_files._repeat_self_check", "cgnnp.simulation.manifest.read_manifest"),

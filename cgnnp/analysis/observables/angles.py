@@ -194,12 +194,12 @@ def plot_angles(panels: Sequence[Sequence[tuple[str, Adf]]], theme: Theme = LIGH
     for (panel,), sides in zip(axes, panels, strict=True):
         if len(names := dict.fromkeys(found.name for _, found in sides)) != 1:
             raise ValueError(f"a panel has angles of one kind, got {' and '.join(names) or 'none'}: give each kind its own")
-        _plot_densities(panel, sides, theme)
+        draw_angles(panel, sides, theme)
     return figure
 
 
-def _plot_densities(axes: Axes, angles: Sequence[tuple[str, Adf]], theme: Theme) -> None:
-    """The legend has D of each model from the first."""
+def draw_angles(axes: Axes, angles: Sequence[tuple[str, Adf]], theme: Theme = LIGHT) -> None:
+    """P(theta) of one triple in axes of any figure; the legend has D of each model from the first."""
     first, styles = angles[0][1], looks([label for label, _ in angles], theme)
     for label, found in angles:
         band(axes, found.theta, found.density, found.stderr, styles[label]["color"])

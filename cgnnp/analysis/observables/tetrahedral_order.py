@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cgnnp.analysis.agreement import LEVELS, Judgement
@@ -113,8 +114,14 @@ class Order(Observable):
 
 
 def plot_orders(sides: Sequence[tuple[str, TetrahedralOrder]], theme: Theme = LIGHT) -> Figure:
-    """P(q) of models over the atomistic one; the legend has the means. The first bin, of all lower q, is not drawn."""
+    """P(q) of models over the atomistic one; the legend has the means."""
     figure, ((axes,),) = panel_grid(1, theme)
+    draw_orders(axes, sides, theme)
+    return figure
+
+
+def draw_orders(axes: Axes, sides: Sequence[tuple[str, TetrahedralOrder]], theme: Theme = LIGHT) -> None:
+    """The same in axes of any figure. The first bin, of all lower q, is not drawn."""
     styles = looks([label for label, _ in sides], theme)
     for label, found in sides:
         mean = f"{found.mean.value:.3f}".replace("-", "\N{MINUS SIGN}")
@@ -126,4 +133,3 @@ def plot_orders(sides: Sequence[tuple[str, TetrahedralOrder]], theme: Theme = LI
     axes.set_xlabel("q")
     axes.set_ylabel("P(q)")
     legend(axes, theme, loc="upper left", fontsize=8)
-    return figure
