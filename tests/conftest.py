@@ -19,7 +19,6 @@ install_import_hook(
         "cgnnp.analysis.coordination",
         "cgnnp.analysis.dimer",
         "cgnnp.analysis.observables",
-        "cgnnp.analysis.residual",
         "cgnnp.analysis.free_energy_1d",
         "cgnnp.analysis.kirkwood_buff",
         "cgnnp.analysis.pmf",

@@ -1,28 +1,17 @@
-"""Two g(r) of one system are the same; those of two systems are told apart, with the size, the place and the doubt."""
+"""Two curves of one system are the same; those of two systems are told apart, with the size, the place and the doubt."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from systems import frames_of, hard_gas, ideal_gas, soft_spheres
+from systems import hard_gas, soft_spheres
 
-from cgnnp.analysis.rdf import Rdf, deviation, deviation_noise, expected_deviation, rdf
-from cgnnp.analysis.rdf_residual import (
-    CLEAR,
-    CLOSE,
-    LIKELY,
-    MATTERS,
-    NOISE_FACTOR,
-    Agreement,
-    RdfResidual,
-    Shares,
-    hat_functions,
-    rdf_residual,
-)
-from cgnnp.analysis.rdf_verdict import in_words, worst_row
+from cgnnp.analysis.agreement import CLEAR, CLOSE, LIKELY, MATTERS, NOISE_FACTOR, Agreement
+from cgnnp.analysis.observables.rdf import rdf_residual
+from cgnnp.analysis.rdf import Rdf, deviation_noise, rdf
+from cgnnp.analysis.residual import Residual, Shares, deviation, expected_deviation, hat_functions, residual
 from cgnnp.analysis.shrunk_hotelling import ShrunkHotelling
-from cgnnp.workflow.quality import rdf_row
 
 R = np.arange(0.001, 0.9, 0.002)
 LIQUID = (R > 0.25) * (1 + 1.8 * np.exp(-(((R - 0.28) / 0.02) ** 2)) - 0.15 * np.cos((R - 0.34) / 0.035) * np.exp(-4 * R))
@@ -122,37 +111,20 @@ def test_too_few_blocks_are_too_short_to_tell_unless_the_curves_are_far_apart(n_
 def test_a_doubtful_residual_in_the_noise_is_no_disagreement():
     """p below the threshold, D not beyond its noise: D without its noise is no measure where noise is large."""
     shares = Shares(0.2, 0.9, 0.05, 0.0, 3.0, 0.5)
-    found = RdfResidual(0.37, 0.35, ShrunkHotelling(2.0, 0.008, 18, 0.5), (20, 20), shares, (), True)
+    found = Residual(0.37, 0.35, ShrunkHotelling(2.0, 0.008, 18, 0.5), (20, 20), shares, (), True)
     assert found.systematic_deviation > CLOSE
     assert found.agreement is Agreement.OPEN
-
-
-@pytest.mark.parametrize(
-    ("deviation", "noise", "p_value", "expected"),
-    [
-        (0.074, 0.05, 0.0005, Agreement.DISAGREES),  # a systematic deviation of 5.5 %
-        (0.076, 0.05, 0.5, Agreement.DISAGREES),
-        (0.074, 0.051, 0.0005, Agreement.OPEN),
-        (0.06, 0.04, 0.0005, Agreement.CLOSE),
-        (0.04, 0.04, 0.5, Agreement.OPEN),
-        (0.03, 0.03, 0.5, Agreement.AGREES),
-    ],
-)
-def test_what_is_more_than_noise_is_close_up_to_five_per_cent_only(deviation, noise, p_value, expected):
-    shares = Shares(0.2, 0.9, 0.05, 0.0, 3.0, 0.5)
-    found = RdfResidual(deviation, noise, ShrunkHotelling(2.0, p_value, 18, 0.5), (20, 20), shares, (), True)
-    assert found.agreement is expected
 
 
 def test_shells_are_those_between_the_minima_and_the_largest_residual_is_where_it_is():
     bump = 0.3 * np.exp(-(((R - 0.5) / 0.01) ** 2)) * (LIQUID > 0)
     found = rdf_residual(noisy(LIQUID, 0.05, 1), noisy(LIQUID + bump, 0.05, 2))
-    first, second = found.shells
-    assert first.start_nm == pytest.approx(0.251)
-    assert first.end_nm == second.start_nm == pytest.approx(0.35, abs=0.03)
-    assert second.end_nm == pytest.approx(0.56, abs=0.03)
+    first, second = found.parts
+    assert first.start == pytest.approx(0.251)
+    assert first.end == second.start == pytest.approx(0.35, abs=0.03)
+    assert second.end == pytest.approx(0.56, abs=0.03)
     assert first.share_beyond_3 < 0.05 < second.share_beyond_3
-    assert found.whole.largest_r_nm == pytest.approx(0.5, abs=0.01)
+    assert found.whole.largest_at == pytest.approx(0.5, abs=0.01)
     assert found.whole.largest_stderrs == second.largest_stderrs > 6
 
 
@@ -169,39 +141,51 @@ def test_plain_data_goes_through_json():
     assert {"n_blocks_atomistic", "n_blocks_cg", "largest_r_nm", "systematic_deviation", "shells"} <= set(data)
 
 
-@pytest.mark.parametrize("n_frames", [1, 2, 15])
-def test_very_short_runs_have_no_test_and_no_verdict(n_frames):
-    row = rdf_row(*(rdf(ideal_gas(n_frames, 5, 1.0, seed=seed))[0] for seed in (1, 2)))
-    assert (row["verdict"], row["residual"]["p_value"]) == ("too short to tell", None)
-    json.dumps(row, allow_nan=False)
+def test_a_narrow_residual_of_six_errors_is_found():
+    """In one bin of 450 it is a small part of 18 wide functions, which do not see it, and no part of D."""
+    first, second = noisy(LIQUID, 0.05, 1), noisy(LIQUID, 0.05, 2)
+    errors = np.hypot(first.stderr, second.stderr)
+    at = int(np.argmin(np.abs(R - 0.5)))
+    apart = np.zeros_like(R)
+    apart[at] = 6.0 * errors[at] - (second.g - first.g)[at]
+    narrow = replace(second, g=second.g + apart, blocks=second.blocks + apart)
+    before, found = rdf_residual(first, second), rdf_residual(first, narrow)
+    assert before.agreement is Agreement.AGREES
+    assert found.test.p_value > LIKELY
+    assert found.deviation < NOISE_FACTOR * found.noise
+    assert found.largest_p < LIKELY
+    assert found.agreement is Agreement.CLOSE
+    assert found.whole.largest_stderrs == pytest.approx(6.0)
+    assert found.whole.largest_at == pytest.approx(R[at])
 
 
-def test_pairs_that_were_never_seen_have_a_row():
-    """Two beads that stay 0.8 nm apart: no pair within half of a box of 1 nm."""
-    positions = np.tile([[0.1, 0.1, 0.1], [0.6, 0.6, 0.6]], (30, 1, 1))
-    curve = rdf(frames_of(positions, np.zeros_like(positions), 1.0))[0]
-    row = rdf_row(curve, curve)
-    assert row["verdict"] == "too short to tell"
-    assert row["residual"]["share_beyond_2"] is None
+def test_the_probability_of_the_largest_bin_is_students_by_welch_for_as_many_bins():
+    """40 and 20 blocks with errors of 1 and 2: Welch's number of degrees of freedom, by its formula."""
+    from scipy.stats import t as student
+
+    first, second = noisy(LIQUID, 0.05, 1, n_blocks=40), noisy(LIQUID, 0.05, 2, n_blocks=20)
+    known = np.hypot(first.stderr, second.stderr) > 0
+    ones = known.astype(float)
+    second = replace(second, g=first.g + 5.0 * np.sqrt(5.0) * (R == R[300]), stderr=2 * ones)
+    found = residual(replace(first, stderr=ones), second)
+    freedom = 5.0**2 / (1 / 39 + 16 / 19)
+    assert found.largest_p == pytest.approx(known.sum() * 2 * student.sf(5.0, freedom), rel=1e-9)
 
 
-def test_verdicts_in_words_and_the_worst_of_several():
-    close = rdf_row(noisy(LIQUID, 0.04, 1), noisy(model(0.04), 0.06, 2))
-    same = rdf_row(noisy(LIQUID, 0.1, 1), noisy(LIQUID, 0.15, 2)) | {"deviation": 0.9}
-    assert in_words(close) == f"close: systematic deviation of {100 * close['residual']['systematic_deviation']:.1f} %"
-    assert in_words(same) == "agrees within errors"
-    assert worst_row([same, close]) is close
-    assert worst_row([same, close, close | {"verdict": "too short to tell"}])["verdict"] == "too short to tell"
-    assert worst_row([replace_deviation(close, None)]) is None
+def test_parts_follow_each_other_and_have_shares_of_their_own():
+    """Of any curve: stretches end where they are told to, from the first sampled bin on."""
+    first, second = noisy(LIQUID, 0.05, 1), noisy(LIQUID, 0.05, 2)
+    found = residual(first, second, [0.1, 0.4, 0.7])
+    assert [(part.start, part.end) for part in found.parts] == [(pytest.approx(0.251), 0.4), (0.4, 0.7)]
+    assert residual(first, second).parts == ()
+    row = found.to_dict("theta_deg", "parts")
+    assert [part["end_deg"] for part in row["parts"]] == [0.4, 0.7]
+    assert row["largest_theta_deg"] == found.whole.largest_at
+    assert row["largest_p_value"] == found.largest_p
 
 
-def replace_deviation(row: dict, value: float | None) -> dict:
-    return {**row, "deviation": value}
-
-
-def test_blocks_of_g_are_those_of_its_error():
-    curve = rdf(ideal_gas(200, 20, 1.0, seed=3))[0]
-    np.testing.assert_allclose(curve.blocks.mean(axis=0), curve.g, rtol=1e-12)
-    spread = curve.blocks.std(axis=0, ddof=1) / np.sqrt(len(curve.blocks))
-    np.testing.assert_allclose(spread, curve.stderr, rtol=1e-9)
-    assert replace(curve, blocks=None).blocks is None
+def test_curves_with_nothing_in_them_are_alike():
+    """No pair was ever seen on either side: D is zero, and one where one side alone has any."""
+    nothing = np.zeros(10)
+    assert deviation(nothing, nothing) == 0.0
+    assert deviation(nothing, np.ones(10)) == 1.0
