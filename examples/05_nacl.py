@@ -83,7 +83,9 @@ for atomistic, model in curves:
     (where, height), (_, reference) = model.first_peak(), atomistic.first_peak()
     print(f"{atomistic.name}: D = {deviation(atomistic.g, model.g):.3f} (noise of both {noise:.3f})", end=", ")
     print(f"first peak at {where:.3f} nm, {height:.2f} against {reference:.2f}")
-plot_rdf([[("in water", atomistic), ("ions alone", model)] for atomistic, model in curves]).savefig(options.output / "nacl_rdf.png")
+plot_rdf([[("in water", atomistic), ("ions alone", model)] for atomistic, model in curves]).savefig(
+    options.output / "nacl_rdf.png"
+)
 
 # %% Two ions alone. This is extrapolation: the data are of 4 mol/L. And yet it has what it should: a contact pair, a barrier
 # where a water has to leave, a pair with a water in between. The dotted Coulomb part is the prior's; the rest is of short

@@ -55,7 +55,9 @@ for name, frames in sides.items():
         row = "  ".join(f"{'-'.join(pair)} {G.value:+.3f}({G.stderr:.3f})" for pair, G in found.values.items())
         print(f"{name:15s} {estimator:30s} G in nm^3: {row}")
 results = {name: kirkwood_buff(frames) for name, frames in sides.items()}
-plot_kirkwood_buff(list(results.items()), list(results["atomistic"].values)).savefig(options.output / "activity_integrals.png")
+plot_kirkwood_buff(list(results.items()), list(results["atomistic"].values)).savefig(
+    options.output / "activity_integrals.png"
+)
 
 # %% Electroneutrality. Around every ion there must be exactly one opposite charge more than there are like ones, whatever
 # the model: rho_s (G+- - G++) = 1. It tests the run and the estimator, not the model.

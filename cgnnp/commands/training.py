@@ -235,8 +235,8 @@ def _choice_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[s
         _, _, key = name.partition(f"{GROUP}.")
         if key and name.startswith(f"{GROUP}."):
             observable, _, setting = key.partition(".")
-            if setting and observable in values:
-                made[observable] = {**(made.get(observable) or {}), **values[observable]}
+            if setting and setting in (values.get(observable) or {}):
+                made[observable] = {**(made.get(observable) or {}), setting: values[observable][setting]}
             else:
                 made[key] = values.get(key)
     return choice(made)

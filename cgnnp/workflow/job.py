@@ -216,7 +216,7 @@ class Job:
         ]
         chosen = chosen or choice()
         inputs = data_digest([sides, manifest, speeds, other, chosen.digest_of, package_versions(("cgnnp",))])
-        comparison = None if again else Comparison.load(folder, inputs)
+        comparison = None if again else Comparison.load(folder, inputs, chosen.observables)
         with self._stage("compare", again=comparison is None):
             if comparison is not None:
                 log.info("compare: finished before, reading %s", folder)

@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 from systems import charged_mapping
 
 from cgnnp.analysis.angles import adf, adf_deviation, adf_deviation_noise, bead_order, tetrahedral_order
-from cgnnp.analysis.figures import DARK, LIGHT, png
-from cgnnp.analysis.figures_angles import plot_angles
 from cgnnp.frames.frames import Frames, FramesMeta
 
 
@@ -143,24 +140,6 @@ def test_deviation_of_curves_without_overlap_is_two():
     assert adf_deviation(diamond, adf(frames_of(positions, box), shell_nm=0.6)) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_figures_are_drawn(theme, tmp_path):
-    """Curves are those given, the first in ink; one panel without orders."""
-    labels = ("atomistic", *(f"model {k}" for k in range(6)))
-    gases = [gas(20, seed=k) for k in range(len(labels))]
-    angles = [(label, adf(frames, shell_nm=0.6)) for label, frames in zip(labels, gases, strict=True)]
-    orders = [(label, tetrahedral_order(frames)) for label, frames in zip(labels, gases, strict=True)]
-    figure = plot_angles(angles, orders, theme)
-    assert [len(axes.lines) for axes in figure.axes] == [8, 7]  # and an ideal gas
-    for (_, found), line in zip(angles, figure.axes[0].lines, strict=False):
-        np.testing.assert_array_equal(line.get_ydata(), found.density)
-    assert [axes.lines[0].get_color() for axes in figure.axes] == [theme.ink] * 2
-    assert len({(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines[:7]}) == 7
-    (tmp_path / "figure.png").write_bytes(png(figure))
-    assert len(np.unique(imread(tmp_path / "figure.png")[..., 0])) > 20
-    assert len(plot_angles(angles, theme=theme).axes) == 1
-
-
 def test_bad_input():
     with pytest.raises(ValueError, match="no beads of type O, only W"):
         adf(gas(2), "O")
@@ -177,5 +156,3 @@ def test_bad_input():
         adf(frames_of(np.zeros((2, 1, 3)), 2.0))
     with pytest.raises(ValueError, match="90 bins against 60: give both the same"):
         adf_deviation(adf(gas(2), shell_nm=0.6), adf(gas(2), shell_nm=0.6, bins=60))
-    with pytest.raises(ValueError, match="draws angles of one kind, got none"):
-        plot_angles([])

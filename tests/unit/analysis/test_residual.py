@@ -166,7 +166,7 @@ def test_the_probability_of_the_largest_bin_is_students_by_welch_for_as_many_bin
     first, second = noisy(LIQUID, 0.05, 1, n_blocks=40), noisy(LIQUID, 0.05, 2, n_blocks=20)
     known = np.hypot(first.stderr, second.stderr) > 0
     ones = known.astype(float)
-    second = replace(second, g=first.g + 5.0 * np.sqrt(5.0) * (R == R[300]), stderr=2 * ones)
+    second = replace(second, g=first.g + 5.0 * np.sqrt(5.0) * (R[300] == R), stderr=2 * ones)
     found = residual(replace(first, stderr=ones), second)
     freedom = 5.0**2 / (1 / 39 + 16 / 19)
     assert found.largest_p == pytest.approx(known.sum() * 2 * student.sf(5.0, freedom), rel=1e-9)
