@@ -85,10 +85,13 @@ class _Page:
         self.settings = dict(self._flat(resolved, raw, ""))
 
     def of_all(self) -> Iterator[str]:
-        """What the command does, its groups, all settings, and what else there is to know."""
+        """What the command does, its groups, the settings, and what else there is to know.
+
+        Settings of a group that stand together under a name and a remark of their own are left to `--help group`.
+        """
         yield from paragraphs(self.of_command)
         if self.chosen:
-            heading = "Groups. group=option chooses another option, --help group tells what the options are:"
+            heading = "Groups. group=option chooses another option, --help group tells of the options:"
             yield f"{heading}\n{table([self._group(group) for group in self.chosen])}"
         yield f"Settings. key=value on the command line changes one:\n{self._rows('')}"
         for group in self.chosen:
@@ -117,7 +120,7 @@ class _Page:
             yield f"{self._choice(group)}:\n{self._rows(group)}"
         for name in names:
             title = f"{_place(group, name) if group in LISTED else self._choice(group)}: {of_option(group, name).summary}"
-            if rows := self._rows(_place(group, name)):
+            if rows := self._rows(_place(group, name), together=True):
                 yield f"{wrapped(title)}\n{rows}"
 
     def _group(self, group: str) -> tuple[str, str]:
@@ -128,9 +131,11 @@ class _Page:
         names = self.chosen[group]
         return f"{group}=[{','.join(names)}]" if group in LISTED else f"{group}={names[0]}"
 
-    def _rows(self, place: str) -> str:
+    def _rows(self, place: str, together: bool = False) -> str:
         """The settings of an option, or of a group that stand beside its options; of no place those beside the groups."""
-        return table([row for key, row in self.settings.items() if self._place_of(key) == place])
+        names = [f"{key}." for key, (left, _) in self.settings.items() if together and left.endswith(".*")]
+        shown = {key: row for key, row in self.settings.items() if not key.startswith(tuple(names))}
+        return table([row for key, row in shown.items() if self._place_of(key) == place])
 
     def _place_of(self, key: str) -> str:
         """Where a setting stands: `prior.pairs`, `mapping`, or nothing for those beside the groups."""
@@ -154,15 +159,16 @@ class _Page:
         return "; ".join(filter(None, [first, self.comments.get(key, "")]))
 
     def _hints(self) -> str:
-        hints = [
-            ("-m key=a,b", "a sweep: one job for every combination of the values that commas separate"),
-            ("--cfg job", "prints the settings that a command line results in, as YAML, and does nothing else"),
-        ]
+        hints = []
         if self.chosen:
             group = "mapping" if "mapping" in self.chosen else next(iter(self.chosen))
-            option = next((name for name in options_of(group) if [name] != self.chosen[group]), self.chosen[group][0])
-            hints.insert(0, (f"--help {group}", "what the options of a group are"))
-            hints.insert(1, (f"--help {group}={option}", "the settings of an option"))
+            hints = [(f"--help {group}", "the options of a group, and all settings of the one that is chosen")]
+            others = [name for name in options_of(group) if name not in self.chosen[group]]
+            hints += [(f"--help {group}={name}", "the settings of another option") for name in others[:1]]
+        hints += [
+            ("-m key=a,b", "a sweep: one job for every combination of the values that commas separate"),
+            ("--cfg job", "prints the settings that the command line makes, and does nothing else"),
+        ]
         return f"Also:\n{table(hints)}"
 
 

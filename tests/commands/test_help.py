@@ -83,7 +83,7 @@ def test_help_has_every_setting_with_its_value_and_its_comment(command):
 def test_help_fits_a_terminal_and_says_how_to_sweep(command):
     text = page(command)
     assert max(map(len, text.splitlines())) <= 100
-    assert len(text.splitlines()) <= 160
+    assert len(text.splitlines()) <= 180
     assert "-m key=a,b" in text
     assert "Powered by Hydra" not in text
 

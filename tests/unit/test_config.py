@@ -2,15 +2,17 @@
 
 import inspect
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as Table
 from pathlib import Path
 
 import pytest
 from configuration import compose
 from contributing import blocks_of
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from systems import water
 
+from cgnnp.analysis.observables.choice import Choice, choice
 from cgnnp.check import OF_POTENTIALS
 from cgnnp.commands.frames import GROUPS, KEYS, as_dict, configured
 from cgnnp.commands.presets import expanded
@@ -60,6 +62,7 @@ def test_every_option_composes_and_builds(group, option):
         "reference": lambda: configured(config, group)(system=water(27).reference, replica=1),
         "simulation": lambda: _simulation(as_dict(config.simulation), 300.0),
         "prior": lambda: constructed(as_dict(config.prior[option]), f"prior.{option}"),
+        "compare": lambda: choice(as_dict(config.compare)),
     }.get(group, lambda: configured(config, group))()
     if group == "system":
         assert isinstance(made, ReferenceSystem)
@@ -71,7 +74,7 @@ def test_every_option_composes_and_builds(group, option):
         model = made(type_names=["A", "B"])
         assert isinstance(model, Potential)
         assert model.type_names == ("A", "B")
-    kinds = {"prior": PriorTerm, "trainer": Trainer, "refinement": RefinementSettings}
+    kinds = {"prior": PriorTerm, "trainer": Trainer, "refinement": RefinementSettings, "compare": Choice}
     assert isinstance(made, kinds.get(group, object))
     if group == "simulation":
         assert (made is None) == (option == "none")
@@ -104,14 +107,26 @@ def not_named(takes: set[str], named: set[str], comments: Table[str, str]) -> di
     return {what: keys for what, keys in found.items() if keys}
 
 
-def settings_of(group: str, option: str) -> tuple[set[str], set[str], dict[str, str]]:
-    """The arguments of what an option constructs that can be chosen, the names in its file, and what is said of them."""
+def places(config: DictConfig, prefix: str) -> Iterator[tuple[str, DictConfig]]:
+    """Where something is constructed in an option: the option itself, or several things under names of their own."""
+    if "_target_" in config:
+        yield prefix, config
+    else:
+        nested = {key: config.get(key) for key in config}
+        yield from ((f"{prefix}.{key}", one) for key, one in nested.items() if "_target_" in (one or {}))
+
+
+def settings_of(group: str, option: str) -> dict[str, tuple[set[str], set[str], dict[str, str]]]:
+    """The arguments that can be chosen of what an option constructs, the names in its file, and what is said of them."""
     prefix = f"{group}.{option}" if group in LISTED else group
     config = OmegaConf.select(compose("train", f"{group}={option}"), prefix)
-    kind = target(config, group)
-    takes = set(inspect.signature(getattr(kind, "Settings", kind)).parameters) - GIVEN.get(group, set())
-    said = of_option(group, option).keys
-    return takes, {key for key in config if not key.startswith("_")}, {key: said[f"{prefix}.{key}"] for key in config}
+    said, found = of_option(group, option).keys, {}
+    for place, values in places(config, prefix):
+        kind = target(values, place)
+        takes = set(inspect.signature(getattr(kind, "Settings", kind)).parameters) - GIVEN.get(group, set())
+        named = {str(key) for key in values if not key.startswith("_")}
+        found[place] = (takes, named, {key: said[f"{place}.{key}"] for key in named})
+    return found
 
 
 # `none` switches a stage off and has no settings, `custom` is a function that is not known here.
@@ -120,18 +135,26 @@ def settings_of(group: str, option: str) -> tuple[set[str], set[str], dict[str, 
 )
 def test_configurations_name_every_setting(group, option):
     """What a configuration leaves out takes its default silently: the YAML is the manual, so it must not."""
-    takes, named, comments = settings_of(group, option)
-    assert takes
-    assert not_named(takes, named, comments) == {}
+    found = settings_of(group, option)
+    assert any(takes for takes, _, _ in found.values())
+    assert {place: wrong for place, one in found.items() if (wrong := not_named(*one))} == {}
 
 
-def test_settings_that_are_not_named_are_found():
-    for group, option in (("model", "nequip"), ("prior", "pairs"), ("reference", "files"), ("trainer", "force_matching")):
-        takes, named, comments = settings_of(group, option)
-        one = min(takes)
-        assert not_named(takes, named - {one}, comments) == {"left out": {one}}
-        assert not_named(takes - {one}, named, comments) == {"no argument": {one}}
-        assert not_named(takes, named, {**comments, one: ""}) == {"no comment": {one}}
+@pytest.mark.parametrize(
+    ("group", "option", "place"),
+    [
+        ("model", "nequip", "model"),
+        ("prior", "pairs", "prior.pairs"),
+        ("reference", "files", "reference"),
+        ("compare", "standard", "compare.rdf"),
+    ],
+)
+def test_settings_that_are_not_named_are_found(group, option, place):
+    takes, named, comments = settings_of(group, option)[place]
+    one = min(takes)
+    assert not_named(takes, named - {one}, comments) == {"left out": {one}}
+    assert not_named(takes - {one}, named, comments) == {"no argument": {one}}
+    assert not_named(takes, named, {**comments, one: ""}) == {"no comment": {one}}
 
 
 def test_the_examples_of_contributing_do_so_too():
@@ -159,10 +182,10 @@ PRESETS = sorted(path.stem for path in (CONF / "preset").glob("*.yaml"))
 @pytest.mark.parametrize("preset", PRESETS)
 def test_no_simulation_is_none_whatever_the_preset_sets(preset):
     """Presets choose settings of runs that suit them, and are composed after `simulation=none`."""
-    for choice in ("none", "langevin"):
-        config = compose("train", f"preset={preset}", f"simulation={choice}")
+    for option in ("none", "langevin"):
+        config = compose("train", f"preset={preset}", f"simulation={option}")
         found = _simulation(as_dict(config.simulation), 300.0)
-        assert (found is None) == (choice == "none")
+        assert (found is None) == (option == "none")
 
 
 def test_a_preset_chooses_options_and_the_command_line_has_the_last_word():
