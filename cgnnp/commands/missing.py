@@ -83,7 +83,8 @@ def _missing(command: str, config: DictConfig) -> list[Missing]:
 def _examples(command: str, chosen: Mapping[str, Sequence[str]], names: set[str]) -> list[Example]:
     """Command lines in the files of the command, and of the options that are chosen, which set one of these names."""
     files = [of_command(command), *(of_option(group, name) for group, options in chosen.items() for name in options)]
-    found = [one for file in files for one in file.examples if any(f"{name}=" in one.command for name in names)]
+    all_there_are = dict.fromkeys(one for file in files for one in file.examples)
+    found = [one for one in all_there_are if any(f" {name}=" in one.command.replace("'", " ") for name in names)]
     return [one for one in found if f"cgnnp.{command} " in one.command] or found
 
 

@@ -30,8 +30,8 @@ CASES = [
     ("map", ["reference.trajectory=a.trr", "reference.topology=a.gro", "reference.rigid=none"], [FILES[-1], "data"]),
     ("map", ["data=atoms", "mapping=custom"], ["mapping._target_"]),
     ("simulate", [], ["run", "or potential"]),
-    ("compare", [], ["run"]),
-    ("check", [], ["data"]),
+    ("compare", [], ["run", "or runs"]),
+    ("check", [], ["data", *(["or potential"] if "potential" in of_command("check").keys else [])]),
 ]
 
 COMPLETE = [
@@ -44,6 +44,7 @@ COMPLETE = [
     ("simulate", ["run=a"]),
     ("simulate", ["potential=a"]),
     ("compare", ["run=a"]),
+    ("compare", ["runs=[a,b]"]),
     ("check", ["data=a"]),
 ]
 
