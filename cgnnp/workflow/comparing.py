@@ -129,8 +129,8 @@ class Comparison(Mapping[str, Finding]):
             FileNotFoundError: it holds nothing at all, and no inputs are asked for.
             ValueError: damaged, or with an observable that is not known.
         """
-        names = load_figures(folder, Any, None, MEND, names=list[str]) if Path(folder, "figures.json").exists() else None
         try:
+            names = load_figures(folder, Any, inputs, MEND, anew=True, names=list[str])
             kinds: dict[str, Any] = kinds_of_findings(observables)
             if unknown := [name for name in (names[1]["names"] if names else []) if name not in kinds]:
                 raise ValueError(f"{folder}: holds an observable '{unknown[0]}' that is not known: name it in `observables`")
