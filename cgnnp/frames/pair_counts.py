@@ -38,6 +38,11 @@ class PairCounts:
         named = tuple(names.get(frozenset(self.pairs[k]), self.pairs[k]) for k in order)
         return replace(self, pairs=named, n_pairs=tuple(self.n_pairs[k] for k in order), counts=self.counts[order])
 
+    def only(self, pairs: Sequence[tuple[str, str]]) -> "PairCounts":
+        """The same counts of these pairs alone, in their order and with their names."""
+        found, n = self.in_order(pairs), len(pairs)
+        return replace(found, pairs=found.pairs[:n], n_pairs=found.n_pairs[:n], counts=found.counts[:n])
+
 
 def pair_counts(
     frames: Frames, edges: Float[np.ndarray, "edges"], excluded: Sequence[tuple[int, int]] | Int[np.ndarray, "pairs 2"] = ()

@@ -172,7 +172,7 @@ class Angles(Observable):
             for name in (center, neighbor):
                 if name not in both.types:
                     raise ValueError(f"angles: there are no beads of type {name}, only {', '.join(both.types)}")
-            shell = shells[frozenset((center, neighbor))] if self.shell_nm is None else self.shell_nm
+            shell = shells.get(frozenset((center, neighbor))) if self.shell_nm is None else self.shell_nm
             if shell is not None:
                 found.append((center, neighbor, shell))
             elif self.triples is not None:

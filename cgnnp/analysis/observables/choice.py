@@ -42,14 +42,14 @@ class Choice:
         absent: dict[str, str] = {}
         for one in self.observables:
             try:
-                reason = one.unsuited(both)
+                reason, failed = one.unsuited(both), False
                 if reason is None:
                     found[one.name] = one.find(both)
             except ValueError as error:
-                reason = str(error)
-            if reason is not None and self.named:
+                reason, failed = str(error), True
+            if reason is not None and (self.named or failed):
                 absent[one.name] = reason
-                log.warning("compare: %s has no result: %s", one.name, reason)
+                log.log(logging.WARNING if self.named else logging.INFO, "compare: %s has no result: %s", one.name, reason)
         first = FIRST["salt" if both.is_charged else "liquid"]
         order = [name for name in first if name in found] + [name for name in found if name not in first]
         return {name: found[name] for name in order}, absent

@@ -188,11 +188,16 @@ def rdf_of(both: BothSides, r_max: float | None = None, bin_width: float = BIN_W
 
 
 def rdf_counts_of(both: BothSides, reach: float, bin_width: float = BIN_WIDTH) -> tuple[PairCounts, PairCounts]:
-    """Pairs of both sides in the shells of g(r), counted once; pairs have the names and the order of the atomistic side."""
+    """Pairs of both sides in the shells of g(r), counted once, with the names and in the order of the atomistic side.
+
+    Kinds of pairs that one side alone has, of a type with a single bead on the other, are left out.
+    """
 
     def count() -> tuple[PairCounts, PairCounts]:
         first, second = (rdf_counts(frames, reach, bin_width) for frames in both)
-        return first, second.in_order(first.pairs)
+        known = {frozenset(pair) for pair in second.pairs}
+        shared = [pair for pair in first.pairs if frozenset(pair) in known]
+        return first.only(shared), second.only(shared)
 
     return both.once(("rdf", round(reach, 9), bin_width), count)
 
