@@ -53,7 +53,8 @@ def check_replica(folder, n_frames: int) -> None:
 def test_the_run_folder_is_complete(main_job):
     run = main_job / "run"
     names = {"config.yaml", "train.log", "metrics.csv", "checkpoints", "potential", "simulation", "rdf.csv", "summary.json"}
-    names |= {"dimers.csv", "pmf.csv", "dimers.png", "report.html"}
+    names |= {"angles.csv", "tetrahedral_order.csv", "coordination.csv", "dimers.csv", "report.html"}
+    names |= {"rdf.png", "angles.png", "tetrahedral_order.png", "coordination.png", "dimers.png"}
     assert names <= {path.name for path in run.iterdir()}
     assert {path.name for path in (run / "potential").iterdir()} == BUNDLE
     assert {"best.ckpt", "last.ckpt"} <= {path.name for path in (run / "checkpoints").iterdir()}
@@ -101,7 +102,13 @@ def test_the_summary_is_what_the_design_says(main_job):
     (dimer,) = values["dimers"]
     assert (dimer["pair"], dimer["wall_monotonic"]) == ("W-W", True)
     assert dimer["wall_rise_kT"] > 20
-    assert (values["electrolyte"], values["virial_pressure"], values["eps_r"]) == (None, None, None)
+    assert (values["virial_pressure"], values["eps_r"]) == (None, None)
+    assert values["schema_version"] == 3
+    assert {"angles", "tetrahedral_order", "coordination", "density", "temperatures"} <= set(values["observables"])
+    assert not {"mean_potential", "kirkwood_buff"} & set(values["observables"])  # which are of ions
+    assert {"g(r) of W-W", "angles W-W-W", "tetrahedral order", "neighbours W around W"} <= {
+        row["what"] for row in values["judgements"]
+    }
     assert (main_job / "run" / "potential").is_dir()
     assert values["command"].startswith("python -m cgnnp.train system.n_molecules=27")
 

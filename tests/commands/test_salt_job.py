@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -53,21 +54,24 @@ def test_a_salt_is_analysed_and_reported(tmp_path):
     assert (tmp_path / "run/refinement/step_0.json").stat().st_mtime_ns == written
     assert (tmp_path / "run/train.log").read_text().count("refine: R2") == 1
     assert values["eps_r"] == 78.0
-    salt = values["electrolyte"]
+    salt = values["observables"]["kirkwood_buff"]
     assert salt["phi_w"] == 0.9
     assert salt["activity_derivative_cg"] == pytest.approx(0.9 * salt["osmotic_modulus_kT_cg"])
     assert [row["pair"] for row in values["dimers"]] == ["Na-Na", "Na-Cl", "Cl-Cl"]
     assert all(row["wall_rise_kT"] > 20.0 and row["wall_monotonic"] for row in values["dimers"])
     assert values["virial_pressure"]["ideal_bar"] == pytest.approx(12 * 41.42 / 1.3**3, rel=1e-3)  # kT per nm^3, bar
     page = (tmp_path / "run/report.html").read_text()
-    assert "Screened Coulomb (ε<sub>r</sub> 78) and a pair spline" in page
-    assert "<h2>Ions</h2>" in page
-    for name in ("coordination", "kirkwood_buff", "dimers"):
+    assert "Screened Coulomb (ε<sub>r</sub> 78) and pair splines" in page
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    first = ["Structure: g(r)", "Coordination numbers", "Potentials of mean force", "Kirkwood-Buff integrals"]
+    assert [title for title in titles if title in first] == first
+    assert {"Isolated dimers", "Pressure", "Density", "Temperatures of the run"} <= set(titles)
+    for name in ("coordination", "pmf", "kirkwood_buff", "dimers"):
         assert (tmp_path / "run" / f"{name}.png").is_file()
     with (tmp_path / "run/kirkwood_buff.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     (last,) = [row for row in rows if row["pair"] == "Na-Cl"][-1:]
-    assert float(last["G_cg_nm3"]) == pytest.approx(salt["kirkwood_buff"][1]["G_nm3_cg"], rel=1e-5)
+    assert float(last["G_cg_nm3"]) == pytest.approx(salt["integrals"][1]["G_nm3_cg"], rel=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:.*but the potential was trained at")

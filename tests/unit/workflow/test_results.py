@@ -5,18 +5,17 @@ import math
 
 import numpy as np
 import pytest
-from systems import charged_mapping, hard_gas
+from potentials import potential_of
+from systems import hard_gas
 
-from cgnnp.analysis.dimer import DimerScan
+from cgnnp.analysis.observables.choice import choice
+from cgnnp.analysis.observables.observable import BothSides
+from cgnnp.analysis.observables.pressure import PressureFinding
 from cgnnp.analysis.pressure import Pressure
-from cgnnp.analysis.rdf import rdf
-from cgnnp.analysis.salts import find_salt
 from cgnnp.report.summary import ComparisonFigures, FitFigures, TemperatureFigures
-from cgnnp.workflow.comparing import Comparison
-from cgnnp.workflow.dimers_and_salts import IsolatedDimer, PairFindings
+from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.results import ARRAYS, FIGURES, load_figures, save_figures
 
-IONS = charged_mapping({"Na": 6, "Cl": 6}, {"Na": 1.0, "Cl": -1.0})
 PRESSURE = Pressure(bar=1.0, bar_stderr=0.1, ideal_bar=3.0, density=2.0, tau_frames=1.5, reliable=True)
 
 
@@ -35,38 +34,51 @@ def same(one, two) -> bool:
     return one == two or (isinstance(one, float) and math.isnan(one) and math.isnan(two))
 
 
-def comparison(pressure: Pressure | str | None) -> Comparison:
-    """Of two gases of ions."""
-    sides = [hard_gas(60, 12, 1.3, diameter=0.3, seed=seed, mapping=IONS) for seed in (1, 2)]
-    curves = tuple(zip(*map(rdf, sides), strict=True))
-    salt = find_salt(*sides, phi_w=0.9)
-    r = np.linspace(0.2, 1.0, 40)
-    scan = DimerScan(("Na", "Cl"), r, 1 / r, 0.5 / r, 0.0)
-    pairs = PairFindings([IsolatedDimer(scan, None, 300.0)], salt, pressure, True)
-    found = TemperatureFigures(K=math.nan, reason="none", pairs=[{"pair": "Na-Cl", "K": None}])
-    figures = ComparisonFigures(rdf=[{"pair": "Na-Cl", "deviation": math.inf}], t_conf_cg=found, **pairs.to_dict())
-    return Comparison(curves, pairs, figures, (300.0, 300.0))
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    """Of two gases of ions, by all that suits them."""
+    mapping = potential_of().mapping
+    sides = [hard_gas(60, 12, 1.3, diameter=0.3, seed=seed, mapping=mapping) for seed in (1, 2)]
+    found = compare_sides(BothSides(*sides, potential_of()), choice({"pressure": {"max_frames": 3}}))
+    odd = TemperatureFigures(K=math.nan, reason="none", pairs=[{"pair": "Na-Cl", "K": None}])
+    figures = dataclasses.replace(found.figures, rdf=[{"pair": "Na-Cl", "deviation": math.inf}], t_conf_cg=odd)
+    return dataclasses.replace(found, figures=figures, absent={"angles": "no angle"})
 
 
-@pytest.mark.parametrize("pressure", [PRESSURE, "the box cannot shrink", None], ids=["known", "a reason", "none"])
-def test_a_comparison_comes_back(tmp_path, pressure):
-    found = comparison(pressure)
-    found.save(tmp_path, "inputs")
+def test_every_finding_comes_back(tmp_path, comparison):
+    assert {"rdf", "coordination", "mean_potential", "kirkwood_buff", "dimers", "pressure", "density"} <= set(comparison)
+    comparison.save(tmp_path, "inputs")
     back = Comparison.load(tmp_path, "inputs")
-    assert same(back.curves, found.curves)
-    assert same(back.pairs, found.pairs)
-    assert same(back.figures.t_conf_cg, found.figures.t_conf_cg)
-    assert back.figures.rdf == found.figures.rdf
-    assert back.temperatures == found.temperatures
-    assert list(back.drawings()) == list(found.drawings())
+    assert list(back) == list(comparison)
+    for name, finding in comparison.items():
+        assert same(back[name], finding), name
+    assert same(back.figures.t_conf_cg, comparison.figures.t_conf_cg)
+    assert back.figures.rdf == comparison.figures.rdf
+    assert back.absent == {"angles": "no angle"}
+    assert back.judgements == comparison.judgements
+    assert [one.title for one in back.sections()] == [one.title for one in comparison.sections()]
     assert Comparison.load(tmp_path, "others") is None
+    assert list(Comparison.load(tmp_path)) == list(comparison)
     with pytest.raises(FileNotFoundError, match="nothing: no comparison was saved there"):
         Comparison.load(tmp_path / "nothing")
 
 
-def test_arrays_of_another_visit_are_not_read(tmp_path):
+@pytest.mark.parametrize("pressure", [PRESSURE, "the box cannot shrink"], ids=["known", "a reason"])
+def test_values_of_several_kinds_come_back(tmp_path, pressure):
+    found = Comparison({"pressure": PressureFinding(pressure)}, ComparisonFigures())
+    found.save(tmp_path)
+    assert same(Comparison.load(tmp_path)["pressure"], found["pressure"])
+
+
+def test_a_finding_of_an_observable_that_is_not_known_is_named(tmp_path):
+    save_figures(tmp_path, ComparisonFigures(), "", absent={}, names=["mine"], mine={"value": 1.0})
+    with pytest.raises(ValueError, match="holds an observable 'mine' that is not known: name it in `observables`"):
+        Comparison.load(tmp_path)
+
+
+def test_arrays_of_another_visit_are_not_read(tmp_path, comparison):
     """A kill between the two files leaves arrays that the figures are not of."""
-    comparison(None).save(tmp_path, "inputs")
+    comparison.save(tmp_path, "inputs")
     arrays = (tmp_path / ARRAYS).read_bytes()
     (tmp_path / ARRAYS).write_bytes(arrays[:-1] + bytes([arrays[-1] ^ 1]))
     assert Comparison.load(tmp_path, "inputs") is None
@@ -76,8 +88,10 @@ def test_arrays_of_another_visit_are_not_read(tmp_path):
 
 
 def test_a_comparison_of_another_version_is_made_anew(tmp_path):
-    save_figures(tmp_path, ComparisonFigures(), "inputs")  # without its curves
+    save_figures(tmp_path, ComparisonFigures(), "inputs")  # without its findings
     assert Comparison.load(tmp_path, "inputs") is None
+    with pytest.raises(ValueError, match=r"was written by another version of cgnnp"):
+        Comparison.load(tmp_path)
 
 
 def test_what_is_no_such_result_is_refused(tmp_path):
@@ -93,3 +107,9 @@ def test_what_is_no_such_result_is_refused(tmp_path):
     (tmp_path / FIGURES).write_text("{}")
     with pytest.raises(ValueError, match=r"figures\.json: damaged"):
         load_figures(tmp_path, FitFigures, None, "mend it")
+
+
+def test_what_was_compared_by_others_is_compared_anew(tmp_path):
+    """Also where it has an observable that is not known to this comparison."""
+    save_figures(tmp_path, ComparisonFigures(), "inputs", absent={}, names=["mine"], mine={"value": 1.0})
+    assert Comparison.load(tmp_path, "others") is None

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 from potentials import IONS, potential_of
-from systems import hard_gas, ideal_gas
+from systems import charged_mapping, hard_gas, ideal_gas
 
 from cgnnp.analysis.observables.angles import Angles
 from cgnnp.analysis.observables.choice import FIRST, GROUP, OPTION, Choice, choice, kinds_of_findings
@@ -100,7 +100,7 @@ def test_of_ions_what_matters_for_ions_comes_first(ions):
     assert list(found)[: len(first)] == first
     assert {"rdf", "coordination", "mean_potential", "kirkwood_buff", "dimers", "pressure", "density"} <= set(found)
     assert "tetrahedral_order" not in found
-    assert absent == {}  # nothing was asked for
+    assert not set(absent) - {"angles"}  # nothing was asked for
 
 
 def test_of_a_liquid_what_matters_for_liquids_comes_first():
@@ -127,6 +127,26 @@ def test_an_observable_that_fails_is_said_and_the_others_are_found(ions, caplog)
     found, absent = choice({"observables": ["density", "twice"]}, [Twice()]).find(ions)
     assert list(found) == ["density"]
     assert absent == {"twice": "twice: not of ions"}
+
+
+def test_a_failure_is_said_of_what_was_not_asked_for_too(ions):
+    """A triple of a type that there is not, in settings that were given without names."""
+    _, absent = choice({"angles": {"triples": ["K-Na-K"]}}).find(ions)
+    assert absent == {"angles": "angles: there are no beads of type K, only Na, Cl"}
+
+
+def test_types_of_one_bead_have_no_pair_of_their_own():
+    """On one side or on both: what has a pair is compared."""
+    counts = {"A": 8, "B": 1}, {"A": 8, "B": 2}
+    lone, two = (
+        ideal_gas(6, sum(n.values()), 1.5, seed=1, mapping=charged_mapping(n, dict.fromkeys(n, 0.0))) for n in counts
+    )
+    for sides in ((lone, lone), (lone, two), (two, lone)):
+        found, _ = choice().find(BothSides(*sides))
+        assert [first.name for first, _ in found["rdf"].curves] == ["A-A", "A-B"]
+        assert [row["pair"] for row in found["coordination"].rows()] == ["A-A", "A-B"]
+    with pytest.raises(ValueError, match=r"angles: g\(r\) of B-B has no first minimum: set shell_nm"):
+        Angles(triples=["B-B-B"]).find(BothSides(lone, lone))
 
 
 def test_what_a_comparison_depends_on_are_its_observables_and_settings():
