@@ -31,7 +31,7 @@ CASES = [
     ("map", ["data=atoms", "mapping=custom"], ["mapping._target_"]),
     ("simulate", [], ["run", "or potential"]),
     ("compare", [], ["run", "or runs"]),
-    ("check", [], ["data", *(["or potential"] if "potential" in of_command("check").keys else [])]),
+    ("check", [], ["data", "or potential"]),
 ]
 
 COMPLETE = [
@@ -46,6 +46,7 @@ COMPLETE = [
     ("compare", ["run=a"]),
     ("compare", ["runs=[a,b]"]),
     ("check", ["data=a"]),
+    ("check", ["potential=a"]),
 ]
 
 
