@@ -41,7 +41,8 @@ def test_of_ions_they_are_those_of_opposite_charge_about_each(salt, tmp_path):
         assert first.shell == second.shell
         assert first.angles_per_bead == pytest.approx(15.0, abs=0.2)
         assert first.density[(first.theta > 60) & (first.theta < 120)].sum() * 2.0 == pytest.approx(12 / 15, abs=0.03)
-    assert {one.agreement for one in found.judgements()} == {Agreement.AGREES}
+    wide = Angles(bins=15).find(salt).judgements()  # so that noise is below 3 %
+    assert {one.agreement for one in wide} == {Agreement.AGREES}
     assert [one.what for one in found.judgements()] == ["angles Cl-Na-Cl", "angles Na-Cl-Na"]
     section = check_section(found, tmp_path)
     assert len(section.pictures[0].panels) == 2

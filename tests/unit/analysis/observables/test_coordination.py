@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from potentials import IONS
-from systems import hard_gas, ideal_gas
+from systems import frames_of, hard_gas, ideal_gas
 
 from cgnnp.analysis.agreement import Agreement
 from cgnnp.analysis.coordination import coordination
@@ -42,8 +42,9 @@ def test_an_ideal_gas_has_its_density_times_the_volume_of_the_shell():
 
 
 def test_pairs_without_a_shell_have_no_number_and_no_judgement(tmp_path):
-    both = BothSides(*(ideal_gas(4, 2, 2.0, seed=seed) for seed in (1, 2)))
-    found = CoordinationNumbers().find(both)
+    positions = np.tile([[0.1, 0.1, 0.1], [0.585, 0.1, 0.1]], (30, 1, 1))  # g(r) rises at its end, 0.5 nm
+    frames = frames_of(positions, np.zeros_like(positions), 1.0)
+    found = CoordinationNumbers().find(BothSides(frames, frames))
     (row,) = found.rows()
     assert (row["number_atomistic"], row["number_cg"], found.judgements()) == (None, None, [])
     check_section(found, tmp_path)
@@ -70,5 +71,5 @@ def test_what_is_refused(ions):
     alone = ideal_gas(4, 1, 1.0, seed=1)
     assert "no pair" in CoordinationNumbers().unsuited(BothSides(alone, alone))
     assert "two frames" in CoordinationNumbers().unsuited(BothSides(ions.atomistic, ions.coarse[:1]))
-    with pytest.raises(ValueError, match="shell_nm=-1: must be positive"):
-        CoordinationNumbers(shell_nm=-1)
+    with pytest.raises(ValueError, match=r"shell_nm=-1\.0: must be positive"):
+        CoordinationNumbers(shell_nm=-1.0)

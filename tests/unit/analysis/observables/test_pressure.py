@@ -25,7 +25,7 @@ def test_the_pressure_of_charges_is_that_of_their_energy(ions):
 def test_it_is_of_frames_spread_over_the_coarse_grained_run(ions, tmp_path):
     both = BothSides(ions.atomistic, ions.coarse, potential_of())
     found = VirialPressure(max_frames=3).find(both)
-    assert found.pressure.bar == pressure_of(potential_of(), ions.coarse[[0, 29, 59]]).bar
+    assert found.pressure.bar == pressure_of(potential_of(), ions.coarse[np.array([0, 29, 59])]).bar
     row = found.entries("pressure")["virial_pressure"]
     assert row["bar"] == found.pressure.bar
     assert row["ideal_bar"] == pytest.approx(BAR * 12 * KT / 1.3**3)

@@ -56,7 +56,7 @@ def test_both_sides_are_what_each_is_alone(tmp_path):
 
 def test_two_runs_of_one_liquid_agree_and_a_gas_does_not(soft_spheres):
     """750 configurations each; bins are wide enough for a noise below 3 %."""
-    observable = RadialDistribution(bin_width_nm=0.02)
+    observable = RadialDistribution(bin_width_nm=0.03)
     (judged,) = observable.find(BothSides(soft_spheres[:750], soft_spheres[750:])).judgements()
     assert judged.what == "g(r) of AR-AR"
     assert judged.agreement is Agreement.AGREES
