@@ -65,7 +65,7 @@ static Edges edges_of(const Problem& p) {
     g.splines = take(8), g.angular = take(ANGULAR), g.direction = take(4), g.length_a = take(1);
     g.harmonics_a = take(HARMONICS);
     g.length_t = p.edge_tangents;
-    g.angular_t = p.edge_tangents + p.edges;
+    g.angular_t = p.edge_tangents == nullptr ? nullptr : p.edge_tangents + p.edges;
     int64_t* starts = (int64_t*)p.edge_numbers;
     g.start = starts, g.stop = starts + p.beads + 1;
     g.sender = (int32_t*)(starts + 2 * p.beads + 1), g.knot = g.sender + p.edges;

@@ -91,7 +91,7 @@ private:
 
 // The team of this size of this process: a forked child makes its own. One caller at a time.
 static Team& team(int size) {
-    static std::map<int, Team*> teams;
+    static auto& teams = *new std::map<int, Team*>;  // there until the last call, which may be while the process ends
     static pid_t owner = 0;
     if (owner != getpid()) teams.clear();
     owner = getpid();
