@@ -7,59 +7,27 @@ os.environ.setdefault("OPENMM_CPU_THREADS", "1")
 
 import random
 import sys
+from pathlib import Path
 
 import pytest
+import shapes
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
-# Checks every signature and dataclass of these modules against its annotations (shapes included) while tests run.
-# Never anything that TorchScript compiles: it cannot read the wrappers.
-install_import_hook(
-    [
-        "cgnnp.analysis.coordination",
-        "cgnnp.analysis.dimer",
-        "cgnnp.analysis.observables",
-        "cgnnp.analysis.free_energy_1d",
-        "cgnnp.analysis.kirkwood_buff",
-        "cgnnp.analysis.pmf",
-        "cgnnp.analysis.pressure",
-        "cgnnp.analysis.rdf",
-        "cgnnp.diagnostics.configurational_temperature",
-        "cgnnp.frames.array_table",
-        "cgnnp.frames.dataset",
-        "cgnnp.diagnostics.consistency",
-        "cgnnp.dynamics.langevin_dynamics",
-        "cgnnp.mapping.force_map",
-        "cgnnp.frames.frames",
-        "cgnnp.diagnostics.kinetic_temperature",
-        "cgnnp.mapping.mapping",
-        "cgnnp.mapping.topology",
-        "cgnnp.mappings",
-        "cgnnp.mapping.map_molecules",
-        "cgnnp.simulation.openmm.forces",
-        "cgnnp.evaluators.cpu.neighbors",
-        "cgnnp.diagnostics.noise_floor",
-        "cgnnp.mapping.optimal_force_map",
-        "cgnnp.diagnostics.pair_fields",
-        "cgnnp.frames.pairs",
-        "cgnnp.priors",
-        "cgnnp.reference",
-        "cgnnp.mapping.rigid_groups",
-        "cgnnp.simulation.bundle",
-        "cgnnp.simulation.run",
-        "cgnnp.statistics",
-        "cgnnp.training.data",
-        "cgnnp.training.metrics",
-        "cgnnp.workflow",
-        "cgnnp.diagnostics.yvon_born_green",
-    ],
-    "beartype.beartype",
-)
+shapes.check_shapes()
 
 import systems  # noqa: E402
 
 settings.register_profile("cgnnp", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("cgnnp")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks what `-m fast` runs."""
+    folders = [Path(__file__).parent / name for name in ("unit", "physics")]
+    for item in items:
+        if {*folders} & {*item.path.parents} and not {"medium", "slow", "gpu"} & {mark.name for mark in item.iter_markers()}:
+            item.add_marker("fast")
 
 
 @pytest.fixture(autouse=True)

@@ -73,7 +73,8 @@ def _squared(
     shrinkage = np.clip(np.sum(apart * uncertainty, axis=(-2, -1)) / np.maximum(signal, 1e-300), 0.0, 1.0)
     shrunk = correlation * (1.0 - shrinkage[..., None, None] * apart)
     z = (second.mean(axis=-2) - first.mean(axis=-2)) / scale
-    return np.sum(z * np.linalg.solve(shrunk, z[..., None])[..., 0], axis=-1), shrinkage
+    squared = np.sum(z * np.linalg.solve(shrunk, z[..., None])[..., 0], axis=-1)
+    return np.asarray(squared), np.asarray(shrinkage)
 
 
 def _covariance_of_mean(

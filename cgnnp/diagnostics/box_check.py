@@ -364,7 +364,7 @@ def _image_hole(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> str:
 def _keep_away(
     vectors: list[Float[np.ndarray, "pairs 3"]],
     boxes: Float[np.ndarray, "frames 3 3"],
-    steps: Float[np.ndarray, "frames 3"],
+    steps: Float[np.ndarray, "steps 3"],
     radius: float,
 ) -> bool:
     """Whether there is a hole around the places one step from beads: (almost) none within the radius, many within twice."""

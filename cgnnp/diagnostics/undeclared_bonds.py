@@ -140,15 +140,15 @@ def _lasting(frames: Frames, chosen: Int[np.ndarray, "chosen"]) -> tuple[np.ndar
     molecule = _molecules(mapping.n_beads, mapping.bonds)
     free = molecule[near.i] != molecule[near.j]
     pairs, lengths = np.stack([near.i, near.j], axis=1)[free], near.distances[free]
-    for number in chosen[:0:-1]:  # the last first, by when most have left
+    for number in chosen[:0:-1].tolist():  # the last first, by when most have left
         found = np.linalg.norm(_vectors(frames, number, pairs), axis=1)
         constant = np.abs(found / lengths - 1) < LEFT
         pairs, lengths = pairs[constant], lengths[constant]
-    return pairs, np.array([_vectors(frames, number, pairs) for number in chosen])
+    return pairs, np.array([_vectors(frames, number, pairs) for number in chosen.tolist()])
 
 
 def _vectors(frames: Frames, number: int, pairs: Int[np.ndarray, "pairs 2"]) -> Float[np.ndarray, "pairs 3"]:
-    positions, box = np.asarray(frames.positions[number], dtype=float), frames.box_or_room(int(number))
+    positions, box = np.asarray(frames.positions[number], dtype=float), frames.box_or_room(number)
     return minimum_image(positions[pairs[:, 0]] - positions[pairs[:, 1]], box)
 
 

@@ -1,7 +1,7 @@
 """Between OpenMM, mdtraj and `cgnnp.mapping.mapping`: what is constrained, what is virtual, and topologies of beads."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import mdtraj
 import numpy as np
@@ -14,6 +14,8 @@ from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.block import runs
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.mapping.topology import BeadTopology, Molecule
+
+Numbers: TypeAlias = Sequence[float] | Float[np.ndarray, "_"]
 
 
 def describe(topology: Any, system: System) -> Atomistic:
@@ -77,7 +79,7 @@ def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None,
     return topology
 
 
-def topology_of(topology: Any, masses: Sequence[float], charges: Sequence[float]) -> BeadTopology:
+def topology_of(topology: Any, masses: Numbers, charges: Numbers) -> BeadTopology:
     """The beads of an OpenMM topology that has an atom for each: types are names of atoms; masses in Da, charges in e.
 
     What bonds join is a molecule, whose beads must follow each other. Masses and charges of a System: `describe`.

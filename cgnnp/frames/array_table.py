@@ -109,4 +109,4 @@ def check_arrays(arrays: Mapping[str, Array], n_beads: int, source: str, *, judg
             frame = int(np.argwhere(~np.isfinite(array))[0, 0])
             raise ValueError(f"{source}: {name} of frame {frame} are not finite: the simulation that wrote it blew up")
         if name == "boxes":
-            check_boxes(array, source)
+            check_boxes(np.asarray(array), source)

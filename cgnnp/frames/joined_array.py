@@ -20,7 +20,7 @@ class JoinedArray(NDArrayOperatorsMixin):
     ((5, 2), [1.0, 1.0], (2, 2))
     """
 
-    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+    def __init__(self, parts: "Sequence[Array]") -> None:
         self.parts = tuple(parts)
         self._edges = np.cumsum([0, *map(len, self.parts)])
         self.shape = (int(self._edges[-1]), *self.parts[0].shape[1:])
@@ -93,7 +93,7 @@ else:
 """In memory or in files."""
 
 
-def parts_of(array: Array) -> Sequence[np.ndarray]:
+def parts_of(array: Array) -> Sequence[Array]:
     """The pieces of an array, one after the other."""
     return array.parts if isinstance(array, JoinedArray) else (array,)
 

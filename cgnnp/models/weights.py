@@ -44,7 +44,7 @@ def read_network(directory: Path, mend: str) -> Potential:
     return model.eval()
 
 
-def load_weights(model: Potential, weights: Mapping[str, Tensor], file: Path, described_in: Path) -> None:
+def load_weights(model: Potential, weights: Mapping[str, object], file: Path, described_in: Path) -> None:
     """Give a network its weights, all of them and no others.
 
     Args:

@@ -25,7 +25,7 @@ class Entries:
     300.0
     """
 
-    data: dict[str, Any]
+    data: Any
     source: str
     mend: str
 

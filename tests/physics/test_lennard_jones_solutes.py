@@ -170,6 +170,7 @@ def held(tmp_path_factory) -> Frames:
     return open_frames(directory)
 
 
+@pytest.mark.medium
 def test_three_roads_lead_to_one_potential_of_mean_force(free, held):
     """The force on either solute, instantaneous or averaged, and the distances: within 3.5 standard errors in every bin.
 
@@ -189,6 +190,7 @@ def test_three_roads_lead_to_one_potential_of_mean_force(free, held):
     assert in_sigmas(replace(curve, energy=spline - spline.mean()), distances) < 3.5
 
 
+@pytest.mark.medium
 def test_a_mean_force_is_worth_many_instantaneous_ones(free, held):
     """A tenth of the frames, and the curve is no worse; per frame the noise is less by more than 6 in the variance."""
     plain, averaged = (

@@ -40,6 +40,7 @@ def test_forces_scaled_by_a_factor_scale_the_temperature(soft_spheres):
     assert abs(deviation(scaled, 1.2 * TEMPERATURE)) < 4
 
 
+@pytest.mark.medium
 def test_a_wrong_temperature_is_detected(soft_spheres):
     labelled = replace(soft_spheres, meta=replace(soft_spheres.meta, temperature=360.0))
     assert deviation(labelled, 360.0) < -5

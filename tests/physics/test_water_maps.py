@@ -109,6 +109,7 @@ def test_openmm_reports_a_force_on_the_m_site_that_it_has_spread_already(platfor
     assert np.linalg.norm(forces.sum(axis=(0, 1))) > size
 
 
+@pytest.mark.medium
 def test_rigid_water_of_three_sites(water_64_atoms):
     """64 molecules, 19 ps: the right map within 4 sigma of about 2 %, the raw oxygen force typically 13 sigma off."""
     atoms, mapping = water_64_atoms
@@ -119,6 +120,7 @@ def test_rigid_water_of_three_sites(water_64_atoms):
     assert sigmas_off(atoms, wrong) > 5
 
 
+@pytest.mark.medium
 def test_rigid_water_of_four_sites(tmp_path):
     """As above, with the M site counted."""
     system = water_of("tip4pew.xml", 64, rigid=True)

@@ -111,6 +111,7 @@ def test_a_wrong_force_between_unlike_spheres_shows_there_and_not_between_like_o
     assert np.abs(sigmas([row for row in result.local if row not in there])).max() < 4
 
 
+@pytest.mark.medium
 def test_forces_of_a_model_are_judged_on_frames_of_another(spheres):
     """The right pair force as the model on noisy data agrees, and is known better than the data's; a wrong one does not."""
     noisy = systems.add_noise(spheres, 200.0, seed=6)

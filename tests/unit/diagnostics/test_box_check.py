@@ -75,6 +75,7 @@ def test_images_show_in_a_box_whole_times_too_long(gas, factor):
 STORED = Path(__file__).parents[3] / "examples" / "data"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["nacl_1.3M", "nacl_4M"])
 def test_parts_of_a_short_run_are_not_called_wrong(name):
     """Contacts of ions last: few frames of them are fewer independent ones, and nothing may be made of their noise."""

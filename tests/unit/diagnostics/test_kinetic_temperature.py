@@ -44,6 +44,7 @@ def test_the_error_is_that_of_means_over_correlated_frames(n_dof, n_frames):
     assert np.mean(np.abs(sigmas) > 2) == pytest.approx(0.0455, abs=0.0135)
 
 
+@pytest.mark.medium
 def test_a_good_run_of_few_beads_is_never_stopped():
     """A Gaussian would stop one frame in 2000 of three degrees of freedom; here 2 of 10^9 are expected."""
     for n_dof in (1, 3, 12, 81):

@@ -73,6 +73,7 @@ def test_a_bundle_without_files_has_no_beads(exported):
         own_beads(PotentialBundle(bundle.model, bundle.priors, bundle.mapping, bundle.manifest))
 
 
+@pytest.mark.medium
 def test_a_run_with_another_number_of_beads(exported, tmp_path):
     """It warns of the density once, keeps its frames under their own mapping, and continues."""
     protocol = LangevinProtocol(timestep_fs=4.0, equilibration_ps=0.2, frame_interval_ps=0.04, seed=2)

@@ -31,6 +31,7 @@ PROTOCOL = LangevinProtocol(
 )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_bundle_has_the_forces_of_its_network_and_runs(name, gas, tmp_path):
     kind, own = NETWORKS[name]

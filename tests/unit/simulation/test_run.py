@@ -82,6 +82,7 @@ def test_half_a_frame_at_the_end_of_the_trajectory_is_cut_off(exported, tmp_path
         np.testing.assert_allclose(file.read()[0] / 10, open_frames(tmp_path / "frames").positions, atol=2e-6)
 
 
+@pytest.mark.medium
 def test_a_trajectory_that_lost_frames_or_was_moved_away_is_gone_on_with(exported, tmp_path):
     replica(exported, tmp_path, 4)
     file = tmp_path / "trajectory.dcd"
@@ -185,6 +186,7 @@ def test_an_explosion_keeps_the_finished_chunks(exported, tmp_path):
     assert lengths(tmp_path) == (8, 8, 8)
 
 
+@pytest.mark.medium
 def test_replicas_differ_and_a_failed_one_is_named(exported, tmp_path, gas):
     settings = SimulationSettings(length_ps=0.32, replicas=2, platform="CPU", chunk_frames=2)
     frames = open_replicas(simulate(exported.path, tmp_path / "two", settings, PROTOCOL))

@@ -35,6 +35,7 @@ def test_the_three_verdicts(soft_spheres, caplog):
     assert "was not tested: 3 frames with too few close pairs" in text
 
 
+@pytest.mark.medium
 def test_replicas_have_a_kinetic_temperature_unless_an_earlier_version_ran_them(exported, tmp_path):
     settings = SimulationSettings(length_ps=0.8, replicas=2, platform="CPU", chunk_frames=5)
     folders = simulate(exported.path, tmp_path, settings, PROTOCOL)

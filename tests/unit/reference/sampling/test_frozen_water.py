@@ -129,6 +129,7 @@ def test_beads_do_not_move_and_molecules_stay_rigid(which, request, tmp_path):
     assert turned.mean() > 0.01
 
 
+@pytest.mark.medium
 def test_rotations_have_the_temperature_of_the_thermostat(small, tmp_path):
     """Three degrees of freedom per molecule; 20 ps with friction 10/ps, some 200 independent times: 1.1 % is one sigma."""
     dynamics = replace(DYNAMICS, friction_per_ps=10.0)
