@@ -1,0 +1,66 @@
+"""Write the tables of the pages in examples/results anew, from the rows that the scripts have measured.
+
+    python scripts/pages.py                                 # all pages
+    python scripts/pages.py examples/results/nacl.json      # one
+
+A page is plain Markdown. Between <!-- measured --> and <!-- end --> stand date, commit and command; between
+<!-- rows PATTERN --> and <!-- end --> stands a table of the rows whose figure the regular expression PATTERN finds.
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from cgnnp.runtime.storage import read_json, write_file
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "examples" / "results"
+PART = re.compile(r"(<!-- (measured|rows (?P<pattern>.+?)) -->\n)(.*?)(<!-- end -->)", re.S)
+
+
+def write_page(rows: Path) -> None:
+    """Write date and tables of the page beside a file of rows; the rest of it stays as it is."""
+    page = rows.with_suffix(".md")
+    write_file(page, filled(page.read_text(), read_json(rows)))
+
+
+def filled(page: str, found: dict[str, Any]) -> str:
+    """The text of a page with date and tables of these rows."""
+
+    def part(match: re.Match[str]) -> str:
+        pattern = match["pattern"]
+        chosen = [row for row in found["rows"] if pattern is not None and re.search(pattern, row["figure"])]
+        return match[1] + (measured(found) if pattern is None else table(chosen)) + match[5]
+
+    return PART.sub(part, page)
+
+
+def measured(found: dict[str, Any]) -> str:
+    """When, of which code and by which command."""
+    return f"Measured on {found['date']} (commit {found['commit']}) by\n\n    {found['command']}\n\n"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table."""
+    lines = ["| figure | value | target |", "|---|---|---|"]
+    for row in rows:
+        value = "not measured" if row["value"] is None else number(row["value"])
+        error = "" if row["stderr"] is None else f" ± {row['stderr']:.2g}"
+        verdict = " **not met**" if row["met"] is False else ""
+        lines.append(f"| {row['figure']} | {value}{error}{verdict} | {row['target']} |")
+    return "\n".join([*lines, ""])
+
+
+def number(value: float) -> str:
+    """Four digits, without a power of ten where it can be helped.
+
+    >>> number(37756.0), number(0.09389), number(1.518e-05)
+    ('37,756', '0.09389', '1.518e-05')
+    """
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    for file in map(Path, sys.argv[1:] or sorted(RESULTS.glob("*.json"))):
+        write_page(file)
