@@ -62,5 +62,5 @@ def number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    for file in map(Path, sys.argv[1:] or sorted(RESULTS.glob("*.json"))):
-        write_page(file)
+    for file in sys.argv[1:] or sorted(map(str, RESULTS.glob("*.json"))):
+        write_page(Path(file))

@@ -26,7 +26,12 @@ from cgnnp.runtime.storage import read_json
 
 ROOT = Path(__file__).parents[2]
 JOB = [
-    *(f"data={ROOT / 'tests' / 'recorded' / 'water'}", "prior.cutoff_nm=0.6", "prior.min_count=5", "model.cutoff_nm=0.6"),
+    *(
+        f"data={ROOT / 'tests' / 'recorded' / 'water'}",
+        "prior.cutoff_nm=0.6",
+        "prior.pairs.min_count=5",
+        "model.cutoff_nm=0.6",
+    ),
     *("trainer.accelerator=cpu", "platform=CPU", "simulation.replicas=1", "simulation.equilibration_ps=1"),
 ]
 SHORT = ["trainer.max_epochs=2", "simulation.length_ps=20"]

@@ -1,4 +1,4 @@
-"""How fast are this project's networks and those of NequIP, Allegro, MACE and TensorNet on the same beads? One thread each.
+"""How fast are this project's networks and those of NequIP, Allegro and MACE on the same beads? One thread each.
 
     python scripts/benchmark/packages.py --work DIR                # hours: all cases; a second call continues
     python scripts/benchmark/packages.py --work DIR --quick        # 216 waters, l = 1 (compilers take most of the time)
@@ -9,8 +9,8 @@ Every peer is installed from PyPI into an environment of its own in the work fol
 one with torch 2.13. Each contestant is a process; for every case they compute in turn, one at any time, round by round.
 
 The same for all: positions, edges (27.6 neighbours of a water), 32 channels of every degree, features of natural parity, 3
-layers (TensorNet: embedding and 2; Allegro, whose beads see only their neighbours: 1 or 2), 8 radial functions, radial
-perceptrons with one hidden layer of 64 (TensorNet: its own), float32. MACE has correlation order 2. Weights are random.
+layers (Allegro, whose beads see only their neighbours: 1 or 2), 8 radial functions, radial perceptrons with one hidden layer
+of 64, float32. MACE has correlation order 2. Weights are random.
 
     forces   energy and forces, the neighbour list given
     train    forces, their mean square error, its derivative by all weights; no optimizer step; the list given
@@ -19,16 +19,12 @@ perceptrons with one hidden layer of 64 (TensorNet: its own), float32. MACE has 
 Figures are the median of the rounds, their errors half of the interquartile range. Before measuring, the machine must be
 quiet: load, and the spread of a fixed computation. On a machine that is not, `--busy` counts processor time in place of wall
 time, in which neighbours still show through shared caches. Every compiled mode must give the numbers of the eager one.
-`--kept` measures nothing and reports what calls before have left in the work folder. Table and picture of the README:
-
-    python scripts/benchmark/packages.py --work DIR --kept --json examples/benchmark.json --readme README.md \\
-        --picture examples/benchmark.png
+`--kept` measures nothing and reports what calls before have left in the work folder.
 """
 
 import argparse
 import os
 import re
-import shutil
 import statistics
 import sys
 import tempfile
@@ -37,17 +33,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent / "peers")]  # for what scripts have in common
 
 import numpy as np
-from peers.cases import Beads, ions, waters
-from peers.chart import draw
-from peers.contestants import CONTESTANTS, Contestant, Installer
-from peers.summary import is_summary, summary
-from peers.workers import Worker
+from cases import Beads, ions, waters
+from chart import chart
+from contestants import CONTESTANTS, Contestant, Installer
 from rows import Row, parser, print_table, report
+from summary import summary
+from workers import Worker
 
-from cgnnp.runtime.storage import read_json, write_json
+from cgnnp.runtime.storage import read_json, write_file, write_json
 
 NETWORK = {"channels": 32, "radial_width": 64, "n_basis": 8}
 TOLERANCE = {"forces": 1e-4, "train": 1e-3, "md": 1e-4}
@@ -130,12 +126,11 @@ def main() -> None:
     options.add_argument("--cases", default="", help="only those whose name matches this regular expression")
     options.add_argument("--contestants", default="", help="the same for who is measured")
     options.add_argument("--kept", action="store_true", help="report what is in the work folder, and measure nothing")
-    options.add_argument("--picture", type=Path, help="copy the chart to this file")
     options.add_argument("--busy", action="store_true", help="measure on a machine that is not quiet: processor time")
     options.add_argument("--patience", type=float, default=1800.0, help="seconds to wait for a compiler")
     arguments = options.parse_args()
     work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_benchmark_")).resolve()
-    report(arguments, lambda: measure(arguments, work), "benchmark", is_summary)
+    report(arguments, lambda: measure(arguments, work), "benchmark")
 
 
 def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
@@ -166,9 +161,8 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
         print_table(new)
     if not found:
         raise SystemExit(f"{results}: no case that these options choose was measured")
-    draw(found, work / PICTURE)
-    if arguments.picture:
-        shutil.copyfile(work / PICTURE, arguments.picture)
+    if picture := chart(rows):
+        write_file((arguments.results or work) / PICTURE, picture)
     return [*summary(found), *rows]
 
 
@@ -310,7 +304,7 @@ def rows_of(job: Job, measured: list[Measured], busy: bool) -> list[Row]:
         if m.error or not m.seconds:
             result.append(Row(f"{job.label}: {m.label}, {job.unit}", None, None, f"fails: {m.error}", None))
             continue
-        result.append(Row(f"{job.label}: {m.label}, {job.unit}", *milliseconds(m, job.batch), "", None))
+        result.append(Row(f"{job.label}: {m.label}, {job.unit}", *milliseconds(m, job.batch)))
     works = [m for m in measured if m.seconds and not m.error]
     result += [row for m in works for row in ratio_rows(job, m, works)]
     result += [row for m in works for row in fact_rows(job, m)]
@@ -328,14 +322,14 @@ def fact_rows(job: Job, m: Measured) -> list[Row]:
     """Compile time, memory and check of one contestant."""
     facts, name, result = m.facts, f"{job.label}: {m.label}", []
     if facts.get("compile_s"):
-        result.append(Row(f"{name}, compilation, s", facts["compile_s"], None, "", None))
-    result.append(Row(f"{name}, peak memory of the process, MB", facts["memory_mb"], None, "", None))
+        result.append(Row(f"{name}, compilation, s", facts["compile_s"], None))
+    result.append(Row(f"{name}, peak memory of the process, MB", facts["memory_mb"], None))
     if job.only_ours:
         per_bead = (facts["memory_mb"] - facts["idle_mb"]) * 1024 / job.beads.n_beads
         microseconds = 1e6 / job.beads.n_beads
         figure = f"{name}, microseconds per bead"
-        result.append(Row(figure, m.median * microseconds, m.spread * microseconds, "", None))
-        result.append(Row(f"{name}, memory per bead, kB", per_bead, None, "", None))
+        result.append(Row(figure, m.median * microseconds, m.spread * microseconds))
+        result.append(Row(f"{name}, memory per bead, kB", per_bead, None))
     if facts.get("difference") is not None:
         limit, off = TOLERANCE[job.task], facts["difference"]
         result.append(Row(f"{name}, difference to eager torch", off, None, f"<= {limit:g}", off <= limit))
@@ -355,7 +349,7 @@ def ratio_rows(job: Job, m: Measured, works: list[Measured]) -> list[Row]:
     best = min(ours, key=lambda other: other.median)
     ratios = [theirs / mine for theirs, mine in zip(m.seconds, best.seconds, strict=True)]
     figure = f"{job.label}: {m.label} / {best.label}"
-    return [Row(figure, statistics.median(ratios), half_interquartile(ratios), "", None)]
+    return [Row(figure, statistics.median(ratios), half_interquartile(ratios))]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.workflow.run_folder import start_logging
 
-COMPOSITIONS = {"nacl_4M": {"n_pairs": 64, "concentration_M": 4.016}, "nacl_1.3M": {"n_pairs": 20, "concentration_M": 1.334}}
+COMPOSITIONS: dict[str, Any] = {
+    "nacl_4M": {"n_pairs": 64, "concentration_M": 4.016},
+    "nacl_1.3M": {"n_pairs": 20, "concentration_M": 1.334},
+}
 """The published boxes (arXiv 2310.12535)."""
 
 N_WATER = 810

@@ -7,6 +7,7 @@ Run it with a Python that has nequip 0.19.1 and nequip-allegro 0.8; cgnnp is not
 """
 
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from allegro.model import AllegroModel
@@ -16,13 +17,13 @@ from peer_frames import FRAMES, frame, target_folder, write_case
 from peer_nequip import SCALES, evaluate, weights
 
 SCALARS, CHANNELS, WIDTH = 12, 4, 16
-CASES = {
+CASES: dict[str, Any] = {
     "water_l2": ("water", {"l_max": 2, "parity": False, "num_layers": 2}),
     "molecule_l1_both_parities": ("molecule", {"l_max": 1, "parity": True, "num_layers": 3}),
 }
 
 
-def build(arguments: dict[str, object]) -> torch.nn.Module:
+def build(arguments: dict[str, Any]) -> torch.nn.Module:
     """A model with random weights."""
     return AllegroModel(
         radial_chemical_embed={"_target_": "allegro.nn.TwoBodyBesselScalarEmbed", "num_bessels": 8},
@@ -37,7 +38,7 @@ def build(arguments: dict[str, object]) -> torch.nn.Module:
     )
 
 
-def couplings(model: torch.nn.Module) -> list[list[list[list[int]]]]:
+def couplings(model: Any) -> list[list[list[list[int]]]]:
     """Of every tensor product its paths, in the order of its weights: degrees and parities of factors and result."""
     found = []
     for product in model.modules():

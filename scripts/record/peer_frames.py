@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-FRAMES = {
+FRAMES: dict[str, Any] = {
     "water": {"type_names": ["W"], "r_max": 0.6, "avg_num_neighbors": 30.0},
     "molecule": {"type_names": ["A", "B", "C"], "r_max": 0.5, "avg_num_neighbors": 6.5},
 }
@@ -47,7 +47,7 @@ def target_folder(description: str | None) -> Path:
     return folder
 
 
-def write_case(path: Path, settings: dict[str, Any], frame_name: str, found: dict[str, np.ndarray], **arrays: Any) -> None:
+def write_case(path: Path, settings: dict[str, Any], frame_name: str, found: dict[str, Any], **arrays: Any) -> None:
     """One compressed file: settings as JSON, the frame, what was found of it (root mean squares are printed), weights."""
     positions, cell, types = frame(frame_name)
     text = json.dumps(settings)

@@ -17,8 +17,8 @@ from e3nn import o3
 from mace.data.neighborhood import get_neighborhood
 from peer_frames import FRAMES, frame, target_folder, write_case
 
-SHAPE = {"channels": 8, "l_max": 2, "radial_width": 16, "num_bessels": 8, "scale": 0.5}
-CASES = {
+SHAPE: dict[str, Any] = {"channels": 8, "l_max": 2, "radial_width": 16, "num_bessels": 8, "scale": 0.5}
+CASES: dict[str, Any] = {
     "water": {"layers": 2, "features_l_max": 1, "correlation": 3},
     "molecule": {"layers": 3, "features_l_max": 2, "correlation": 2},
 }
@@ -51,7 +51,7 @@ def build(settings: dict[str, Any]) -> torch.nn.Module:
     )
 
 
-def rescale(model: torch.nn.Module, cutoff: float, neighbors: float) -> None:
+def rescale(model: Any, cutoff: float, neighbors: float) -> None:
     """Densities of order one, so that every order matters: as built, an order is less than the one below it by as much."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -63,9 +63,9 @@ def rescale(model: torch.nn.Module, cutoff: float, neighbors: float) -> None:
                 weight *= weight.shape[1] ** 0.5
 
 
-def weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
+def weights(model: Any) -> dict[str, np.ndarray]:
     """Parameters, Bessel roots and the normalisation of every SiLU under mace's names; couplings, alike in all layers."""
-    chosen = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()}
+    chosen: dict[str, Any] = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()}
     chosen |= {name: tensor for name, tensor in model.named_buffers() if name.endswith("bessel_weights")}
     constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
     for product in model.products:
@@ -77,7 +77,7 @@ def weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
 
 
 def evaluate(
-    model: torch.nn.Module, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
+    model: Any, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
 ) -> dict[str, np.ndarray]:
     """Energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
     edges, shifts, unit_shifts, box = get_neighborhood(

@@ -7,6 +7,8 @@ all weights and constants under nequip's names, one frame, and its energies and 
 energies in kJ/mol; nequip itself knows of no units.
 """
 
+from typing import Any
+
 import e3nn
 import nequip
 import numpy as np
@@ -18,8 +20,8 @@ from nequip.utils.global_state import set_global_state
 from peer_frames import FRAMES, frame, target_folder, write_case
 
 CHANNELS, LAYERS, RADIAL_WIDTH = 8, 3, 16
-SCALES = {"per_type_energy_scales": 0.5}
-CASES = {
+SCALES: dict[str, Any] = {"per_type_energy_scales": 0.5}
+CASES: dict[str, Any] = {
     "water_l1": ("water", {"l_max": 1, "parity": False}),
     "water_l2": ("water", {"l_max": 2, "parity": False}),
     "water_l1_cross_products": ("water", {"l_max": 1, "all_even": True}),
@@ -29,7 +31,7 @@ CASES = {
 }
 
 
-def build(arguments: dict[str, object]) -> torch.nn.Module:
+def build(arguments: dict[str, Any]) -> torch.nn.Module:
     """A model with random weights; `all_even` counts vectors as pseudovectors, so that parity forbids no coupling."""
     shared = {**arguments, "seed": 7, "model_dtype": "float64"}
     l_max, layers = int(shared.pop("l_max")), int(shared.pop("layers", LAYERS))
@@ -50,7 +52,7 @@ def build(arguments: dict[str, object]) -> torch.nn.Module:
     )
 
 
-def rescale(model: torch.nn.Module, cutoff: float) -> None:
+def rescale(model: Any, cutoff: float) -> None:
     """Radial functions and energies of order one: as built, the basis is of the order of 1 / cutoff^2."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -58,16 +60,16 @@ def rescale(model: torch.nn.Module, cutoff: float) -> None:
                 weight *= cutoff**2 / 2
 
 
-def weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
+def weights(model: Any) -> dict[str, np.ndarray]:
     """Parameters, Bessel roots and the normalisation of the gates' SiLU, under nequip's names."""
-    chosen = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()}
+    chosen: dict[str, Any] = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()}
     chosen |= {name: tensor for name, tensor in model.named_buffers() if name.endswith("bessel_weights")}
     constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
     arrays = {name: tensor.detach().numpy() for name, tensor in chosen.items()}
     return arrays | {name: np.array(constant, dtype=np.float64) for name, constant in constants.items()}
 
 
-def blocks(model: torch.nn.Module) -> list[dict[str, list[list[int]]]]:
+def blocks(model: Any) -> list[dict[str, list[list[int]]]]:
     """Of every layer the blocks of its input, of what comes out before the gate, and after: (number, degree, parity)."""
     return [
         {
@@ -86,7 +88,7 @@ def listed(irreps: e3nn.o3.Irreps) -> list[list[int]]:
 
 
 def evaluate(
-    model: torch.nn.Module, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
+    model: Any, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
 ) -> dict[str, np.ndarray]:
     """Energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
     data = {"pos": torch.tensor(positions), "atom_types": torch.tensor(types)}

@@ -1,7 +1,6 @@
 """At equal simulated time, do mean forces make a better model than instantaneous forces? For NaCl ions in SPC/E.
 
-    python scripts/validate/cost_model.py --work DIR             # about two hours on two cores; a second call continues
-    python scripts/validate/cost_model.py --quick
+    python scripts/validate/mean_forces.py --work DIR --only cost    # about two hours on two cores
 
 Three data sets of the ions are sampled: instantaneous forces, 0.4 ps apart; forces averaged while the ions are held still,
 as long in all (every picosecond counts, of the run that the configurations come from too); and test frames with two
@@ -14,21 +13,17 @@ Both fits have the same limit, the best pair potential, which itself is not with
 the fitted potentials, and their g(r) are compared with the atomistic one.
 """
 
-import argparse
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+from typing import Any
 
 import numpy as np
 import openmm
-from matplotlib.figure import Figure
-from rows import Row, parser, report
+from rows import Row
 
-from cgnnp.analysis.figures import LIGHT as THEME
-from cgnnp.analysis.rdf import deviation, deviation_noise, rdf
+from cgnnp.analysis.figures import LIGHT, legend, panel_grid, png, titled
+from cgnnp.analysis.rdf import deviation_noise, rdf
+from cgnnp.analysis.residual import deviation
 from cgnnp.diagnostics.noise_floor import unbiased_error
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, SimulationFailed
 from cgnnp.dynamics.openmm_topology import bead_topology
@@ -42,6 +37,7 @@ from cgnnp.reference.sampling.mean_force import cost_ns, mean_force
 from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.runtime.platforms import choose_platform
+from cgnnp.runtime.storage import write_file
 
 PICTURE = "cost.png"
 BUDGET_NS = {False: 0.6, True: 0.02}
@@ -61,16 +57,6 @@ class Point:
     deviation: float | None = None
 
 
-def system(quick: bool) -> ReferenceSystem:
-    """NaCl 4 M, a third of the published box."""
-    return electrolyte(n_pairs=21, cutoff_nm=1.0)
-
-
-def frozen(quick: bool) -> dict[str, float]:
-    """How the ions are held still."""
-    return {"averaging_ps": 2.0, "frame_interval_ps": 2.0, "separation_ps": 5.0 if quick else 25.0, "timestep_fs": 4.0}
-
-
 def rows(folder: Path, quick: bool) -> list[Row]:
     """The comparison at the full length, and the picture."""
     budget_ns = BUDGET_NS[quick]
@@ -80,30 +66,33 @@ def rows(folder: Path, quick: bool) -> list[Row]:
     draw(points, deviation_of(data["instantaneous"]), folder / PICTURE)
     full = {kind: found[-1] for kind, found in points.items()}
     result = [
-        Row(f"NaCl, {budget_ns:g} ns: error of the mean force, {LABELS[kind]}", point.error, point.error_stderr, "", None)
+        Row(f"NaCl, {budget_ns:g} ns: error of the mean force, {LABELS[kind]}", point.error, point.error_stderr)
         for kind, point in full.items()
     ]
     noise = deviation_of(data["instantaneous"])
     for kind, point in full.items():
-        result.append(Row(f"NaCl, {budget_ns:g} ns: D of g(r), {LABELS[kind]}", point.deviation, noise, "", None))
+        result.append(Row(f"NaCl, {budget_ns:g} ns: D of g(r), {LABELS[kind]}", point.deviation, noise))
     return result
 
 
 def sample(folder: Path, quick: bool, only: str | None = None) -> dict[str, Frames]:
     """The three data sets (or one of them), at equal simulated time; what is there is continued."""
-    budget_ns, n_test = BUDGET_NS[quick], N_TEST[quick]
-    equilibration = 4.0 if quick else 60.0
-    held = {**frozen(quick), "equilibration_ps": equilibration}
-    per_label = (held["averaging_ps"] + held["frame_interval_ps"]) / 1000
+    budget_ns, equilibration = BUDGET_NS[quick], 4.0 if quick else 60.0
+    still: dict[str, Any] = {
+        "averaging_ps": 2.0,
+        "frame_interval_ps": 2.0,
+        "separation_ps": 5.0 if quick else 25.0,
+        "timestep_fs": 4.0,
+    }
+    still["equilibration_ps"] = equilibration
+    per_label = (still["averaging_ps"] + still["frame_interval_ps"]) / 1000
+    salt, n_labels = electrolyte(n_pairs=21, cutoff_nm=1.0), round(budget_ns / per_label)  # a third of the published box
+    plain = LangevinProtocol(equilibration_ps=equilibration, seed=1)
     sources = {
-        "instantaneous": LangevinSource(
-            system(quick), LangevinProtocol(equilibration_ps=equilibration, seed=1), round(budget_ns / 0.0004)
-        ),
-        "mean": mean_force(
-            system=system(quick), n_frames=round(budget_ns / per_label), second_every=0, seed=2, **held
-        ),
-        "test": mean_force(system=system(quick), n_frames=n_test, second_every=1, seed=3, **held),
-    }  # fmt: skip
+        "instantaneous": LangevinSource(salt, plain, round(budget_ns / 0.0004)),
+        "mean": mean_force(system=salt, n_frames=n_labels, second_every=0, seed=2, **still),
+        "test": mean_force(system=salt, n_frames=N_TEST[quick], second_every=1, seed=3, **still),
+    }
     result = {}
     for name, source in sources.items():
         if only not in (None, name):
@@ -167,40 +156,31 @@ def deviation_of(frames: Frames) -> float:
 
 def draw(points: dict[str, list[Point]], noise: float, file: Path) -> None:
     """Error of the mean force and D against simulated time."""
-    figure = Figure(figsize=(9.2, 3.9), dpi=160, facecolor=THEME.paper, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    colours = {"instantaneous": THEME.others[0], "mean": THEME.model}
+    figure, ((left,), (right,)) = panel_grid(2, LIGHT)
+    colours = {"instantaneous": LIGHT.others[0], "mean": LIGHT.model}
     for kind, found in points.items():
-        cost = np.array([point.cost_ns for point in found])
-        style = {"color": colours[kind], "marker": "o", "markersize": 5, "linewidth": 1.6, "label": LABELS[kind]}
-        left.errorbar(cost, [p.error for p in found], yerr=[p.error_stderr for p in found], capsize=3, **style)
-        known = [(p.cost_ns, p.deviation) for p in found if p.deviation is not None]
+        style: dict[str, Any] = {
+            "color": colours[kind],
+            "marker": "o",
+            "markersize": 5,
+            "linewidth": 1.6,
+            "label": LABELS[kind],
+        }
+        cost, errors = [point.cost_ns for point in found], [point.error_stderr for point in found]
+        left.errorbar(cost, [point.error for point in found], yerr=errors, capsize=3, **style)
+        known = [(point.cost_ns, point.deviation) for point in found if point.deviation is not None]
         right.plot([x for x, _ in known], [y for _, y in known], **style)
-    right.axhline(noise, color=THEME.muted, linewidth=1, linestyle=":", label="noise of the atomistic data")
-    titles = ("Error of the mean force", "Deviation of g(r)")
-    units = ("part of its variance that is missed", "D, mean over the three pairs of ions")
-    for axes, title, label in zip((left, right), titles, units, strict=True):
+    right.axhline(noise, color=LIGHT.muted, linewidth=1, linestyle=":", label="noise of the atomistic data")
+    ticks = sorted({point.cost_ns for found in points.values() for point in found})
+    titled(left, "Error of the mean force", LIGHT)
+    titled(right, "Deviation of g(r)", LIGHT)
+    left.set_ylabel("part of its variance that is missed")
+    right.set_ylabel("D, mean over the three pairs of ions")
+    for axes in (left, right):
         axes.set_xscale("log")
-        axes.set_xlabel("atomistic simulation (ns)", color=THEME.ink)
-        axes.set_ylabel(label, color=THEME.ink)
-        axes.set_title(title, loc="left", color=THEME.ink, fontsize=10.5, fontweight="bold")
-        axes.tick_params(which="both", colors=THEME.muted, labelsize=9, length=3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(THEME.muted)
+        axes.set_xlabel("atomistic simulation (ns)")
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, labelcolor=THEME.ink, fontsize=9)
-        ticks = sorted({p.cost_ns for found in points.values() for p in found})
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-    figure.savefig(file)
-
-
-def main() -> None:
-    arguments: argparse.Namespace = parser(__doc__).parse_args()
-    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_cost_"))
-    work.mkdir(parents=True, exist_ok=True)
-    report(arguments, lambda: rows(work, arguments.quick), "cost")
-
-
-if __name__ == "__main__":
-    main()
+        legend(axes, LIGHT)
+    write_file(file, png(figure))

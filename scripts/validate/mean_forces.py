@@ -7,31 +7,31 @@
 Parts: `maps` (force maps of water, right and wrong, certified and by their configurational temperature), `overhead` (of
 mapping while sampling), `readers` (throughput and memory for a 1 GB trajectory), `peptide` (the optimal force map),
 `noise` (R2_max of NaCl 4 M), `cost` (mean forces against instantaneous ones at equal simulated time, with a
-picture). With `--work DIR` what takes long is kept and continued by a second call. Table and picture of the README:
-
-    python scripts/validate/mean_forces.py --work DIR --json examples/mean_forces.json --readme README.md
-        --picture examples/nacl_cost.png
+picture). With `--work DIR` what takes long is kept and continued by a second call.
 """
 
 import argparse
+import functools
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
 
 import cost_model
 import numpy as np
 from rows import Row, kept, parser, report
-from sampling_overhead import sampling_overhead
 
 from cgnnp.diagnostics.configurational_temperature import agrees, configurational_temperature
 from cgnnp.diagnostics.noise_floor import noise_floor
-from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
+from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, run_chunks, start
+from cgnnp.frames.dataset import FramesWriter, count_frames
 from cgnnp.frames.frames import Frames, FramesMeta, concatenate
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.force_map import certify
@@ -44,7 +44,7 @@ from cgnnp.reference.sampling.langevin import LangevinSource
 from cgnnp.reference.systems.peptides import alanine_dipeptide
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.reference.systems.water import water, water_spce
-from cgnnp.runtime.platforms import choose_platform
+from cgnnp.runtime.platforms import PlatformChoice, choose_platform
 
 FIRST_SHELL_NM = (0.22, 0.42)
 """One bump over the first peak of g(r): the second test that a wrong map has to fail (at least one of the two)."""
@@ -53,9 +53,8 @@ FIRST_SHELL_NM = (0.22, 0.42)
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="these parts alone")
-    options.add_argument("--picture", type=Path, help="copy the picture of the cost model to this file")
     arguments = options.parse_args()
-    report(arguments, lambda: measure(arguments), "mean forces")
+    report(arguments, lambda: measure(arguments), "mean_forces")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
@@ -67,9 +66,9 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         print(f"--- {name}", file=sys.stderr, flush=True)
         folder = work / name
         folder.mkdir(exist_ok=True)
-        rows += kept(folder, "rows", lambda name=name, folder=folder: PARTS[name](folder, arguments.quick))
-    if arguments.picture:
-        shutil.copyfile(work / "cost" / cost_model.PICTURE, arguments.picture)
+        rows += kept(folder, "rows", functools.partial(PARTS[name], folder, arguments.quick))
+    if arguments.results and "cost" in arguments.only:
+        shutil.copyfile(work / "cost" / cost_model.PICTURE, arguments.results / "nacl_cost.png")
     return rows
 
 
@@ -99,7 +98,7 @@ def with_rows(mapping: Mapping, force: list[float]) -> Mapping:
 def maps(folder: Path, quick: bool) -> list[Row]:
     """Certificate and T_conf of force maps of rigid three- and four-site and of flexible water."""
     n_molecules, n_frames = (64, 150) if quick else (216, 1000)
-    size = {"n_molecules": n_molecules, "cutoff_nm": 0.6 if quick else 0.9}
+    size: dict[str, Any] = {"n_molecules": n_molecules, "cutoff_nm": 0.6 if quick else 0.9}
     protocol = LangevinProtocol(equilibration_ps=4.0 if quick else 30.0, frame_interval_ps=0.1, friction_per_ps=5.0)
     rigid, rigid_atoms = atoms_of(water_spce(**size), protocol, n_frames, folder / "rigid")
     four, four_atoms = atoms_of(water(**size), protocol, n_frames, folder / "four_site")
@@ -151,6 +150,39 @@ def overhead(folder: Path, quick: bool) -> list[Row]:
     ]
 
 
+def sampling_overhead(platform: PlatformChoice, rounds: int, frames: int = 25) -> tuple[float, float]:
+    """Time that mapping and writing add to plain OpenMM, turn and turn about: mean and standard error in per cent.
+
+    It is the processor's time on a CPU, which does not depend on what else the machine does, and wall time on a GPU.
+    """
+    clock = time.perf_counter if platform.is_gpu else time.process_time
+    system, protocol = water_spce(n_molecules=216), LangevinProtocol(equilibration_ps=2.0)
+    source = LangevinSource(system, protocol, frames)
+    mapping, ratios = center_of_mass(source.atomistic()), []
+    with tempfile.TemporaryDirectory() as folder:
+        writer = FramesWriter(Path(folder) / mapping.name, source.meta(mapping))
+        place = writer.directory
+        simulation = start(system.topology, system.system, system.positions, protocol, platform, place, minimize=True)
+
+        def mapped() -> None:
+            run_chunks(simulation, protocol, [writer], count_frames(place) + frames)
+
+        def plain() -> None:
+            simulation.step(frames * protocol.steps_per_frame)
+            simulation.context.getState(energy=True)  # waits for a GPU
+
+        plain()
+        for number in range(rounds):
+            seconds: dict[Callable[[], None], float] = {}
+            for action in (plain, mapped) if number % 2 else (mapped, plain):
+                started = clock()
+                action()
+                seconds[action] = clock() - started
+            ratios.append(100 * (seconds[mapped] / seconds[plain] - 1))
+        writer.close()
+    return float(np.mean(ratios)), float(np.std(ratios, ddof=1) / np.sqrt(rounds))
+
+
 READ = """
 import sys, time
 from cgnnp.reference.trajectories.formats import open_trajectory
@@ -174,7 +206,7 @@ def readers(folder: Path, quick: bool) -> list[Row]:
         done = subprocess.run([sys.executable, "-c", READ, str(file), units], capture_output=True, text=True, check=True)
         _, seconds, peak = map(float, done.stdout.split())
         file.unlink()
-        rows.append(Row(f"reading {name}, MB/s", size / seconds, None, "", None))
+        rows.append(Row(f"reading {name}, MB/s", size / seconds, None))
         rows.append(Row(f"peak memory reading {size:.0f} MB of {name}, MB", peak, None, "<= 500", peak <= 500))
     return rows
 
@@ -233,8 +265,8 @@ def noise(folder: Path, quick: bool) -> list[Row]:
     floor = noise_floor(test)
     averages = f"R2_max of {test.meta.averaging_ps:g} ps averages, NaCl 4 M"
     return [
-        Row("R2_max, NaCl 4 M", float(floor.r2_max.value), float(floor.r2_max.stderr), "", None),
-        Row(averages, float(floor.r2_label.value), float(floor.r2_label.stderr), "", None),
+        Row("R2_max, NaCl 4 M", float(floor.r2_max.value), float(floor.r2_max.stderr)),
+        Row(averages, float(floor.r2_label.value), float(floor.r2_label.stderr)),
     ]
 
 

@@ -11,7 +11,6 @@ was tried is kept, and a second call tries the rest; what went wrong is printed 
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -19,13 +18,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ("scripts", "tests")]
 
 from faults import bad_settings, code_execution, cost, damage, kills, wrong_data
 from faults.outcomes import Attack, Judgement, Outcome, chosen
 from faults.runner import carry_out
+from pages import RESULTS
 from rows import Row, kept, parser, report
+
+from cgnnp.runtime.storage import read_json
 
 PARTS: dict[str, Callable[[], list[Attack]]] = {
     "kills": kills.attacks,
@@ -97,7 +98,7 @@ def write_wrong(found: dict[str, Judgement], file: Path) -> None:
 
 
 def cost_rows(folder: Path) -> list[Row]:
-    """The default main job with the checks timed: their share, and its figures beside those of the README."""
+    """The default main job with the checks timed: their share, and its figures beside those of the table."""
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     seconds = cost.timed(folder, "train", "mapping=water_cg", "run_dir=run")
@@ -105,8 +106,8 @@ def cost_rows(folder: Path) -> list[Row]:
     for name, value in sorted(seconds.items(), key=lambda entry: -entry[1]):
         print(f"{value:8.2f} s  {name}", file=sys.stderr)
     rows = [Row("cost of the checks, % of the main job", share, None, f"< {COST_TARGET:g}", share < COST_TARGET)]
-    summary = json.loads((folder / "run" / "summary.json").read_text())
-    stored = {row["figure"]: row for row in json.loads((ROOT / "examples" / "water_cg.json").read_text())}
+    summary = read_json(folder / "run" / "summary.json")
+    stored = {row["figure"]: row for row in read_json(RESULTS / "water_cg.json")["rows"]}
     for figure, key, error in (
         ("R2 of the prior", "r2_prior", "r2_prior_stderr"),
         ("R2 of prior and network", "r2_model", "r2_stderr"),

@@ -7,12 +7,12 @@ import functools
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from trajectory_files import WRITERS
 
 from faults import bases
 from faults.here import as_command, command, in_child, judged, stop_at
@@ -257,11 +257,6 @@ def read_trajectory(name: str, units: str | None) -> Callable[[], Any]:
 
 def trajectories(folder: Path) -> None:
     """The same frames in all the formats that are read."""
-    scripts = str(Path(__file__).parents[2] / "scripts/benchmark")
-    if scripts not in sys.path:
-        sys.path.append(scripts)
-    from trajectory_files import WRITERS
-
     frames = bases.frames_of_base("soft")[:11]  # no cut at half falls between frames
     for writer, _ in WRITERS.values():
         writer(folder, np.array(frames.positions, float), np.array(frames.forces, float), np.array(frames.boxes))

@@ -1,4 +1,4 @@
-"""The pages of measured results are what their rows say, and what stands beside the package for those who cite it is sound."""
+"""The pages of measured results are what their rows say; glossary and citation are sound."""
 
 import datetime
 import json
@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
-from pages import PART, RESULTS, filled, number
+from pages import PART, RESULTS, filled, number  # noqa: E402
 
 FILES = sorted(RESULTS.glob("*.json"))
 

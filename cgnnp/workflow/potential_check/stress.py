@@ -1,6 +1,6 @@
 """Runs that would find a hole in a potential: hot, dense, dilute, from a lattice, and of eight times the size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.frames.boxes import smallest_height
 from cgnnp.frames.frames import Frames
 from cgnnp.frames.pairs import PairKinds, near_pairs
-from cgnnp.priors.prior import first_sampled
+from cgnnp.priors.prior import Prior, first_sampled
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.simulation.beads import BeadSystem, Composition, other_beads
 from cgnnp.simulation.short_run import Sampled
@@ -101,16 +101,23 @@ def stress_rows(name: str, subject: Subject) -> tuple[CheckRow, ...]:
 
 
 def _nearest_row(subject: Subject, found: Sampled, name: str, unit: str, target: str) -> CheckRow:
-    edges = first_sampled(subject.bundle.priors)
-    depths = {
-        pair: r - edges[frozenset(pair)] for pair, r in closest_approach(found.frames).items() if frozenset(pair) in edges
-    }
+    priors = subject.bundle.priors
+    depths = depths_in_walls(found.frames, priors)
     if not depths:
-        return untested(name, unit, target, NO_EDGE if not edges else f"no pair came closer than {LOOKED_FOR_NM:g} nm")
+        reason = f"no pair came closer than {LOOKED_FOR_NM:g} nm" if first_sampled(priors) else NO_EDGE
+        return untested(name, unit, target, reason)
     pair = min(depths, key=lambda one: depths[one])
     deep = depths[pair] <= -WALL_DEPTH
-    reason = f"two beads {'-'.join(pair)} came {depths[pair] + edges[frozenset(pair)]:.3f} nm close" if deep else ""
-    return CheckRow(name, float(depths[pair]), None, unit, target, verdict_of(not deep), reason)
+    where = depths[pair] + first_sampled(priors)[frozenset(pair)]
+    reason = f"two beads {'-'.join(pair)} came {where:.3f} nm close" if deep else ""
+    return CheckRow(name, depths[pair], None, unit, target, verdict_of(not deep), reason)
+
+
+def depths_in_walls(frames: Frames, priors: Sequence[Prior]) -> dict[tuple[str, str], float]:
+    """The smallest distance of every pair of bead types less the first sampled one, nm: negative within the wall."""
+    edges = first_sampled(priors)
+    found = closest_approach(frames)
+    return {pair: float(r - edges[frozenset(pair)]) for pair, r in found.items() if frozenset(pair) in edges}
 
 
 def _kinetic_row(found: Sampled, name: str, unit: str, target: str) -> CheckRow:

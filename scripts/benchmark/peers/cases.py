@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class Beads:
             np.savez(path, **self._arrays(n_frames))
         return path
 
-    def _arrays(self, n_frames: int) -> dict[str, np.ndarray]:
+    def _arrays(self, n_frames: int) -> dict[str, Any]:
         """Frames with edges sorted by their first bead, and targets of unit variance."""
         rng = np.random.default_rng(0)
         box = self.box_nm * np.eye(3)
@@ -51,7 +52,7 @@ class Beads:
         lattice = (
             (np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3) + 0.5) * self.box_nm / side
         )
-        result = {"box": box, "types": np.arange(self.n_beads) % len(self.type_names)}
+        result: dict[str, Any] = {"box": box, "types": np.arange(self.n_beads) % len(self.type_names)}
         for k in range(n_frames):
             chosen = lattice[np.sort(rng.permutation(len(lattice))[: self.n_beads])]
             positions = wrap(torch.from_numpy(chosen + rng.normal(0, JITTER_NM, chosen.shape)), torch.from_numpy(box))

@@ -11,7 +11,6 @@ PACKAGES = {
     "nequip": ("nequip", "openmm>=8.6.1", "openmmml"),
     "allegro": ("nequip-allegro",),
     "mace": ("mace-torch",),
-    "torchmd-net": ("torchmd-net",),
     TORCH_213: ("e3nn", "jaxtyping", "numpy", "openmm"),
 }
 """What pip installs into each environment, beside torch; cgnnp itself is taken from this checkout."""
@@ -42,7 +41,7 @@ class Contestant:
 
 
 BOTH = ("forces", "train")
-OURS, NEQUIP, MACE, TENSORNET = "run_ours.py", "run_nequip.py", "run_mace.py", "run_tensornet.py"
+OURS, NEQUIP, MACE = "run_ours.py", "run_nequip.py", "run_mace.py"
 CONTESTANTS = [
     Contestant("cgnnp NequIP l=1, compiled", "cgnnp", OURS, "cgnnp", "compiled", BOTH),
     Contestant("cgnnp NequIP l=1", "cgnnp", OURS, "cgnnp", "eager", BOTH),
@@ -60,9 +59,6 @@ CONTESTANTS = [
     Contestant("Allegro l=1, 2 layers, compiled", "allegro", NEQUIP, "allegro", "compiled", BOTH, layers=2),
     Contestant("MACE l=1", "mace", MACE, "mace", "eager", BOTH),
     Contestant("MACE l=1, compiled", "mace", MACE, "mace", "compiled", BOTH),
-    Contestant("TensorNet", "torchmd-net", TENSORNET, "tensornet", "eager", BOTH),
-    Contestant("TensorNet, warp", "torchmd-net", TENSORNET, "tensornet", "warp", BOTH),
-    Contestant("TensorNet, compiled", "torchmd-net", TENSORNET, "tensornet", "compiled", BOTH),
     Contestant("cgnnp NequIP l=1, TorchForce", "cgnnp", OURS, "cgnnp", "torch", ("md",)),
     Contestant("cgnnp NequIP l=1, PythonForce", "cgnnp", OURS, "cgnnp", "python", ("md",)),
     Contestant("cgnnp NequIP l=1, PythonForce, torch 2.13", TORCH_213, OURS, "cgnnp", "python", ("md",)),

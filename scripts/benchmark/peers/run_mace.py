@@ -4,6 +4,8 @@
 makes, as MACE's calculator does; its energies are float64 sums.
 """
 
+from typing import Any
+
 import mace  # noqa: F401 (before e3nn: it lets torch read e3nn's constants)
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from e3nn import o3
 from mace.modules import RealAgnosticResidualInteractionBlock, ScaleShiftMACE
 from mace.tools.compile import prepare as prepare_for_compile
 from protocol import (
+    Call,
     Case,
     Frame,
     Prepared,
@@ -31,9 +34,9 @@ def prepare(case: Case) -> Prepared:
     targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
     training = case.task == "train"
     slow = build(case)
-    facts = {"edges": data["edge_index"].shape[1], "n_parameters": n_parameters(slow)}
+    facts: dict[str, Any] = {"edges": data["edge_index"].shape[1], "n_parameters": n_parameters(slow)}
 
-    def call_of(model: torch.nn.Module):
+    def call_of(model: Any) -> Call:
         def forces() -> torch.Tensor:
             return model(dict(data), training=training)["forces"]
 

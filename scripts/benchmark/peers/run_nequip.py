@@ -7,6 +7,7 @@ nequip derives by a strain too, whether it is asked for or not; this is left as 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["NEQUIP_SKIP_AOTI_MODEL_CHECK"] = "1"
 
@@ -112,7 +113,7 @@ def data_of(frame: Frame) -> dict[str, torch.Tensor]:
 
 def forces(case: Case, frames: list[Frame]) -> Prepared:
     model, data = build(case).eval(), data_of(frames[0])
-    facts = {"edges": len(frames[0].centers), "n_parameters": n_parameters(model)}
+    facts: dict[str, Any] = {"edges": len(frames[0].centers), "n_parameters": n_parameters(model)}
     if case.mode == "eager":
         return Prepared(lambda: model(dict(data)), **facts)
     path = Path(case.cache) / f"{case.model}_l{case.l_max}_{case.layers}.nequip.pt2"
@@ -138,7 +139,7 @@ def export(model: torch.nn.Module, data: dict[str, torch.Tensor], path: Path) ->
 def train(case: Case, frames: list[Frame]) -> Prepared:
     targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
     data = AtomicDataDict.batched_from_list([data_of(frame) for frame in frames])
-    facts = {"edges": sum(len(frame.centers) for frame in frames)}
+    facts: dict[str, Any] = {"edges": sum(len(frame.centers) for frame in frames)}
     if case.mode == "compiled" and case.batch == 1:
         raise RuntimeError("nequip's CompileGraphModel runs eagerly at batch 1")
     model, step = _step(case, data, targets, "eager" if case.mode == "eager" else "compile")

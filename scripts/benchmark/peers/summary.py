@@ -20,11 +20,6 @@ TARGETS = (
 MOST_GROWTH = 1.5
 
 
-def is_summary(row: Row) -> bool:
-    """Whether a row is one of these."""
-    return FASTER in row.figure or SIZE in row.figure
-
-
 def summary(found: dict[str, list[Any]]) -> list[Row]:
     """Rows of the cases that were measured."""
     rows = []

@@ -55,9 +55,11 @@ class Worker:
         """The answer, or {"error": why there is none}."""
         if self.process.poll() is not None:
             return {"error": f"the process ended with code {self.process.returncode}: {self.last_line()}"}
+        to_worker, answers = self.process.stdin, self.process.stdout
+        assert to_worker is not None and answers is not None  # noqa: S101, PT018 - both are pipes
         try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
+            to_worker.write(json.dumps(request).encode() + b"\n")
+            to_worker.flush()
         except BrokenPipeError:
             return {"error": f"the process ended with code {self.process.wait()}: {self.last_line()}"}
         deadline = time.monotonic() + patience_s
@@ -68,11 +70,11 @@ class Worker:
                 if line.startswith(b"{"):  # else a greeting of some library
                     return json.loads(line)
                 continue
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _, _ = select.select([answers], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 self.stop()
                 return {"error": f"no answer within {patience_s:.0f} s"}
-            chunk = os.read(self.process.stdout.fileno(), 1 << 16)
+            chunk = os.read(answers.fileno(), 1 << 16)
             if not chunk:
                 return {"error": f"the process ended with code {self.process.wait()}: {self.last_line()}"}
             self.pending += chunk

@@ -1,4 +1,4 @@
-"""Trajectories with forces in every format that is read, written for the scripts that measure reading."""
+"""Trajectories with forces in every format that is read, as other engines write them."""
 
 from collections.abc import Callable
 from pathlib import Path
