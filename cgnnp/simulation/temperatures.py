@@ -38,7 +38,8 @@ def judge_structure(coarse: Frames, stage: str) -> Consistency:
     if agrees is None:
         log.info("%s: the configurational temperature of the run was not tested: %s", stage, result.reason)
     elif agrees:
-        log.info("%s: %s agrees with the thermostat (%g K)", stage, result, coarse.temperature)
+        doubt = "" if result.reliable else "; the run is too short for this error to be reliable"
+        log.info("%s: %s agrees with the thermostat (%g K)%s", stage, result, coarse.temperature, doubt)
     else:
         protocol = coarse.meta.provenance.get("protocol", {})
         log.warning(
