@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
 DOTS_PER_INCH = 160
 PANEL = (5.2, 4.0)
@@ -78,9 +80,11 @@ def titled(axes: Axes, title: str, theme: Theme) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    """The figure as a PNG file of 256 colours, a third of the size that all of them would take."""
+    drawn, buffer = FigureCanvasAgg(figure), io.BytesIO()
+    drawn.draw()
+    picture = Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 
