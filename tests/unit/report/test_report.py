@@ -361,7 +361,7 @@ def test_many_quantities_are_plural(summary):
 
 def test_sections_are_set_part_by_part_in_their_order(summary, tmp_path):
     """Sentences, tables whose numbers stand at the right, panels, notes; names are escaped, T_conf and `code` are set."""
-    rows = ((Toned("A_b <i>", "poor"), "1.0", Toned("words", "")), ("B", "2.0 %", "so"))
+    rows = ((Toned("T_conf of <i>", "poor"), "1.0", Toned("words", "")), ("B", "2.0 %", "so"))
     table = Table(("kind", "value", "said"), rows, words=("said",))
     draw = lambda theme: plot_rdf([[("atomistic", curve())]], theme)  # noqa: E731
     picture = Picture("mine", "alternative", "A caption with `code`.", draw, (draw, draw, draw))
@@ -369,8 +369,8 @@ def test_sections_are_set_part_by_part_in_their_order(summary, tmp_path):
     path = page.write_report(tmp_path, Summary.from_dict(summary), sections=[one, Section("Second", ("x",))])
     text = path.read_text()
     assert "<h2>T<sub>conf</sub> &amp; more</h2>" in text
-    assert text.index("<p>A sentence.</p>") < text.index("A<sub>b</sub> &lt;i&gt;") < text.index('<figure class="panels"')
-    assert '<b class="poor">A<sub>b</sub> &lt;i&gt;</b>' in text
+    assert text.index("<p>A sentence.</p>") < text.index("T<sub>conf</sub> of &lt;i&gt;") < text.index('<figure class="panels"')
+    assert '<b class="poor">T<sub>conf</sub> of &lt;i&gt;</b>' in text
     assert '<td class="n">1.0</td><td>words</td>' in text
     assert text.count('alt="alternative') == 3
     assert "A caption with <code>code</code>." in text
