@@ -71,13 +71,13 @@ def test_with_the_run_and_what_the_run_says_counts_afterwards(job_copy, run_here
     ]
     run_here("train", *command, cwd=job_copy)
     assert yaml.safe_load((run / "config.yaml").read_text())["compare"]["observables"] == ["rdf"]
-    assert ends(run)[1] == 115  # up to 0.46 nm
+    assert ends(run)[1] == 116  # up to half the box, 0.466 nm
     assert summary(run)["observables"] == {}
     run_here("compare", "run=run", "compare.rdf.r_max_nm=0.4", cwd=job_copy)
     assert ends(run) == (pytest.approx(0.398), 100)
     assert summary(run)["observables"] == {}
     run_here("compare", "run=run", "compare.observables=null", cwd=job_copy)
-    assert ends(run)[1] == 115
+    assert ends(run)[1] == 116
     assert {"angles", "tetrahedral_order", "density"} <= set(summary(run)["observables"])
 
 
