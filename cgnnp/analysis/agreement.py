@@ -1,4 +1,4 @@
-"""How a coarse-grained result is judged beside an atomistic one: four words, and the thresholds behind them.
+"""How a coarse-grained result is judged beside an atomistic one: agrees, close, disagrees, or too short to tell; thresholds.
 
 A deviation D compares curves, a relative difference compares numbers; `noise` is what the errors of both sides alone would
 give. What is left of a deviation without its noise, sqrt(D^2 - noise^2), is called systematic. The thresholds are ours.
@@ -21,7 +21,7 @@ Measured with 300 pairs of runs of 100 frames in 20 blocks, by the smaller of bo
 """
 
 NOISE_FACTOR = 1.5
-"""Two results may be called equal only where D is below this many times what noise alone gives."""
+"""Where noise alone gives more than `CLOSE`, a smaller D than this many times as much says nothing of its size."""
 
 MATTERS = 0.03
 """Runs whose noise alone gives a larger D cannot show agreement: water by a pair potential, without its three-body
@@ -53,22 +53,20 @@ LEVELS = {Agreement.AGREES: "good", Agreement.CLOSE: "fair", Agreement.OPEN: "op
 """Colours of a page."""
 
 
-def agreement_of(deviation: float, noise: float, p_value: float | None, is_number: bool = False) -> Agreement:
+def agreement_of(deviation: float, noise: float, p_value: float | None) -> Agreement:
     """The judgement by the thresholds of this module.
 
     Args:
         deviation: D, or a relative difference.
-        noise: the deviation that the errors of both sides alone would give.
+        noise: the deviation that the errors of both sides alone would give; NaN where it is not known.
         p_value: how probable the difference is for runs of one system; None where the errors are not reliable.
-        is_number: of a number p alone tells what is beyond noise; D of a curve is the mean of many bins, and hardly varies.
     """
     if p_value is None:
         clear = systematic(deviation, noise) > CLOSE and deviation > CLEAR * noise > 0
         return Agreement.DISAGREES if clear else Agreement.OPEN
-    beyond_noise = p_value < LIKELY if is_number else deviation > NOISE_FACTOR * noise
-    if p_value >= LIKELY and not beyond_noise:
+    if p_value >= LIKELY:
         return Agreement.AGREES if noise <= MATTERS else Agreement.OPEN
-    if noise > CLOSE and not beyond_noise:
+    if noise > CLOSE and deviation <= NOISE_FACTOR * noise:
         return Agreement.OPEN
     return Agreement.DISAGREES if systematic(deviation, noise) > CLOSE else Agreement.CLOSE
 
@@ -118,13 +116,14 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """A row of the summary."""
-        noise, deviation = self.noise, self.deviation
-        return {"what": self.what, "verdict": str(self.agreement), "deviation": deviation, "expected_deviation": noise}
+        noise = self.noise if np.isfinite(self.noise) else None
+        return {"what": self.what, "verdict": str(self.agreement), "deviation": self.deviation, "expected_deviation": noise}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "Judgement":
         """Inverse of `to_dict`."""
-        return cls(row["what"], Agreement(row["verdict"]), row["deviation"], row["expected_deviation"])
+        noise = np.nan if row["expected_deviation"] is None else row["expected_deviation"]
+        return cls(row["what"], Agreement(row["verdict"]), row["deviation"], noise)
 
 
 def worst_of(judgements: Sequence[Judgement]) -> Judgement | None:

@@ -1,11 +1,12 @@
 """Is the difference of two curves more than noise, where, and does it matter?
 
-The residual of two g(r) has some 400 bins, and a run some 20 to 100 independent blocks: its covariance is singular. So the
-residual is projected on 18 hat functions, from the first sampled bin to the last, by least squares with the weights of the
-curve (those of an ideal gas). The coefficients are linear in the curve, so every block of frames has its own, and
-`cgnnp.analysis.shrunk_hotelling` tests whether those of both runs are equal. A narrow residual is a small part of 18 wide
-functions, so the largest residual of a single bin is tested too, for as many bins as there are. Beside both stand the shares
-of bins beyond 2 and 3 standard errors (5 % and 0.3 % are expected), of the whole curve and of parts of it.
+The residual of two g(r) has some 400 bins, and a run some 20 to 100 independent blocks: its covariance is singular. So
+the residual is projected on 18 hat functions, from the first sampled bin to the last, by least squares with the weights
+of the curve (those of an ideal gas). The coefficients are linear in the curve, so every block of frames has its own,
+and `cgnnp.analysis.shrunk_hotelling` tests whether those of both runs are equal. A narrow residual is a small part of
+18 wide functions, so the largest residual of a single bin is tested too, for as many bins as there are, and so is D.
+Beside them stand the shares of bins beyond 2 and 3 standard errors (5 % and 0.3 % are expected), of the whole curve and
+of parts of it.
 """
 
 import itertools
@@ -20,6 +21,9 @@ from scipy.special import stdtr
 from cgnnp.analysis.agreement import Agreement, agreement_of, systematic
 from cgnnp.analysis.shrunk_hotelling import ShrunkHotelling, shrunk_hotelling
 from cgnnp.statistics import MIN_BLOCKS
+
+TRIALS, SEED = 999, 20261
+"""Runs that are simulated for the probability of D."""
 
 FUNCTIONS = 18
 """Hat functions that the residual is projected on: of g(r) one every 0.04 nm in a box of 2 nm, a fifth of a shell."""
@@ -76,9 +80,9 @@ class Residual:
     """How the second curve differs from the first.
 
     `deviation` is D, `noise` what the errors of both alone would give. `test` is None where a side has too few blocks.
-    `largest_p` is how probable the largest residual of a bin is, for as many bins as there are. `parts` are stretches of
-    the curve, as the first two shells of g(r). `reliable` says whether both sides have 20 blocks of two autocorrelation
-    times.
+    `largest_p` is how probable the largest residual of a bin is, for as many bins as there are, and `deviation_p` how
+    probable so large a D is. `parts` are stretches of the curve, as the first two shells of g(r). `reliable` says
+    whether both sides have 20 blocks of two autocorrelation times.
     """
 
     deviation: float
@@ -89,6 +93,7 @@ class Residual:
     parts: tuple[Shares, ...]
     reliable: bool
     largest_p: float = 1.0
+    deviation_p: float = 1.0
 
     @property
     def systematic_deviation(self) -> float:
@@ -97,10 +102,11 @@ class Residual:
 
     @property
     def agreement(self) -> Agreement:
-        """The judgement, by the smaller of the two probabilities."""
-        known = self.test is not None and self.reliable
-        p_value = min(self.test.p_value, self.largest_p) if known and self.test is not None else None
-        return agreement_of(self.deviation, self.noise, p_value)
+        """The judgement, by the smallest of the three probabilities, for as many tests."""
+        if self.test is None or not self.reliable:
+            return agreement_of(self.deviation, self.noise, None)
+        p_values = (self.test.p_value, self.largest_p, self.deviation_p)
+        return agreement_of(self.deviation, self.noise, min(1.0, len(p_values) * min(p_values)))
 
     def to_dict(self, axis: str = "r_nm", parts: str = "shells") -> dict[str, Any]:
         """As plain data; `axis` names x with its unit, `parts` the stretches of the curve."""
@@ -114,7 +120,8 @@ class Residual:
             "n_blocks_cg": self.n_blocks[1],
             **_share_row(self.whole, axis),
             "largest_p_value": self.largest_p,
-            "expected_deviation": self.noise,
+            "deviation_p_value": self.deviation_p,
+            "expected_deviation": self.noise if np.isfinite(self.noise) else None,
             "systematic_deviation": self.systematic_deviation,
             parts: rows,
         }
@@ -129,8 +136,11 @@ def deviation(first: Float[np.ndarray, "bins"], second: Float[np.ndarray, "bins"
 def expected_deviation(first: Curve, second: Curve) -> float:
     """D that two runs of the same system would show, from the standard errors of both: < |x| > = sqrt(2 / pi) sigma.
 
-    Half of D between the two halves of each, in quadrature, is the same figure from two halves instead of all blocks.
+    Half of D between the two halves of each, in quadrature, is the same figure from two halves instead of all blocks. NaN
+    where no bin of either has an error.
     """
+    if not (first.stderr.any() or second.stderr.any()):
+        return np.nan
     noise, total = np.sqrt(2 / np.pi) * np.hypot(first.stderr, second.stderr), np.abs(first.y).sum()
     return float(noise.sum() / total) if total else 0.0
 
@@ -156,6 +166,7 @@ def residual(first: Curve, second: Curve, ends: Sequence[float] = ()) -> Residua
         tuple(parts),
         first.reliable and second.reliable,
         _largest_p(first, second),
+        _deviation_p(first, second),
     )
 
 
@@ -190,6 +201,22 @@ def _largest_p(first: Curve, second: Curve) -> float:
     freedom = variance[known] ** 2 / (own[0] + own[1])
     t = np.abs(second.y - first.y)[known] / np.sqrt(variance[known])
     return float(min(1.0, known.sum() * (2 * stdtr(freedom, -t)).min()))
+
+
+def _deviation_p(first: Curve, second: Curve) -> float:
+    """How probable so large a D is for equal curves, of runs whose blocks vary as these do (their residuals, weighed anew).
+
+    Noise of a run is that of a few slow modes, of which all bins know: D of some hundred bins varies as that of a few.
+    """
+    if min(_n_blocks(first), _n_blocks(second)) < 2 or first.blocks is None or second.blocks is None:
+        return 1.0
+    rng, noise = np.random.default_rng(SEED), np.zeros((TRIALS, len(first.x)))
+    for blocks in (first.blocks, second.blocks):
+        n = len(blocks)
+        weights = rng.standard_normal((TRIALS, n))
+        noise += weights @ (blocks - blocks.mean(axis=0)) / np.sqrt(n * (n - 1))
+    found = np.abs(second.y - first.y).sum()
+    return float((1 + (np.abs(noise).sum(axis=1) >= found).sum()) / (1 + TRIALS))
 
 
 def _shares(first: Curve, second: Curve, start: float, end: float) -> Shares:

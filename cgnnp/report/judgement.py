@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cgnnp.analysis.agreement import LEVELS, Agreement, Judgement, worst_of
+import numpy as np
+
+from cgnnp.analysis.agreement import LEVELS, SEVERITY, Agreement, Judgement, worst_of
 from cgnnp.analysis.observables.dimers import HOLE_KT, has_hole
 from cgnnp.analysis.observables.kirkwood_buff import is_neutral
 from cgnnp.analysis.observables.observable import SIDES
@@ -65,22 +67,34 @@ def judge(summary: Summary) -> Verdict:
     concerns += [*_other_concerns(summary), *_temperature_concerns(summary), *_ion_concerns(summary)]
     concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
     concerns += [*_data_check_concerns(summary), *_bond_concerns(summary)]
-    row = worst_row(summary)
+    row, system = worst_row(summary), summary.system or "the atomistic system"
+    told = [one for one in _others(summary) if one.agreement is not Agreement.OPEN]
     if row is None:
-        return Verdict("open", _fit_headline(summary), concerns, NOT_COMPARED)
+        return _without_rdf(summary, worst_of(told or _others(summary)), system, concerns)
     worst = judgement_of(row)
-    level, label = LEVELS[worst.agreement], str(worst.agreement)
+    verdict = max((worst, *told), key=lambda one: SEVERITY.index(one.agreement)).agreement
+    level, label = LEVELS[verdict], str(verdict)
     if level == "good" and concerns:
         level, label = "fair", LOOK_CLOSER
-    text = SENTENCES[worst.agreement].format(system=summary.system or "the atomistic system", deviation=worst.size)
-    which = "D" if len(rdf) == 1 else f"D of the worst of {len(rdf)} pairs, {row['pair']},"
+    text = SENTENCES[worst.agreement].format(system=system, deviation=worst.size)
+    which = "D" if len(summary.rdf) == 1 else f"D of the worst of {len(summary.rdf)} pairs, {row['pair']},"
     size = f"{which} is {percent(worst.deviation)}, where noise alone would give about {percent(worst.noise)}."
     return Verdict(level, f"{text}. {size}{_also(summary)}", concerns, label)
 
 
+def _without_rdf(summary: Summary, worst: Judgement | None, system: str, concerns: list[str]) -> Verdict:
+    """The verdict where g(r) was not compared: that of what was."""
+    if worst is None:
+        return Verdict("open", _fit_headline(summary), concerns, NOT_COMPARED)
+    told = worst.agreement is not Agreement.OPEN
+    what = f"{_capital(worst.what)} beside {system}: {worst.in_words}" if told else "The runs are too short to tell"
+    return Verdict(LEVELS[worst.agreement], f"{what}. The g(r) was not compared.", concerns, str(worst.agreement))
+
+
 def judgement_of(row: dict[str, Any]) -> Judgement:
     """The judgement that a row of g(r) says of its pair."""
-    noise = row["residual"].get("expected_deviation") or 0.0
+    noise = row["residual"].get("expected_deviation")
+    noise = np.nan if noise is None else noise
     return Judgement(f"g(r) of {row['pair']}", Agreement(row["verdict"]), row["deviation"], noise)
 
 
@@ -98,17 +112,15 @@ def _others(summary: Summary) -> list[Judgement]:
 
 
 def _also(summary: Summary) -> str:
-    """A sentence on what agrees beside g(r), where anything does."""
+    """A sentence on what disagrees beside g(r), or else on what agrees too."""
+    wrong = [one for one in _others(summary) if one.agreement is Agreement.DISAGREES]
+    if wrong:
+        many = len(wrong) > 1 or _is(wrong[0].what) == "are"
+        return f" But {' and '.join(one.what for one in wrong[:2])} {'disagree' if many else 'disagrees'}."
     agree = [one.what for one in _others(summary) if one.agreement is Agreement.AGREES]
-    return (
-        f" So {'does' if len(agree) == 1 else 'do'} {' and '.join(agree)}."
-        if 0 < len(agree) <= 2 and _g_agrees(summary)
-        else ""
-    )
-
-
-def _g_agrees(summary: Summary) -> bool:
-    return all(row.get("verdict") == Agreement.AGREES for row in summary.rdf)
+    if not 0 < len(agree) <= 2 or any(row.get("verdict") != Agreement.AGREES for row in summary.rdf):
+        return ""
+    return f" So {'do' if len(agree) > 1 or _is(agree[0]) == 'are' else 'does'} {' and '.join(agree)}."
 
 
 def _other_concerns(summary: Summary) -> Iterable[str]:

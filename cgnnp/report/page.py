@@ -77,6 +77,8 @@ def write_report(
     config_yaml: str = "",
     log_tail: str = "",
     picture_files: bool = False,
+    commands: Sequence[tuple[str, str]] = (),
+    potential: str | None = None,
 ) -> Path:
     """Write a self-contained page.
 
@@ -93,6 +95,8 @@ def write_report(
         config_yaml: the resolved configuration.
         log_tail: last lines of the log.
         picture_files: write the pictures beside the page too (rdf.png, angles.png, ...).
+        commands: what to type to do it again or to go on, each with what it does.
+        potential: the folder of the potential, as it is named from here.
 
     Returns:
         The path of the page.
@@ -107,7 +111,8 @@ def write_report(
             if key in images and (figure := picture.draw(LIGHT)) is not None:
                 write_file(run_dir / f"{key}.png", png(figure))
     page = run_dir / name
-    text = {"config_yaml": config_yaml, "log_tail": log_tail, "path": str(run_dir), "run_dir": shlex.quote(str(run_dir))}
+    text: dict[str, Any] = {"config_yaml": config_yaml, "log_tail": log_tail, "run_dir": shlex.quote(str(run_dir))}
+    text |= {"commands": commands, "potential": potential}
     parts = {"n_epochs": len(metrics), "prior_words": priors_in_words(summary, priors), "fit": fit}
     write_file(page, render(summary, images, sections, **parts, **text))
     return page

@@ -34,6 +34,9 @@ DRIFT_POINTS = 100
 DRIFT_SPAN_PS = 20.0
 """Drifts are given for so long a time, however long was looked at."""
 
+USUAL_STEP_FS = 10.0
+"""The time step of `simulation=langevin`, where no run says another one."""
+
 LANGEVIN, VERLET = 0, 1
 
 

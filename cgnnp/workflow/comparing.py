@@ -108,7 +108,9 @@ class Comparison(Mapping[str, Finding]):
 
     def sections(self) -> list[Section]:
         """The parts of a page."""
-        return [finding.section() for finding in self.findings.values()]
+        notes = [f"{name.replace('_', ' ').capitalize()}: {reason}." for name, reason in self.absent.items()]
+        without = [Section("Asked for, and without a result", (), notes)] if notes else []
+        return [*(finding.section() for finding in self.findings.values()), *without]
 
     def save(self, folder: str | Path, inputs: str = "") -> None:
         """Write it to a folder, with the digest of what it was made from."""

@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -243,9 +244,18 @@ class Job:
             config_yaml=stored_text(self.run.config_file),
             log_tail=_last_lines(self.run.path / "train.log"),
             picture_files=True,
+            commands=self._commands(summary),
+            potential=None if summary.potential is None else str(self.run.path / summary.potential),
         )
         log.info("report: %s", page)
         return summary
+
+    def _commands(self, summary: Summary) -> list[tuple[str, str]]:
+        """What a reader may want to type next."""
+        run_dir = shlex.quote(str(self.run.path))
+        found = [("The whole run", summary.command)] if summary.command else []
+        again = f"python -m cgnnp.simulate run={run_dir} simulation.length_ps=5000\npython -m cgnnp.compare run={run_dir}"
+        return [*found, ("A longer simulation of this potential, and the comparison again", again)]
 
     @contextmanager
     def _stage(self, name: str, again: bool = False) -> Iterator[None]:

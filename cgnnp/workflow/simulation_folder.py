@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from pathlib import Path
 
 from cgnnp.analysis.observables.choice import Choice
@@ -72,9 +73,27 @@ def compare_simulation(
     export = ExportFigures(potential=str(place), eps_r=dielectric_constant(bundle.priors))
     summary = Summary.of(JobFigures(run=folder.name), data, export, coarse.figures, comparison.figures)
     write_json(folder / "summary.json", summary.to_dict())
-    page = write_report(folder, summary, priors=bundle.priors, sections=comparison.sections(), picture_files=True)
+    page = write_report(
+        folder,
+        summary,
+        priors=bundle.priors,
+        sections=comparison.sections(),
+        picture_files=True,
+        commands=_commands(folder, place, frames),
+        potential=str(place),
+    )
     log.info("report: %s", page)
     return comparison
+
+
+def _commands(folder: Path, potential: Path, frames: Frames) -> list[tuple[str, str]]:
+    """What a reader may want to type next."""
+    data = f" data={shlex.quote(frames.sources[0])}" if frames.sources else ""
+    run, used = shlex.quote(str(folder)), shlex.quote(str(potential))
+    return [
+        ("This comparison", f"python -m cgnnp.compare run={run}{data}"),
+        ("A longer simulation", f"python -m cgnnp.simulate potential={used} output={run} simulation.length_ps=5000"),
+    ]
 
 
 def check_same_beads(frames: Frames, bundle: PotentialBundle) -> None:

@@ -125,7 +125,7 @@ class Angles(Observable):
                 )
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Open boundaries have no first shell, and two beads no angle."""
+        """Two beads have no angle, and without a first minimum of g(r) there is no first shell."""
         if min(frames.mapping.n_beads for frames in both) < 3:
             return "angles need three beads"
         if not self._asked(both):

@@ -16,6 +16,7 @@ from cgnnp.analysis.observables.observable import SIDES, BothSides, CsvTable, Fi
 from cgnnp.analysis.observables.rdf import rdf_counts_of
 from cgnnp.analysis.rdf import longest_distance
 from cgnnp.analysis.section import Cell, Picture, Section, Table, Toned, each_alone
+from cgnnp.frames.boxes import half_shortest
 from cgnnp.runtime.formatting import UNKNOWN, number, plus_minus
 from cgnnp.runtime.settings import check_positive
 from cgnnp.statistics import Estimate
@@ -95,13 +96,20 @@ class CoordinationNumbers(Observable):
 
     def unsuited(self, both: BothSides) -> str | None:
         """It needs neighbours, and two frames for its errors."""
-        if both.atomistic.mapping.n_beads < 2:
+        if min(frames.mapping.n_beads for frames in both) < 2:
             return "there is one bead, and no pair"
         return None if min(map(len, both)) > 1 else "an error needs two frames"
 
     def find(self, both: BothSides) -> CoordinationFinding:
-        """Of both sides, up to the same distances."""
-        counted = rdf_counts_of(both, min(longest_distance(frames) for frames in both))
+        """Of both sides, up to the same distances.
+
+        Raises:
+            ValueError: the shell is more than half the smaller box.
+        """
+        reach, most = (min(map(one, both)) for one in (longest_distance, lambda frames: half_shortest(frames.boxes)))
+        if self.shell_nm is not None and self.shell_nm > most:
+            raise ValueError(f"coordination: shell_nm={self.shell_nm:g} is more than half the smaller box, {most:.3g} nm")
+        counted = rdf_counts_of(both, max(reach, self.shell_nm or 0.0))
         order = list(itertools.combinations_with_replacement(both.types, 2))
         shells = None if self.shell_nm is None else dict.fromkeys(order, self.shell_nm)
         sides = []

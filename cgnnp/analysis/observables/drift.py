@@ -13,10 +13,7 @@ from cgnnp.runtime.formatting import plus_minus
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.settings import check_positive
 from cgnnp.simulation.beads import BeadSystem
-from cgnnp.simulation.short_run import DRIFT_SPAN_PS, ShortRun
-
-USUAL_STEP_FS = 10.0
-"""The time step of `simulation=langevin`, where the run does not say another one."""
+from cgnnp.simulation.short_run import DRIFT_SPAN_PS, USUAL_STEP_FS, ShortRun
 
 
 @dataclass(frozen=True)

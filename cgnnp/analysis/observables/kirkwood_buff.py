@@ -20,6 +20,7 @@ from cgnnp.analysis.kirkwood_buff import (
     integral_counts,
     kirkwood_buff_of_counts,
 )
+from cgnnp.analysis.observables.density import Density
 from cgnnp.analysis.observables.observable import SIDES, BothSides, CsvTable, Finding, Observable, Row
 from cgnnp.analysis.section import Cell, Part, Picture, Section, Table, Toned, each_alone
 from cgnnp.frames.boxes import half_shortest
@@ -38,13 +39,13 @@ class KirkwoodBuffFinding(Finding):
     """Integrals of both sides ("atomistic", "cg") by every estimator, in the order of the atomistic side's pairs.
 
     `same_size` says whether both sides have equal numbers of beads and boxes: only then do finite boxes err alike on both.
-    `phi_w` is the solvent's volume fraction, None where it is not known.
+    `phi_w` are the solvent's volume fractions of the sides: None where it is not known, as of a run of another density.
     """
 
     default: Estimator
     estimators: dict[Estimator, dict[str, KirkwoodBuff]]
     same_size: bool
-    phi_w: float | None
+    phi_w: dict[str, float | None]
 
     @property
     def integrals(self) -> dict[str, KirkwoodBuff]:
@@ -59,7 +60,7 @@ class KirkwoodBuffFinding(Finding):
             "estimator": str(self.default),
             "R_nm": list(first.window_nm),
             "same_size": self.same_size,
-            "phi_w": self.phi_w,
+            **{f"phi_w_{side}": value for side, value in self.phi_w.items()},
             "integrals": [
                 {"pair": "-".join(pair)}
                 | _pair("G_nm3", {side: found.values.get(pair) for side, found in integrals.items()})
@@ -109,13 +110,14 @@ class KirkwoodBuffFinding(Finding):
             "By the other estimators the same trajectories and R give the last table: how far its rows differ is what a "
             "closed box leaves open. Compare figures of one estimator and one size of box.",
         ]
-        if self.phi_w is None:
+        phi_w = self.phi_w["atomistic"]
+        if phi_w is None:
             notes.append(
                 "The volume fraction of the solvent is not recorded with these data, so d ln a / d ln c has no value."
             )
         else:
             notes.append(
-                f"d ln a / d ln c = φ_w / (1 + ρG_cc), with the solvent’s volume fraction φ_w = {number(self.phi_w, 3)}."
+                f"d ln a / d ln c = φ_w / (1 + ρG_cc), with the solvent’s volume fraction φ_w = {number(phi_w, 3)}."
             )
         parts: tuple[Part, ...] = (picture, self._values(R), self._estimators())
         return Section("Kirkwood-Buff integrals", parts, notes)
@@ -139,9 +141,8 @@ class KirkwoodBuffFinding(Finding):
 
     def _estimators(self) -> Table:
         rows, first = [], self.rows()
-        key, name = (
-            ("activity_derivative", "d ln a / d ln c") if self.phi_w is not None else ("osmotic_modulus_kT", "dΠ/dρ (kT)")
-        )
+        known = self.phi_w["atomistic"] is not None
+        key, name = ("activity_derivative", "d ln a / d ln c") if known else ("osmotic_modulus_kT", "dΠ/dρ (kT)")
         columns: tuple[str, ...] = ("estimator",)
         if first[f"{key}_atomistic"] is not None:
             columns += (f"{name}, atomistic", f"{name}, CG")
@@ -156,7 +157,8 @@ class KirkwoodBuffFinding(Finding):
     def _salt_row(self, integrals: Mapping[str, KirkwoodBuff]) -> Row:
         """Sums of charges, osmotic modulus and d ln a/d ln c of one estimator on both sides."""
         activity = {
-            side: None if self.phi_w is None else found.activity_derivative(self.phi_w) for side, found in integrals.items()
+            side: None if (phi_w := self.phi_w[side]) is None else found.activity_derivative(phi_w)
+            for side, found in integrals.items()
         }
         return {
             "electroneutrality": [
@@ -199,7 +201,8 @@ class KirkwoodBuffIntegrals(Observable):
         by_estimator = {
             name: {side: kirkwood_buff_of_counts(*known, name) for side, known in counted.items()} for name in Estimator
         }
-        phi_w = (both.solvent or {}).get("volume_fraction")
+        known, same = (both.solvent or {}).get("volume_fraction"), Density().find(both).is_same
+        phi_w = {"atomistic": known, "cg": known if same else None}
         return KirkwoodBuffFinding(Estimator(self.estimator), by_estimator, _same_size(both), phi_w)
 
 

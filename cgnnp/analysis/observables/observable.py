@@ -142,20 +142,20 @@ class Observable(ABC):
         """
 
 
-def judge_numbers(what: str, first: Estimate, second: Estimate) -> Judgement:
-    """The judgement of two numbers by their relative difference, with the thresholds of curves.
+def judge_numbers(what: str, first: Estimate, second: Estimate, scale: float | None = None) -> Judgement:
+    """The judgement of two numbers by their difference relative to the first, or to a scale, with the thresholds of curves.
 
     >>> first, second = Estimate(0.63, 0.001, 1.0, 20, True), Estimate(0.60, 0.001, 1.0, 20, True)
     >>> print(judge_numbers("order", first, second))
     order: close: systematic deviation of 4.8 %
     """
-    scale = abs(float(first.value)) or abs(float(second.value)) or 1.0
+    scale = scale or abs(float(first.value)) or abs(float(second.value)) or 1.0
     error = float(np.hypot(first.stderr, second.stderr)) / scale
     deviation, noise = abs(float(second.value) - float(first.value)) / scale, float(np.sqrt(2 / np.pi)) * error
     p_value = None
     if first.reliable and second.reliable and error > 0:
         p_value = float(2 * stdtr(min(first.n_blocks, second.n_blocks) - 1, -deviation / error))
-    return Judgement(what, agreement_of(deviation, noise, p_value, is_number=True), deviation, noise)
+    return Judgement(what, agreement_of(deviation, noise, p_value), deviation, noise)
 
 
 def thinned(frames: Frames, max_frames: int) -> Frames:

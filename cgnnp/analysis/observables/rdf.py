@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cgnnp.analysis.agreement import CLOSE, LEVELS, LIKELY, MATTERS, NOISE_FACTOR, Judgement
+from cgnnp.analysis.agreement import CLOSE, LEVELS, LIKELY, MATTERS, Judgement
 from cgnnp.analysis.coordination import minima
 from cgnnp.analysis.figures import LIGHT, Theme, band, legend, looks, panel_grid
 from cgnnp.analysis.observables.observable import SIDES, BothSides, CsvTable, Finding, Observable, Row
@@ -19,10 +19,14 @@ from cgnnp.analysis.residual import Residual, deviation, residual
 from cgnnp.analysis.section import Cell, Picture, Section, Table, Toned, each_alone
 from cgnnp.frames.boxes import half_shortest
 from cgnnp.frames.pair_counts import PairCounts
+from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.formatting import UNKNOWN, number, percent, significant
 from cgnnp.runtime.settings import check_positive
 
 log = logging.getLogger("cgnnp")
+
+WIDEST, FEWEST_BINS = 0.05, 20
+"""Bins of g(r): at most so wide (nm), and at least so many."""
 
 CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
 
@@ -33,10 +37,10 @@ MAKES_SENSE = (
 
 HOW_JUDGED = (
     f"The residual is projected on {{dof}} functions of r and tested with the covariances of both runs: χ² is about 1 "
-    "for noise, and p the probability of a larger one. The largest residual of a single bin is tested too. Noise puts 5 "
-    "% of the bins beyond 2 standard errors of both runs, and 0.3 % beyond 3. The thresholds are ours. “Agrees within "
-    f"errors”: both p are at least {LIKELY:g}, and D is at most {NOISE_FACTOR:g} times what noise alone gives, which is "
-    f"at most {percent(MATTERS)}; “close”: the systematic deviation, D without its noise, is at most {percent(CLOSE)}; "
+    "for noise, and p the probability of a larger one. The largest residual of a single bin is tested too, and D. Noise "
+    "puts 5 % of the bins beyond 2 standard errors of both runs, and 0.3 % beyond 3. The thresholds are ours. “Agrees "
+    f"within errors”: the smallest of the three p, times three, is at least {LIKELY:g}, and noise alone gives a D of at "
+    f"most {percent(MATTERS)}; “close”: the systematic deviation, D without its noise, is at most {percent(CLOSE)}; "
     "“disagrees”: it is more; “too short to tell”: errors are unreliable, or noise hides deviations that matter."
 )
 
@@ -168,14 +172,24 @@ class RadialDistribution(Observable):
         check_positive("compare.rdf", bin_width_nm=self.bin_width_nm)
         if self.r_max_nm is not None:
             check_positive("compare.rdf", r_max_nm=self.r_max_nm)
+        if self.bin_width_nm > WIDEST:
+            raise SettingError("compare.rdf", f"bin_width_nm={self.bin_width_nm}: must be {WIDEST} or less")
+        if self.r_max_nm is not None and self.r_max_nm < FEWEST_BINS * self.bin_width_nm:
+            raise SettingError("compare.rdf", f"r_max_nm={self.r_max_nm}: must be {FEWEST_BINS} bins or more")
 
     def unsuited(self, both: BothSides) -> str | None:
         """It suits all beads that have neighbours."""
-        return None if both.atomistic.mapping.n_beads > 1 else "there is one bead, and no pair"
+        return None if min(frames.mapping.n_beads for frames in both) > 1 else "there is one bead, and no pair"
 
     def find(self, both: BothSides) -> RdfFinding:
-        """Of both sides, in the same bins."""
-        return RdfFinding(rdf_of(both, self.r_max_nm, self.bin_width_nm))
+        """Of both sides, in the same bins.
+
+        Raises:
+            ValueError: no kind of pair is on both sides.
+        """
+        if not (found := rdf_of(both, self.r_max_nm, self.bin_width_nm)):
+            raise ValueError("g(r): no kind of pair is on both sides")
+        return RdfFinding(found)
 
 
 def rdf_of(both: BothSides, r_max: float | None = None, bin_width: float = BIN_WIDTH) -> tuple[tuple[Rdf, Rdf], ...]:

@@ -36,8 +36,8 @@ class OrderFinding(Finding):
     coarse: TetrahedralOrder
 
     def judgements(self) -> Sequence[Judgement]:
-        """Of the mean."""
-        return [judge_numbers("tetrahedral order", self.atomistic.mean, self.coarse.mean)]
+        """Of the mean; q is 1 in a tetrahedron and 0 at random, so its differences are what they are."""
+        return [judge_numbers("tetrahedral order", self.atomistic.mean, self.coarse.mean, scale=1.0)]
 
     def rows(self) -> Row:
         """The means with their errors."""

@@ -1,14 +1,12 @@
 """How fast a potential runs on this machine, beside the atomistic simulation where its speed is known."""
 
-import platform
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from cgnnp.dynamics.langevin_dynamics import SECONDS_PER_DAY, SimulationFailed
-from cgnnp.runtime.platforms import available_cores
+from cgnnp.runtime.platforms import available_cores, processor_name
 from cgnnp.workflow.potential_check.rows import MEASURED, CheckRow, failed
 from cgnnp.workflow.potential_check.subject import Subject
 
@@ -32,16 +30,6 @@ class Machine:
 def this_machine(subject: Subject) -> Machine:
     """Processor, the cores that this process may use, and the platform with its properties."""
     return Machine(processor_name(), available_cores(), str(subject.platform))
-
-
-def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The model as the system names it, else the kind of processor."""
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names and names[0] else platform.processor() or platform.machine()
 
 
 def speed_rows(subject: Subject) -> tuple[CheckRow, ...]:

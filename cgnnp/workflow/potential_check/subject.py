@@ -11,14 +11,11 @@ from cgnnp.runtime.platforms import PlatformChoice, choose_platform
 from cgnnp.runtime.storage import data_digest, read_json
 from cgnnp.simulation.beads import BeadSystem, own_beads
 from cgnnp.simulation.bundle import PotentialBundle, package_versions
-from cgnnp.simulation.short_run import ShortRun
+from cgnnp.simulation.short_run import USUAL_STEP_FS, ShortRun
 from cgnnp.workflow.potential_check.settings import CheckSettings
 from cgnnp.workflow.results import load_figures, save_figures
 
 Kind = TypeVar("Kind")
-
-USUAL_STEP_FS = 10.0
-"""The time step of `simulation=langevin`, where no run says another one."""
 
 FINISHED = "finished"
 """Folder of finished tests in that of the check."""
