@@ -12,7 +12,7 @@ of parts of it.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -29,6 +29,7 @@ FUNCTIONS = 18
 """Hat functions that the residual is projected on: of g(r) one every 0.04 nm in a box of 2 nm, a fifth of a shell."""
 
 
+@runtime_checkable
 class Curve(Protocol):
     """A curve y(x) of one run with its standard error, the curves of its blocks, and whether the error is reliable.
 

@@ -16,7 +16,8 @@ LINES = {
     signal.SIGTERM: "terminated; the same command continues",
     signal.SIGHUP: "the terminal was closed; the same command continues",
 }
-LONG_SAMPLING = [*jobs.SAMPLING, "reference.n_frames=1000000"]
+SAMPLING = [*jobs.SAMPLING, "reference.equilibration_ps=0.1", "reference.frame_interval_ps=0.02", "reference.n_frames=300"]
+LONG_SAMPLING = [*SAMPLING, "reference.n_frames=1000000"]
 LONG_FIT = [*jobs.TRAINING, *jobs.SIMULATION, "trainer.max_epochs=100000", "trainer.patience=100000"]
 
 
@@ -72,7 +73,7 @@ def test_sampling(number, tmp_path):
         return
     (shard,) = tmp_path.glob("data/*/replica_0")
     done = len(list(shard.glob("chunk_*")))
-    jobs.run("sample", *jobs.SAMPLING, f"reference.n_frames={50 * done + 50}", cwd=tmp_path)
+    jobs.run("sample", *SAMPLING, f"reference.n_frames={50 * done + 50}", cwd=tmp_path)
     assert len(list(shard.glob("chunk_*"))) == done + 1
 
 
@@ -135,7 +136,7 @@ def test_a_sweep_one_by_one(tmp_path):
 
 def test_what_nohup_ignores_is_ignored(tmp_path):
     ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
-    process = jobs.start("sample", *jobs.SAMPLING, cwd=tmp_path, preexec_fn=ignore)
+    process = jobs.start("sample", *SAMPLING, cwd=tmp_path, preexec_fn=ignore)
     while process.poll() is None and not any(tmp_path.glob("data/*/replica_0")):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGHUP)
