@@ -16,19 +16,17 @@ of 64, float32. MACE has correlation order 2. Weights are random.
     train    forces, their mean square error, its derivative by all weights; no optimizer step; the list given
     MD       a Langevin step of OpenMM's CPU platform, the neighbour list included; NequIP through openmm-ml
 
-Figures are the median of the rounds, their errors half of the interquartile range. Before measuring, the machine must be
-quiet: load, and the spread of a fixed computation. On a machine that is not, `--busy` counts processor time in place of wall
-time, in which neighbours still show through shared caches. Every compiled mode must give the numbers of the eager one.
-`--kept` measures nothing and reports what calls before have left in the work folder.
+Figures are the median of the rounds, their errors half of the interquartile range. The machine must be quiet: wall time
+must be processor time. On a machine that is not, `--busy` counts processor time in place of wall time, in which
+neighbours still show through shared caches. Every compiled mode must give the numbers of the eager one. A second call
+continues.
 """
 
 import argparse
-import os
 import re
 import statistics
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +123,6 @@ def main() -> None:
     options.add_argument("--torch-index", default="https://download.pytorch.org/whl/cpu", help="where pip finds torch 2.13")
     options.add_argument("--cases", default="", help="only those whose name matches this regular expression")
     options.add_argument("--contestants", default="", help="the same for who is measured")
-    options.add_argument("--kept", action="store_true", help="report what is in the work folder, and measure nothing")
     options.add_argument("--busy", action="store_true", help="measure on a machine that is not quiet: processor time")
     options.add_argument("--patience", type=float, default=1800.0, help="seconds to wait for a compiler")
     arguments = options.parse_args()
@@ -147,12 +144,11 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
     for job in (job for job in jobs(arguments.quick) if re.search(arguments.cases, job.label)):
         present = [c for c in wanted if job.task in c.tasks and (c.environment == "cgnnp" or not job.only_ours)]
         file = results / f"{job.name}.json"
-        if not present or (arguments.kept and not file.exists()):
+        if not present:
             continue
-        measured = kept(file, None if arguments.kept else present)
+        measured = kept(file, present)
         if measured is None:
             pythons = pythons or environments(installer, wanted)
-            rows += quietness(job, arguments.busy)
             measured = run(job, present, pythons, work, arguments)
             write_json(file, [asdict(m) for m in measured])
         found[job.label] = measured
@@ -166,12 +162,10 @@ def measure(arguments: argparse.Namespace, work: Path) -> list[Row]:
     return [*summary(found), *rows]
 
 
-def kept(file: Path, present: list[Contestant] | None) -> list[Measured] | None:
-    """What an earlier call measured for the same contestants, or for whom ever."""
-    if not file.exists():
-        return None
-    measured = [Measured(**entry) for entry in read_json(file)]
-    return measured if present is None or [m.label for m in measured] == [c.label for c in present] else None
+def kept(file: Path, present: list[Contestant]) -> list[Measured] | None:
+    """What an earlier call measured for the same contestants."""
+    measured = [Measured(**entry) for entry in read_json(file)] if file.exists() else []
+    return measured if [m.label for m in measured] == [c.label for c in present] else None
 
 
 def environments(installer: Installer, wanted: list[Contestant]) -> dict[str, Path | str]:
@@ -185,39 +179,10 @@ def environments(installer: Installer, wanted: list[Contestant]) -> dict[str, Pa
     return result
 
 
-def quietness(job: Job, busy: bool) -> list[Row]:
-    """Load of the machine and spread of a fixed computation; unless `busy`, ends the program when it does not get quiet."""
-    for attempt in range(10):
-        load, spread = os.getloadavg()[0], 100 * half_interquartile(fixed_computation(), relative=True)
-        quiet = load < 0.7 * (os.cpu_count() or 1) and spread < 3.0
-        if quiet or busy:
-            break
-        print(f"not quiet: load {load:.2f}, spread {spread:.1f} %; waiting ({attempt + 1} of 10)", flush=True)
-        time.sleep(30)
-    else:
-        raise SystemExit("the machine does not get quiet: end what else runs, or count processor time with --busy")
-    clock = "processor time" if busy else "wall time"
-    figure = f"{job.label}: spread of a fixed computation before, %, load {load:.2f}, {clock}"
-    return [Row(figure, spread, None, "< 3", None if busy else quiet)]
-
-
-def fixed_computation() -> list[float]:
-    """Seconds of matrix products and copies beyond the caches, 20 times."""
-    matrix, large = np.ones((400, 400), np.float32), np.ones(4_000_000)
-    seconds = []
-    for _ in range(20):
-        began = time.perf_counter()
-        for _ in range(5):
-            matrix @ matrix
-            large.copy()
-        seconds.append(time.perf_counter() - began)
-    return seconds
-
-
-def half_interquartile(values: list[float], relative: bool = False) -> float:
-    """Half of the distance of the quartiles, also in units of the median."""
-    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
-    return float((high - low) / 2 / (middle if relative else 1.0))
+def half_interquartile(values: list[float]) -> float:
+    """Half of the distance of the quartiles."""
+    low, high = np.quantile(values, (0.25, 0.75))
+    return float((high - low) / 2)
 
 
 def run(
@@ -230,7 +195,7 @@ def run(
         measured = Measured(contestant.label, contestant.is_ours, contestant.l_max)
         result.append(measured)
         print(f"{job.label}: {contestant.label} ...", flush=True)
-        worker = prepared(job, contestant, pythons[contestant.environment], work, arguments.patience, clock, measured)
+        worker = prepared(job, contestant, pythons[contestant.environment], work, arguments.patience, measured)
         if worker:
             ready.append((worker, measured))
     n_rounds, at_least = 9, 0.5
@@ -252,7 +217,7 @@ def run(
 
 
 def prepared(
-    job: Job, contestant: Contestant, python: Path | str, work: Path, patience_s: float, clock: str, measured: Measured
+    job: Job, contestant: Contestant, python: Path | str, work: Path, patience_s: float, measured: Measured
 ) -> Worker | None:
     """A worker that is ready to compute; what it says of itself goes to `measured`. None where it fails."""
     if isinstance(python, str):
@@ -277,7 +242,7 @@ def prepared(
     off = None
     checked = (contestant.mode != "eager" or job.task == "md") and job.beads.n_beads <= MOST_CHECKED
     for check in (True, False) if checked else (False,):
-        worker = Worker.start(python, contestant.script, log, cache, memory_gb(), clock)
+        worker = Worker.start(python, contestant.script, log, cache, memory_gb())
         facts = worker.ask(patience_s, op="prepare", check=check, **request)
         measured.error = facts.get("error")
         if check or measured.error:
@@ -298,7 +263,7 @@ def memory_gb() -> float:
 
 
 def rows_of(job: Job, measured: list[Measured], busy: bool) -> list[Row]:
-    """Times, ratios, compile times, memory and checks of one case."""
+    """Times, ratios, memory and checks of one case."""
     result = []
     for m in measured:
         if m.error or not m.seconds:
@@ -319,10 +284,8 @@ def rows_of(job: Job, measured: list[Measured], busy: bool) -> list[Row]:
 
 
 def fact_rows(job: Job, m: Measured) -> list[Row]:
-    """Compile time, memory and check of one contestant."""
+    """Memory and check of one contestant."""
     facts, name, result = m.facts, f"{job.label}: {m.label}", []
-    if facts.get("compile_s"):
-        result.append(Row(f"{name}, compilation, s", facts["compile_s"], None))
     result.append(Row(f"{name}, peak memory of the process, MB", facts["memory_mb"], None))
     if job.only_ours:
         per_bead = (facts["memory_mb"] - facts["idle_mb"]) * 1024 / job.beads.n_beads

@@ -13,8 +13,8 @@ import torch
 from allegro.model import AllegroModel
 from allegro.nn._strided import Contracter
 from nequip.utils.global_state import set_global_state
-from peer_frames import FRAMES, frame, target_folder, write_case
-from peer_nequip import SCALES, evaluate, weights
+from peer_frames import FRAMES, arrays_of, frame, target_folder, write_case
+from peer_nequip import SCALES, evaluate
 
 SCALARS, CHANNELS, WIDTH = 12, 4, 16
 CASES: dict[str, Any] = {
@@ -65,7 +65,7 @@ def main() -> None:
         model = build(arguments).eval()
         found = evaluate(model, *frame(of_frame), of_frame == "water", arguments["r_max"])
         shape = {"scalars": SCALARS, "channels": CHANNELS, "width": WIDTH, "couplings": couplings(model)}
-        write_case(folder / f"{name}.npz", {**arguments, **shape, "versions": versions}, of_frame, found, **weights(model))
+        write_case(folder / f"{name}.npz", {**arguments, **shape, "versions": versions}, of_frame, found, **arrays_of(model))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,15 @@ def molecule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(chosen) + 1.5, 4.0 * np.eye(3), np.array([0, 1, 2, 0, 0, 1, 2, 2, 1])
 
 
+def arrays_of(model: Any, **more: Any) -> dict[str, np.ndarray]:
+    """Parameters, Bessel roots, the normalisation of every SiLU, and further tensors, under the names of a package."""
+    chosen = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()} | more
+    chosen |= {name: tensor for name, tensor in model.named_buffers() if name.endswith("bessel_weights")}
+    constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
+    arrays = {name: tensor.detach().numpy() for name, tensor in chosen.items()}
+    return arrays | {name: np.array(constant, dtype=np.float64) for name, constant in constants.items()}
+
+
 def target_folder(description: str | None) -> Path:
     """The folder that the command line names, made if it is not there."""
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from e3nn import o3
 from mace.data.neighborhood import get_neighborhood
-from peer_frames import FRAMES, frame, target_folder, write_case
+from peer_frames import FRAMES, arrays_of, frame, target_folder, write_case
 
 SHAPE: dict[str, Any] = {"channels": 8, "l_max": 2, "radial_width": 16, "num_bessels": 8, "scale": 0.5}
 CASES: dict[str, Any] = {
@@ -63,17 +63,14 @@ def rescale(model: Any, cutoff: float, neighbors: float) -> None:
                 weight *= weight.shape[1] ** 0.5
 
 
-def weights(model: Any) -> dict[str, np.ndarray]:
-    """Parameters, Bessel roots and the normalisation of every SiLU under mace's names; couplings, alike in all layers."""
-    chosen: dict[str, Any] = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()}
-    chosen |= {name: tensor for name, tensor in model.named_buffers() if name.endswith("bessel_weights")}
-    constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
-    for product in model.products:
-        for degree, contraction in enumerate(product.symmetric_contractions.contractions):
-            for order in range(1, contraction.correlation + 1):
-                chosen[f"U_{degree}_{order}"] = contraction.U_tensors(order)
-    arrays = {name: tensor.detach().numpy() for name, tensor in chosen.items()}
-    return arrays | {name: np.array(constant, dtype=np.float64) for name, constant in constants.items()}
+def couplings(model: Any) -> dict[str, torch.Tensor]:
+    """Coupling tensors by degree and order, alike in all layers."""
+    return {
+        f"U_{degree}_{order}": contraction.U_tensors(order)
+        for product in model.products
+        for degree, contraction in enumerate(product.symmetric_contractions.contractions)
+        for order in range(1, contraction.correlation + 1)
+    }
 
 
 def evaluate(
@@ -113,7 +110,9 @@ def main() -> None:
         model = build(settings)
         rescale(model, settings["r_max"], settings["avg_num_neighbors"])
         found = evaluate(model, *frame(name), name == "water", settings["r_max"])
-        write_case(folder / f"{name}.npz", {**settings, "versions": versions}, name, found, **weights(model))
+        write_case(
+            folder / f"{name}.npz", {**settings, "versions": versions}, name, found, **arrays_of(model, **couplings(model))
+        )
 
 
 if __name__ == "__main__":

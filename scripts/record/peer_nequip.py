@@ -17,7 +17,7 @@ from nequip.data import AtomicDataDict, compute_neighborlist_, from_dict
 from nequip.model import FullNequIPGNNModel, NequIPGNNModel
 from nequip.nn import ConvNetLayer
 from nequip.utils.global_state import set_global_state
-from peer_frames import FRAMES, frame, target_folder, write_case
+from peer_frames import FRAMES, arrays_of, frame, target_folder, write_case
 
 CHANNELS, LAYERS, RADIAL_WIDTH = 8, 3, 16
 SCALES: dict[str, Any] = {"per_type_energy_scales": 0.5}
@@ -58,15 +58,6 @@ def rescale(model: Any, cutoff: float) -> None:
         for name, weight in model.named_parameters():
             if name.endswith("edge_mlp.mlp.0.weight"):
                 weight *= cutoff**2 / 2
-
-
-def weights(model: Any) -> dict[str, np.ndarray]:
-    """Parameters, Bessel roots and the normalisation of the gates' SiLU, under nequip's names."""
-    chosen: dict[str, Any] = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()}
-    chosen |= {name: tensor for name, tensor in model.named_buffers() if name.endswith("bessel_weights")}
-    constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
-    arrays = {name: tensor.detach().numpy() for name, tensor in chosen.items()}
-    return arrays | {name: np.array(constant, dtype=np.float64) for name, constant in constants.items()}
 
 
 def blocks(model: Any) -> list[dict[str, list[list[int]]]]:
@@ -114,7 +105,7 @@ def main() -> None:
         found = evaluate(model, *frame(of_frame), of_frame == "water", arguments["r_max"])
         shape = {"channels": CHANNELS, "layers": LAYERS, "radial_width": RADIAL_WIDTH, "num_bessels": 8}
         settings = {**shape, **arguments, "blocks": blocks(model), "versions": versions}
-        write_case(folder / f"{name}.npz", settings, of_frame, found, **weights(model))
+        write_case(folder / f"{name}.npz", settings, of_frame, found, **arrays_of(model))
 
 
 if __name__ == "__main__":

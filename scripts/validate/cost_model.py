@@ -13,6 +13,7 @@ Both fits have the same limit, the best pair potential, which itself is not with
 the fitted potentials, and their g(r) are compared with the atomistic one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 import openmm
 from rows import Row
 
+import cgnnp
 from cgnnp.analysis.figures import LIGHT, legend, panel_grid, png, titled
 from cgnnp.analysis.rdf import deviation_noise, rdf
 from cgnnp.analysis.residual import deviation
@@ -29,12 +31,9 @@ from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, SimulationFailed
 from cgnnp.dynamics.openmm_topology import bead_topology
 from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import Frames
-from cgnnp.mappings.ions import keep
 from cgnnp.priors import PairSpline, PairSplineFit, prior_forces
 from cgnnp.priors.prior import add_priors
 from cgnnp.reference.sampling.langevin import LangevinSource
-from cgnnp.reference.sampling.mean_force import cost_ns, mean_force
-from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.storage import write_file
@@ -75,33 +74,24 @@ def rows(folder: Path, quick: bool) -> list[Row]:
     return result
 
 
-def sample(folder: Path, quick: bool, only: str | None = None) -> dict[str, Frames]:
-    """The three data sets (or one of them), at equal simulated time; what is there is continued."""
-    budget_ns, equilibration = BUDGET_NS[quick], 4.0 if quick else 60.0
-    still: dict[str, Any] = {
-        "averaging_ps": 2.0,
-        "frame_interval_ps": 2.0,
-        "separation_ps": 5.0 if quick else 25.0,
-        "timestep_fs": 4.0,
+def sample(folder: Path, quick: bool, names: Sequence[str] = ("instantaneous", "mean", "test")) -> dict[str, Frames]:
+    """The three data sets (or some of them), at equal simulated time; what is there is continued."""
+    budget_ns, equilibration = BUDGET_NS[quick], {"equilibration_ps": 4.0 if quick else 60.0}
+    still: dict[str, Any] = {"averaging_ps": 2.0, "frame_interval_ps": 2.0, "timestep_fs": 4.0, **equilibration}
+    still["separation_ps"] = 5.0 if quick else 25.0
+    n_labels = round(budget_ns / 0.004)  # each takes 2 ps of averaging and 2 ps of the run that it comes from
+    settings: dict[str, tuple[str, dict[str, Any]]] = {
+        "instantaneous": ("langevin", {"n_frames": round(budget_ns / 0.0004), "seed": 1, **equilibration}),
+        "mean": ("mean_force", {"n_frames": n_labels, "second_every": 0, "seed": 2, **still}),
+        "test": ("mean_force", {"n_frames": N_TEST[quick], "second_every": 1, "seed": 3, **still}),
     }
-    still["equilibration_ps"] = equilibration
-    per_label = (still["averaging_ps"] + still["frame_interval_ps"]) / 1000
-    salt, n_labels = electrolyte(n_pairs=21, cutoff_nm=1.0), round(budget_ns / per_label)  # a third of the published box
-    plain = LangevinProtocol(equilibration_ps=equilibration, seed=1)
-    sources = {
-        "instantaneous": LangevinSource(salt, plain, round(budget_ns / 0.0004)),
-        "mean": mean_force(system=salt, n_frames=n_labels, second_every=0, seed=2, **still),
-        "test": mean_force(system=salt, n_frames=N_TEST[quick], second_every=1, seed=3, **still),
-    }
-    result = {}
-    for name, source in sources.items():
-        if only not in (None, name):
-            continue
-        shard = folder / name / "replica_0"
-        source.provide(keep(source.atomistic()), shard, source.n_frames, choose_platform())
-        result[name] = open_frames(shard)[: source.n_frames]
-        print(f"{name}: {len(result[name])} frames, {cost_ns(shard)}", flush=True)
-    return result
+    salt = cgnnp.option("system", "electrolyte", n_pairs=21, cutoff_nm=1.0)  # a third of the published box
+    found = {}
+    for name in names:
+        reference, of_run = settings[name]
+        frames = cgnnp.sample_frames(salt, "ions", reference=reference, data_dir=folder / name, **of_run)
+        found[name] = frames[: of_run["n_frames"]]
+    return found
 
 
 def measure(

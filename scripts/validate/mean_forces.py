@@ -261,7 +261,7 @@ def peptide(folder: Path, quick: bool) -> list[Row]:
 
 def noise(folder: Path, quick: bool) -> list[Row]:
     """R2_max of NaCl from two independent draws of the water at the same ions: the test frames of the cost model."""
-    test = cost_model.sample(folder.parent / "cost", quick, only="test")["test"]
+    test = cost_model.sample(folder.parent / "cost", quick, names=["test"])["test"]
     floor = noise_floor(test)
     averages = f"R2_max of {test.meta.averaging_ps:g} ps averages, NaCl 4 M"
     return [

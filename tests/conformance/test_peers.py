@@ -31,7 +31,7 @@ def test_a_package_computes_what_was_recorded_of_it_and_what_ours_computes(peer,
     if not (python := os.environ.get(variable)):
         pytest.skip(f"{variable} names no Python that has the package of {peer}")
     own = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    subprocess.run([python, SCRIPTS / f"record_{peer}.py", tmp_path], check=True, env=own)
+    subprocess.run([python, SCRIPTS / "record" / f"peer_{peer}.py", tmp_path], check=True, env=own)
     names = sorted(path.stem for path in tmp_path.glob("*.npz"))
     assert names == sorted(path.stem for path in Path(__file__).parent.joinpath(peer).glob("*.npz"))
     for name in names:

@@ -1,7 +1,7 @@
 """What every worker has in common: it runs in its contestant's own environment, so nothing of cgnnp is imported here.
 
-The driver writes one JSON object a line, the worker answers with one: `prepare` builds the model of a case, compiles it
-where asked, and says what that took; `time` calls it a number of times. Whatever fails is answered as {"error": reason}.
+The driver writes one JSON object a line, the worker answers with one: `prepare` builds the model of a case, and compiles
+it where asked; `time` calls it a number of times. Whatever fails is answered as {"error": reason}.
 """
 
 import json
@@ -73,17 +73,14 @@ class Frame:
 class Prepared:
     """What is to be timed. One `call` does `units` of the work; `edges` is how many it works on.
 
-    `compile_s` is the time from a built model to a compiled one, first call included; `difference` compares the fast path
-    with the slow one: root mean square difference over root mean square of the forces, or of the derivatives by the weights.
+    `difference` compares the fast path with the slow one: root mean square difference over root mean square of the forces,
+    or of the derivatives by the weights.
     """
 
     call: Callable[[], Any]
     edges: int
-    n_parameters: int
-    compile_s: float | None = None
     difference: float | None = None
     units: int = 1
-    note: str = ""
 
 
 def serve(prepare: Callable[[Case], Prepared]) -> None:
@@ -133,34 +130,6 @@ def _timed(prepared: Prepared, calls: int) -> dict[str, float]:
     return {"seconds": (time.perf_counter() - began) / n, "cpu_seconds": (time.process_time() - began_cpu) / n}
 
 
-def compiled_once(case: Case, name: str, build: Callable[[Path], Any]) -> float:
-    """Seconds of a compilation that writes a file, done once: `build` is given the path, the time is kept beside it."""
-    path, record = Path(case.cache) / name, Path(case.cache) / f"{name}.seconds"
-    if not record.exists():
-        began = compile_clock()
-        build(path)
-        record.write_text(str(compile_clock() - began))
-    return float(record.read_text())
-
-
-def first_call(case: Case, name: str, call: Callable[[], Any]) -> float:
-    """Seconds of a first call that compiles; compilers keep their results in the cache, so the first time ever counts."""
-    began = compile_clock()
-    call()
-    seconds, record = compile_clock() - began, Path(case.cache) / f"{name}.seconds"
-    if not record.exists():
-        record.write_text(str(seconds))
-    return float(record.read_text())
-
-
-def compile_clock() -> float:
-    """Seconds: wall time, or on a busy machine processor time, with that of compilers that have ended."""
-    if os.environ.get("BENCHMARK_CLOCK") != "cpu_seconds":
-        return time.perf_counter()
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
 def difference(fast: torch.Tensor, slow: torch.Tensor) -> float:
     """Root mean square difference over root mean square."""
     fast, slow = fast.detach().double(), slow.detach().double()
@@ -192,11 +161,6 @@ def training_step(
         return loss
 
     return step
-
-
-def n_parameters(model: torch.nn.Module) -> int:
-    """Trainable weights."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _memory_mb(key: str) -> float:

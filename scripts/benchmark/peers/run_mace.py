@@ -18,8 +18,6 @@ from protocol import (
     Frame,
     Prepared,
     compare,
-    first_call,
-    n_parameters,
     serve,
     training_step,
 )
@@ -34,7 +32,7 @@ def prepare(case: Case) -> Prepared:
     targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
     training = case.task == "train"
     slow = build(case)
-    facts: dict[str, Any] = {"edges": data["edge_index"].shape[1], "n_parameters": n_parameters(slow)}
+    edges = data["edge_index"].shape[1]
 
     def call_of(model: Any) -> Call:
         def forces() -> torch.Tensor:
@@ -48,14 +46,13 @@ def prepare(case: Case) -> Prepared:
         slow.requires_grad_(False)
     slow_call = call_of(slow)
     if case.mode == "eager":
-        return Prepared(slow_call, **facts)
+        return Prepared(slow_call, edges)
     fast = prepare_for_compile(build)(case)
     fast.load_state_dict(slow.state_dict(), strict=False)
     fast.requires_grad_(training)
     fast_call = call_of(torch.compile(fast))
-    seconds = first_call(case, f"mace_l{case.l_max}_{case.task}", fast_call)
     off = compare(fast, fast_call, slow, slow_call) if case.check else None
-    return Prepared(fast_call, **facts, compile_s=seconds, difference=off)
+    return Prepared(fast_call, edges, difference=off)
 
 
 def build(case: Case) -> ScaleShiftMACE:

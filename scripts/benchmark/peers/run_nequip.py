@@ -7,7 +7,6 @@ nequip derives by a strain too, whether it is asked for or not; this is left as 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 os.environ["NEQUIP_SKIP_AOTI_MODEL_CHECK"] = "1"
 
@@ -22,11 +21,8 @@ from protocol import (
     Case,
     Frame,
     Prepared,
-    compiled_once,
     difference,
-    first_call,
     gradients,
-    n_parameters,
     serve,
     training_step,
 )
@@ -113,11 +109,12 @@ def data_of(frame: Frame) -> dict[str, torch.Tensor]:
 
 def forces(case: Case, frames: list[Frame]) -> Prepared:
     model, data = build(case).eval(), data_of(frames[0])
-    facts: dict[str, Any] = {"edges": len(frames[0].centers), "n_parameters": n_parameters(model)}
+    edges = len(frames[0].centers)
     if case.mode == "eager":
-        return Prepared(lambda: model(dict(data)), **facts)
+        return Prepared(lambda: model(dict(data)), edges)
     path = Path(case.cache) / f"{case.model}_l{case.l_max}_{case.layers}.nequip.pt2"
-    seconds = compiled_once(case, path.name, lambda path: export(model, data, path))
+    if not path.exists():
+        export(model, data, path)
     fast = torch._inductor.aoti_load_package(str(path))
     inputs = [data[key] for key in INPUTS]
 
@@ -126,7 +123,7 @@ def forces(case: Case, frames: list[Frame]) -> Prepared:
             return fast(inputs)
 
     off = difference(call()[1], model(dict(data))[AtomicDataDict.FORCE_KEY]) if case.check else None
-    return Prepared(call, **facts, compile_s=seconds, difference=off)
+    return Prepared(call, edges, difference=off)
 
 
 def export(model: torch.nn.Module, data: dict[str, torch.Tensor], path: Path) -> None:
@@ -139,19 +136,19 @@ def export(model: torch.nn.Module, data: dict[str, torch.Tensor], path: Path) ->
 def train(case: Case, frames: list[Frame]) -> Prepared:
     targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
     data = AtomicDataDict.batched_from_list([data_of(frame) for frame in frames])
-    facts: dict[str, Any] = {"edges": sum(len(frame.centers) for frame in frames)}
+    edges = sum(len(frame.centers) for frame in frames)
     if case.mode == "compiled" and case.batch == 1:
         raise RuntimeError("nequip's CompileGraphModel runs eagerly at batch 1")
     model, step = _step(case, data, targets, "eager" if case.mode == "eager" else "compile")
-    facts["n_parameters"] = n_parameters(model)
     if case.mode == "eager":
-        return Prepared(step, **facts)
-    seconds, off = first_call(case, f"{case.model}_l{case.l_max}_train", step), None
+        return Prepared(step, edges)
+    off = None
     if case.check:
+        step()
         slow, slow_step = _step(case, data, targets, "eager")
         slow_step()
         off = difference(gradients(model), gradients(slow))
-    return Prepared(step, **facts, compile_s=seconds, difference=off)
+    return Prepared(step, edges, difference=off)
 
 
 def _step(
@@ -188,7 +185,6 @@ def md(case: Case, frames: list[Frame]) -> Prepared:
     return Prepared(
         lambda: context.getIntegrator().step(MD_STEPS),
         len(frames[0].centers),
-        n_parameters(model),
         difference=off,
         units=MD_STEPS,
     )

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import torch
-from protocol import Case, Frame, Prepared, difference, first_call, gradients, n_parameters, serve, training_step
+from protocol import Case, Frame, Prepared, difference, gradients, serve, training_step
 
 from cgnnp.evaluators.choice import evaluator_of
 from cgnnp.evaluators.cpu.engine import Evaluation
@@ -47,8 +47,7 @@ def forces(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prep
     """From positions and the given edges, as in a simulation between two neighbour lists; weights are constants."""
     if case.mode == "eager":
         model.requires_grad_(False)
-        return Prepared(lambda: energies_and_forces(model, graph), len(graph.receivers), n_weights(model))
-    seconds = first_call(case, f"l{case.l_max}", lambda: evaluator_of(model, GRAPHS))
+        return Prepared(lambda: energies_and_forces(model, graph), len(graph.receivers))
     network = compiled(model).network(model)
     evaluation = Evaluation(network, graph.types, network.weights(network.theta(model)), threads=1)
     positions = torch.from_numpy(frames[0].positions)
@@ -63,7 +62,7 @@ def forces(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prep
     if case.check:
         call()
         off = difference(evaluation.forces, energies_and_forces(model, graph)[1])
-    return Prepared(call, len(graph.receivers), n_weights(model), compile_s=seconds, difference=off)
+    return Prepared(call, len(graph.receivers), difference=off)
 
 
 def compiled(model: NequIP) -> GeneratedCode:
@@ -77,18 +76,12 @@ def compiled(model: NequIP) -> GeneratedCode:
     return found
 
 
-def n_weights(model: NequIP) -> int:
-    """Trainable or not."""
-    return sum(p.numel() for p in model.parameters())
-
-
 def train(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prepared:
     """What the trainer calls in either mode."""
     targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
     slow_step = training_step(model, lambda: energies_and_forces(model, graph, create_graph=True)[1], targets)
     if case.mode == "eager":
-        return Prepared(slow_step, len(graph.receivers), n_parameters(model))
-    seconds = first_call(case, f"l{case.l_max}", lambda: evaluator_of(model, GRAPHS))
+        return Prepared(slow_step, len(graph.receivers))
     step = training_step(model, lambda: compiled(model).of_graph(model, graph, create_graph=True)[1], targets)
     off = None
     if case.check:
@@ -96,7 +89,7 @@ def train(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prepa
         slow = gradients(model)
         step()
         off = difference(gradients(model), slow)
-    return Prepared(step, len(graph.receivers), n_parameters(model), compile_s=seconds, difference=off)
+    return Prepared(step, len(graph.receivers), difference=off)
 
 
 def md(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prepared:
@@ -111,7 +104,6 @@ def md(case: Case, model: NequIP, graph: Graph, frames: list[Frame]) -> Prepared
     return Prepared(
         lambda: context.getIntegrator().step(MD_STEPS),
         len(graph.receivers),
-        n_weights(model),
         difference=off,
         units=MD_STEPS,
     )

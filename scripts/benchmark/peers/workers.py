@@ -28,7 +28,7 @@ class Worker:
     pending: bytes = b""
 
     @classmethod
-    def start(cls, python: Path, script: str, log: Path, cache: Path, memory_gb: float, clock: str) -> "Worker":
+    def start(cls, python: Path, script: str, log: Path, cache: Path, memory_gb: float) -> "Worker":
         """Start a worker; its messages go to the log, what its compiler makes to the cache."""
         cache.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,6 @@ class Worker:
         environment |= ONE_THREAD | {
             "PYTHONWARNINGS": "ignore",
             "BENCHMARK_MEMORY_GB": f"{memory_gb:.2f}",
-            "BENCHMARK_CLOCK": clock,
         }
         environment |= {"PYTHONPATH": str(ROOT), "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")}
         with log.open("w") as errors:
