@@ -263,7 +263,7 @@ def memory_gb() -> float:
 
 
 def rows_of(job: Job, measured: list[Measured], busy: bool) -> list[Row]:
-    """Times, ratios, memory and checks of one case."""
+    """Times, memory and checks of one case."""
     result = []
     for m in measured:
         if m.error or not m.seconds:
@@ -271,7 +271,6 @@ def rows_of(job: Job, measured: list[Measured], busy: bool) -> list[Row]:
             continue
         result.append(Row(f"{job.label}: {m.label}, {job.unit}", *milliseconds(m, job.batch)))
     works = [m for m in measured if m.seconds and not m.error]
-    result += [row for m in works for row in ratio_rows(job, m, works)]
     result += [row for m in works for row in fact_rows(job, m)]
     edges = {m.facts["edges"] for m in works}
     if works:
@@ -302,17 +301,6 @@ def fact_rows(job: Job, m: Measured) -> list[Row]:
 def milliseconds(m: Measured, batch: int) -> tuple[float, float]:
     """Per frame, and its spread."""
     return 1000 * m.median / batch, 1000 * m.spread / batch
-
-
-def ratio_rows(job: Job, m: Measured, works: list[Measured]) -> list[Row]:
-    """Time of a peer over that of the fastest of ours with the same l, paired by rounds."""
-    ours = [other for other in works if other.is_ours and other.l_max == m.l_max]
-    if m.is_ours or not ours:
-        return []
-    best = min(ours, key=lambda other: other.median)
-    ratios = [theirs / mine for theirs, mine in zip(m.seconds, best.seconds, strict=True)]
-    figure = f"{job.label}: {m.label} / {best.label}"
-    return [Row(figure, statistics.median(ratios), half_interquartile(ratios))]
 
 
 if __name__ == "__main__":

@@ -27,60 +27,33 @@ ROOT = Path(__file__).parents[2]
 STORED = ROOT / "tests" / "recorded"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENMM_CPU_THREADS": "1", "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": ""}
 
-COMMON = ["platform=Reference", "trainer.accelerator=cpu", "trainer.max_epochs=2", "model.cutoff_nm=0.6"]
-WATER = [f"data={STORED}/water", "prior.cutoff_nm=0.6", "prior.pairs.min_count=5"]
-RUN = [
-    "simulation.length_ps=8",
-    "simulation.equilibration_ps=0.5",
-    "simulation.replicas=2",
-    "simulation.frame_interval_ps=0.2",
-]
-SALT = [
-    *("mapping=ions_nacl", f"data={ROOT}/examples/data/nacl_4M", f"more_data=[{ROOT}/examples/data/nacl_1.3M]"),
-    *("model.cutoff_nm=0.6", "prior.pairs.max_frames=200", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
-    *(
-        "platform=Reference",
-        "refinement.length_ps=24",
-        "simulation.frame_interval_ps=0.2",
-        "simulation.replicas=1",
-        "simulation.length_ps=10",
-    ),
-    *("simulation.equilibration_ps=1", "+trainer.type_weights.Na=2"),
-]
-JOBS: dict[str, list[list[str]]] = {
-    "water": [["train", *WATER, *COMMON, *RUN], ["compare", "run=run"]],
+COMMON = "platform=Reference trainer.accelerator=cpu trainer.max_epochs=2 model.cutoff_nm=0.6"
+FITTED = "prior.cutoff_nm=0.6 prior.pairs.min_count=5"
+RUN = "simulation.length_ps=8 simulation.equilibration_ps=0.5 simulation.replicas=2 simulation.frame_interval_ps=0.2"
+SALT = (
+    "mapping=ions_nacl data={root}/examples/data/nacl_4M more_data=[{root}/examples/data/nacl_1.3M] model.cutoff_nm=0.6 "
+    "prior.pairs.max_frames=200 trainer.max_epochs=1 trainer.accelerator=cpu platform=Reference refinement.length_ps=24 "
+    "simulation.frame_interval_ps=0.2 simulation.replicas=1 simulation.length_ps=10 simulation.equilibration_ps=1 "
+    "+trainer.type_weights.Na=2"
+)
+OTHER_BOX = (
+    "potential={salt}/run/potential output=out platform=Reference force_backend=python simulation.length_ps=4 "
+    "simulation.equilibration_ps=1 simulation.replicas=1 system.n_pairs=50"
+)
+JOBS: dict[str, list[str]] = {
+    "water": [f"train data={{stored}}/water {FITTED} {COMMON} {RUN}", "compare run=run"],
     "averaged": [
-        [
-            "train",
-            f"data={STORED}/draws",
-            *WATER[1:],
-            *COMMON,
-            "prior.coulomb.eps_r=71",
-            "trainer.held_out_fraction=0.2",
-            "simulation=none",
-        ]
+        f"train data={{stored}}/draws {FITTED} {COMMON} prior.coulomb.eps_r=71 trainer.held_out_fraction=0.2 simulation=none"
     ],
-    "salt": [["train", *SALT, f"draws={STORED}/draws"]],
+    "salt": [f"train {SALT} draws={{stored}}/draws"],
     **{
-        name: [["train", *WATER, *COMMON, f"model={name}", "simulation=none"]]
+        name: [f"train data={{stored}}/water {FITTED} {COMMON} model={name} simulation=none"]
         for name in ("allegro", "mace", "schnet", "pair")
     },
-    "other_box": [
-        [
-            "simulate",
-            "potential={salt}/run/potential",
-            "output=out",
-            "platform=Reference",
-            "force_backend=python",
-            "simulation.length_ps=4",
-            "simulation.equilibration_ps=1",
-            "simulation.replicas=1",
-            "system.n_pairs=50",
-        ],
-    ],
-    "check": [["check", f"data={STORED}/water", "output=out"]],
+    "other_box": [f"simulate {OTHER_BOX}"],
+    "check": ["check data={stored}/water output=out"],
 }
-"""The commands of each job, in a folder of its own; `{name}` is the folder of another one."""
+"""The commands of each job, in a folder of its own; `{name}` is the folder of another one, `{stored}` of stored frames."""
 
 VOLATILE = frozenset(
     (
@@ -119,7 +92,8 @@ def measured(work: Path, names: list[str]) -> dict[str, Any]:
         folder = work / name
         folder.mkdir(parents=True)
         for line in JOBS[name]:
-            command, *rest = [word.format(**{other: work / other for other in JOBS}) for word in line]
+            folders = {"root": ROOT, "stored": STORED, **{other: work / other for other in JOBS}}
+            command, *rest = [word.format(**folders) for word in line.split()]
             rest += ["run_dir=run"] if command == "train" else []
             print("---", name, command, file=sys.stderr, flush=True)
             done = subprocess.run(

@@ -14,7 +14,7 @@ def test_ours_is_measured_and_a_missing_peer_is_a_row(tmp_path):
     command += ["--cases", "216 waters, forces", "--contestants", "^(cgnnp )?NequIP l=1$", "--torch-wheel", wheel]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    rows = {row["figure"]: row for row in json.loads((tmp_path / "rows.json").read_text())}
+    rows = {row["figure"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
     ours, peer = (rows[f"216 waters, forces: {name}, ms per frame"] for name in ("cgnnp NequIP l=1", "NequIP l=1"))
     assert 0.1 < ours["value"] < 10_000
     assert rows["216 waters, forces: cgnnp NequIP l=1, peak memory of the process, MB"]["value"] > 50
