@@ -74,7 +74,7 @@ def agreement_of(deviation: float, noise: float, p_value: float | None) -> Agree
 def systematic(deviation: float, noise: float) -> float:
     """A deviation without what noise gives, in quadrature.
 
-    >>> systematic(0.05, 0.03)
+    >>> round(systematic(0.05, 0.03), 6)
     0.04
     """
     return float(np.sqrt(max(0.0, deviation**2 - noise**2)))

@@ -55,7 +55,7 @@ def test_a_salt_is_analysed_and_reported(tmp_path):
     assert (tmp_path / "run/train.log").read_text().count("refine: R2") == 1
     assert values["eps_r"] == 78.0
     salt = values["observables"]["kirkwood_buff"]
-    assert salt["phi_w"] == 0.9
+    assert (salt["phi_w_atomistic"], salt["phi_w_cg"]) == (0.9, 0.9)
     assert salt["activity_derivative_cg"] == pytest.approx(0.9 * salt["osmotic_modulus_kT_cg"])
     assert [row["pair"] for row in values["dimers"]] == ["Na-Na", "Na-Cl", "Cl-Cl"]
     assert all(row["wall_rise_kT"] > 20.0 and row["wall_monotonic"] for row in values["dimers"])

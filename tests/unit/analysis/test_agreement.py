@@ -24,15 +24,16 @@ from cgnnp.analysis.agreement import (
     ("deviation", "noise", "p_value", "expected"),
     [
         (0.074, 0.05, 0.0005, Agreement.DISAGREES),  # a systematic deviation of 5.5 %
-        (0.076, 0.05, 0.5, Agreement.DISAGREES),
+        (0.076, 0.05, 0.5, Agreement.OPEN),  # p alone tells what is beyond noise
         (0.074, 0.051, 0.0005, Agreement.OPEN),
         (0.06, 0.04, 0.0005, Agreement.CLOSE),
         (0.04, 0.04, 0.5, Agreement.OPEN),
         (0.03, 0.03, 0.5, Agreement.AGREES),
         (0.03, 0.03, LIKELY, Agreement.AGREES),
         (0.03, 0.03, 0.99 * LIKELY, Agreement.CLOSE),
-        (0.01 * NOISE_FACTOR, 0.01, 0.5, Agreement.AGREES),
-        (0.01 * NOISE_FACTOR + 1e-9, 0.01, 0.5, Agreement.CLOSE),  # D is beyond its noise, whatever p is
+        (0.03, 0.01, 0.5, Agreement.AGREES),
+        (NOISE_FACTOR * 0.06, 0.06, 0.001, Agreement.OPEN),  # more than noise, of which nobody knows the size
+        (NOISE_FACTOR * 0.06 + 1e-9, 0.06, 0.001, Agreement.DISAGREES),
         (MATTERS, MATTERS, 0.5, Agreement.AGREES),
         (MATTERS, MATTERS + 1e-9, 0.5, Agreement.OPEN),
         (0.0, 0.0, 1.0, Agreement.AGREES),
@@ -60,7 +61,7 @@ def test_without_reliable_errors_only_what_is_far_apart_disagrees(deviation, noi
 @pytest.mark.parametrize(
     ("deviation", "noise", "p_value", "expected"),
     [
-        (0.04, 0.02, 0.05, Agreement.AGREES),  # two and a half errors are beyond NOISE_FACTOR and no rare number
+        (0.04, 0.02, 0.05, Agreement.AGREES),  # two and a half errors are no rare number
         (0.04, 0.02, 0.001, Agreement.CLOSE),
         (0.09, 0.02, 0.001, Agreement.DISAGREES),
         (0.2, 0.1, 0.05, Agreement.OPEN),
@@ -68,7 +69,7 @@ def test_without_reliable_errors_only_what_is_far_apart_disagrees(deviation, noi
     ],
 )
 def test_of_a_number_p_alone_tells_what_is_beyond_noise(deviation, noise, p_value, expected):
-    assert agreement_of(deviation, noise, p_value, is_number=True) is expected
+    assert agreement_of(deviation, noise, p_value) is expected
 
 
 def test_the_systematic_part_is_what_is_left_in_quadrature():

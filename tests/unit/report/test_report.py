@@ -36,7 +36,9 @@ def write_report(folder, summary: dict, curves, metrics, priors, config="", log_
     """Of entries of summary.json, with the section of g(r)."""
     shown = [*([RdfFinding(tuple(curves)).section()] if curves else []), *sections]
     parts = {"metrics": metrics, "priors": priors, "config_yaml": config, "log_tail": log_tail}
-    return page.write_report(folder, Summary.from_dict(summary), sections=shown, picture_files=True, **parts)
+    found, typed = Summary.from_dict(summary), [("The whole run", summary["command"])] if summary.get("command") else []
+    parts |= {"commands": typed, "potential": f"{folder}/potential"}
+    return page.write_report(folder, found, sections=shown, picture_files=True, **parts)
 
 
 def curve(pair=("W", "W"), shift=0.0) -> Rdf:
@@ -347,7 +349,9 @@ def test_other_observables_that_are_off_are_concerns_and_take_the_green(summary,
     rows.append(Judgement("tetrahedral order", agreement, 0.05, 0.03).to_dict())
     found = judge(summary | {"judgements": rows})
     assert found.concerns == ([words] if words else [])
-    assert found.level == ("fair" if words else "good")
+    levels = {Agreement.CLOSE: "fair", Agreement.DISAGREES: "poor"}
+    assert found.level == levels.get(agreement, "good")
+    assert ("But tetrahedral order disagrees." in found.headline) is (agreement is Agreement.DISAGREES)
     assert ("So does tetrahedral order." in found.headline) is (agreement is Agreement.AGREES)
 
 
