@@ -57,7 +57,19 @@ JOBS: dict[str, list[str]] = {
 
 VOLATILE = frozenset(
     (
-        *("timings_s", "created", "command", "versions", "cores", "run", "data", "compared_with", "seconds", "more_data"),
+        *(
+            "timings_s",
+            "created",
+            "command",
+            "versions",
+            "cores",
+            "processor",
+            "run",
+            "data",
+            "compared_with",
+            "seconds",
+            "more_data",
+        ),
         *("atomistic_ns_per_day", "cg_ns_per_day", "independent_frames_per_s", "checksums_sha256", "manifest_sha256"),
         *("ns", "sha256", "attachments_sha256"),
     )
@@ -150,7 +162,7 @@ def columns(place: str, file: Path) -> Iterator[tuple[str, float]]:
     with file.open(newline="") as text:
         rows = list(csv.DictReader(text))
     for name in rows[0] if rows else ():
-        if name not in ("seconds", "pair"):
+        if name not in ("seconds", "pair", "angle", "beads"):
             yield f"{place}/{name}.sum", math.fsum(float(row[name]) for row in rows if row[name] not in ("", None))
 
 
