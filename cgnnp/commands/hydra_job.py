@@ -45,7 +45,8 @@ class ShareCores(Callback):
 
         parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         if config.hydra.job.config_name == "train":
-            sweeps.begin([one.key_or_group for one in parsed if one.is_sweep_override()])
+            swept = [one.key_or_group for one in parsed if one.is_sweep_override()]
+            sweeps.begin(swept, config.hydra.overrides.task)
         workers = config.hydra.launcher.get("n_jobs")
         if workers is not None:
             jobs = math.prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())

@@ -3,12 +3,13 @@
 The jobs of a sweep may run in processes of their own, which inherit the environment: it tells them where the sweep is.
 """
 
-import datetime
 import logging
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from cgnnp.runtime.storage import data_digest
 
 log = logging.getLogger("cgnnp")
 
@@ -18,9 +19,16 @@ FOLDER, SWEPT = "CGNNP_SWEEP", "CGNNP_SWEPT"
 JOBS = "jobs.txt"
 
 
-def begin(swept: Sequence[str], root: Path = Path("runs")) -> None:
-    """Tell the jobs of a sweep where it is and what is swept."""
-    os.environ[FOLDER] = str(root / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_sweep")
+def begin(swept: Sequence[str], words: Sequence[str], root: Path = Path("runs")) -> None:
+    """Tell the jobs of a sweep where it is and what is swept; the same command has the same folder, and goes on there.
+
+    Args:
+        swept: settings.
+        words: of the whole command line.
+        root: where its folder goes.
+    """
+    names = "_".join(key.rpartition(".")[2] for key in swept)
+    os.environ[FOLDER] = str(root / f"sweep_{names}_{data_digest(sorted(words), 6)}")
     os.environ[SWEPT] = ",".join(swept)
 
 
@@ -68,12 +76,12 @@ def compare(folder: Path) -> None:
     from cgnnp.workflow.run_folder import start_logging
 
     start_logging()
-    runs = [Path(line) for line in (folder / JOBS).read_text().splitlines()]
-    finished = [run for run in dict.fromkeys(runs) if (run / "summary.json").is_file()]
-    if len(finished) < 2:
-        log.info("sweep: %d of its runs can be compared: nothing to compare", len(finished))
-        return
     try:
+        runs = [Path(line) for line in (folder / JOBS).read_text().splitlines()]
+        finished = [run for run in dict.fromkeys(runs) if (run / "summary.json").is_file()]
+        if len(finished) < 2:
+            log.info("sweep: %d of its runs can be compared: nothing to compare", len(finished))
+            return
         found = compare_runs([os.path.relpath(run) for run in finished])
         page = write_runs(found, folder)
     except (ValueError, OSError) as error:

@@ -172,7 +172,16 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
             "name either run=<folder of a run, or of a simulation>, or runs=[...]: a list of runs, or a folder of them"
         )
     if folder is None:
+        if potential is not None:
+            raise ValueError(f"potential={potential}: every run has its own: leave it out with runs=")
+        if data is None and (named_here := [word for word in overrides if word.lstrip("+").startswith(f"{GROUP}.")]):
+            raise ValueError(
+                f"{named_here[0]}: runs are shown as each was compared: run python -m cgnnp.compare run=... with it, or "
+                "name data="
+            )
         _compare_runs(config, runs, data)
+    elif config.output is not None:
+        raise ValueError(f"output={config.output}: what is found of one run goes into its folder: leave it out with run=")
     elif is_simulation(folder):
         chosen = choice(as_dict(config.compare))
         frames = _data_of(data, f"run={folder}: is a simulation of a potential, and its data have to be named")

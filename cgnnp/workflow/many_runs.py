@@ -163,10 +163,11 @@ class ManyRuns:
             cells += [_judged(judged.get(what)) for what in whats]
             minutes = None if row["fit_s"] is None else row["fit_s"] / 60
             rows.append((*cells, number(row["cg_ns_per_day"]), number(row["n_parameters"]), number(minutes, 1)))
+        several = "" if self.atomistic_is_one else " The runs were compared with different data: compare no deviations."
         notes = [
             f"R² is of {self.common}. Differences are paired: the noise that two models share is not in their errors.",
             "Other columns have the deviation from the atomistic data and its judgement. Speeds are of all replicas of "
-            "each run, as it ran: compare those of one machine that did nothing else.",
+            "each run, as it ran: compare those of one machine that did nothing else." + several,
         ]
         return Section("Runs", (Table(columns, tuple(rows)),), notes)
 
@@ -235,14 +236,18 @@ def compare_runs(
     if len(folders) < 2:
         raise ValueError(f"runs={[str(place) for place in places]}: there is one run, {folders[0]}: name two or more")
     runs = [_read(folder) for folder in folders]
+    if data is not None and (fitted := [run.folder for run in runs if run.summary.data in _places(data)]):
+        raise ValueError(
+            f"data={data.sources[0]}: {fitted[0]} was fitted to it: leave it out, or name data of which none was"
+        )
     frames, common = _common_frames(runs) if data is None else (data, f"{len(data)} frames of {', '.join(data.sources)}")
     if frames is not None:
         frames = frames.thinned(-(-len(frames) // MOST_FRAMES))
         runs = [_measured(run, frames, platform) for run in runs]
     if data is not None:
         runs = [_compared(run, data, chosen or choice()) for run in runs]
-    digests = {run.summary.data_digest for run in runs if run.comparison is not None}
-    return ManyRuns(tuple(runs), common, data is not None or len(digests) == 1)
+    references = {(run.summary.data_digest, run.summary.compared_with) for run in runs if run.comparison is not None}
+    return ManyRuns(tuple(runs), common, data is not None or len(references) == 1)
 
 
 def write_runs(found: ManyRuns, output: Path) -> Path:
@@ -254,6 +259,10 @@ def write_runs(found: ManyRuns, output: Path) -> Path:
     )
 
 
+def _places(data: Frames) -> set[str]:
+    return {str(Path(source).resolve()) for source in data.sources}
+
+
 def _is_run(folder: Path) -> bool:
     return (folder / "summary.json").is_file() and (folder / "results").is_dir() and (folder / "config.yaml").is_file()
 
@@ -262,7 +271,12 @@ def _read(folder: Path) -> OneRun:
     run = RunFolder.open(folder)
     settings = {key: value for key, value in flat_settings(run.config()).items() if key not in LEFT_OUT}
     result = run.result("comparison")
-    comparison = Comparison.load(result) if (result / "figures.json").exists() else None
+    comparison = None
+    if (result / "figures.json").exists():
+        try:
+            comparison = Comparison.load(result, observables=choice(run.config().get("compare")).observables)
+        except (ValueError, FileNotFoundError) as error:
+            log.warning("compare: %s has no comparison that can be read: %s", folder, error)
     return OneRun(folder, settings, Job(run).found.summary(run), comparison)
 
 

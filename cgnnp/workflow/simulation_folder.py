@@ -50,11 +50,13 @@ def compare_simulation(
         FileNotFoundError: the potential is not known, or no longer there.
         ValueError: other beads, or another potential than the one that was run.
     """
+    if not (folder / RESULT).is_dir():
+        raise FileNotFoundError(f"{folder}: this simulation is not finished: run the same python -m cgnnp.simulate again")
     place = potential or _potential_of(folder)
     bundle = load(place, self_check=False)
     coarse = CoarseRun.load(folder / RESULT, place, folder)
     if coarse is None:
-        raise FileNotFoundError(f"{folder}: this simulation is not finished: run python -m cgnnp.simulate again")
+        raise FileNotFoundError(f"{folder}: this simulation is not finished: run the same python -m cgnnp.simulate again")
     _check_ran(coarse.frames, bundle, place)
     check_same_beads(frames, bundle)
     speeds = speed_of(frames), coarse.figures.cg_ns_per_day

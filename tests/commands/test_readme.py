@@ -93,7 +93,7 @@ def test_lines_run_in_their_order(line, place, run_here):
         code = stopped.code or 0
     assert code == 0
     expected = {
-        "-m model": "runs/*_sweep/runs.html",
+        "-m model": "runs/sweep_l_max_seed_*/runs.html",
         "runs=[": "runs/comparison/runs.html",
         "run=large": "large/report.html",
     }
