@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cgnnp.analysis.agreement import LEVELS, SEVERITY, Agreement, Judgement, worst_of
+from cgnnp.analysis.observables.density import SAME as SAME_DENSITY
 from cgnnp.analysis.observables.dimers import HOLE_KT, has_hole
 from cgnnp.analysis.observables.kirkwood_buff import is_neutral
 from cgnnp.analysis.observables.observable import SIDES
@@ -204,14 +205,27 @@ def _wrong_sets(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def _ion_concerns(summary: Summary) -> Iterable[str]:
-    """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
-    own, used = summary.temperature_K, summary.cg_thermostat_K
-    if own and used and abs(used - own) > SAME_TEMPERATURE:
+def _state_concerns(summary: Summary) -> Iterable[str]:
+    """A run at a temperature that is not that of the free energy, or in another state than the data."""
+    data, run = summary.temperature_K, summary.cg_thermostat_K
+    of, own = ("data", data) if summary.potential_temperature_K is None else ("potential", summary.potential_temperature_K)
+    if own and run and abs(run - own) > SAME_TEMPERATURE:
         yield (
-            f"The coarse-grained run is at {used:g} K, the data at {own:g} K: a potential of mean force is a free energy of "
+            f"The coarse-grained run is at {run:g} K, the {of} at {own:g} K: a potential of mean force is a free energy of "
             "one temperature, with its own entropy in it, so this is extrapolation."
         )
+    elif data and run and abs(run - data) > SAME_TEMPERATURE:
+        yield f"The coarse-grained run is at {run:g} K, the data at {data:g} K: two different states are compared."
+    for row in summary.observables.get("density") or []:
+        first, second = row["density_nm3_atomistic"], row["density_nm3_cg"]
+        if abs(second - first) > SAME_DENSITY * first:
+            found = f"{number(second, 3)} {row['type']} per nm³, the data {number(first, 3)}"
+            yield f"The coarse-grained run has {found}: two different states are compared."
+
+
+def _ion_concerns(summary: Summary) -> Iterable[str]:
+    """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
+    yield from _state_concerns(summary)
     for row in summary.dimers:
         if has_hole(row):
             where = (

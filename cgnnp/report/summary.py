@@ -187,10 +187,12 @@ class ExportFigures:
     Args:
         potential: its folder, within that of the run.
         eps_r: dielectric constant of its Coulomb prior; null without one.
+        potential_temperature_K: that it is a free energy at; null where it is that of the data.
     """
 
     potential: str | None = None
     eps_r: float | None = None
+    potential_temperature_K: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,8 @@ def compare_simulation(
         n_frames=len(frames),
         atomistic_ns_per_day=speeds[0],
     )
-    export = ExportFigures(potential=str(place), eps_r=dielectric_constant(bundle.priors))
+    eps_r = dielectric_constant(bundle.priors)
+    export = ExportFigures(potential=str(place), eps_r=eps_r, potential_temperature_K=bundle.temperature)
     summary = Summary.of(JobFigures(run=folder.name), data, export, coarse.figures, comparison.figures)
     write_json(folder / "summary.json", summary.to_dict())
     page = write_report(
