@@ -108,7 +108,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     A run keeps the settings of its own config.yaml but for the `overrides` of the command line.
     """
     check_command(config)
-    run, potential = named(config, "run"), _potential(config)
+    run, potential = named(config, "run"), named(config, "potential")
     if (run is None) == (potential is None):
         raise ValueError("name either run=<folder of a run> or potential=<exported potential>, and not both")
     composition = Composition(**checked_settings(Composition, as_dict(config.system), "system"))
@@ -116,6 +116,7 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
         _simulate_again(RunFolder.open(str(run)), config, composition, overrides)
         return
     assert potential is not None  # noqa: S101
+    potential = potential_folder(potential)
     plan = _needed(_simulation(as_dict(config.simulation), read_manifest(potential)["temperature_K"]))
     start_logging()
     directory = named(config, "output") or beside(potential, composition.folder_name)
@@ -166,7 +167,8 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     """
     check_command(config)
     folder, data, potential = named(config, "run"), named(config, "data"), _potential(config)
-    runs = [] if config.runs is None else [config.runs] if isinstance(config.runs, str | int) else list(config.runs)
+    given = config.runs
+    runs = [] if given is None else [given] if isinstance(given, str | int) else list(given)
     if (folder is None) == (not runs):
         raise ValueError(
             "name either run=<folder of a run, or of a simulation>, or runs=[...]: a list of runs, or a folder of them"
@@ -180,8 +182,8 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
                 "name data="
             )
         _compare_runs(config, runs, data)
-    elif config.output is not None:
-        raise ValueError(f"output={config.output}: what is found of one run goes into its folder: leave it out with run=")
+    elif (output := named(config, "output")) is not None:
+        raise ValueError(f"output={output}: what is found of one run goes into its folder: leave it out with run=")
     elif is_simulation(folder):
         chosen = choice(as_dict(config.compare))
         frames = _data_of(data, f"run={folder}: is a simulation of a potential, and its data have to be named")

@@ -32,9 +32,8 @@ def potential_folder(place: str | Path) -> Path:
     if str(place) in (names := shipped()):
         return Path(str(files(PACKAGE).joinpath(str(place))))
     hint = did_you_mean(str(place), names)
-    raise FileNotFoundError(
-        f"{place}: no such folder of an exported potential.{hint} Those that come with cgnnp: {', '.join(names)}"
-    )
+    known = f"{hint} Those that come with cgnnp: {', '.join(names)}"
+    raise FileNotFoundError(f"{place}: is not an exported potential, there is no such folder.{known}")
 
 
 def beside(folder: Path, name: str) -> Path:

@@ -40,6 +40,7 @@ from cgnnp.workflow.refining import Refined, refine, refinement_inputs, simulati
 from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.running import CoarseRun, run_potential
+from cgnnp.workflow.simulation_folder import check_same_beads
 from cgnnp.workflow.sound_data import check_sets
 from cgnnp.workflow.training_data import TrainingData, provide_data
 
@@ -223,6 +224,7 @@ class Job:
                 log.info("compare: finished before, reading %s", folder)
             else:
                 bundle = load(self.run.potential, self_check=False)
+                check_same_beads(frames, bundle)
                 both = BothSides(frames, coarse.frames, bundle, coarse.consistency, coarse.kinetic)
                 comparison = compare_sides(both, chosen, speeds)
                 comparison = replace(comparison, figures=replace(comparison.figures, compared_with=other))

@@ -312,8 +312,15 @@ def test_without_a_simulation_the_job_stops_after_export(job_copy):
 def test_a_sweep_makes_a_folder_per_run(job_copy):
     small = [*jobs.TRAINING, "simulation=none", "trainer.max_epochs=1"]
     jobs.run("train", "-m", *small, "model.features=2,3", cwd=job_copy)
-    folders = sorted((job_copy / "runs").glob("*_water_cg*"))
-    assert len(folders) == 2
+    (sweep,) = (job_copy / "runs").glob("sweep_features_*")
+    folders = [sweep / f"features-{number}" for number in (2, 3)]
+    assert {path.name for path in sweep.iterdir()} == {
+        *(folder.name for folder in folders),
+        "jobs.txt",
+        "runs.html",
+        "runs.json",
+    }
+    assert all("(model.features=" in (folder / "train.log").read_text().splitlines()[0] for folder in folders)
     counts = [json.loads((folder / "summary.json").read_text())["n_parameters"] for folder in folders]
     assert counts[0] < counts[1]
     assert {path.name for path in job_copy.iterdir()} <= {"data", "run", "runs"}

@@ -75,7 +75,7 @@ def place(main_job, tmp_path_factory) -> Path:
     shutil.copytree(main_job / "data", folder / "data")
     for name in ("water", "other"):
         shutil.copytree(main_job / "run", folder / "runs" / name)
-    write_gromacs(folder, n_molecules=4, n_frames=5)
+    write_gromacs(folder, n_molecules=4, n_frames=12)
     return folder
 
 

@@ -13,6 +13,7 @@ import cgnnp.runtime.options
 import cgnnp.runtime.settings
 from cgnnp.commands.training import training_plan
 from cgnnp.runtime.errors import SettingError
+from cgnnp.runtime.options import option_values
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cgnnp"
@@ -127,6 +128,7 @@ def test_each_group_is_parsed_once(monkeypatch, tmp_path):
     training_plan(compose("train", "mapping=water_cg", f"data_dir={tmp_path}", f"run_dir={tmp_path}/run"))
     groups = ("system", "reference", "mapping", "model", "trainer", "refinement", "simulation")
     groups += ("prior", "prior.coulomb", "prior.pairs")
+    groups += tuple(f"compare.{name}" for name in option_values("compare", "standard") if name != "observables")
     assert parsed == dict.fromkeys(groups, 1)
     assert len(judged_values) > 40
     assert set(judged_values.values()) == {1}
