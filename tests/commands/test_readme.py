@@ -170,7 +170,8 @@ def write_gromacs(folder: Path, n_molecules: int, n_frames: int) -> None:
     )
     universe = MDAnalysis.Universe.empty(flat.shape[1], trajectory=True, forces=True)
     with MDAnalysis.Writer(str(folder / "run.trr"), flat.shape[1]) as writer:
-        for frame in flat:
+        for number, frame in enumerate(flat):
+            universe.trajectory.ts.data["time"] = 2.0 * number
             universe.dimensions = [30.0, 30.0, 30.0, 90.0, 90.0, 90.0]
             universe.atoms.positions, universe.atoms.forces = 10 * frame, rng.normal(0.0, 10.0, frame.shape)
             writer.write(universe)
