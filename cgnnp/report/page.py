@@ -4,11 +4,11 @@ Every word of judgement on the page is computed from the numbers in the summary.
 for dark screens.
 """
 
-import base64
 import functools
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -104,12 +104,7 @@ def write_report(
     fit = fit_section(summary, metrics, priors, errors)
     ybg = _ybg_picture(summary)
     shown = [*sections, *([fit] if fit else []), *([Section("", [ybg])] if ybg else [])]
-    pictures = {picture.name: picture for section in shown for picture in section.pictures}
-    images = {key: drawn for key, picture in pictures.items() if (drawn := panels_of(picture))}
-    if picture_files:
-        for key, picture in pictures.items():
-            if key in images and (figure := picture.draw(LIGHT)) is not None:
-                write_file(run_dir / f"{key}.png", png(figure))
+    images = drawn(shown, run_dir if picture_files else None)
     page = run_dir / name
     text: dict[str, Any] = {"config_yaml": config_yaml, "log_tail": log_tail, "run_dir": shlex.quote(str(run_dir))}
     text |= {"commands": commands, "potential": potential}
@@ -124,14 +119,39 @@ def _ybg_picture(summary: Summary) -> Picture | None:
     return Picture("ybg", "", "", lambda theme: plot_ybg(residuals, theme)) if residuals else None
 
 
+def drawn(sections: Iterable[Section], folder: Path | None = None) -> dict[str, list[Image]]:
+    """The pictures of sections, by name, as pages have them; those without anything to draw are left out.
+
+    Args:
+        sections: whose pictures are drawn.
+        folder: where they are written too, each in one file with all its panels; without, they are not.
+    """
+    images: dict[str, list[Image]] = {}
+    for picture in (one for section in sections for one in section.pictures):
+        if not (panels := panels_of(picture)):
+            continue
+        images[picture.name] = panels
+        if folder is not None:
+            content = b64decode(panels[0].light) if len(panels) == 1 else _png_of(picture)
+            if content is not None:
+                write_file(folder / f"{picture.name}.png", content)
+    return images
+
+
 def panels_of(picture: Picture) -> list[Image]:
-    """The panels of a picture for a page, each for light and for dark screens; none where there is nothing to draw."""
+    """Each panel for light and for dark screens; none where there is nothing to draw."""
     images = []
     for draw in picture.panels or (picture.draw,):
         if (light := draw(LIGHT)) is not None and (dark := draw(DARK)) is not None:
             width, height = (round(float(size) * light.dpi) for size in light.get_size_inches())
             images.append(Image(_base64(png(light)), _base64(png(dark)), width, height))
     return images
+
+
+def _png_of(picture: Picture) -> bytes | None:
+    """All panels in one file."""
+    figure = picture.draw(LIGHT)
+    return None if figure is None else png(figure)
 
 
 @functools.cache
@@ -174,4 +194,4 @@ def ybg_curves(
 
 
 def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return b64encode(data).decode()

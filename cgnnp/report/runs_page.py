@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgnnp.analysis.section import Section
-from cgnnp.report.page import page_template, panels_of
+from cgnnp.report.page import drawn, page_template
 from cgnnp.runtime.storage import write_file
 
 
@@ -18,7 +18,7 @@ def write_runs_page(page: Path, title: str, sections: Sequence[Section], folders
         sections: tables and pictures.
         folders: of the runs, for the command that makes the page again.
     """
-    images = {picture.name: panels_of(picture) for section in sections for picture in section.pictures}
+    images = drawn(sections)
     command = shlex.join(["python", "-m", "cgnnp.compare", f"runs=[{','.join(folders)}]"])
     values = {"title": title, "sections": sections, "images": images, "command": command}
     write_file(page, page_template("runs.html.j2").render(values))

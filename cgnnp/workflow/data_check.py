@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cgnnp.analysis.figures import LIGHT, png
 from cgnnp.analysis.figures_ybg import plot_ybg
-from cgnnp.analysis.section import Picture
+from cgnnp.analysis.section import Picture, Section
 from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED, Soundness, check_soundness
 from cgnnp.diagnostics.undeclared_bonds import warn_of_undeclared_bonds
 from cgnnp.frames.dataset import open_frames
 from cgnnp.mapping.fittable import warn_if_not_fitted
 from cgnnp.mapping.force_map import certify
-from cgnnp.report.page import page_template, panels_of, ybg_curves
+from cgnnp.report.page import drawn, page_template, ybg_curves
 from cgnnp.report.summary import temperature_entries
 from cgnnp.runtime.storage import write_file, write_json
 from cgnnp.workflow.sound_data import temperature_figures
@@ -103,14 +102,11 @@ def write_check(check: DataCheck, output: Path) -> Path:
     found, expected = temperature_figures(consistency), consistency.temperature
     agrees = consistency.temperatures.combined.agrees(expected)
     curves = ybg_curves([(found, "mapped data", expected)])
-    images = {}
-    if curves:
-        images["ybg"] = panels_of(Picture("ybg", "", "", lambda theme: plot_ybg(curves, theme)))
-        write_file(output / "ybg.png", png(plot_ybg(curves, LIGHT)))
+    pictures = [Picture("ybg", "", "", lambda theme: plot_ybg(curves, theme))] if curves else []
     level = LEVELS[check.verdict]
     values = {
         "s": check.summary,
-        "images": images,
+        "images": drawn([Section("", pictures)], output),
         "level": level,
         "temperatures": [(found, "mapped data", expected, agrees)],
         "box": str(check.sound.box),

@@ -87,11 +87,8 @@ class ManyRuns:
     def label(self, run: OneRun) -> str:
         """What tells a run from the others: its settings that differ, or the name of its folder where they are many."""
         words = [f"{key.rpartition('.')[2]} {_setting(run.settings.get(key))}" for key in self.differing]
-        labels = [self._words(one) for one in self.runs]
-        return ", ".join(words) if 0 < len(words) <= 3 and len(set(labels)) == len(labels) else run.name
-
-    def _words(self, run: OneRun) -> str:
-        return str([run.settings.get(key) for key in self.differing])
+        told_apart = {str([one.settings.get(key) for key in self.differing]) for one in self.runs}
+        return ", ".join(words) if 0 < len(words) <= 3 and len(told_apart) == len(self.runs) else run.name
 
     def r2(self, run: OneRun) -> Estimate | None:
         """Of a run on the common frames, with its block error."""
@@ -109,6 +106,11 @@ class ManyRuns:
 
     def rows(self) -> list[Row]:
         """One of each run, units in the names."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        """They have block errors, and are asked for by the table, the page and the file."""
         rows = []
         for run in self.runs:
             r2, gain, s = self.r2(run), self.gain(run), run.summary
@@ -133,8 +135,8 @@ class ManyRuns:
         """Lines of text, a run each."""
         lines = []
         for run, row in zip(self.runs, self.rows(), strict=True):
-            kind = "r2_common" if row["r2_common"] is not None else "r2_own"
-            r2 = "" if row[kind] is None else f", R2 {plus_minus(row[kind], row[f'{kind}_stderr'], 4)}"
+            value, stderr = _r2_of(row)
+            r2 = "" if value is None else f", R2 {plus_minus(value, stderr, 4)}"
             gain = row["r2_less_first"]
             less = "" if gain is None else f" ({number(gain, 4, sign=True)} ± {number(row['r2_less_first_stderr'], 4)})"
             judged = [Judgement.from_dict(one) for one in row["judgements"]]
@@ -153,13 +155,8 @@ class ManyRuns:
         rows = []
         for run, row in zip(self.runs, self.rows(), strict=True):
             judged = {one["what"]: Judgement.from_dict(one) for one in row["judgements"]}
-            r2 = (
-                (row["r2_common"], row["r2_common_stderr"])
-                if row["r2_common"] is not None
-                else (row["r2_own"], row["r2_own_stderr"])
-            )
             gain = plus_minus(row["r2_less_first"], row["r2_less_first_stderr"], 4)
-            cells: list[Cell] = [self.label(run), plus_minus(*r2, 4), gain, number(row["r2_prior"], 4)]
+            cells: list[Cell] = [self.label(run), plus_minus(*_r2_of(row), 4), gain, number(row["r2_prior"], 4)]
             cells += [_judged(judged.get(what)) for what in whats]
             minutes = None if row["fit_s"] is None else row["fit_s"] / 60
             rows.append((*cells, number(row["cg_ns_per_day"]), number(row["n_parameters"]), number(minutes, 1)))
@@ -326,6 +323,12 @@ def _compared(run: OneRun, data: Frames, chosen: Choice) -> OneRun:
     log.info("compare: %s", run.folder)
     both = BothSides(data, coarse.frames, load(folder.potential, self_check=False), kinetic=coarse.kinetic)
     return replace(run, comparison=compare_sides(both, chosen))
+
+
+def _r2_of(row: Row) -> tuple[float | None, float | None]:
+    """R2 on the common frames and its error, or on the run's own held-out ones where there are none."""
+    kind = "r2_common" if row["r2_common"] is not None else "r2_own"
+    return row[kind], row[f"{kind}_stderr"]
 
 
 def _judged(found: Judgement | None) -> Cell:

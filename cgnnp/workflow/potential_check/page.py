@@ -4,11 +4,11 @@ import functools
 import shlex
 from pathlib import Path
 
-from cgnnp.analysis.figures import LIGHT, MOST_PANELS, png
+from cgnnp.analysis.figures import MOST_PANELS
 from cgnnp.analysis.observables.dimers import plot_dimers
 from cgnnp.analysis.section import Picture, Section, Table, Toned, each_alone
 from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED
-from cgnnp.report.page import page_template, panels_of
+from cgnnp.report.page import drawn, page_template
 from cgnnp.runtime.formatting import plus_minus
 from cgnnp.runtime.storage import write_file, write_json
 from cgnnp.workflow.potential_check.check import PotentialCheck
@@ -29,16 +29,11 @@ def write_potential_check(found: PotentialCheck, output: Path, command: str | No
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "check.json", found.to_dict())
     sections = [_figures(found), *_dimers(found), *_time_steps(found)]
-    images = {}
-    for picture in [one for section in sections for one in section.pictures]:
-        images[picture.name] = panels_of(picture)
-        if (figure := picture.draw(LIGHT)) is not None:
-            write_file(output / f"{picture.name}.png", png(figure))
     values = {
         "found": found,
         "level": LEVELS[found.verdict],
         "sections": sections,
-        "images": images,
+        "images": drawn(sections, output),
         "command": command or f"python -m cgnnp.check potential={shlex.quote(str(found.potential))}",
     }
     write_file(output / "check.html", page_template("potential_check.html.j2").render(values))
