@@ -1,1 +1,1 @@
-"""How networks are evaluated fast, and compared with plain torch before that is believed."""
+"""Fast evaluators for networks. Each one is compared with plain torch before it is used."""

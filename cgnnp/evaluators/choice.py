@@ -1,4 +1,4 @@
-"""Which evaluator a network gets: the first of the list that supports it and that agrees with plain torch."""
+"""Choose the evaluator of a network: the first one in the list that supports the network and agrees with plain torch."""
 
 import contextlib
 import copy
@@ -25,18 +25,24 @@ log = logging.getLogger("cgnnp")
 
 PLAIN = PlainTorch()
 EVALUATORS: list[Evaluator] = [GeneratedCode(), PairTables()]
-"""The fast ones, in the order in which they are tried; after them comes plain torch."""
+"""The fast evaluators, in the order in which they are tried. Plain torch is the last resort and is not in the list."""
 
 _chosen: weakref.WeakKeyDictionary[Potential, dict[tuple[object, ...], Evaluator]] = weakref.WeakKeyDictionary()
 
 _said: set[tuple[object, ...]] = set()
-"""Messages, each with the handlers of the log that it went to."""
+"""Messages that were already logged, each with the ids of the log handlers that received it."""
 
 
 def evaluator_of(model: Potential, use: str, device: torch.device | None = None) -> Evaluator:
-    """The evaluator of a network, for `GRAPHS` or `MOVING`; chosen once for each precision and device (a CPU by default).
+    """Return the evaluator of a network, chosen once for each use, precision and device.
 
-    A log line says why it is plain torch on a CPU. CGNNP_COMPILED=0 leaves plain torch alone.
+    If no fast evaluator can be used on a CPU, plain torch is returned and a log line says why. The environment variable
+    CGNNP_COMPILED=0 always selects plain torch.
+
+    Args:
+        model: the network.
+        use: `GRAPHS` or `MOVING`.
+        device: device of the computation; None means the CPU.
     """
     if turned_off():
         return PLAIN
@@ -54,7 +60,7 @@ def _choose(model: Potential, use: str, device: torch.device) -> Evaluator:
         reason = evaluator.supports(model, device)
         meant, for_it = evaluator.is_meant_for(model), use in evaluator.uses
         if reason is None and not for_it:
-            reason = f"{evaluator.name} are not for {use}"
+            reason = f"{evaluator.name} cannot be used for {use}"
         if reason is None:
             try:
                 off = disagreement(evaluator, model, use)
@@ -63,7 +69,9 @@ def _choose(model: Potential, use: str, device: torch.device) -> Evaluator:
             else:
                 if off <= evaluator.tolerance[model.precision()]:
                     return evaluator
-                _say_once(f"{evaluator.name}: off by {off:.1g} and not used: please report this")
+                _say_once(
+                    f"{evaluator.name}: off by {off:.1g} relative to plain torch, and therefore not used: please report this"
+                )
                 wrong = True
                 continue
         if not said or meant:
@@ -75,7 +83,10 @@ def _choose(model: Potential, use: str, device: torch.device) -> Evaluator:
 
 
 def _say_once(text: str, level: int = logging.WARNING) -> None:
-    """Once in every log: models are copied for checks and simulations, and what is said of one is known of its copies."""
+    """Log a message once for each set of log handlers.
+
+    Models are copied for checks and simulations, so the same message would otherwise be repeated for every copy.
+    """
     key = (text, *map(id, log.handlers))
     if key not in _said:
         _said.add(key)
@@ -83,22 +94,29 @@ def _say_once(text: str, level: int = logging.WARNING) -> None:
 
 
 def evaluate(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
-    """What `cgnnp.models.potential.energies_and_forces` returns, by the evaluator of the network.
+    """Compute energies and forces of a graph with the evaluator of the network.
 
-    With `create_graph` the results can be differentiated once, by the weights.
+    The result is that of `cgnnp.models.potential.energies_and_forces`. With `create_graph` it can be differentiated once
+    with respect to the weights.
     """
     return evaluator_of(model, GRAPHS, graph.vectors.device).of_graph(model, graph, create_graph)
 
 
 def moving_forces(model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> MovingBeads:
-    """Energy and forces of beads of these types (beads,) that move; weights are those of now."""
+    """Return a function that computes energy and forces of moving beads of the given types (beads,).
+
+    It uses the weights that the model has when this function is called.
+    """
     device = next(model.parameters()).device
     return evaluator_of(model, MOVING, device).of_moving_beads(model, types, pair_classes)
 
 
 @contextlib.contextmanager
 def threads_for(model: Potential) -> Iterator[None]:
-    """Give all threads to an evaluator with threads of its own, and one to torch: two pools on the same cores fight."""
+    """Give all threads to an evaluator that has its own thread pool, and leave one thread to torch.
+
+    Two thread pools on the same cores would slow each other down.
+    """
     threads = torch.get_num_threads()
     if threads == 1 or not evaluator_of(model, GRAPHS).own_threads:
         yield
@@ -113,13 +131,15 @@ def threads_for(model: Potential) -> Iterator[None]:
 
 
 def disagreement(evaluator: Evaluator, model: Potential, use: str) -> float:
-    """Largest relative difference from plain torch on a small frame with pairs of one molecule.
+    """Return the largest relative difference between an evaluator and plain torch on a small trial frame.
 
-    Of graphs energies, forces and the derivative of a loss by each array of weights are compared, in units of the largest
-    element (at least a thousandth of the largest of all); of moving beads energy and forces, in units of the largest force.
+    For `GRAPHS`, energies, forces and the derivatives of a loss with respect to each array of weights are compared. The
+    difference of each array is relative to its largest element. For derivatives this scale is at least a thousandth of the
+    largest derivative of all. For `MOVING`, forces, and the energy divided by the cutoff, are compared, relative to the
+    largest force.
 
     Raises:
-        CompilationError: no compiler, or it failed.
+        CompilationError: there is no compiler, or the compilation failed.
     """
     positions, box, types, pair_classes = _trial_frame(model)
     if use == MOVING:
@@ -132,7 +152,7 @@ def disagreement(evaluator: Evaluator, model: Potential, use: str) -> float:
     pairs = [(*both, 1e-30) for both in zip(expected, found, strict=True)]
     pairs += [(a, b, floor) for a, b in zip(*slopes, strict=True)]
     off = [((a - b).abs().max() / a.abs().max().clamp(min=least)).detach().double() for a, b, least in pairs]
-    return float(torch.stack(off).max())  # not a number where one is
+    return float(torch.stack(off).max())  # NaN if any difference is NaN
 
 
 def _moving_disagreement(
@@ -142,7 +162,7 @@ def _moving_disagreement(
         one.of_moving_beads(model, types, pair_classes)(positions.numpy(), box.numpy()) for one in (PLAIN, evaluator)
     )
     off = np.append(np.abs(found - forces), abs(found_energy - energy) / model.cutoff)
-    return float(off.max() / max(np.abs(forces).max(), 1e-30))  # not a number where one is
+    return float(off.max() / max(np.abs(forces).max(), 1e-30))  # NaN if any difference is NaN
 
 
 def _loss_gradients(model: Potential, energies: Tensor, forces: Tensor) -> list[Tensor]:
@@ -152,10 +172,11 @@ def _loss_gradients(model: Potential, energies: Tensor, forces: Tensor) -> list[
 
 
 def _trial_frame(model: Potential) -> tuple[Tensor, Tensor, Tensor, PairClasses]:
-    """Positions, box and types of a distorted lattice of beads of all types, periodic, with some 26 neighbours each.
+    """Make a periodic, distorted lattice of 27 beads of all types: positions, box, types and pair classes.
 
-    Beads are apart: where they overlap, single precision knows the forces of neither. Where the network has clamps, the
-    first two are close enough for that to matter; they are of one molecule, as are three others.
+    Each bead has about 26 neighbours. Beads do not overlap, because forces of overlapping beads are inaccurate in single
+    precision. If the network has clamps, the first two beads are close enough for the clamp to act. They belong to one
+    molecule, and beads 3 to 5 (counted from 0) to another.
     """
     generator = torch.Generator().manual_seed(0)
     spacing = 0.55 * model.cutoff

@@ -1,4 +1,4 @@
-"""What every evaluator is: one way to compute what a network is defined to be in plain torch."""
+"""Base class of evaluators: an evaluator is one way to compute the energies and forces of a network."""
 
 from abc import ABC, abstractmethod
 
@@ -10,15 +10,15 @@ from cgnnp.models.clamps import PairClasses
 from cgnnp.models.potential import Graph, Potential
 
 GRAPHS, MOVING = "graphs", "moving beads"
-"""What evaluators are for: graphs that are there (fits), or beads that move (simulations)."""
+"""The two uses of evaluators: given graphs (fits), and moving beads (simulations)."""
 
 
 class Evaluator(ABC):
-    """Energies and forces of networks, faster than plain torch or where it can do something else.
+    """Computes energies and forces of networks, usually faster than plain torch.
 
-    It is never trusted: `cgnnp.evaluators.choice` compares it with plain torch before it is used, and takes the next one
-    where it differs by more than `tolerance`, of the largest number. `uses` says what it is for, `own_threads` whether it
-    computes on threads of its own, beside those of torch.
+    `cgnnp.evaluators.choice` compares every evaluator with plain torch before it is used, and tries the next one if the
+    relative difference exceeds `tolerance`. `uses` lists the uses that the evaluator supports. `own_threads` says whether it
+    computes in its own threads instead of those of torch.
     """
 
     name: str
@@ -28,19 +28,25 @@ class Evaluator(ABC):
 
     @abstractmethod
     def supports(self, model: Potential, device: torch.device) -> str | None:
-        """Why it cannot evaluate this network on this device, in words; None if it can."""
+        """Return the reason why this evaluator cannot evaluate the network on the device, or None if it can."""
 
     def is_meant_for(self, model: Potential) -> bool:
-        """Whether it is for networks of this architecture, so that settings or the machine are what stands in the way."""
+        """Whether this evaluator is made for the architecture of the network.
+
+        If it is, and still does not support the network, then the cause is a setting or the machine.
+        """
         return True
 
     @abstractmethod
     def of_graph(self, model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
-        """Energies of frames (frames,), float64, kJ/mol, and forces on beads (beads, 3), kJ/mol/nm.
+        """Return the energies of frames (frames,), float64, kJ/mol, and the forces on beads (beads, 3), kJ/mol/nm.
 
-        With `create_graph` both can be differentiated once, by the weights.
+        With `create_graph` both can be differentiated once with respect to the weights.
         """
 
     @abstractmethod
     def of_moving_beads(self, model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> MovingBeads:
-        """Energy and forces of beads of these types (beads,) that move; weights are those of now."""
+        """Return a function that computes energy and forces of moving beads of the given types (beads,).
+
+        It uses the weights that the model has when this method is called.
+        """

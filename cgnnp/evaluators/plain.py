@@ -1,4 +1,4 @@
-"""Plain torch: what networks are defined as, on any device. The others are compared with it."""
+"""Plain torch: the reference evaluator, which works on any device. The other evaluators are compared with it."""
 
 import copy
 
@@ -14,12 +14,12 @@ from cgnnp.models.potential import Graph, Potential, energies_and_forces
 
 
 class PlainTorch(Evaluator):
-    """Every network there is."""
+    """Evaluates every network, by its definition in torch."""
 
     name = "plain torch"
 
     def supports(self, model: Potential, device: torch.device) -> str | None:
-        """It always does."""
+        """Return None: every network is supported."""
         return None
 
     def of_graph(self, model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
@@ -32,7 +32,10 @@ class PlainTorch(Evaluator):
 
 
 class MovingTorch(MovingBeads):
-    """A network of beads that move, in plain torch on the device of its weights, which are those of now."""
+    """Evaluates a network for moving beads in plain torch, on the device of its weights.
+
+    The weights are copied when the object is made, so later changes of the model have no effect.
+    """
 
     def __init__(self, model: Potential, types: Tensor, pair_classes: PairClasses | None = None, skin: float = SKIN) -> None:
         super().__init__(model.cutoff, skin, pair_classes if model.clamps_by_class else None)

@@ -1,1 +1,1 @@
-"""Networks as compiled C++: written for a model's structure, compiled once, kept on disk; the CPU's fast path."""
+"""Fast evaluation on CPUs: C++ is generated for the structure of a network, compiled once, and kept on disk."""

@@ -1,8 +1,9 @@
-"""Where compiled libraries are kept, and which of them may be loaded: ours alone, whole, and writable by nobody else.
+"""The cache of compiled libraries, and the checks that a library must pass before it is loaded.
 
-Loading a library runs its code, so a folder or a file that others may change is refused, as ssh refuses such keys. A library
-ends with the SHA-256 of what stands before, which programs that load it do not look at: a file that is cut or damaged, and
-would end the process without a word, is built again.
+Loading a library runs its code. Therefore the folder and the library must belong to the user, and nobody else may have write
+permission; ssh treats private keys in the same way. The SHA-256 of each library is appended to its file, where the loader
+ignores it. A library with a wrong checksum is built again, because loading a truncated or damaged library could crash the
+process without a message.
 """
 
 import contextlib
@@ -18,60 +19,70 @@ from cgnnp.runtime.storage import sync
 log = logging.getLogger("cgnnp")
 
 SEAL = b"\ncgnnp sha256 "
-"""Stands between a library and its checksum."""
+"""Separates a library from the checksum that is appended to it."""
 
 OURS = re.compile(r"network-[0-9a-f]{32}\.so|(building-|tmp)\w{8}")
-"""Names in the folder: of libraries, and of folders in which this and earlier versions build them."""
+"""Pattern of the names that cgnnp creates in the cache: libraries, and the temporary folders in which they are built."""
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class CompilationError(RuntimeError):
-    """There is no compiler, it did not succeed, or there is no safe place for what it makes."""
+    """There is no compiler, the compilation failed, or there is no safe place for the library."""
 
 
 def cache_directory() -> Path:
-    """Where libraries are kept: CGNNP_CACHE, or cgnnp in the user's cache directory."""
+    """Return the folder of the libraries: CGNNP_CACHE, or `cgnnp` in the user's cache directory.
+
+    Raises:
+        CompilationError: CGNNP_CACHE is not set, and the user has no home directory.
+    """
     if chosen := os.environ.get("CGNNP_CACHE"):
         return Path(chosen)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cgnnp"
     except RuntimeError as error:
         raise CompilationError(
-            f"there is no home directory to keep libraries in: choose one with CGNNP_CACHE ({error})"
+            f"compiled libraries cannot be stored, because there is no home directory ({error}): set CGNNP_CACHE to a folder"
         ) from error
 
 
 def make_private(directory: Path) -> None:
-    """Make the folder of the libraries, which nobody else may read or write; one that others could change is emptied.
+    """Make the folder of the libraries, which nobody else may read or write.
+
+    If the folder exists and others may write to it, it is closed to them and its libraries are deleted.
 
     Raises:
-        CompilationError: it, or the link that leads to it, is another user's, others may write to it and it holds other
-            things too, or it cannot be made.
+        CompilationError: the folder cannot be made; the folder, or a symbolic link to it, belongs to another user; or others
+            may write to the folder and it also holds files that are not libraries of cgnnp.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = [directory.stat(), *([directory.lstat()] if directory.is_symlink() else [])]
     except OSError as error:
-        raise CompilationError(f"{directory}: cannot be written ({error}): choose another with CGNNP_CACHE") from error
+        raise CompilationError(
+            f"{directory}: cannot be written ({error}): choose another folder with CGNNP_CACHE"
+        ) from error
     if any(one.st_uid != os.getuid() for one in found):
         raise CompilationError(
-            f"{directory}: belongs to another user, whose libraries are not loaded: choose your own with CGNNP_CACHE"
+            f"{directory}: belongs to another user, whose libraries are not loaded: choose a folder of your own with "
+            "CGNNP_CACHE"
         )
     if found[0].st_mode & OTHERS_MAY_WRITE:
         mode = stat.S_IMODE(found[0].st_mode)
         if not _taken_back(directory):
             raise CompilationError(
-                f"{directory}: others may write to it (mode {mode:o}), and could have their code run: empty it and run "
-                f"`chmod 700 {directory}`, or choose another with CGNNP_CACHE"
+                f"{directory}: others may write to it (mode {mode:o}) and so could make cgnnp run their code: empty the "
+                f"folder and run `chmod 700 {directory}`, or choose another folder with CGNNP_CACHE"
             )
-        log.info("%s: others could write to it (mode %o): closed to them; libraries are built again", directory, mode)
+        log.info("%s: others could write to it (mode %o): now closed to them; libraries are built again", directory, mode)
 
 
 def _taken_back(directory: Path) -> bool:
-    """Close a folder to others and delete the libraries in it; earlier versions made it with the user's umask.
+    """Close a folder to others and delete the libraries in it. Return whether this succeeded.
 
-    It stays as it is where it holds anything else, or is sticky as /tmp is: then it is not only cgnnp's.
+    Earlier versions of cgnnp made the folder with the user's umask, so others may have write permission. The folder is left
+    unchanged if it holds other files, or if its sticky bit is set (as for /tmp), because then other programs use it too.
     """
     with contextlib.suppress(OSError):
         is_ours = all(OURS.fullmatch(path.name) for path in directory.iterdir())
@@ -84,28 +95,28 @@ def _taken_back(directory: Path) -> bool:
 
 
 def sealed(library: bytes) -> bytes:
-    """A library with its checksum."""
+    """Return the content of a library with its checksum appended."""
     return library + SEAL + hashlib.sha256(library).hexdigest().encode()
 
 
 def why_not(library: Path) -> str | None:
-    """Why a library is not loaded; None for one that is ours and whole.
+    """Return the reason why a library must not be loaded, or None if it may be.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the library does not exist.
     """
     found = library.lstat()
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & OTHERS_MAY_WRITE:
-        return "it is no file of this user's alone"
+        return "it belongs to another user, others may write to it, or it is not a regular file"
     with contextlib.suppress(OSError):
         content, _, checksum = library.read_bytes().rpartition(SEAL)
         if content and hashlib.sha256(content).hexdigest().encode() == checksum:
             return None
-    return "it is damaged, or of an earlier version (no checksum, or another)"
+    return "it is damaged, or of an earlier version (the checksum is missing or wrong)"
 
 
 def keep(built: Path, library: Path) -> None:
-    """Put a library that was built into place, whole or not at all."""
+    """Move a library that was just built into the cache, atomically, with its checksum."""
     built.write_bytes(sealed(built.read_bytes()))
     built.chmod(0o600)
     sync(built)

@@ -1,15 +1,16 @@
-"""C++ of the equivariant convolution for one set of paths: forward, reverse, and the tangents of both.
+"""Generate the C++ code of the equivariant convolution for one set of paths.
 
-Features are (beads, components, channels), channels in vectors. With an edge's radial weight w_p(r), the spline of path p,
-and its couplings A_p[c, a] = sum_b CG[a, b, c] Y_b, all four are loops over a bead's edges:
+Features have the shape (beads, components, channels), and the channels are processed in SIMD vectors. Each edge has the
+radial weight w_p(r), which is the spline of path p, and the couplings A_p[c, a] = sum_b CG[a, b, c] Y_b. The code has four
+functions, each a loop over the edges of every bead; a tilde marks the derivative of the energy with respect to an array:
 
 forward          s_i[p, c]   = sum_j w_p A_p[c, a] m_j[a]
 reverse          m~_j[a]     = sum_i w_p A_p[c, a] s~_i[p, c], and the derivatives of the energy by r and Y of every edge
-tangent          of forward along a displacement of the beads
-reverse tangent  of m~, and of the derivative of the energy by the coefficients of the splines
+tangent          the directional derivative of s_i along a displacement of the beads
+reverse tangent  the directional derivatives of m~_j and of the derivative of the energy by the spline coefficients
 
-Neighbour lists are symmetric, so a bead reaches the beads that it sends to through its own edges, with Y(-r) =
-(-1)^l Y(r): nothing is scattered, and no message of an edge is ever stored.
+Neighbour lists are symmetric. Therefore the reverse pass of a bead can also loop over the bead's own edges, with Y(-r) =
+(-1)^l Y(r). No function has to scatter sums to other beads, and messages of edges are never stored.
 """
 
 import math
@@ -24,21 +25,26 @@ ARGUMENTS = "const Edges& g, long i0, long i1, const real* table"
 
 
 def unit_couplings(path: Path) -> list[tuple[int, int, int, float]]:
-    """Nonzero (a, b, c, coefficient), scaled so that a coupling with a scalar is the identity."""
+    """Return the nonzero couplings of a path as (a, b, c, coefficient).
+
+    Indices a, b and c are the components of features, harmonics and output. The coefficients are those of the network divided
+    by `path_factor`, so that a coupling with a scalar has coefficients of 1.
+    """
     cube = coupling_coefficients(path) / path_factor(path)
     nonzero = (cube.abs() > ZERO).nonzero().tolist()
     return [(a, b, c, float(cube[a, b, c])) for a, b, c in nonzero]
 
 
 def path_factor(path: Path) -> float:
-    """What radial weights of a path are multiplied by, so that `unit_couplings` are the network's."""
+    """Return the factor by which radial weights of a path are multiplied, because `unit_couplings` leaves it out."""
     return math.sqrt((2 * path[2] + 1) / (2 * max(path) + 1))
 
 
 class AngularTable:
-    """Linear combinations of spherical harmonics that couplings need, each computed once per edge and used in every layer.
+    """Table of the linear combinations of spherical harmonics that the couplings of all layers need.
 
-    Entries are kept up to their sign; the first are the harmonics of degree one and more.
+    Each combination is computed once per edge. Combinations that differ only in their sign share one entry. The first entries
+    are the harmonics of degree one and more.
     """
 
     def __init__(self, l_max: int) -> None:
@@ -51,7 +57,7 @@ class AngularTable:
         return tuple((b, round(coefficient, 10)) for b, coefficient in entry)
 
     def find(self, terms: dict[int, float]) -> tuple[int, int]:
-        """(index, sign) of a combination {harmonic: coefficient}, entered if new."""
+        """Return the index and the sign of a combination {harmonic: coefficient}, which is added to the table if new."""
         entry = tuple(sorted(terms.items()))
         for sign in (1, -1):
             signed = self._key(tuple((b, sign * coefficient) for b, coefficient in entry))
@@ -62,7 +68,7 @@ class AngularTable:
         return len(self.entries) - 1, 1
 
     def statements(self, harmonics: str, table: str) -> str:
-        """C++ that fills `table` from `harmonics` (component 0 included)."""
+        """Return C++ statements that compute `table` from `harmonics`, an array that includes component 0."""
         lines = []
         for k, entry in enumerate(self.entries):
             total = " + ".join(f"(real){c!r} * {harmonics}[{b}]" if c != 1.0 else f"{harmonics}[{b}]" for b, c in entry)
@@ -72,7 +78,10 @@ class AngularTable:
 
 @dataclass(frozen=True)
 class Term:
-    """Of output component c of a path, input component a times a combination of harmonics (None for one)."""
+    """One term of a path: input component a times a combination of harmonics is added to output component c.
+
+    `angular` is the index of the combination in `AngularTable`; None means a factor of one.
+    """
 
     a: int
     c: int
@@ -81,7 +90,7 @@ class Term:
 
 
 class PathCode:
-    """One path of a convolution: where its components are, and its terms."""
+    """One path of a convolution: its number, the positions of its components, and its terms."""
 
     def __init__(self, number: int, path: Path, start: int, table: AngularTable) -> None:
         self.number, self.path, self.start = number, path, start
@@ -99,24 +108,28 @@ class PathCode:
 
     @property
     def inputs(self) -> range:
-        """Components of the features."""
+        """Components of the features that the path reads."""
         return range(self.path[0] ** 2, (self.path[0] + 1) ** 2)
 
     @property
     def outputs(self) -> range:
-        """Components of the sum."""
+        """Components of the output that the path adds to."""
         return range(self.start, self.start + 2 * self.path[2] + 1)
 
     @property
     def reversal(self) -> int:
-        """(-1)^l of the harmonics: what they become seen from the other end of the edge."""
+        """The factor (-1)^l that the harmonics of the path acquire when the edge is reversed."""
         return (-1) ** self.path[1]
 
     def coupled(self, of: str, angular: str, forward: bool) -> dict[int, str]:
-        """{component: C++ expression}: sums over the terms, from inputs `of` to outputs, or back from outputs to inputs.
+        """Return C++ expressions for the sums over the terms of this path, as {component: expression}.
 
-        `angular` is the table of harmonics, or of their tangents `At`: those of a constant coupling are left out. Back is
-        seen from the other end of the edge.
+        Args:
+            of: prefix of the C++ variables that hold the components to be multiplied.
+            angular: C++ name of the angular table: "A" for the values, "At" for the tangents. With "At", terms without
+                harmonics are left out, because their tangents vanish.
+            forward: if true, sum from inputs to outputs. Otherwise sum from outputs to inputs, with the harmonics of the
+                reversed edge.
         """
         sums: dict[int, list[str]] = defaultdict(list)
         for term in self.terms:
@@ -130,7 +143,7 @@ class PathCode:
 
 
 class ConvolutionCode:
-    """The four loops for one list of paths."""
+    """Generates the C++ functions of the convolution (see the module) for one list of paths."""
 
     def __init__(self, name: str, paths: list[Path], l_in: int, table: AngularTable, channels: int) -> None:
         self.name, self.table, self.channels = name, table, channels
@@ -144,13 +157,13 @@ class ConvolutionCode:
         self.width = len(paths) * channels
 
     def source(self) -> str:
-        """All functions."""
+        """Return the C++ source of all functions."""
         return "\n".join(
             [self._forward(False), self._forward(True), self._reverse(True), self._reverse(False), self._reverse_tangent()]
         )
 
     def _weights(self, derivative: bool) -> list[str]:
-        """Radial weights w_p of an edge, and their derivatives d_p by its length."""
+        """C++ statements for the radial weights w_p of an edge and, if asked for, their derivatives d_p by its length."""
         lines = []
         for path in self.paths:
             p = path.number
@@ -204,7 +217,10 @@ class ConvolutionCode:
         )
 
     def _reverse(self, inputs: bool) -> str:
-        """With or without the adjoint of the inputs (the first layer's are constants)."""
+        """Return the reverse function. Without `inputs` it leaves out the derivative of the energy by the features.
+
+        The first layer does not need this derivative, because its features are constants.
+        """
         body = ["const real* T = table + (long)g.knot[e] * WIDTH + v;"]
         body += self._weights(True)
         body += ["const real* sj = sa + (long)g.sender[e] * OUT + v;", *self._load("s", "sj", self.n_out)]

@@ -1,4 +1,4 @@
-"""A network's compiled form in use: energies and forces of graphs, differentiable by the weights."""
+"""Evaluate compiled networks: energies and forces of graphs, differentiable with respect to the weights."""
 
 import ctypes
 from contextvars import ContextVar
@@ -17,19 +17,19 @@ from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential
 
 COMPILED = (NequIP,)
-"""Networks of which there are compiled forms, for settings in which `no_compiled_form` finds nothing wrong."""
+"""Architectures that can be compiled; `no_compiled_form` says for which settings they cannot."""
 
 team_size: ContextVar[int] = ContextVar("team_size", default=0)
-"""Threads of compiled networks in this context; 0 for as many as torch has."""
+"""Number of threads of compiled networks in this context; 0 means as many as torch uses."""
 
 
 def n_threads() -> int:
-    """Threads that a compiled network takes."""
+    """Return the number of threads that a compiled network uses."""
     return team_size.get() or torch.get_num_threads()
 
 
 class Problem(ctypes.Structure):
-    """The C++ structure of the same name, field by field."""
+    """The C++ structure `Problem` of network.h, with the same fields in the same order."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("beads", "edges", "threads")),
@@ -46,18 +46,18 @@ class Problem(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Weights:
-    """theta and the same with every matrix transposed."""
+    """All weights of a network as one array, `theta`, and a copy in which every matrix is transposed."""
 
     theta: Tensor
     transposed: Tensor
 
 
 class CompiledNetwork:
-    """The compiled form of a network's structure; weights are arguments.
+    """The compiled code for the structure of a network. The weights are not part of it; they are passed as arguments.
 
     Raises:
-        CompilationError: no compiler, or it failed.
-        ValueError: a network that has no compiled form; the reason is named.
+        CompilationError: there is no compiler, or the compilation failed.
+        ValueError: the network cannot be compiled; the message gives the reason.
     """
 
     def __init__(self, model: Potential) -> None:
@@ -71,19 +71,22 @@ class CompiledNetwork:
             int(k) for k in (ctypes.c_int64 * 5).in_dll(self.library, "cgnnp_sizes")
         )
         if (problem, self.theta_size) != (ctypes.sizeof(Problem), source.layout.theta_size):
-            raise CompilationError("a compiled network does not fit this cgnnp: empty its cache")
+            raise CompilationError(
+                "a compiled network in the cache was made by another version of cgnnp: empty the cache (the folder CGNNP_CACHE, "
+                "or ~/.cache/cgnnp)"
+            )
         self.cutoff, self.inner_width = model.cutoff, model.inner_width
         self.clamps_by_class = model.clamps_by_class
         self.inner = model.inner.detach().to("cpu", self.dtype).contiguous().clone()
 
     @staticmethod
     def theta(model: Potential) -> Tensor:
-        """All weights of a network in one array, differentiable."""
+        """Return all weights of a network as one differentiable array."""
         assert isinstance(model, NequIP)  # noqa: S101
         return pack(model)
 
     def weights(self, theta: Tensor) -> Weights:
-        """Weights as the library wants them."""
+        """Return the weights in the two layouts that the library needs."""
         theta = theta.detach().contiguous()
         transposed = theta.clone()
         self.library.cgnnp_transpose(ctypes.c_void_p(theta.data_ptr()), ctypes.c_void_p(transposed.data_ptr()))
@@ -91,10 +94,11 @@ class CompiledNetwork:
 
 
 class Evaluation:
-    """Evaluates a network for a set of beads: `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm.
+    """Evaluates a compiled network for a set of beads.
 
-    Edges hold every pair twice and are sorted by receiver; the arrays that were handed over are read at every `run`, and
-    may have changed.
+    Results are `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm. The edges must hold every pair twice
+    and be sorted by receiver. The given arrays are not copied: every `run` reads them again, so their values may change
+    between runs.
     """
 
     def __init__(self, network: CompiledNetwork, types: Tensor, weights: Weights, threads: int) -> None:
@@ -112,22 +116,40 @@ class Evaluation:
         self.forces = self._make("forces", 3 * self.n_beads, torch.float64).view(-1, 3)
 
     def set_types(self, types: Tensor) -> None:
-        """Other types (beads,) for the same number of beads."""
+        """Set new bead types (beads,) for the same number of beads."""
         self._hand_over("types", types.to(torch.int64).contiguous())
 
     def set_vectors(self, receivers: Tensor, senders: Tensor, vectors: Tensor, classes: Tensor | None = None) -> None:
-        """Edges by their vectors (edges, 3) from receiver to sender, nm, all within the cutoff, and their classes."""
+        """Set the edges by their vectors.
+
+        Args:
+            receivers: bead (edges,) that receives on each edge, sorted.
+            senders: bead (edges,) that sends on each edge.
+            vectors: vectors (edges, 3) from receiver to sender, nm, all shorter than the cutoff.
+            classes: class (edges,) of each edge, see `cgnnp.models.clamps.PairClasses`.
+        """
         self._set_edges(receivers, senders, classes)
         self._hand_over("vectors", vectors.to(self.network.dtype).contiguous())
 
     def set_positions(
         self, receivers: Tensor, senders: Tensor, positions: Tensor, shifts: Tensor, classes: Tensor | None = None
     ) -> None:
-        """Edges by positions (beads, 3) and shifts (edges, 3), float64, nm; those beyond the cutoff are left out."""
+        """Set the edges by positions and shifts. `run` leaves out edges that are longer than the cutoff.
+
+        Args:
+            receivers: bead (edges,) that receives on each edge, sorted.
+            senders: bead (edges,) that sends on each edge.
+            positions: positions (beads, 3), float64, nm.
+            shifts: shifts (edges, 3), float64, nm; an edge vector is positions[sender] - positions[receiver] + shift.
+            classes: class (edges,) of each edge, see `cgnnp.models.clamps.PairClasses`.
+
+        Raises:
+            TypeError: positions or shifts are not contiguous and float64.
+        """
         self._set_edges(receivers, senders, classes)
         for name, array in (("positions", positions), ("shifts", shifts)):
             if array.dtype != torch.float64 or not array.is_contiguous():
-                raise TypeError(f"{name} must be contiguous and float64: they are read where they are, at every run")
+                raise TypeError(f"{name} must be contiguous and float64, because every run reads them without a copy")
             self._hand_over(name, array)
 
     def _set_edges(self, receivers: Tensor, senders: Tensor, classes: Tensor | None) -> None:
@@ -148,7 +170,7 @@ class Evaluation:
         self.network.library.cgnnp_evaluate(ctypes.byref(self._problem))
 
     def differentiate(self, displacements: Tensor, energy_weights: Tensor) -> Tensor:
-        """d/dtheta of sum_i energy_weights_i E_i + sum_i displacements_i . dE/dx_i; after `run`."""
+        """Return d/dtheta of sum_i energy_weights_i E_i + sum_i displacements_i . dE/dx_i. Call `run` first."""
         network, threads = self.network, self._problem.threads
         self._hand_over("displacements", displacements.to(network.dtype).contiguous())
         self._hand_over("energy_weights", energy_weights.to(network.dtype).contiguous())
@@ -164,7 +186,7 @@ class Evaluation:
         return self._hand_over(name, torch.empty(size, dtype=dtype or self.network.dtype))
 
     def _hand_over(self, name: str, array: Tensor) -> Tensor:
-        self._arrays[name] = array  # alive as long as the pointer
+        self._arrays[name] = array  # keeps the array alive while the structure points to it
         setattr(self._problem, name, array.data_ptr())
         return array
 
@@ -176,7 +198,7 @@ class _EnergiesAndForces(torch.autograd.Function):
         evaluation.set_vectors(graph.receivers, graph.senders, graph.vectors, graph.classes)
         evaluation.run()
         ctx.evaluation = evaluation
-        # Copies: an output that is an array of the evaluation would hold it, and the evaluation the output.
+        # Return copies: if an output were an array of the evaluation, the two would refer to each other and stay in memory.
         return evaluation.energies.clone(), evaluation.forces.to(network.dtype, copy=True)
 
     @staticmethod
@@ -186,26 +208,26 @@ class _EnergiesAndForces(torch.autograd.Function):
 
 
 def evaluated(model: Potential, network: CompiledNetwork, graph: Graph) -> tuple[Tensor, Tensor]:
-    """Energies of frames and forces on beads, differentiable once by the model's weights."""
+    """Return the energies of frames and the forces on beads, differentiable once with respect to the model's weights."""
     energies, forces = _EnergiesAndForces.apply(network.theta(model), network, graph)
     total = torch.zeros(graph.n_frames, dtype=torch.float64)
     return total.index_add(0, graph.frame_of, energies.to(torch.float64)), forces
 
 
 def no_compiled_form(model: Potential) -> str:
-    """Why a network cannot be compiled; empty if it can."""
+    """Return the reason why a network cannot be compiled, or an empty string if it can."""
     if isinstance(model, Pair):
-        return "pairs have no compiled form for fits"
+        return "pair networks have no compiled form for fits"
     if not isinstance(model, COMPILED):
         return f"{type(model).__name__} has no compiled form"
     if model.spline is None:
-        return "knots=0: a compiled network needs splines"
+        return "knots=0: only networks with splines (knots > 0) can be compiled"
     features = model.config()["features"]
     if not isinstance(features, int) or features % 4:
-        return f"features={features}: a compiled network needs one number for all layers, a multiple of 4"
+        return f"features={features}: a network can be compiled only if all layers have the same number, a multiple of 4"
     if model.parity == "both":
-        return "parity=both: a compiled network has features of one parity"
+        return "parity=both: networks with features of both parities cannot be compiled"
     if model.embedding.device.type != "cpu" or model.precision() not in (torch.float32, torch.float64):
         found = f"{model.embedding.device} and {model.precision()}"
-        return f"compiled networks are for CPUs and single or double precision, not {found}"
+        return f"compiled networks run only on CPUs and in single or double precision, not on {found}"
     return ""

@@ -1,4 +1,4 @@
-"""Networks as C++ that is generated for their structure: many times faster than plain torch on a CPU."""
+"""Evaluator that uses C++ generated for the structure of a network. On a CPU it is many times faster than plain torch."""
 
 import weakref
 
@@ -15,7 +15,7 @@ from cgnnp.models.potential import Graph, Potential
 
 
 class GeneratedCode(Evaluator):
-    """Networks that `cgnnp.evaluators.cpu.engine` knows how to write as C++."""
+    """Evaluates networks as compiled C++; see `cgnnp.evaluators.cpu.engine`."""
 
     name = "the compiled network"
     own_threads = True
@@ -27,7 +27,7 @@ class GeneratedCode(Evaluator):
     def supports(self, model: Potential, device: torch.device) -> str | None:
         """See `Evaluator.supports`."""
         if device.type != "cpu":
-            return f"compiled networks are for CPUs, not {device}"
+            return f"compiled networks run only on CPUs, not on {device}"
         return engine.no_compiled_form(model) or None
 
     def is_meant_for(self, model: Potential) -> bool:
@@ -35,11 +35,11 @@ class GeneratedCode(Evaluator):
         return isinstance(model, engine.COMPILED)
 
     def network(self, model: Potential) -> CompiledNetwork:
-        """The compiled form of a network, made once for each precision.
+        """Return the compiled form of a network, which is made again only if the precision changes.
 
         Raises:
-            CompilationError: there is no compiler, or it failed.
-            ValueError: it has no compiled form.
+            CompilationError: there is no compiler, or the compilation failed.
+            ValueError: the network cannot be compiled.
         """
         known = self._compiled.get(model)
         if known is None or known.dtype != model.precision():
@@ -57,7 +57,10 @@ class GeneratedCode(Evaluator):
 
 
 class MovingNetwork(MovingBeads):
-    """A compiled network of beads that move; the weights are those of now."""
+    """Evaluates a compiled network for moving beads.
+
+    The weights are copied when the object is made, so later changes of the model have no effect.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Spherical harmonics as polynomials, to be written as code."""
+"""Spherical harmonics as polynomials, from which C++ is generated."""
 
 from collections import defaultdict
 
@@ -8,10 +8,10 @@ Powers = tuple[int, int, int]
 
 
 class Polynomial(dict[Powers, float]):
-    """A polynomial in the components of a direction: {powers: coefficient}."""
+    """A polynomial in the components x, y, z of a unit vector, as {powers: coefficient}."""
 
     def times(self, other: "Polynomial", factor: float) -> "Polynomial":
-        """Their product times a number."""
+        """Return the product of the two polynomials and the number `factor`."""
         result: dict[Powers, float] = defaultdict(float)
         for (a, b, c), left in self.items():
             for (d, e, f), right in other.items():
@@ -19,13 +19,13 @@ class Polynomial(dict[Powers, float]):
         return Polynomial(result)
 
     def plus(self, other: "Polynomial") -> "Polynomial":
-        """Their sum, without what cancels."""
+        """Return the sum of the two polynomials, without terms that cancel."""
         keys = {*self, *other}
         total = {key: self.get(key, 0.0) + other.get(key, 0.0) for key in sorted(keys)}
         return Polynomial({key: value for key, value in total.items() if abs(value) > 1e-12})
 
     def slope(self, axis: int) -> "Polynomial":
-        """Derivative by one component."""
+        """Return the derivative with respect to component `axis`."""
         lower = Polynomial()
         for (a, b, c), value in self.items():
             n = (a, b, c)[axis]
@@ -34,7 +34,7 @@ class Polynomial(dict[Powers, float]):
         return lower
 
     def code(self) -> str:
-        """C++ in x, y, z."""
+        """Return the polynomial as a C++ expression in x, y, z."""
         terms = []
         for powers, value in self.items():
             factors = [name for name, n in zip("xyz", powers, strict=True) for _ in range(n)]
@@ -43,7 +43,7 @@ class Polynomial(dict[Powers, float]):
 
 
 def harmonic_polynomials(l_max: int) -> list[Polynomial]:
-    """Real spherical harmonics as `SphericalHarmonics` has them, (l_max + 1)^2 of them."""
+    """Return the (l_max + 1)^2 real spherical harmonics in the order and normalisation of `SphericalHarmonics`."""
     axes = [Polynomial({powers: 3.0**0.5}) for powers in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
     degrees = [[Polynomial({(0, 0, 0): 1.0})], axes]
     for degree in range(1, l_max):

@@ -1,4 +1,4 @@
-"""Where the weights of a NequIP network stand in the one array that its compiled form takes, and its beads' numbers."""
+"""Memory layout of a compiled NequIP network: the array `theta` of all weights, and the work arrays of the beads."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +13,22 @@ from cgnnp.models.radial import RadialSpline
 
 
 def spline_of(model: NequIP) -> RadialSpline:
-    """The knots of a model.
+    """Return the radial spline of a model.
 
     Raises:
-        ValueError: it has none.
+        ValueError: the model has no spline.
     """
     if model.spline is None:
-        raise ValueError("a compiled network needs splines")
+        raise ValueError("only networks with splines (knots > 0) can be compiled")
     return model.spline
 
 
 def pack(model: NequIP) -> Tensor:
-    """theta: all weights in the order of `Layout`, with their normalisation; differentiable."""
+    """Return `theta`, the differentiable array of all weights in the order of `Layout`.
+
+    Each weight is multiplied by its normalisation constant, and radial networks are replaced by the coefficients of their
+    splines.
+    """
     spline, interactions = spline_of(model), list[Any](model.interactions)
     pieces: list[Tensor] = [model.embedding]
     on_knots = model.bessel(spline.abscissas(model.embedding))
@@ -40,7 +44,10 @@ def pack(model: NequIP) -> Tensor:
 
 @dataclass(frozen=True)
 class Matrix:
-    """`blocks` matrices (n_in, n_out) in theta from `offset`: one for each path, or for each bead type."""
+    """Position of consecutive matrices (n_in, n_out) in theta, which begin at `offset`.
+
+    There are `blocks` of them, one for each path or for each bead type.
+    """
 
     degree: int
     blocks: int
@@ -49,12 +56,15 @@ class Matrix:
     offset: int
 
     def at(self, block: int) -> int:
-        """Where a block starts."""
+        """Return the index in theta at which a block starts."""
         return self.offset + block * self.n_in * self.n_out
 
 
 class LayerLayout:
-    """Matrices, splines and arrays of one interaction; sizes per bead are in channels."""
+    """Positions of the matrices and splines of one interaction in theta, and the sizes of its work arrays.
+
+    `sizes` are the components per bead of each array; a component has one number for each channel.
+    """
 
     def __init__(self, interaction: Any, knots: int, channels: int, offset: int) -> None:
         def matrices(linears: Any, by_type: bool) -> list[Matrix]:
@@ -82,11 +92,14 @@ class LayerLayout:
         }
 
     def place_in_y(self, matrix: Matrix) -> int:
-        """First component that a matrix leads to in the array before the gate, which begins with scalars and gates."""
+        """Return the first component of array y that a matrix writes to.
+
+        Array y is the input of the gate. It begins with the scalars and the gate scalars; higher degrees follow.
+        """
         return 0 if matrix.degree == 0 else self.l_out + matrix.degree**2
 
     def paths_into(self, degree: int) -> list[int]:
-        """First components of the paths that lead to a degree."""
+        """Return the first component of each path whose output has the given degree."""
         starts, start = [], 0
         for path in self.paths:
             if path[2] == degree:
@@ -96,7 +109,7 @@ class LayerLayout:
 
 
 class Layout:
-    """Where everything is in theta and in the work arrays."""
+    """Positions of all weights in theta, and of all arrays of beads in the work arrays."""
 
     def __init__(self, model: NequIP) -> None:
         self.n_types, self.channels = model.embedding.shape

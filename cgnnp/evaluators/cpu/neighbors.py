@@ -1,4 +1,4 @@
-"""Compiled neighbour lists, made anew or kept with a skin while beads move."""
+"""Neighbour lists in compiled code, and Verlet lists with a skin for moving beads."""
 
 import ctypes
 import functools
@@ -18,10 +18,11 @@ from cgnnp.models.neighbors import neighbor_list
 from cgnnp.models.potential import Graph, graph_of
 
 SKIN = 0.1
-"""nm beyond the cutoff that a neighbour list reaches in a simulation."""
+"""Distance beyond the cutoff, nm, up to which the Verlet list of a simulation includes pairs."""
 SORT_ABOVE = 2000
-"""Beads beyond which their order in memory matters: their features no longer fit the processor's caches."""
+"""Number of beads above which they are sorted in memory, because their features no longer fit the processor's caches."""
 BITS = 12
+"""Bits per axis of the cell numbers along the space-filling curve."""
 
 
 @functools.cache
@@ -35,9 +36,10 @@ def _library() -> ctypes.CDLL | None:
 
 
 def find_neighbors(positions: Tensor, box: Tensor, cutoff: float, guess: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """What `cgnnp.models.neighbors.neighbor_list` returns, by compiled code where there is a compiler, on a CPU.
+    """Find all pairs within the cutoff; arguments and result are those of `cgnnp.models.neighbors.neighbor_list`.
 
-    `guess` is a number of edges to make room for.
+    Compiled code is used on a CPU if there is a compiler. `guess` is the expected number of edges, for which memory is
+    allocated.
     """
     library = _library() if can_compile() else None
     if library is None or positions.device.type != "cpu":
@@ -64,18 +66,19 @@ def find_graph(
     dtype: torch.dtype,
     pair_classes: PairClasses | None = None,
 ) -> Graph:
-    """What `cgnnp.models.potential.build_graph` returns, by compiled code where there is a compiler."""
+    """Build the graph of a frame as `cgnnp.models.potential.build_graph` does, in compiled code if there is a compiler."""
     receivers, senders, shifts = find_neighbors(positions, box, cutoff)
     vectors = positions.index_select(0, senders) - positions.index_select(0, receivers) + shifts
     return graph_of(vectors, receivers, senders, box, types, dtype, pair_classes)
 
 
 class MovingNeighbors:
-    """A neighbour list of all pairs within the cutoff and a skin, valid until a bead has moved by half the skin.
+    """Verlet list: all pairs within the cutoff plus a skin, valid until a bead has moved by half the skin.
 
-    Edges refer to `positions` (beads, 3), into which `update` copies. In large systems beads are renumbered along a
-    space-filling curve whenever the list is made, so that neighbours are near in memory: `positions[k]` is that of bead
-    `order[k]`; without `order` they are as they came. With `pair_classes` there are the `classes` (edges,) of edges.
+    The edges refer to the array `positions` (beads, 3), to which `update` copies the new positions. In large systems the beads
+    are sorted along a space-filling curve whenever the list is rebuilt, so that neighbours are close in memory. Then
+    `positions[k]` is the position of bead `order[k]`. In small systems `order` is None and the order is unchanged. If
+    `pair_classes` are given, `classes` (edges,) holds the class of each edge.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class MovingNeighbors:
         self._box = np.empty((0, 3))
 
     def update(self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]) -> bool:
-        """Take new positions, nm; whether the list was made anew."""
+        """Set new positions, nm, and rebuild the list if necessary. Return whether it was rebuilt."""
         if self._still_holds(positions, box):
             self._copy(positions)
             return False
@@ -107,11 +110,11 @@ class MovingNeighbors:
         return True
 
     def sorted(self, array: Tensor) -> Tensor:
-        """An array over beads (beads, ...) in the order of `positions`."""
+        """Return an array (beads, ...) with its rows in the order of `positions`."""
         return array if self.order is None else array[torch.from_numpy(self.order)]
 
     def restored(self, array: np.ndarray) -> np.ndarray:
-        """An array (beads, ...) in the order of `positions` as a new one in that of the beads."""
+        """Return a copy of an array (beads, ...) in the original order of the beads. The given one is as `positions`."""
         if self.order is None:
             return array.copy()
         result = np.empty_like(array)
@@ -136,9 +139,9 @@ class MovingNeighbors:
 
 
 class MovingBeads(ABC):
-    """Energy and forces of beads that move: the neighbour list is kept between calls as long as it holds.
+    """Computes energy and forces of moving beads, and reuses the Verlet list between calls while it is valid.
 
-    Contexts of one System share it, and wait for each other.
+    Several OpenMM contexts of one System share such an object; a lock makes their calls wait for each other.
     """
 
     def __init__(self, cutoff: float, skin: float, pair_classes: PairClasses | None = None) -> None:
@@ -148,7 +151,10 @@ class MovingBeads(ABC):
     def __call__(
         self, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]
     ) -> tuple[float, Float[np.ndarray, "beads 3"]]:
-        """Energy, kJ/mol, and forces, kJ/mol/nm, from nm; not a number where positions are not."""
+        """Return the energy, kJ/mol, and the forces, kJ/mol/nm, at the given positions and box, nm.
+
+        All results are NaN if any position is not finite.
+        """
         if not np.isfinite(positions).all():
             return float("nan"), np.full(positions.shape, np.nan)
         with self._lock:
@@ -156,11 +162,14 @@ class MovingBeads(ABC):
 
     @abstractmethod
     def _evaluate(self, rebuilt: bool) -> tuple[float, np.ndarray]:
-        """Energy and forces, in the order of the beads, from the neighbour list; whether it was made anew."""
+        """Return energy and forces, in the original order of the beads, from the current neighbour list.
+
+        `rebuilt` says whether the list was rebuilt since the last call.
+        """
 
 
 def curve_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], cell: float) -> np.ndarray:
-    """Beads (beads,) in the order of a Z curve through cells of about this size, nm."""
+    """Return the indices (beads,) of the beads sorted along a Z-order curve through cells of about size `cell`, nm."""
     fractional = positions @ np.linalg.inv(box)
     fractional -= np.floor(fractional)
     lengths = np.linalg.norm(box, axis=1)

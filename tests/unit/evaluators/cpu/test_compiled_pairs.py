@@ -167,7 +167,7 @@ def test_fits_of_pairs_are_said_to_be_in_plain_torch_and_simulations_say_nothing
     for _ in range(2):
         assert isinstance(evaluator_of(Pair(type_names=["A"]), GRAPHS), PlainTorch)
     assert [record.getMessage() for record in caplog.records] == [
-        "the network runs in plain torch: compiled pairs are not for graphs"
+        "the network runs in plain torch: compiled pairs cannot be used for graphs"
     ]
 
 

@@ -89,7 +89,7 @@ def test_a_flipped_bit_is_found_and_said(cache, caplog, monkeypatch):
     monkeypatch.setattr(compiler.log, "propagate", True)
     with caplog.at_level("INFO"):
         assert compile_library(SOURCE).answer() == 42
-    assert f"{library} is not loaded, and built again: it is damaged" in caplog.text
+    assert f"{library} is not loaded, but built again: it is damaged" in caplog.text
     assert why_not(library) is None
 
 
@@ -131,7 +131,7 @@ def test_a_folder_of_an_earlier_version_is_closed_to_others_and_filled_again(mod
     monkeypatch.setattr(cache_module.log, "propagate", True)
     with caplog.at_level("INFO"):
         assert compile_library(SOURCE).answer() == 42
-    assert f"{cache}: others could write to it (mode {mode:o}): closed to them; libraries are built again" in caplog.text
+    assert f"{cache}: others could write to it (mode {mode:o}): now closed to them; libraries are built again" in caplog.text
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert len(list(cache.glob("*.so"))) == 1
 
