@@ -27,8 +27,8 @@ ARGUMENTS = "const Edges& g, long i0, long i1, const real* table"
 def unit_couplings(path: Path) -> list[tuple[int, int, int, float]]:
     """Return the nonzero couplings of a path as (a, b, c, coefficient).
 
-    Indices a, b and c are the components of features, harmonics and output. The coefficients are those of the network divided
-    by `path_factor`, so that a coupling with a scalar has coefficients of 1.
+    Indices a, b and c are the components of features, harmonics and output. The coefficients are those of the network
+    divided by `path_factor`, so that a coupling with a scalar has coefficients of 1.
     """
     cube = coupling_coefficients(path) / path_factor(path)
     nonzero = (cube.abs() > ZERO).nonzero().tolist()
@@ -43,8 +43,8 @@ def path_factor(path: Path) -> float:
 class AngularTable:
     """Table of the linear combinations of spherical harmonics that the couplings of all layers need.
 
-    Each combination is computed once per edge. Combinations that differ only in their sign share one entry. The first entries
-    are the harmonics of degree one and more.
+    Each combination is computed once per edge. Combinations that differ only in their sign share one entry. The first
+    entries are the harmonics of degree one and more.
     """
 
     def __init__(self, l_max: int) -> None:

@@ -72,8 +72,8 @@ class CompiledNetwork:
         )
         if (problem, self.theta_size) != (ctypes.sizeof(Problem), source.layout.theta_size):
             raise CompilationError(
-                "a compiled network in the cache was made by another version of cgnnp: empty the cache (the folder CGNNP_CACHE, "
-                "or ~/.cache/cgnnp)"
+                "the compiled network in the cache does not fit this version of cgnnp: empty the cache (the folder "
+                "CGNNP_CACHE, by default ~/.cache/cgnnp)"
             )
         self.cutoff, self.inner_width = model.cutoff, model.inner_width
         self.clamps_by_class = model.clamps_by_class
@@ -96,9 +96,9 @@ class CompiledNetwork:
 class Evaluation:
     """Evaluates a compiled network for a set of beads.
 
-    Results are `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm. The edges must hold every pair twice
-    and be sorted by receiver. The given arrays are not copied: every `run` reads them again, so their values may change
-    between runs.
+    Results are `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm. The edges must hold every pair
+    twice and be sorted by receiver. Positions and shifts are not copied: every `run` reads them again, so their values may
+    change between runs.
     """
 
     def __init__(self, network: CompiledNetwork, types: Tensor, weights: Weights, threads: int) -> None:

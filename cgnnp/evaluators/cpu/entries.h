@@ -1,11 +1,11 @@
-// What Python calls. Before it stand the passes of the generated network over the beads of one thread: forward, reverse,
-// tangent and reverse_tangent; and transpose_all, which transposes every matrix of theta.
+// The functions that Python calls. The generated code before this file defines the passes of the network over the beads of
+// one thread (forward, reverse, tangent and reverse_tangent), and transpose_all, which transposes every matrix of theta.
 
 extern "C" const int64_t cgnnp_sizes[] = {sizeof(Problem), THETA, BEAD, EDGE, ANGULAR + 1};
 
 extern "C" void cgnnp_transpose(const real* theta, real* out) { transpose_all(theta, out); }
 
-// Element k of the sum of arrays of `size` numbers, one of each thread.
+// Returns element k of the sum of the arrays of all threads, which have `size` numbers each.
 template <class Sum>
 static Sum total_of(const real* partial, long size, long threads, long k) {
     Sum total = 0;
@@ -13,7 +13,7 @@ static Sum total_of(const real* partial, long size, long threads, long k) {
     return total;
 }
 
-// Energies of all beads and forces on them.
+// Computes the energies of all beads and the forces on them.
 extern "C" void cgnnp_evaluate(const Problem* problem) {
     const Problem& p = *problem;
     const std::lock_guard<std::mutex> only(one_caller);
@@ -35,7 +35,8 @@ extern "C" void cgnnp_evaluate(const Problem* problem) {
     });
 }
 
-// The derivative by theta of sum_i energy_weights_i E_i + sum_i displacement_i . dE/dx_i, after cgnnp_evaluate.
+// Computes the derivative by theta of sum_i energy_weights_i E_i + sum_i displacement_i . dE/dx_i. cgnnp_evaluate must have
+// been called before.
 extern "C" void cgnnp_differentiate(const Problem* problem) {
     const Problem& p = *problem;
     const std::lock_guard<std::mutex> only(one_caller);

@@ -1,5 +1,5 @@
-// All ordered pairs of beads closer than a cutoff, in any periodic cell, sorted by receiver: the C++ of
-// cgnnp.models.neighbors.neighbor_list, pair for pair and in the same order.
+// Finds all ordered pairs of beads closer than a cutoff, in any periodic cell, sorted by receiver. The result is that of
+// cgnnp.models.neighbors.neighbor_list, with the same pairs in the same order.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -29,7 +29,7 @@ void times(const double* row, const double* matrix, double* out) {
 }
 }  // namespace
 
-// The number of pairs; beyond the capacity they are only counted.
+// Returns the number of pairs. Pairs beyond the capacity of the arrays are counted but not stored.
 extern "C" int64_t cgnnp_neighbors(int64_t beads, const double* positions, const double* box, double cutoff, int64_t capacity,
                                    int64_t* receivers, int64_t* senders, double* shifts) {
     const Cell cell(box);
@@ -83,7 +83,7 @@ extern "C" int64_t cgnnp_neighbors(int64_t beads, const double* positions, const
                     for (int64_t k = starts[c]; k < starts[c + 1]; k++) {
                         const double *p = &sorted[3 * k], dx = p[0] + from[0], dy = p[1] + from[1], dz = p[2] + from[2];
                         const double square = dx * dx + dy * dy + dz * dz;
-                        // A bead is not its own neighbour; its images are, and so is another bead in its place.
+                        // A bead is not its own neighbour, but its images are, and so is another bead at the same place.
                         if (!(square < limit && (square > 0 || order[k] != i))) continue;
                         if (found < capacity) {
                             const int64_t j = order[k];

@@ -75,8 +75,8 @@ def find_graph(
 class MovingNeighbors:
     """Verlet list: all pairs within the cutoff plus a skin, valid until a bead has moved by half the skin.
 
-    The edges refer to the array `positions` (beads, 3), to which `update` copies the new positions. In large systems the beads
-    are sorted along a space-filling curve whenever the list is rebuilt, so that neighbours are close in memory. Then
+    The edges refer to the array `positions` (beads, 3), to which `update` copies the new positions. In large systems the
+    beads are sorted along a space-filling curve whenever the list is rebuilt, so that neighbours are close in memory. Then
     `positions[k]` is the position of bead `order[k]`. In small systems `order` is None and the order is unchanged. If
     `pair_classes` are given, `classes` (edges,) holds the class of each edge.
     """
@@ -114,7 +114,7 @@ class MovingNeighbors:
         return array if self.order is None else array[torch.from_numpy(self.order)]
 
     def restored(self, array: np.ndarray) -> np.ndarray:
-        """Return a copy of an array (beads, ...) in the original order of the beads. The given one is as `positions`."""
+        """Return a copy of an array (beads, ...), sorted back from the order of `positions` to the original order."""
         if self.order is None:
             return array.copy()
         result = np.empty_like(array)

@@ -1,9 +1,10 @@
-"""C++ of a whole NequIP network: energies and forces, and the derivative of both by the weights.
+"""Generate the C++ code of a whole NequIP network: energies, forces, and the derivatives of both by the weights.
 
-Weights arrive as one array `theta`; `cgnnp.evaluators.cpu.layout` says where everything is in it. Each bead has the same
-numbers in four work arrays: values, adjoints (derivatives of the energy), and the tangents of both along a displacement u of
-the beads. The derivative of a loss of the forces is that of the energy along u = -dL/dF: dL/dtheta = sum_i dL/dF_i .
-dF_i/dtheta = d/dtheta (D_u E), one pass forward and one back.
+All weights are in one array `theta`, whose layout is defined in `cgnnp.evaluators.cpu.layout`. There are four work arrays
+with the same layout of each bead: values, adjoints (derivatives of the energy), and the tangents of both, that is, their
+directional derivatives along a displacement u of the beads. A loss L of the forces F has dL/dtheta = sum_i dL/dF_i .
+dF_i/dtheta = d/dtheta (D_u E) with u = -dL/dF and D_u E the directional derivative of the energy. So this gradient takes one
+forward pass and one reverse pass of the tangents.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from cgnnp.models.convolution import n_components
 from cgnnp.models.nequip import NequIP
 
 VECTORS = (("#if defined(__AVX512F__)", 64), ("#elif defined(__AVX__)", 32), ("#else", 16))
-"""Bytes of a vector of the processor that the compiler writes for."""
+"""Preprocessor conditions, each with the size in bytes of the SIMD vectors of such a processor."""
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 ARGUMENTS = "const Problem& p, const Edges& g, const Part& part, Team& crew, real* gradient"
@@ -28,7 +29,18 @@ SETS = {"V": "values", "A": "adjoints", "D": "tangents", "B": "adjoint_tangents"
 
 @dataclass(frozen=True)
 class LinearMap:
-    """One block of a matrix at work: kind, the arrays it leads from and to with their first components, sum or not."""
+    """One linear map of a layer, which multiplies an array of the beads with one block of a matrix.
+
+    Args:
+        kind: "before" or "after" the convolution, or "kept" for a self-connection.
+        matrix: position of the matrix in theta.
+        block: number of the block of the matrix.
+        source: name of the array that is read.
+        source_start: first component that is read.
+        target: name of the array that is written.
+        target_start: first component that is written.
+        adds: whether the product is added to the target instead of replacing it.
+    """
 
     kind: str
     matrix: Matrix
@@ -41,12 +53,12 @@ class LinearMap:
 
     @property
     def beads(self) -> str:
-        """C++ of the beads it acts on and their number: those of one type where it is a self-connection."""
+        """C++ expressions for the list and the number of the beads; a self-connection acts on beads of one type only."""
         return f"part.of({self.block}), part.count({self.block})" if self.kind == "kept" else "part.of(0), own"
 
 
 class NequIPSource:
-    """Writes the C++ of a model; only its structure matters, weights come later."""
+    """Generates the C++ code of a model from its structure. The code does not contain the weights."""
 
     def __init__(self, model: NequIP) -> None:
         self.layout = Layout(model)
@@ -60,19 +72,19 @@ class NequIPSource:
                 self.convolutions[key] = ConvolutionCode(name, layer.paths, layer.l_in, self.table, self.layout.channels)
 
     def lanes(self, width: int) -> int:
-        """Channels in a vector of so many bytes, fewer where they do not divide."""
+        """Return how many channels fit into a vector of `width` bytes, or fewer so that they divide the channels evenly."""
         lanes = width // (4 if self.real == "float" else 8)
         while self.layout.channels % lanes:
             lanes //= 2
         return lanes
 
     def _lanes(self) -> str:
-        """Vectors as wide as the processor's: wider ones are many times slower than none."""
+        """C++ that defines LANES for the vector size of the processor, since larger vectors would be very slow."""
         choices = [f"{condition}\n#define LANES {self.lanes(width)}" for condition, width in VECTORS]
         return "\n".join([*choices, "#endif"])
 
     def text(self) -> str:
-        """The whole file."""
+        """Return the complete source file."""
         layout, native = self.layout, files("cgnnp.evaluators.cpu")
         loops = [convolution.source() for convolution in self.convolutions.values()]
         constants = {
@@ -118,10 +130,10 @@ static inline void angular_table(const real* h, real* table) {{
 }}
 """
 
-    # The program: what each thread does, statement by statement.
+    # The methods below generate the four passes, which each thread runs for its own beads.
 
     def _rows(self, which: str, name: str, first: int) -> str:
-        """Rows of an array of the set V, A, D or B, from a component on."""
+        """C++ `Rows` of an array, from component `first` on. `which` is the set of work arrays: V, A, D or B."""
         kind, channels = name[0], self.layout.channels
         number = int(name[1:])
         sizes = self.layout.layers[number].sizes if number < len(self.layout.layers) else {"x": 1}
@@ -131,15 +143,15 @@ static inline void angular_table(const real* h, real* table) {{
         return f"{which} + n * {self.layout.starts[name]}"
 
     def _last(self, which: str) -> str:
-        """The features of bead i after the last layer."""
+        """C++ pointer to the features of bead i after the last layer."""
         return f"{self._array(which, f'x{len(self.layout.layers)}')} + i * CHANNELS"
 
     def _read(self, which: str) -> str:
-        """The readout of bead i."""
+        """C++ expression for the readout of bead i."""
         return f"dot({self._last(which)}, theta + {self.layout.readout})"
 
     def _maps(self, k: int) -> Iterator["LinearMap"]:
-        """All linear maps of a layer, of each matrix block by block."""
+        """Yield all linear maps of layer k, one for each block of each matrix."""
         layer = self.layout.layers[k]
         for matrix in layer.before:
             yield LinearMap("before", matrix, 0, f"x{k}", matrix.degree**2, f"m{k}", matrix.degree**2, False)
@@ -152,7 +164,7 @@ static inline void angular_table(const real* h, real* table) {{
                 yield LinearMap("kept", matrix, block, f"x{k}", matrix.degree**2, f"y{k}", to, True)
 
     def _apply(self, kinds: str, k: int, which: str, back: bool = False) -> list[str]:
-        """Linear maps of a layer on a set of arrays, or their transposes."""
+        """C++ statements that apply the linear maps of the given kinds, or with `back` their transposes, in layer k."""
         lines = []
         for item in self._maps(k):
             if item.kind not in kinds:
@@ -162,7 +174,7 @@ static inline void angular_table(const real* h, real* table) {{
             size, add = (matrix.n_in, matrix.n_out), item.adds
             ends, weights = f"{x}, {y}", "theta"
             if back:
-                # Self-connections come last, and add to what the way through the neighbours left.
+                # Self-connections are applied last and add to the adjoints from the convolution.
                 size, add = (matrix.n_out, matrix.n_in), item.kind == "kept"
                 ends, weights = f"{y}, {x}", "theta_t"
             numbers = f"{2 * matrix.degree + 1}, {size[0]}, {size[1]}, {weights} + {matrix.at(item.block)}"
@@ -170,7 +182,11 @@ static inline void angular_table(const real* h, real* table) {{
         return lines
 
     def _gradients(self, kinds: str, k: int) -> list[str]:
-        """Tangents of the derivatives of the energy by the matrices: x^T y~ of tangents and values."""
+        """C++ statements that add to the gradient of the matrices of layer k.
+
+        The derivative of the energy by a matrix is x^T y~, with x the input of the map and y~ the adjoint of its output. Its
+        tangent has two terms: tangent of x with y~, and x with the tangent of y~.
+        """
         lines = []
         for item in self._maps(k):
             if item.kind not in kinds:
@@ -214,7 +230,7 @@ static inline void angular_table(const real* h, real* table) {{
             lines += [self._gate(k, "reverse", [("V", f"y{k}"), ("A", f"x{k + 1}"), ("A", f"y{k}")])]
             lines += [*self._apply("after", k, "A", back=True), "crew.barrier();"]
             arrays = [("V", f"m{k}"), ("A", f"s{k}")]
-            if k == 0:  # its inputs do not depend on positions
+            if k == 0:  # the inputs of the first layer do not depend on positions
                 lines += [self._loop(k, "reverse_edges", arrays)]
             else:
                 lines += [self._loop(k, "reverse", [*arrays, ("A", f"m{k}")])]

@@ -1,26 +1,26 @@
-// The frame around a generated network: its problem, edges and their geometry, forces. Included after the generated
-// constants CHANNELS, ANGULAR, HARMONICS, KNOTS, TYPES, BEAD (numbers per bead in a work array), THETA, and the functions
-// harmonics, angular_table and harmonic_slopes.
+// The part of a compiled network that is the same for all architectures: its input, the geometry of the edges, and the
+// forces. It is included after the generated constants CHANNELS, ANGULAR, HARMONICS, KNOTS, TYPES, BEAD (numbers per bead in
+// a work array) and THETA, and after the functions harmonics, angular_table and harmonic_slopes.
 
-// What Python hands over; lengths in nm, energies in kJ/mol. Neighbour lists hold every pair twice, sorted by receiver.
+// The input from Python. Lengths are in nm, energies in kJ/mol. Neighbour lists hold every pair twice, sorted by receiver.
 struct Problem {
     int64_t beads, edges, threads;
     const int64_t *types, *receivers, *senders;
-    const double* positions;  // with `shifts`: vectors are positions[sender] - positions[receiver] + shift
+    const double* positions;  // null, or positions: edge vectors are positions[sender] - positions[receiver] + shift
     const double* shifts;
-    const real* vectors;      // or the vectors themselves
+    const real* vectors;      // edge vectors, used if `positions` is null
     const real* inner;        // (TYPES, TYPES), or (classes, TYPES, TYPES): first sampled distances
-    const int64_t* classes;   // of edges; null for all of the first class
+    const int64_t* classes;   // class of each edge; null means that all edges have the first class
     double inner_width, cutoff;
-    const real *theta, *theta_t;  // weights, and with every matrix transposed
-    real *values, *adjoints, *tangents, *adjoint_tangents;  // (beads, BEAD) each; the last two for derivatives only
+    const real *theta, *theta_t;  // weights, and the weights with every matrix transposed
+    real *values, *adjoints, *tangents, *adjoint_tangents;  // (beads, BEAD) each; the last two only for cgnnp_differentiate
     int32_t* edge_numbers;                                  // see edges_of
     real* edge_reals;                                       // (edges, EDGE)
-    real *edge_tangents;                                    // (edges, 1 + ANGULAR), for derivatives only
+    real *edge_tangents;                                    // (edges, 1 + ANGULAR), only for cgnnp_differentiate
     real* partial_forces;                                   // (threads, beads, 3)
     real* energies;                                         // (beads)
     double* forces;                                         // (beads, 3)
-    const real* displacements;                              // (beads, 3), for derivatives only
+    const real* displacements;                              // (beads, 3), only for cgnnp_differentiate
     const real* energy_weights;                             // (beads)
     real* partial_gradients;                                // (threads, THETA)
     real* gradient;                                         // (THETA)
@@ -35,7 +35,7 @@ struct Edges {
 
 constexpr long EDGE = 8 + ANGULAR + 4 + 1 + HARMONICS;
 
-// The part of a thread: beads [first, last), sorted by type.
+// The beads [first, last) of one thread; `beads` lists them sorted by type.
 struct Part {
     long first, last;
     std::vector<int32_t> beads;
@@ -72,7 +72,7 @@ static Edges edges_of(const Problem& p) {
     return g;
 }
 
-// Where each bead's edges start, from sorted receivers.
+// Finds where the edges of each bead start, from the sorted receivers.
 static void find_starts(const Problem& p) {
     int64_t* starts = (int64_t*)p.edge_numbers;
     long e = 0;
@@ -82,7 +82,8 @@ static void find_starts(const Problem& p) {
     }
 }
 
-// Splines, couplings and directions of the edges within the cutoff; a bead's come first in its part of the list.
+// Computes the splines, couplings and directions of the edges of beads first to last. Positions may give edges beyond the
+// cutoff, which are left out: the remaining edges of a bead are moved to the front of its part of the list.
 static void measure(const Problem& p, const Edges& g, long first, long last) {
     const double limit = p.cutoff * p.cutoff;
     const real spacing = (real)(KNOTS / p.cutoff), width = (real)p.inner_width;
@@ -122,7 +123,7 @@ static void measure(const Problem& p, const Edges& g, long first, long last) {
     }
 }
 
-// How lengths and couplings change along a displacement of the beads.
+// Computes the directional derivatives of lengths and couplings along the displacement of the beads.
 static void measure_tangents(const Problem& p, const Edges& g, long first, long last) {
     for (long i = first; i < last; i++)
         for (long e = g.start[i]; e < g.stop[i]; e++) {
@@ -139,7 +140,7 @@ static void measure_tangents(const Problem& p, const Edges& g, long first, long 
         }
 }
 
-// Forces from the derivatives by lengths and harmonics.
+// Adds the forces that follow from the derivatives of the energy by the lengths and harmonics of the edges.
 static void forces_of_edges(const Problem& p, const Edges& g, long first, long last, real* forces) {
     for (long i = first; i < last; i++) {
         real own[3] = {};
@@ -161,7 +162,7 @@ static void forces_of_edges(const Problem& p, const Edges& g, long first, long l
     }
 }
 
-// Of the channels of one component.
+// Scalar product over the channels of one component.
 static inline real dot(const real* x, const real* y) {
     vec total = {};
     for (int c = 0; c < CHANNELS; c += LANES) total += load(x + c) * load(y + c);
@@ -177,7 +178,8 @@ static inline void zero(real* y) {
     for (int c = 0; c < CHANNELS; c++) y[c] = 0;
 }
 
-// The energy of a bead, e / sqrt(1 + (e / BOUND)^2), and its derivatives by e; e itself where BOUND is 0.
+// The bounded energy of a bead, e / sqrt(1 + (e / BOUND)^2), and below its first and second derivatives by e. BOUND = 0
+// means that there is no bound.
 static inline real bounded(real e) {
     if constexpr (BOUND == 0) return e;
     real u = e / BOUND;

@@ -1,12 +1,13 @@
-// Tabulated pair potentials: the energy of all pairs within the cutoff, and the forces on all beads.
+// Tabulated pair potentials: computes the energy of all pairs within the cutoff, and the forces on all beads.
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
 namespace {
 
-// Pairs stand twice in the list, (i, j, shift) and (j, i, -shift); one of them is taken, of a bead and its image both.
-// `coefficients` holds, for each table and each interval of r, the polynomial c0 + c1 t + c2 t^2 + c3 t^3 with t from 0 to 1.
+// The list has every pair twice, as (i, j, shift) and (j, i, -shift). Only the entry with i < j is used; of a bead and its
+// own image (i = j) both entries are used. For each table and each interval of r, `coefficients` holds the polynomial
+// c0 + c1 t + c2 t^2 + c3 t^3, with t from 0 to 1.
 struct Pairs {
     int64_t edges;
     const int64_t *receivers, *senders;
@@ -18,7 +19,7 @@ struct Pairs {
     double cutoff;
     const double* coefficients;
 
-    // Calls visit(i, j, vector from i to j, energy, its slope divided by the distance).
+    // Calls visit(i, j, vector from i to j, energy, derivative of the energy by the distance divided by the distance).
     template <class Visit>
     void each(Visit visit) const {
         const double limit = cutoff * cutoff, per_interval = intervals / cutoff;
@@ -44,7 +45,8 @@ struct Pairs {
 
 }  // namespace
 
-// Every bead has half the energies of its pairs, e. With a `bound` B > 0 it has e / sqrt(1 + (e/B)^2) instead.
+// Returns the sum of the energies of all beads. The energy e of a bead is half the energy of its pairs. With a `bound`
+// B > 0 it is e / sqrt(1 + (e/B)^2) instead.
 extern "C" double cgnnp_pair_forces(int64_t beads, int64_t edges, const int64_t* receivers, const int64_t* senders,
                                     const double* positions, const double* shifts, const int64_t* types, int64_t n_types,
                                     const int64_t* table_of, int64_t intervals, double cutoff, const double* coefficients,
@@ -52,7 +54,7 @@ extern "C" double cgnnp_pair_forces(int64_t beads, int64_t edges, const int64_t*
     const Pairs pairs{edges,    receivers, senders,   positions, shifts,      types,
                       n_types, table_of,  intervals, cutoff,    coefficients};
     double energy = 0;
-    std::vector<double> slopes;  // of the bounded energies of beads by their energies
+    std::vector<double> slopes;  // derivative of the bounded energy of each bead by its energy e
     if (bound > 0) {
         slopes.assign(beads, 0.0);
         pairs.each([&](int64_t i, int64_t j, const double*, double u, double) {
@@ -71,7 +73,7 @@ extern "C" double cgnnp_pair_forces(int64_t beads, int64_t edges, const int64_t*
             slope *= 0.5 * (slopes[i] + slopes[j]);
         else
             energy += i == j ? 0.5 * u : u;
-        if (i == j) return;  // its force and that of the opposite image cancel
+        if (i == j) return;  // the forces from opposite images cancel
         for (int k = 0; k < 3; k++) {
             forces[3 * i + k] += slope * d[k];
             forces[3 * j + k] -= slope * d[k];

@@ -1,4 +1,7 @@
-"""Tabulated pair potentials, compiled: many times faster than OpenMM's CustomNonbondedForce on a CPU, the same function."""
+"""Compiled tabulated pair potentials.
+
+On a CPU they are many times faster than OpenMM's CustomNonbondedForce, and they interpolate tables in the same way.
+"""
 
 import copy
 import ctypes
@@ -19,7 +22,8 @@ from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential
 
 POINTS_PER_KNOT = 32
-"""Of the tables of a network: between knots they are its splines exactly, where lengths are held to 1e-8."""
+"""Points of a table per knot of the network's splines. A table equals the splines, except in the narrow transition above a
+clamp, where it deviates by about 1e-8."""
 
 
 @functools.cache
@@ -30,25 +34,28 @@ def _library() -> ctypes.CDLL:
 
 
 def interval_polynomials(energies: Float[np.ndarray, "tables points"]) -> Float[np.ndarray, "tables intervals 4"]:
-    """c0 + c1 t + c2 t^2 + c3 t^3 on every interval, t from 0 to 1: the natural cubic spline, as in OpenMM."""
+    """Return the coefficients of the natural cubic spline through each table, as OpenMM interpolates it.
+
+    On each interval the energy is c0 + c1 t + c2 t^2 + c3 t^3, and t runs from 0 to 1.
+    """
     points = np.arange(energies.shape[1], dtype=np.float64)
     highest_first = CubicSpline(points, energies, axis=1, bc_type="natural").c
     return np.ascontiguousarray(highest_first[::-1].transpose(2, 1, 0))
 
 
 class MovingPairs(MovingBeads):
-    """Pair potentials between beads that move.
+    """Computes tabulated pair potentials of moving beads.
 
     Args:
-        energies: of every table at equal distances from r = 0 to the cutoff, kJ/mol.
-        cutoff: nm; nothing beyond it.
-        types: of the beads.
-        table_of: which table a pair of types has, symmetric; -1 for none.
-        bound: kJ/mol; no bead's energy leaves (-B, B), see `cgnnp.models.network.Network`; 0 for none.
-        skin: of the neighbour list, nm.
+        energies: energies of every table at equidistant points from r = 0 to the cutoff, kJ/mol.
+        cutoff: distance beyond which all pair potentials are zero, nm.
+        types: type of each bead, as a number.
+        table_of: number of the table of each pair of types, a symmetric matrix; -1 for pairs without a potential.
+        bound: bound B of the energy of each bead, kJ/mol, see `cgnnp.models.network.NetworkSettings`; 0 for no bound.
+        skin: skin of the Verlet list, nm.
 
     Raises:
-        CompilationError: there is no compiler, or it failed.
+        CompilationError: there is no compiler, or the compilation failed.
     """
 
     def __init__(
@@ -90,10 +97,10 @@ class MovingPairs(MovingBeads):
 
 
 def moving_pairs_of(model: Pair, types: Int[torch.Tensor, "beads"]) -> MovingPairs:
-    """A pair network as tables; its weights are those of now.
+    """Tabulate a pair network with its present weights, for moving beads of the given types.
 
     Raises:
-        CompilationError: as `MovingPairs`.
+        CompilationError: there is no compiler, or the compilation failed.
     """
     exact, n_types = copy.deepcopy(model).double().cpu(), len(model.type_names)
     assert exact.spline is not None  # noqa: S101
@@ -108,29 +115,30 @@ def moving_pairs_of(model: Pair, types: Int[torch.Tensor, "beads"]) -> MovingPai
 
 
 class PairTables(Evaluator):
-    """Pair networks of beads that move, as tables."""
+    """Evaluates pair networks for moving beads, as tables."""
 
     name = "compiled pairs"
     uses = (MOVING,)
-    tolerance = {torch.float32: 1e-3, torch.float64: 1e-5}  # noqa: RUF012 - tables are splines of the functions, near the clamps too
+    # The tolerance in double precision is large, because near the clamps a table only approximates the energy.
+    tolerance = {torch.float32: 1e-3, torch.float64: 1e-5}  # noqa: RUF012
 
     def supports(self, model: Potential, device: torch.device) -> str | None:
         """See `Evaluator.supports`."""
         if not isinstance(model, Pair):
-            return f"{type(model).__name__} is no pair potential"
-        return "tables know no classes of pairs" if model.clamps_by_class else None
+            return f"{type(model).__name__} is not a pair potential"
+        return "compiled pairs do not support clamps that differ by class of pairs" if model.clamps_by_class else None
 
     def is_meant_for(self, model: Potential) -> bool:
         """See `Evaluator.is_meant_for`."""
         return isinstance(model, Pair)
 
     def of_graph(self, model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
-        """It is for beads that move alone.
+        """Refuse graphs: pair tables are only for moving beads.
 
         Raises:
             NotImplementedError: always.
         """
-        raise NotImplementedError("pair tables are for beads that move: take plain torch for graphs")
+        raise NotImplementedError("pair tables are only for moving beads: use plain torch for graphs")
 
     def of_moving_beads(self, model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> MovingBeads:
         """See `Evaluator.of_moving_beads`."""

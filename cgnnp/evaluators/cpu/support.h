@@ -1,5 +1,5 @@
-// What every generated network needs: vectors of channels, a team of threads, linear maps, the gate.
-// REAL and LANES are defined before this file is included.
+// Building blocks of every generated network: SIMD vectors of channels, a team of threads, linear maps, and the gate.
+// REAL and LANES must be defined before this file is included.
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,8 +24,9 @@ static inline real sum(vec v) {
     return total;
 }
 
-// A fixed number of threads that run one function each, with barriers. They spin for some microseconds and then sleep: on a
-// busy machine a thread that spins keeps away the one it waits for. They are not OpenMP's: that pool belongs to torch.
+// A fixed number of threads that all run the same function, with barriers. A waiting thread spins for some microseconds and
+// then sleeps, because on a busy machine a spinning thread may occupy the core that another thread needs. OpenMP is not
+// used, because its thread pool is shared with torch.
 class Team {
 public:
     explicit Team(int size) : size_(size) {
@@ -89,19 +90,20 @@ private:
     std::atomic<int> running_{0}, arrived_{0}, phase_{0};
 };
 
-// The team of this size of this process: a forked child makes its own. One caller at a time.
+// Returns the team of this size. A forked child process makes its own teams. Callers must hold `one_caller`.
 static Team& team(int size) {
-    static auto& teams = *new std::map<int, Team*>;  // there until the last call, which may be while the process ends
+    static auto& teams = *new std::map<int, Team*>;  // never deleted, since calls may still come while the process ends
     static pid_t owner = 0;
     if (owner != getpid()) teams.clear();
     owner = getpid();
     Team*& found = teams[size];
-    if (found == nullptr) found = new Team(size);  // never deleted: its threads wait as long as the process lives
+    if (found == nullptr) found = new Team(size);  // never deleted, since its threads wait until the process ends
     return *found;
 }
 static std::mutex one_caller;
 
-// Rows of an array: components of beads, `row` numbers each, the first at `offset` of a bead's `stride` numbers.
+// Components of an array of beads. Each bead has `stride` numbers. Its components begin at `offset` and have `row` numbers
+// each.
 struct Rows {
     real* data;
     long stride, offset, row;
@@ -135,7 +137,7 @@ static inline void block_columns(real** x, real** y, int rows, int n_in, int n_o
     for (int r = 0; r < rows; r++) y[r] -= column;
 }
 
-// y = x w, or y += x w, for the given components of the given beads; w is (n_in, n_out).
+// Computes y = x w, or y += x w if `add`, for the given beads and the first `components` of x and y; w is (n_in, n_out).
 static void linear(const Rows& x, const Rows& y, int components, int n_in, int n_out, const real* w, const int32_t* beads,
                    long n_beads, bool add) {
     real *from[BLOCK], *to[BLOCK];
@@ -158,7 +160,7 @@ static void linear(const Rows& x, const Rows& y, int components, int n_in, int n
     if (filled > 0) flush();
 }
 
-// w += x^T y over the given components of the given beads.
+// Computes w += x^T y, summed over the given beads and the first `components` of x and y; w is (n_in, n_out).
 static void outer(const Rows& x, const Rows& y, int components, int n_in, int n_out, real* w, const int32_t* beads,
                   long n_beads) {
     constexpr int K = 4;
@@ -181,7 +183,8 @@ static void transpose(const real* w, real* out, int n_in, int n_out) {
         for (int j = 0; j < n_out; j++) out[(long)j * n_in + k] = w[(long)k * n_out + j];
 }
 
-// SiLU with unit second moment, and two derivatives. Fast maths knows no infinity, so the exponential stays finite.
+// SiLU with unit second moment, and its first and second derivative. The exponent is limited, because the exponential must
+// not overflow: -ffast-math does not support infinity.
 struct Activation {
     real value, first, second;
 };
@@ -191,8 +194,8 @@ static inline Activation activation(real x) {
     return {unit * x * s, unit * (s + x * d), unit * d * (2 + x * (1 - 2 * s))};
 }
 
-// The gate: y holds (1 + degrees) * channels scalars and gates, then the other components; x the gated features.
-// All arguments belong to one bead.
+// The gate of one bead. y is its input: (1 + DEGREES) * C scalars and gate scalars, then the components of higher degrees.
+// x is its output: the gated features.
 template <int DEGREES, int C>
 struct Gate {
     static constexpr int SCALARS = (1 + DEGREES) * C;
@@ -205,7 +208,7 @@ struct Gate {
                 for (int c = 0; c < C; c++) x[m * C + c] = gate[c] * y[SCALARS + (m - 1) * C + c];
         }
     }
-    // Adjoint of y from that of x.
+    // Computes the adjoint of y from the adjoint of x.
     static void reverse(const real* y, const real* xa, real* ya) {
         for (int c = 0; c < C; c++) ya[c] = activation(y[c]).first * xa[c];
         for (int l = 1; l <= DEGREES; l++) {
@@ -222,7 +225,7 @@ struct Gate {
             for (int c = 0; c < C; c++) ya[l * C + c] = slope[c] * inner[c];
         }
     }
-    // Tangent of x from that of y.
+    // Computes the tangent of x from the tangent of y.
     static void tangent(const real* y, const real* yt, real* xt) {
         for (int c = 0; c < C; c++) xt[c] = activation(y[c]).first * yt[c];
         for (int l = 1; l <= DEGREES; l++) {
@@ -237,7 +240,7 @@ struct Gate {
                         gate[c] * yt[SCALARS + (m - 1) * C + c] + moved[c] * y[SCALARS + (m - 1) * C + c];
         }
     }
-    // Tangent of the adjoint of y.
+    // Computes the tangent of the adjoint of y.
     static void reverse_tangent(const real* y, const real* yt, const real* xa, const real* xat, real* yat) {
         for (int c = 0; c < C; c++) {
             Activation a = activation(y[c]);
@@ -262,7 +265,8 @@ struct Gate {
     }
 };
 
-// Distances held constant below the first sampled one, with two continuous derivatives: value and slope.
+// Clamps a distance: it is r above edge + width and constant below `edge`, the first sampled distance. The result has two
+// continuous derivatives; `slope` is the first.
 static inline void hold(real r, real edge, real width, real& held, real& slope) {
     if (r >= edge + width) {
         held = r, slope = 1;
@@ -273,7 +277,8 @@ static inline void hold(real r, real edge, real width, real& held, real& slope) 
     slope = x * x * (3 - 2 * x);
 }
 
-// Weights of the four B-splines that matter at x (in units of the spacing), and their derivatives by x.
+// Computes the values b[0..3] and derivatives b[4..7] of the four cubic B-splines that are nonzero at x, which is in units
+// of the knot spacing. Returns the index of the first of them.
 static inline int splines(real x, int knots, real* b) {
     x = std::min(x, (real)knots);
     int index = std::min((int)x, knots - 1);
