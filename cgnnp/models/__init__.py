@@ -1,1 +1,1 @@
-"""Networks: torch only, and e3nn for the constants of the rotation group."""
+"""Neural-network potentials in plain torch. The constants of the rotation group come from e3nn."""

@@ -1,8 +1,9 @@
 """Allegro: strictly local, equivariant features of pairs (Musaelian et al. 2023, 10.1038/s41467-023-36329-y).
 
-Every pair i, j of neighbours has scalars and tensors. A layer multiplies the tensors of the pair with the environment of i,
-a weighted sum of spherical harmonics over all its neighbours, and its scalars are updated with what is invariant in the
-product and weight the environment of the next layer. No message goes beyond the cutoff, whatever the number of layers.
+Every ordered pair i, j of neighbours has scalar and tensor features. In each layer the tensors of the pair are multiplied
+with the environment of i, which is a weighted sum of spherical harmonics over all neighbours of i. The scalar components of
+the product, together with the scalars of the pair, give new scalars and the weights of the environment in the next layer.
+However many layers there are, the energy of a bead depends only on its neighbours within the cutoff.
 """
 
 import math
@@ -27,10 +28,11 @@ from cgnnp.runtime.errors import SettingError
 
 
 class TwoBody(nn.Module):
-    """All that a pair knows from its distance and types alone, linear in `n_out` functions, through splines on knots.
+    """The initial features of a pair, which are functions of its distance and its two bead types.
 
-    perceptron((W B(r)) * [center(t_i), neighbor(t_j)]), then two linear maps: weights of the pair's first tensors, and
-    its first scalars with the weights of the first environment.
+    The functions are perceptron((W B(r)) * [center(t_i), neighbor(t_j)]) followed by two linear maps. The first map gives
+    the weights of the pair's initial tensors. The second gives its initial scalars and the weights of the first environment.
+    If a spline is given, the functions are tabulated on its knots.
     """
 
     def __init__(
@@ -47,12 +49,16 @@ class TwoBody(nn.Module):
         self.project = nn.Parameter(torch.randn(scalars, scalars + weights))
 
     def forward(self, radial: RadialInput, receiver_types: Tensor, sender_types: Tensor) -> Tensor:
-        """(edges, weights + scalars + weights)."""
+        """Return an array (edges, weights + scalars + weights).
+
+        The columns are the weights of the initial tensors, the initial scalars, and the weights of the first environment.
+        `radial` is the result of `Network.radial`.
+        """
         basis, index, weights = radial
         basis = basis @ self.basis / math.sqrt(float(self.basis.size(0)))
         if self.spline is None:
             return self._functions(basis, torch.cat([self.center[receiver_types], self.neighbor[sender_types]], dim=1))
-        # A table for each ordered pair of types, one after the other.
+        # The tables of all ordered pairs of types are concatenated.
         tables: list[Tensor] = []
         for first in range(self.n_types):
             for second in range(self.n_types):
@@ -68,7 +74,7 @@ class TwoBody(nn.Module):
 
 
 class Product(ExactConstants):
-    """Tensor product of features of pairs with the environment of their first bead, weighted by path and channel."""
+    """Tensor product of the features of pairs with the environment of their first bead, with weights by path and channel."""
 
     def __init__(self, features: Sequence[Block], l_max: int, out: Sequence[Block], channels: int) -> None:
         super().__init__()
@@ -79,7 +85,7 @@ class Product(ExactConstants):
         self.register_buffer("coefficients", self.exact().to(torch.get_default_dtype()), persistent=False)
 
     def exact(self) -> Tensor:
-        """(paths, environment components x input components x output components)."""
+        """Return the exact coupling coefficients (paths, environment components x input components x output components)."""
         features, l_max, out = self.blocks
         starts, ends = block_starts(features), block_starts(out)
         result = torch.zeros(len(self.couplings), self.n_in, (l_max + 1) ** 2, self.n_out, dtype=torch.float64)
@@ -89,10 +95,16 @@ class Product(ExactConstants):
         return result.transpose(1, 2).flatten(1)
 
     def forward(self, features: Tensor, environments: Tensor, receivers: Tensor) -> Tensor:
-        """(edges, n_out, channels) from features (edges, n_in, channels) and environments (beads, components, channels)."""
+        """Return the product (edges, n_out, channels).
+
+        Args:
+            features: features of the pairs (edges, n_in, channels).
+            environments: environments of the beads (beads, components, channels).
+            receivers: first bead (edges,) of each pair.
+        """
         n_channels = environments.size(2)
         coupled = (self.weight.t() @ self.coefficients).view(n_channels, environments.size(1), -1)
-        # What does not depend on the pair is summed for each bead: a matrix from inputs to outputs for every channel.
+        # The sum over environment components is done once per bead. It gives a matrix from inputs to outputs per channel.
         matrices = torch.bmm(environments.permute(2, 0, 1), coupled).permute(1, 2, 0)
         matrices = matrices.reshape(-1, self.n_in, self.n_out, n_channels).index_select(0, receivers)
         return (features[:, :, None, :] * matrices).sum(dim=1)
@@ -106,14 +118,14 @@ class AllegroSettings(RadialSettings):
         layers: number of tensor products.
         l_max: highest degree of the tensors and spherical harmonics; 0 makes the network invariant.
         features: channels of the tensors.
-        scalars: number of scalars of a pair.
-        hidden: width of the perceptrons between layers and of the readout.
-        parity: of the tensors, see `cgnnp.models.nequip.NequIPSettings`; with `none`, l_max >= 1 and two layers the energy
-            knows handedness.
-        others: as `RadialSettings`; its perceptron is of distance and types.
+        scalars: number of scalar features of a pair, at least 2.
+        hidden: hidden width of the perceptrons between layers and of the readout.
+        parity: parity of the tensors, see `cgnnp.models.nequip.NequIPSettings`. With `none`, l_max >= 1 and at least two
+            layers, the energy can distinguish mirror images.
+        others: see `RadialSettings`. Here one perceptron takes both distance and bead types.
 
     Raises:
-        ValueError: as `NetworkSettings`; or less than two scalars.
+        ValueError: a setting of `NetworkSettings` is out of range, or there are less than two scalars.
     """
 
     layers: int = 1
@@ -130,17 +142,17 @@ class AllegroSettings(RadialSettings):
 
 
 class Allegro(Network[AllegroSettings]):
-    """Allegro, as nequip-allegro 0.8 has it.
+    """Allegro, with the architecture of the package nequip-allegro 0.8.
 
     Raises:
-        ValueError: see `AllegroSettings`; or a parity that so few layers or degrees cannot carry.
+        ValueError: a setting is out of range, see `AllegroSettings`, or `parity` has no effect with these layers and l_max.
     """
 
     Settings = AllegroSettings
     degree_of: Tensor
 
     def build(self, settings: AllegroSettings) -> None:
-        """Make the modules, see `Network.build`."""
+        """Make the modules; see `Network.build`."""
         layers, l_max, features, scalars = settings.layers, settings.l_max, settings.features, settings.scalars
         blocks = checked_blocks(settings.parity, l_max, layers, l_max)
         self.knows_handedness = settings.parity == "none" and l_max > 0 and layers > 1
@@ -176,10 +188,13 @@ class Allegro(Network[AllegroSettings]):
             scalars = torch.cat([scalars, new[:, : self.n_scalars]], dim=1)
             weights = new[:, self.n_scalars :]
         total = summed_on_beads(self.readout(scalars)[:, 0], receivers, n_beads)
-        # Every pair is two edges, and both change with their distance.
+        # The factor 1/sqrt(2): every pair is two edges, whose energies change together with the distance.
         return self.bounded(self.energy_scale * self.neighbor_scale / math.sqrt(2.0) * total)
 
     def _weighted(self, harmonics: Tensor, weights: Tensor) -> Tensor:
-        """(edges, components, channels): harmonics times the weights (edges, degrees x channels) of their degrees."""
+        """Multiply harmonics with the weights (edges, degrees x channels) of their degrees.
+
+        Return an array (edges, components, channels).
+        """
         by_degree = weights.view(-1, self.l_max + 1, self.n_channels)
         return harmonics[:, :, None] * by_degree.index_select(1, self.degree_of)

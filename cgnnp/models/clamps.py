@@ -1,12 +1,14 @@
-"""Clamps: no network sees beads closer than the data have them.
+"""Clamps: networks never see distances that are much shorter than those in the data.
 
-An edge carries the first sampled distance of its pair: of its two bead types, and of its class (`PAIR_CLASSES`), since beads
-of one molecule may be closer than strangers ever are. The vector of an edge below that distance is lengthened,
+The first sampled distance of an edge depends on its two bead types and on its class (`PAIR_CLASSES`), since beads of one
+molecule may be closer than beads of different molecules ever are. The vector v of a shorter edge is lengthened before it
+enters the network:
 
-    v  ->  v h(|v|) / |v|,    h constant below the first sampled distance, |v| from `width` above it on
+    v  ->  v h(|v|) / |v|
 
-by whoever builds or differentiates graphs. Networks know nothing of it: below that distance they exert no radial force, and
-the wall of the prior decides.
+h(r) is constant below the first sampled distance, and h(r) = r from `width` above it on. So below the first sampled distance
+the network exerts no radial force, and only the repulsive wall of the prior acts. The clamp is not part of the network's
+`forward`; the code that evaluates a graph applies it to the vectors first.
 """
 
 from typing import NamedTuple
@@ -18,29 +20,34 @@ from cgnnp.mapping.topology import BeadTopology
 
 
 def clamped_lengths(r: Tensor, edge: Tensor, width: float) -> Tensor:
-    """r itself above edge + width, constant below the edge, with two continuous derivatives between."""
+    """Clamp lengths: the result is r above edge + width and constant below the edge, and is twice differentiable."""
     x = ((r - edge) / width).clamp(0.0, 1.0)
     inside = edge + width * (0.5 + x**3 - 0.5 * x**4)
     return torch.where(r < edge + width, inside, r)
 
 
 def clamped(vectors: Tensor, edge: Tensor, width: float) -> Tensor:
-    """Vectors (edges, 3), lengthened below the distances `edge` (edges,); the others are the same to the last bit."""
+    """Clamp vectors (edges, 3): those shorter than edge (edges,) + width are lengthened, the others are unchanged."""
     lengths = torch.sqrt((vectors * vectors).sum(dim=1))
     longer = vectors * (clamped_lengths(lengths, edge, width) / lengths)[:, None]
-    # Beads in one place have no direction: their forces are no numbers, as the simulation must see.
+    # Beads at the same position have no direction. Their forces must stay NaN, so that the simulation notices.
     return torch.where(((lengths < edge + width) & (lengths > 0))[:, None], longer, vectors)
 
 
 class PairClasses(NamedTuple):
-    """Pairs of beads of one molecule and their classes: `keys` are receiver * beads + sender, sorted, both ways."""
+    """Pairs of beads that belong to the same molecule, and their classes.
+
+    Args:
+        keys: receiver * n_beads + sender of each pair in both directions, sorted.
+        kinds: class of each key, as a number in `PAIR_CLASSES`.
+    """
 
     keys: Tensor
     kinds: Tensor
 
     @classmethod
     def of(cls, topology: BeadTopology) -> "PairClasses | None":
-        """Those of a topology; None where no molecule has two beads."""
+        """Return the pair classes of a topology, or None if no molecule has two beads."""
         pairs, kinds = topology.classes
         if not len(pairs):
             return None
@@ -48,7 +55,7 @@ class PairClasses(NamedTuple):
 
     @classmethod
     def of_pairs(cls, pairs: Tensor, kinds: Tensor, n_beads: int) -> "PairClasses":
-        """Those of pairs (pairs, 2), each given once, with their classes (pairs,)."""
+        """Make pair classes from pairs (pairs, 2), each given in one direction only, and their classes (pairs,)."""
         first, second = pairs.T
         keys, order = torch.sort(torch.cat([first * n_beads + second, second * n_beads + first]))
         return cls(keys, kinds.repeat(2)[order])
@@ -57,13 +64,19 @@ class PairClasses(NamedTuple):
 def edge_classes(
     keys: Tensor, kinds: Tensor, receivers: Tensor, senders: Tensor, vectors: Tensor, box: Tensor, n_beads: int
 ) -> Tensor:
-    """Class (edges,) of every edge: 0 (`other`) between two molecules, and between a molecule and an image of itself.
+    """Return the class (edges,) of every edge.
+
+    The class is 0 (`other`) for edges between two molecules, and between a molecule and a periodic image of itself. An edge
+    is within one molecule if its vector is the minimum image.
 
     Args:
-        keys, kinds: of `PairClasses`.
-        receivers, senders, vectors: of the edges.
-        box: (3, 3), lower triangular; a molecule is in it by nearest images.
-        n_beads: of the system.
+        keys: the keys of `PairClasses`.
+        kinds: the classes of `PairClasses`.
+        receivers: receiving bead (edges,) of each edge.
+        senders: sending bead (edges,) of each edge.
+        vectors: vector (edges, 3) from receiver to sender.
+        box: box vectors (3, 3) as rows, lower triangular, in the unit of the vectors.
+        n_beads: number of beads of the system.
     """
     wanted = receivers * n_beads + senders
     place = torch.searchsorted(keys, wanted).clamp(max=keys.size(0) - 1)

@@ -1,9 +1,9 @@
 """Symmetric products of a bead's density with itself: the many-body features of MACE (10.48550/arXiv.2206.07697).
 
-A density A has one block of natural parity for each degree 0..l, as (beads, components, channels). A map that is equivariant
-under rotations and inversion and takes a product of n densities to one degree is a constant tensor; only its part that is
-symmetric under an exchange of the densities matters, because they are the same. Products of n densities of neighbours are
-functions of n + 1 beads (the atomic cluster expansion, 10.1103/PhysRevB.99.014104).
+A density A has the shape (beads, components, channels), with one block of natural parity for each degree 0..l. A map from a
+product of n densities to one degree that is equivariant under rotations and inversion is given by a constant tensor. Only
+the part of the tensor that is symmetric under exchange of the densities matters, because all n densities are the same. A
+product of n densities of neighbours depends on n + 1 beads at once (atomic cluster expansion, 10.1103/PhysRevB.99.014104).
 """
 
 import functools
@@ -17,24 +17,27 @@ from torch import Tensor, nn
 from cgnnp.models.convolution import ExactConstants, coupling_coefficients, n_components
 
 INDEPENDENT = 1e-6
-"""Of what remains of a coupling beside others; what depends on them leaves rounding, 1e-15, what does not more than 0.1."""
+"""Norm of the remainder, after projecting out the other couplings, above which a coupling counts as linearly independent.
+Dependent couplings leave rounding errors of about 1e-15, independent ones more than 0.1."""
 
 
 @functools.cache
 def symmetric_couplings(l_in: int, l_out: int, order: int) -> Tensor:
-    """All independent symmetric equivariant maps of a product of densities to a degree, float64.
+    """Return all linearly independent, symmetric, equivariant maps from a product of densities to one degree, float64.
 
-    u_p,m(A) = sum over i..k of U_m,i..k,p A_i ... A_k takes `order` densities of degrees 0..l_in to degree l_out. A path p
-    is a multiset of degrees and a way to couple it. Paths are ordered by degrees, orthogonal as tensors, and found by the
-    Gram-Schmidt process in a fixed order, with a positive first component, so that weights mean the same on every machine.
-    Components of A that are independent and normal give each u_p,m a variance of one.
+    The maps are u_p,m(A) = sum over i..k of U_m,i..k,p A_i ... A_k, with `order` factors A of degrees 0..l_in and output
+    degree l_out. A path p is a multiset of degrees with a way to couple them. The tensors of different paths are orthogonal.
+    They are found by the Gram-Schmidt process in a fixed order, sorted by degrees, and the first nonzero component of each
+    is positive, so that weights have the same meaning on every machine. The tensors are scaled such that independent
+    standard normal components of A give each u_p a variance of one, averaged over m.
 
     Returns:
-        (2 l_out + 1, D, ..., D, paths) with D = (l_in + 1)^2; there may be none. Do not change it: it is kept.
+        Tensor U (2 l_out + 1, D, ..., D, paths) with D = (l_in + 1)^2; the number of paths may be zero. The tensor is
+        cached, so do not modify it.
     """
     basis: list[Tensor] = []
     for degrees in itertools.combinations_with_replacement(range(l_in + 1), order):
-        if (sum(degrees) - l_out) % 2:  # The parity of the product, whatever its intermediates, is not that of l_out.
+        if (sum(degrees) - l_out) % 2:  # The product does not have the parity of l_out, whatever the intermediates.
             continue
         for degree, coupling in iterated_couplings(degrees):
             if degree != l_out:
@@ -53,9 +56,10 @@ def symmetric_couplings(l_in: int, l_out: int, order: int) -> Tensor:
 
 
 def iterated_couplings(degrees: tuple[int, ...]) -> Iterator[tuple[int, Tensor]]:
-    """(degree, (2 degree + 1, 2 l1 + 1, ..., 2 ln + 1)) of all ways to couple degrees one after the other, norm^2 2 l + 1.
+    """Yield all ways to couple the given degrees one after the other.
 
-    An intermediate product has the parity of its factors, which need not be natural: a cross product may meet another.
+    Each is the final degree l and the coupling tensor (2 l + 1, 2 l1 + 1, ..., 2 ln + 1), whose squared norm is 2 l + 1.
+    Intermediate products may have unnatural parity, since for example two cross products can be coupled with each other.
     """
     *before, last = degrees
     if not before:
@@ -67,7 +71,13 @@ def iterated_couplings(degrees: tuple[int, ...]) -> Iterator[tuple[int, Tensor]]
 
 
 def symmetrised(coupling: Tensor, degrees: tuple[int, ...], l_in: int) -> Tensor:
-    """Mean over all orders of the factors of a coupling of these degrees, as a tensor of all components."""
+    """Return the mean of a coupling over all permutations of its factors, padded with zeros to all components.
+
+    Args:
+        coupling: tensor (2 l + 1, 2 l1 + 1, ..., 2 ln + 1).
+        degrees: degrees l1, ..., ln of the factors.
+        l_in: highest degree of a density.
+    """
     size = n_components(l_in)
     padded = torch.zeros([coupling.size(0), *[size] * len(degrees)], dtype=coupling.dtype)
     padded[(slice(None), *(slice(n_components(degree - 1), n_components(degree)) for degree in degrees))] = coupling
@@ -76,10 +86,11 @@ def symmetrised(coupling: Tensor, degrees: tuple[int, ...], l_in: int) -> Tensor
 
 
 def variance(coupling: Tensor) -> float:
-    """Variance of u_m(A), mean over m, for a symmetric U (2 l + 1, D, ..., D) and independent normal components of A.
+    """Return the variance of u_m(A), averaged over m, for independent standard normal components of A.
 
-    Pairs that Wick's theorem contracts within either factor of u_m^2 leave traces: <u_m^2> is the sum over k of
-    (n!)^2 / ((2^k k!)^2 (n - 2k)!) |tr^k U_m|^2, and all pairs (n = 2k) make <u_m>^2.
+    The coupling U (2 l + 1, D, ..., D) must be symmetric. By Wick's theorem <u_m^2> is the sum over k of
+    (n!)^2 / ((2^k k!)^2 (n - 2k)!) |tr^k U_m|^2, where k pairs are contracted within each factor u_m. The term with n = 2k
+    is <u_m>^2, so the variance leaves it out.
     """
     order, total, traced = coupling.dim() - 1, 0.0, coupling
     for k in range((order + 1) // 2):
@@ -91,16 +102,17 @@ def variance(coupling: Tensor) -> float:
 
 
 def leading_sign(coupling: Tensor) -> float:
-    """Of the first component that is not zero."""
+    """Return the sign of the first nonzero component."""
     components = coupling.flatten()
     return float(torch.sign(components[components.abs() > INDEPENDENT][0]))
 
 
 class WeightedCouplings(ExactConstants):
-    """Couplings of one order to all degrees of the output, summed over paths with weights of bead type and channel.
+    """Couplings of one order to all degrees of the output, summed over paths with weights by bead type and channel.
 
-    Symmetry leaves sorted tuples of components i <= j <= ... to be told apart, with as many times the coefficient as a tuple
-    has orders. Of the highest order the last component stays apart: it is contracted first.
+    Because of the symmetry only sorted tuples of components i <= j <= ... are stored. The coefficient of a tuple is
+    multiplied by the number of its distinct permutations. In the highest order the last component is not part of the tuple,
+    because it is contracted first.
     """
 
     def __init__(self, l_in: int, l_out: int, order: int, correlation: int, channels: int, n_types: int) -> None:
@@ -111,7 +123,10 @@ class WeightedCouplings(ExactConstants):
         self.weight = nn.Parameter(torch.randn(n_types, coefficients.size(1), channels))
 
     def exact(self) -> Tensor:
-        """(output components x tuples [x last component], paths); with weights of variance one, outputs have it too."""
+        """Return the exact coefficients (output components x tuples [x last component], paths).
+
+        They are scaled such that weights of variance one give outputs of variance one.
+        """
         by_degree: list[Tensor] = []
         size = n_components(self.l_in)
         n_tuple = self.order - 1 if self.order == self.correlation else self.order
@@ -127,23 +142,24 @@ class WeightedCouplings(ExactConstants):
         return torch.block_diag(*by_degree)
 
     def forward(self, kind: int) -> Tensor:
-        """(channels, output components x tuples [x last component]) for beads of one type."""
+        """Return the weighted couplings (channels, output components x tuples [x last component]) of one bead type."""
         return (self.coefficients @ self.weight[kind]).t()
 
 
 class SymmetricContraction(nn.Module):
-    """B = sum over orders n and paths p of W_n,p u_n,p(A), for each channel, with weights by bead type.
+    """Symmetric contraction: B = sum over orders n and paths p of W_n,p u_n,p(A), for each channel.
 
-    MACE's product basis (10.48550/arXiv.2206.07697, eqs. 10 and 11). Weights enter first, which leaves a polynomial of A
-    that is evaluated from the highest order down: one component of A is contracted with it, the coefficients of the next
-    order are added, and so on; the last two of three at once, so that their symmetry saves half.
+    This is the product basis of MACE (10.48550/arXiv.2206.07697, eqs. 10 and 11). The weights W depend on the bead type.
+    First the couplings are multiplied with the weights, which gives the coefficients of a polynomial in A. The polynomial is
+    then evaluated from the highest order down: one factor A is contracted, the coefficients of the next lower order are
+    added, and so on. With three factors the last two are contracted at once, because their symmetry halves the work.
 
     Args:
-        l_in: degree of the density.
+        l_in: highest degree of the density.
         l_out: highest degree of the output, at most l_in if correlation is 1.
-        correlation: highest order, 1, 2 or 3.
-        channels: of density and output.
-        n_types: bead types, each with weights of its own.
+        correlation: highest order n, which is 1, 2 or 3.
+        channels: number of channels of density and output.
+        n_types: number of bead types, each of which has its own weights.
     """
 
     first: Tensor
@@ -161,7 +177,7 @@ class SymmetricContraction(nn.Module):
         self.register_buffer("second", pairs[:, 1].contiguous(), persistent=False)
 
     def forward(self, density: Tensor, types: Tensor) -> Tensor:
-        """(beads, (l_out + 1)^2, channels) from (beads, (l_in + 1)^2, channels) and types (beads,)."""
+        """Return B (beads, (l_out + 1)^2, channels) for densities (beads, (l_in + 1)^2, channels) and types (beads,)."""
         if self.n_types == 1:
             return self.of_one_type(density, 0)
         order = torch.argsort(types, stable=True)
@@ -172,7 +188,7 @@ class SymmetricContraction(nn.Module):
         return torch.cat(by_type).index_select(0, torch.argsort(order))
 
     def of_one_type(self, density: Tensor, kind: int) -> Tensor:
-        """The same for beads that are all of one type."""
+        """Return B, as `forward` does, for beads that all have the type `kind`."""
         components = density.permute(2, 1, 0).contiguous()
         polynomial: list[Tensor] = []
         for weighted in self.orders:
@@ -180,7 +196,7 @@ class SymmetricContraction(nn.Module):
         highest = polynomial[-1].reshape(self.channels, -1, self.n_in)
         if self.correlation == 1:
             return torch.bmm(highest, components).permute(2, 1, 0)
-        # What is left of the highest order, and the one below, is a sum over products of all components but one.
+        # After one contraction, the highest order has as many factors A left as the next lower order. The two are added.
         products = components
         if self.correlation == 3:
             products = components.index_select(1, self.first) * components.index_select(1, self.second)

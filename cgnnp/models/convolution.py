@@ -1,8 +1,9 @@
-"""Equivariant building blocks on features stored as (beads, components, channels), block after block of components.
+"""Equivariant building blocks of networks.
 
-A block is an irreducible representation (l, p): 2l + 1 components m = -l..l of degree l, multiplied by p when space is
-inverted. Spherical harmonics have p = (-1)^l, which is called natural parity here. A block with p = 0 has none: features of
-such blocks, and the energies that are made of them, may tell mirror images apart.
+Features have the shape (beads, components, channels). The components consist of blocks. A block is an irreducible
+representation (l, p): it has 2l + 1 components m = -l..l of degree l, which are multiplied by p when space is inverted.
+Spherical harmonics have p = (-1)^l, which is called natural parity here. A block with p = 0 has no definite parity: such
+features, and energies computed from them, may differ between mirror images.
 """
 
 import math
@@ -17,21 +18,24 @@ from cgnnp.models.radial import unit_silu, unit_tanh
 
 
 def n_components(l_max: int) -> int:
-    """(l_max + 1)^2."""
+    """Return the number of components of the degrees 0 to l_max, (l_max + 1)^2."""
     return (l_max + 1) ** 2
 
 
 Block = tuple[int, int]
-"""Degree and parity."""
+"""Degree l and parity p of a block of features."""
 
 Path = tuple[int, int, int]
-"""Degrees of features, harmonics and output."""
+"""Degrees of features, harmonics and output of one tensor product."""
 
 PARITIES = ("natural", "both", "none")
 
 
 def feature_blocks(l_max: int, parity: str) -> list[Block]:
-    """Blocks that features may have: of `natural` parity, of `both` parities, or with `none`, which forbids no coupling.
+    """Return the blocks that features may have.
+
+    With parity `natural` each degree l has the block of parity (-1)^l, and with `both` it has blocks of both parities. With
+    `none` the blocks have no parity (p = 0), so that all couplings are allowed.
 
     >>> feature_blocks(1, "both")
     [(0, 1), (0, -1), (1, -1), (1, 1)]
@@ -43,9 +47,9 @@ def feature_blocks(l_max: int, parity: str) -> list[Block]:
 
 
 def block_couplings(features: Sequence[Block], l_edge: int, out: Sequence[Block]) -> list[tuple[int, int, int]]:
-    """(number of the feature block, degree of the harmonics, number of the output block) of all couplings that there are.
+    """Return all allowed couplings as (number of the feature block, degree of the harmonics, number of the output block).
 
-    Degrees must obey the triangle rule, and parities p1 (-1)^l2 = p3; ordered by output.
+    Degrees must obey the triangle rule, and parities the rule p1 (-1)^l2 = p3. Couplings are ordered by output block.
     """
     return [
         (k1, l2, k3)
@@ -57,14 +61,15 @@ def block_couplings(features: Sequence[Block], l_edge: int, out: Sequence[Block]
 
 
 def reachable(features: Sequence[Block], l_edge: int, allowed: Sequence[Block]) -> list[Block]:
-    """Those of the allowed blocks that a coupling of the features with harmonics leads to."""
+    """Return those of the allowed blocks that can be made by coupling the features with harmonics."""
     return [block for block in allowed if block_couplings(features, l_edge, [block])]
 
 
 def layer_blocks(first: Sequence[Block], l_edge: int, allowed: Sequence[Block], layers: int) -> list[list[Block]]:
-    """Blocks before the first layer, between layers, and after the last, which are scalars.
+    """Return the feature blocks before the first layer, between layers, and after the last layer.
 
-    Those between are the allowed ones that earlier layers can make and later ones can use.
+    Blocks between layers are those allowed blocks that earlier layers can make and later layers can use. After the last
+    layer there are only scalars.
     """
     blocks = [list(first)]
     for _ in range(layers - 1):
@@ -76,7 +81,7 @@ def layer_blocks(first: Sequence[Block], l_edge: int, allowed: Sequence[Block], 
 
 
 def block_starts(blocks: Sequence[Block]) -> list[int]:
-    """First component of every block, and the number of all components."""
+    """Return the index of the first component of every block, followed by the total number of components."""
     starts = [0]
     for degree, _ in blocks:
         starts.append(starts[-1] + 2 * degree + 1)
@@ -84,13 +89,19 @@ def block_starts(blocks: Sequence[Block]) -> list[int]:
 
 
 def coupling_coefficients(path: Path) -> Tensor:
-    """sqrt(2 l3 + 1) times Wigner 3j, (2 l1 + 1, 2 l2 + 1, 2 l3 + 1) in float64: unit variance in, unit variance out."""
+    """Return sqrt(2 l3 + 1) times the Wigner 3j symbols (2 l1 + 1, 2 l2 + 1, 2 l3 + 1), float64.
+
+    With this factor, inputs of unit variance give outputs of unit variance.
+    """
     l1, l2, l3 = path
     return math.sqrt(2 * l3 + 1) * o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
 
 
 class ExactConstants(nn.Module):
-    """A module whose buffer `coefficients` is known exactly, so that `.double()` makes it exact in double precision."""
+    """A module that recomputes its buffer `coefficients` after a change of precision.
+
+    So the constants are accurate to double precision after `.double()`, even if the module was in single precision before.
+    """
 
     coefficients: Tensor
 
@@ -100,12 +111,15 @@ class ExactConstants(nn.Module):
         return self
 
     def exact(self) -> Tensor:
-        """The coefficients in float64."""
+        """Return the coefficients in float64."""
         raise NotImplementedError
 
 
 class CouplingPath(ExactConstants):
-    """One channel-wise tensor product x_l1 (x) Y_l2 -> l3 with Wigner 3j coefficients, weighted per edge and channel."""
+    """Channel-wise tensor product of features of degree l1 with harmonics of degree l2, which gives degree l3.
+
+    The coefficients are Wigner 3j symbols, and each edge and channel has its own weight.
+    """
 
     def __init__(self, path: Path, in_start: int) -> None:
         super().__init__()
@@ -116,11 +130,20 @@ class CouplingPath(ExactConstants):
         self.register_buffer("coefficients", self.exact().to(torch.get_default_dtype()), persistent=False)
 
     def exact(self) -> Tensor:
-        """(edge components, output components x input components), so that one product builds a matrix per edge."""
+        """Return the coefficients (harmonic components, output components x input components), float64.
+
+        In this layout one matrix product with the harmonics gives a matrix from inputs to outputs for each edge.
+        """
         return coupling_coefficients(self.path).permute(1, 2, 0).reshape(self.edge_size, -1)
 
     def forward(self, features: Tensor, harmonics: Tensor, weights: Tensor) -> Tensor:
-        """(edges, out, channels) from features (edges, in, channels), harmonics (edges, m) and weights (edges, channels)."""
+        """Return the weighted products (edges, components of l3, channels).
+
+        Args:
+            features: features of the senders (edges, all components, channels).
+            harmonics: spherical harmonics (edges, all components).
+            weights: radial weights of this path (edges, channels).
+        """
         chosen = features[:, self.in_start : self.in_start + self.in_size]
         angular = harmonics[:, self.edge_start : self.edge_start + self.edge_size] @ self.coefficients
         angular = angular.view(-1, self.out_size, self.in_size)
@@ -134,14 +157,15 @@ class CouplingPath(ExactConstants):
 class Convolution(nn.Module):
     """Sum over neighbours of radially weighted tensor products of their features with spherical harmonics.
 
-    A_i = 1/sqrt(n) sum_j w_path(r_ij) [x_j (x) Y(r_ij)] for every path (NequIP, 10.1038/s41467-022-29939-5, eq. 4). Paths
-    stay apart, in the order of `block_couplings`: a linear map mixes those that lead to the same block.
+    For every path, A_i = 1/sqrt(n) sum_j w_path(r_ij) [x_j (x) Y(r_ij)] (NequIP, 10.1038/s41467-022-29939-5, eq. 4). The
+    results of different paths are not added but concatenated, in the order of `block_couplings`. A later linear map mixes
+    the paths that lead to the same block.
 
     Args:
-        features: blocks of what neighbours send.
+        features: blocks of the features of the neighbours.
         l_edge: highest degree of the harmonics.
-        out: blocks to make.
-        neighbors: n, the average number of neighbours.
+        out: blocks of the output.
+        neighbors: n, usually the average number of neighbours.
     """
 
     def __init__(self, features: Sequence[Block], l_edge: int, out: Sequence[Block], neighbors: float) -> None:
@@ -154,7 +178,15 @@ class Convolution(nn.Module):
         self.paths = nn.ModuleList(CouplingPath((features[k1][0], l2, out[k3][0]), starts[k1]) for k1, l2, k3 in couplings)
 
     def forward(self, features: Tensor, harmonics: Tensor, weights: Tensor, receivers: Tensor, senders: Tensor) -> Tensor:
-        """(beads, components of all paths, channels); weights are (edges, paths * channels)."""
+        """Return the sums A (beads, components of all paths, channels).
+
+        Args:
+            features: features (beads, components, channels).
+            harmonics: spherical harmonics (edges, components).
+            weights: radial weights (edges, paths * channels).
+            receivers: receiving bead (edges,) of each edge.
+            senders: sending bead (edges,) of each edge.
+        """
         n_channels = features.size(2)
         gathered = features.index_select(0, senders)
         by_path = weights.view(-1, self.n_paths, n_channels)
@@ -167,7 +199,10 @@ class Convolution(nn.Module):
 
 
 class Linear(nn.Module):
-    """Mixes the channels of one degree, those of several paths together, with a matrix for each bead type or one for all."""
+    """Linear map that mixes the channels, and the paths, of one degree.
+
+    There is one matrix for all bead types, or one for each if n_types > 1.
+    """
 
     def __init__(self, degree: int, n_in: int, n_out: int, n_paths: int = 1, n_types: int = 1) -> None:
         super().__init__()
@@ -175,7 +210,7 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.randn(n_types, n_paths * n_in, n_out))
 
     def forward(self, features: Tensor, types: Tensor) -> Tensor:
-        """(beads, 2l + 1, n_out) from (beads, paths * (2l + 1), n_in)."""
+        """Map features (beads, paths * (2l + 1), n_in) to features (beads, 2l + 1, n_out)."""
         apart = features.unflatten(1, [self.n_paths, self.n_components])
         joined = apart.transpose(1, 2).flatten(2) / math.sqrt(float(self.weight.size(1)))
         result = joined @ self.weight[0]
@@ -187,10 +222,12 @@ class Linear(nn.Module):
 
 
 class Gate(nn.Module):
-    """SiLU on scalars, tanh on pseudoscalars; every other block is multiplied by SiLU of gate scalars of its own.
+    """Nonlinearity: SiLU for scalars, tanh for pseudoscalars, and a gate for every other block.
+
+    The gate multiplies a block by SiLU of its own gate scalars.
 
     Args:
-        blocks: scalars first, then pseudoscalars if there are any, then the others.
+        blocks: blocks of the features: scalars, then pseudoscalars if there are any, then the others.
     """
 
     gate_of: Tensor
@@ -204,11 +241,11 @@ class Gate(nn.Module):
         self.register_buffer("gate_of", gate_of.to(torch.int64), persistent=False)
 
     def forward(self, scalars: Tensor, others: Tensor) -> Tensor:
-        """Gated features (beads, components, channels).
+        """Return the gated features (beads, components, channels).
 
         Args:
-            scalars: (beads, 1, (1 + gates) * channels), the scalars, then the gates of the blocks that have one.
-            others: (beads, components - 1, channels).
+            scalars: the scalars, followed by the gate scalars of each block with l > 0, (beads, 1, (1 + gates) * channels).
+            others: all other components before the gate, (beads, components - 1, channels).
         """
         activated = unit_silu(scalars).view(scalars.size(0), self.n_gates + 1, -1)
         if self.n_gates == 0:
@@ -222,9 +259,9 @@ class Gate(nn.Module):
 
 
 class SphericalHarmonics(nn.Module):
-    """Real spherical harmonics of directions, 'component' normalised (|Y_l|^2 = 2l + 1), in e3nn's order.
+    """Real spherical harmonics of unit vectors, with e3nn's normalisation 'component' (|Y_l|^2 = 2l + 1) and order.
 
-    Degrees above one follow from Y_(l+1) ~ [Y_l (x) Y_1]_(l+1) with Wigner 3j coefficients.
+    Degrees above one are computed by recursion: Y_(l+1) is proportional to [Y_l (x) Y_1]_(l+1).
     """
 
     def __init__(self, l_max: int) -> None:
@@ -233,7 +270,7 @@ class SphericalHarmonics(nn.Module):
         self.steps = nn.ModuleList(HarmonicStep(degree) for degree in range(1, l_max))
 
     def forward(self, directions: Tensor) -> Tensor:
-        """(edges, (l_max + 1)^2) from unit vectors (edges, 3)."""
+        """Return the harmonics (edges, (l_max + 1)^2) of unit vectors (edges, 3)."""
         parts = [torch.ones_like(directions[:, :1])]
         if self.l_max > 0:
             first = math.sqrt(3.0) * directions
@@ -244,7 +281,7 @@ class SphericalHarmonics(nn.Module):
 
 
 class HarmonicStep(ExactConstants):
-    """Y_(l+1) from Y_l and Y_1."""
+    """One step of the recursion: computes Y_(l+1) from Y_l and Y_1."""
 
     def __init__(self, degree: int) -> None:
         super().__init__()
@@ -252,7 +289,7 @@ class HarmonicStep(ExactConstants):
         self.register_buffer("coefficients", self.exact().to(torch.get_default_dtype()), persistent=False)
 
     def exact(self) -> Tensor:
-        """(components of Y_1, components of Y_l x components of Y_(l+1))."""
+        """Return the coefficients (components of Y_1, components of Y_l x components of Y_(l+1)), float64."""
         degree = self.degree
         below, first, above = (
             o3.spherical_harmonics(k, torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64), True, "component")
@@ -264,6 +301,6 @@ class HarmonicStep(ExactConstants):
         return coefficients.permute(1, 0, 2).reshape(3, -1)
 
     def forward(self, below: Tensor, first: Tensor) -> Tensor:
-        """(edges, 2l + 3) from (edges, 2l + 1) and (edges, 3)."""
+        """Return Y_(l+1) (edges, 2l + 3) from Y_l (edges, 2l + 1) and Y_1 (edges, 3)."""
         mixing = (first @ self.coefficients).view(-1, self.below_size, self.above_size)
         return torch.bmm(below[:, None, :], mixing)[:, 0]

@@ -14,18 +14,20 @@ from cgnnp.runtime.errors import SettingError
 
 HIGHEST_CORRELATION = 3
 READOUT_HIDDEN = 16
-"""Width of the perceptron that reads the last layer."""
+"""Hidden width of the perceptron that reads the energy from the last layer."""
 
 MOST_COUPLINGS = 500_000
-"""Products of components of densities, and of what is sent on, that a network may couple. The tables of 400,000 take
-some ten seconds to set up; l_max=3 with correlation=3 and features_l_max=2 has 36,864."""
+"""Largest number of combinations of components, (l_max + 1)^(2 correlation) (features_l_max + 1)^2, that a network may have.
+The coupling tables of 400,000 combinations take about ten seconds to set up. For example, l_max=3, correlation=3 and
+features_l_max=2 have 36,864 combinations."""
 
 
 class DensityLayer(nn.Module):
-    """linear -> convolution -> linear: the density of the neighbours of each bead; then its symmetric contraction -> linear.
+    """One layer of MACE: linear -> convolution -> linear -> symmetric contraction -> linear, plus a self-connection.
 
-    To the result a self-connection adds the layer's own input, mixed by bead type. The density has degrees 0..l_edge; of a
-    contraction of order 1, which is linear, only those of the output.
+    The steps up to the contraction give the density of the neighbours of each bead. The self-connection adds the layer's
+    input, multiplied with matrices that depend on the bead type. The density has the degrees 0..l_edge. If the correlation
+    is 1, the contraction is linear, so the density has only the degrees of the output.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class DensityLayer(nn.Module):
         super().__init__()
         l_density = l_edge if correlation > 1 else l_out
         into, blocks = feature_blocks(l_in, "natural"), feature_blocks(l_density, "natural")
-        # A mean over neighbours, as in mace-torch: scalars of n of them add up to n, not to its root, and are cubed here.
+        # The sum is divided by n, as in mace-torch, and not by sqrt(n): scalars of n neighbours add up to n, and are cubed.
         self.convolution = Convolution(into, l_edge, blocks, neighbors**2)
         network = Perceptron(n_basis, radial_hidden, self.convolution.n_paths * channels)
         self.radial = RadialFunctions(network, spline)
@@ -64,7 +66,10 @@ class DensityLayer(nn.Module):
     def forward(
         self, features: Tensor, harmonics: Tensor, radial: RadialInput, receivers: Tensor, senders: Tensor, types: Tensor
     ) -> Tensor:
-        """(beads, (l_out + 1)^2, channels) from (beads, (l_in + 1)^2, channels); `radial` as `RadialFunctions` takes it."""
+        """Return new features (beads, (l_out + 1)^2, channels) from features (beads, (l_in + 1)^2, channels).
+
+        `radial` holds the arguments of `RadialFunctions.forward`.
+        """
         by_degree = features.split(self.sizes_in, dim=1)
         sent: list[Tensor] = []
         for degree, linear in enumerate(self.before):
@@ -86,14 +91,14 @@ class DensityLayer(nn.Module):
 
 
 class LinearReadout(nn.Module):
-    """A sum of scalars with weights."""
+    """Reads the energy as a weighted sum of scalars."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(channels, 1))
 
     def forward(self, scalars: Tensor) -> Tensor:
-        """(beads, 1) from (beads, channels)."""
+        """Return the weighted sums (beads, 1) of scalars (beads, channels)."""
         return scalars @ self.weight / math.sqrt(float(self.weight.size(0)))
 
 
@@ -102,17 +107,17 @@ class MACESettings(RadialSettings):
     """Settings of MACE.
 
     Args:
-        layers: number of densities, one after the other.
+        layers: number of layers, each with one density and one contraction.
         l_max: highest degree of spherical harmonics and densities; 0 makes the network invariant.
-        features_l_max: highest degree of what is sent between layers, at most l_max; None for 1, or 0 where l_max is; after
-            the last layer are scalars.
-        correlation: neighbours that one contraction couples, 1, 2 or 3.
-        features: channels of every component.
-        others: as `RadialSettings`.
+        features_l_max: highest degree of the features between layers, at most l_max. None means 1, or 0 if l_max is 0. After
+            the last layer there are only scalars.
+        correlation: number of neighbours that one contraction couples, which is 1, 2 or 3.
+        features: number of channels of every component.
+        others: see `RadialSettings`.
 
     Raises:
-        ValueError: as `NetworkSettings`; or features_l_max above l_max or of one layer, another correlation, or more
-            couplings than is sensible.
+        ValueError: a setting of `NetworkSettings` is out of range; features_l_max exceeds l_max, or is positive with one
+            layer; the correlation is not 1, 2 or 3; or there are more than `MOST_COUPLINGS` combinations of components.
     """
 
     layers: int = 2
@@ -127,33 +132,33 @@ class MACESettings(RadialSettings):
         if self.layers == 1 and (self.features_l_max or 0) > 0:
             raise SettingError(
                 "model",
-                f"features_l_max={self.features_l_max}: with layers=1 nothing is sent between layers: take more layers, or "
-                "features_l_max=null",
+                f"features_l_max={self.features_l_max}: has no effect with layers=1, because there are no features between "
+                "layers: take more layers, or features_l_max=null",
             )
         if not 0 <= l_between <= l_max:
-            raise SettingError("model", f"features_l_max={l_between}: must be 0 or more, and not above l_max={l_max}")
+            raise SettingError("model", f"features_l_max={l_between}: must be 0 or more, and at most l_max={l_max}")
         if correlation not in range(1, HIGHEST_CORRELATION + 1):
             raise SettingError("model", f"correlation={correlation}: must be 1, 2 or {HIGHEST_CORRELATION}")
         if (work := (l_max + 1) ** (2 * correlation) * (l_between + 1) ** 2) > MOST_COUPLINGS:
             raise SettingError(
                 "model",
                 f"correlation={correlation}, l_max={l_max} and features_l_max={l_between} couple {work} "
-                f"combinations of components, beyond our limit of {MOST_COUPLINGS}: lower one of the three",
+                f"combinations of components, but at most {MOST_COUPLINGS} are allowed: lower one of the three settings",
             )
 
     @property
     def l_between(self) -> int:
-        """Highest degree of what is sent between layers."""
+        """Highest degree of the features between layers."""
         return min(1, self.l_max) if self.features_l_max is None else self.features_l_max
 
 
 class MACE(Network[MACESettings]):
-    """MACE, as mace-torch's ScaleShiftMACE with RealAgnosticResidualInteractionBlocks.
+    """MACE, with the architecture of ScaleShiftMACE with RealAgnosticResidualInteractionBlocks in mace-torch.
 
-    In every layer the neighbours of a bead make a density, and a symmetric contraction makes of it features that depend on
-    `correlation` neighbours at once. The energy is read from the scalars of every layer: linearly, but by a perceptron from
-    those of the last of several. With one layer it is a sum over clusters of at most correlation + 1 beads; that layer has
-    no self-connection, which would add a constant.
+    In every layer the neighbours of a bead form a density, and a symmetric contraction turns the density into features that
+    depend on `correlation` neighbours at once. The energy is the sum of readouts from the scalars of all layers. Readouts
+    are linear, except that the last of several layers has a perceptron. With one layer the energy is a sum over clusters of
+    at most correlation + 1 beads. Then there is no self-connection, because it would only add a constant.
 
     >>> model = MACE(type_names=["W"], cutoff_nm=0.5, layers=1, features=4)
     >>> vectors = torch.tensor([[0.3, 0.0, 0.0], [-0.3, 0.0, 0.0]])
@@ -164,7 +169,7 @@ class MACE(Network[MACESettings]):
     Settings = MACESettings
 
     def build(self, settings: MACESettings) -> None:
-        """Make the modules, see `Network.build`."""
+        """Make the modules; see `Network.build`."""
         layers, features, n_types = settings.layers, settings.features, len(settings.type_names)
         self.harmonics = SphericalHarmonics(settings.l_max)
         degrees = [0, *[settings.l_between] * (layers - 1), 0]

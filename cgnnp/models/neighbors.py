@@ -1,7 +1,8 @@
-"""Neighbour list for any periodic cell and any cutoff, in plain torch operations that TorchScript compiles.
+"""Neighbour list for any periodic cell and any cutoff, in plain torch operations that TorchScript can compile.
 
-Cells at least as large as the box permits are searched together with all their periodic images within the cutoff, so one
-algorithm serves large boxes (memory linear in the number of beads), triclinic cells, and cutoffs beyond half the box.
+The box is divided into cells. For each bead, all cells within the cutoff are searched, including their periodic images. The
+same algorithm works for large boxes, with memory linear in the number of beads, for triclinic boxes, and for cutoffs larger
+than half the box.
 """
 
 import torch
@@ -9,29 +10,29 @@ from torch import Tensor
 
 
 def wrap(positions: Tensor, box: Tensor) -> Tensor:
-    """Positions (beads, 3) moved into the cell whose row vectors are `box` (3, 3), in the precision they come in."""
+    """Wrap positions (beads, 3) into the box (3, 3), whose rows are the box vectors; the precision is unchanged."""
     fractional = positions @ torch.linalg.inv(box)
     return positions - torch.floor(fractional) @ box
 
 
 def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
-    """All ordered pairs closer than the cutoff, images of a bead with itself included.
+    """Find all ordered pairs closer than the cutoff, including pairs of a bead with its own periodic images.
 
     Args:
-        positions: (beads, 3), anywhere.
-        box: (3, 3), rows are the cell vectors.
-        cutoff: same unit.
+        positions: positions (beads, 3), which need not be in the box.
+        box: box vectors (3, 3) as rows.
+        cutoff: cutoff distance, in the unit of positions and box.
 
     Returns:
-        receivers (edges,), sorted; senders (edges,); shifts (edges, 3), Cartesian, such that the vector from receiver to
-        sender is positions[senders] - positions[receivers] + shifts.
+        The receivers (edges,), sorted, the senders (edges,), and the Cartesian shifts (edges, 3). The vector from receiver
+        to sender is positions[senders] - positions[receivers] + shifts.
     """
     n_beads = positions.size(0)
     fractional = positions @ torch.linalg.inv(box)
     origin = torch.floor(fractional)
     fractional = fractional - origin
 
-    # Cells along each axis, no wider than needed for the cutoff and not many more than there are beads.
+    # Number of cells along each axis. Cells are at least as wide as the cutoff if the box is, and their number is limited.
     areas = torch.linalg.norm(torch.linalg.cross(box.roll(-1, 0), box.roll(-2, 0)), dim=1)
     heights = torch.abs(torch.linalg.det(box)) / areas
     most = int(2.0 * float(n_beads) ** (1.0 / 3.0)) + 1
@@ -45,7 +46,7 @@ def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor
     starts = torch.cumsum(counts, 0) - counts
     order = torch.argsort(index, stable=True)
 
-    # Every bead with every cell within reach, in any image.
+    # Combine every bead with every cell within reach, including periodic images.
     spans = [torch.arange(-int(reach[k]), int(reach[k]) + 1, device=positions.device) for k in range(3)]
     offsets = torch.cartesian_prod(spans[0], spans[1], spans[2])
     neighbor_cells = cells[:, None, :] + offsets[None, :, :]
@@ -53,7 +54,7 @@ def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor
     home = ((neighbor_cells - images * n_cells) * strides).sum(dim=2).flatten()
     image_vectors = images.reshape(-1, 3).to(positions.dtype) @ box
 
-    # Candidate pairs: for each (bead, cell) the beads of that cell.
+    # Candidate pairs are all beads of these cells.
     n_found = counts[home]
     slot = torch.repeat_interleave(n_found)
     first = torch.cumsum(n_found, 0) - n_found
@@ -62,7 +63,7 @@ def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor
     from_receiver = image_vectors - inside.repeat_interleave(offsets.size(0), dim=0)
     vectors = inside[senders] + from_receiver[slot]
     squares = vectors[:, 0] ** 2 + vectors[:, 1] ** 2 + vectors[:, 2] ** 2
-    # A bead is not its own neighbour, though its images are, and though another bead in its place is.
+    # A bead is not its own neighbour, but its images are, and so is another bead at the same position.
     receivers = torch.div(slot, offsets.size(0), rounding_mode="floor")
     near = torch.nonzero((squares < cutoff * cutoff) & ((squares > 0) | (receivers != senders))).flatten()
     slot, senders, receivers = slot[near], senders[near], receivers[near]
@@ -71,9 +72,9 @@ def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor
 
 
 def edge_vectors(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Vectors (edges, 3) from receiver to sender of all pairs within the cutoff, with receivers and senders (edges,).
+    """Return the vectors (edges, 3) from receiver to sender of all pairs within the cutoff, the receivers and the senders.
 
-    Positions are wrapped first, all in the precision they come in.
+    Positions are wrapped into the box first. Everything is computed in the precision of the positions.
     """
     wrapped = wrap(positions, box)
     receivers, senders, shifts = neighbor_list(wrapped, box, cutoff)
@@ -81,12 +82,12 @@ def edge_vectors(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor,
 
 
 def forces_on_beads(gradient: Tensor, receivers: Tensor, senders: Tensor, n_beads: int) -> Tensor:
-    """Forces (beads, 3) from the derivatives (edges, 3) of the energy by the vectors from receiver to sender."""
+    """Return forces (beads, 3), given the derivatives (edges, 3) of the energy by the vectors from receiver to sender."""
     zero = torch.zeros(n_beads, 3, dtype=gradient.dtype, device=gradient.device)
     return zero.index_add(0, receivers, gradient).index_add(0, senders, -gradient)
 
 
 def summed_on_beads(values: Tensor, receivers: Tensor, n_beads: int) -> Tensor:
-    """Sums (beads, ...) of what edges (edges, ...) bring to their receivers."""
+    """Sum values of edges (edges, ...) over the edges of each receiver. Return the sums (beads, ...)."""
     zero = torch.zeros([n_beads] + list(values.shape[1:]), dtype=values.dtype, device=values.device)  # noqa: RUF005 (TorchScript)
     return zero.index_add(0, receivers, values)

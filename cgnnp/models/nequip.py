@@ -14,7 +14,11 @@ from cgnnp.runtime.errors import SettingError
 
 
 class Interaction(nn.Module):
-    """linear -> convolution -> linear, plus (but in the first layer) a self-connection by bead type, then the gate."""
+    """One layer of NequIP: linear -> convolution -> linear, plus a self-connection, then the gate.
+
+    The self-connection adds the layer's input, multiplied with matrices that depend on the bead type. The first layer has
+    none.
+    """
 
     def __init__(
         self,
@@ -37,7 +41,7 @@ class Interaction(nn.Module):
         self.radial = RadialFunctions(network, spline)
         self.starts = block_starts(into)
         self.before = nn.ModuleList(Linear(degree, n_in, n_in) for degree, _ in into)
-        # Scalars come with a gate for each block of a higher degree.
+        # The linear map to scalars also makes the gate scalars of each block of higher degree.
         n_gates = sum(degree > 0 for degree, _ in out)
         widths = [(1 + n_gates) * n_out, *[n_out] * (len(out) - 1)]
         paths = self.convolution.into
@@ -52,7 +56,7 @@ class Interaction(nn.Module):
     def forward(
         self, features: Tensor, harmonics: Tensor, radial: RadialInput, receivers: Tensor, senders: Tensor, types: Tensor
     ) -> Tensor:
-        """New features (beads, components, channels); `radial` are the arguments of `RadialFunctions`."""
+        """Return new features (beads, components, channels). `radial` holds the arguments of `RadialFunctions.forward`."""
         mixed: list[Tensor] = []
         for k, linear in enumerate(self.before):
             mixed.append(linear(features[:, self.starts[k] : self.starts[k + 1]], types))
@@ -74,16 +78,16 @@ class NequIPSettings(RadialSettings):
     """Settings of NequIP.
 
     Args:
-        layers: number of interactions.
+        layers: number of interaction layers.
         l_max: highest degree of features and spherical harmonics; 0 makes the network invariant.
-        features: channels of every block: one number, or a list of one for each layer.
-        parity: of features. With `natural` parity a degree l has (-1)^l; with `both` it has features of either sign, so
-            that cross products are kept (nequip's parity=true); with `none` every coupling is allowed, and with l_max >= 1
-            and three layers the energy then knows handedness.
-        others: as `RadialSettings`.
+        features: number of channels of every block: one number for all layers, or a list with one number per layer.
+        parity: parity of the features. With `natural`, features of degree l have parity (-1)^l. With `both`, there are
+            features of either parity, which keeps cross products (parity=true in the package nequip). With `none`, all
+            couplings are allowed; with l_max >= 1 and at least three layers the energy can then distinguish mirror images.
+        others: see `RadialSettings`.
 
     Raises:
-        ValueError: as `NetworkSettings`; or channels that are not positive, or of another number of layers.
+        ValueError: a setting of `NetworkSettings` is out of range, or `features` is not positive or has the wrong length.
     """
 
     layers: int = 3
@@ -97,16 +101,17 @@ class NequIPSettings(RadialSettings):
 
     @property
     def channels(self) -> list[int]:
-        """Channels of every layer, from one number for all or one for each."""
+        """Number of channels of every layer, as a list."""
         given = self.features if isinstance(self.features, list) else [self.features] * self.layers
         if len(given) != self.layers:
             raise SettingError(
                 "model",
-                f"features={given}: {len(given)} numbers for layers={self.layers}: give one number, or one per layer",
+                f"features={given}: {len(given)} numbers for layers={self.layers}: give one number for all layers, or a list "
+                "with one number per layer",
             )
         if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in given):
             raise SettingError(
-                "model", f"features={self.features}: must be a positive whole number, or a list of one per layer"
+                "model", f"features={self.features}: must be a positive integer, or a list of one such number per layer"
             )
         return given
 
@@ -115,7 +120,7 @@ class NequIP(Network[NequIPSettings]):
     """NequIP with an invariant last layer.
 
     Raises:
-        ValueError: see `NequIPSettings`; or a parity that so few layers or degrees cannot carry.
+        ValueError: a setting is out of range (see `NequIPSettings`), or `parity` has no effect with these layers and l_max.
 
     >>> model = NequIP(type_names=["W"], cutoff_nm=0.5, layers=1, features=4)
     >>> vectors = torch.tensor([[0.3, 0.0, 0.0], [-0.3, 0.0, 0.0]])
@@ -126,10 +131,10 @@ class NequIP(Network[NequIPSettings]):
     Settings = NequIPSettings
 
     def build(self, settings: NequIPSettings) -> None:
-        """Make the modules, see `Network.build`."""
+        """Make the modules; see `Network.build`."""
         l_max, layers, channels = settings.l_max, settings.layers, settings.channels
         blocks = checked_blocks(settings.parity, l_max, layers, 0)
-        # The first layer has no pseudovectors to make, the last none to use: a cross product needs one between them.
+        # Mirror images differ only by cross products. The first and the last layer make none, so a third layer is needed.
         self.knows_handedness = settings.parity == "none" and l_max > 0 and layers > 2
         self.l_max, self.parity = l_max, settings.parity
         self.harmonics = SphericalHarmonics(l_max)

@@ -1,4 +1,4 @@
-"""What the networks share: settings, clamps where nothing was sampled, radial functions, bounded energies."""
+"""Common base of all networks: settings, clamps below the sampled distances, radial functions, and bounded energies."""
 
 import copy
 import inspect
@@ -18,7 +18,7 @@ from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.settings import check_positive
 
 HIGHEST_DEGREE = 11
-"""Of the coupling coefficients that e3nn has."""
+"""Highest degree for which e3nn has coupling coefficients."""
 
 POSITIVE = (
     "cutoff_nm",
@@ -30,32 +30,36 @@ POSITIVE = (
     "features",
     "hidden",
 )
+"""Settings that must be positive."""
 
 RadialInput = tuple[Tensor, Tensor, Tensor]
-"""The arguments of `cgnnp.models.radial.RadialFunctions`."""
+"""The arguments of `cgnnp.models.radial.RadialFunctions.forward`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """What every network is told; those of an architecture add theirs.
+    """Settings of every network. The settings of an architecture add further ones.
 
     Args:
-        type_names: bead types.
-        cutoff_nm: neighbours within this distance are seen, of each bead or in each layer.
-        inner_cutoff_nm: first sampled distance of each pair of types, a symmetric matrix; below it the network is constant
-            along the pair, so that the prior's wall stands (`cgnnp.models.clamps`). Zeros for none.
-        inner_width_nm: above that distance, over which it becomes so.
-        inner_cutoff_by_class_nm: such matrices for classes of pairs of one molecule (1-2, 1-3, 1-4, same molecule); those
-            that are not named have `inner_cutoff_nm`, which is that of pairs of two molecules.
-        knots: of the splines that stand for the radial networks; 0 evaluates the networks on every edge, which is slower.
-        avg_num_neighbors: normalises sums over neighbours.
-        energy_scale: kJ/mol; multiplies the readout.
-        energy_bound_kJ_mol: no bead's energy e leaves (-B, B): it is e / sqrt(1 + (e/B)^2). Without one, an environment
-            denser than any sampled may have any energy, and beads collapse into it.
-        seed: of the initial weights.
+        type_names: names of the bead types.
+        cutoff_nm: distance up to which beads are neighbours. In networks with message passing this is the cutoff of each
+            layer.
+        inner_cutoff_nm: first sampled distance of each pair of bead types, as a symmetric matrix. Below it the network
+            exerts no force along the pair, so that only the wall of the prior acts (`cgnnp.models.clamps`). Zeros mean no
+            clamp.
+        inner_width_nm: width of the transition above that distance, over which the clamp sets in.
+        inner_cutoff_by_class_nm: such a matrix for each class of pairs within one molecule (1-2, 1-3, 1-4, same molecule).
+            Classes that are not named use `inner_cutoff_nm`, as pairs of different molecules do.
+        knots: number of knots of the splines that replace the radial networks; 0 evaluates the radial networks on every
+            edge, which is slower.
+        avg_num_neighbors: average number of neighbours of a bead; sums over neighbours are normalised by it.
+        energy_scale: factor that multiplies the energies, kJ/mol.
+        energy_bound_kJ_mol: bound B of the energy of each bead: an energy e is replaced by e / sqrt(1 + (e/B)^2). Without a
+            bound, environments denser than all sampled ones may have very low energies, and beads may collapse.
+        seed: random seed of the initial weights.
 
     Raises:
-        ValueError: a number out of range, or an inner cutoff matrix of the wrong shape.
+        ValueError: a number is out of range, or a matrix of inner cutoffs has the wrong shape.
     """
 
     type_names: list[str]
@@ -85,20 +89,20 @@ class NetworkSettings:
         if unknown := sorted({*by_class} - {*PAIR_CLASSES[1:]}):
             known = ", ".join(PAIR_CLASSES[1:])
             raise SettingError(
-                "model", f"inner_cutoff_by_class_nm: {unknown[0]!r} is no class of pairs: give some of {known}"
+                "model", f"inner_cutoff_by_class_nm: {unknown[0]!r} is not a class of pairs: the classes are {known}"
             )
         for matrix in (self.inner_cutoff_nm, *by_class.values()):
             if matrix is not None and (found := tuple(torch.tensor(matrix).shape)) != shape:
-                raise ValueError(f"inner_cutoff_nm has shape {found}, expected {shape}")
+                raise ValueError(f"inner_cutoff_nm has shape {found}, expected {shape}: give one row per bead type")
 
     @property
     def splines_are_optional(self) -> bool:
-        """Whether there are networks that the splines stand for."""
+        """Whether the network also works without splines, by evaluating its radial networks directly."""
         return True
 
     @property
     def first_sampled(self) -> Tensor:
-        """First sampled distances, nm: (types, types), or (classes, types, types) where classes have their own."""
+        """First sampled distances, nm: (types, types), or (classes, types, types) if some classes have their own."""
         n_types, by_class = len(self.type_names), self.inner_cutoff_by_class_nm
         others = torch.zeros(n_types, n_types) if self.inner_cutoff_nm is None else torch.tensor(self.inner_cutoff_nm)
         if not by_class:
@@ -108,12 +112,12 @@ class NetworkSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RadialSettings(NetworkSettings):
-    """Settings of networks whose radial functions are perceptrons of a basis.
+    """Settings of networks whose radial functions are perceptrons of Bessel functions.
 
     Args:
         radial_basis: number of Bessel functions.
-        radial_hidden: width of the perceptrons.
-        others: as `NetworkSettings`.
+        radial_hidden: hidden width of the perceptrons.
+        others: see `NetworkSettings`.
     """
 
     radial_basis: int = 8
@@ -124,20 +128,20 @@ Own = TypeVar("Own", bound=NetworkSettings)
 
 
 class Network(Potential, Generic[Own]):
-    """A network of radial functions with clamps and bounded energies.
+    """Base class of all architectures, with radial functions, clamps and bounded energies.
 
-    An architecture names its settings, a dataclass, as `Settings`, and makes its modules in `build`. It is constructed with
-    the settings as keywords.
+    A subclass sets `Settings` to the dataclass of its settings, and makes its modules in `build`. Its constructor takes the
+    settings as keyword arguments.
 
     Raises:
-        ValueError: see the settings.
+        ValueError: a setting is out of range; see the class of the settings.
     """
 
     Settings: type[Own]
     inner: Tensor
 
     def __init_subclass__(cls) -> None:
-        cls.__signature__ = inspect.signature(cls.Settings)  # type: ignore[attr-defined]  # what notebooks show
+        cls.__signature__ = inspect.signature(cls.Settings)  # type: ignore[attr-defined]  # shown by notebooks
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -156,19 +160,19 @@ class Network(Potential, Generic[Own]):
 
     @abstractmethod
     def build(self, settings: Own) -> None:
-        """Make the modules; the random numbers of this moment are those of `seed`."""
+        """Make the modules. The random generator of torch was seeded with `seed` before this call."""
 
     def config(self) -> dict[str, object]:
-        """The settings as keyword arguments."""
+        """Return the settings as keyword arguments."""
         return asdict(self._settings)
 
     @property
     def clamps_by_class(self) -> bool:
-        """Whether pairs of one molecule have clamps of their own."""
+        """Whether pairs within one molecule have their own clamps."""
         return self.inner.dim() == 3
 
     def clamped(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor, classes: Tensor | None) -> Tensor:
-        """The vectors (edges, 3) that `forward` is given: none shorter than was sampled, see `cgnnp.models.clamps`."""
+        """Return the vectors (edges, 3) to be passed to `forward`, clamped as `cgnnp.models.clamps` describes."""
         if self.inner.dim() == 2:
             edge = self.inner[types[receivers], types[senders]]
         elif classes is None:
@@ -178,43 +182,49 @@ class Network(Potential, Generic[Own]):
         return clamped(vectors, edge, self.inner_width)
 
     def radial(self, lengths: Tensor, receivers: Tensor) -> RadialInput:
-        """What radial functions are of: the basis on the knots and where each length is, or the basis on the edges."""
+        """Return the arguments of `RadialFunctions.forward`.
+
+        With splines these are the basis on the knots, and the result of `RadialSpline.locate` for the lengths. Without
+        splines they are the basis on the edges, and two tensors that are not used.
+        """
         if self.spline is not None:
             index, weights = self.spline.locate(lengths)
             return self.bessel(self.spline.abscissas(lengths)), index, weights
         return self.bessel(lengths), receivers, lengths
 
     def bounded(self, energies: Tensor) -> Tensor:
-        """Energies (beads,) within the bound."""
+        """Apply the energy bound, if there is one, to energies (beads,)."""
         if self.energy_bound > 0:
             return energies / torch.sqrt(1 + (energies / self.energy_bound) ** 2)
         return energies
 
 
 def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[list[Block]]:
-    """Blocks of the features before, between and after so many layers; the first have degrees up to `first_l`.
+    """Return the feature blocks before the first layer, between layers, and after the last, and check the parity.
+
+    Features before the first layer have degrees up to `first_l`.
 
     Raises:
-        ValueError: an unknown parity, or one that so few layers or degrees have no use for.
+        ValueError: the parity is unknown, or has no effect with so few layers or so low an l_max.
     """
     if parity not in PARITIES:
         raise SettingError("model", f"parity={parity}: choose one of {', '.join(PARITIES)}")
     if parity == "none" and l_max == 0:
         raise SettingError(
             "model",
-            "parity=none: with l_max=0 all features are scalars, and parity forbids them nothing: take l_max >= 1, or "
+            "parity=none: with l_max=0 all features are scalars, so that parity has no effect: take l_max >= 1, or "
             "parity=natural",
         )
     natural, allowed = feature_blocks(l_max, "natural"), feature_blocks(l_max, parity)
     first = [block for block in allowed if block[0] <= first_l and (parity == "none" or block in natural)]
     blocks = layer_blocks(first, l_max, allowed, layers)
     if parity == "both" and all(block in natural for part in blocks for block in part):
-        # Vectors (there already, or made by a product), cross products, vectors again, scalars.
+        # The layers make vectors (unless the first features have them), cross products, vectors again, and scalars.
         needed = f"{3 if first_l else 4} layers or more" if l_max else "l_max >= 1 and enough layers"
         raise SettingError(
             "model",
-            f"parity=both: with l_max={l_max} and layers={layers} no features of the other parity are of use "
-            f"(products of vectors make them, and further products make vectors of them again): take {needed}, or "
+            f"parity=both: with l_max={l_max} and layers={layers} features of the second parity cannot affect the energy "
+            f"(one layer must make them from vectors, and a later one must turn them into vectors again): take {needed}, or "
             "parity=natural",
         )
     return blocks

@@ -1,4 +1,4 @@
-"""A pair potential with trainable splines: what the other networks are measured against."""
+"""A pair potential with trainable splines, which serves as a baseline for the other networks."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from cgnnp.models.network import Network, NetworkSettings
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings(NetworkSettings):
-    """Settings of `Pair`: `knots` are those of the splines, from zero to the cutoff.
+    """Settings of `Pair`. `knots` is the number of knots of each pair spline between zero and the cutoff.
 
     Raises:
-        ValueError: as `NetworkSettings`; or no knots.
+        ValueError: a setting of `NetworkSettings` is out of range, or there are less than 10 knots.
     """
 
     cutoff_nm: float = 0.9
@@ -22,21 +22,21 @@ class PairSettings(NetworkSettings):
 
     @property
     def splines_are_optional(self) -> bool:
-        """Without them there is nothing."""
+        """Return False: a pair potential consists of splines."""
         return False
 
 
 class Pair(Network[PairSettings]):
-    """E_i = 1/2 sum_j u(r_ij), u a cubic spline for each pair of bead types.
+    """Pair potential E_i = 1/2 sum_j u(r_ij), with a cubic spline u for each pair of bead types.
 
-    Trained on what the pair splines of the prior leave it shows what is left for pairs, which should be nothing.
+    If the prior has pair splines, then this network should find nothing left to learn. So it is a test of that prior.
     """
 
     Settings = PairSettings
     pair_of: Tensor
 
     def build(self, settings: PairSettings) -> None:
-        """Make the modules, see `Network.build`."""
+        """Make the modules; see `Network.build`."""
         n_types = len(settings.type_names)
         first, second = torch.triu_indices(n_types, n_types)
         pair_of = torch.zeros(n_types, n_types, dtype=torch.int64)
@@ -51,9 +51,9 @@ class Pair(Network[PairSettings]):
         return self.bounded(0.5 * summed_on_beads(pairs, receivers, types.size(0)))
 
     def pair_energies(self, lengths: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
-        """u (edges,) in kJ/mol of beads at these distances, nm."""
+        """Return the pair energies u (edges,), kJ/mol, of edges with the given lengths (edges,), nm."""
         assert self.spline is not None  # noqa: S101
         index, weights = self.spline.locate(lengths)
-        # Zeros at the end: value, slope and curvature vanish at the cutoff.
+        # The last three coefficients are zero, so that value, slope and curvature vanish at the cutoff.
         splines = self.spline(nn.functional.pad(self.coefficients, [0, 0, 0, 3]), index, weights)
         return self.energy_scale * splines.gather(1, self.pair_of[types[receivers], types[senders]][:, None])[:, 0]

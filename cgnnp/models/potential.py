@@ -1,4 +1,4 @@
-"""What every network is: energies of beads from the vectors to their neighbours; forces follow by differentiation."""
+"""Base class of networks, and graphs of beads. Networks give energies; forces follow by differentiation."""
 
 import textwrap
 from abc import ABC, abstractmethod
@@ -15,11 +15,12 @@ from cgnnp.runtime.representation import WIDTH, brief, paragraph, short
 
 
 class Potential(nn.Module, ABC):
-    """A potential energy as a sum over beads, each of its neighbours within `cutoff` (nm).
+    """A potential energy that is a sum of bead energies, which depend on neighbours within `cutoff` (nm).
 
-    Subclasses take keyword arguments that are plain data (numbers, strings, lists of them); `config` returns them again,
-    so that a stored model is a class name, plain data and weights. The energy of a bead stays within `energy_bound` (kJ/mol)
-    of zero, unless that is 0; a network that has a bound takes `energy_bound_kJ_mol` and `energy_scale`, None for no bound.
+    The constructor of a subclass takes keyword arguments that are plain data (numbers, strings, lists of them), and `config`
+    returns them. So a model can be stored as a class name, plain data and weights. If `energy_bound` (kJ/mol) is positive,
+    the absolute energy of each bead stays below it. A network with a bound takes the arguments `energy_bound_kJ_mol` (None
+    for no bound) and `energy_scale`.
     """
 
     cutoff: float
@@ -29,61 +30,71 @@ class Potential(nn.Module, ABC):
 
     @property
     def clamps_by_class(self) -> bool:
-        """Whether `clamped` asks for the classes of edges."""
+        """Whether `clamped` needs the classes of the edges."""
         return False
 
     @abstractmethod
     def forward(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor) -> Tensor:
-        """Energies (beads,) in kJ/mol.
+        """Return the energies (beads,), kJ/mol.
 
         Args:
-            vectors: (edges, 3), from receiver to sender, nm, as `clamped` leaves them.
-            receivers: (edges,), sorted.
-            senders: (edges,).
-            types: (beads,), indices into `type_names`.
+            vectors: vectors (edges, 3) from receiver to sender, nm, as returned by `clamped`.
+            receivers: receiving bead (edges,) of each edge, sorted.
+            senders: sending bead (edges,) of each edge.
+            types: types (beads,), as indices into `type_names`.
         """
 
     def clamped(self, vectors: Tensor, receivers: Tensor, senders: Tensor, types: Tensor, classes: Tensor | None) -> Tensor:
-        """The vectors (edges, 3) that `forward` is given, see `cgnnp.models.clamps`; without clamps the same."""
+        """Return the vectors (edges, 3) to be passed to `forward`, clamped as `cgnnp.models.clamps` describes.
+
+        A network without clamps returns them unchanged.
+        """
         return vectors
 
     @abstractmethod
     def config(self) -> dict[str, object]:
-        """The constructor's keyword arguments as plain data."""
+        """Return the keyword arguments of the constructor as plain data."""
 
     def types_of(self, topology: BeadTopology) -> Tensor:
-        """Types (beads,) of these beads, as numbers in `type_names`.
+        """Return the types (beads,) of the beads of a topology, as indices into `type_names`.
 
         Raises:
-            ValueError: a bead type that the network does not know.
+            ValueError: a bead has a type that the network does not know.
         """
         if unknown := set(topology.type_names) - set(self.type_names):
             raise ValueError(
                 f"beads of type {', '.join(sorted(unknown))}: the network knows only {', '.join(self.type_names)}: take a "
-                "network that was fitted to data with all these types, or a mapping that makes beads of the types it knows"
+                "network that was fitted to data with all these types, or a mapping that has only bead types it knows"
             )
         numbers = {name: number for number, name in enumerate(self.type_names)}
         return torch.tensor([numbers[name] for name in topology.bead_types])
 
     def __repr__(self) -> str:
-        """Settings and size: the modules inside are those of any network of its kind."""
+        """Return the settings, the number of weights and the precision, instead of the list of modules that torch gives."""
         settings = ", ".join(f"{key}={short(value)}" for key, value in self.config().items())
         size = sum(weights.numel() for weights in self.parameters())
         text = f"{type(self).__name__}({settings}): {size} weights, {str(self.precision())[6:]}"
         return paragraph(textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False))
 
     def precision(self) -> torch.dtype:
-        """Type of the weights."""
+        """Return the floating-point type of the weights."""
         return next(self.parameters()).dtype
 
 
 @brief
 @dataclass(frozen=True)
 class Graph:
-    """Beads of one frame, or of several one after the other, with their edges.
+    """Beads and edges of one frame, or of several concatenated frames.
 
-    `vectors` (edges, 3) point from receiver to sender, nm; `frame_of` (beads,) numbers the frame of each bead. `classes`
-    (edges,) are numbers in `PAIR_CLASSES`; without them all edges are of the first, between molecules.
+    Args:
+        vectors: vectors (edges, 3) from receiver to sender, nm, not clamped.
+        receivers: receiving bead (edges,) of each edge, sorted.
+        senders: sending bead (edges,) of each edge.
+        types: type (beads,) of each bead, as a number.
+        frame_of: number (beads,) of the frame that each bead belongs to.
+        n_frames: number of frames.
+        classes: class (edges,) of each edge, as a number in `PAIR_CLASSES`. None means that all edges have class 0, that of
+            pairs of different molecules.
     """
 
     vectors: Tensor
@@ -95,7 +106,7 @@ class Graph:
     classes: Tensor | None = None
 
     def to(self, device: torch.device) -> "Graph":
-        """The same on another device."""
+        """Return a copy of the graph on another device."""
         moved: dict[str, Any] = {name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)}
         return replace(self, **moved)
 
@@ -108,7 +119,18 @@ def build_graph(
     dtype: torch.dtype,
     pair_classes: PairClasses | None = None,
 ) -> Graph:
-    """The graph of one frame; only the vectors between neighbours are rounded to `dtype`, positions never are."""
+    """Build the graph of one frame.
+
+    Only the vectors between neighbours are rounded to `dtype`. Neighbours are found in the precision of the positions.
+
+    Args:
+        positions: positions (beads, 3), nm.
+        box: box vectors (3, 3) as rows, nm.
+        types: types (beads,), as numbers.
+        cutoff: distance up to which beads are neighbours, nm.
+        dtype: type of the vectors of the graph.
+        pair_classes: pairs within molecules and their classes; None gives a graph without classes.
+    """
     return graph_of(*edge_vectors(positions, box, cutoff), box, types, dtype, pair_classes)
 
 
@@ -121,7 +143,7 @@ def graph_of(
     dtype: torch.dtype,
     pair_classes: PairClasses | None,
 ) -> Graph:
-    """The graph of one frame from its edges."""
+    """Build the graph of one frame from its edges; the arguments are as in `Graph` and `build_graph`."""
     classes = None
     if pair_classes is not None:
         keys, kinds = (array.to(vectors.device) for array in pair_classes)
@@ -131,7 +153,7 @@ def graph_of(
 
 
 def join_graphs(graphs: list[Graph]) -> Graph:
-    """Several frames as one graph without edges between them; bead counts may differ."""
+    """Join the graphs of several frames into one. There are no edges between frames, and numbers of beads may differ."""
     sizes = torch.tensor([graph.types.size(0) for graph in graphs])
     starts = (torch.cumsum(sizes, 0) - sizes).tolist()
     frames = torch.tensor([graph.n_frames for graph in graphs])
@@ -153,23 +175,27 @@ def join_graphs(graphs: list[Graph]) -> Graph:
 
 
 def bead_energies(model: Potential, graph: Graph, vectors: Tensor | None = None) -> Tensor:
-    """Energies of beads (beads,), kJ/mol, as the network is defined: of a graph with clamps, or of other vectors for it."""
+    """Return the energies of beads (beads,), kJ/mol, with clamps. If `vectors` are given, they replace those of the graph."""
     raw = graph.vectors if vectors is None else vectors
     seen = model.clamped(raw, graph.receivers, graph.senders, graph.types, graph.classes)
     return model(seen, graph.receivers, graph.senders, graph.types)
 
 
 def energies_and_forces(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
-    """Energy of every frame (frames,), float64, kJ/mol, and the force on every bead (beads, 3), kJ/mol/nm.
+    """Return the energy of every frame (frames,), float64, kJ/mol, and the force on every bead (beads, 3), kJ/mol/nm.
 
-    With `create_graph` both can be differentiated again, as a loss on them needs; without it they are plain numbers.
+    With `create_graph` both can be differentiated again, as the gradient of a loss requires. Otherwise they are detached.
     """
     energies, gradient = _energies_and_gradient(model, graph, create_graph)
     return energies, forces_on_beads(gradient, graph.receivers, graph.senders, graph.types.size(0))
 
 
 def energies_forces_virials(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    """What `energies_and_forces` returns, and the virial sum_i r_i f_i of every frame (frames, 3, 3), float64, kJ/mol."""
+    """Return energies, forces and virials of a graph.
+
+    Energies and forces are those of `energies_and_forces`. The virial of a frame is sum_i r_i f_i; virials have the shape
+    (frames, 3, 3), float64, kJ/mol.
+    """
     energies, gradient = _energies_and_gradient(model, graph, create_graph)
     forces = forces_on_beads(gradient, graph.receivers, graph.senders, graph.types.size(0))
     of_edges = -(graph.vectors[:, :, None] * gradient[:, None, :]).to(torch.float64)
@@ -178,7 +204,7 @@ def energies_forces_virials(model: Potential, graph: Graph, create_graph: bool =
 
 
 def _energies_and_gradient(model: Potential, graph: Graph, create_graph: bool) -> tuple[Tensor, Tensor]:
-    """Energies of frames, and the derivative of their sum by each vector (edges, 3)."""
+    """Return the energies of the frames (frames,), and the derivatives (edges, 3) of their sum by the edge vectors."""
     with torch.enable_grad():
         vectors = graph.vectors.detach().requires_grad_()
         energies = bead_energies(model, graph, vectors)

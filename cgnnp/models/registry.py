@@ -1,4 +1,4 @@
-"""Networks as plain data: a class of this package by name, its keyword arguments, nothing that could run code."""
+"""Store networks as plain data: the name of a class of this package and its keyword arguments. No code is stored."""
 
 import importlib
 import inspect
@@ -20,19 +20,19 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 FROM_DATA = ("type_names", "inner_cutoff_nm", "inner_cutoff_by_class_nm", "avg_num_neighbors", "energy_scale")
-"""Settings of networks that are found in the data."""
+"""Settings of networks that are determined from the data and not chosen by the user."""
 
 
 LATER = ("inner_cutoff_by_class_nm",)
-"""Settings that earlier versions did not write, and that are None where they are not used."""
+"""Settings that earlier versions of cgnnp did not write. They are None if they are not used."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that is not made yet: its class, and the settings that are chosen; the others are found in the data.
+    """The class of a network and those of its settings that the user chooses; the others are determined from the data.
 
     Raises:
-        ValueError: the class is not one of `cgnnp.models`, or a setting that it does not take.
+        ValueError: the class is not a network of `cgnnp.models`, or it does not take one of the settings.
 
     >>> Architecture(NequIP, {"l_max": 1}).create(["W"]).l_max
     1
@@ -43,36 +43,42 @@ class Architecture:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.kind, type) and issubclass(self.kind, Potential)):
-            raise ValueError(f"{self.kind} is not a network, but must be one of {PACKAGE}*")
+            raise ValueError(f"{self.kind} is not a network: give a class of {PACKAGE}*")
         if not self.kind.__module__.startswith(PACKAGE):
             raise ValueError(
-                f"{self.kind} must be a network of {PACKAGE}*, since stored files name it and no code comes from files: add "
-                "it to the package (CONTRIBUTING.md says how)"
+                f"{self.kind} must be a network of {PACKAGE}*, because stored files contain only its name and no code: add "
+                "the class to the package (CONTRIBUTING.md says how)"
             )
         object.__setattr__(self, "settings", checked_settings(self.kind, self.settings, "model", FROM_DATA))
 
     def create(self, type_names: Sequence[str], dtype: str = "float32", **from_data: Any) -> Potential:
-        """A freshly initialised network for these bead types, with what else is known from the data.
+        """Make a network with random initial weights.
+
+        Args:
+            type_names: names of the bead types.
+            dtype: precision of the weights, "float32" or "float64".
+            from_data: settings that are determined from the data, as keyword arguments.
 
         Raises:
-            ValueError: settings that the network refuses.
+            ValueError: the network refuses a setting.
         """
         return create_model(self.kind, {**self.settings, "type_names": list(type_names), **from_data}, DTYPES[dtype])
 
 
 def architecture(values: Mapping[str, Any]) -> Architecture:
-    """The network that the values of an option name.
+    """Return the architecture that the values of a configuration option describe.
 
     Raises:
-        ValueError: there is no such class, or a setting that it does not take.
+        ValueError: there is no such class, or it does not take one of the settings.
     """
     return Architecture(cast(type[Potential], target(values, "model")), settings_in(values))
 
 
 def model_to_dict(model: Potential) -> dict[str, Any]:
-    """Class name and keyword arguments; weights are stored apart.
+    """Return class name, precision and keyword arguments of a network as plain data. Weights are stored separately.
 
-    Settings that came later and are not used are left out: what earlier versions wrote is written again.
+    Settings that earlier versions of cgnnp did not have are left out if they are not used, so that the data of the same
+    network do not change with the version.
     """
     kind, settings = type(model), model.config()
     settings = {key: value for key, value in settings.items() if key not in LATER or value is not None}
@@ -81,11 +87,15 @@ def model_to_dict(model: Potential) -> dict[str, Any]:
 
 
 def model_from_dict(data: dict[str, Any], source: str) -> Potential:
-    """A freshly initialised network.
+    """Make the network that `model_to_dict` described, with random initial weights.
+
+    Args:
+        data: the description, which is read from a file and therefore checked.
+        source: name of the file, for error messages.
 
     Raises:
-        ValueError: the class is not one of `cgnnp.models`, or it does not take these arguments, or one is beyond the
-            range that it has on the command line; `source` is named.
+        ValueError: the class is not a network of `cgnnp.models`, it does not take one of the settings, or a setting is out
+            of the range that is allowed on the command line.
     """
     settings = dict(Entries(data, source, "damaged: delete it and make it again").data)
     target = home_of(str(settings.pop("_target_", None)))
@@ -96,20 +106,22 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
     module, _, name = target.rpartition(".")
     if not module.startswith(PACKAGE):
         raise ValueError(
-            f"{source}: '_target_' is {target!r}, only networks of {PACKAGE}* are built from files (no code comes from "
-            "data): do not use files from sources you do not trust"
+            f"{source}: '_target_' is {target!r}, but only networks of {PACKAGE}* are made from files, so that a file "
+            "cannot run code: do not use files from sources you do not trust"
         )
     try:
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"{source}: this cgnnp has no network {target}: it was written by another version") from error
+        raise ValueError(
+            f"{source}: this version of cgnnp has no network {target}: the file was written by another version"
+        ) from error
     if not (isinstance(kind, type) and issubclass(kind, Potential)):
         raise ValueError(f"{source}: {target} is not a network")
     try:
         _modernise(settings)
         parameters = inspect.signature(kind).parameters
         known = {key: value for key, value in settings.items() if key in parameters}
-        checked_settings(kind, known, "model")  # types and ranges, as on the command line
+        checked_settings(kind, known, "model")  # check types and ranges as for settings on the command line
         return create_model(kind, settings, dtype)
     except TypeError as error:
         raise ValueError(f"{source}: {target} does not take these settings ({error})") from error
@@ -118,17 +130,17 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
 
 
 def _modernise(settings: dict[str, Any]) -> None:
-    """Settings that older versions wrote, and that mean the same as others today."""
-    if "odd_paths" in settings:  # what `parity` was until it had three values
+    """Replace settings of older versions of cgnnp by those that mean the same today."""
+    if "odd_paths" in settings:  # the name of `parity` when it had only two values
         settings["parity"] = "none" if settings.pop("odd_paths") else "natural"
     if settings.get("parity") == "none" and settings.get("l_max") == 0:
         settings["parity"] = "natural"
     if settings.get("layers") == 1 and 0 < (settings.get("features_l_max") or 0) <= settings.get("l_max", 0):
-        settings["features_l_max"] = None  # nothing was sent between layers
+        settings["features_l_max"] = None  # had no effect, since one layer has no features between layers
 
 
 def create_model(kind: Callable[..., Potential], settings: dict[str, Any], dtype: torch.dtype) -> Potential:
-    """A network whose weights and constants have the given precision from the start."""
+    """Make a network whose weights and constants are created in the given precision."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

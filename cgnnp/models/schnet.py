@@ -13,7 +13,7 @@ SCALARS = [(0, 1)]
 
 
 class Interaction(nn.Module):
-    """x_i + perceptron(1/sqrt(n) sum_j W x_j f(r_ij)) with learned filters f, one for each channel."""
+    """One layer of SchNet: x_i + perceptron(1/sqrt(n) sum_j W x_j f(r_ij)), with a learned filter f for each channel."""
 
     def __init__(
         self, channels: int, n_basis: int, radial_hidden: int, spline: RadialSpline | None, neighbors: float
@@ -27,7 +27,7 @@ class Interaction(nn.Module):
     def forward(
         self, features: Tensor, harmonics: Tensor, radial: RadialInput, receivers: Tensor, senders: Tensor, types: Tensor
     ) -> Tensor:
-        """New features (beads, 1, channels)."""
+        """Return new features (beads, 1, channels). `radial` holds the arguments of `RadialFunctions.forward`."""
         filters = self.radial(radial[0], radial[1], radial[2])
         summed = self.convolution(self.before(features, types), harmonics, filters, receivers, senders)
         return features + self.after(summed)
@@ -38,9 +38,9 @@ class SchNetSettings(RadialSettings):
     """Settings of SchNet.
 
     Args:
-        layers: number of interactions.
-        features: channels.
-        others: as `RadialSettings`; its perceptrons make the filters.
+        layers: number of interaction layers.
+        features: number of channels.
+        others: see `RadialSettings`. The perceptrons there are the filters.
     """
 
     layers: int = 3
@@ -48,12 +48,16 @@ class SchNetSettings(RadialSettings):
 
 
 class SchNet(Network[SchNetSettings]):
-    """SchNet, the invariant baseline, with the radial functions that all networks here share and SiLU for its softplus."""
+    """SchNet, the invariant baseline.
+
+    It differs from the paper in two points: it has the radial functions of the other networks, and SiLU instead of the
+    shifted softplus.
+    """
 
     Settings = SchNetSettings
 
     def build(self, settings: SchNetSettings) -> None:
-        """Make the modules, see `Network.build`."""
+        """Make the modules; see `Network.build`."""
         features, neighbors = settings.features, settings.avg_num_neighbors
         radial = settings.radial_basis, settings.radial_hidden, self.spline
         self.embedding = nn.Parameter(torch.randn(len(settings.type_names), features))

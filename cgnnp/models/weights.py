@@ -1,4 +1,4 @@
-"""Networks in files, as data: a description and weights. What of them does not fit is said in a line."""
+"""Store networks in two files, a description and the weights, and check on reading that the two belong together."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,23 +16,28 @@ from cgnnp.runtime.storage import read_json
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 
 MOST_NAMES = 3
+"""Largest number of weights that an error message lists by name."""
 
 
 def weights_as_bytes(model: Potential) -> bytes:
-    """What the file of weights holds."""
+    """Return the content of the file of weights."""
     return save({key: value.contiguous() for key, value in model.state_dict().items()})
 
 
 def are_finite(model: Potential) -> bool:
-    """Whether all weights are numbers: those of a fit that diverged are not."""
+    """Whether all weights are finite. After a fit that diverged they are not."""
     return all(bool(torch.isfinite(weights).all()) for weights in model.state_dict().values())
 
 
 def read_network(directory: Path, mend: str) -> Potential:
-    """The network that a folder holds as data; `mend` is what a message says to do.
+    """Read the network that is stored in a folder.
+
+    Args:
+        directory: the folder.
+        mend: what an error message tells the user to do.
 
     Raises:
-        ValueError: a file that is missing or damaged, or weights that do not fit the network.
+        ValueError: a file is missing or damaged, or the weights do not fit the network.
     """
     description, file = directory / DESCRIPTION, directory / WEIGHTS
     model = model_from_dict(read_json(description, mend), str(description))
@@ -45,25 +50,25 @@ def read_network(directory: Path, mend: str) -> Potential:
 
 
 def load_weights(model: Potential, weights: Mapping[str, object], file: Path, described_in: Path) -> None:
-    """Give a network its weights, all of them and no others.
+    """Load weights into a network. Exactly the weights of the network must be given.
 
     Args:
-        model: as its description says.
-        weights: by name.
-        file: that they are from, for the error.
-        described_in: the file that describes the network, for the error.
+        model: the network, made from its description.
+        weights: weights by name.
+        file: file that the weights were read from, for the error message.
+        described_in: file that describes the network, for the error message.
 
     Raises:
-        ValueError: names or shapes are not those of this network: they are another's, or the description is.
+        ValueError: names or shapes of the weights are not those of the network.
     """
     own = model.state_dict()
     found = [
-        _listed("no", [name for name in own if name not in weights]),
-        _listed("unknown", [name for name in weights if name not in own]),
+        _listed("missing:", [name for name in own if name not in weights]),
+        _listed("unknown:", [name for name in weights if name not in own]),
         _listed(
-            "of another shape",
+            "wrong shape:",
             [
-                f"{name} {_shape(weights[name])} for {_shape(value)}"
+                f"{name} {_shape(weights[name])} instead of {_shape(value)}"
                 for name, value in own.items()
                 if name in weights and _shape(weights[name]) != _shape(value)
             ],
@@ -72,18 +77,18 @@ def load_weights(model: Potential, weights: Mapping[str, object], file: Path, de
     if wrong := [text for text in found if text]:
         raise ValueError(
             f"{file}: not the weights of the {type(model).__name__} that {described_in.name} describes "
-            f"({'; '.join(wrong)}): the two are of different networks or settings: export or fit again, and copy such files "
-            "together only"
+            f"({'; '.join(wrong)}): the two files belong to different networks or settings: export or fit again, and always "
+            "copy both files together"
         )
     model.load_state_dict(dict(weights))
 
 
 def _shape(value: Any) -> str:
-    """Of a tensor; files may hold anything."""
+    """Return the shape of a tensor as text, or the type of anything else, since files may hold other objects."""
     return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _listed(what: str, names: Sequence[str]) -> str:
-    """So many names after what is to be said of them, nothing for none."""
+    """Return `what` followed by the first few names, or an empty text if there are no names."""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return f"{what} {', '.join(names[:MOST_NAMES])}{more}" if names else ""

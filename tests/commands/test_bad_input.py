@@ -87,7 +87,7 @@ ARGUMENTS = {
     "held out": (["trainer.held_out_fraction=1.5"], ["trainer.held_out_fraction=1.5", "between 0 and 1"]),
     "held out nothing": (["trainer.held_out_fraction=0.001"], ["leaves no frames", "use more frames"]),
     "precision": (["trainer.dtype=float16"], ["trainer.dtype=float16", "float32, float64"]),
-    "couplings without end": (["model=mace", "model.l_max=9"], ["model.correlation=3, l_max=9 and", "beyond our limit"]),
+    "couplings without end": (["model=mace", "model.l_max=9"], ["model.correlation=3, l_max=9 and", "are allowed: lower"]),
     "a list for a precision": (["trainer.dtype=[1]"], ["trainer.dtype=[1]", "must be text"]),
     "no weights by type": (["trainer.type_weights=0"], ["trainer.type_weights=0", "numbers by name"]),
     "accelerator": (["trainer.accelerator=abacus"], ["trainer.accelerator=abacus"]),

@@ -31,7 +31,7 @@ BAD = {
     "features of messages": ({"l_max": 1, "features_l_max": 2}, "features_l_max=2"),
     "invariant with vectors": (
         {"l_max": 0, "features_l_max": 1},
-        "features_l_max=1: must be 0 or more, and not above l_max=0",
+        "features_l_max=1: must be 0 or more, and at most l_max=0",
     ),
     "no messages": ({"layers": 1, "features_l_max": 1}, "features_l_max=1: with layers=1"),
     "negative degree of messages": ({"features_l_max": -1}, "features_l_max=-1"),
