@@ -106,8 +106,8 @@ class NequIPSettings(RadialSettings):
         if len(given) != self.layers:
             raise SettingError(
                 "model",
-                f"features={given}: {len(given)} numbers for layers={self.layers}: give one number for all layers, or a list "
-                "with one number per layer",
+                f"features={given}: {len(given)} numbers for layers={self.layers}: give one number for all layers, or a "
+                "list of one number per layer",
             )
         if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in given):
             raise SettingError(

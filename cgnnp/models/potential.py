@@ -175,7 +175,7 @@ def join_graphs(graphs: list[Graph]) -> Graph:
 
 
 def bead_energies(model: Potential, graph: Graph, vectors: Tensor | None = None) -> Tensor:
-    """Return the energies of beads (beads,), kJ/mol, with clamps. If `vectors` are given, they replace those of the graph."""
+    """Return the energies of beads (beads,), kJ/mol, with clamps. Given `vectors` replace those of the graph."""
     raw = graph.vectors if vectors is None else vectors
     seen = model.clamped(raw, graph.receivers, graph.senders, graph.types, graph.classes)
     return model(seen, graph.receivers, graph.senders, graph.types)

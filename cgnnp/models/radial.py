@@ -24,9 +24,9 @@ def smooth_cutoff(r: Tensor, cutoff: float, p: int = 6) -> Tensor:
 
 
 class BesselBasis(nn.Module):
-    """Bessel functions sin(n pi r / rc) / r, n = 1..size, times the smooth cutoff (10.48550/arXiv.2003.03123).
+    """Bessel functions of a length r, times the smooth cutoff (10.48550/arXiv.2003.03123).
 
-    With x = r / rc the functions are sqrt(2) sin(n pi x) / x. The frequencies n pi are trainable.
+    The functions are sqrt(2) sin(n pi x) / x, n = 1..size, with x = r / cutoff. The frequencies n pi are trainable.
     """
 
     def __init__(self, size: int, cutoff: float) -> None:

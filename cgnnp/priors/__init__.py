@@ -1,6 +1,6 @@
-"""Prior potentials: each is data that becomes an OpenMM force, so fit and simulation evaluate the same thing.
+"""Prior potentials. Each is plain data that makes an OpenMM force, so the fit and the simulation use the same force.
 
-`priors_from_data` rebuilds them from `prior.json`; nothing there names code to import.
+`priors_from_data` makes them from the data in `prior.json`. This file holds only data and no names of code to import.
 """
 
 import functools
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def kinds() -> dict[str, type[Prior]]:
-    """The priors of this package by what files call them.
+    """Return the classes of priors in this package by their `kind`, which is their name in files.
 
     >>> sorted(kinds())[:2]
     ['pair_spline', 'screened_coulomb']
@@ -56,24 +56,35 @@ def _kinds_in(folders: tuple[str, ...]) -> dict[str, type[Prior]]:
 
 
 def priors_from_data(data: Any, source: str = "prior.json", mend: str = MEND) -> list[Prior]:
-    """Priors from plain data; `mend` is what a message says to do.
+    """Make priors from plain data.
+
+    Args:
+        data: list of priors as plain data, see `Prior.to_dict`.
+        source: name of the file of the data, for error messages.
+        mend: what an error message tells the user to do.
 
     Raises:
-        ValueError: not a list of priors, an unknown kind, or an entry of a wrong type or out of range.
+        ValueError: the data are not a list of priors, a kind is unknown, or an entry has a wrong type or is out of range.
     """
     known, priors = kinds(), []
     for entry in Entries({"priors": data}, source, mend).tables("priors"):
         if (kind := entry.text("kind")) not in known:
-            raise ValueError(f"{source}: prior of kind {kind!r}, this cgnnp knows {', '.join(sorted(known))}")
+            raise ValueError(
+                f"{source}: prior of kind {kind!r}, but this version of cgnnp knows only {', '.join(sorted(known))}"
+            )
         priors.append(known[kind].from_entries(entry))
     return priors
 
 
 def read_priors(path: Path, mend: str = MEND) -> list[Prior]:
-    """Priors from a file, and its checksum where there is one beside it.
+    """Read priors from a file, and compare the file with its checksum if there is one beside it.
+
+    Args:
+        path: the file.
+        mend: what an error message tells the user to do.
 
     Raises:
-        ValueError: damaged; see `priors_from_data`.
+        ValueError: the file is damaged, or does not hold priors; see `priors_from_data`.
     """
     check_file(path, mend)
     return priors_from_data(read_json(path, mend), str(path), mend)

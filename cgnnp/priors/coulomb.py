@@ -2,8 +2,9 @@
 
     u_ij(r) = q_i q_j / (4 pi eps0 eps_r r)
 
-is what the potential of mean force of two ions tends to at large distance, and what a network with a cutoff cannot know.
-In a periodic box it is summed by particle-mesh Ewald (Essmann et al. 1995, 10.1063/1.470117), as charges q/sqrt(eps_r).
+The potential of mean force of two ions tends to this function at large distance, and a network with a cutoff cannot describe
+it. In a periodic box it is computed by particle-mesh Ewald (Essmann et al. 1995, 10.1063/1.470117), with the charges
+q / sqrt(eps_r).
 """
 
 import logging
@@ -31,12 +32,18 @@ log = logging.getLogger("cgnnp")
 EWALD_TOLERANCE = 5e-4
 AUTO = "auto"
 OTHER_TEMPERATURE_K = 5.0
-"""Dielectric constants of water fall by 0.4 % a kelvin: by 2 % over as much, less than published values differ by."""
+"""Temperature difference, K, above which a recorded dielectric constant gives a warning. The dielectric constant of water
+falls by 0.4 % per kelvin, so by 2 % over this difference, which is less than the scatter of published values."""
 
 
 @dataclass(frozen=True)
 class ScreenedCoulomb(Prior):
-    """Point charges (e, by bead type) in a dielectric continuum; `cutoff_nm` is where the direct part of the Ewald sum ends.
+    """Point charges in a dielectric continuum.
+
+    Args:
+        charges: charge of each bead type, e.
+        eps_r: dielectric constant of the continuum.
+        cutoff_nm: cutoff of the direct part of the Ewald sum.
 
     Raises:
         ValueError: eps_r or the cutoff is not positive.
@@ -58,25 +65,28 @@ class ScreenedCoulomb(Prior):
 
     @property
     def cutoff(self) -> float:
-        """nm, of the direct sum."""
+        """Cutoff of the direct part of the Ewald sum, nm."""
         return self.cutoff_nm
 
     def create_force(self, topology: BeadTopology) -> openmm.Force:
-        """A NonbondedForce with PME.
+        """Make an OpenMM NonbondedForce with PME for the beads of a topology.
 
         Raises:
-            ValueError: a bead type without a charge, or a box that is not neutral.
+            ValueError: the prior has no charge for a bead type, or the system is not neutral.
         """
         bead_types = topology.bead_types
         if unknown := set(bead_types) - set(self.charges):
-            raise ValueError(f"the Coulomb prior has charges of {list(self.charges)}, the system has also {sorted(unknown)}")
+            raise ValueError(
+                f"the Coulomb prior has charges of {list(self.charges)}, the system has also {sorted(unknown)}, whose "
+                "charges are unknown: fit the potential to data that have all these bead types"
+            )
         check_neutral([self.charges[name] for name in bead_types], "the system")
         force = openmm.NonbondedForce()
         force.setName("cgnnp screened Coulomb")
         force.setNonbondedMethod(openmm.NonbondedForce.PME)
         force.setCutoffDistance(self.cutoff_nm)
         force.setEwaldErrorTolerance(EWALD_TOLERANCE)
-        force.setExceptionsUsePeriodicBoundaryConditions(True)  # excluded pairs may lie across a face of the box
+        force.setExceptionsUsePeriodicBoundaryConditions(True)  # excluded pairs may be split by the periodic boundary
         for name in bead_types:
             force.addParticle(self.charges[name] / np.sqrt(self.eps_r), 1.0, 0.0)
         for i, j in topology.exclusions.tolist():
@@ -84,7 +94,7 @@ class ScreenedCoulomb(Prior):
         return force
 
     def pair_energy(self, pair: tuple[str, str], r: Float[np.ndarray, "points"]) -> Float[np.ndarray, "points"]:
-        """Energy (kJ/mol) of an isolated dimer at distances r (nm), without periodic images."""
+        """Return the energy, kJ/mol, of an isolated dimer (no periodic images) at distances r (points,), nm."""
         return COULOMB / self.eps_r * self.charges[pair[0]] * self.charges[pair[1]] / np.asarray(r)
 
     @classmethod
@@ -96,18 +106,18 @@ class ScreenedCoulomb(Prior):
 
 
 def dielectric_constant(priors: Iterable[Prior]) -> float | None:
-    """eps_r of a screened Coulomb prior, where there is one."""
+    """Return eps_r of the screened Coulomb prior, or None if there is no such prior."""
     return next((prior.eps_r for prior in priors if isinstance(prior, ScreenedCoulomb)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoulombTerm(PriorTerm):
-    """Knows the screened Coulomb interactions of charged beads from their charges and their solvent; fits nothing.
+    """Makes the screened Coulomb prior from the charges of the beads and the dielectric constant; nothing is fitted.
 
     Args:
-        eps_r: dielectric constant of the solvent that screens the charges; "auto" takes what the data record of their
-            solvent. Beads without charges need none, which None says.
-        cutoff_nm: where the direct part of the Ewald sum ends; at most half the box.
+        eps_r: dielectric constant of the solvent that screens the charges. "auto" takes the value that the data record for
+            their solvent. None is allowed only if no bead is charged.
+        cutoff_nm: cutoff of the direct part of the Ewald sum, at most half the box.
 
     Raises:
         ValueError: a setting is out of range.
@@ -131,26 +141,28 @@ class CoulombTerm(PriorTerm):
 
     @property
     def cutoff(self) -> float:
-        """nm."""
+        """Cutoff of the direct part of the Ewald sum, nm."""
         return self.cutoff_nm
 
     def applies(self, metas: Named[str, FramesMeta]) -> bool:
-        """Where a bead carries a charge."""
+        """Whether any bead carries a charge."""
         return any(meta.mapping.is_charged for meta in metas.values())
 
     def check(self, metas: Named[str, FramesMeta]) -> None:
-        """Refuse charges that do not go together, and those of an unknown solvent.
+        """Refuse data sets whose charges or dielectric constants are inconsistent or unknown.
 
         Raises:
-            ValueError: see `prior`.
+            ValueError: the conditions are those of `prior`.
         """
         self.prior(metas)
 
     def fit(self, *left: Frames, weights: Sequence[Float[np.ndarray, "beads"]] | None = None) -> ScreenedCoulomb | None:
-        """The prior of these frames, None where no bead carries a charge; a log line says what is odd about its solvent.
+        """Return the prior of these frames, or None if no bead carries a charge.
+
+        A warning is logged if the data record the dielectric constant of their solvent at another temperature.
 
         Raises:
-            ValueError: see `prior`.
+            ValueError: the conditions are those of `prior`.
         """
         found = self.prior(numbered([frames.meta for frames in left]))
         if found is not None and self.eps_r == AUTO:
@@ -159,14 +171,17 @@ class CoulombTerm(PriorTerm):
         return found
 
     def prior(self, metas: Named[str, FramesMeta]) -> ScreenedCoulomb | None:
-        """The one prior of several systems, with the charges of all their bead types; None where there are none.
+        """Return the common prior of several systems, or None if no bead carries a charge.
+
+        The prior has the charges of all bead types of these systems.
 
         Args:
-            metas: of the data sets, by what errors call them. Those without charged beads may be of any solvent.
+            metas: descriptions of the data sets, by the names that error messages use. Data sets without charged beads may
+                have any solvent.
 
         Raises:
-            ValueError: beads of one type with different charges, a net charge, an unknown dielectric constant, or systems
-                whose solvents differ.
+            ValueError: beads of one type have different charges, a system has a net charge, a dielectric constant is
+                unknown, or systems with charges have different dielectric constants.
         """
         mappings = {name: meta.mapping for name, meta in metas.items()}
         charges = joined_by_type({name: one.per_type(one.charges) for name, one in mappings.items()}, "charge")
@@ -177,39 +192,40 @@ class CoulombTerm(PriorTerm):
         for name, other in others:
             if other != known:
                 raise ValueError(
-                    f"{name}: differs in the dielectric constant of its solvent, {other:g}, from {first}, "
-                    f"{known:g}: give one for the prior (its eps_r), or fit them apart"
+                    f"{name}: differs in the dielectric constant of its solvent, which is {other:g}, from {first}, where it "
+                    f"is {known:g}: give one for the prior (its setting eps_r), or fit the data sets separately"
                 )
         return ScreenedCoulomb(charges, known, self.cutoff_nm)
 
     def _eps_r(self, meta: FramesMeta) -> float:
-        """The dielectric constant that screens the charges of one system."""
+        """Return the dielectric constant that screens the charges of one system, or raise an error if it is unknown."""
         mapping = meta.mapping
         charges = ", ".join(f"{name} {charge:+g}" for name, charge in mapping.per_type(mapping.charges).items())
         check_neutral(mapping.charges.tolist(), f"mapping '{mapping.name}'")
         if self.eps_r is None:
             raise SettingError(
                 "prior.coulomb",
-                f"eps_r=null: the beads carry charges ({charges}), and no spline or network reaches as "
-                f"far as they do: give the dielectric constant of their solvent, or {AUTO}",
+                f"eps_r=null: the beads carry charges ({charges}), and pair splines and networks are too short-ranged for "
+                f"the Coulomb interaction: give the dielectric constant of the solvent, or {AUTO}",
             )
         eps_r = (meta.provenance.get("solvent") or {}).get("eps_r") if self.eps_r == AUTO else self.eps_r
         if eps_r is None:
             raise SettingError(
                 "prior.coulomb",
-                f"eps_r={AUTO}: the beads carry charges ({charges}), and the data do not say what the "
-                "solvent's dielectric constant is: give it, e.g. eps_r=71 (SPC/E water at 298 K)",
+                f"eps_r={AUTO}: the beads carry charges ({charges}), but the data do not record the dielectric constant of "
+                "the solvent: give it, e.g. eps_r=71 (SPC/E water at 298 K)",
             )
         return float(eps_r)
 
 
 def _other_temperature(frames: Frames) -> str | None:
-    """What is to be said of frames whose solvent is recorded with its dielectric constant at another temperature."""
+    """Return a warning if the data record the dielectric constant at another temperature than theirs, otherwise None."""
     solvent = frames.meta.provenance.get("solvent") or {}
     known = solvent.get("eps_r_temperature_K")
     if known is None or abs(known - frames.temperature) <= OTHER_TEMPERATURE_K:
         return None
     return (
-        f"eps_r={AUTO}: the data are of {frames.temperature:g} K, and record the dielectric constant of their solvent "
-        f"at {known:g} K ({solvent['eps_r']:g}), which is taken: give the prior its own eps_r"
+        f"eps_r={AUTO}: the data have a temperature of {frames.temperature:g} K, but record the dielectric constant of "
+        f"their solvent at {known:g} K. This value ({solvent['eps_r']:g}) is used: to avoid this, give the prior its own "
+        "eps_r"
     )

@@ -1,4 +1,4 @@
-"""What priors explain of frames: forces, energies and virials, all by OpenMM."""
+"""Compute forces, energies and virials of priors on frames with OpenMM."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -13,19 +13,24 @@ from cgnnp.priors.prior import Prior, add_priors, check_cutoff
 from cgnnp.runtime.platforms import choose_platform
 
 STRAIN = 1e-4
-"""Of the differences that virials are: in double precision they are exact to some 1e-7 of the stiffness."""
+"""Strain of the finite differences that give the virials. In double precision their error is about 1e-7 of the stiffness."""
 
 DOUBLE = "Reference"
-"""The platform that computes in double precision everywhere."""
+"""The OpenMM platform that computes in double precision on every machine."""
 
 
 def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto") -> Float[np.ndarray, "frames beads 3"]:
-    """Forces that OpenMM computes with the priors on every frame, kJ/mol/nm, float32.
+    """Return the forces of the priors on every frame (frames, beads, 3), kJ/mol/nm, in the precision of the frames' forces.
 
-    On a CPU they are the same to the last bit each time.
+    On a CPU, repeated calls give bitwise identical results.
+
+    Args:
+        priors: the priors, whose forces are added.
+        frames: the frames.
+        platform: name of the OpenMM platform, or "auto".
 
     Raises:
-        ValueError: the box cannot hold a prior's cutoff.
+        ValueError: the cutoff of a prior is more than half the box.
     """
     result = np.empty(frames.forces.shape, frames.forces.dtype)
     for t, forces in enumerate(prior_forces_by_frame(priors, frames, platform)):
@@ -36,10 +41,10 @@ def prior_forces(priors: Sequence[Prior], frames: Frames, platform: str = "auto"
 def prior_forces_by_frame(
     priors: Sequence[Prior], frames: Frames, platform: str = "auto"
 ) -> Iterator[Float[np.ndarray, "beads 3"]]:
-    """What `prior_forces` returns, frame by frame.
+    """Yield the forces (beads, 3), kJ/mol/nm, of the priors on one frame after the other; see `prior_forces`.
 
     Raises:
-        ValueError: as `prior_forces`.
+        ValueError: the cutoff of a prior is more than half the box.
     """
     if not priors:
         yield from (np.zeros(frames.forces.shape[1:]) for _ in range(len(frames)))
@@ -53,10 +58,10 @@ def prior_forces_by_frame(
 
 
 def prior_energies(priors: Sequence[Prior], frames: Frames) -> Float[np.ndarray, "frames"]:
-    """Energies of the priors on every frame, kJ/mol, in double precision.
+    """Return the energies of the priors on every frame (frames,), kJ/mol, computed in double precision.
 
     Raises:
-        ValueError: as `prior_forces`.
+        ValueError: the cutoff of a prior is more than half the box.
     """
     if not priors:
         return np.zeros(len(frames))
@@ -65,10 +70,12 @@ def prior_energies(priors: Sequence[Prior], frames: Frames) -> Float[np.ndarray,
 
 
 def prior_virials(priors: Sequence[Prior], frames: Frames) -> Float[np.ndarray, "frames 3 3"]:
-    """Virials sum_i r_i f_i = -dE/d(strain) of the priors on every frame, kJ/mol: differences of energies of strained boxes.
+    """Return the virials sum_i r_i f_i = -dE/d(strain) of the priors on every frame (frames, 3, 3), kJ/mol.
+
+    They are finite differences between the energies of strained boxes.
 
     Raises:
-        ValueError: as `prior_forces`.
+        ValueError: the cutoff of a prior is more than half the box.
     """
     result = np.zeros((len(frames), 3, 3))
     if not priors:
@@ -86,12 +93,12 @@ def prior_virials(priors: Sequence[Prior], frames: Frames) -> Float[np.ndarray, 
 def _strained(
     positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], strain: Float[np.ndarray, "3 3"]
 ) -> tuple[Float[np.ndarray, "beads 3"], Float[np.ndarray, "3 3"]]:
-    """Positions and box after a strain, turned so that the box is lower triangular, as OpenMM wants it."""
+    """Return positions and box after a strain, rotated so that the box is lower triangular, as OpenMM requires."""
     deformed = np.asarray(box, np.float64) @ (np.eye(3) + strain)
     turn, upper = np.linalg.qr(deformed.T)
     turn, upper = turn * np.sign(np.diag(upper)), upper * np.sign(np.diag(upper))[:, None]
     a, b, c = np.tril(upper.T)
-    c = c - b * np.round(c[1] / b[1])  # vectors of the same lattice, none longer than OpenMM takes them
+    c = c - b * np.round(c[1] / b[1])  # equivalent box vectors in the reduced form that OpenMM requires
     c, b = c - a * np.round(c[0] / a[0]), b - a * np.round(b[0] / a[0])
     return np.asarray(positions, np.float64) @ (np.eye(3) + strain) @ turn, np.stack([a, b, c])
 
@@ -103,7 +110,7 @@ def _energy(context: openmm.Context, positions: Float[np.ndarray, "beads 3"], bo
 
 
 def _context(priors: Sequence[Prior], frames: Frames, platform: str) -> openmm.Context:
-    """Of the beads with the priors alone."""
+    """Make an OpenMM context for the beads of the frames, with the priors as the only forces."""
     system = openmm.System()
     for _ in frames.mapping.bead_types:
         system.addParticle(1.0)
@@ -112,5 +119,5 @@ def _context(priors: Sequence[Prior], frames: Frames, platform: str) -> openmm.C
         if prior.cutoff is not None:
             check_cutoff(prior.cutoff, frames.boxes[0])
     add_priors(system, priors, frames.mapping.topology)
-    # With more threads the CPU platform adds forces up in an order that changes, also with its DeterministicForces.
+    # With several threads the CPU platform adds forces in a varying order, even with its option DeterministicForces.
     return choose_platform(platform, threads=1).context(system, openmm.VerletIntegrator(0.001))

@@ -1,4 +1,4 @@
-"""The priors of a model: a list of terms, each fitted to what those before it leave."""
+"""Fit the priors of a model: a list of terms, each fitted to the forces that the previous priors do not explain."""
 
 import itertools
 import logging
@@ -22,18 +22,19 @@ Weights = Sequence[Float[np.ndarray, "beads"]]
 def fit_priors(
     terms: Sequence[PriorTerm], sets: Sequence[Frames], weights: Weights | None = None, platform: str = "auto"
 ) -> list[Prior]:
-    """The priors of these training frames, of one or several systems; they know the bead types of all of them.
+    """Fit the priors to training frames of one or several systems. The priors cover the bead types of all systems.
 
-    Linear terms that follow each other are solved for together where they ask for it (`LinearTerm.together`).
+    Consecutive linear terms are fitted in one least-squares problem if they ask for it (`LinearTerm.together`).
 
     Args:
-        terms: in the order in which they take their part of the forces.
-        sets: the frames.
-        weights: how much the squared deviation of each bead counts, one array for each set.
-        platform: of OpenMM, for the forces of the priors.
+        terms: the terms, in the order in which they are fitted. Each is fitted to the forces left by those before it.
+        sets: the frames of each system.
+        weights: weight of the squared force deviation of each bead, one array (beads,) for each system; None for equal
+            weights.
+        platform: name of the OpenMM platform that computes the forces of the priors, or "auto".
 
     Raises:
-        ValueError: the frames cannot determine one of the terms.
+        ValueError: the frames do not determine one of the terms.
     """
     priors: list[Prior] = []
     for group in _solved_at_once(terms):
@@ -44,26 +45,26 @@ def fit_priors(
         found = fit_together(linear, left, weights) if len(linear) > 1 else [group[0].fit(*left, weights=weights)]
         for term, prior in zip(group, found, strict=True):
             n_frames = sum(map(len, some))
-            what = f"{prior.kind}, on {n_frames} frames" if prior is not None else "not needed by these beads"
+            what = f"{prior.kind}, from {n_frames} frames" if prior is not None else "not needed for these beads"
             log.info("prior: %s: %s", type(term).__name__, what)
         priors += [prior for prior in found if prior is not None]
     return priors
 
 
 def _solved_at_once(terms: Sequence[PriorTerm]) -> Iterator[list[PriorTerm]]:
-    """The terms, those together that are solved for together."""
+    """Yield groups of terms; the terms of one group are fitted together."""
     for together, neighbours in itertools.groupby(terms, lambda term: isinstance(term, LinearTerm) and term.together):
         group = list(neighbours)
         yield from [group] if together else [[term] for term in group]
 
 
 def _left_by(priors: Sequence[Prior], sets: Sequence[Frames], platform: str) -> Sequence[Frames]:
-    """The frames with the forces that the priors leave."""
+    """Return the frames with the forces of the priors subtracted."""
     if not priors:
         return sets
     return [_less(part, prior_forces(priors, part, platform)) for part in sets]
 
 
 def _less(frames: Frames, known: Float[np.ndarray, "frames beads 3"]) -> Frames:
-    """The frames with what is left of their forces, in the memory of what is known of them."""
+    """Return the frames with the forces `known` subtracted. The result overwrites the array `known`, to save memory."""
     return replace(frames, forces=np.subtract(frames.forces, known, out=known))

@@ -1,7 +1,7 @@
-"""Terms whose forces are linear in their coefficients: one least-squares fit to mapped forces, of one or several together.
+"""Terms whose forces are linear in their coefficients. A least-squares fit to the mapped forces determines one or several.
 
-F = G c, with a column of G for each coefficient. The normal equations A c = b, A = <G^T G>, b = <G^T F>, add up over frames
-and data sets (multiscale coarse graining, Noid et al. 2008, 10.1063/1.2938860).
+The forces are F = G c, with a column of G for each coefficient. The normal equations are A c = b with A = <G^T G> and
+b = <G^T F>, which are sums over frames and data sets (multiscale coarse graining, Noid et al. 2008, 10.1063/1.2938860).
 """
 
 import logging
@@ -22,11 +22,12 @@ log = logging.getLogger("cgnnp")
 
 @dataclass(frozen=True)
 class Design:
-    """G of the frames of one system.
+    """The matrices G of the frames of one system.
 
     Args:
-        columns: which coefficients of the basis its beads have.
-        of_frame: G of frame t (rows x columns); rows are x of all beads, then y of all, then z: `unit_forces.T.reshape(-1)`.
+        columns: numbers of those coefficients of the basis that affect the beads of this system.
+        of_frame: function of the frame number t that returns G (rows, columns). The rows are the x components of all beads,
+            then all y, then all z, as in `forces.T.reshape(-1)`.
     """
 
     columns: Int[np.ndarray, "columns"]
@@ -34,30 +35,38 @@ class Design:
 
 
 class Basis(ABC):
-    """The functions of a term, chosen for the frames it is fitted to. `splines` says how its coefficients are grouped."""
+    """The basis functions of a term, chosen for the frames it is fitted to.
+
+    `splines` groups the coefficients: each entry stands for consecutive coefficients with a common roughness penalty.
+    """
 
     splines: Sequence[Spline]
 
     @abstractmethod
     def design(self, frames: Frames) -> Design:
-        """G of the frames of one of the systems."""
+        """Return the matrices G for the frames of one of the systems."""
 
     @abstractmethod
     def prior(self, coefficients: Float[np.ndarray, "basis"]) -> Prior:
-        """The prior with these coefficients."""
+        """Return the prior with the given coefficients."""
 
     @property
     def size(self) -> int:
-        """How many coefficients there are."""
+        """Number of coefficients."""
         return sum(spline.size for spline in self.splines)
 
 
 class LinearTerm(PriorTerm):
-    """A term that is fitted by penalised least squares, together with the linear terms beside it that ask for it too.
+    """A term that is fitted by penalised least squares, together with neighbouring linear terms that ask for it too.
 
-    A subclass has the settings `max_frames`, `ridge` (added to the diagonal of its part of the normal matrix, relative to
-    its mean) and `smoothing` (see `cgnnp.priors.smoothing`; None chooses it for each spline by cross validation over blocks
-    of frames), which have these defaults. A term of one coefficient has `Spline(label, np.zeros((1, 1)))` and smoothing 0.
+    A subclass has the following settings, with the defaults given here:
+
+    - `max_frames`: largest number of frames that are used.
+    - `ridge`: number that is added to the diagonal of the term's part of the normal matrix, relative to the mean diagonal.
+    - `smoothing`: strength of the roughness penalty, see `cgnnp.priors.smoothing`. None chooses it for each spline by cross
+      validation over blocks of frames.
+
+    A term with a single coefficient has `Spline(label, np.zeros((1, 1)))` and smoothing 0.
     """
 
     max_frames: int = 300
@@ -66,15 +75,15 @@ class LinearTerm(PriorTerm):
 
     @property
     def together(self) -> bool:
-        """Whether it is solved for together with the linear terms beside it."""
+        """Whether the term is fitted together with neighbouring linear terms in one least-squares problem."""
         return True
 
     @abstractmethod
     def basis(self, sets: Sequence[Frames]) -> Basis:
-        """The functions for these frames.
+        """Return the basis functions for these frames.
 
         Raises:
-            ValueError: the frames cannot determine them.
+            ValueError: the frames do not determine the coefficients.
         """
 
     def fit(self, *left: Frames, weights: Sequence[Float[np.ndarray, "beads"]] | None = None) -> Prior | None:
@@ -85,10 +94,12 @@ class LinearTerm(PriorTerm):
 def fit_together(
     terms: Sequence[LinearTerm], sets: Sequence[Frames], weights: Sequence[Float[np.ndarray, "beads"]] | None = None
 ) -> list[Prior]:
-    """The priors of linear terms from one system of normal equations, over at most as many frames as one of them wants.
+    """Fit linear terms together by solving one system of normal equations, and return their priors.
+
+    The number of frames is at most the largest `max_frames` of these terms.
 
     Raises:
-        ValueError: the frames cannot determine one of them.
+        ValueError: the frames do not determine one of the terms.
     """
     some = thinned(sets, max(term.max_frames for term in terms))
     bases = [term.basis(some) for term in terms]
@@ -105,7 +116,10 @@ def fit_together(
 def _blocks(
     sets: Sequence[Frames], bases: Sequence[Basis], weights: Sequence[Float[np.ndarray, "_"]] | None
 ) -> list[NormalEquations]:
-    """Normal equations of parts of the data: of every set contiguous blocks of frames, in turn, as long as it has frames."""
+    """Return the normal equations of each fold of the cross validation.
+
+    Every set of frames is divided into contiguous blocks, and the blocks of all sets are assigned to the folds in turn.
+    """
     folds: list[NormalEquations | None] = [None] * min(FOLDS, sum(map(len, sets)))
     begin = 0
     for number, frames in enumerate(sets):
@@ -114,14 +128,14 @@ def _blocks(
             equations = _normal_equations(part, bases, None if weights is None else weights[number])
             fold = folds[k % len(folds)]
             folds[k % len(folds)] = equations if fold is None else fold + equations
-        begin += len(parts)  # so that many short sets fill all folds
+        begin += len(parts)  # the next set goes on with the next fold, so that many short sets fill all folds
     return [fold for fold in folds if fold is not None]
 
 
 def _normal_equations(
     frames: Frames, bases: Sequence[Basis], weights: Float[np.ndarray, "beads"] | None = None
 ) -> NormalEquations:
-    """G^T W G, G^T W F and F^T W F, summed over frames."""
+    """Return G^T W G, G^T W F and F^T W F, summed over frames, with W the weights of the beads."""
     rows = np.ones(3 * frames.mapping.n_beads) if weights is None else np.tile(weights, 3)
     designs = [basis.design(frames) for basis in bases]
     starts = np.cumsum([0, *(basis.size for basis in bases)])

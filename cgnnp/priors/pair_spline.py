@@ -1,4 +1,4 @@
-"""Tabulated pair potentials. `cgnnp.priors.spline_fit` fits them."""
+"""Tabulated pair potentials, which `cgnnp.priors.spline_fit` fits."""
 
 import itertools
 from collections import Counter
@@ -16,12 +16,19 @@ from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.representation import brief
 
 TABLE_SPACING = 0.001
+"""Distance between the points of a table, nm."""
 
 
 @brief
 @dataclass(frozen=True)
 class PairTable:
-    """Energy (kJ/mol) of one pair of bead types at r = 0, spacing, 2 spacing, ... up to the cutoff."""
+    """Tabulated pair potential of one pair of bead types.
+
+    Args:
+        pair: the two bead types.
+        first_sampled: first sampled distance of the pair, nm; the wall begins below it.
+        energy: energies at equidistant points from r = 0 to the cutoff, kJ/mol.
+    """
 
     pair: tuple[str, str]
     first_sampled: float
@@ -31,7 +38,7 @@ class PairTable:
 @brief
 @dataclass(frozen=True)
 class PairSpline(Prior):
-    """Tabulated pair potentials, zero beyond the cutoff (nm).
+    """Tabulated pair potentials, one for each pair of bead types; they are zero beyond the cutoff.
 
     >>> table = PairTable(("A", "A"), first_sampled=0.3, energy=(2.0, 1.0, 0.0))
     >>> PairSpline((table,), cutoff_nm=0.5).create_force(BeadTopology.of_types(["A", "A"])).getNumParticles()
@@ -45,18 +52,20 @@ class PairSpline(Prior):
 
     @property
     def cutoff(self) -> float:
-        """nm."""
+        """Distance beyond which all pair potentials are zero, nm."""
         return self.cutoff_nm
 
     def first_sampled(self) -> dict[tuple[str, str], float]:
-        """First sampled distance of every pair of bead types, nm."""
+        """Return the first sampled distance of every pair of bead types, nm."""
         return {table.pair: table.first_sampled for table in self.tables}
 
     def create_force(self, topology: BeadTopology) -> openmm.Force:
-        """A CustomNonbondedForce; for several bead types each table is switched by per-particle indicators.
+        """Make an OpenMM CustomNonbondedForce for the beads of a topology.
+
+        With several bead types, per-particle indicators of the type select the table of each pair.
 
         Raises:
-            ValueError: a bead type that no table knows, or a pair of them.
+            ValueError: there is no table for a bead type, or for a pair of bead types.
         """
         bead_types = topology.bead_types
         known = self._known_types(bead_types)
@@ -76,27 +85,38 @@ class PairSpline(Prior):
         return force
 
     def _known_types(self, bead_types: Sequence[str]) -> list[str]:
-        """The bead types of the tables; refuses a system with others, or with pairs of them that there is no table of."""
+        """Return the bead types of the tables.
+
+        Raises:
+            ValueError: the system has a bead type, or a pair of bead types, for which there is no table.
+        """
         known = list(dict.fromkeys(name for table in self.tables for name in table.pair))
         if unknown := set(bead_types) - set(known):
-            raise ValueError(f"the pair-spline prior knows bead types {known}, the system has also {sorted(unknown)}")
+            raise ValueError(
+                f"the pair-spline prior knows bead types {known}, the system has also {sorted(unknown)}, for which it has "
+                "no pair potentials: fit the potential to data that have all these bead types"
+            )
         sampled, counts = {frozenset(table.pair) for table in self.tables}, Counter(bead_types)
         pairs = [pair for pair in itertools.combinations_with_replacement(counts, 2) if frozenset(pair) not in sampled]
         if unknown_pairs := [f"{a}-{b}" for a, b in pairs if a != b or counts[a] > 1]:
             raise ValueError(
-                f"the system has pairs {', '.join(unknown_pairs)}, the data that the potential was fitted to had only "
-                f"{', '.join('-'.join(table.pair) for table in self.tables)}: neither priors nor network know the energy of "
-                "others: leave such beads out, or fit to data that have these pairs too"
+                f"the system has pairs {', '.join(unknown_pairs)}, but the data that the potential was fitted to had only "
+                f"{', '.join('-'.join(table.pair) for table in self.tables)}: the potential is not defined for other pairs: "
+                "leave such beads out, or fit to data that have these pairs too"
             )
         return known
 
     def arrays(
         self, bead_types: Sequence[str]
     ) -> tuple[Float[np.ndarray, "tables points"], Int[np.ndarray, "beads"], Int[np.ndarray, "types types"]]:
-        """Energies of the tables, types of beads, and the table of every pair of types (-1 for none).
+        """Return the tables as arrays for beads of the given types.
+
+        Returns:
+            The energies of all tables (tables, points), kJ/mol, the type of each bead (beads,) as a number, and the number
+            of the table of each pair of types (types, types), which is -1 if there is none.
 
         Raises:
-            ValueError: as `create_force`.
+            ValueError: there is no table for a bead type, or for a pair of bead types.
         """
         known = self._known_types(bead_types)
         table_of = np.full((len(known), len(known)), -1)

@@ -1,9 +1,9 @@
-"""Penalised least squares: how smooth a fitted spline should be, chosen by cross validation.
+"""Penalised least squares: fit smooth splines, whose smoothness is chosen by cross validation.
 
-The coefficients minimise |F - G c|^2 + sum_k lambda_k |D c_k|^2 with D the second differences of neighbouring coefficients
-(P-splines, Eilers and Marx 1996, 10.1214/ss/1038425655). Of noisy forces the best lambda is far from zero: without it a
-spline follows the noise wherever pairs are few. The squared error on left-out blocks of frames follows from their normal
-equations alone, so that trying many lambda costs no pass over the frames.
+The coefficients minimise |F - G c|^2 + sum_k lambda_k |D c_k|^2, with c_k the coefficients of spline k and D their second
+differences (P-splines, Eilers and Marx 1996, 10.1214/ss/1038425655). For noisy forces the best lambda is far from zero:
+without the penalty a spline follows the noise at distances where there are few pairs. The squared error on left-out blocks
+of frames follows from their normal equations alone, so many values of lambda can be tried without reading the frames again.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,19 +13,21 @@ import numpy as np
 from jaxtyping import Float
 
 EXPONENTS = np.arange(-10.0, 4.5, 1.0)
-"""Tried strengths: powers of ten, relative to the mean diagonal of the normal matrix of the same spline."""
+"""Decimal exponents of the strengths lambda that are tried, relative to the mean diagonal of the spline's normal matrix."""
 
 FOLDS = 8
+"""Largest number of folds of the cross validation."""
 SWEEPS = 3
+"""Largest number of times that the strengths of all splines are optimised one after the other."""
 
 
 @dataclass(frozen=True)
 class Spline:
-    """Coefficients that share one penalty on roughness.
+    """Consecutive coefficients that share one roughness penalty.
 
     Args:
-        label: what the log calls them.
-        differences: D, of which |D c|^2 is the roughness; one column for each coefficient.
+        label: name of the spline in the log.
+        differences: matrix D of the roughness |D c|^2, with one column for each coefficient.
     """
 
     label: str
@@ -33,18 +35,24 @@ class Spline:
 
     @property
     def size(self) -> int:
-        """How many coefficients there are."""
+        """Number of coefficients."""
         return self.differences.shape[1]
 
     @classmethod
     def ending_at_zero(cls, label: str, size: int, n_fixed: int) -> "Spline":
-        """Second differences of a spline with `n_fixed` further coefficients at its end that are zero."""
+        """Make a spline with `size` coefficients, followed by `n_fixed` coefficients that are zero and are not fitted.
+
+        The roughness consists of the second differences of all these coefficients.
+        """
         return cls(label, np.diff(np.eye(size + n_fixed), n=2, axis=0)[:, :size])
 
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """G^T G, G^T F and F^T F of some frames; those of several sets of frames add up."""
+    """The matrix G^T G, the vector G^T F and the number F^T F of some frames.
+
+    The normal equations of several sets of frames can be added and subtracted.
+    """
 
     normal: Float[np.ndarray, "basis basis"]
     right: Float[np.ndarray, "basis"]
@@ -57,7 +65,7 @@ class NormalEquations:
         return NormalEquations(self.normal - other.normal, self.right - other.right, self.square - other.square)
 
     def residual(self, coefficients: Float[np.ndarray, "basis"]) -> float:
-        """|F - G c|^2."""
+        """Return the squared error |F - G c|^2 of the coefficients c."""
         return float(self.square - 2 * coefficients @ self.right + coefficients @ self.normal @ coefficients)
 
 
@@ -68,15 +76,17 @@ def solve_smooth(
     strengths: Sequence[float | None],
     owners: Sequence[int] | None = None,
 ) -> tuple[Float[np.ndarray, "basis"], tuple[float, ...]]:
-    """Coefficients of several splines fitted together, and the strength of each one's penalty.
+    """Fit several splines together. Return their coefficients and the strength of the penalty of each spline.
 
     Args:
-        blocks: of contiguous parts of the data, independent of each other.
-        splines: one after the other.
-        ridges: of each spline, added to the diagonal, relative to its mean over all splines of one owner, so that what no
-            frame has seen is zero.
-        strengths: of each spline's penalty, relative; None has it chosen by leaving blocks out.
-        owners: numbers of the terms that the splines are of, whose coefficients may have units of their own; one by default.
+        blocks: normal equations of the blocks of frames, which are the folds of the cross validation.
+        splines: the splines, in the order of their coefficients.
+        ridges: number for each spline that is added to the diagonal of the normal matrix, relative to the mean diagonal of
+            its owner. It makes coefficients zero that no frame determines.
+        strengths: strength of the penalty of each spline, relative to the mean diagonal of its normal matrix. None chooses
+            it by cross validation.
+        owners: number of the term that each spline belongs to. Coefficients of different terms may have different units. By
+            default all splines belong to one term.
     """
     total = _sum(blocks)
     sizes = [spline.size for spline in splines]
@@ -103,7 +113,10 @@ def _cross_validated(
     solution: Callable[[NormalEquations, Sequence[float]], Float[np.ndarray, "basis"]],
     given: Sequence[float | None],
 ) -> list[float]:
-    """The strengths that are given, and others with the smallest squared error on left-out blocks, one after the other."""
+    """Return the strengths of all splines: the given ones, and those chosen by cross validation where None is given.
+
+    The strengths are optimised one after the other, to minimise the squared error on the left-out blocks.
+    """
     if len(blocks) == 1:
         return [strength or 0.0 for strength in given]
     free = [k for k, strength in enumerate(given) if strength is None]
@@ -126,7 +139,7 @@ def _cross_validated(
 
 
 def _penalties(normal: Float[np.ndarray, "basis basis"], splines: Sequence[Spline]) -> list[np.ndarray]:
-    """D^T D of each spline, in units of the mean diagonal of its normal matrix."""
+    """Return D^T D of each spline times the mean diagonal of its normal matrix, padded with zeros to all coefficients."""
     result, start = [], 0
     for spline in splines:
         part = slice(start, start + spline.size)

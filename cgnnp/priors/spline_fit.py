@@ -1,8 +1,8 @@
-"""Pair-spline force matching: the best pair potential in the least-squares sense.
+"""Force matching of pair splines: the best pair potential in the least-squares sense.
 
-F_I = sum_J f(R_IJ) R_IJ/|R_IJ| with f(r) = sum_k c_k phi_k(r) in cubic B-splines is linear in c (Izvekov and Voth 2005,
-10.1021/jp044629q). The energy is the integral of f from the cutoff inwards. Below the first sampled distance the table goes
-on as a repulsive wall to r = 0.
+The forces are F_I = sum_J f(R_IJ) R_IJ/|R_IJ|, with f(r) = sum_k c_k phi_k(r) in cubic B-splines phi_k. So they are linear
+in the coefficients c (Izvekov and Voth 2005, 10.1021/jp044629q). The energy is the integral of f from r to the cutoff. Below
+the first sampled distance the table continues as a repulsive wall down to r = 0.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from cgnnp.units import thermal_energy
 
 DEGREE = 3
 N_FIXED = 2
-"""Coefficients at the end that are zero, so that force and slope vanish at the cutoff."""
+"""Number of coefficients at the end that are zero, so that force and slope vanish at the cutoff."""
 
 
 Pair = tuple[str, str]
@@ -38,15 +38,17 @@ class PairSplineFit(LinearTerm):
     """Fits pair potentials to mapped forces by penalised least squares over up to `max_frames` equally spaced frames.
 
     Args:
-        cutoff_nm: the force and its slope vanish here; at most half the box.
+        cutoff_nm: distance at which the force and its slope vanish; at most half the box.
         knot_spacing_nm: distance between spline knots.
-        max_frames: of all data sets together; tens are enough for a liquid, forces with more noise want all there are.
-        min_count: the first sampled distance is where this many pairs have been seen.
-        smoothing: strength of the penalty on rough splines, see `cgnnp.priors.smoothing`; None chooses one for each pair of
-            bead types by cross validation over blocks of frames.
-        ridge: added to the diagonal of the normal matrix, relative to its mean.
-        wall_kT: rise of the wall over 0.05 nm.
-        walls_only: nothing is fitted: beyond the walls the network has everything to learn.
+        max_frames: largest number of frames, of all data sets together. Tens of frames are enough for a liquid; noisy forces
+            need all frames.
+        min_count: number of pairs that defines the first sampled distance: so many pairs in the frames are closer.
+        smoothing: strength of the roughness penalty, see `cgnnp.priors.smoothing`. None chooses one for each pair of bead
+            types by cross validation over blocks of frames.
+        ridge: number that is added to the diagonal of the normal matrix, relative to the mean diagonal.
+        wall_kT: rise of the wall over 0.05 nm, in units of kT.
+        walls_only: whether the prior has only walls. Then nothing is fitted, and the network must learn the interactions at
+            all sampled distances.
 
     Raises:
         ValueError: a setting is out of range.
@@ -73,19 +75,20 @@ class PairSplineFit(LinearTerm):
 
     @property
     def cutoff(self) -> float:
-        """nm."""
+        """Distance at which the force vanishes, nm."""
         return self.cutoff_nm
 
     @property
     def together(self) -> bool:
-        """Walls have no coefficients."""
+        """Whether the term is fitted together with neighbouring linear terms; walls alone have nothing to fit."""
         return not self.walls_only
 
     def fit(self, *left: Frames, weights: Sequence[Float[np.ndarray, "beads"]] | None = None) -> PairSpline:
-        """The prior for these frames, of one or several systems: a table for each pair of bead types that one has.
+        """Return the prior for frames of one or several systems, with a table for each pair of bead types in any of them.
 
         Raises:
-            ValueError: the cutoff does not fit a box, or a pair of bead types is hardly ever within it.
+            ValueError: the cutoff is more than half the box, or a pair of bead types has less than `min_count` pairs within
+                the cutoff.
         """
         if self.walls_only:
             basis = self.basis(thinned(left, self.max_frames))
@@ -95,10 +98,10 @@ class PairSplineFit(LinearTerm):
         return prior
 
     def basis(self, sets: Sequence[Frames]) -> "PairBasis":
-        """Splines from the first sampled distance of each pair of bead types to the cutoff.
+        """Return splines from the first sampled distance of each pair of bead types to the cutoff.
 
         Raises:
-            ValueError: as `fit`.
+            ValueError: the conditions are those of `fit`.
         """
         for frames in sets:
             check_cutoff(self.cutoff_nm, frames.boxes[0])
@@ -108,13 +111,13 @@ class PairSplineFit(LinearTerm):
 
 
 class PairBasis(Basis):
-    """Cubic B-splines of the distance for each pair of bead types, with value and slope zero at the cutoff.
+    """Cubic B-splines of the distance for each pair of bead types; value and slope are zero at the cutoff.
 
     Args:
-        settings: of the fit.
+        settings: settings of the fit.
         names: pairs of bead types.
-        firsts: first sampled distance of each, nm.
-        rise: of the walls over 0.05 nm, kJ/mol.
+        firsts: first sampled distance of each pair of bead types, nm.
+        rise: rise of the walls over 0.05 nm, kJ/mol.
     """
 
     def __init__(self, settings: PairSplineFit, names: list[Pair], firsts: list[float], rise: float) -> None:
@@ -134,7 +137,7 @@ class PairBasis(Basis):
         return Design(columns, lambda t: pair_design(_frame_pairs(frames, t, self.cutoff), kinds, knots))
 
     def prior(self, coefficients: Float[np.ndarray, "basis"]) -> PairSpline:
-        """Tables of the integrals of the splines, from the cutoff inwards, and of the walls."""
+        """Return the tabulated pair potentials: integrals of the splines from r to the cutoff, and walls below them."""
         tables = []
         parts = np.split(coefficients, np.cumsum([spline.size for spline in self.splines])[:-1])
         for name, first, knots, part in zip(self.names, self.firsts, self.knots, parts, strict=True):
@@ -144,7 +147,7 @@ class PairBasis(Basis):
 
 
 def _all_pairs(sets: Sequence[Frames]) -> list[Pair]:
-    """Every pair of bead types that one of the sets has, named once."""
+    """Return every pair of bead types that occurs in one of the sets, without duplicates."""
     found: dict[frozenset[str], Pair] = {}
     for frames in sets:
         for pair in PairKinds(frames.mapping).names:
@@ -153,7 +156,7 @@ def _all_pairs(sets: Sequence[Frames]) -> list[Pair]:
 
 
 def _places(kinds: PairKinds, names: Sequence[Pair]) -> list[int]:
-    """Where the pairs of one set stand among those of all sets."""
+    """Return the index in `names` of each pair of bead types of one set."""
     known = [frozenset(name) for name in names]
     return [known.index(frozenset(pair)) for pair in kinds.names]
 
@@ -163,7 +166,11 @@ def _frame_pairs(frames: Frames, t: int, cutoff: float) -> Pairs:
 
 
 def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float, min_count: int) -> list[float]:
-    """Distance of each pair of types below which `min_count` pairs have been seen."""
+    """Return the first sampled distance of each pair of types, nm: `min_count` pairs of the frames are at most this far.
+
+    Raises:
+        ValueError: there are less than `min_count` pairs within the cutoff.
+    """
     closest, reach = [np.empty(0)] * len(names), cutoff
     for frames in sets:
         kinds = PairKinds(frames.mapping)
@@ -174,7 +181,7 @@ def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float,
             for own, k in enumerate(places):
                 closest[k] = np.sort(np.concatenate([closest[k], pairs.distances[kind == own]]))[:min_count]
             if min(map(len, closest)) == min_count:
-                reach = max(found[-1] for found in closest)  # what is farther away changes nothing any more
+                reach = max(found[-1] for found in closest)  # more distant pairs cannot change the result any more
     for pair, found in zip(names, closest, strict=True):
         if len(found) < min_count:
             raise SettingError("prior.pairs", _too_few_pairs(sets, pair, len(found), cutoff, min_count))
@@ -182,31 +189,37 @@ def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float,
 
 
 def _too_few_pairs(sets: Sequence[Frames], pair: Pair, found: int, cutoff: float, min_count: int) -> str:
-    """The message for a kind of pairs that is hardly ever seen; where there are too few at all no cutoff helps."""
+    """Return the error message for a pair of bead types that has too few pairs within the cutoff.
+
+    It suggests a larger cutoff only if the frames have enough pairs at larger distances.
+    """
     kinds, n_frames = [PairKinds(frames.mapping) for frames in sets], sum(map(len, sets))
     numbers = [dict(zip(map(frozenset, one.names), one.n_pairs, strict=True)) for one in kinds]
     in_all = sum(int(of.get(frozenset(pair), 0)) * len(frames) for of, frames in zip(numbers, sets, strict=True))
     wider = "" if in_all < min_count else "a larger cutoff_nm, "
     return (
-        f"min_count={min_count}: a pair potential needs so many, there are only {found} {'-'.join(pair)} pairs (of "
-        f"{in_all} in {n_frames} frames) within cutoff_nm={cutoff:g}: use more frames (and max_frames), {wider}or a lower "
-        "min_count, by which the wall begins where fewer pairs were seen"
+        f"min_count={min_count}: a pair potential needs so many pairs, but there are only {found} {'-'.join(pair)} pairs "
+        f"(of {in_all} in {n_frames} frames) within cutoff_nm={cutoff:g}: use more frames (and a larger max_frames), {wider}"
+        "or a lower min_count, with which the wall begins at a distance where fewer pairs were seen"
     )
 
 
 def clamped_knots(start: float, end: float, spacing: float) -> Float[np.ndarray, "knots"]:
-    """Equally spaced knots about so far apart, those at both ends as often as cubic splines want them."""
+    """Return knots from start to end with about the given spacing; the end knots are repeated, as for clamped splines."""
     inner = np.linspace(start, end, max(2, round((end - start) / spacing)) + 1)
     return np.concatenate([[start] * DEGREE, inner, [end] * DEGREE])
 
 
 def n_free(knots: Float[np.ndarray, "knots"]) -> int:
-    """Coefficients that are fitted."""
+    """Return the number of coefficients of a spline that are fitted."""
     return len(knots) - DEGREE - 1 - N_FIXED
 
 
 def pair_design(pairs: Pairs, kinds: PairKinds, knots: list[Float[np.ndarray, "_"]]) -> Float[np.ndarray, "rows basis"]:
-    """G of one frame: G[(x, I), k] = sum_J phi_k(R_IJ) (R_IJ/|R_IJ|)_x; rows run over x, then beads."""
+    """Return the matrix G of one frame, G[(x, I), k] = sum_J phi_k(R_IJ) (R_IJ/|R_IJ|)_x.
+
+    The rows are the components x of all beads I, then all y, then all z. The columns are the coefficients k of the splines.
+    """
     kind = kinds.of(pairs)
     columns = []
     for k, knot in enumerate(knots):
@@ -228,7 +241,7 @@ def pair_design(pairs: Pairs, kinds: PairKinds, knots: list[Float[np.ndarray, "_
 
 
 def _tabulate(spline: BSpline, first: float, cutoff: float, rise: float) -> tuple[float, ...]:
-    """Energy from r = 0 to the cutoff: the wall, then the integral of the force."""
+    """Return the energies of a table from r = 0 to the cutoff: the wall, and above it the integral of the force."""
     r = np.linspace(0.0, cutoff, round(cutoff / TABLE_SPACING) + 1)
     integral = spline.antiderivative()
     energy = np.empty_like(r)

@@ -1,4 +1,4 @@
-"""A term fits one prior. The setting `prior` lists the terms, and `cgnnp.priors.fitting` goes through the list."""
+"""Base class of terms. A term fits one prior; the setting `prior` lists the terms, and `cgnnp.priors.fitting` fits them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping as Named
@@ -13,54 +13,57 @@ from cgnnp.priors.prior import Prior
 
 
 class PriorTerm(ABC):
-    """Fits one prior to the forces that the terms before it leave.
+    """Fits one prior to the forces that remain after the priors of the previous terms are subtracted.
 
-    A subclass is a frozen dataclass of its settings, and a file of `conf/prior/` names it. `CONTRIBUTING.md` has one.
+    A subclass is a frozen dataclass of its settings. A file in `conf/prior/` makes it available on the command line.
+    `CONTRIBUTING.md` has a complete example.
     """
 
     max_frames: int | None = None
-    """How many frames of all data sets together are enough; None takes all."""
+    """Largest number of frames that the fit uses, of all data sets together; None uses all frames."""
 
     needs_forces: ClassVar[bool] = True
-    """Whether `fit` looks at forces, which then are what the terms before it leave."""
+    """Whether `fit` uses forces. Only then the forces of the previous priors are computed and subtracted."""
 
     knows_charges: ClassVar[bool] = False
-    """Whether its prior has the interactions of charges at large distances, which neither splines nor networks reach."""
+    """Whether the prior describes the Coulomb interaction, for which splines and networks are too short-ranged."""
 
     @property
     def cutoff(self) -> float | None:
-        """Distance (nm) of which a box must hold twice as much; None where no image of a bead could be taken for it."""
+        """Cutoff of the prior, nm, which must be at most half the box; None if the box size does not matter."""
         return None
 
     def applies(self, metas: Named[str, FramesMeta]) -> bool:
-        """Whether there will be a prior for such beads at all."""
+        """Whether `fit` will return a prior for the beads of these data sets."""
         return True
 
     def check(self, metas: Named[str, FramesMeta]) -> None:  # noqa: B027
-        """Refuse, before frames are there, what cannot be fitted to them. By default there is nothing to refuse.
+        """Refuse data sets to which the term cannot be fitted, before their frames are sampled. By default none is refused.
 
         Args:
-            metas: of the data sets, by what errors call them.
+            metas: descriptions of the data sets, by the names that error messages use.
 
         Raises:
-            ValueError: says what is missing or does not go together.
+            ValueError: the description of a data set lacks something, or the data sets are inconsistent.
         """
 
     @abstractmethod
     def fit(self, *left: Frames, weights: Sequence[Float[np.ndarray, "beads"]] | None = None) -> Prior | None:
-        """The prior for these frames, of one or several systems; None where they need none.
+        """Fit the prior to frames of one or several systems. Return None if these beads do not need it.
 
         Args:
-            left: frames whose forces are what the terms before this one leave; `mapping.topology` says what the beads are.
-            weights: how much the squared deviation of each bead counts, one array for each system.
+            left: frames of each system, from whose forces the forces of the previous priors were subtracted. Their
+                `mapping.topology` describes the beads.
+            weights: weight of the squared force deviation of each bead, one array (beads,) for each system; None for equal
+                weights.
 
         Raises:
-            ValueError: the frames cannot determine it.
+            ValueError: the frames do not determine the prior.
         """
 
 
 def thinned(sets: Sequence[Frames], max_frames: int) -> list[Frames]:
-    """Frames spread evenly over all sets, at most so many together (but one of each set)."""
+    """Select frames that are evenly spaced in all sets: at most `max_frames` in total, but at least one of each set."""
     share = min(1.0, max_frames / sum(map(len, sets)))
     numbers = [max(1, int(share * len(frames) + 1e-9)) for frames in sets]
     return [

@@ -4,14 +4,20 @@ import numpy as np
 from jaxtyping import Float
 
 WALL_DEPTH = 0.05
-"""nm inside the first sampled distance by which the wall has risen as asked."""
+"""Depth below the first sampled distance, nm, at which the wall has risen by the required energy."""
 
 
 def wall_energy(inside: Float[np.ndarray, "points"], edge_force: float, rise: float) -> Float[np.ndarray, "points"]:
-    """Energy above the edge at depths `inside` >= 0 (nm): f x + k x^2 / 2, monotonic, at least `rise` at 0.05 nm.
+    """Return the energy of the wall relative to its edge, kJ/mol: f x + k x^2 / 2, which is at least `rise` at x = 0.05 nm.
 
-    f is the repulsive force at the edge (an attractive one counts as none), so the force is continuous; k is the larger
-    of what makes the wall rise by `rise` and half of what would without f.
+    The edge is at the first sampled distance. The force f at the edge makes the force continuous. If the force there is
+    attractive, f = 0 is used, so that the energy always increases with x. The stiffness k is the larger of two values: the
+    one with which the wall rises by exactly `rise`, and half of the one that would be necessary with f = 0.
+
+    Args:
+        inside: depths x >= 0 below the first sampled distance, nm.
+        edge_force: force at the edge, positive if repulsive, kJ/mol/nm.
+        rise: required rise at a depth of 0.05 nm, kJ/mol.
     """
     slope = max(edge_force, 0.0)
     stiffness = 2 * max(rise - slope * WALL_DEPTH, rise / 2) / WALL_DEPTH**2

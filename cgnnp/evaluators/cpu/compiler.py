@@ -44,9 +44,7 @@ def turned_off() -> bool:
     """
     text = os.environ.get(SWITCH, "")
     if text.lower() not in ON + OFF:
-        raise ValueError(
-            f"{SWITCH}={text}: must be 1, true, yes or on, or 0, false, no or off to run without compiled code"
-        )
+        raise ValueError(f"{SWITCH}={text}: must be 1, true, yes or on, or 0, false, no or off to run without compiled code")
     return text.lower() in OFF
 
 

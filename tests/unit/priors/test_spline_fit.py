@@ -111,7 +111,7 @@ def test_one_solute_has_no_table_with_its_like_and_a_system_of_two_is_refused():
     prior = PairSplineFit(cutoff_nm=CUTOFF, min_count=1).fit(add_pair_forces(gas, lambda r: 40.0 * (r < CUTOFF)))
     assert [entry.pair for entry in prior.tables] == [("W", "W"), ("W", "S")]
     assert prior.create_force(BeadTopology.of_types(["W", "W", "S"])).getNumParticles() == 3
-    with pytest.raises(ValueError, match=r"the system has pairs S-S, the data .* had only W-W, W-S"):
+    with pytest.raises(ValueError, match=r"the system has pairs S-S, but the data .* had only W-W, W-S"):
         prior.create_force(BeadTopology.of_types(["W", "S", "S"]))
 
 

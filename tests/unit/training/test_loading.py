@@ -34,14 +34,14 @@ def test_own_weights_are_taken():
     [
         (
             SchNet(type_names=["A"], cutoff_nm=0.5),
-            r"of the SchNet .*\(no .* and \d+ more; unknown .*; of another shape .*\):",
+            r"of the SchNet .*\(missing: .* and \d+ more; unknown: .*; wrong shape: .*\):",
         ),
-        (network(features=5), r"of the NequIP .*\(of another shape embedding \(1, 4\) for \(1, 5\), .* and \d more\):"),
+        (network(features=5), r"of the NequIP .*\(wrong shape: embedding \(1, 4\) instead of \(1, 5\), .* and \d more\):"),
         (
             network(type_names=["A", "B"]),
-            r"of another shape embedding \(1, 4\) for \(2, 4\), inner \(1, 1\) for \(2, 2\)\):",
+            r"wrong shape: embedding \(1, 4\) instead of \(2, 4\), inner \(1, 1\) instead of \(2, 2\)\):",
         ),
-        (network(layers=2), r"\(no interactions\.0\.after\.1\.weight, .* and 6 more; of another shape"),
+        (network(layers=2), r"\(missing: interactions\.0\.after\.1\.weight, .* and 6 more; wrong shape"),
     ],
     ids=["another architecture", "features", "types", "layers"],
 )
