@@ -139,7 +139,7 @@ def test_sets_of_different_bead_types_in_one_fit_and_one_bundle(counts, names, u
         np.testing.assert_allclose(values, expected, atol=2e-5 * np.abs(expected).max())
     for a, b in unsampled:
         mixture = bead_topology(identity_mapping({a: 8, b: 8}), 1.5 * np.eye(3))
-        with pytest.raises(ValueError, match=rf"the system has pairs {a}-{b}, the data .*: leave such beads out"):
+        with pytest.raises(ValueError, match=rf"the system has pairs {a}-{b}, but the data .*: leave such beads out"):
             create_system(bundle, mixture)
 
 
