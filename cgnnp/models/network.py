@@ -82,7 +82,7 @@ class NetworkSettings:
         if not 0 <= (degree := getattr(self, "l_max", 0)) <= HIGHEST_DEGREE:
             raise SettingError("model", f"l_max={degree}: must be 0 to {HIGHEST_DEGREE}")
         if self.knots < 10 and (self.knots != 0 or not self.splines_are_optional):
-            without = ", or 0 for no splines" if self.splines_are_optional else " (it consists of splines)"
+            without = ", or 0 for no splines" if self.splines_are_optional else " (this network consists of splines)"
             raise SettingError("model", f"knots={self.knots}: must be 10 or more{without}")
         shape = len(self.type_names), len(self.type_names)
         by_class = self.inner_cutoff_by_class_nm or {}
@@ -219,7 +219,8 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
     first = [block for block in allowed if block[0] <= first_l and (parity == "none" or block in natural)]
     blocks = layer_blocks(first, l_max, allowed, layers)
     if parity == "both" and all(block in natural for part in blocks for block in part):
-        # The layers make vectors (unless the first features have them), cross products, vectors again, and scalars.
+        # To affect the energy, features of the second parity need a sequence of layers that make vectors (unless the first
+        # features have them), cross products of vectors, vectors again, and scalars.
         needed = f"{3 if first_l else 4} layers or more" if l_max else "l_max >= 1 and enough layers"
         raise SettingError(
             "model",

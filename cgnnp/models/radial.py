@@ -1,4 +1,4 @@
-"""Radial functions, which make features of the length of an edge."""
+"""Radial functions, which turn the length of an edge into the inputs of a network."""
 
 import math
 

@@ -17,7 +17,7 @@ from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential
 
 COMPILED = (NequIP,)
-"""Architectures that can be compiled; `no_compiled_form` says for which settings they cannot."""
+"""Architectures that can be compiled. With some settings they cannot; see `no_compiled_form`."""
 
 team_size: ContextVar[int] = ContextVar("team_size", default=0)
 """Number of threads of compiled networks in this context; 0 means as many as torch uses."""

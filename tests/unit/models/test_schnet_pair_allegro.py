@@ -59,7 +59,7 @@ def test_allegro_sees_nothing_beyond_its_cutoff_however_many_layers():
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
-        (Pair, {"knots": 0}, r"knots=0: must be 10 or more .it consists of splines"),
+        (Pair, {"knots": 0}, r"knots=0: must be 10 or more .this network consists of splines"),
         (Allegro, {"scalars": 1}, r"scalars=1: must be 2 or more"),
         (Allegro, {"hidden": 0}, r"hidden"),
         (Allegro, {"parity": "both", "layers": 1}, r"parity=both: with l_max=2 and layers=1"),
