@@ -132,8 +132,8 @@ class MACESettings(RadialSettings):
         if self.layers == 1 and (self.features_l_max or 0) > 0:
             raise SettingError(
                 "model",
-                f"features_l_max={self.features_l_max}: has no effect with layers=1, because there are no features between "
-                "layers: take more layers, or features_l_max=null",
+                f"features_l_max={self.features_l_max}: with layers=1 this setting has no effect, because there are no "
+                "features between layers: take more layers, or features_l_max=null",
             )
         if not 0 <= l_between <= l_max:
             raise SettingError("model", f"features_l_max={l_between}: must be 0 or more, and at most l_max={l_max}")

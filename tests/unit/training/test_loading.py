@@ -59,7 +59,7 @@ def test_weights_of_another_network_are_refused_in_a_line(model, message):
 
 
 def test_what_is_no_tensor_is_refused():
-    with pytest.raises(ValueError, match=r"embedding int for \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"embedding int instead of \(1, 4\)"):
         load_weights(network(), {**network().state_dict(), "embedding": 3}, WEIGHTS, MODEL)
 
 

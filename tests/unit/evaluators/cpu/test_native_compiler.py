@@ -107,7 +107,7 @@ def test_what_others_may_write_is_not_loaded(cache):
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert stat.S_IMODE(library.stat().st_mode) == 0o600
     library.chmod(0o666)
-    assert "this user's alone" in why_not(library)
+    assert "others may write to it" in why_not(library)
     assert compile_library(SOURCE).answer() == 42
     assert stat.S_IMODE(library.stat().st_mode) == 0o600
 
@@ -164,7 +164,7 @@ def test_what_belongs_to_another_user_is_not_loaded(cache, tmp_path, monkeypatch
     compile_library(SOURCE)
     library = only_library(cache)
     os.chown(library, 12345, 12345)
-    assert "this user's alone" in why_not(library)
+    assert "belongs to another user" in why_not(library)
     assert compile_library(SOURCE).answer() == 42
     os.chown(cache, 12345, 12345)
     with pytest.raises(CompilationError, match="belongs to another user"):
