@@ -1,4 +1,4 @@
-"""Base class of evaluators: an evaluator is one way to compute the energies and forces of a network."""
+"""Base class of evaluators. An evaluator is one way to compute the energies and forces of a network."""
 
 from abc import ABC, abstractmethod
 

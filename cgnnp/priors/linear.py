@@ -1,4 +1,6 @@
-"""Terms whose forces are linear in their coefficients. A least-squares fit to the mapped forces determines one or several.
+"""Terms whose forces are linear in their coefficients, which are fitted to the mapped forces by least squares.
+
+Several such terms can be fitted together in one least-squares problem.
 
 The forces are F = G c, with a column of G for each coefficient. The normal equations are A c = b with A = <G^T G> and
 b = <G^T F>, which are sums over frames and data sets (multiscale coarse graining, Noid et al. 2008, 10.1063/1.2938860).
