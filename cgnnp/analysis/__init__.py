@@ -1,1 +1,1 @@
-"""Structure and free energies of trajectories and models."""
+"""Analysis of trajectories and models: structure, free energies, pressure, and the comparison of two runs."""

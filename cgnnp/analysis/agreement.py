@@ -1,7 +1,8 @@
-"""How a coarse-grained result is judged beside an atomistic one: agrees, close, disagrees, or too short to tell; thresholds.
+"""Judge a coarse-grained result against the atomistic one: agrees, close, disagrees, or too short to tell.
 
-A deviation D compares curves, a relative difference compares numbers; `noise` is what the errors of both sides alone would
-give. What is left of a deviation without its noise, sqrt(D^2 - noise^2), is called systematic. The thresholds are ours.
+Curves are compared by their deviation D, numbers by their relative difference. `noise` is the deviation that the
+statistical errors of both runs alone would give. The systematic deviation is the deviation with the noise subtracted in
+quadrature, sqrt(D^2 - noise^2). The thresholds below were chosen by the authors of this package.
 """
 
 from collections.abc import Sequence
@@ -14,31 +15,34 @@ import numpy as np
 from cgnnp.runtime.formatting import percent
 
 LIKELY = 0.01
-"""A difference at least this probable for runs of one system is called noise: one such pair of runs in a hundred is not.
+"""Significance level: a difference whose p-value is at least this is called noise.
 
-Measured with 300 pairs of runs of 100 frames in 20 blocks, by the smaller of both probabilities of a curve: less than
-0.01 in 1.0 % of the g(r) of ideal gases, in 0.7 % of those of soft spheres, and in 2.0 % of the angles in an ideal gas.
+About one pair of runs of the same system in a hundred is then wrongly called different. This was measured with 300 pairs
+of runs of 100 frames in 20 blocks, taking the smaller of two p-values for each curve. It was less than 0.01 for 1.0 % of
+the g(r) of ideal gases, for 0.7 % of the g(r) of soft spheres, and for 2.0 % of the angle distributions of an ideal gas.
 """
 
 NOISE_FACTOR = 1.5
-"""Where noise alone gives more than `CLOSE`, a smaller D than this many times as much says nothing of its size."""
+"""If the noise is larger than `CLOSE`, a deviation up to this many times the noise is called too short to tell."""
 
 MATTERS = 0.03
-"""Runs whose noise alone gives a larger D cannot show agreement: water by a pair potential, without its three-body
-structure, has a D of 0.08."""
+"""Runs whose noise is larger than this cannot show agreement, because they would miss deviations that matter.
+
+For comparison: a pair potential for water, which lacks the three-body structure, has a D of 0.08.
+"""
 
 CLOSE = 0.05
-"""A systematic deviation up to this is called close; beyond it the structure is another one.
+"""A significant systematic deviation up to this is called close; a larger one is called a disagreement.
 
-Where noise alone gives more, D tells nothing unless it is beyond that noise, whatever p is.
+If the noise itself is larger than this, D must also exceed `NOISE_FACTOR` times the noise to be judged at all.
 """
 
 CLEAR = 3.0
-"""Where errors are not reliable, D must be this many times its noise to be called a disagreement."""
+"""If the errors are not reliable, D must exceed this many times its noise to be called a disagreement."""
 
 
 class Agreement(StrEnum):
-    """The judgement of one quantity."""
+    """The four possible results of comparing one quantity between two runs."""
 
     AGREES = "agrees within errors"
     CLOSE = "close"
@@ -47,19 +51,20 @@ class Agreement(StrEnum):
 
 
 SEVERITY = (Agreement.AGREES, Agreement.CLOSE, Agreement.OPEN, Agreement.DISAGREES)
-"""From best to worst: what is not known may be worse than close."""
+"""The results from best to worst. "Too short to tell" ranks below "close", because the true deviation may be larger."""
 
 LEVELS = {Agreement.AGREES: "good", Agreement.CLOSE: "fair", Agreement.OPEN: "open", Agreement.DISAGREES: "poor"}
-"""Colours of a page."""
+"""Name of the colour in which a report page shows each result."""
 
 
 def agreement_of(deviation: float, noise: float, p_value: float | None) -> Agreement:
-    """The judgement by the thresholds of this module.
+    """Judge a deviation by the thresholds of this module.
 
     Args:
-        deviation: D, or a relative difference.
-        noise: the deviation that the errors of both sides alone would give; NaN where it is not known.
-        p_value: how probable the difference is for runs of one system; None where the errors are not reliable.
+        deviation: D of two curves, or the relative difference of two numbers.
+        noise: the deviation that the statistical errors of both runs alone would give; NaN if it is unknown.
+        p_value: probability of a difference at least this large between two runs of the same system; None if the errors
+            are not reliable.
     """
     if p_value is None:
         clear = systematic(deviation, noise) > CLOSE and deviation > CLEAR * noise > 0
@@ -72,7 +77,7 @@ def agreement_of(deviation: float, noise: float, p_value: float | None) -> Agree
 
 
 def systematic(deviation: float, noise: float) -> float:
-    """A deviation without what noise gives, in quadrature.
+    """Subtract the noise from a deviation in quadrature; zero if the noise is the larger of the two.
 
     >>> round(systematic(0.05, 0.03), 6)
     0.04
@@ -82,7 +87,10 @@ def systematic(deviation: float, noise: float) -> float:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The judgement of one quantity: `what` it is of ("g(r) of Na-Cl"), and how far both sides are apart.
+    """The result of comparing one quantity between two runs.
+
+    `what` names the quantity, for example "g(r) of Na-Cl". `deviation` is D or a relative difference, and `noise` is the
+    deviation that the statistical errors of both runs alone would give (NaN if it is unknown).
 
     >>> print(Judgement("g(r) of W-W", Agreement.CLOSE, 0.05, 0.03))
     g(r) of W-W: close: systematic deviation of 4.0 %
@@ -95,37 +103,37 @@ class Judgement:
 
     @property
     def size(self) -> str:
-        """How large the systematic deviation is; one that is seen though D is not beyond its noise is smaller than that."""
+        """The size of the systematic deviation in words. If D does not exceed the noise, the noise is an upper bound."""
         if found := systematic(self.deviation, self.noise):
             return f"systematic deviation of {percent(found)}"
         return f"systematic deviation below {percent(self.noise)}"
 
     @property
     def in_words(self) -> str:
-        """The judgement with its size, for example "close: systematic deviation of 2.0 %"."""
+        """The result in words, for example "close: systematic deviation of 2.0 %"."""
         sized = self.agreement in (Agreement.CLOSE, Agreement.DISAGREES)
         return f"{self.agreement}: {self.size}" if sized else str(self.agreement)
 
     @property
     def short(self) -> str:
-        """The judgement with the number alone, for tables: "close: 2.0 %"."""
+        """The result in the short form that tables use, for example "close: 2.0 %"."""
         return self.in_words.replace("systematic deviation of ", "").replace("systematic deviation below", "below")
 
     def __str__(self) -> str:
         return f"{self.what}: {self.in_words}"
 
     def to_dict(self) -> dict[str, Any]:
-        """A row of the summary."""
+        """Return the entries that summary.json stores for this judgement."""
         noise = self.noise if np.isfinite(self.noise) else None
         return {"what": self.what, "verdict": str(self.agreement), "deviation": self.deviation, "expected_deviation": noise}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "Judgement":
-        """Inverse of `to_dict`."""
+        """Build the judgement from the entries that `to_dict` returned."""
         noise = np.nan if row["expected_deviation"] is None else row["expected_deviation"]
         return cls(row["what"], Agreement(row["verdict"]), row["deviation"], noise)
 
 
 def worst_of(judgements: Sequence[Judgement]) -> Judgement | None:
-    """The worst judgement, of equal ones that with the largest deviation; None of none."""
+    """Return the worst judgement, or None if there are none. Ties are broken by the larger deviation."""
     return max(judgements, key=lambda one: (SEVERITY.index(one.agreement), one.deviation), default=None)

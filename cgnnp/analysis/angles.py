@@ -1,13 +1,14 @@
-"""Three-body structure: angles in the first shell of neighbours, and the tetrahedral order of a liquid.
+"""Three-body structure: the distribution of angles between neighbours in the first shell, and the tetrahedral order.
 
-    P(theta) = < number of angles j-i-k at theta > / (their number, bin width),
+    P(theta) = < number of angles j-i-k in the bin at theta > / (total number of angles * bin width)
 
-of all pairs j, k of neighbours of a bead i within its first shell; in an ideal gas it is sin(theta)/2 per radian.
-The tetrahedral order of a bead with respect to its four nearest neighbours is
+Here j and k are all pairs of neighbours of a bead i within its first shell. An ideal gas has P(theta) = sin(theta)/2 per
+radian. The tetrahedral order of a bead i with respect to its four nearest neighbours is
 
-    q_i = 1 - 3/8 sum_(j < k) (cos(theta_jik) + 1/3)^2,
+    q_i = 1 - 3/8 sum_(j < k) (cos(theta_jik) + 1/3)^2
 
-one in a perfect tetrahedron and zero on average at random (Errington and Debenedetti 2001, 10.1038/35053024).
+It is one in a perfect tetrahedron, and zero on average for random directions (Errington and Debenedetti 2001,
+10.1038/35053024).
 """
 
 from dataclasses import dataclass
@@ -27,21 +28,23 @@ from cgnnp.statistics import Estimate, autocorrelation_time, block_averages, blo
 BINS = 90
 ORDER_BINS = 60
 LOWEST_ORDER = -1.0
-"""Lower values of q are counted in the first bin: they are rare, down to -3."""
+"""Lower end of the histogram of q. Lower values, which are rare and can reach -3, are counted in the first bin."""
 
 NEAREST = 4
 FIRST_GUESS_NM = 0.5
-"""Where the four nearest neighbours are looked for first; twice as far where a bead has fewer."""
+"""Initial search radius for the four nearest neighbours. It is doubled as long as a bead has fewer than four."""
 
 
 @brief
 @dataclass(frozen=True)
 class Adf:
-    """P(theta) per degree at bin centres theta (degrees), with its standard error, and the same of the two halves.
+    """Angular distribution function P(theta) around beads of type `center`, between two neighbours of type `neighbor`.
 
-    `shell` is the radius of the first shell, nm; `angles_per_bead` the mean number of angles that a central bead has; the
-    error is `reliable` when the series has 20 blocks of at least two autocorrelation times. `blocks` is P(theta) of each
-    block that the error is of, None where a single frame has none.
+    `theta` holds the bin centres in degrees, `density` is P(theta) per degree, and `stderr` is its standard error. `halves`
+    are P(theta) of the first and the second half of the frames. `shell` is the radius of the first shell, nm.
+    `angles_per_bead` is the mean number of angles per central bead and frame. `tau_frames` is the integrated
+    autocorrelation time in frames; the error is `reliable` if the frames suffice for 20 blocks of at least two
+    autocorrelation times. `blocks` is P(theta) of each block that the error was computed from; None for a single frame.
     """
 
     center: str
@@ -58,40 +61,43 @@ class Adf:
 
     @property
     def name(self) -> str:
-        """For example Cl-Na-Cl."""
+        """Name of the triple with the centre in the middle, for example Cl-Na-Cl."""
         return f"{self.neighbor}-{self.center}-{self.neighbor}"
 
     @property
     def x(self) -> Float[np.ndarray, "bins"]:
-        """The angles."""
+        """Bin centres, degrees."""
         return self.theta
 
     @property
     def y(self) -> Float[np.ndarray, "bins"]:
-        """The curve."""
+        """P(theta) per degree."""
         return self.density
 
     @property
     def weights(self) -> Float[np.ndarray, "bins"]:
-        """The variance of a bin of an ideal gas goes as sin(theta)."""
+        """Weights of a least-squares fit: one over the variance of a bin in an ideal gas, proportional to sin(theta)."""
         return 1.0 / self.at_random
 
     @property
     def at_random(self) -> Float[np.ndarray, "bins"]:
-        """P(theta) of an ideal gas, sin(theta)/2 per radian averaged over each bin, per degree."""
+        """P(theta) of an ideal gas per degree: sin(theta)/2 per radian, averaged over each bin."""
         edges = np.linspace(0.0, np.pi, len(self.theta) + 1)
         return -np.diff(np.cos(edges)) / 2 / (180.0 / len(self.theta))
 
     @property
     def relative(self) -> Float[np.ndarray, "bins"]:
-        """P(theta) over that of an ideal gas, as g(r) is of pairs: one at random."""
+        """P(theta) divided by that of an ideal gas: one for random directions, like g(r) for pairs."""
         return self.density / self.at_random
 
 
 @brief
 @dataclass(frozen=True)
 class TetrahedralOrder:
-    """Mean q with its error, and its distribution: density at bin centres q."""
+    """Mean tetrahedral order with its error, and the distribution of q over all beads and frames.
+
+    `q` holds the bin centres, and `density` is the probability density at them.
+    """
 
     mean: Estimate
     q: Float[np.ndarray, "bins"]
@@ -101,25 +107,25 @@ class TetrahedralOrder:
 def adf(
     frames: Frames, center: str | None = None, neighbor: str | None = None, shell_nm: float | None = None, bins: int = BINS
 ) -> Adf:
-    """The distribution of angles between neighbours in the first shell.
+    """Compute the distribution of angles between neighbours in the first shell.
 
     Args:
-        frames: bonded beads count as neighbours.
-        center: type of the central bead; the first type without.
-        neighbor: type of both others; that of the centre without.
-        shell_nm: radius of the first shell; without, where g(r) has its first minimum.
-        bins: from 0 to 180 degrees.
+        frames: mapped frames. Bonded beads count as neighbours.
+        center: type of the central bead; by default the first type of the mapping.
+        neighbor: type of both neighbours; by default the type of the central bead.
+        shell_nm: radius of the first shell, nm; by default the first minimum of g(r).
+        bins: number of bins from 0 to 180 degrees.
 
     Raises:
-        ValueError: an unknown bead type, a g(r) without a first minimum, a shell that is more than half the box, or no
-            bead that ever has two neighbours.
+        ValueError: a bead type is unknown, g(r) has no first minimum, the shell radius is more than half the box, or no
+            central bead has two neighbours in any frame.
     """
     types = frames.mapping.type_names
     center = types[0] if center is None else center
     neighbor = center if neighbor is None else neighbor
     for name in (center, neighbor):
         if name not in types:
-            raise ValueError(f"adf: there are no beads of type {name}, only {', '.join(types)}")
+            raise ValueError(f"adf: there are no beads of type {name}; the frames have the types {', '.join(types)}")
     shell = first_shell(frames, center, neighbor) if shell_nm is None else shell_nm
     edges = np.linspace(0.0, 180.0, bins + 1)
     is_center, is_neighbor = (frames.mapping.types == types.index(name) for name in (center, neighbor))
@@ -130,12 +136,15 @@ def adf(
         cosines = _cosines(beads[chosen, 0], units[chosen])
         counts[t] = np.histogram(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))), edges)[0]
     if not counts.any():
-        raise ValueError(f"adf: no {center} ever has two {neighbor} within {shell:g} nm: give a larger shell_nm")
+        raise ValueError(
+            f"adf: no {center} bead has two {neighbor} neighbours within {shell:g} nm in any frame: give a larger shell_nm"
+        )
     half, width = max(1, len(counts) // 2), 180.0 / bins
     halves = (_density(counts[:half].sum(axis=0), width), _density(counts[-half:].sum(axis=0), width))
     theta, stderr, tau, reliable, blocks = (edges[1:] + edges[:-1]) / 2, np.zeros(bins), 0.5, False, None
     if len(counts) > 1:
-        # Where every bead keeps its neighbours their number is constant, and the angles between them relax slowest.
+        # The block length follows the slower of the number of angles and the sum of their cosines. If every bead keeps its
+        # neighbours, the number of angles is constant, and only the angles themselves fluctuate.
         slowest = max(counts.sum(axis=1), counts @ np.cos(np.radians(theta)), key=autocorrelation_time)
         estimate = block_estimate(counts, lambda mean: _density(mean, width), correlate=slowest)
         stderr, tau, reliable = np.asarray(estimate.stderr), estimate.tau_frames, estimate.reliable
@@ -146,44 +155,51 @@ def adf(
 
 
 def adf_deviation(first: Adf, second: Adf) -> float:
-    """D = sum |P_second - P_first| / sum |P_first|, as of g(r): twice the total variation, from 0 for equal curves to 2.
+    """Return D = sum |P_second - P_first| / sum |P_first|, the measure that is also used for g(r).
+
+    D is twice the total variation distance: 0 for equal curves and at most 2.
 
     Raises:
-        ValueError: they have different bins.
+        ValueError: the two distributions have different bins.
     """
     if len(first.theta) != len(second.theta):
-        raise ValueError(f"adf: {len(first.theta)} bins against {len(second.theta)}: give both the same `bins`")
+        raise ValueError(
+            f"adf: the distributions have {len(first.theta)} and {len(second.theta)} bins: compute both with the same `bins`"
+        )
     return deviation(first.density, second.density)
 
 
 def adf_deviation_noise(found: Adf) -> float:
-    """Half of D between the two halves; 1, the most that it can be, where one of them has no angles."""
+    """Return half of D between the two halves of a run. It is 1, the largest possible value, if a half has no angles."""
     return deviation(*found.halves) / 2 if all(half.any() for half in found.halves) else 1.0
 
 
 def first_shell(frames: Frames, center: str, neighbor: str) -> float:
-    """The first minimum of g(r) of two types, nm.
+    """Return the distance of the first minimum of g(r) of two bead types, nm.
 
     Raises:
-        ValueError: it has none.
+        ValueError: g(r) has no minimum after its first peak.
     """
     for curve in rdf(frames):
         if sorted(curve.pair) == sorted((center, neighbor)):
             if (shell := first_minimum(curve)) is not None:
                 return shell
             break
-    raise ValueError(f"adf: g(r) of {center}-{neighbor} has no first minimum that ends its first shell: give shell_nm")
+    raise ValueError(
+        f"adf: g(r) of {center}-{neighbor} has no first minimum, which would end the first shell: give its end as shell_nm"
+    )
 
 
 def tetrahedral_order(frames: Frames, bins: int = ORDER_BINS) -> TetrahedralOrder:
-    """q over all beads and frames, whatever their types.
+    """Compute the tetrahedral order of all beads in all frames, irrespective of their types.
 
     Raises:
-        ValueError: fewer than five beads, fewer than two frames, or a bead without four neighbours within half the box.
+        ValueError: there are fewer than five beads or fewer than two frames, or a bead has fewer than four neighbours
+            within half the box.
     """
     if frames.mapping.n_beads <= NEAREST:
         name, found = frames.mapping.name, frames.mapping.n_beads
-        raise ValueError(f"tetrahedral order needs four neighbours, so at least 5 beads: mapping '{name}' has {found}")
+        raise ValueError(f"the tetrahedral order needs four neighbours, so at least 5 beads: mapping '{name}' has {found}")
     edges = np.linspace(LOWEST_ORDER, 1.0, bins + 1)
     means, counts = np.zeros((len(frames), 1)), np.zeros(bins)
     for t in range(len(frames)):
@@ -195,7 +211,7 @@ def tetrahedral_order(frames: Frames, bins: int = ORDER_BINS) -> TetrahedralOrde
 
 
 def bead_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "beads"]:
-    """q of every bead of one frame.
+    """Return the tetrahedral order q of every bead in one frame.
 
     Raises:
         ValueError: a bead has fewer than four neighbours within half the box.
@@ -210,8 +226,8 @@ def bead_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "
             break
         if reach >= farthest:
             raise ValueError(
-                f"tetrahedral order: a bead has {number.min()} neighbours within half the box, {farthest:.3g} nm, and needs "
-                f"{NEAREST}: use a larger or denser system"
+                f"tetrahedral order: a bead has {number.min()} neighbours within half the box, {farthest:.3g} nm, but "
+                f"{NEAREST} are needed: use a larger or denser system"
             )
         reach = min(2 * reach, farthest)
     starts = np.cumsum(number) - number
@@ -222,10 +238,11 @@ def bead_order(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "
 
 
 Shell = tuple[Int[np.ndarray, "edges 2"], Float[np.ndarray, "edges"], Float[np.ndarray, "edges 3"]]
-"""Bead and neighbour, their distance, and the direction from one to the other; every pair twice."""
+"""Indices of bead and neighbour, their distance, and the unit vector from bead to neighbour. Every pair is listed twice."""
 
 
 def _both_ways(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], reach: float) -> Shell:
+    """Find all pairs closer than `reach`, and list each of them in both directions."""
     pairs = near_pairs(positions, box, reach)
     beads = np.concatenate([np.column_stack([pairs.i, pairs.j]), np.column_stack([pairs.j, pairs.i])])
     distances = np.concatenate([pairs.distances, pairs.distances])
@@ -233,11 +250,11 @@ def _both_ways(positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "
 
 
 def _cosines(centers: Int[np.ndarray, "edges"], units: Float[np.ndarray, "edges 3"]) -> Float[np.ndarray, "angles"]:
-    """Of the angles between all pairs of directions from the same bead."""
+    """Return the cosines of the angles between all pairs of unit vectors that start at the same bead."""
     order = np.argsort(centers, kind="stable")
     sorted_centers, directions = centers[order], units[order]
     found = [np.empty(0)]
-    # Neighbours of a bead lie one after the other: a shift by k pairs each with the k-th after it.
+    # The neighbours of a bead are contiguous in the sorted array. Shifting it by k pairs each with the k-th neighbour after.
     for shift in range(1, len(sorted_centers)):
         same = sorted_centers[shift:] == sorted_centers[:-shift]
         if not same.any():
@@ -247,5 +264,6 @@ def _cosines(centers: Int[np.ndarray, "edges"], units: Float[np.ndarray, "edges 
 
 
 def _density(counts: Float[np.ndarray, "bins"], width: float) -> Float[np.ndarray, "bins"]:
+    """Normalise a histogram to an integral of one; zero if it is empty."""
     total = counts.sum()
     return counts / (total * width) if total else np.zeros_like(counts, dtype=float)

@@ -1,9 +1,9 @@
-"""Coordination numbers: how many beads of one type are within a distance of one of another.
+"""Coordination numbers: the mean number of beads of type b within a distance of a bead of type a.
 
-    n_ab(r) = rho_b 4 pi int_0^r g_ab(r') r'^2 dr' = < number of pairs closer than r > / N_a
+    n_ab(r) = rho_b 4 pi int_0^r g_ab(r') r'^2 dr' = < number of ordered pairs closer than r > / N_a
 
-with g normalised by rho_b = N_b/V; counted, not integrated, so that no bin width enters. The first shell ends at the first
-minimum of the smoothed g(r).
+Here g is normalised by rho_b = N_b/V. The pairs are counted, so no integration over bins is needed. The first shell ends at
+the first minimum of the smoothed g(r).
 """
 
 from collections import Counter
@@ -20,16 +20,17 @@ from cgnnp.runtime.representation import brief
 from cgnnp.statistics import block_estimate
 
 NEAR_NM = 0.05
-"""A minimum is the lowest point at least this far on either side."""
+"""A minimum of g(r) must be the lowest point within this distance on either side."""
 
 
 @brief
 @dataclass(frozen=True)
 class Coordination:
-    """Running coordination number n_ab(r) of b around a at distances r (nm), and that of the first shell.
+    """Running coordination number n_ab(r) of type b around type a, and the coordination number of the first shell.
 
-    `shell_nm` is where the shell ends and `number` +- `number_stderr` the beads in it; None where g(r) has no minimum in
-    reach. Errors are jackknife ones at a fixed distance.
+    `pair` is (a, b), and `r` holds the distances in nm. The first shell ends at `shell_nm`. `number` is the number of beads
+    in it, and `number_stderr` its standard error. All three are None if g(r) has no minimum in its range. Errors are
+    jackknife errors at fixed distances: the error of the end of the shell is not included.
     """
 
     pair: tuple[str, str]
@@ -45,17 +46,17 @@ class Coordination:
 
     @property
     def name(self) -> str:
-        """For example Na-Cl: Cl around Na."""
+        """Name of the pair: Na-Cl stands for Cl around Na."""
         return "-".join(self.pair)
 
 
 def first_minimum(curve: Rdf) -> float | None:
-    """Where the smoothed g(r) has its first minimum after the first peak, nm; None if it has none up to the last r."""
+    """Return the distance of the first minimum of the smoothed g(r) after the first peak, nm; None if there is none."""
     return next(iter(minima(curve)), None)
 
 
 def minima(curve: Rdf) -> list[float]:
-    """Where the smoothed g(r) has minima after the first peak, nm: the ends of the shells."""
+    """Return the distances of the minima of the smoothed g(r) after the first peak, nm. They are the ends of the shells."""
     peak, _ = curve.first_peak()
     r, g = curve.r, curve.smoothed()
     inside = np.flatnonzero((r > peak) & (r + NEAR_NM <= r[-1]))
@@ -63,28 +64,36 @@ def minima(curve: Rdf) -> list[float]:
 
 
 def coordination(frames: Frames, shells_nm: Mapping[tuple[str, str], float] | None = None) -> list[Coordination]:
-    """Coordination numbers of every pair of types, each pair in the order in which g(r) names it.
+    """Compute the coordination numbers of every pair of types, in the order of the results of `rdf`.
+
+    Unlike types have one result: for the pair Na-Cl of `rdf`, the result is Cl around Na.
 
     Args:
-        frames: at least two; bonded beads are not counted, as in g(r).
-        shells_nm: ends of first shells, for example those of another trajectory to compare with; by default the first
-            minimum of each pair's own g(r).
+        frames: at least two mapped frames. Bonded beads are not counted, as in g(r).
+        shells_nm: end of the first shell of each pair, nm, for example from another trajectory to compare with. By default,
+            it is the first minimum of g(r) of these frames.
 
     Raises:
-        ValueError: fewer than two frames.
+        ValueError: there are fewer than two frames.
     """
     return coordination_of(shell_counts(frames), Counter(frames.mapping.bead_types), shells_nm)
 
 
 def shell_counts(frames: Frames) -> PairCounts:
-    """Pairs that are not bonded, in the shells of g(r)."""
+    """Count the pairs that are not bonded in the bins of g(r), up to its default range."""
     return rdf_counts(frames, longest_distance(frames))
 
 
 def coordination_of(
     found: PairCounts, n_beads: Mapping[str, int], shells_nm: Mapping[tuple[str, str], float] | None = None
 ) -> list[Coordination]:
-    """The same from pairs that were counted, and the number of beads of each type."""
+    """Compute coordination numbers from pair counts.
+
+    Args:
+        found: counts of the pairs that are not bonded.
+        n_beads: number of beads of each type.
+        shells_nm: end of the first shell of each pair, nm; by default the first minimum of its g(r).
+    """
     result = []
     for kind, curve in enumerate(curves(found)):
         shell = first_minimum(curve) if shells_nm is None else shells_nm.get(curve.pair)
@@ -93,7 +102,14 @@ def coordination_of(
 
 
 def _coordination(found: PairCounts, kind: int, n_a: int, shell: float | None) -> Coordination:
-    """Count the pairs of one kind; like pairs are neighbours of both their beads."""
+    """Compute the coordination number of one kind of pair. A pair of like beads counts for both of them.
+
+    Args:
+        found: counts of the pairs that are not bonded.
+        kind: index of the kind of pair.
+        n_a: number of beads of the first type.
+        shell: end of the first shell, nm; None if there is none.
+    """
     pair, edges = found.pairs[kind], found.edges
     per_bead = np.cumsum(found.counts[kind], axis=1) * ((2.0 if pair[0] == pair[1] else 1.0) / n_a)
     samples = np.concatenate([np.zeros((len(per_bead), 1)), per_bead], axis=1)

@@ -1,9 +1,10 @@
-"""Dimer scan: the energy of an isolated dimer, to see that nothing pulls two beads together where no data are.
+"""Dimer scan: the energy of an isolated dimer against its distance.
 
-Where a solvent was eliminated, as of ions in implicit water, it is the potential of mean force of the pair at infinite
-dilution, as the model has it. In a neat liquid it is no such thing: two beads in vacuum are far from what the model was
-fitted to. Two charged beads in a periodic box would feel their images and the background that neutralises them, so screened
-Coulomb priors are left out of the box and added as q_i q_j / (4 pi eps0 eps_r r).
+The scan shows whether the model attracts two beads at short distances, where there are no data. If a solvent was eliminated,
+for example for ions in implicit water, the energy is the model's potential of mean force of the pair at infinite dilution.
+In a neat liquid it has no such meaning, because two beads in vacuum are far from the data of the fit. In a periodic box, two
+charged beads would interact with their periodic images and with the neutralising background. Screened Coulomb priors are
+therefore not evaluated in the box but added as q_i q_j / (4 pi eps0 eps_r r).
 """
 
 import warnings
@@ -26,16 +27,18 @@ from cgnnp.simulation.openmm.system import create_system
 from cgnnp.units import thermal_energy
 
 OUT_OF_REACH_NM = 3.0
+"""How much half the box exceeds the largest distance of the scan. Two beads half a box apart do not interact."""
+
 SCAN_FROM_NM, SCAN_TO_NM, SCAN_STEP_NM = 0.15, 1.2, 0.0025
 
 
 @brief
 @dataclass(frozen=True)
 class DimerScan:
-    """Energy (kJ/mol) of one pair of beads at distances r (nm), by OpenMM, priors and network together.
+    """Energy (kJ/mol) of two beads at distances r (nm) by OpenMM: the sum of priors and network.
 
-    `coulomb` is the part of `energy` that screened Coulomb priors have (0 without one), `isolated` the energy of the two
-    beads out of each other's reach.
+    `coulomb` is the contribution of screened Coulomb priors to `energy`; it is zero if there are none. `isolated` is the
+    energy of the two beads when they are too far apart to interact, without the Coulomb contribution.
     """
 
     pair: tuple[str, str]
@@ -46,24 +49,27 @@ class DimerScan:
 
     @property
     def mean_potential(self) -> Float[np.ndarray, "points"]:
-        """w(r), 0 at infinite distance, kJ/mol."""
+        """w(r) in kJ/mol; it is zero at infinite distance."""
         return self.energy - self.isolated
 
     @property
     def is_charged(self) -> bool:
-        """Whether any of the energy is Coulomb's."""
+        """Whether the energy has a Coulomb contribution."""
         return bool(np.any(self.coulomb != 0.0))
 
     @property
     def short_range(self) -> Float[np.ndarray, "points"]:
-        """w(r) without its Coulomb part, kJ/mol."""
+        """w(r) without its Coulomb contribution, kJ/mol."""
         return self.energy - self.isolated - self.coulomb
 
 
 def dimer_scan(
     bundle: PotentialBundle, pair: tuple[str, str], r: Float[np.ndarray, "points"], force_backend: str = "auto"
 ) -> DimerScan:
-    """Scan one pair of bead types in a box large enough for no images to meet."""
+    """Compute the energy of one pair of bead types at the distances `r` (nm).
+
+    The box is so large that the two beads do not interact with their periodic images.
+    """
     topology = app.Topology()
     residue = topology.addResidue("DIM", topology.addChain())
     for name in pair:
@@ -74,7 +80,7 @@ def dimer_scan(
     charged = [prior for prior in bundle.priors if isinstance(prior, ScreenedCoulomb)]
     local = tuple(prior for prior in bundle.priors if prior not in charged)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # two beads in a box are meant to be dilute
+        warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # the low density is intended
         system = create_system(replace(bundle, priors=local), topology, force_backend)
     context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
     energies = []
@@ -88,7 +94,10 @@ def dimer_scan(
 @brief
 @dataclass(frozen=True)
 class IsolatedDimer:
-    """A dimer scan and where the data begin (nm, None where no prior says); energies in kT at `temperature` (K)."""
+    """A dimer scan with energies in kT at `temperature` (K).
+
+    `first_sampled` is the first sampled distance of the pair, nm; it is None if no prior stores it.
+    """
 
     scan: DimerScan
     first_sampled: float | None
@@ -96,27 +105,34 @@ class IsolatedDimer:
 
     @property
     def name(self) -> str:
-        """For example Na-Cl."""
+        """Name of the pair, for example Na-Cl."""
         return "-".join(self.scan.pair)
 
     @property
     def energy(self) -> Float[np.ndarray, "points"]:
-        """w(r) in kT, 0 at infinite distance."""
+        """w(r) in kT; it is zero at infinite distance."""
         return self.scan.mean_potential / thermal_energy(self.temperature)
 
     @property
     def landmarks(self) -> Landmarks:
-        """Contact, barrier and separated minimum (kT) where there are data: a hole inside the wall is no contact."""
+        """Contact minimum, barrier and solvent-separated minimum, with energies in kT.
+
+        Only sampled distances are searched, so that a hole inside the wall is not taken for the contact minimum.
+        """
         sampled = self.scan.r >= (self.first_sampled or 0.0)
         return landmarks(self.scan.r[sampled], self.energy[sampled])
 
     @property
     def wall_rise(self) -> float | None:
-        """How far w is above its value at the first sampled distance 0.05 nm inside of it, kT."""
+        """Rise of w(r) from the first sampled distance to 0.05 nm below it, kT; None if that distance is unknown."""
         return None if self.first_sampled is None else float(self._above_first(self.first_sampled - WALL_DEPTH))
 
     def to_dict(self) -> dict[str, Any]:
-        """One row of the summary: distances in nm, energies in kT. `lowest_inside` is at least 0.05 nm inside."""
+        """Return the entries of this pair in summary.json: distances in nm, energies in kT.
+
+        `lowest_inside` is the lowest energy at distances at least 0.05 nm below the first sampled distance, relative to the
+        energy at the first sampled distance.
+        """
         marks = self.landmarks
         row: dict[str, Any] = {
             "pair": self.name,
@@ -137,12 +153,16 @@ class IsolatedDimer:
         return row | {"barrier_out_kT": marks.barrier_out}
 
     def _above_first(self, r: float) -> float:
+        """Return w(r) relative to its value at the first sampled distance, kT."""
         at, first = np.interp([r, self.first_sampled or 0.0], self.scan.r, self.energy)
         return at - first
 
 
 def isolated_dimer(bundle: PotentialBundle, pair: tuple[str, str]) -> IsolatedDimer:
-    """Scan a pair from 0.15 nm (or 0.1 nm inside of where the data begin, if that is less) to 1.2 nm."""
+    """Scan a pair of bead types up to 1.2 nm.
+
+    The scan starts at 0.15 nm, or at 0.1 nm below the first sampled distance if that is less.
+    """
     first = first_sampled(bundle.priors).get(frozenset(pair))
     start = SCAN_FROM_NM if first is None else max(SCAN_STEP_NM, min(SCAN_FROM_NM, first - 2 * WALL_DEPTH))
     scan = dimer_scan(bundle, pair, np.arange(start, SCAN_TO_NM + SCAN_STEP_NM / 2, SCAN_STEP_NM))

@@ -1,6 +1,6 @@
-"""What all figures share: colours for light and dark surroundings, panels of one size, axes, legends.
+"""Common parts of all figures: colours for light and dark pages, panels of equal size, axes and legends.
 
-Drawn with matplotlib's objects only, so nothing global changes.
+The figures are built from matplotlib objects without pyplot, so no global state of matplotlib changes.
 """
 
 import io
@@ -17,18 +17,23 @@ from PIL import Image
 
 DOTS_PER_INCH = 160
 PANEL = (5.2, 4.0)
-"""Width and height of a panel, inches: the same everywhere, so that letters and lines are too."""
+"""Width and height of a panel, inches. All figures use it, so that fonts and lines have the same size everywhere."""
 
 COLUMNS = 3
 MOST_PANELS = 6
+"""Largest number of panels in a figure."""
 
 DASHES = ((0, (4, 1.6)), "-.", (0, (1.5, 1.5)))
-"""Of models, the next wherever the colours are used up."""
+"""Line styles of models. When all colours have been used, the colours start again with the next line style."""
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a figure."""
+    """The colours of a figure.
+
+    `ink` is used for text and atomistic curves, `muted` for axes and guide lines, `grid` for grid lines and `paper` for the
+    background. `model` is the colour of the first model, `others` those of further curves.
+    """
 
     ink: str
     muted: str
@@ -43,7 +48,16 @@ DARK = Theme("#e8ecf3", "#98a2b3", "#2b3442", "#171d27", "#ff8a4c", ("#6cb0f5", 
 
 
 def panel_grid(count: int, theme: Theme, ratios: Sequence[float] = (1,)) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of so many panels, three in a row, each of axes one above the other with these ratios of their heights."""
+    """Create a figure with panels, three in a row. Each panel is a stack of axes that share their horizontal axis.
+
+    Args:
+        count: number of panels.
+        theme: colours.
+        ratios: relative heights of the axes in each panel, from top to bottom.
+
+    Returns:
+        The figure, and for each panel its axes from top to bottom.
+    """
     columns = max(1, min(COLUMNS, count))
     rows = max(1, -(-count // columns))
     figure = new_figure(PANEL[0] * columns, PANEL[1] * rows, theme)
@@ -60,7 +74,10 @@ def panel_grid(count: int, theme: Theme, ratios: Sequence[float] = (1,)) -> tupl
 
 
 def looks(labels: Sequence[str], theme: Theme) -> dict[str, dict[str, Any]]:
-    """A full line in ink for the first, which is atomistic, colours and dashes for models."""
+    """Return the line style of each label, as keyword arguments of `Axes.plot`.
+
+    The first label is the atomistic run, which gets a solid line in ink. The models get colours and dashes.
+    """
     colours = (theme.model, *theme.others)
     found: list[dict[str, Any]] = [{"color": theme.ink, "linestyle": "-", "linewidth": 2.0}]
     for k in range(len(labels)):
@@ -70,17 +87,17 @@ def looks(labels: Sequence[str], theme: Theme) -> dict[str, dict[str, Any]]:
 
 
 def band(axes: Axes, x: Any, y: Any, stderr: Any, colour: str) -> None:
-    """Two standard errors on either side of a curve."""
+    """Shade two standard errors on either side of a curve."""
     axes.fill_between(x, y - 2 * stderr, y + 2 * stderr, color=colour, alpha=0.22, linewidth=0)
 
 
 def titled(axes: Axes, title: str, theme: Theme) -> None:
-    """A title at the left."""
+    """Set a left-aligned title."""
     axes.set_title(title, color=theme.ink, fontsize=10, loc="left")
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file of 256 colours, a third of the size that all of them would take."""
+    """Return the figure as a PNG file with 256 colours, which is a third of the size of a file with full colours."""
     drawn, buffer = FigureCanvasAgg(figure), io.BytesIO()
     drawn.draw()
     picture = Image.fromarray(np.asarray(drawn.buffer_rgba())).convert("RGB")
@@ -89,13 +106,13 @@ def png(figure: Figure) -> bytes:
 
 
 def new_figure(width: float, height: float, theme: Theme) -> Figure:
-    """An empty figure; sizes in inches."""
+    """Create an empty figure; width and height are in inches."""
     margins = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, wspace=0.04)
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor=theme.paper, layout=margins)
 
 
 def styled(axes: Axes, theme: Theme) -> Axes:
-    """Axes in the colours of a theme: two spines, a light grid."""
+    """Give axes the colours of a theme, only the left and bottom spines, and a light grid. Return them."""
     axes.set_facecolor(theme.paper)
     axes.grid(color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -110,7 +127,7 @@ def styled(axes: Axes, theme: Theme) -> Axes:
 
 
 def legend(axes: Axes, theme: Theme, **options: Any) -> None:
-    """A legend without a frame in the colours of a theme."""
+    """Add a legend without a frame in the colours of a theme. The options are those of `Axes.legend`."""
     box = axes.legend(frameon=False, labelcolor=theme.ink, **({"fontsize": 9} | options))
     box.get_title().set_color(theme.ink)
     box.get_title().set_fontsize(10)

@@ -1,4 +1,4 @@
-"""Figures of a fit: its history, what it leaves of held-out forces, the pair splines of its prior."""
+"""Figures of a fit: its history, the residual forces on held-out frames, and the pair splines of its prior."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,14 @@ from cgnnp.units import thermal_energy
 
 
 def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> Figure:
-    """R2 on held-out frames after every epoch, R2 of the prior alone; below, learning rate and training loss."""
+    """Plot the history of a fit against the epoch.
+
+    The upper axes show R2 on held-out frames and R2 of the prior alone; the lower axes show learning rate and training loss.
+
+    Args:
+        metrics: the metrics of every epoch.
+        theme: colours.
+    """
     figure, ((upper, lower),) = panel_grid(1, theme, (3, 1))
     epochs = [row["epoch"] + 1 for row in metrics]
     r2 = [row["r2"] for row in metrics]
@@ -43,7 +50,7 @@ def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> F
 
 
 def _loss(axes: Axes, metrics: Sequence[dict[str, float]], theme: Theme) -> None:
-    """The training loss on an axis of its own at the right; 1 is the loss of a network without forces."""
+    """Plot the training loss on a second vertical axis at the right. A network that predicts zero force has a loss of 1."""
     losses = [row.get("loss", np.nan) for row in metrics]
     if not np.isfinite(losses).any():
         return
@@ -56,7 +63,7 @@ def _loss(axes: Axes, metrics: Sequence[dict[str, float]], theme: Theme) -> None
 
 
 def plot_parity(errors: ForceErrors, theme: Theme = LIGHT) -> Figure:
-    """How often a component of the mapped force (horizontal) has some component of the model's (vertical)."""
+    """Plot a two-dimensional histogram of force components: mapped forces horizontally, forces of the model vertically."""
     figure, ((axes,),) = panel_grid(1, theme)
     reach = float(errors.edges[-1])
     counts = np.where(errors.counts > 0, errors.counts, np.nan).T
@@ -76,7 +83,7 @@ def plot_parity(errors: ForceErrors, theme: Theme = LIGHT) -> Figure:
 
 
 def plot_pair_residuals(errors: ForceErrors, theme: Theme = LIGHT) -> Figure:
-    """The mean force per pair that the model leaves at each distance, with bands of two standard errors."""
+    """Plot the mean residual force per pair against the pair distance, with bands of two standard errors."""
     figure, ((axes,),) = panel_grid(1, theme)
     colours = (theme.model, *theme.others)
     size = 1e-9
@@ -96,10 +103,10 @@ def plot_pair_residuals(errors: ForceErrors, theme: Theme = LIGHT) -> Figure:
 
 
 def plot_prior(priors: Sequence[Any], temperature_K: float, theme: Theme = LIGHT) -> Figure | None:
-    """Energy of each pair spline; dotted and shaded where it is the wall below the first sampled distance.
+    """Plot the energy of each pair spline against the distance; return None if no prior is a pair spline.
 
-    The vertical axis (kJ/mol, and k_B T on the right) reaches over what is sampled, up to 8 k_B T. None without a pair
-    spline.
+    The wall below the first sampled distance is dotted and shaded. The vertical axis is in kJ/mol, and in k_B T on the
+    right. Its range covers the energies at sampled distances, up to 8 k_B T.
     """
     tables = [(table, prior.cutoff_nm) for prior in priors if isinstance(prior, PairSpline) for table in prior.tables]
     if not tables:
@@ -126,7 +133,7 @@ def plot_prior(priors: Sequence[Any], temperature_K: float, theme: Theme = LIGHT
 
 
 def _plot_table(axes: Axes, table: PairTable, cutoff: float, colour: str) -> tuple[float, float]:
-    """Draw one table; lowest and highest energy where it is sampled."""
+    """Draw the spline of one pair. Return its lowest and highest energy at sampled distances, kJ/mol."""
     r = np.linspace(0.0, cutoff, len(table.energy))
     energy = np.array(table.energy)
     inside = r <= table.first_sampled

@@ -1,4 +1,4 @@
-"""Figure of the g-YBG residual: where positions and forces miss each other, for every kind of pair."""
+"""Figure of the g-YBG residual: the distances at which positions and forces are inconsistent, for every kind of pair."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,14 @@ from cgnnp.analysis.figures import LIGHT, MOST_PANELS, Theme, legend, panel_grid
 
 
 def plot_ybg(curves: Sequence[tuple[str, float, Sequence[dict[str, Any]]]], theme: Theme = LIGHT) -> Figure:
-    """T_k(r) and the residual force of every kind of pair, with bars of two standard errors.
+    """Plot T_conf of each bump and the residual force of every kind of pair, with error bars of two standard errors.
 
-    `curves` are the name of each data set, its thermostat in K, and its rows as in `YvonBornGreen.to_dict`. At most six
-    kinds are drawn, those whose residuals are largest beside their errors.
+    At most six kinds of pairs are drawn: those with the largest residuals relative to their errors.
+
+    Args:
+        curves: for each data set its name, its thermostat temperature in K, and the rows under the key `local` of
+            `YvonBornGreen.to_dict`.
+        theme: colours.
     """
     worst: dict[str, float] = {}
     for _, _, rows in curves:
@@ -35,7 +39,7 @@ def plot_ybg(curves: Sequence[tuple[str, float, Sequence[dict[str, Any]]]], them
 def _plot_residual(
     upper: Axes, lower: Axes, name: str, curves: Sequence[tuple[str, float, Sequence[dict[str, Any]]]], theme: Theme
 ) -> None:
-    """One kind of pair; the temperature axis leaves out what is known to worse than 15 %."""
+    """Draw one kind of pair. The range of the temperature axis ignores points with a standard error above 15 %."""
     looks = ((theme.ink, "o"), (theme.model, "s"), *((colour, "D") for colour in theme.others))
     highest = 0.05
     for (label, T, rows), (colour, marker) in zip(curves, looks, strict=False):

@@ -1,11 +1,11 @@
-"""The free energy along one coordinate, from forces alone: the idea of the whole package in one dimension.
+"""The free energy along one coordinate from forces alone: the idea of the whole package in one dimension.
 
-For a particle with energy U(x, y) the free energy that is left of it when y is averaged away is
+A particle with the energy U(x, y) has the free energy A(x) along x,
 
     A(x) = -kT ln integral dy exp(-U(x, y)/kT),        -A'(x) = < -dU/dx >  at fixed x
 
-so a curve fitted to instantaneous forces by least squares converges to the mean force, and its integral to A.
-numpy and scipy only.
+A curve that is fitted to instantaneous forces by least squares therefore converges to the mean force, and minus its integral
+converges to A. This module needs only numpy and scipy.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,16 @@ from cgnnp.statistics import MIN_BLOCKS, block_estimate
 
 DEGREE = 3
 MIN_SAMPLES = 20
+"""Smallest number of samples between two neighbouring knots."""
 
 
 @brief
 @dataclass(frozen=True)
 class FreeEnergyProfile:
-    """A(x) = -kT ln p(x) with its standard error, and the mean force -A'(x) with its own, at points x.
+    """A(x) = -kT ln p(x) and the mean force -A'(x) at points x, with their standard errors.
 
-    Energies are in the units of kT, forces in those per unit of x; p(x) is normalised over the range of the fit, so that
-    the profile compares with -kT ln of a histogram without a shift.
+    Energies have the unit in which kT was given, and forces have that unit divided by the unit of x. p(x) is normalised over
+    the range of the fit, so the profile equals -kT ln of a normalised histogram without a shift.
     """
 
     x: Float[np.ndarray, "points"]
@@ -45,21 +46,21 @@ def free_energy_from_forces(
     thermal_energy: float,
     points: int = 401,
 ) -> FreeEnergyProfile:
-    """Fit a cubic spline with these knots to instantaneous forces -dU/dx by least squares, and integrate it.
+    """Fit a cubic spline to instantaneous forces -dU/dx by least squares, and integrate it to the free energy.
 
-    Errors are delete-one-block jackknife ones over 20 consecutive blocks of the samples (of a trajectory, blocks of many
-    correlation times). Samples outside the knots are left out. How x is distributed does not matter, as long as y is
-    drawn from exp(-U(x, y)/kT) at each x: no histogram of x enters.
+    Errors are delete-one-block jackknife errors over 20 consecutive blocks of samples. For a trajectory, each block should
+    span many autocorrelation times. Samples outside the range of the knots are ignored. The distribution of x does not
+    matter, because no histogram of x is used; only y must be drawn from exp(-U(x, y)/kT) at each x.
 
     Args:
-        x: coordinate of every sample, in order of time if they come from a trajectory.
+        x: coordinate of every sample, in order of time if the samples come from a trajectory.
         force: -dU/dx of every sample.
-        knots: ascending; the first and last are the ends of the range that is fitted.
-        thermal_energy: kT, in units of force times x.
-        points: equally spaced points over the range at which the profile is given.
+        knots: knots of the spline in ascending order. The first and the last are the ends of the fitted range.
+        thermal_energy: kT, in the unit of force times x.
+        points: number of equally spaced points over the fitted range at which the profile is returned.
 
     Raises:
-        ValueError: knots that do not ascend, or fewer than 20 samples between two of them.
+        ValueError: the knots are not in ascending order, or there are fewer than 20 samples between two knots.
 
     >>> x = np.random.default_rng(0).normal(size=2000)
     >>> profile = free_energy_from_forces(x, -x, np.linspace(-2, 2, 5), thermal_energy=1.0)
@@ -81,22 +82,22 @@ def free_energy_from_forces(
         partition = trapezoid(np.exp(-energy / thermal_energy), grid)
         return np.array([energy + thermal_energy * np.log(partition), spline(grid)])
 
-    # One row per block: the rows are the blocks of the jackknife.
+    # `sums` has one row per block, so the blocks of the jackknife are single rows.
     estimate = block_estimate(sums, profile, correlate=sums[:, 0])
     (energy, mean_force), (energy_stderr, force_stderr) = np.asarray(estimate.value), np.asarray(estimate.stderr)
     return FreeEnergyProfile(grid, energy, energy_stderr, mean_force, force_stderr)
 
 
 def _checked_ends(x: Float[np.ndarray, "samples"], knots: Float[np.ndarray, "knots"]) -> tuple[float, float]:
-    """First and last knot."""
+    """Check the knots and the number of samples between them. Return the first and the last knot."""
     if len(knots) < 2 or not np.all(np.diff(knots) > 0):
-        raise ValueError(f"knots={np.asarray(knots).tolist()}: expected at least two, in ascending order")
+        raise ValueError(f"knots={np.asarray(knots).tolist()}: expected at least two knots in ascending order")
     counts = np.histogram(x, knots)[0]
     if counts.min() < MIN_SAMPLES:
         k = int(counts.argmin())
         raise ValueError(
-            f"only {counts[k]} samples between the knots {knots[k]:g} and {knots[k + 1]:g}, at least {MIN_SAMPLES} are "
-            "needed: use fewer knots, a narrower range or more samples"
+            f"only {counts[k]} samples are between the knots {knots[k]:g} and {knots[k + 1]:g}, but at least {MIN_SAMPLES} "
+            "are needed: use fewer knots, a narrower range or more samples"
         )
     return float(knots[0]), float(knots[-1])
 
@@ -104,6 +105,6 @@ def _checked_ends(x: Float[np.ndarray, "samples"], knots: Float[np.ndarray, "kno
 def _normal_equations(
     x: Float[np.ndarray, "samples"], force: Float[np.ndarray, "samples"], knots: Float[np.ndarray, "knots"]
 ) -> Float[np.ndarray, "quantities"]:
-    """G^T F and G^T G of one block, one after the other, with G the values of the basis functions."""
+    """Return G^T F followed by G^T G of one block, as a flat array. G holds the basis functions at the samples."""
     design = BSpline.design_matrix(x, knots, DEGREE)
     return np.concatenate([design.T @ force, (design.T @ design).toarray().reshape(-1)])

@@ -1,30 +1,30 @@
-"""Kirkwood-Buff integrals of closed boxes, and what they say of a salt: electroneutrality, osmotic modulus, activity.
+"""Kirkwood-Buff integrals of closed boxes, and the electroneutrality, osmotic modulus and activity of a salt from them.
 
     G_ab(R) = 4 pi int_0^R (g_ab(r) - 1) r^2 dr                                   (Kirkwood and Buff 1951, 10.1063/1.1748352)
 
-is meant for an open, infinite system. A closed box needs g(r) corrected for the beads that are missing outside r (Ganguly
-and van der Vegt 2013, 10.1021/ct301017q), with g normalised by N_b/V, also for like pairs, V_r = 4 pi r^3 / 3 and dN_ab(r)
-the excess of b around a up to r,
+This definition holds for an open, infinite system. In a closed box, an excess of beads around a central bead depletes the
+rest of the box. The correction of Ganguly and van der Vegt (2013, 10.1021/ct301017q) accounts for this,
 
     g_c(r) = g(r) N_b (1 - V_r/V) / (N_b (1 - V_r/V) - dN_ab(r) - delta_ab),
 
-and a sphere of finite radius R needs a weight in the integral (Krueger and Vlugt 2018, 10.1103/PhysRevE.97.051301),
+where g is normalised by N_b/V, also for like pairs, V_r = 4 pi r^3 / 3, and dN_ab(r) is the excess of b around a up to r.
+An integral over a sphere of finite radius R needs a weight (Krueger and Vlugt 2018, 10.1103/PhysRevE.97.051301),
 
     w(x) = 1 - 23/8 x^3 + 3/4 x^4 + 9/8 x^5,        x = r/R,        R <= L/2.
 
-Ions obey the local electroneutrality sum_b rho_b z_b G_ab = -z_a, whatever the model: a check of sampling and estimator.
-With x_a the fractions of the beads, rho their density and Gcc = sum_ab x_a x_b G_ab, a single salt (or a single kind of
-neutral bead) has
+Ions obey local electroneutrality, sum_b rho_b z_b G_ab = -z_a, in every model. The sum therefore checks the sampling and the
+estimator. With the fractions x_a of the beads, their density rho and Gcc = sum_ab x_a x_b G_ab, a single salt (or a single
+kind of neutral bead) has
 
-    dPi/drho = kT / (1 + rho Gcc),        d ln a/d ln c = phi_w / (1 + rho Gcc),
+    dPi/drho = kT / (1 + rho Gcc),        d ln a/d ln c = phi_w / (1 + rho Gcc).
 
-Pi the osmotic pressure (McMillan and Mayer, J. Chem. Phys. 13, 276 (1945)), a the mean ionic activity at constant pressure
-(Kusalik and Patey, J. Chem. Phys. 86, 5110 (1987)), phi_w = 1 - c V_salt the volume fraction of the solvent: ions alone
-are enough. For a 1:1 salt rho = 2 rho_s and Gcc = (G++ + G-- + 2 G+-)/4.
+Pi is the osmotic pressure (McMillan and Mayer, J. Chem. Phys. 13, 276 (1945)), a is the mean ionic activity at constant
+pressure (Kusalik and Patey, J. Chem. Phys. 86, 5110 (1987)), and phi_w = 1 - c V_salt is the volume fraction of the solvent.
+The positions of the ions are sufficient for both. For a 1:1 salt, rho = 2 rho_s and Gcc = (G++ + G-- + 2 G+-)/4.
 
-Values are read at R = L/2, the end of the curves. Estimators differ by 0.05 to 0.1 in d ln a/d ln c of salts in boxes of
-3 nm: compare models at equal N and L, and name the estimator. Where g(r) has not become 1 within L/2, all are wrong: the
-weighted ones by R^-3.
+By default, values are read at R = L/2, the end of the curves. For salts in boxes of 3 nm, d ln a/d ln c differs by 0.05 to
+0.1 between the estimators. Compare models at equal N and L, and state the estimator. If g(r) has not reached 1 within L/2,
+all estimators are wrong; the error of the weighted ones decreases as R^-3.
 """
 
 import itertools
@@ -44,11 +44,11 @@ from cgnnp.units import AVOGADRO_PER_NM3, NEUTRAL, thermal_energy
 
 BIN_WIDTH = 0.005
 WEIGHTS = {0: 1.0, 3: -23 / 8, 4: 3 / 4, 5: 9 / 8}
-"""Coefficients of the powers of r/R in the weight of Krueger and Vlugt."""
+"""Weight function of Krueger and Vlugt: the power of r/R and its coefficient."""
 
 
 class Estimator(StrEnum):
-    """How an integral over a closed box is made one over an open system."""
+    """Estimators of the integral of an open system from a closed box: which of the two corrections are applied."""
 
     RUNNING = "running"
     KRUEGER_VLUGT = "Krueger-Vlugt"
@@ -57,12 +57,12 @@ class Estimator(StrEnum):
 
     @property
     def corrects_g(self) -> bool:
-        """Whether g(r) gets the correction of Ganguly and van der Vegt."""
+        """Whether g(r) is corrected for the closed box by the formula of Ganguly and van der Vegt."""
         return self in (Estimator.VAN_DER_VEGT, Estimator.VAN_DER_VEGT_KRUEGER_VLUGT)
 
     @property
     def weighs(self) -> bool:
-        """Whether the integral gets the weight of Krueger and Vlugt."""
+        """Whether the integral has the weight function of Krueger and Vlugt."""
         return self in (Estimator.KRUEGER_VLUGT, Estimator.VAN_DER_VEGT_KRUEGER_VLUGT)
 
 
@@ -71,20 +71,20 @@ DEFAULT = Estimator.VAN_DER_VEGT_KRUEGER_VLUGT
 
 @dataclass(frozen=True)
 class Value:
-    """A figure with its standard error, NaN where that cannot be known (curves from elsewhere)."""
+    """A number with its standard error, which is NaN if it is unknown (for example, for published curves)."""
 
     value: float
     stderr: float
 
     def times(self, factor: float) -> "Value":
-        """Both times an exact number."""
+        """Multiply the value by an exact number, and the error by its absolute value."""
         return Value(factor * self.value, abs(factor) * self.stderr)
 
 
 @brief
 @dataclass(frozen=True)
 class Solution:
-    """What a closed box holds: how many beads of each type, their charges (e), and its volume.
+    """The content of a closed box: the number of beads of each type, their charges (e), and the volume (nm^3).
 
     >>> salt = Solution({"Na": 64, "Cl": 64}, {"Na": 1.0, "Cl": -1.0}, volume_nm3=2.98**3)
     >>> salt.pairs, salt.is_one_component
@@ -97,31 +97,37 @@ class Solution:
 
     @classmethod
     def of(cls, frames: Frames, types: Sequence[str] | None = None) -> "Solution":
-        """That of mapped frames, with the mean volume; `types` is the order of its types, by default that of the mapping.
+        """Build the solution from mapped frames; its volume is the mean over the frames.
+
+        Args:
+            frames: mapped frames.
+            types: order of the bead types in the solution; by default the order of the mapping.
 
         Raises:
-            ValueError: a type of which there is one bead only, or whose beads differ in charge.
+            ValueError: there is only one bead of a type, or the beads of a type differ in charge.
         """
         mapping = frames.mapping
         counts = {name: mapping.bead_types.count(name) for name in types or mapping.type_names}
         if single := [name for name, count in counts.items() if count < 2]:
-            raise ValueError(f"Kirkwood-Buff integrals need two beads of each type, there is one {single[0]}")
+            raise ValueError(
+                f"Kirkwood-Buff integrals need at least two beads of each type, but there is only one {single[0]}"
+            )
         volume = float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))))
         return cls(counts, mapping.per_type(mapping.charges), volume)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """All unordered pairs of types, in the order in which integrals are kept."""
+        """All unordered pairs of types, in the order in which the integrals are stored."""
         return tuple(itertools.combinations_with_replacement(self.counts, 2))
 
     @property
     def density(self) -> float:
-        """All beads per nm^3."""
+        """Number density of all beads, per nm^3."""
         return sum(self.counts.values()) / self.volume_nm3
 
     @property
     def is_one_component(self) -> bool:
-        """Whether it is one salt of two kinds of ions, or one kind of neutral beads."""
+        """Whether the solution is a neutral salt of two ion types, or consists of one type of neutral beads."""
         charged = [name for name in self.counts if abs(self.charges[name]) > NEUTRAL]
         net = sum(count * self.charges[name] for name, count in self.counts.items())
         neutral = abs(net) < NEUTRAL * sum(self.counts.values())
@@ -131,12 +137,14 @@ class Solution:
 @brief
 @dataclass(frozen=True)
 class KirkwoodBuff:
-    """Kirkwood-Buff integrals (nm^3) of all pairs of types of a solution.
+    """Kirkwood-Buff integrals (nm^3) of all pairs of bead types in a solution.
 
-    `G` are the curves against the radius `R` (nm) and `values` their averages over `window_nm`, by default the last R alone,
-    half the box. `charge_sums` are -sum_b rho_b z_b G_ab / z_a of every charged type: 1 when electroneutrality holds.
-    `modulus` is 1/(1 + rho Gcc), dPi/drho in units of kT, None for what is not one salt or one kind of beads. Errors are
-    jackknife ones over blocks of frames, as long as the slowest of the numbers of pairs asks for; NaN for given curves.
+    `G` holds the integrals G_ab(R) as functions of the upper limit `R` (nm). `values` are their averages over the range of R
+    in `window_nm`; the default is the largest R alone, half the box. `charge_sums` is -sum_b rho_b z_b G_ab / z_a for every
+    charged type a; it is 1 if electroneutrality holds. `modulus` is 1/(1 + rho Gcc), the osmotic modulus dPi/drho in units
+    of kT; it is None unless the solution is a single salt or a single kind of neutral bead. Errors are jackknife errors over
+    blocks of frames, and NaN if the curves were given. The slowest of the pair numbers determines the length of the blocks;
+    its autocorrelation time in frames is `tau_frames`.
     """
 
     estimator: Estimator
@@ -153,38 +161,42 @@ class KirkwoodBuff:
     reliable: bool
 
     def activity_derivative(self, phi_w: float) -> Value | None:
-        """d ln a/d ln c = phi_w / (1 + rho Gcc) at a volume fraction of the solvent."""
+        """Return d ln a/d ln c = phi_w / (1 + rho Gcc) for the volume fraction `phi_w` of the solvent."""
         return None if self.modulus is None else self.modulus.times(phi_w)
 
     def osmotic_modulus(self, temperature: float) -> Value | None:
-        """dPi/drho = kT / (1 + rho Gcc) in kJ/mol."""
+        """Return dPi/drho = kT / (1 + rho Gcc) in kJ/mol; the temperature is in K."""
         return None if self.modulus is None else self.modulus.times(thermal_energy(temperature))
 
 
 def salt_concentration(solution: Solution) -> float:
-    """Formula units of a salt per volume, mol/L: the number of the rarer ion (of ions of charge 1 and -1, of either)."""
+    """Return the concentration of a salt in formula units, mol/L. It is the concentration of the rarer ion."""
     return min(solution.counts.values()) / solution.volume_nm3 / AVOGADRO_PER_NM3
 
 
 def kirkwood_buff(
     frames: Frames, estimator: Estimator = DEFAULT, r_max: float | None = None, window_nm: tuple[float, float] | None = None
 ) -> KirkwoodBuff:
-    """Kirkwood-Buff integrals of all types of beads, with errors.
+    """Compute the Kirkwood-Buff integrals of all pairs of bead types with their errors.
 
     Args:
-        frames: at least two.
-        estimator: how the closed box is corrected for.
-        r_max: the largest R; half the smallest box by default.
-        window_nm: values are averages of G(R) over these R; by default those at the largest R.
+        frames: at least two mapped frames.
+        estimator: corrections that are applied for the closed box.
+        r_max: the largest R, nm; by default half the smallest box.
+        window_nm: range of R, nm, over which G(R) is averaged to give the values; by default the largest R alone.
 
     Raises:
-        ValueError: `r_max` is more than half the box, or a type has one bead only.
+        ValueError: `r_max` is more than half the box, no R lies in `window_nm`, or there is only one bead of a type.
     """
     return kirkwood_buff_of_counts(integral_counts(frames, r_max), Solution.of(frames), estimator, window_nm)
 
 
 def integral_counts(frames: Frames, r_max: float | None = None) -> PairCounts:
-    """All pairs, bonded ones too, in the shells of the integrals: up to `r_max`, by default half the smallest box.
+    """Count all pairs, including bonded ones, in the shells that the integrals need.
+
+    Args:
+        frames: mapped frames.
+        r_max: the largest distance, nm; by default half the smallest box.
 
     Raises:
         ValueError: `r_max` is more than half the box.
@@ -196,13 +208,13 @@ def integral_counts(frames: Frames, r_max: float | None = None) -> PairCounts:
 def kirkwood_buff_of_counts(
     counted: PairCounts, solution: Solution, estimator: Estimator = DEFAULT, window_nm: tuple[float, float] | None = None
 ) -> KirkwoodBuff:
-    """The same from pairs that were counted, by as many estimators as one likes.
+    """Compute Kirkwood-Buff integrals from pair counts, so that several estimators can use one count.
 
     Args:
-        counted: by `integral_counts`, of at least two frames.
-        solution: of these frames; its order of types is that of the result.
-        estimator: how the closed box is corrected for.
-        window_nm: values are averages of G(R) over these R; by default those at the largest R.
+        counted: result of `integral_counts` for at least two frames.
+        solution: content of the box in these frames. Its order of types is also the order of the result.
+        estimator: corrections that are applied for the closed box.
+        window_nm: range of R, nm, over which G(R) is averaged to give the values; by default the largest R alone.
     """
     found = counted.in_order(solution.pairs)
     window = _window(found.edges, window_nm)
@@ -225,25 +237,28 @@ def kirkwood_buff_of_curves(
     estimator: Estimator = DEFAULT,
     window_nm: tuple[float, float] | None = None,
 ) -> KirkwoodBuff:
-    """The same from g(r) of every pair of types, for example published ones; without errors.
+    """Compute Kirkwood-Buff integrals, without errors, from g(r) of every pair of types, for example published curves.
 
     Args:
-        r: centres of equally wide bins from 0 on, nm; those beyond half a cubic box of the solution's volume are left out.
-        curves: normalised like those of `cgnnp.analysis.rdf`: an ideal gas has 1, also for like pairs (multiply curves that
-            are normalised by N/V there by N/(N - 1)).
-        solution: what the box holds.
-        estimator: how the closed box is corrected for.
-        window_nm: values are averages of G(R) over these R.
+        r: centres of equally wide bins that start at 0, nm. Bins beyond half the edge of a cubic box with the volume of the
+            solution are ignored.
+        curves: g(r) of every pair, normalised as in `cgnnp.analysis.rdf`: an ideal gas has g = 1, also for like pairs. If
+            g(r) of like pairs is normalised by N/V, multiply it by N/(N - 1).
+        solution: content of the box.
+        estimator: corrections that are applied for the closed box.
+        window_nm: range of R, nm, over which G(R) is averaged to give the values; by default the largest R alone.
 
     Raises:
-        ValueError: a pair without a curve, or bins that do not begin at 0 or differ in width.
+        ValueError: a pair has no curve, the bins do not start at 0 or differ in width, or no R lies in `window_nm`.
     """
     width = float(r[1] - r[0])
     if not np.allclose(r, width * (np.arange(len(r)) + 0.5), atol=0.01 * width):
-        raise ValueError(f"r={r[0]:g}, {r[1]:g}, ...: expected the centres of equally wide bins from 0 on")
+        raise ValueError(f"r={r[0]:g}, {r[1]:g}, ...: expected the centres of equally wide bins from 0 on, in nm")
     known = {frozenset(pair): g for pair, g in curves.items()}
     if missing := ["-".join(pair) for pair in solution.pairs if frozenset(pair) not in known]:
-        raise ValueError(f"no g(r) of {', '.join(missing)}: integrals of a solution need those of all its pairs")
+        raise ValueError(
+            f"no g(r) of {', '.join(missing)} in `curves`: the integrals of a solution need g(r) of every pair of its types"
+        )
     n_bins = min(len(r), int((solution.volume_nm3 ** (1 / 3) / 2 + 1e-9) / width))
     edges = width * np.arange(n_bins + 1)
     window = _window(edges, window_nm)
@@ -256,7 +271,15 @@ def kirkwood_buff_of_curves(
 def corrected_g(
     g: Float[np.ndarray, "bins"], edges: Float[np.ndarray, "edges"], n_b: int, volume: float, like: bool
 ) -> Float[np.ndarray, "bins"]:
-    """The correction of Ganguly and van der Vegt; g is normalised so that an ideal gas has 1 (N_b - delta_ab others)."""
+    """Correct g(r) for the closed box by the formula of Ganguly and van der Vegt.
+
+    Args:
+        g: g(r), normalised such that an ideal gas has 1 (by N_b - delta_ab other beads).
+        edges: edges of the bins, nm.
+        n_b: number of beads of type b.
+        volume: volume of the box, nm^3.
+        like: whether a and b are the same type.
+    """
     g = g * (n_b - 1) / n_b if like else g
     spheres = 4.0 / 3.0 * np.pi * edges**3
     centres = (edges[1:] + edges[:-1]) / 2
@@ -270,7 +293,10 @@ def corrected_g(
 def running_integral(
     g: Float[np.ndarray, "bins"], edges: Float[np.ndarray, "edges"], weighs: bool = False
 ) -> Float[np.ndarray, "bins"]:
-    """4 pi int_0^R (g - 1) w(r/R) r^2 dr at R = edges[1:], g constant in every bin; w = 1, or that of Krueger and Vlugt."""
+    """Integrate 4 pi int_0^R (g - 1) w(r/R) r^2 dr for every R in edges[1:], with g constant within each bin.
+
+    The weight w is that of Krueger and Vlugt if `weighs` is set, and 1 otherwise.
+    """
     R = edges[1:]
     result = np.zeros(len(g))
     for power, coefficient in WEIGHTS.items() if weighs else [(0, 1.0)]:
@@ -280,7 +306,11 @@ def running_integral(
 
 
 def _slowest(found: PairCounts) -> Float[np.ndarray, "frames"]:
-    """The series that sizes the blocks: weighted numbers of pairs, those of the kind that relaxes slowest."""
+    """Return the time series that determines the length of the blocks.
+
+    For each kind of pair, the number of pairs is weighted as in the integral; the series with the longest autocorrelation
+    time is returned.
+    """
     x = (found.edges[1:] + found.edges[:-1]) / 2 / found.edges[-1]
     weights = sum(coefficient * x**power for power, coefficient in WEIGHTS.items())
     series = [found.volumes * (counts @ weights) for counts in found.counts]
@@ -288,9 +318,12 @@ def _slowest(found: PairCounts) -> Float[np.ndarray, "frames"]:
 
 
 def _window(edges: Float[np.ndarray, "edges"], window_nm: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the range of R over which G(R) is averaged, after checking that it contains an R."""
     window = (float(edges[-1]), float(edges[-1])) if window_nm is None else window_nm
     if not ((edges[1:] >= window[0] - 1e-9) & (edges[1:] <= window[1] + 1e-9)).any():
-        raise ValueError(f"window_nm={window}: no R of the integrals, {edges[1]:g} to {edges[-1]:g} nm, is in it")
+        raise ValueError(
+            f"window_nm={window} contains no R of the integrals: choose a range within {edges[1]:g} to {edges[-1]:g} nm"
+        )
     return window
 
 
@@ -301,7 +334,10 @@ def _figures(
     estimator: Estimator,
     window: tuple[float, float],
 ) -> Float[np.ndarray, "figures"]:
-    """All that is asked of averaged curves in one row: G(R), G, charge sums, modulus."""
+    """Compute all results from averaged g(r): the curves G(R), the values G, the charge sums and the modulus.
+
+    They are returned in one flat array, so that one jackknife gives the errors of all.
+    """
     curves = []
     for (a, b), curve in zip(solution.pairs, g, strict=True):
         if estimator.corrects_g:
@@ -319,7 +355,7 @@ def _figures(
 
 
 def _matrix(solution: Solution, values: Float[np.ndarray, "pairs"]) -> Float[np.ndarray, "types types"]:
-    """G_ab as a symmetric matrix."""
+    """Return G_ab as a symmetric matrix over the bead types."""
     matrix = np.zeros((len(solution.counts),) * 2)
     upper = np.triu_indices(len(matrix))
     matrix[upper] = values
@@ -335,7 +371,7 @@ def _result(
     window: tuple[float, float],
     known: tuple[float, int, bool],
 ) -> KirkwoodBuff:
-    """The row of figures with its names."""
+    """Build the result from the flat arrays of `_figures`."""
     shape = len(solution.pairs), len(edges) - 1
     start = shape[0] * shape[1]
     G, G_stderr = (row[:start].reshape(shape) for row in (values, errors))

@@ -1,11 +1,12 @@
-"""Potentials of mean force of a pair, their Coulomb part, and the barrier out of contact.
+"""Potentials of mean force of a pair at finite concentration, and the contact minimum and barrier of any w(r).
 
     at finite concentration        w_ab(r) = -kT ln g_ab(r)                            (Kirkwood 1935, 10.1063/1.1749657)
     at infinite dilution           w_ab(r) = w_short(r) + q_a q_b / (4 pi eps0 eps_r r)
 
-The two are not the same: the first holds what all other beads do to the pair, the second is the energy of a model for an
-isolated dimer (`cgnnp.analysis.dimer`), where a solvent was eliminated. Its Coulomb part is the plain one, without images:
-two charged beads in a periodic box would feel their images and the background that neutralises them.
+The two differ. The first contains the effect of all other beads on the pair. The second is the model energy of an isolated
+dimer (`cgnnp.analysis.dimer`); it is a potential of mean force only if a solvent was eliminated. Its Coulomb part is that of
+two charges in infinite space: in a periodic box, the two beads would interact with their periodic images and with the
+neutralising background.
 """
 
 from dataclasses import dataclass
@@ -18,13 +19,17 @@ from cgnnp.runtime.representation import brief
 from cgnnp.units import thermal_energy
 
 NEAR_NM = 0.03
-"""A minimum is the lowest point within this distance on either side."""
+"""A minimum of w(r) must be the lowest point within this distance on either side."""
 
 
 @brief
 @dataclass(frozen=True)
 class MeanPotential:
-    """w(r) = -kT ln g(r) of one pair of types (kJ/mol) with its standard error; NaN where no pair was seen."""
+    """w(r) = -kT ln g(r) of one pair of bead types.
+
+    `r` is in nm, `energy` and its standard error `stderr` are in kJ/mol, `temperature` is in K. `energy` and `stderr` are
+    NaN at distances where no pair was found.
+    """
 
     pair: tuple[str, str]
     r: Float[np.ndarray, "bins"]
@@ -34,15 +39,15 @@ class MeanPotential:
 
     @property
     def name(self) -> str:
-        """For example Na-Cl."""
+        """Name of the pair, for example Na-Cl."""
         return "-".join(self.pair)
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Contact minimum, barrier and solvent-separated minimum of a pair: distance (nm) and energy of each.
+    """The contact minimum, the barrier and the solvent-separated minimum of w(r), each as (distance in nm, energy).
 
-    None for what the curve does not have. Energies are in the unit of the curve.
+    An entry is None if the curve has no such point. Energies have the unit of the curve.
     """
 
     contact: tuple[float, float] | None
@@ -51,17 +56,18 @@ class Landmarks:
 
     @property
     def barrier_out(self) -> float | None:
-        """How far the barrier is above contact."""
+        """Height of the barrier above the contact minimum; None if one of them does not exist."""
         return None if self.contact is None or self.barrier is None else self.barrier[1] - self.contact[1]
 
 
 def mean_potential(curve: Rdf, temperature: float, smooth: bool = False) -> MeanPotential:
-    """-kT ln g(r) from a g(r) at finite concentration; errors are kT times the relative ones of g.
+    """Compute -kT ln g(r) of a pair. Its standard error is kT times the relative error of g(r).
 
     Args:
         curve: g(r) with standard errors.
-        temperature: of its trajectory, K.
-        smooth: take the running mean of g(r) over 0.02 nm, to read minima from; errors stay those of single bins.
+        temperature: temperature of the trajectory, K.
+        smooth: whether to smooth g(r) first with a running mean over 0.02 nm, so that minima can be located. The errors
+            remain those of single bins.
     """
     kT, g = thermal_energy(temperature), curve.smoothed() if smooth else curve.g
     seen = np.where(g > 0, g, np.nan)
@@ -69,10 +75,16 @@ def mean_potential(curve: Rdf, temperature: float, smooth: bool = False) -> Mean
 
 
 def landmarks(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], near_nm: float = NEAR_NM) -> Landmarks:
-    """The first two minima of w(r) and the highest point between them, each at the vertex of a parabola through 3 points.
+    """Find the first two minima of w(r) and the highest point between them.
 
-    Noise needs a wider `near_nm` or a smoothed curve. What is not finite counts as a wall; a minimum at either end of the
-    finite range does not count.
+    The distance of each is the vertex of a parabola through three points. A point at either end of the finite range is no
+    minimum.
+
+    Args:
+        r: distances, nm, ascending.
+        energy: w(r) in any unit. Values that are not finite count as a wall.
+        near_nm: a minimum must be the lowest point within this distance on either side, nm. Noisy curves need a larger
+            value, or must be smoothed first.
     """
     walls = np.where(np.isfinite(energy), energy, np.inf)
     lowest = [
@@ -87,7 +99,7 @@ def landmarks(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"
 
 
 def _is_lowest(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], k: int, near_nm: float) -> bool:
-    """Whether nothing within `near_nm` is lower, nor as low at a smaller distance (of a flat stretch the first counts)."""
+    """Return whether point k is the lowest within `near_nm`. On a flat stretch, only its first point counts."""
     near = np.abs(r - r[k]) <= near_nm * (1 + 1e-9)
     inner = near & (r < r[k])
     inside = r[k] + near_nm <= r[-1] * (1 + 1e-9)
@@ -95,9 +107,9 @@ def _is_lowest(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points
 
 
 def _vertex(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], k: int) -> tuple[float, float]:
-    """Extremum of the parabola through a point and its neighbours, with the energy of the point itself.
+    """Return the distance of the vertex of a parabola through point k and its neighbours, and the energy of point k.
 
-    On coarse points beside a wall the parabola's own energy would be far off.
+    The energy of the vertex itself is not used, because it would be far off beside a steep wall that is coarsely sampled.
     """
     near = slice(k - 1, k + 2)
     if not np.isfinite(energy[near]).all():

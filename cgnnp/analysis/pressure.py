@@ -1,14 +1,15 @@
-"""The virial pressure of beads, and whether it may be called osmotic.
+"""The virial pressure of beads, and the test whether it is the osmotic pressure.
 
     P = N kT / V - < dU/dV >,        dU/dV = (1/3V) dU/d ln s        (positions and box scaled by s)
 
-dU/d ln s is a difference of total energies at four scales, exact for whatever U holds (many-body terms, Ewald sums) up to
-the fourth order of the step; a sum of r_ij f_ij would be right for pairs only. U itself must not depend on the volume.
+dU/d ln s is computed as a finite difference of total energies at four scales, with an error of fourth order in the step. It
+is correct for any U, including many-body terms and Ewald sums, whereas a sum of r_ij f_ij is correct for pair potentials
+only. U itself must not depend explicitly on the volume.
 
-A coarse-grained potential was made at one concentration, and what it does not know of others is missing in its virial: for
-ions without their solvent P is the osmotic pressure only if the potential is the same at all concentrations (McMillan and
-Mayer, J. Chem. Phys. 13, 276 (1945)). That can be checked: the slope dP/drho between concentrations must then be
-kT / (1 + rho Gcc) of the same runs (`cgnnp.analysis.kirkwood_buff`).
+A coarse-grained potential is fitted at one concentration, and its virial lacks the change of the potential with the
+concentration. For ions without their solvent, P is therefore the osmotic pressure only if the potential is the same at all
+concentrations (McMillan and Mayer, J. Chem. Phys. 13, 276 (1945)). This can be tested: the slope dP/drho between
+concentrations must then equal kT / (1 + rho Gcc) of the same runs (`cgnnp.analysis.kirkwood_buff`).
 """
 
 import itertools
@@ -28,25 +29,29 @@ from cgnnp.statistics import block_estimate
 from cgnnp.units import AVOGADRO_PER_NM3, thermal_energy
 
 Energy = Callable[[np.ndarray, np.ndarray], float]
-"""Total energy (kJ/mol) of positions (beads, 3) in a box (3, 3), nm."""
+"""Function of positions (beads, 3) and a box (3, 3), both in nm, that returns the total energy in kJ/mol."""
 
 BAR = 1.0e1 / AVOGADRO_PER_NM3
-"""Bar in one kJ/mol/nm^3."""
+"""One kJ/mol/nm^3 in bar."""
 
 STEP = 1e-3
-"""Step of ln s. Energies in single precision bring an error of 1e-7 |U| / STEP in dU/d ln s."""
+"""Step of ln s. Energies in single precision cause an error of about 1e-7 |U| / STEP in dU/d ln s."""
 
 AGREES_SIGMAS = 3.0
+"""The two slopes agree if they differ by at most this many standard errors."""
+
 SHARP = 0.15
-"""Slopes whose difference is not known to this fraction of theirs do not say whether a pressure is osmotic."""
+"""Largest error of the difference of the slopes, as a fraction of kT / (1 + rho Gcc), at which agreement can be claimed."""
 
 
 @brief
 @dataclass(frozen=True)
 class Pressure:
-    """Mean virial pressure of a trajectory with its block error, and the part kT rho that an ideal gas would have.
+    """Mean virial pressure of a trajectory with its block error, in bar.
 
-    `density` is of all beads, per nm^3. `reliable` is False where the trajectory is too short for its error.
+    `ideal_bar` is the pressure kT rho of an ideal gas of the beads. `density` is the number density of all beads, per nm^3.
+    `tau_frames` is the autocorrelation time of the pressure in frames. `reliable` is False if the trajectory is too short
+    for a reliable error.
     """
 
     bar: float
@@ -58,14 +63,14 @@ class Pressure:
 
     @property
     def kJ_mol_nm3(self) -> Value:
-        """The same in kJ/mol/nm^3."""
+        """The pressure with its error in kJ/mol/nm^3."""
         return Value(self.bar / BAR, self.bar_stderr / BAR)
 
 
 def scaling_derivative(
     energy: Energy, positions: Float[np.ndarray, "beads 3"], box: Float[np.ndarray, "3 3"], step: float = STEP
 ) -> float:
-    """dU/d ln s in kJ/mol, of positions and box scaled together, by central differences of fourth order.
+    """Return dU/d ln s in kJ/mol by central differences of fourth order. Positions and box are scaled together by s.
 
     >>> slope = scaling_derivative(lambda positions, box: float(np.sum(positions**2)), np.ones((2, 3)), np.eye(3))
     >>> round(slope, 6)  # of 6 s^2 at s = 1
@@ -77,15 +82,16 @@ def scaling_derivative(
 
 
 def virial_pressure(frames: Frames, energy: Energy, step: float = STEP) -> Pressure:
-    """Mean pressure of a trajectory with a total energy.
+    """Compute the mean virial pressure of a trajectory.
 
     Args:
-        frames: of a run with this energy, in order of time (forces are not used).
-        energy: of positions and box; for a cutoff, half the box must stay above it when the box shrinks by twice the step.
-        step: of ln s, of the scaling.
+        frames: frames of a run with this energy, in order of time. Their forces are not used.
+        energy: total energy as a function of positions and box. If it has a cutoff, half the box must still exceed the
+            cutoff when ln s is reduced by twice the step.
+        step: step of ln s in the finite difference.
 
     Raises:
-        ValueError: fewer than two frames.
+        ValueError: there are fewer than two frames.
     """
     kT, n_beads = thermal_energy(frames.temperature), frames.mapping.n_beads
     volumes = np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))
@@ -103,7 +109,10 @@ def virial_pressure(frames: Frames, energy: Energy, step: float = STEP) -> Press
 
 
 def context_energy(context: openmm.Context) -> Energy:
-    """The energy of an OpenMM Context as a function of positions and box; it moves the context."""
+    """Return the potential energy of an OpenMM Context as a function of positions and box.
+
+    Each call of the function changes the positions and the box of the context.
+    """
 
     def energy(positions: np.ndarray, box: np.ndarray) -> float:
         context.setPeriodicBoxVectors(*np.asarray(box, dtype=np.float64).tolist())
@@ -115,7 +124,7 @@ def context_energy(context: openmm.Context) -> Energy:
 
 @dataclass(frozen=True)
 class OsmoticPoint:
-    """One concentration: pressure of a run, and dPi/drho = kT / (1 + rho Gcc) of the same run (kJ/mol)."""
+    """A run at one concentration: its pressure, and its osmotic modulus dPi/drho = kT / (1 + rho Gcc) in kJ/mol."""
 
     pressure: Pressure
     modulus: Value
@@ -123,7 +132,10 @@ class OsmoticPoint:
 
 @dataclass(frozen=True)
 class OsmoticInterval:
-    """Between two densities (beads per nm^3): dP/drho of the virial, and the mean of kT / (1 + rho Gcc), kJ/mol."""
+    """Two slopes between two densities (beads per nm^3), in kJ/mol.
+
+    `slope` is dP/drho of the virial pressure. `expected` is kT / (1 + rho Gcc), averaged over the two densities.
+    """
 
     densities: tuple[float, float]
     slope: Value
@@ -133,9 +145,10 @@ class OsmoticInterval:
 @brief
 @dataclass(frozen=True)
 class OsmoticCheck:
-    """Whether the virial pressure is the osmotic one, between every two neighbouring concentrations.
+    """The result of the test whether the virial pressure is the osmotic pressure.
 
-    `agrees` is None where errors are too large to say, or with fewer than two concentrations; `reason` says why.
+    `agrees` is True if the slopes agree between all neighbouring concentrations, and False if they differ somewhere. It is
+    None if the errors are too large to decide, or if there are fewer than two concentrations. `reason` states why.
     """
 
     agrees: bool | None
@@ -143,7 +156,7 @@ class OsmoticCheck:
     intervals: tuple[OsmoticInterval, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the result as plain data for summary.json."""
         rows = [
             {
                 "densities_nm3": list(part.densities),
@@ -158,34 +171,40 @@ class OsmoticCheck:
 
 
 def osmotic_check(points: Sequence[OsmoticPoint]) -> OsmoticCheck:
-    """Compare slopes of the pressure with kT / (1 + rho Gcc), averaged between neighbouring concentrations.
+    """Compare the slope of the virial pressure with kT / (1 + rho Gcc) between neighbouring concentrations.
 
-    They agree when they differ by no more than three standard errors everywhere, and those are at most 15 % of the slope.
-    Concentrations should be so near each other that the modulus is straight between them.
+    The slopes agree if they differ by at most three standard errors in every interval, and if the standard error of the
+    difference is at most 15 % of kT / (1 + rho Gcc). The concentrations should be so close that the modulus is nearly linear
+    between them.
     """
     ordered = sorted(points, key=lambda point: point.pressure.density)
     pairs = [(a, b) for a, b in itertools.pairwise(ordered) if b.pressure.density > a.pressure.density * (1 + 1e-6)]
     if not pairs:
-        return OsmoticCheck(None, "a slope needs runs at two concentrations or more", ())
+        return OsmoticCheck(None, "the slope dP/drho needs runs at two or more concentrations", ())
     intervals = tuple(_interval(a, b) for a, b in pairs)
     differs, blurred = [], []
     for part in intervals:
         error = float(np.hypot(part.slope.stderr, part.expected.stderr))
         where = f"between {part.densities[0]:.3g} and {part.densities[1]:.3g} beads per nm^3"
-        values = f"dP/drho is {part.slope.value:.3g}, Kirkwood-Buff integrals ask for {part.expected.value:.3g} kJ/mol"
+        values = (
+            f"dP/drho is {part.slope.value:.3g} kJ/mol, while the Kirkwood-Buff integrals predict {part.expected.value:.3g} "
+            "kJ/mol"
+        )
         if abs(part.slope.value - part.expected.value) > AGREES_SIGMAS * error:
-            differs.append(f"{where} {values} (error of the difference {error:.2g})")
+            differs.append(f"{where} {values} (standard error of the difference: {error:.2g} kJ/mol)")
         elif not error <= SHARP * abs(part.expected.value):
-            blurred.append(f"{where} {values}, but the error of the difference is {error:.2g}")
+            blurred.append(
+                f"{where} {values}, but the standard error of the difference, {error:.2g} kJ/mol, is too large to decide"
+            )
     if differs:
         return OsmoticCheck(False, differs[0], intervals)
     if blurred:
         return OsmoticCheck(None, blurred[0], intervals)
-    return OsmoticCheck(True, "dP/drho is kT / (1 + rho Gcc) within errors", intervals)
+    return OsmoticCheck(True, "dP/drho equals kT / (1 + rho Gcc) within errors", intervals)
 
 
 def _interval(a: OsmoticPoint, b: OsmoticPoint) -> OsmoticInterval:
-    """The trapezoid between two concentrations."""
+    """Return the slope of the pressure between two concentrations, and the mean of their osmotic moduli."""
     low, high = a.pressure.density, b.pressure.density
     first, second = a.pressure.kJ_mol_nm3, b.pressure.kJ_mol_nm3
     slope = Value((second.value - first.value) / (high - low), float(np.hypot(first.stderr, second.stderr)) / (high - low))

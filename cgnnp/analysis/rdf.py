@@ -2,8 +2,8 @@
 
     g_ab(r) = < n_ab(r) V > / ( N_a (N_b - delta_ab) 4 pi r^2 dr )
 
-with n_ab(r) the number of ordered pairs at r in dr, V each frame's own volume; counts are averaged, not curves. An ideal
-gas gives 1 at every N. Shells use their exact volume.
+Here n_ab(r) is the number of ordered pairs with a distance in the bin at r, V is the volume of each frame, and delta_ab is 1
+for like pairs. An ideal gas has g(r) = 1 for any number of beads. The code uses the exact volume of each spherical shell.
 """
 
 from dataclasses import dataclass
@@ -26,11 +26,12 @@ SMOOTHING = 0.02
 @brief
 @dataclass(frozen=True)
 class Rdf:
-    """g(r) of one pair of bead types at bin centres r (nm), with its standard error, and the same of the two halves.
+    """g(r) of one pair of bead types, with its standard error.
 
-    `tau_frames` is the integrated autocorrelation time, in frames, of the number of pairs in the first shell; the error is
-    `reliable` when the series has 20 blocks of at least two of them. `blocks` is g(r) of each block that the error is of,
-    None where a single frame has none.
+    `r` holds the bin centres in nm. `halves` are g(r) of the first and the second half of the frames. `tau_frames` is the
+    integrated autocorrelation time, in frames, of the number of pairs in the first shell. The error is `reliable` if the
+    frames suffice for 20 blocks of at least two autocorrelation times. `blocks` is g(r) of each block that the error was
+    computed from; it is None for a single frame.
     """
 
     pair: tuple[str, str]
@@ -44,34 +45,35 @@ class Rdf:
 
     @property
     def name(self) -> str:
-        """For example Na-Cl."""
+        """Name of the pair, for example Na-Cl."""
         return "-".join(self.pair)
 
     @property
     def x(self) -> Float[np.ndarray, "bins"]:
-        """The distances."""
+        """Bin centres, nm."""
         return self.r
 
     @property
     def y(self) -> Float[np.ndarray, "bins"]:
-        """The curve."""
+        """The values of g(r)."""
         return self.g
 
     @property
     def weights(self) -> Float[np.ndarray, "bins"]:
-        """The variance of a bin of an ideal gas goes as 1 / r^2 dr."""
+        """Weights of a least-squares fit: one over the variance of g(r) in a bin of an ideal gas, proportional to r^2."""
         return self.r**2
 
     def smoothed(self) -> Float[np.ndarray, "bins"]:
-        """Running mean over an odd number of bins, about 0.02 nm, what peaks are read from."""
+        """Return the running mean of g(r) over about 0.02 nm (an odd number of bins). Peaks and minima are read from it."""
         half = round(SMOOTHING / (self.r[1] - self.r[0])) // 2
         padded = np.pad(self.g, half, mode="edge")
         return np.convolve(padded, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
 
     def first_peak(self) -> tuple[float, float]:
-        """Position (nm) and height of the first maximum of the smoothed curve.
+        """Return the position (nm) and the height of the first peak of the smoothed curve.
 
-        The height is the smoothed curve's; the position is the vertex of a parabola through its upper tenth.
+        The peak is the maximum of the first range in which g(r) is above 1. The height is the value of the smoothed curve.
+        The position is the vertex of a parabola that is fitted to the points above 90 % of the height.
         """
         curve = self.smoothed()
         above = np.flatnonzero(curve > 1.0)
@@ -89,12 +91,17 @@ class Rdf:
 
 
 def longest_distance(frames: Frames) -> float:
-    """min(1.2 nm, half the smallest box)."""
+    """Return the default range of g(r): 1.2 nm, or half the smallest box if that is less."""
     return min(LONGEST, half_shortest(frames.boxes))
 
 
 def rdf(frames: Frames, r_max: float | None = None, bin_width: float = BIN_WIDTH) -> list[Rdf]:
-    """g(r) of every pair of bead types, bonded pairs left out.
+    """Compute g(r) of every pair of bead types, without bonded pairs.
+
+    Args:
+        frames: mapped frames.
+        r_max: the largest distance, nm; by default 1.2 nm, or half the smallest box if that is less.
+        bin_width: width of the bins, nm.
 
     Raises:
         ValueError: `r_max` is more than half the box.
@@ -103,7 +110,7 @@ def rdf(frames: Frames, r_max: float | None = None, bin_width: float = BIN_WIDTH
 
 
 def rdf_counts(frames: Frames, r_max: float, bin_width: float = BIN_WIDTH) -> PairCounts:
-    """Pairs that are not bonded, in the shells of g(r).
+    """Count the pairs that are not bonded in the bins of g(r), up to `r_max` (nm).
 
     Raises:
         ValueError: `r_max` is more than half the box.
@@ -112,23 +119,27 @@ def rdf_counts(frames: Frames, r_max: float, bin_width: float = BIN_WIDTH) -> Pa
 
 
 def curves(found: PairCounts) -> list[Rdf]:
-    """g(r) of every kind of pair that was counted."""
+    """Compute g(r) of every kind of pair from pair counts."""
     return [_curve(found, kind) for kind in range(len(found.pairs))]
 
 
 def deviation_noise(curve: Rdf) -> float:
-    """D that the noise of one curve gives beside a curve without any: half of D between its two halves."""
+    """Return the noise of D from one curve: half of D between the two halves of its data.
+
+    It estimates D between this curve and a curve of the same system without noise.
+    """
     return deviation(*curve.halves) / 2
 
 
 def _curve(found: PairCounts, kind: int) -> Rdf:
+    """Compute g(r) of one kind of pair with its block error."""
     pair, edges = found.pairs[kind], found.edges
     g = found.g(kind)
     mean = g.mean(axis=0)
     centres = (edges[1:] + edges[:-1]) / 2
     if len(g) < 2:
         return Rdf(pair, centres, mean, np.zeros_like(mean), (mean, mean))
-    # The number of pairs in the first shell is what relaxes slowest of what g(r) shows.
+    # Of all features of g(r), the number of pairs in the first shell relaxes slowest. It determines the block length.
     shell = centres < 1.5 * centres[int(np.argmax(mean > 0))] if mean.any() else centres > 0
     in_shell = found.volumes * found.counts[kind][:, shell].sum(axis=1)
     estimate = block_estimate(g, correlate=in_shell)

@@ -1,12 +1,14 @@
-"""Is the difference of two curves more than noise, where, and does it matter?
+"""Test whether the difference (residual) of two curves is more than noise, where it is, and how large it is.
 
-The residual of two g(r) has some 400 bins, and a run some 20 to 100 independent blocks: its covariance is singular. So
-the residual is projected on 18 hat functions, from the first sampled bin to the last, by least squares with the weights
-of the curve (those of an ideal gas). The coefficients are linear in the curve, so every block of frames has its own,
-and `cgnnp.analysis.shrunk_hotelling` tests whether those of both runs are equal. A narrow residual is a small part of
-18 wide functions, so the largest residual of a single bin is tested too, for as many bins as there are, and so is D.
-Beside them stand the shares of bins beyond 2 and 3 standard errors (5 % and 0.3 % are expected), of the whole curve and
-of parts of it.
+The residual of two g(r) has some 400 bins, but a run has only some 20 to 100 independent blocks, so the sample covariance of
+the bins is singular. The residual is therefore projected on 18 hat functions between the first sampled bin and the last. The
+projection is a least-squares fit with the weights of the curve, those of an ideal gas. The coefficients are linear in the
+curve, so every block of frames has its own, and `cgnnp.analysis.shrunk_hotelling` tests whether the coefficients of both
+runs are equal.
+
+A narrow residual changes the coefficients of 18 wide functions only little. The largest residual of a single bin is
+therefore tested too, with a correction for the number of bins, and so is D. The results also contain the fractions of bins
+whose residual is beyond 2 and 3 standard errors, for the whole curve and for parts of it. Noise alone gives 5 % and 0.3 %.
 """
 
 import itertools
@@ -23,49 +25,50 @@ from cgnnp.analysis.shrunk_hotelling import ShrunkHotelling, shrunk_hotelling
 from cgnnp.statistics import MIN_BLOCKS
 
 TRIALS, SEED = 999, 20261
-"""Runs that are simulated for the probability of D."""
+"""Number of simulated pairs of runs for the p-value of D, and the seed of their random numbers."""
 
 FUNCTIONS = 18
-"""Hat functions that the residual is projected on: of g(r) one every 0.04 nm in a box of 2 nm, a fifth of a shell."""
+"""Number of hat functions on which the residual is projected.
+
+For g(r) in a box of 2 nm they are 0.04 nm apart, which is a fifth of the width of a coordination shell.
+"""
 
 
 @runtime_checkable
 class Curve(Protocol):
-    """A curve y(x) of one run with its standard error, the curves of its blocks, and whether the error is reliable.
-
-    `weights` are those of the projection: one over the variance that a bin has in an ideal gas.
-    """
+    """Interface of a curve y(x) of one run that can be compared: values, standard error, and the curves of its blocks."""
 
     @property
     def x(self) -> Float[np.ndarray, "bins"]:
-        """Centres of the bins."""
+        """Bin centres."""
 
     @property
     def y(self) -> Float[np.ndarray, "bins"]:
-        """The curve."""
+        """The values of the curve."""
 
     @property
     def stderr(self) -> Float[np.ndarray, "bins"]:
-        """Its standard error."""
+        """Standard error of the curve."""
 
     @property
     def weights(self) -> Float[np.ndarray, "bins"]:
-        """Weights of the projection."""
+        """Weights of the least-squares projection: one over the variance of a bin in an ideal gas, up to a factor."""
 
     @property
     def blocks(self) -> Float[np.ndarray, "blocks bins"] | None:
-        """The curve of each block that the error is of."""
+        """The curve of each block that the error was computed from; None for a single frame."""
 
     @property
     def reliable(self) -> bool:
-        """Whether the series is long enough for the error."""
+        """Whether the run is long enough for a reliable error."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of the bins from `start` to `end` beyond 2 and 3 standard errors; the largest residual, and where it is.
+    """Fractions of the bins between `start` and `end` whose residual is beyond 2 and 3 standard errors.
 
-    All None where no bin has an error.
+    `largest_stderrs` is the largest residual of a bin in standard errors, and `largest_at` is the position of that bin. All
+    four numbers are None if no bin has an error.
     """
 
     start: float
@@ -78,12 +81,14 @@ class Shares:
 
 @dataclass(frozen=True)
 class Residual:
-    """How the second curve differs from the first.
+    """The difference of two curves, with its tests.
 
-    `deviation` is D, `noise` what the errors of both alone would give. `test` is None where a side has too few blocks.
-    `largest_p` is how probable the largest residual of a bin is, for as many bins as there are, and `deviation_p` how
-    probable so large a D is. `parts` are stretches of the curve, as the first two shells of g(r). `reliable` says
-    whether both sides have 20 blocks of two autocorrelation times.
+    `deviation` is D, and `noise` is the D that the errors of both curves alone would give. `test` is Hotelling's test of the
+    projected residual; it is None if a run has too few blocks. `n_blocks` are the numbers of blocks of both runs.
+    `whole` describes the whole curve, and `parts` describes ranges of it, such as the first two shells of g(r).
+    `reliable` is True if both runs have 20 blocks of two autocorrelation times.
+    `largest_p` is the p-value of the largest residual of a single bin, corrected for the number of bins.
+    `deviation_p` is the p-value of D.
     """
 
     deviation: float
@@ -98,19 +103,24 @@ class Residual:
 
     @property
     def systematic_deviation(self) -> float:
-        """D less what noise gives, in quadrature."""
+        """D with the noise subtracted in quadrature."""
         return systematic(self.deviation, self.noise)
 
     @property
     def agreement(self) -> Agreement:
-        """The judgement, by the smallest of the three probabilities, for as many tests."""
+        """The judgement by the smallest of the three p-values, multiplied by three because three tests are made."""
         if self.test is None or not self.reliable:
             return agreement_of(self.deviation, self.noise, None)
         p_values = (self.test.p_value, self.largest_p, self.deviation_p)
         return agreement_of(self.deviation, self.noise, min(1.0, len(p_values) * min(p_values)))
 
     def to_dict(self, axis: str = "r_nm", parts: str = "shells") -> dict[str, Any]:
-        """As plain data; `axis` names x with its unit, `parts` the stretches of the curve."""
+        """Return the result as plain data for summary.json.
+
+        Args:
+            axis: name of x with its unit, used in the keys.
+            parts: key of the list of ranges.
+        """
         unit = axis.rpartition("_")[2]
         rows = [{f"start_{unit}": part.start, f"end_{unit}": part.end, **_share_row(part, axis)} for part in self.parts]
         return {
@@ -129,16 +139,17 @@ class Residual:
 
 
 def deviation(first: Float[np.ndarray, "bins"], second: Float[np.ndarray, "bins"]) -> float:
-    """D = sum |second - first| / sum |first|; zero for equal curves, one where only one of them has any pairs."""
+    """Return D = sum |second - first| / sum |first|: zero for equal curves, one if one of the curves is zero everywhere."""
     total = np.abs(first).sum() or np.abs(second).sum()
     return float(np.abs(second - first).sum() / total) if total else 0.0
 
 
 def expected_deviation(first: Curve, second: Curve) -> float:
-    """D that two runs of the same system would show, from the standard errors of both: < |x| > = sqrt(2 / pi) sigma.
+    """Return the D expected between two runs of the same system, from the standard errors of both curves.
 
-    Half of D between the two halves of each, in quadrature, is the same figure from two halves instead of all blocks. NaN
-    where no bin of either has an error.
+    A Gaussian residual x with standard deviation sigma has < |x| > = sqrt(2 / pi) sigma. The result is NaN if no bin of
+    either curve has an error. Half of D between the two halves of each run, added in quadrature, estimates the same quantity
+    from two halves instead of all blocks.
     """
     if not (first.stderr.any() or second.stderr.any()):
         return np.nan
@@ -147,12 +158,13 @@ def expected_deviation(first: Curve, second: Curve) -> float:
 
 
 def residual(first: Curve, second: Curve, ends: Sequence[float] = ()) -> Residual:
-    """Compare two curves in the same bins.
+    """Compare two curves that have the same bins.
 
     Args:
-        first: atomistic.
-        second: coarse-grained.
-        ends: where the stretches end that have shares of their own; they follow each other from the first sampled bin on.
+        first: the atomistic curve.
+        second: the coarse-grained curve.
+        ends: ends of consecutive ranges, the first of which starts at the first sampled bin. Each range gets its own
+            fractions of bins beyond 2 and 3 standard errors.
     """
     seen = np.flatnonzero((first.y > 0) | (second.y > 0))
     start, end = float(first.x[seen[0] if len(seen) else 0]), float(first.x[-1])
@@ -172,14 +184,14 @@ def residual(first: Curve, second: Curve, ends: Sequence[float] = ()) -> Residua
 
 
 def hat_functions(x: Float[np.ndarray, "bins"], start: float, number: int) -> Float[np.ndarray, "bins functions"]:
-    """Triangles of height 1 around equally spaced points from `start` to the last x; zero below `start`."""
+    """Return triangular functions of height 1 at equally spaced knots from `start` to the last x; zero below `start`."""
     knots = np.linspace(start, x[-1], number)
     hats = np.clip(1.0 - np.abs(x[:, None] - knots) / (knots[1] - knots[0]), 0.0, 1.0)
     return np.where(x[:, None] >= start, hats, 0.0)
 
 
 def _test(first: Curve, second: Curve, start: float) -> ShrunkHotelling | None:
-    """Whether the coefficients of both curves are equal."""
+    """Test whether both curves have equal coefficients of the hat functions; None if there are too few blocks or bins."""
     if first.blocks is None or second.blocks is None or min(len(first.blocks), len(second.blocks)) < MIN_BLOCKS:
         return None
     number = min(FUNCTIONS, int((first.x >= start).sum()) // 2)
@@ -192,7 +204,10 @@ def _test(first: Curve, second: Curve, start: float) -> ShrunkHotelling | None:
 
 
 def _largest_p(first: Curve, second: Curve) -> float:
-    """How probable the largest residual of all bins is for equal curves: Student's t by Welch, times the number of bins."""
+    """Return the p-value of the largest residual of a single bin if both runs are of the same system.
+
+    It is the p-value of Welch's t-test, multiplied by the number of bins (Bonferroni correction).
+    """
     errors, numbers = (first.stderr, second.stderr), (_n_blocks(first), _n_blocks(second))
     variance = errors[0] ** 2 + errors[1] ** 2
     known = variance > 0
@@ -205,9 +220,11 @@ def _largest_p(first: Curve, second: Curve) -> float:
 
 
 def _deviation_p(first: Curve, second: Curve) -> float:
-    """How probable so large a D is for equal curves, of runs whose blocks vary as these do (their residuals, weighed anew).
+    """Return the p-value of D if both runs are of the same system, by a multiplier bootstrap.
 
-    Noise of a run is that of a few slow modes, of which all bins know: D of some hundred bins varies as that of a few.
+    Each trial multiplies the deviations of the blocks from their mean by random Gaussian numbers. This keeps the correlation
+    between bins: the noise of a run comes from a few slow modes that affect all bins, so D fluctuates more than it would for
+    independent bins.
     """
     if min(_n_blocks(first), _n_blocks(second)) < 2 or first.blocks is None or second.blocks is None:
         return 1.0
@@ -221,7 +238,7 @@ def _deviation_p(first: Curve, second: Curve) -> float:
 
 
 def _shares(first: Curve, second: Curve, start: float, end: float) -> Shares:
-    """How many bins of a range are off by how many standard errors of both curves."""
+    """Return the fractions of bins between `start` and `end` beyond 2 and 3 standard errors of the difference."""
     error = np.hypot(first.stderr, second.stderr)
     chosen = (first.x >= start) & (first.x <= end) & (error > 0)
     if not chosen.any():
@@ -233,6 +250,7 @@ def _shares(first: Curve, second: Curve, start: float, end: float) -> Shares:
 
 
 def _share_row(part: Shares, axis: str) -> dict[str, Any]:
+    """Return the fractions and the largest residual as plain data."""
     row = {"share_beyond_2": part.share_beyond_2, "share_beyond_3": part.share_beyond_3}
     return row | {"largest_stderrs": part.largest_stderrs, f"largest_{axis}": part.largest_at}
 

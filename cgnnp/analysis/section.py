@@ -1,6 +1,7 @@
-"""What an observable has to say to people: sentences, tables and pictures. The report sets them in a page, other pages too.
+"""Sections of report pages: the sentences, tables and pictures that an observable shows.
 
-Texts are plain: a letter with an index is written T_conf, code stands between `backticks`.
+The report and other pages lay them out. Texts are plain: a symbol with a subscript is written T_conf, and code is put
+between `backticks`.
 """
 
 import functools
@@ -17,7 +18,7 @@ Draw = Callable[[Theme], Figure | None]
 
 @dataclass(frozen=True)
 class Toned:
-    """A text in a colour of the page: good, fair, poor or open."""
+    """A text that the page shows in a colour; `tone` is good, fair, poor or open."""
 
     text: str
     tone: str
@@ -28,7 +29,7 @@ Cell = str | Toned
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; all columns but the first, and those named in `words`, hold numbers and stand at the right."""
+    """A table of a page. The first column and the columns named in `words` hold text; all others are aligned right."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -37,9 +38,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: the name of its file, a text in place of it, a caption, and how it is drawn.
+    """A figure of a page.
 
-    `panels` draw its parts one by one, all of one size, for pages whose width is not known.
+    `name` is the name of its file, `alt` the text that replaces it if it cannot be shown, and `draw` the function that draws
+    it. The functions in `panels` each draw one panel, all of the same size, so that a page of any width can arrange them.
     """
 
     name: str
@@ -55,7 +57,12 @@ Item = TypeVar("Item")
 
 
 def each_alone(plot: Callable[[Sequence[Item], Theme], Figure], items: Sequence[Item]) -> tuple[Draw, ...]:
-    """The panels of a picture, one by one: how each item alone is drawn by what draws all."""
+    """Return one drawing function per item, which draws this item alone.
+
+    Args:
+        plot: function that draws a figure with one panel per item.
+        items: what the panels show, for example the curves of each pair.
+    """
     return tuple(functools.partial(_alone, plot, item) for item in items)
 
 
@@ -65,7 +72,7 @@ def _alone(plot: Callable[[Sequence[Item], Theme], Figure], item: Item, theme: T
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page; notes are set in smaller letters."""
+    """A section of a page with its title, its parts in order, and notes in small print."""
 
     title: str
     parts: Sequence[Part]
@@ -73,5 +80,5 @@ class Section:
 
     @property
     def pictures(self) -> list[Picture]:
-        """The pictures in it."""
+        """The pictures among the parts."""
         return [part for part in self.parts if isinstance(part, Picture)]

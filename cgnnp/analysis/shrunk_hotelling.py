@@ -1,11 +1,12 @@
-"""Are two averages of several correlated quantities equal? Hotelling's test with a shrunk covariance.
+"""Test whether the averages of several correlated quantities are equal in two runs: Hotelling's test with shrinkage.
 
     T^2 = d . S^-1 d,    d the difference of the averages, S the sum of their covariances
 
-Covariances are those of averages of blocks, shrunk towards their diagonal with the analytic intensity of Schaefer and
-Strimmer (2005, 10.2202/1544-6115.1175): a few dozen blocks leave a sample covariance of some 20 quantities nearly singular.
-The shrunk T^2 is not F-distributed. Its distribution for equal averages is therefore simulated, from Gaussian blocks of the
-same numbers and covariances, with one fixed seed.
+The covariances are estimated from block averages. With a few dozen blocks, the sample covariance of some 20 quantities is
+nearly singular. It is therefore shrunk towards its diagonal, with the analytic shrinkage intensity of Schaefer and Strimmer
+(2005, 10.2202/1544-6115.1175). The resulting T^2 is not F-distributed, so its distribution under the null hypothesis of
+equal averages is simulated. The simulation draws as many Gaussian blocks as each run has, with the same covariances and a
+fixed seed.
 """
 
 from dataclasses import dataclass
@@ -14,20 +15,25 @@ import numpy as np
 from jaxtyping import Float
 
 TRIALS = 1999
-"""Simulated pairs of runs with equal averages; the smallest p-value is 1 / (TRIALS + 1)."""
+"""Number of simulated pairs of runs with equal averages. The smallest possible p-value is 1 / (TRIALS + 1)."""
 
 TRIALS_AT_ONCE = 250
+"""Number of pairs that are simulated at once. It bounds the memory."""
+
 SEED = 20260
 
 MOST_BLOCKS = 100
-"""Neighbouring blocks are joined beyond this many: the covariance is known well enough, and memory is bounded."""
+"""Largest number of blocks of a run. If there are more, neighbouring blocks are averaged, which bounds the memory; the
+covariance is known well enough from this many."""
 
 
 @dataclass(frozen=True)
 class ShrunkHotelling:
-    """T^2 over its mean for equal averages (about one for noise) and the probability of a larger one.
+    """The result of the test.
 
-    `dof` quantities varied; `shrinkage` is the intensity, 0 (sample covariance) to 1 (its diagonal).
+    `chi2_per_dof` is T^2 divided by its mean under the null hypothesis; it is about one if the averages differ by noise
+    only. `p_value` is the probability of a T^2 at least as large under the null hypothesis. `dof` is the number of
+    quantities that vary. `shrinkage` is the shrinkage intensity, from 0 (the sample covariance) to 1 (only its diagonal).
     """
 
     chi2_per_dof: float
@@ -39,11 +45,11 @@ class ShrunkHotelling:
 def shrunk_hotelling(
     first: Float[np.ndarray, "blocks quantities"], second: Float[np.ndarray, "others quantities"]
 ) -> ShrunkHotelling | None:
-    """Test whether the averages of two sides are equal; None where nothing varies.
+    """Test whether the averages of two runs are equal; None if no quantity varies.
 
     Args:
-        first: averages of the blocks of one side, of equal length and independent, at least two of them.
-        second: of the other side.
+        first: block averages of the first run. The blocks are independent and of equal length, and there are at least two.
+        second: block averages of the second run, under the same conditions.
     """
     sides = [_at_most(side, MOST_BLOCKS) for side in (first, second)]
     spread = np.sqrt(sum(side.var(axis=0, ddof=1) / len(side) for side in sides))
@@ -62,7 +68,7 @@ def shrunk_hotelling(
 def _squared(
     first: Float[np.ndarray, "*trials blocks quantities"], second: Float[np.ndarray, "*trials others quantities"]
 ) -> tuple[Float[np.ndarray, "*trials"], Float[np.ndarray, "*trials"]]:
-    """T^2 and the intensity of its shrinkage."""
+    """Return T^2 and the shrinkage intensity of each trial."""
     (covariance, variance), other = _covariance_of_mean(first), _covariance_of_mean(second)
     covariance, variance = covariance + other[0], variance + other[1]
     scale = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
@@ -80,7 +86,7 @@ def _squared(
 def _covariance_of_mean(
     blocks: Float[np.ndarray, "*trials blocks quantities"],
 ) -> tuple[Float[np.ndarray, "*trials quantities quantities"], Float[np.ndarray, "*trials quantities quantities"]]:
-    """The covariance of the average of all blocks, and the variance of every element of it."""
+    """Return the covariance matrix of the average over all blocks, and the sampling variance of each of its elements."""
     m = blocks.shape[-2]
     x = blocks - blocks.mean(axis=-2, keepdims=True)
     sums, squares = np.swapaxes(x, -1, -2) @ x, np.swapaxes(x**2, -1, -2) @ x**2
@@ -88,7 +94,12 @@ def _covariance_of_mean(
 
 
 def _simulated(roots: list[Float[np.ndarray, "quantities quantities"]], numbers: list[int]) -> Float[np.ndarray, "trials"]:
-    """T^2 of sides with equal averages, in as many Gaussian blocks of the same covariance."""
+    """Simulate T^2 for pairs of runs with equal averages.
+
+    Args:
+        roots: square root of the covariance of the blocks of each run.
+        numbers: number of blocks of each run.
+    """
     rng, found = np.random.default_rng(SEED), []
     for start in range(0, TRIALS, TRIALS_AT_ONCE):
         trials = min(TRIALS_AT_ONCE, TRIALS - start)
@@ -98,7 +109,7 @@ def _simulated(roots: list[Float[np.ndarray, "quantities quantities"]], numbers:
 
 
 def _root(covariance: Float[np.ndarray, "quantities quantities"], shrinkage: float) -> Float[np.ndarray, "..."]:
-    """The symmetric square root of a covariance after its shrinkage; quantities may not vary on one of the sides."""
+    """Return the symmetric square root of the shrunk covariance, which is singular if a quantity is constant in this run."""
     covariance = np.atleast_2d(covariance)
     shrunk = (1.0 - shrinkage) * covariance + shrinkage * np.diag(np.diagonal(covariance))
     values, vectors = np.linalg.eigh(shrunk)
@@ -106,7 +117,7 @@ def _root(covariance: Float[np.ndarray, "quantities quantities"], shrinkage: flo
 
 
 def _at_most(blocks: Float[np.ndarray, "blocks quantities"], number: int) -> Float[np.ndarray, "fewer quantities"]:
-    """At most so many blocks, neighbours joined."""
+    """Average neighbouring blocks so that at most `number` blocks remain."""
     if len(blocks) <= number:
         return np.asarray(blocks, dtype=np.float64)
     return np.stack([part.mean(axis=0) for part in np.array_split(blocks, number)])

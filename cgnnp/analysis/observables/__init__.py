@@ -1,1 +1,1 @@
-"""Observables, one file each: what is computed alike of both sides, compared, and shown."""
+"""Observables, one file each. An observable is computed for the atomistic data and the coarse-grained run, and compared."""

@@ -1,4 +1,4 @@
-"""Angles between neighbours in the first shell: the three-body structure that pair potentials miss."""
+"""Angles between neighbours in the first shell: the three-body structure, which pair potentials do not reproduce."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,33 +24,33 @@ from cgnnp.runtime.settings import check_positive
 CSV_COLUMNS = ("theta_deg", "angle", "P_atomistic", "stderr_atomistic", "P_cg", "stderr_cg")
 
 FEWEST = 0.01
-"""Triples with fewer angles a central bead are left out, unless they are asked for: their curve is noise."""
+"""Smallest mean number of angles per central bead. Triples with fewer are left out as noise, unless the user lists them."""
 
 
 @dataclass(frozen=True)
 class AnglesFinding(Finding):
-    """P(theta) of every triple of types, atomistic and coarse-grained, within one first shell."""
+    """P(theta) of every triple of types, as pairs of an atomistic and a coarse-grained curve with the same first shell."""
 
     curves: tuple[tuple[Adf, Adf], ...]
 
     @cached_property
     def residuals(self) -> tuple[Residual, ...]:
-        """What tells the second curve of each triple from the first."""
+        """The difference of the two curves of each triple, with its tests."""
         return tuple(residual(*pair) for pair in self.curves)
 
     def judgements(self) -> Sequence[Judgement]:
-        """One of each triple."""
+        """Return one judgement for each triple."""
         return [
             Judgement(f"angles {pair[0].name}", found.agreement, found.deviation, found.noise)
             for pair, found in zip(self.curves, self.residuals, strict=True)
         ]
 
     def rows(self) -> list[Row]:
-        """D, its noise and the residual of each triple."""
+        """Return D, its noise and the tests of the residual for each triple."""
         return [_row(*pair, found) for pair, found in zip(self.curves, self.residuals, strict=True)]
 
     def tables(self) -> dict[str, CsvTable]:
-        """angles.csv."""
+        """Return the curves for angles.csv."""
         rows = (
             (theta, first.name, *values)
             for first, second in self.curves
@@ -59,7 +59,7 @@ class AnglesFinding(Finding):
         return {"angles": (CSV_COLUMNS, rows)}
 
     def beside(self, label: str, others: Sequence[tuple[str, Finding]]) -> Picture | None:
-        """Curves of all runs over the atomistic one."""
+        """Return a picture with the curves of all runs and the atomistic curve."""
         sides = [(label, self), *((name, found) for name, found in others if isinstance(found, AnglesFinding))]
         drawn = []
         for first, _ in self.curves:
@@ -74,18 +74,19 @@ class AnglesFinding(Finding):
         return Picture("angles", alt, "", lambda theme: plot_angles(drawn, theme), each_alone(plot_angles, drawn))
 
     def section(self) -> Section:
-        """Curves and judgements."""
+        """Return a section with the curves and a table of the judgements."""
         drawn = [list(zip(SIDES.values(), pair, strict=True)) for pair in self.curves]
         picture = Picture(
             "angles",
             "Distributions of angles between neighbours in the first shell, atomistic and coarse-grained",
-            "Angles at a bead between two neighbours within its first shell, which ends where the atomistic g(r) has "
-            "its first minimum, on both sides. Bands are two standard errors; the dotted line is an ideal gas.",
+            "Distribution of the angle at a bead between two neighbours within its first shell. For both curves the shell "
+            "ends at the first minimum of the atomistic g(r) unless shell_nm is set. Bands are two standard errors; the "
+            "dotted line is an ideal gas.",
             lambda theme: plot_angles(drawn, theme),
             each_alone(plot_angles, drawn),
         )
-        columns: tuple[str, ...] = ("angle", "P(θ)", "within (nm)", "D", "D of noise", "χ² per function (p)")
-        columns += ("beyond 2, 3 errors", "largest residual, standard errors")
+        columns: tuple[str, ...] = ("angle", "P(θ)", "shell radius (nm)", "D", "D of noise alone", "χ² per function (p)")
+        columns += ("bins beyond 2, 3 standard errors", "largest residual (standard errors)")
         rows = []
         for (first, _), judged, found in zip(self.curves, self.judgements(), self.residuals, strict=True):
             numbers = number(first.shell, 3), number(found.deviation, 4), number(found.noise, 4)
@@ -96,13 +97,14 @@ class AnglesFinding(Finding):
 
 @dataclass(frozen=True)
 class Angles(Observable):
-    """P(theta) in the first shell.
+    """Distribution P(theta) of angles between neighbours in the first shell.
 
     Args:
-        triples: of types, [Cl-Na-Cl]; by default those of ions of opposite charge, of neutral beads those of one type.
-        shell_nm: where the first shell ends; by default at the first minimum of the atomistic g(r).
-        bins: from 0 to 180 degrees.
-        max_frames: of each side.
+        triples: triples of bead types with the centre in the middle, for example [Cl-Na-Cl]. By default, the angles between
+            ions around an ion of opposite charge, or, for neutral beads, the angles between beads of one type.
+        shell_nm: radius of the first shell, nm; by default the first minimum of the atomistic g(r).
+        bins: number of bins from 0 to 180 degrees.
+        max_frames: largest number of frames of each side; longer runs are thinned.
     """
 
     name: ClassVar[str] = "angles"
@@ -121,22 +123,24 @@ class Angles(Observable):
             outer, _, last = (parts := name.split("-") + [""] * 3)[:3]
             if len(name.split("-")) != 3 or outer != last or not all(parts[:3]):
                 raise SettingError(
-                    "compare.angles", f"triples: {name!r} is not of the form Cl-Na-Cl, the centre between equals"
+                    "compare.angles",
+                    f"triples: {name!r} must have the form Cl-Na-Cl, with the central type between two equal types",
                 )
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Two beads have no angle, and without a first minimum of g(r) there is no first shell."""
+        """Return a reason if there are fewer than three beads, or if no pair of types has a first shell."""
         if min(frames.mapping.n_beads for frames in both) < 3:
-            return "angles need three beads"
+            return "angles need at least three beads"
         if not self._asked(both):
-            return "no two types of beads have a first shell (g(r) has no minimum after its first peak)"
+            return "no pair of bead types has a first shell (g(r) has no minimum after its first peak)"
         return None
 
     def find(self, both: BothSides) -> AnglesFinding:
-        """Of both sides, within the first shell of the atomistic one.
+        """Compute P(theta) of both sides, within the first shell of the atomistic data.
 
         Raises:
-            ValueError: a triple of types that there are not, or without a first shell.
+            ValueError: a listed triple has an unknown bead type or no first shell, or beads too rarely have two neighbours
+                in their first shell.
         """
         found = []
         atomistic, coarse = (thinned(frames, self.max_frames) for frames in both)
@@ -150,14 +154,16 @@ class Angles(Observable):
             if self.triples is not None or min(first.angles_per_bead, second.angles_per_bead) >= FEWEST:
                 found.append((first, second))
         if not found:
-            raise ValueError("angles: no bead has two neighbours in its first shell often enough")
+            raise ValueError(
+                f"angles: beads too rarely have two neighbours in their first shell (fewer than {FEWEST:g} angles per bead)"
+            )
         return AnglesFinding(tuple(found[:MOST_PANELS] if self.triples is None else found))
 
     def _asked(self, both: BothSides) -> list[tuple[str, str, float]]:
-        """Centre, neighbour and shell of each triple.
+        """Return the type of the centre, the type of the neighbours and the shell radius (nm) of each triple to compute.
 
         Raises:
-            ValueError: a type that there is not, or no first shell of a triple that is asked for.
+            ValueError: a listed triple has an unknown bead type or no first shell.
         """
         shells = {frozenset(pair[0].pair): first_minimum(pair[0]) for pair in rdf_of(both)}
         mapping, found = both.atomistic.mapping, []
@@ -171,35 +177,42 @@ class Angles(Observable):
         for center, neighbor in pairs:
             for name in (center, neighbor):
                 if name not in both.types:
-                    raise ValueError(f"angles: there are no beads of type {name}, only {', '.join(both.types)}")
+                    raise ValueError(
+                        f"angles: there are no beads of type {name}; the data have the types {', '.join(both.types)}"
+                    )
             shell = shells.get(frozenset((center, neighbor))) if self.shell_nm is None else self.shell_nm
             if shell is not None:
                 found.append((center, neighbor, shell))
             elif self.triples is not None:
-                raise ValueError(f"angles: g(r) of {center}-{neighbor} has no first minimum: set shell_nm")
+                raise ValueError(
+                    f"angles: g(r) of {center}-{neighbor} has no first minimum, which would end the first shell: set "
+                    "shell_nm to its end"
+                )
         return found
 
 
 def plot_angles(panels: Sequence[Sequence[tuple[str, Adf]]], theme: Theme = LIGHT) -> Figure:
-    """P(theta) of models over the atomistic one, with bands of two standard errors.
+    """Plot P(theta) of the atomistic run and of models, with bands of two standard errors. Each triple has a panel.
 
     Args:
-        panels: of each triple of types name and curve of the atomistic run, and of one model or more.
+        panels: for each triple of types, the labels and curves of the atomistic run and of one or more models.
         theme: colours.
 
     Raises:
-        ValueError: angles of different types of beads in one panel, or of different bins.
+        ValueError: the curves of one panel are of different triples of types, or have different bins.
     """
     figure, axes = panel_grid(len(panels), theme)
     for (panel,), sides in zip(axes, panels, strict=True):
         if len(names := dict.fromkeys(found.name for _, found in sides)) != 1:
-            raise ValueError(f"a panel has angles of one kind, got {' and '.join(names) or 'none'}: give each kind its own")
+            raise ValueError(
+                f"a panel shows one triple of bead types, but got {' and '.join(names) or 'none'}: use one panel per triple"
+            )
         draw_angles(panel, sides, theme)
     return figure
 
 
 def draw_angles(axes: Axes, angles: Sequence[tuple[str, Adf]], theme: Theme = LIGHT) -> None:
-    """P(theta) of one triple in axes of any figure; the legend has D of each model from the first."""
+    """Draw P(theta) of one triple in given axes. The legend shows D of each model with respect to the first curve."""
     first, styles = angles[0][1], looks([label for label, _ in angles], theme)
     for label, found in angles:
         band(axes, found.theta, found.density, found.stderr, styles[label]["color"])
@@ -218,6 +231,7 @@ def draw_angles(axes: Axes, angles: Sequence[tuple[str, Adf]], theme: Theme = LI
 
 
 def _row(atomistic: Adf, coarse: Adf, found: Residual) -> Row:
+    """Return the comparison of one triple as plain data."""
     return {
         "angle": atomistic.name,
         "verdict": str(found.agreement),

@@ -1,4 +1,4 @@
-"""Which observables a comparison has: those in `conf/compare`, or those that are asked for, in the order of a report."""
+"""The observables of a comparison: all of `conf/compare`, or those that are named, in the order of the report."""
 
 import dataclasses
 import logging
@@ -19,25 +19,33 @@ FIRST = {
     "salt": ("rdf", "coordination", "mean_potential", "kirkwood_buff", "angles", "dimers"),
     "liquid": ("rdf", "angles", "tetrahedral_order", "coordination"),
 }
-"""What matters for a kind of system comes first in its report; the others follow in the order in which they are listed."""
+"""Observables that come first in the report of each kind of system. The others follow in the order of `conf/compare`."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Observables to compute; `named` says whether they were asked for by name, so that one that does not suit is said."""
+    """The observables to compute.
+
+    `named` is True if the user named them. The user is then told the reason if one of them does not apply to the runs.
+    """
 
     observables: tuple[Observable, ...]
     named: bool = False
 
     @property
     def digest_of(self) -> list[str]:
-        """What a comparison depends on."""
+        """The names and settings of the observables, from which the digest of a comparison is computed."""
         return [
             f"{one.name} {dataclasses.asdict(one) if dataclasses.is_dataclass(one) else one!r}" for one in self.observables
         ]
 
     def find(self, both: BothSides) -> tuple[dict[str, Finding], dict[str, str]]:
-        """What every observable finds, by name in the order of a report, and why some that were asked for find nothing."""
+        """Compute all observables.
+
+        Returns:
+            The findings by name, in the order of the report. Then the reasons, by name, why others have no finding: those
+            that failed, and those that the user named but that do not apply.
+        """
         found: dict[str, Finding] = {}
         absent: dict[str, str] = {}
         for one in self.observables:
@@ -56,17 +64,18 @@ class Choice:
 
 
 def choice(values: Mapping[str, Any] | None = None, more: Sequence[Observable] = ()) -> Choice:
-    """The observables of a configuration: `observables` names them (all without), the other values are their settings.
+    """Create the observables of a configuration.
 
     Args:
-        values: of the configuration.
-        more: observables that are made already.
+        values: the values of the configuration under `compare`. `observables` lists the names of the observables to compute
+            (all if it is missing); the other values are settings of observables by name.
+        more: observables that exist already.
 
     >>> [one.name for one in choice({"observables": ["angles"], "angles": {"bins": 60}}).observables]
     ['angles']
 
     Raises:
-        ValueError: an observable that there is not, or a setting that is wrong.
+        ValueError: there is no observable of a given name, or a setting is wrong.
     """
     given = dict(values or {})
     listed = option_values(GROUP, OPTION)
@@ -74,7 +83,7 @@ def choice(values: Mapping[str, Any] | None = None, more: Sequence[Observable] =
     known = {name: settings for name, settings in listed.items() if isinstance(settings, dict)}
     for name, settings in given.items():
         if not isinstance(settings, Mapping):
-            raise SettingError(GROUP, f"{name}={settings!r}: must be the settings of an observable")
+            raise SettingError(GROUP, f"{name}={settings!r}: must be a mapping with the settings of an observable")
         if name not in known and TARGET not in settings:
             raise ValueError(unknown_setting(f"{GROUP}.{name}", [*known, "observables"]))
     known |= {name: {**known.get(name, {}), **settings} for name, settings in given.items()}
@@ -82,7 +91,7 @@ def choice(values: Mapping[str, Any] | None = None, more: Sequence[Observable] =
     if names is None:
         return Choice(tuple(made.values()))
     if isinstance(names, str) or not isinstance(names, Sequence):
-        raise SettingError(GROUP, f"observables={names!r}: must be a list of names, [rdf,angles]")
+        raise SettingError(GROUP, f"observables={names!r}: must be a list of names, for example [rdf,angles]")
     for name in names:
         if name not in made:
             hint = did_you_mean(str(name), list(made))
@@ -91,11 +100,12 @@ def choice(values: Mapping[str, Any] | None = None, more: Sequence[Observable] =
 
 
 def kinds_of_findings(more: Sequence[Observable] = ()) -> dict[str, type[Finding]]:
-    """The class of what each observable finds, by name."""
+    """Return the class of the findings of each observable, by name."""
     return {one.name: one.kind for one in choice(more=more).observables}
 
 
 def _made(name: str, settings: Mapping[str, Any]) -> Observable:
+    """Create an observable from its settings, and check its name."""
     made = constructed(settings, f"{GROUP}.{name}")
     if not isinstance(made, Observable) or made.name != name:
         raise ValueError(f"{GROUP}.{name}._target_={settings[TARGET]}: must make an Observable whose name is '{name}'")

@@ -1,4 +1,4 @@
-"""Coordination numbers: how many neighbours a bead has, and how many of them in its first shell."""
+"""Coordination numbers: the mean number of neighbours of a bead within a distance, and in its first shell."""
 
 import itertools
 from collections import Counter
@@ -23,21 +23,25 @@ from cgnnp.statistics import Estimate
 
 CSV_COLUMNS = ("r_nm", "pair", "n_atomistic", "stderr_atomistic", "n_cg", "stderr_cg")
 FIRST_R = 0.15
+"""Left end of the distance axis of figures, nm."""
 
 
 @dataclass(frozen=True)
 class CoordinationFinding(Finding):
-    """Running coordination numbers of every pair of types, atomistic and coarse-grained, up to the same distances."""
+    """Running coordination numbers of every pair of types, as pairs of an atomistic and a coarse-grained curve.
+
+    Both curves have the same distances and the same first shell.
+    """
 
     curves: tuple[tuple[Coordination, Coordination], ...]
 
     def judgements(self) -> Sequence[Judgement]:
-        """One of each first shell."""
+        """Return one judgement for the first shell of each pair of types."""
         found = ((pair, _estimates(pair)) for pair in self.curves)
         return [judge_numbers(f"neighbours {_words(pair[0])}", *numbers) for pair, numbers in found if numbers is not None]
 
     def rows(self) -> list[Row]:
-        """One of each pair; both sides are counted up to the same distance."""
+        """Return one row for each pair of types. Both sides have the same first shell, that of the atomistic data."""
         rows = []
         for pair in self.curves:
             row: Row = {"pair": pair[0].name, "shell_nm": pair[0].shell_nm}
@@ -48,7 +52,7 @@ class CoordinationFinding(Finding):
         return rows
 
     def tables(self) -> dict[str, CsvTable]:
-        """coordination.csv."""
+        """Return the curves for coordination.csv."""
         rows = (
             (r, first.name, *values)
             for first, second in self.curves
@@ -57,13 +61,13 @@ class CoordinationFinding(Finding):
         return {"coordination": (CSV_COLUMNS, rows)}
 
     def section(self) -> Section:
-        """Curves, and the numbers in the first shells."""
+        """Return a section with the curves and a table of the numbers in the first shells."""
         shown = [list(zip(SIDES.values(), pair, strict=True)) for pair in self.curves[:MOST_PANELS]]
         picture = Picture(
             "coordination",
             "Running coordination numbers, atomistic and coarse-grained",
-            "How many beads of one type are within r of one of another, on average. The dotted line is the end of the first "
-            "shell, the first minimum of the atomistic g(r). Bands are two standard errors.",
+            "Mean number of beads of one type within a distance r of a bead of another type. The dotted line is the end of "
+            "the first shell, by default the first minimum of the atomistic g(r). Bands are two standard errors.",
             lambda theme: plot_coordination(shown, theme),
             each_alone(plot_coordination, shown),
         )
@@ -75,6 +79,7 @@ class CoordinationFinding(Finding):
         return Section("Coordination numbers", (picture, Table(columns, tuple(rows), ("verdict",))))
 
     def _verdict(self, pair: tuple[Coordination, Coordination]) -> Cell:
+        """Return the table cell with the judgement of the first shell."""
         if (numbers := _estimates(pair)) is None:
             return UNKNOWN
         judged = judge_numbers("", *numbers)
@@ -83,7 +88,11 @@ class CoordinationFinding(Finding):
 
 @dataclass(frozen=True)
 class CoordinationNumbers(Observable):
-    """Coordination numbers; `shell_nm` ends all first shells, by default the first minimum of each pair's atomistic g(r)."""
+    """Coordination numbers of all pairs of bead types.
+
+    `shell_nm` is the end of all first shells, nm. By default, the first shell of each pair ends at the first minimum of its
+    atomistic g(r).
+    """
 
     name: ClassVar[str] = "coordination"
     kind: ClassVar[type[Finding]] = CoordinationFinding
@@ -95,16 +104,16 @@ class CoordinationNumbers(Observable):
             check_positive("compare.coordination", shell_nm=self.shell_nm)
 
     def unsuited(self, both: BothSides) -> str | None:
-        """It needs neighbours, and two frames for its errors."""
+        """Return a reason if there is only one bead, or only one frame."""
         if min(frames.mapping.n_beads for frames in both) < 2:
-            return "there is one bead, and no pair"
-        return None if min(map(len, both)) > 1 else "an error needs two frames"
+            return "there is only one bead, so there is no pair"
+        return None if min(map(len, both)) > 1 else "an error estimate needs at least two frames"
 
     def find(self, both: BothSides) -> CoordinationFinding:
-        """Of both sides, up to the same distances.
+        """Compute the coordination numbers of both sides at the same distances.
 
         Raises:
-            ValueError: the shell is more than half the smaller box.
+            ValueError: `shell_nm` is more than half the smaller box.
         """
         reach, most = (min(map(one, both)) for one in (longest_distance, lambda frames: half_shortest(frames.boxes)))
         if self.shell_nm is not None and self.shell_nm > most:
@@ -120,10 +129,10 @@ class CoordinationNumbers(Observable):
 
 
 def plot_coordination(panels: Sequence[Sequence[tuple[str, Coordination]]], theme: Theme = LIGHT) -> Figure:
-    """Running coordination numbers up to a little beyond the first shell, with bands of two standard errors.
+    """Plot running coordination numbers up to 1.5 times the radius of the first shell, with bands of two standard errors.
 
     Args:
-        panels: of each pair name and curve of the atomistic run, and of one model or more.
+        panels: for each pair of types, the labels and curves of the atomistic run and of one or more models.
         theme: colours.
     """
     figure, axes = panel_grid(len(panels), theme)
@@ -146,11 +155,12 @@ def plot_coordination(panels: Sequence[Sequence[tuple[str, Coordination]]], them
 
 
 def _words(found: Coordination) -> str:
+    """Return the name of a pair in words, for example "Cl around Na"."""
     return f"{found.pair[1]} around {found.pair[0]}"
 
 
 def _estimates(pair: tuple[Coordination, Coordination]) -> tuple[Estimate, Estimate] | None:
-    """The numbers in the first shell with their errors; None where g(r) has no minimum in reach."""
+    """Return the coordination numbers of both first shells with their errors; None if there is no first shell."""
     known = []
     for found in pair:
         if found.number is None or found.number_stderr is None:

@@ -1,4 +1,4 @@
-"""How dense the beads are on both sides: a potential of mean force holds at the density of its data."""
+"""The densities of the beads on both sides. They matter because a potential of mean force holds at one density only."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,18 +12,21 @@ from cgnnp.runtime.formatting import number
 from cgnnp.units import AVOGADRO_PER_NM3
 
 SAME = 0.01
-"""Densities that differ by less are called equal."""
+"""Densities are called equal if their relative difference is at most this."""
 
 
 @dataclass(frozen=True)
 class DensityFinding(Finding):
-    """Number of beads, their density (per nm^3) and the volume (nm^3) of each side, by types."""
+    """Numbers of beads and volumes (nm^3) of both sides.
+
+    `counts` holds the number of beads of each type, as (atomistic, coarse-grained). `volumes` are the mean volumes.
+    """
 
     counts: dict[str, tuple[int, int]]
     volumes: tuple[float, float]
 
     def rows(self) -> list[Row]:
-        """One of each type of bead."""
+        """Return one row for each bead type, with densities and concentrations."""
         rows = []
         for name, counts in self.counts.items():
             row: Row = {"type": name}
@@ -35,12 +38,12 @@ class DensityFinding(Finding):
 
     @property
     def is_same(self) -> bool:
-        """Whether both sides have the same density of each type of bead."""
+        """Whether each bead type has the same density on both sides."""
         first, second = self.volumes
         return all(abs(a / first - b / second) <= SAME * a / first for a, b in self.counts.values())
 
     def section(self) -> Section:
-        """Numbers, volumes and densities."""
+        """Return a section with numbers of beads, volumes and densities."""
         columns: tuple[str, ...] = ("beads", "number, atomistic", "number, CG", "per nm³, atomistic", "per nm³, CG")
         columns += ("mol/L, atomistic", "mol/L, CG")
         rows = []
@@ -50,27 +53,27 @@ class DensityFinding(Finding):
             rows.append((row["type"], *cells, *(number(row[f"concentration_M_{side}"], 3) for side in SIDES)))
         volumes = " and ".join(f"{number(volume, 3)} nm³" for volume in self.volumes)
         said = (
-            f"The boxes have {volumes} (atomistic, coarse-grained)."
+            f"The volumes of the boxes are {volumes} (atomistic, coarse-grained)."
             if self.is_same
-            else f"The boxes have {volumes} (atomistic, coarse-grained), and the densities differ: what is compared on this "
-            "page is of two different states."
+            else f"The volumes of the boxes are {volumes} (atomistic, coarse-grained), and the densities differ: this page "
+            "compares two different states."
         )
         return Section("Density", (said, Table(columns, tuple(rows))))
 
 
 @dataclass(frozen=True)
 class Density(Observable):
-    """Numbers of beads over the mean volume of the box."""
+    """Number density of each bead type: its number of beads divided by the mean volume of the box."""
 
     name: ClassVar[str] = "density"
     kind: ClassVar[type[Finding]] = DensityFinding
 
     def unsuited(self, both: BothSides) -> str | None:
-        """It suits all boxes."""
+        """Return None: the observable applies to all runs."""
         return None
 
     def find(self, both: BothSides) -> DensityFinding:
-        """Of both sides."""
+        """Count the beads of each type, and compute the mean volumes of both sides."""
         counts = {
             name: (both.atomistic.mapping.bead_types.count(name), both.coarse.mapping.bead_types.count(name))
             for name in both.types
@@ -79,4 +82,5 @@ class Density(Observable):
 
 
 def _volume(frames: Frames) -> float:
+    """Return the mean volume of the box, nm^3."""
     return float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes, dtype=np.float64)))))

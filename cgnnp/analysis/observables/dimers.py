@@ -1,4 +1,4 @@
-"""Isolated dimers: the energy that two beads and nothing else have in the model, and whether walls keep them apart."""
+"""Isolated dimers: the model energy of two beads and nothing else, and whether the walls keep the beads apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,10 @@ from cgnnp.units import thermal_energy
 LOWEST_KT, HIGHEST_KT = -15.0, 6.0
 
 HOLE_KT = 5.0
-"""Two beads 0.05 nm or more inside the first sampled distance must be at least this far above their energy there."""
+"""Smallest energy of two beads at 0.05 nm or more below the first sampled distance, relative to that distance, in kT.
+
+If the energy is not higher than this, the wall has a hole.
+"""
 
 CSV_COLUMNS = ("r_nm", "pair", "w_kJ_mol")
 CHARGED_CSV_COLUMNS = (*CSV_COLUMNS, "short_range_kJ_mol", "coulomb_kJ_mol")
@@ -29,25 +32,28 @@ CHARGED_CSV_COLUMNS = (*CSV_COLUMNS, "short_range_kJ_mol", "coulomb_kJ_mol")
 
 @dataclass(frozen=True)
 class DimersFinding(Finding):
-    """The isolated dimers of every kind of pair; `solvent_eliminated` says whether they are pairs at infinite dilution."""
+    """The isolated dimers of every kind of pair.
+
+    `solvent_eliminated` is True if their energies are potentials of mean force at infinite dilution.
+    """
 
     dimers: tuple[IsolatedDimer, ...]
     solvent_eliminated: bool
 
     def rows(self) -> list[Row]:
-        """Walls and landmarks of each pair."""
+        """Return the rise of the wall, the minima and the barrier of each pair."""
         return [found.to_dict() for found in self.dimers]
 
     def entries(self, name: str) -> Row:
-        """The summary has them at its top."""
+        """Return the entries of summary.json, which are at the top level."""
         return {"dimers": self.rows(), "solvent_eliminated": self.solvent_eliminated}
 
     def lines(self) -> Sequence[str]:
-        """Wall and barrier of each pair."""
+        """Return one log line with wall and barrier for each pair."""
         return [_line(found) for found in self.dimers]
 
     def tables(self) -> dict[str, CsvTable]:
-        """dimers.csv."""
+        """Return the energies for dimers.csv, with the Coulomb part if the beads are charged."""
         columns = CHARGED_CSV_COLUMNS if any(found.scan.is_charged for found in self.dimers) else CSV_COLUMNS
         rows = (
             (r, found.name, *values[: len(columns) - 2])
@@ -59,21 +65,24 @@ class DimersFinding(Finding):
         return {"dimers": (columns, rows)}
 
     def section(self) -> Section:
-        """Whether anything pulls two beads together, curves and landmarks; of many pairs those with the weakest walls."""
+        """Return a section that says whether the walls keep beads apart, with curves and a table of all pairs.
+
+        If there are many pairs, the picture shows those with the weakest walls.
+        """
         weakest = sorted(self.dimers, key=lambda found: np.inf if found.wall_rise is None else found.wall_rise)[:MOST_PANELS]
         shown = [found for found in self.dimers if any(found is other for other in weakest)]
         what = (
-            "It is the potential of mean force at infinite dilution, as the model has it; a Coulomb part is that of the "
-            "screened charges, without periodic images."
+            "It is the model's potential of mean force at infinite dilution. The Coulomb part is that of the screened "
+            "charges without periodic images."
             if self.solvent_eliminated
-            else "It is no potential of mean force of the liquid, whose beads always have neighbours: it shows whether the "
-            "model holds two beads apart."
+            else "It is no potential of mean force of the liquid, because beads of the liquid always have neighbours. It "
+            "shows whether the model keeps two beads apart."
         )
         picture = Picture(
             "dimers",
             "Energy of isolated dimers against their distance",
-            f"w(r) of two beads and nothing else, priors and network together, 0 at infinite distance. {what} Dots are "
-            "contact, barrier and separated minimum.",
+            "w(r) is the energy of two beads and nothing else, the sum of priors and network; it is 0 at infinite distance. "
+            f"{what} Dots mark the contact minimum, the barrier and the solvent-separated minimum.",
             lambda theme: plot_dimers(shown, theme),
             each_alone(plot_dimers, shown),
         )
@@ -81,27 +90,33 @@ class DimersFinding(Finding):
         return Section("Isolated dimers", (*([said] if said else []), picture, self._table()))
 
     def _walls(self) -> str:
+        """Return a sentence on the walls: which pairs have holes, or by how much the energies rise."""
         holes = [row["pair"] for row in self.rows() if has_hole(row)]
         rises = [found.wall_rise for found in self.dimers if found.wall_rise is not None]
         if holes:
             verb = "has a hole" if len(holes) == 1 else "have holes"
             return (
-                f"Inside the first sampled distance {', '.join(holes)} {verb}: nothing keeps such beads apart once they get "
-                "there."
+                f"Below the first sampled distance, {', '.join(holes)} {verb} in the energy: nothing keeps such beads apart "
+                "once they come that close."
             )
         if not rises:
             return ""
         span = f" to {max(rises):.0f}" if max(rises) - min(rises) >= 1 else ""
-        steps = "" if all(row["wall_monotonic"] is not False for row in self.rows()) else ", though not at every step"
+        steps = (
+            ""
+            if all(row["wall_monotonic"] is not False for row in self.rows())
+            else ", though it does not rise at every distance"
+        )
         return (
-            f"Where nothing was sampled the model pushes beads apart: by {min(rises):.0f}{span} kT, {WALL_DEPTH:g} nm "
-            f"inside the first sampled distance{steps}."
+            "Below the first sampled distance, where there are no data, the model repels beads: the energy rises by "
+            f"{min(rises):.0f}{span} kT within {WALL_DEPTH:g} nm{steps}."
         )
 
     def _table(self) -> Table:
+        """Return the table of walls, minima and barriers of all pairs."""
         columns = (
-            *("pair", "first sampled (nm)", "wall 0.05 nm inside (kT)", "repels at every distance inside"),
-            *("contact (kT)", "barrier (kT)", "separated (kT)"),
+            *("pair", "first sampled distance (nm)", "rise of the wall within 0.05 nm (kT)"),
+            *("repulsive at every shorter distance", "contact (kT)", "barrier (kT)", "separated (kT)"),
         )
         rows = []
         for row in self.rows():
@@ -110,27 +125,27 @@ class DimersFinding(Finding):
             always = UNKNOWN if row["wall_monotonic"] is None else "yes" if row["wall_monotonic"] else "no"
             points = (_point(row, name) for name in ("contact", "barrier", "separated"))
             rows.append((row["pair"], number(row["first_sampled_nm"], 3), wall, always, *points))
-        return Table(columns, tuple(rows), ("repels at every distance inside",))
+        return Table(columns, tuple(rows), ("repulsive at every shorter distance",))
 
 
 @dataclass(frozen=True)
 class Dimers(Observable):
-    """Scans of every kind of pair, from 0.1 nm or more inside the first sampled distance to 1.2 nm."""
+    """Isolated dimers of every kind of pair, from at least 0.1 nm below the first sampled distance to 1.2 nm."""
 
     name: ClassVar[str] = "dimers"
     kind: ClassVar[type[Finding]] = DimersFinding
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Energies are of the potential."""
+        """Return a reason if the potential is not known."""
         return "the potential of the run is not known" if both.potential is None else None
 
     def find(self, both: BothSides) -> DimersFinding:
-        """Of the potential of the run."""
+        """Compute the isolated dimers with the potential of the run."""
         return DimersFinding(dimers_of(both), both.solvent_eliminated)
 
 
 def dimers_of(both: BothSides) -> tuple[IsolatedDimer, ...]:
-    """The isolated dimers of every kind of pair, scanned once; none without a potential."""
+    """Return the isolated dimers of every kind of pair; none if the potential is not known. The scans are made only once."""
     potential = both.potential
     if potential is None:
         return ()
@@ -140,13 +155,20 @@ def dimers_of(both: BothSides) -> tuple[IsolatedDimer, ...]:
 
 
 def has_hole(row: dict[str, Any]) -> bool | None:
-    """Whether two beads inside the first sampled distance are hardly above their energy there, or below it."""
+    """Return whether the wall of a pair has a hole; None if this is unknown.
+
+    The wall has a hole if the energy at 0.05 nm or more below the first sampled distance is not higher than `HOLE_KT`,
+    relative to the energy at the first sampled distance.
+    """
     lowest = row.get("lowest_inside_kT")
     return None if lowest is None else not lowest > HOLE_KT
 
 
 def plot_dimers(dimers: Sequence[IsolatedDimer], theme: Theme = LIGHT) -> Figure:
-    """w(r) of isolated dimers in kT, of charged ones with short-range and Coulomb parts; contact and barrier are marked."""
+    """Plot w(r) of isolated dimers in kT, with contact minimum and barrier marked.
+
+    For charged dimers, the short-range and the Coulomb part are drawn too.
+    """
     figure, panels = panel_grid(len(dimers), theme)
     for (axes,), found in zip(panels, dimers, strict=True):
         scan, total = found.scan, found.energy
@@ -166,7 +188,7 @@ def plot_dimers(dimers: Sequence[IsolatedDimer], theme: Theme = LIGHT) -> Figure
 
 
 def _parts(axes: Axes, scan: DimerScan, kT: float, theme: Theme) -> list[np.ndarray]:
-    """Draw the Coulomb and the short-range part of a charged dimer; both in kT."""
+    """Draw the Coulomb part and the short-range part of a charged dimer, and return both in kT."""
     looks = (
         (scan.coulomb, theme.others[0], (1.5, 1.5), "Coulomb"),
         (scan.short_range, theme.others[1], (4, 1.6), "short range"),
@@ -177,7 +199,7 @@ def _parts(axes: Axes, scan: DimerScan, kT: float, theme: Theme) -> list[np.ndar
 
 
 def _mark(axes: Axes, r: np.ndarray, total: np.ndarray, theme: Theme) -> None:
-    """Dots at contact, barrier and solvent-separated minimum, with the height of the barrier out of contact."""
+    """Mark contact, barrier and solvent-separated minimum with dots, and write the height of the barrier above contact."""
     marks = landmarks(r, total)
     for point in (marks.contact, marks.barrier, marks.separated):
         if point is not None:
@@ -189,19 +211,25 @@ def _mark(axes: Axes, r: np.ndarray, total: np.ndarray, theme: Theme) -> None:
 
 
 def _first_below(r: np.ndarray, total: np.ndarray) -> float:
-    """A little inside the first distance at which the energy is drawn."""
+    """Return the left end of the distance axis: 0.03 nm below the first distance whose energy is in the drawn range."""
     below = np.flatnonzero(total < HIGHEST_KT)
     return max(0.0, float(r[below[0]]) - 0.03) if len(below) else float(r[0])
 
 
 def _line(found: IsolatedDimer) -> str:
+    """Return the log line of a pair, with the rise of the wall and the height of the barrier."""
     wall, barrier = found.wall_rise, found.landmarks.barrier_out
-    said = "" if wall is None else f", wall {wall:.0f} kT {WALL_DEPTH} nm inside {found.first_sampled:.3f} nm"
+    said = (
+        ""
+        if wall is None
+        else f", wall of {wall:.0f} kT at {WALL_DEPTH} nm below the first sampled distance, {found.first_sampled:.3f} nm"
+    )
     out = "" if barrier is None else f", barrier out of contact {barrier:.2f} kT"
     return f"isolated dimer: {found.name}{said}{out}"
 
 
 def _point(row: dict[str, Any], name: str) -> str:
+    """Return distance and energy of a minimum or barrier as text."""
     return (
         UNKNOWN if row[f"{name}_nm"] is None else f"{number(row[f'{name}_nm'], 3)} nm, {number(row[f'{name}_kT'], 2, True)}"
     )

@@ -1,4 +1,7 @@
-"""Drift of the total energy at constant energy: whether forces and energy belong together, and the time step is right."""
+"""Drift of the total energy in a run at constant energy.
+
+A small drift shows that the forces are the gradient of the energy, and that the time step is short enough.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +21,10 @@ from cgnnp.simulation.short_run import DRIFT_SPAN_PS, USUAL_STEP_FS, ShortRun
 
 @dataclass(frozen=True)
 class DriftFinding(Finding):
-    """Drift in 20 ps in per cent of the kinetic energy with its error, of runs with this time step; None with a reason."""
+    """Drift of the total energy in 20 ps, in per cent of the kinetic energy, with its standard error.
+
+    `timestep_fs` is the time step of the run. If the run failed, `percent` and `stderr` are None, and `reason` says why.
+    """
 
     timestep_fs: float
     percent: float | None
@@ -26,34 +32,37 @@ class DriftFinding(Finding):
     reason: str | None = None
 
     def rows(self) -> Row:
-        """The drift."""
+        """Return the drift, its error and the time step as plain data."""
         row: Row = {"timestep_fs": self.timestep_fs, "percent_of_kinetic_energy": self.percent}
         return row | {"stderr_percent_of_kinetic_energy": self.stderr, "over_ps": DRIFT_SPAN_PS, "reason": self.reason}
 
     def lines(self) -> Sequence[str]:
-        """The drift."""
+        """Return one log line with the drift."""
         return [self._text()]
 
     def section(self) -> Section:
-        """The drift, and what it tells."""
+        """Return a section with the drift and its meaning."""
         note = (
-            "Without a thermostat the total energy stays as it is, but for what a finite time step does. A drift that "
-            "does not go away at short steps says that forces are no gradient of the energy; `python -m cgnnp.check "
-            "potential=...` tries several steps."
+            "Without a thermostat the total energy is conserved, except for the error of the finite time step. A drift that "
+            "remains at shorter time steps means that the forces are not the gradient of the energy. `python -m cgnnp.check "
+            "potential=...` tests several time steps."
         )
         return Section("Drift at constant energy", (f"{self._text()}.",), (note,))
 
     def _text(self) -> str:
-        at = f"steps of {self.timestep_fs:g} fs"
+        at = f"a time step of {self.timestep_fs:g} fs"
         if self.percent is None:
-            return f"at constant energy, with {at}, the run failed: {self.reason}"
+            return f"at constant energy with {at}, the run failed: {self.reason}"
         value = f"{plus_minus(self.percent, self.stderr, 2)} % of the kinetic energy in {DRIFT_SPAN_PS:g} ps"
-        return f"at constant energy, with {at}, the total energy changes by {value}"
+        return f"at constant energy with {at}, the total energy changes by {value}"
 
 
 @dataclass(frozen=True)
 class EnergyDrift(Observable):
-    """Drift of the total energy in a run of `length_ps` at constant energy, with the time step of the compared run."""
+    """Drift of the total energy at constant energy.
+
+    The potential is run for `length_ps` with the time step of the coarse-grained run that is compared.
+    """
 
     name: ClassVar[str] = "drift"
     kind: ClassVar[type[Finding]] = DriftFinding
@@ -64,11 +73,11 @@ class EnergyDrift(Observable):
         check_positive("compare.drift", length_ps=self.length_ps)
 
     def unsuited(self, both: BothSides) -> str | None:
-        """It is of the potential."""
+        """Return a reason if the potential, which the extra run needs, is not known."""
         return "the potential of the run is not known" if both.potential is None else None
 
     def find(self, both: BothSides) -> DriftFinding:
-        """Run the last frame of the coarse-grained run on."""
+        """Continue the coarse-grained run from its last frame at constant energy, and measure the drift."""
         bundle, coarse = both.potential, both.coarse
         if bundle is None:
             raise ValueError("drift: the potential of the run is not known")

@@ -1,4 +1,4 @@
-"""Kirkwood-Buff integrals of both sides, and what follows of them: electroneutrality, osmotic modulus, d ln a/d ln c."""
+"""Kirkwood-Buff integrals of both sides, and electroneutrality, osmotic modulus and d ln a/d ln c computed from them."""
 
 import functools
 import math
@@ -29,17 +29,19 @@ from cgnnp.runtime.formatting import UNKNOWN, number, plus_minus
 
 CSV_COLUMNS = ("R_nm", "pair", "G_atomistic_nm3", "stderr_atomistic_nm3", "G_cg_nm3", "stderr_cg_nm3")
 SAME_SIZE = 1e-3
+"""Two boxes have the same size if the relative difference of their mean volumes is less than this."""
 
 NEUTRAL_SIGMAS, NEUTRAL_WITHIN = 3, 0.05
-"""Sums of charges off by more than both standard errors and this are called so."""
+"""A charge sum violates electroneutrality if it differs from 1 by more than 3 standard errors and by more than 0.05."""
 
 
 @dataclass(frozen=True)
 class KirkwoodBuffFinding(Finding):
-    """Integrals of both sides ("atomistic", "cg") by every estimator, in the order of the atomistic side's pairs.
+    """Kirkwood-Buff integrals of both sides ("atomistic", "cg") by every estimator, with the pairs in the atomistic order.
 
-    `same_size` says whether both sides have equal numbers of beads and boxes: only then do finite boxes err alike on both.
-    `phi_w` are the solvent's volume fractions of the sides: None where it is not known, as of a run of another density.
+    `default` is the estimator that the user chose. `same_size` is True if both sides have equal numbers of beads and equal
+    volumes; only then are their finite-size errors the same. `phi_w` is the volume fraction of the solvent on each side. It
+    is None if it is not known, for example for a run at another density.
     """
 
     default: Estimator
@@ -49,11 +51,11 @@ class KirkwoodBuffFinding(Finding):
 
     @property
     def integrals(self) -> dict[str, KirkwoodBuff]:
-        """Those of the estimator that was asked for."""
+        """The integrals by the estimator that the user chose."""
         return self.estimators[self.default]
 
     def rows(self) -> Row:
-        """Integrals, charge sums, modulus and d ln a/d ln c of both sides, and those of the other estimators."""
+        """Return integrals, charge sums, osmotic modulus and d ln a/d ln c of both sides, for all estimators."""
         integrals = self.integrals
         first = integrals["atomistic"]
         return {
@@ -75,7 +77,7 @@ class KirkwoodBuffFinding(Finding):
         }
 
     def tables(self) -> dict[str, CsvTable]:
-        """kirkwood_buff.csv; both sides are integrated up to the same distances."""
+        """Return the curves G(R) for kirkwood_buff.csv. Both sides have the same R."""
         atomistic, cg = self.integrals["atomistic"], self.integrals["cg"]
         rows = (
             (r, "-".join(pair), *values)
@@ -87,33 +89,34 @@ class KirkwoodBuffFinding(Finding):
         return {"kirkwood_buff": (CSV_COLUMNS, rows)}
 
     def section(self) -> Section:
-        """Curves, values and what follows of them, by the estimator that was asked for and by all."""
+        """Return a section with curves and values by the chosen estimator, and a table that compares all estimators."""
         named = [(name, self.integrals[key]) for key, name in SIDES.items()]
         pairs = list(self.integrals["atomistic"].values)[:MOST_PANELS]
         R = self.integrals["atomistic"].window_nm[1]
         size = (
             ""
             if self.same_size
-            else " The two boxes differ in size or in their numbers of beads, so finite boxes err otherwise."
+            else " The two boxes differ in size or in their numbers of beads, so their finite-size errors differ."
         )
         picture = Picture(
             "kirkwood_buff",
             "Kirkwood-Buff integrals against their upper limit, atomistic and coarse-grained",
-            f"Kirkwood-Buff integrals up to R, {self.default}. Values (dotted) are those at R = {number(R, 3)} nm. Bands "
-            f"are two standard errors.{size}",
+            f"Kirkwood-Buff integrals up to R by the estimator {self.default}. Dotted lines are the values at "
+            f"R = {number(R, 3)} nm. Bands are two standard errors.{size}",
             lambda theme: plot_kirkwood_buff(named, pairs, theme),
             each_alone(functools.partial(plot_kirkwood_buff, named), pairs),
         )
         notes = [
-            "Around an ion the others carry its charge with the other sign, whatever the model: sums that are not 1 are "
-            "a matter of sampling and of the box.",
-            "By the other estimators the same trajectories and R give the last table: how far its rows differ is what a "
-            "closed box leaves open. Compare figures of one estimator and one size of box.",
+            "In every model, the charges around an ion add up to minus its own charge (electroneutrality). A sum divided by "
+            "minus this charge that differs from 1 therefore points to insufficient sampling or to the finite box.",
+            "The last table shows the results of all estimators for the same trajectories and the same R. The spread of its "
+            "rows is the uncertainty that a closed box causes. Compare only numbers of the same estimator and the same box "
+            "size.",
         ]
         phi_w = self.phi_w["atomistic"]
         if phi_w is None:
             notes.append(
-                "The volume fraction of the solvent is not recorded with these data, so d ln a / d ln c has no value."
+                "The volume fraction of the solvent is not recorded with these data, so d ln a / d ln c cannot be computed."
             )
         else:
             notes.append(
@@ -123,12 +126,13 @@ class KirkwoodBuffFinding(Finding):
         return Section("Kirkwood-Buff integrals", parts, notes)
 
     def _values(self, R: float) -> Table:
+        """Return the table of the values at R (nm) by the chosen estimator."""
         row = self.rows()
         rows: list[tuple[Cell, ...]] = []
         for entry in row["integrals"]:
             rows.append((f"G of {entry['pair']} (nm³)", *_sides(entry, "G_nm3", 4), apart(entry, "G_nm3")))
         for entry in row["electroneutrality"]:
-            name = f"charges around {entry['type']}, as a part of its own"
+            name = f"charges around {entry['type']}, divided by minus its charge"
             rows.append((name, *(_neutral(entry, side) for side in SIDES), "1 for any model"))
         if row["osmotic_modulus_kT_atomistic"] is not None:
             name, key = "dΠ/dρ = kT / (1 + ρG_cc), in kT", "osmotic_modulus_kT"
@@ -140,6 +144,7 @@ class KirkwoodBuffFinding(Finding):
         )
 
     def _estimators(self) -> Table:
+        """Return the table that compares all estimators."""
         rows, first = [], self.rows()
         known = self.phi_w["atomistic"] is not None
         key, name = ("activity_derivative", "d ln a / d ln c") if known else ("osmotic_modulus_kT", "dΠ/dρ (kT)")
@@ -155,7 +160,7 @@ class KirkwoodBuffFinding(Finding):
         return Table(columns, tuple(rows))
 
     def _salt_row(self, integrals: Mapping[str, KirkwoodBuff]) -> Row:
-        """Sums of charges, osmotic modulus and d ln a/d ln c of one estimator on both sides."""
+        """Return charge sums, osmotic modulus and d ln a/d ln c of both sides by one estimator, as plain data."""
         activity = {
             side: None if (phi_w := self.phi_w[side]) is None else found.activity_derivative(phi_w)
             for side, found in integrals.items()
@@ -172,7 +177,11 @@ class KirkwoodBuffFinding(Finding):
 
 @dataclass(frozen=True)
 class KirkwoodBuffIntegrals(Observable):
-    """Integrals by all estimators; `estimator` is the one that is shown as curves: running, Krueger-Vlugt, ..."""
+    """Kirkwood-Buff integrals by all estimators.
+
+    `estimator` is the one whose curves and values are shown: "running", "Krueger-Vlugt", "van der Vegt" or
+    "van der Vegt + Krueger-Vlugt".
+    """
 
     name: ClassVar[str] = "kirkwood_buff"
     kind: ClassVar[type[Finding]] = KirkwoodBuffFinding
@@ -184,15 +193,18 @@ class KirkwoodBuffIntegrals(Observable):
             raise SettingError("compare.kirkwood_buff", f"estimator={self.estimator!r}: must be one of {', '.join(known)}")
 
     def unsuited(self, both: BothSides) -> str | None:
-        """They need long runs in large boxes, which salts are worth."""
+        """Return a reason if the beads are not charged, or if there are too few beads or frames.
+
+        The integrals need long runs in large boxes, so they are computed for salts only.
+        """
         if not both.is_charged:
             return "the beads carry no charges"
         if min(min(Counter(frames.mapping.bead_types).values()) for frames in both) < 2:
-            return "Kirkwood-Buff integrals need two beads of each type"
-        return None if min(map(len, both)) > 1 else "an error needs two frames"
+            return "Kirkwood-Buff integrals need at least two beads of each type"
+        return None if min(map(len, both)) > 1 else "an error estimate needs at least two frames"
 
     def find(self, both: BothSides) -> KirkwoodBuffFinding:
-        """Of both sides, up to half the smaller box."""
+        """Compute the integrals of both sides, up to half the smaller box."""
         r_max = min(half_shortest(frames.boxes) for frames in both)
         counted = {
             side: (integral_counts(frames, r_max), Solution.of(frames, both.types))
@@ -209,7 +221,13 @@ class KirkwoodBuffIntegrals(Observable):
 def plot_kirkwood_buff(
     sides: Sequence[tuple[str, KirkwoodBuff]], pairs: Sequence[tuple[str, str]], theme: Theme = LIGHT
 ) -> Figure:
-    """G_ab(R) of pairs with bands of two standard errors; the dotted line is the value, where it is averaged."""
+    """Plot G_ab(R) of pairs of types with bands of two standard errors. Dotted lines are the values, which the legend shows.
+
+    Args:
+        sides: label and integrals of each curve.
+        pairs: pairs of types, each of which has a panel.
+        theme: colours.
+    """
     figure, panels = panel_grid(len(pairs), theme)
     styles = looks([label for label, _ in sides], theme)
     for (axes,), pair in zip(panels, pairs, strict=True):
@@ -230,7 +248,14 @@ def plot_kirkwood_buff(
 
 
 def is_neutral(row: Mapping[str, Any], side: str) -> bool | None:
-    """Whether the charges around the ions of a type add up to minus theirs, within 0.05 or three standard errors."""
+    """Return whether one side fulfils electroneutrality around one type of ion; None if this is unknown.
+
+    The charge sum must be 1 within 0.05 or within three standard errors.
+
+    Args:
+        row: one row of `electroneutrality` in summary.json.
+        side: "atomistic" or "cg".
+    """
     value, stderr = row.get(f"sum_{side}"), row.get(f"sum_stderr_{side}")
     if value is None or stderr is None or not np.isfinite([value, stderr]).all():
         return None
@@ -238,7 +263,12 @@ def is_neutral(row: Mapping[str, Any], side: str) -> bool | None:
 
 
 def apart(row: Mapping[str, Any], key: str) -> str:
-    """How far a figure of the coarse-grained run is from the atomistic one, in words."""
+    """Return the difference between the coarse-grained and the atomistic number in words, in units of its error.
+
+    Args:
+        row: plain data with the numbers of both sides and their errors.
+        key: key of the number, without the suffixes.
+    """
     figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in SIDES]
     atomistic, cg, *errors = [np.nan if figure is None else float(figure) for figure in figures]
     error = math.hypot(*errors)
@@ -249,23 +279,25 @@ def apart(row: Mapping[str, Any], key: str) -> str:
 
 
 def _sides(row: Mapping[str, Any], key: str, digits: int) -> tuple[str, ...]:
+    """Return the number of each side with its error, as text."""
     return tuple(plus_minus(row[f"{key}_{side}"], row[f"{key}_stderr_{side}"], digits) for side in SIDES)
 
 
 def _neutral(row: Mapping[str, Any], side: str) -> Cell:
+    """Return the table cell of a charge sum, with a colour for electroneutrality."""
     text, agrees = plus_minus(row[f"sum_{side}"], row[f"sum_stderr_{side}"], 3), is_neutral(row, side)
     return text if agrees is None else Toned(text, "good" if agrees else "poor")
 
 
 def _same_size(both: BothSides) -> bool:
-    """Whether numbers of beads and mean volumes are equal."""
+    """Return whether both sides have equal numbers of beads of each type and equal mean volumes."""
     volumes = [float(np.mean(np.abs(np.linalg.det(frames.boxes)))) for frames in both]
     beads = [Counter(frames.mapping.bead_types) for frames in both]
     return beads[0] == beads[1] and abs(volumes[1] / volumes[0] - 1) < SAME_SIZE
 
 
 def _pair(key: str, values: Mapping[str, Value | None]) -> Row:
-    """A figure and its error on both sides."""
+    """Return a number and its error on both sides as plain data."""
     row: Row = {}
     for side in SIDES:
         found = values.get(side)

@@ -1,4 +1,4 @@
-"""Potentials of mean force of pairs at the concentration of the runs, -kT ln g(r), beside those at infinite dilution."""
+"""Potentials of mean force of pairs: -kT ln g(r) at the concentration of the runs, and those at infinite dilution."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,18 +20,23 @@ from cgnnp.units import thermal_energy
 
 CSV_COLUMNS = ("r_nm", "pair", "w_atomistic_kJ_mol", "stderr_atomistic_kJ_mol", "w_cg_kJ_mol", "stderr_cg_kJ_mol")
 FIRST_R = 0.15
+"""Left end of the distance axis of figures, nm."""
 
 
 @dataclass(frozen=True)
 class MeanPotentialFinding(Finding):
-    """g(r) of every kind of pair on both sides, with the temperatures (K), and the isolated dimers of the model."""
+    """The curves from which potentials of mean force are computed.
+
+    `curves` are g(r) of every kind of pair, atomistic and coarse-grained. `temperatures` are those of both sides, K.
+    `dimers` are the isolated dimers of the model.
+    """
 
     curves: tuple[tuple[Rdf, Rdf], ...]
     temperatures: tuple[float, float]
     dimers: tuple[IsolatedDimer, ...]
 
     def rows(self) -> list[Row]:
-        """Contact (nm) and barrier out of it (kT) of each pair at this concentration."""
+        """Return contact distance (nm) and barrier above contact (kT) of each pair, from -kT ln g(r) of both sides."""
         rows = []
         for pair in self.curves:
             row: Row = {"pair": pair[0].name}
@@ -43,7 +48,7 @@ class MeanPotentialFinding(Finding):
         return rows
 
     def tables(self) -> dict[str, CsvTable]:
-        """pmf.csv, of curves that are not smoothed."""
+        """Return the curves for pmf.csv, without smoothing."""
         sides = [
             [mean_potential(curve, kelvin) for curve, kelvin in zip(pair, self.temperatures, strict=True)]
             for pair in self.curves
@@ -56,7 +61,7 @@ class MeanPotentialFinding(Finding):
         return {"pmf": (CSV_COLUMNS, rows)}
 
     def section(self) -> Section:
-        """Curves, contacts and barriers."""
+        """Return a section with the curves and a table of contact distances and barriers."""
         alone = {found.name: found for found in self.dimers}
         shown = [
             ([(SIDES[key], one) for key, one in zip(SIDES, self._smooth(pair), strict=True)], alone.get(pair[0].name))
@@ -65,14 +70,14 @@ class MeanPotentialFinding(Finding):
         picture = Picture(
             "pmf",
             "Potentials of mean force at this concentration, atomistic and coarse-grained, and at infinite dilution",
-            "At the concentration of these runs, −kT ln g(r) of both (smoothed over 0.02 nm; bands are two standard "
-            "errors of single bins), and at infinite dilution, the energy of the isolated dimer in the model. The first "
-            "goes to 0 where g(r) is 1, the second as 1/r.",
+            "Potentials of mean force at the concentration of these runs, −kT ln g(r) smoothed over 0.02 nm, and at "
+            "infinite dilution, the energy of the isolated dimer in the model. Bands are two standard errors of single "
+            "bins. −kT ln g(r) vanishes where g(r) is 1, whereas the energy of a charged dimer decays as 1/r.",
             lambda theme: plot_mean_potentials(shown, theme),
             each_alone(plot_mean_potentials, shown),
         )
         columns = (
-            *("barrier out of contact (kT)", "contact at (nm), isolated dimer", "isolated dimer, the model"),
+            *("barrier above contact (kT)", "contact distance of the isolated dimer (nm)", "isolated dimer, model"),
             *("at this concentration, atomistic", "at this concentration, CG"),
         )
         rows = []
@@ -82,39 +87,42 @@ class MeanPotentialFinding(Finding):
             barriers = (marks.barrier_out, row["barrier_out_kT_atomistic"], row["barrier_out_kT_cg"])
             rows.append((row["pair"], at, *(number(barrier, 2) for barrier in barriers)))
         note = (
-            "An isolated dimer is a pair at infinite dilution: its barrier is read from the energy of the model. At the "
-            "concentration of these runs the barrier is read from −kT ln g(r), and holds what all other beads do to the "
-            "pair. The two are not the same figure."
+            "An isolated dimer is a pair at infinite dilution, and its barrier is read from the energy of the model. At the "
+            "concentration of these runs, the barrier is read from −kT ln g(r) and includes the effect of all other beads "
+            "on the pair. The two barriers are different quantities."
         )
         return Section("Potentials of mean force", (picture, Table(columns, tuple(rows))), (note,))
 
     def _smooth(self, pair: tuple[Rdf, Rdf]) -> list[MeanPotential]:
+        """Return -kT ln g(r) of both sides, with g(r) smoothed over 0.02 nm."""
         return [mean_potential(curve, kelvin, smooth=True) for curve, kelvin in zip(pair, self.temperatures, strict=True)]
 
 
 @dataclass(frozen=True)
 class MeanPotentials(Observable):
-    """-kT ln g(r) of both sides; the range of g(r) is the default one."""
+    """Potentials of mean force -kT ln g(r) of both sides, with the default range of g(r)."""
 
     name: ClassVar[str] = "mean_potential"
     kind: ClassVar[type[Finding]] = MeanPotentialFinding
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Of a neat liquid, -kT ln g(r) says what g(r) does."""
-        return None if both.solvent_eliminated else "no solvent was left out: it would say what g(r) does"
+        """Return a reason for a neat liquid, where -kT ln g(r) contains nothing beyond g(r)."""
+        return None if both.solvent_eliminated else "no solvent was left out, so it would show nothing beyond g(r)"
 
     def find(self, both: BothSides) -> MeanPotentialFinding:
-        """Of both sides, beside the isolated dimers of the potential."""
+        """Compute g(r) of both sides and the isolated dimers of the potential."""
         return MeanPotentialFinding(rdf_of(both), both.temperatures, dimers_of(both))
 
 
 def plot_mean_potentials(
     panels: Sequence[tuple[Sequence[tuple[str, MeanPotential]], IsolatedDimer | None]], theme: Theme = LIGHT
 ) -> Figure:
-    """-kT ln g(r) of each side at its concentration, in its own kT, beside w(r) of isolated dimers at infinite dilution.
+    """Plot potentials of mean force of pairs at finite concentration, and w(r) of isolated dimers at infinite dilution.
+
+    Each curve is in units of kT at its own temperature.
 
     Args:
-        panels: of each pair name and potential of each side, and the isolated dimer where there is one.
+        panels: for each pair of types, the labels and potentials of both sides, and the isolated dimer or None.
         theme: colours.
     """
     figure, axes = panel_grid(len(panels), theme)
@@ -143,5 +151,5 @@ def plot_mean_potentials(
 
 
 def _landmarks(found: MeanPotential) -> Landmarks:
-    """Contact and barrier, energies in kT."""
+    """Return contact minimum, barrier and solvent-separated minimum, with energies in kT."""
     return landmarks(found.r, found.energy / thermal_energy(found.temperature))

@@ -1,4 +1,8 @@
-"""What every observable is: computed alike of both sides with errors, compared, its rows, words and figures."""
+"""Base classes of observables and their findings.
+
+An observable is computed in the same way for both sides, the atomistic data and the coarse-grained run. A finding holds the
+results of both sides, compares them, and presents them: in summary.json, in the log, in CSV tables and on a page.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -17,27 +21,29 @@ from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.statistics import Estimate
 
 SIDES = {"atomistic": "atomistic", "cg": "coarse-grained"}
-"""Endings of the keys of rows, and the names of both sides."""
+"""Each side by the suffix of its keys in summary.json, with its name on pages."""
 
 Row = dict[str, Any]
 
 CsvTable = tuple[Sequence[str], Iterable[Sequence[Any]]]
-"""Names of columns, and rows of distance (or angle), name and numbers."""
+"""Column names and rows of a CSV file. A row is a distance (or angle, or order), a name such as Na-Cl, and the numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class BothSides:
-    """A coarse-grained run beside atomistic data of the same kinds of beads; numbers and boxes may differ.
+    """A coarse-grained run and the atomistic data with which it is compared.
+
+    Both must have the same types of beads. The numbers of beads and the boxes may differ.
 
     Args:
-        atomistic: mapped frames.
-        coarse: of the run.
-        potential: that was run; None where it is not known.
-        consistency: of the frames of the run, where it is known already.
-        kinetic: the kinetic temperature of the run, where it was recorded.
+        atomistic: mapped frames of the atomistic data.
+        coarse: frames of the coarse-grained run.
+        potential: potential of the run; None if it is not known.
+        consistency: consistency of positions and forces of the run, if it was computed before.
+        kinetic: kinetic temperature of the run, if it was recorded.
 
     Raises:
-        ValueError: the two have different types of beads.
+        ValueError: the two sides have different types of beads.
     """
 
     atomistic: Frames
@@ -51,79 +57,87 @@ class BothSides:
         types = [frames.mapping.type_names for frames in self]
         if set(types[0]) != set(types[1]):
             found = [", ".join(names) for names in types]
-            raise ValueError(f"atomistic frames hold {found[0]}, coarse-grained ones {found[1]}: they cannot be compared")
+            raise ValueError(
+                f"the atomistic frames have the bead types {found[0]}, the coarse-grained frames {found[1]}: only frames "
+                "with the same bead types can be compared"
+            )
 
     def __iter__(self) -> Iterator[Frames]:
         return iter((self.atomistic, self.coarse))
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Types of beads, in the order of the data."""
+        """The bead types in the order of the atomistic data."""
         return self.atomistic.mapping.type_names
 
     @property
     def is_charged(self) -> bool:
-        """Whether beads carry charges."""
+        """Whether the beads carry charges."""
         return self.atomistic.mapping.is_charged
 
     @property
     def solvent(self) -> Mapping[str, Any] | None:
-        """What the data know of a solvent that was left out."""
+        """What the atomistic data record about a solvent that was left out; None if they record none."""
         return self.atomistic.meta.provenance.get("solvent")
 
     @property
     def solvent_eliminated(self) -> bool:
-        """Whether the beads are solutes whose solvent was left out: only then are two of them alone at infinite dilution."""
+        """Whether the beads are solutes whose solvent was left out. Only then is an isolated dimer at infinite dilution."""
         return self.is_charged or bool(self.solvent)
 
     @property
     def temperatures(self) -> tuple[float, float]:
-        """Of both sides, K."""
+        """Temperatures of the atomistic data and of the coarse-grained run, K."""
         return self.atomistic.temperature, self.coarse.temperature
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What several observables need, made once."""
+        """Return `make()`. The result is stored under `key`, so that several observables can share one computation."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
 
 
 class Finding(ABC):
-    """What one observable found; a frozen dataclass, which can be written to a folder and read back."""
+    """The results of one observable for both sides. Subclasses are frozen dataclasses, which can be stored and read back."""
 
     @abstractmethod
     def rows(self) -> Any:
-        """As plain data, units in the names."""
+        """Return the results as plain data for summary.json, with the units in the keys."""
 
     @abstractmethod
     def section(self) -> Section:
-        """Its part of a page."""
+        """Return the section of a page that shows the results."""
 
     def judgements(self) -> Sequence[Judgement]:
-        """How far both sides are apart; nothing where it is not compared."""
+        """Return the judgements of the comparison; by default none."""
         return ()
 
     def lines(self) -> Sequence[str]:
-        """Lines for the log; by default the judgements."""
+        """Return the lines for the log; by default the judgements."""
         return [str(one) for one in self.judgements()]
 
     def tables(self) -> dict[str, CsvTable]:
-        """CSV files by name."""
+        """Return the CSV files by their names without ending; by default none."""
         return {}
 
     def beside(self, label: str, others: "Sequence[tuple[str, Finding]]") -> Picture | None:
-        """A picture of the atomistic side, of this run by its label, and of what other runs found; None has no picture."""
+        """Return a picture that shows several runs beside the atomistic data; None if the observable has none.
+
+        Args:
+            label: label of this run.
+            others: labels and findings of the other runs.
+        """
         return None
 
     def entries(self, name: str) -> Row:
-        """Entries of the summary; by default the rows, among the observables."""
+        """Return the entries of summary.json; by default the rows, under `observables` and the name of the observable."""
         return {"observables": {name: self.rows()}}
 
 
 class Observable(ABC):
-    """A quantity that is computed alike of both sides; a frozen dataclass of its settings.
+    """A quantity that is computed in the same way for both sides. Subclasses are frozen dataclasses of its settings.
 
-    `name` is that of its settings, `compare.<name>`, and `kind` the class of what it finds.
+    `name` is the name of the observable, with its settings under `compare.<name>`. `kind` is the class of its findings.
     """
 
     name: ClassVar[str]
@@ -131,19 +145,25 @@ class Observable(ABC):
 
     @abstractmethod
     def unsuited(self, both: BothSides) -> str | None:
-        """Why it says nothing of such beads, in words; None where it does."""
+        """Return the reason why the observable does not apply to these runs; None if it does."""
 
     @abstractmethod
     def find(self, both: BothSides) -> Finding:
-        """Compute it of both sides and compare.
+        """Compute the observable for both sides.
 
         Raises:
-            ValueError: why it cannot be computed.
+            ValueError: the observable cannot be computed; the message says why.
         """
 
 
 def judge_numbers(what: str, first: Estimate, second: Estimate, scale: float | None = None) -> Judgement:
-    """The judgement of two numbers by their difference relative to the first, or to a scale, with the thresholds of curves.
+    """Judge the difference of two numbers with the same thresholds as for curves.
+
+    Args:
+        what: name of the quantity.
+        first: the atomistic number with its error.
+        second: the coarse-grained number with its error.
+        scale: the difference is divided by this; by default by the absolute value of the first number.
 
     >>> first, second = Estimate(0.63, 0.001, 1.0, 20, True), Estimate(0.60, 0.001, 1.0, 20, True)
     >>> print(judge_numbers("order", first, second))
@@ -159,6 +179,6 @@ def judge_numbers(what: str, first: Estimate, second: Estimate, scale: float | N
 
 
 def thinned(frames: Frames, max_frames: int) -> Frames:
-    """At most so many frames, equally far apart in time."""
+    """Return at most `max_frames` frames, equally spaced in time."""
     stride = -(-len(frames) // max_frames)
     return frames if stride <= 1 else frames.thinned(stride)

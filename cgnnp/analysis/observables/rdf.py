@@ -1,4 +1,4 @@
-"""g(r) of every kind of pair: D, its noise, the first peaks, whether the residual is more than noise."""
+"""g(r) of every kind of pair: D and its noise, the first peaks, and tests whether the residual is more than noise."""
 
 import logging
 from collections.abc import Sequence
@@ -26,62 +26,64 @@ from cgnnp.runtime.settings import check_positive
 log = logging.getLogger("cgnnp")
 
 WIDEST, FEWEST_BINS = 0.05, 20
-"""Bins of g(r): at most so wide (nm), and at least so many."""
+"""Largest width (nm) and smallest number of the bins of g(r)."""
 
 CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
 
 MAKES_SENSE = (
-    "D = Σ|g_CG − g_atomistic| / Σ|g_atomistic|, without smoothing. Its noise is half of D between the two halves of "
-    "the same data. Peak heights are of curves smoothed over 0.02 nm."
+    "D = Σ|g_CG − g_atomistic| / Σ|g_atomistic|, without smoothing. The noise of D is half of D between the two halves "
+    "of the same data. Peak heights are those of curves smoothed over 0.02 nm."
 )
 
 HOW_JUDGED = (
-    f"The residual is projected on {{dof}} functions of r and tested with the covariances of both runs: χ² is about 1 "
-    "for noise, and p the probability of a larger one. The largest residual of a single bin is tested too, and D. Noise "
-    "puts 5 % of the bins beyond 2 standard errors of both runs, and 0.3 % beyond 3. The thresholds are ours. “Agrees "
-    f"within errors”: the smallest of the three p, times three, is at least {LIKELY:g}, and noise alone gives a D of at "
-    f"most {percent(MATTERS)}; “close”: the systematic deviation, D without its noise, is at most {percent(CLOSE)}; "
-    "“disagrees”: it is more; “too short to tell”: errors are unreliable, or noise hides deviations that matter."
+    "The residual is projected on {dof} functions of r and tested with the covariances of both runs. χ² per function is "
+    "about 1 if the residual is noise, and p is the probability that noise alone gives a larger χ². The largest residual "
+    "of a single bin and D are tested too. Noise alone puts 5 % of the bins beyond 2 standard errors of the difference, "
+    "and 0.3 % beyond 3. The thresholds are ours. “Agrees within errors”: three times the smallest of the three p-values "
+    f"is at least {LIKELY:g}, and noise alone gives a D of at most {percent(MATTERS)}. “Close”: the difference is "
+    "significant, but the systematic deviation (D with its noise subtracted in quadrature) is at most "
+    f"{percent(CLOSE)}. “Disagrees”: it is larger. “Too short to tell”: the errors are unreliable, or noise hides "
+    "deviations that matter."
 )
 
 
 @dataclass(frozen=True)
 class RdfFinding(Finding):
-    """g(r) of every kind of pair, atomistic and coarse-grained."""
+    """g(r) of every kind of pair, as pairs of an atomistic and a coarse-grained curve."""
 
     curves: tuple[tuple[Rdf, Rdf], ...]
 
     @cached_property
     def residuals(self) -> tuple[Residual, ...]:
-        """What tells the second curve of each pair from the first."""
+        """The difference of the two curves of each kind of pair, with its tests."""
         return tuple(rdf_residual(*pair) for pair in self.curves)
 
     def judgements(self) -> Sequence[Judgement]:
-        """One of each kind of pair."""
+        """Return one judgement for each kind of pair."""
         return [
             Judgement(f"g(r) of {pair[0].name}", found.agreement, found.deviation, found.noise)
             for pair, found in zip(self.curves, self.residuals, strict=True)
         ]
 
     def rows(self) -> list[Row]:
-        """D, its noise, the residual and the first peaks of each kind of pair."""
+        """Return D, its noise, the tests of the residual and the first peaks for each kind of pair."""
         return [_row(*pair, found) for pair, found in zip(self.curves, self.residuals, strict=True)]
 
     def entries(self, name: str) -> Row:
-        """The summary has them at its top."""
+        """Return the entry of summary.json, which is at the top level."""
         return {"rdf": self.rows()}
 
     def lines(self) -> Sequence[str]:
-        """D and the first peaks."""
+        """Return one log line for each kind of pair, with D and the first peaks."""
         return [
             f"{judged}: D {row['deviation']:.4f} (noise of the data {row['deviation_noise']:.4f}, of the run "
-            f"{row['deviation_noise_cg']:.4f}), first peak {row['peak_r_nm_cg']:.4f} nm {row['peak_g_cg']:.3f} against "
-            f"{row['peak_r_nm_atomistic']:.4f} nm {row['peak_g_atomistic']:.3f}"
+            f"{row['deviation_noise_cg']:.4f}); first peak of the run {row['peak_g_cg']:.3f} at {row['peak_r_nm_cg']:.4f} "
+            f"nm, of the data {row['peak_g_atomistic']:.3f} at {row['peak_r_nm_atomistic']:.4f} nm"
             for judged, row in zip(self.judgements(), self.rows(), strict=True)
         ]
 
     def tables(self) -> dict[str, CsvTable]:
-        """rdf.csv."""
+        """Return the curves for rdf.csv."""
         rows = (
             (r, first.name, *values)
             for first, second in self.curves
@@ -90,14 +92,15 @@ class RdfFinding(Finding):
         return {"rdf": (CSV_COLUMNS, rows)}
 
     def section(self) -> Section:
-        """Curves, deviations and peaks, judgements."""
+        """Return a section with the curves, a table of deviations and peaks, and a table of the judgements."""
         taus = [max(pair[k].tau_frames for pair in self.curves) for k in (0, 1)]
         most = "at most " if len(self.curves) > 1 else ""
         caption = (
             "Radial distribution functions of the beads. Bands are two standard errors, from blocks of ten autocorrelation "
-            f"times of the first shell ({most}{significant(taus[0])} frames atomistic, {significant(taus[1])} CG), shorter "
-            "where the run is too short for 20 of them. Dots and legends have the first peaks of the curves smoothed over "
-            "0.02 nm, as the table. Below, the difference of the curves and what their noise allows."
+            f"times of the first shell; the autocorrelation time is {most}{significant(taus[0])} frames (atomistic) and "
+            f"{significant(taus[1])} frames (CG). The blocks are shorter if the run is too short for 20 of them. Dots, "
+            "legends and the table give the first peaks of the curves smoothed over 0.02 nm. The lower panels show the "
+            "difference of the curves, and as a grey band two standard errors of the difference."
         )
         drawn = [_labelled(pair) for pair in self.curves]
         picture = Picture(
@@ -112,7 +115,7 @@ class RdfFinding(Finding):
         return Section("Structure: g(r)", (picture, self._deviations(), self._judged()), notes)
 
     def beside(self, label: str, others: Sequence[tuple[str, Finding]]) -> Picture | None:
-        """Curves of all runs over the atomistic one."""
+        """Return a picture with the curves of all runs and the atomistic curve."""
         sides = [(label, self), *((name, found) for name, found in others if isinstance(found, RdfFinding))]
         drawn = [
             [(SIDES["atomistic"], first), *_same_bins(first, [(name, found.curve(first.name)) for name, found in sides])]
@@ -122,10 +125,11 @@ class RdfFinding(Finding):
         return Picture("rdf", alt, "", lambda theme: plot_rdf(drawn, theme), each_alone(plot_rdf, drawn))
 
     def curve(self, name: str) -> Rdf | None:
-        """The coarse-grained curve of a kind of pair."""
+        """Return the coarse-grained curve of the pair with this name; None if there is none."""
         return next((second for first, second in self.curves if first.name == name), None)
 
     def _deviations(self) -> Table:
+        """Return the table of D, its noise and the first peaks."""
         columns = (
             *("pair", "D", "noise, atomistic", "noise, CG", "peak at (nm), atomistic", "peak at (nm), CG"),
             *("peak height, atomistic", "peak height, CG"),
@@ -141,9 +145,10 @@ class RdfFinding(Finding):
         return Table(columns, tuple(rows))
 
     def _judged(self) -> Table:
+        """Return the table of the judgements and the tests of the residuals."""
         columns = (
-            *("pair", "g(r)", "χ² per function (p)", "beyond 2, 3 errors: all bins", "in the first shell"),
-            *("in the second shell", "largest residual, standard errors"),
+            *("pair", "g(r)", "χ² per function (p)", "bins beyond 2, 3 standard errors", "in the first shell"),
+            *("in the second shell", "largest residual (standard errors)"),
         )
         rows: list[tuple[Cell, ...]] = []
         for judged, found in zip(self.judgements(), self.residuals, strict=True):
@@ -160,7 +165,13 @@ class RdfFinding(Finding):
 
 @dataclass(frozen=True)
 class RadialDistribution(Observable):
-    """g(r) up to `r_max_nm` (by default 1.2 nm or half the smaller box) in bins of `bin_width_nm`; D is over that range."""
+    """Radial distribution functions of all pairs of bead types.
+
+    Args:
+        r_max_nm: the largest distance, nm; by default 1.2 nm, or half the smaller box if that is less. D is computed over
+            this range.
+        bin_width_nm: width of the bins, nm.
+    """
 
     name: ClassVar[str] = "rdf"
     kind: ClassVar[type[Finding]] = RdfFinding
@@ -173,38 +184,51 @@ class RadialDistribution(Observable):
         if self.r_max_nm is not None:
             check_positive("compare.rdf", r_max_nm=self.r_max_nm)
         if self.bin_width_nm > WIDEST:
-            raise SettingError("compare.rdf", f"bin_width_nm={self.bin_width_nm}: must be {WIDEST} or less")
+            raise SettingError("compare.rdf", f"bin_width_nm={self.bin_width_nm}: must be {WIDEST} nm or less")
         if self.r_max_nm is not None and self.r_max_nm < FEWEST_BINS * self.bin_width_nm:
-            raise SettingError("compare.rdf", f"r_max_nm={self.r_max_nm}: must be {FEWEST_BINS} bins or more")
+            raise SettingError(
+                "compare.rdf",
+                f"r_max_nm={self.r_max_nm}: must be at least {FEWEST_BINS} bins of bin_width_nm={self.bin_width_nm}",
+            )
 
     def unsuited(self, both: BothSides) -> str | None:
-        """It suits all beads that have neighbours."""
-        return None if min(frames.mapping.n_beads for frames in both) > 1 else "there is one bead, and no pair"
+        """Return a reason if there is only one bead."""
+        return None if min(frames.mapping.n_beads for frames in both) > 1 else "there is only one bead, so there is no pair"
 
     def find(self, both: BothSides) -> RdfFinding:
-        """Of both sides, in the same bins.
+        """Compute g(r) of both sides in the same bins.
 
         Raises:
-            ValueError: no kind of pair is on both sides.
+            ValueError: no kind of pair exists on both sides.
         """
         if not (found := rdf_of(both, self.r_max_nm, self.bin_width_nm)):
-            raise ValueError("g(r): no kind of pair is on both sides")
+            raise ValueError("g(r): no kind of pair exists both in the atomistic data and in the coarse-grained run")
         return RdfFinding(found)
 
 
 def rdf_of(both: BothSides, r_max: float | None = None, bin_width: float = BIN_WIDTH) -> tuple[tuple[Rdf, Rdf], ...]:
-    """g(r) of both sides, in the order of the data's pairs; no further than half the smaller box."""
+    """Compute g(r) of both sides, at most up to half the smaller box.
+
+    Args:
+        both: the two sides.
+        r_max: the largest distance, nm; by default 1.2 nm, or half the smaller box if that is less.
+        bin_width: width of the bins, nm.
+
+    Returns:
+        The atomistic and the coarse-grained curve of each pair of types, in the order of the atomistic data.
+    """
     most = min(half_shortest(frames.boxes) for frames in both)
     if r_max is not None and r_max > most:
-        log.warning("compare: g(r) ends at %.3f nm, half the smaller box, and not at r_max_nm=%g", most, r_max)
+        log.warning("compare: r_max_nm=%g is more than half the smaller box: g(r) ends at %.3f nm", r_max, most)
     reach = min(longest_distance(frames) for frames in both) if r_max is None else min(r_max, most)
     return tuple(zip(*map(curves, rdf_counts_of(both, reach, bin_width)), strict=True))
 
 
 def rdf_counts_of(both: BothSides, reach: float, bin_width: float = BIN_WIDTH) -> tuple[PairCounts, PairCounts]:
-    """Pairs of both sides in the shells of g(r), counted once, with the names and in the order of the atomistic side.
+    """Count the pairs of both sides in the bins of g(r), up to `reach` (nm). The counts are stored and used again.
 
-    Kinds of pairs that one side alone has, of a type with a single bead on the other, are left out.
+    Names and order of the pairs are those of the atomistic data. A kind of pair that exists on one side only is left out;
+    this happens if the other side has a single bead of the type.
     """
 
     def count() -> tuple[PairCounts, PairCounts]:
@@ -217,19 +241,19 @@ def rdf_counts_of(both: BothSides, reach: float, bin_width: float = BIN_WIDTH) -
 
 
 def rdf_residual(first: Rdf, second: Rdf) -> Residual:
-    """Compare the g(r) of one pair in two runs, at the same distances, with shares of the first two shells."""
+    """Compare g(r) of one pair of types in two runs with the same bins. Each of the first two shells is also a part."""
     seen = first.r[(first.g > 0) | (second.g > 0)]
     start = float(seen[0]) if len(seen) else float(first.r[0])
     return residual(first, second, [r for r in minima(first) if r > start][:2])
 
 
 def plot_rdf(panels: Sequence[Sequence[tuple[str, Rdf]]], theme: Theme = LIGHT) -> Figure:
-    """g(r) of every pair with bands of two standard errors, and below it how far the models are off.
+    """Plot g(r) of every pair with bands of two standard errors, and below it the difference from the atomistic curve.
 
-    A dot and the legend have the first peak of the curve smoothed over 0.02 nm, which is below that of the curve drawn.
+    Dots and legend show the first peak of the curve smoothed over 0.02 nm, which is lower than that of the curve drawn.
 
     Args:
-        panels: of each pair name and curve of the atomistic run, and of one model or more.
+        panels: for each pair of types, the labels and curves of the atomistic run and of one or more models.
         theme: colours.
     """
     figure, axes = panel_grid(len(panels), theme, (3, 1))
@@ -239,6 +263,7 @@ def plot_rdf(panels: Sequence[Sequence[tuple[str, Rdf]]], theme: Theme = LIGHT) 
 
 
 def _plot_pair(upper: Axes, lower: Axes, sides: Sequence[tuple[str, Rdf]], theme: Theme) -> None:
+    """Draw the curves of one pair in the upper axes, and the differences in the lower axes."""
     (_, first), *models = sides
     styles, lines = looks([label for label, _ in sides], theme), []
     for label, curve in sides:
@@ -265,16 +290,17 @@ def _plot_pair(upper: Axes, lower: Axes, sides: Sequence[tuple[str, Rdf]], theme
 
 
 def _same_bins(first: Rdf, others: Sequence[tuple[str, Rdf | None]]) -> list[tuple[str, Rdf]]:
-    """Those that can be drawn beside a curve."""
+    """Return the curves that have the same bins as the first, so that they can be compared with it."""
     return [(name, curve) for name, curve in others if curve is not None and np.array_equal(curve.r, first.r)]
 
 
 def _labelled(pair: tuple[Rdf, Rdf]) -> list[tuple[str, Rdf]]:
+    """Return the atomistic and the coarse-grained curve with their labels."""
     return list(zip(SIDES.values(), pair, strict=True))
 
 
 def in_chi2(found: Residual) -> str:
-    """χ² and p of a residual, in words."""
+    """Return χ² per function and p of a residual as text."""
     if found.test is None:
         return UNKNOWN
     p = found.test.p_value
@@ -282,13 +308,13 @@ def in_chi2(found: Residual) -> str:
 
 
 def beyond(part: Any) -> str:
-    """Shares of bins beyond 2 and 3 standard errors, in words."""
+    """Return the fractions of bins beyond 2 and 3 standard errors as text."""
     known = part is not None and part.share_beyond_2 is not None
     return f"{percent(part.share_beyond_2)}, {percent(part.share_beyond_3)}" if known else UNKNOWN
 
 
 def largest(found: Residual, unit: str) -> str:
-    """The largest residual and where it is, in words."""
+    """Return the largest residual in standard errors and its position as text."""
     whole, digits = found.whole, 3 if unit == "nm" else 0
     if whole.largest_stderrs is None:
         return UNKNOWN
@@ -296,7 +322,7 @@ def largest(found: Residual, unit: str) -> str:
 
 
 def _row(atomistic: Rdf, coarse: Rdf, found: Residual) -> Row:
-    """How far the coarse-grained g(r) of a pair is from the atomistic one, by more than noise or not; the first peaks."""
+    """Return the comparison of g(r) of one pair of types, with the first peaks, as plain data."""
     peak, peak_cg = atomistic.first_peak(), coarse.first_peak()
     return {
         "pair": atomistic.name,

@@ -1,4 +1,4 @@
-"""Was the coarse-grained run at the temperature it should be at? Its kinetic and its configurational temperature."""
+"""The kinetic and the configurational temperature of the coarse-grained run, compared with that of its thermostat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from cgnnp.runtime.formatting import plus_minus
 
 @dataclass(frozen=True)
 class TemperaturesFinding(Finding):
-    """T_conf and the g-YBG residual of the frames of the run, and its kinetic temperature where it was recorded."""
+    """T_conf and the g-YBG residual of the run, and its kinetic temperature (None if it was not recorded)."""
 
     consistency: Consistency
     kinetic: KineticTemperature | None
 
     def rows(self) -> list[Row]:
-        """One of each temperature, K."""
+        """Return one row for each temperature, in K."""
         thermostat, rows = self.consistency.temperature, []
         if self.kinetic is not None:
             rows.append({"of": "kinetic", "K": self.kinetic.value, "stderr_K": self.kinetic.stderr})
@@ -31,11 +31,11 @@ class TemperaturesFinding(Finding):
         return [row | {"thermostat_K": thermostat} for row in rows]
 
     def lines(self) -> Sequence[str]:
-        """They are in the log of the simulation."""
+        """Return no lines, because the simulation has logged the temperatures already."""
         return ()
 
     def section(self) -> Section:
-        """A row of each temperature."""
+        """Return a section with a table of the temperatures."""
         rows: list[tuple[Cell, ...]] = []
         for row in self.rows():
             value = plus_minus(row["K"], row["stderr_K"], 1)
@@ -43,24 +43,24 @@ class TemperaturesFinding(Finding):
             rows.append((row["of"], Toned(value, tone) if row["K"] is not None else str(row["reason"])))
         rows.append(("thermostat", plus_minus(self.consistency.temperature, None, 1)))
         note = (
-            "Positions and forces of the run are of one potential: a configurational temperature that is not the "
-            "thermostat’s is of the dynamics, its time step or its equilibration. It agrees within 2 % or four standard "
-            "errors."
+            "Positions and forces of the run come from the same potential. If the configurational temperature differs from "
+            "that of the thermostat, the dynamics are the cause: the time step is too long, or the run is not equilibrated. "
+            "Agreement means a difference within 2 % or within four standard errors."
         )
         return Section("Temperatures of the run", (Table(("temperature", "K"), tuple(rows)),), (note,))
 
 
 @dataclass(frozen=True)
 class RunTemperatures(Observable):
-    """Kinetic and configurational temperature of the coarse-grained run."""
+    """The kinetic and the configurational temperature of the coarse-grained run."""
 
     name: ClassVar[str] = "temperatures"
     kind: ClassVar[type[Finding]] = TemperaturesFinding
 
     def unsuited(self, both: BothSides) -> str | None:
-        """It suits all runs."""
+        """Return None: the observable applies to all runs."""
         return None
 
     def find(self, both: BothSides) -> TemperaturesFinding:
-        """Of the run; what is known of it already is not computed again."""
+        """Compute the temperatures of the run. A consistency check that exists already is used again."""
         return TemperaturesFinding(both.consistency or check_consistency(both.coarse), both.kinetic)

@@ -1,4 +1,4 @@
-"""Tetrahedral order: how far the four nearest neighbours of a bead stand as in a tetrahedron."""
+"""Tetrahedral order: how similar the arrangement of the four nearest neighbours of a bead is to a perfect tetrahedron."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,17 +30,21 @@ CSV_COLUMNS = ("q", "beads", "P_atomistic", "P_cg")
 
 @dataclass(frozen=True)
 class OrderFinding(Finding):
-    """The mean of q and its distribution, atomistic and coarse-grained."""
+    """Mean and distribution of the tetrahedral order q in the atomistic data and in the coarse-grained run."""
 
     atomistic: TetrahedralOrder
     coarse: TetrahedralOrder
 
     def judgements(self) -> Sequence[Judgement]:
-        """Of the mean; q is 1 in a tetrahedron and 0 at random, so its differences are what they are."""
+        """Return the judgement of the mean q.
+
+        The difference of the means is not divided by the atomistic mean, because q has a natural scale: 1 in a perfect
+        tetrahedron, 0 at random.
+        """
         return [judge_numbers("tetrahedral order", self.atomistic.mean, self.coarse.mean, scale=1.0)]
 
     def rows(self) -> Row:
-        """The means with their errors."""
+        """Return the mean q of both sides with their errors."""
         row: Row = {"verdict": str(self.judgements()[0].agreement)}
         for key, side in zip(SIDES, (self.atomistic, self.coarse), strict=True):
             row |= {
@@ -51,24 +55,24 @@ class OrderFinding(Finding):
         return row
 
     def lines(self) -> Sequence[str]:
-        """The means."""
+        """Return one log line with the mean q of both sides."""
         values = [f"{side.mean.value:.4f}({side.mean.stderr:.4f})" for side in (self.coarse, self.atomistic)]
-        return [f"{self.judgements()[0]}: mean q {values[0]} against {values[1]}"]
+        return [f"{self.judgements()[0]}: mean q is {values[0]} in the run and {values[1]} in the atomistic data"]
 
     def tables(self) -> dict[str, CsvTable]:
-        """tetrahedral_order.csv."""
+        """Return the distributions for tetrahedral_order.csv."""
         rows = zip(self.atomistic.q, self.atomistic.density, self.coarse.density, strict=True)
         return {"tetrahedral_order": (CSV_COLUMNS, ((q, "all", *values) for q, *values in rows))}
 
     def beside(self, label: str, others: Sequence[tuple[str, Finding]]) -> Picture | None:
-        """Distributions of all runs over the atomistic one."""
+        """Return a picture with the distributions of all runs and that of the atomistic data."""
         sides = [(SIDES["atomistic"], self.atomistic), (label, self.coarse)]
         sides += [(name, found.coarse) for name, found in others if isinstance(found, OrderFinding)]
         alt = "Distributions of the tetrahedral order of all runs"
         return Picture("tetrahedral_order", alt, "", lambda theme: plot_orders(sides, theme))
 
     def section(self) -> Section:
-        """The distribution of q, and its mean."""
+        """Return a section with the distribution of q and a table of the means."""
         drawn = list(zip(SIDES.values(), (self.atomistic, self.coarse), strict=True))
         picture = Picture(
             "tetrahedral_order",
@@ -85,7 +89,12 @@ class OrderFinding(Finding):
 
 @dataclass(frozen=True)
 class Order(Observable):
-    """Tetrahedral order of all beads, whatever their types, in `bins` from -1 to 1, of `max_frames` of each side."""
+    """Tetrahedral order of all beads, irrespective of their types.
+
+    Args:
+        bins: number of bins of q from -1 to 1.
+        max_frames: largest number of frames of each side; longer runs are thinned.
+    """
 
     name: ClassVar[str] = "tetrahedral_order"
     kind: ClassVar[type[Finding]] = OrderFinding
@@ -97,15 +106,18 @@ class Order(Observable):
         check_positive("compare.tetrahedral_order", bins=self.bins, max_frames=self.max_frames)
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Ions in a solvent that was left out have no order of this kind."""
+        """Return a reason if a solvent was left out, or if there are too few beads or frames.
+
+        Solutes have no tetrahedral order among themselves, because their nearest neighbours are solvent molecules.
+        """
         if both.solvent_eliminated:
             return "the beads are solutes: their nearest neighbours are molecules of the solvent that was left out"
         if min(frames.mapping.n_beads for frames in both) <= NEAREST:
-            return "a bead needs four neighbours"
-        return None if min(map(len, both)) > 1 else "an error needs two frames"
+            return "the tetrahedral order of a bead needs four neighbours, so at least five beads"
+        return None if min(map(len, both)) > 1 else "an error estimate needs at least two frames"
 
     def find(self, both: BothSides) -> OrderFinding:
-        """Of both sides.
+        """Compute the tetrahedral order of both sides.
 
         Raises:
             ValueError: a bead has fewer than four neighbours within half the box.
@@ -114,14 +126,17 @@ class Order(Observable):
 
 
 def plot_orders(sides: Sequence[tuple[str, TetrahedralOrder]], theme: Theme = LIGHT) -> Figure:
-    """P(q) of models over the atomistic one; the legend has the means."""
+    """Plot P(q) of the atomistic data and of models. The legend shows the means."""
     figure, ((axes,),) = panel_grid(1, theme)
     draw_orders(axes, sides, theme)
     return figure
 
 
 def draw_orders(axes: Axes, sides: Sequence[tuple[str, TetrahedralOrder]], theme: Theme = LIGHT) -> None:
-    """The same in axes of any figure. The first bin, of all lower q, is not drawn."""
+    """Draw P(q) of the atomistic data and of models in given axes.
+
+    The first bin is not drawn, because it also holds all lower values of q.
+    """
     styles = looks([label for label, _ in sides], theme)
     for label, found in sides:
         mean = f"{found.mean.value:.3f}".replace("-", "\N{MINUS SIGN}")

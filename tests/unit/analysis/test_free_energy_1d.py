@@ -45,9 +45,9 @@ def test_samples_outside_the_knots_do_not_matter():
 @pytest.mark.parametrize(
     ("knots", "message"),
     [
-        ([0.0], r"knots=\[0.0\]: expected at least two, in ascending order"),
+        ([0.0], r"knots=\[0.0\]: expected at least two knots in ascending order"),
         ([0.0, 1.0, 1.0], "in ascending order"),
-        ([-1.0, 0.0, 9.0, 10.0], "only 0 samples between the knots 9 and 10, at least 20 are needed"),
+        ([-1.0, 0.0, 9.0, 10.0], "only 0 samples are between the knots 9 and 10, but at least 20 are needed"),
     ],
 )
 def test_knots_that_cannot_be_fitted_are_refused(knots, message):

@@ -66,10 +66,10 @@ def test_triples_and_shells_that_are_asked_for(salt):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"triples": ["Cl-Na"]}, r"triples: 'Cl-Na' is not of the form Cl-Na-Cl"),
-        ({"triples": ["Cl-Na-K"]}, r"triples: 'Cl-Na-K' is not of the form Cl-Na-Cl"),
-        ({"triples": ["-Na-"]}, r"triples: '-Na-' is not of the form"),
-        ({"triples": ["Cl-Na-Cl-Na"]}, r"is not of the form"),
+        ({"triples": ["Cl-Na"]}, r"triples: 'Cl-Na' must have the form Cl-Na-Cl"),
+        ({"triples": ["Cl-Na-K"]}, r"triples: 'Cl-Na-K' must have the form Cl-Na-Cl"),
+        ({"triples": ["-Na-"]}, r"triples: '-Na-' must have the form"),
+        ({"triples": ["Cl-Na-Cl-Na"]}, r"must have the form"),
         ({"shell_nm": 0.0}, r"shell_nm=0\.0: must be positive"),
         ({"bins": 0}, r"bins=0: must be positive"),
         ({"max_frames": -1}, r"max_frames=-1: must be positive"),
@@ -81,10 +81,10 @@ def test_settings_that_are_wrong(settings, words):
 
 
 def test_triples_that_there_are_not(salt):
-    with pytest.raises(ValueError, match="angles: there are no beads of type K, only Na, Cl"):
+    with pytest.raises(ValueError, match="angles: there are no beads of type K; the data have the types Na, Cl"):
         Angles(triples=["K-Na-K"]).find(salt)
     two = BothSides(*(ideal_gas(2, 2, 2.0, seed=seed) for seed in (1, 2)))
-    assert Angles().unsuited(two) == "angles need three beads"
+    assert Angles().unsuited(two) == "angles need at least three beads"
 
 
 def test_frames_are_thinned(salt):
@@ -127,12 +127,12 @@ def test_figures_are_drawn(theme, tmp_path):
 def test_a_panel_has_angles_of_one_kind(salt):
     first, second = (pair[0] for pair in Angles().find(salt).curves)
     with pytest.raises(
-        ValueError, match="a panel has angles of one kind, got Cl-Na-Cl and Na-Cl-Na: give each kind its own"
+        ValueError, match="a panel shows one triple of bead types, but got Cl-Na-Cl and Na-Cl-Na: use one panel"
     ):
         plot_angles([[("one", first), ("other", second)]])
-    with pytest.raises(ValueError, match="a panel has angles of one kind, got none"):
+    with pytest.raises(ValueError, match="a panel shows one triple of bead types, but got none"):
         plot_angles([[]])
-    with pytest.raises(ValueError, match="90 bins against 60: give both the same"):
+    with pytest.raises(ValueError, match="have 90 and 60 bins: compute both with the same"):
         plot_angles([[("one", adf(gas(2), shell_nm=0.6)), ("other", adf(gas(2), shell_nm=0.6, bins=60))]])
 
 

@@ -36,7 +36,9 @@ def test_every_kind_of_pair_is_scanned(found, tmp_path):
     assert entries["dimers"] == found.rows()
     assert entries["solvent_eliminated"] is True
     section = check_section(found, tmp_path)
-    assert section.parts[0].startswith("Where nothing was sampled the model pushes beads apart: by 1")
+    assert section.parts[0].startswith(
+        "Below the first sampled distance, where there are no data, the model repels beads: the energy rises by 1"
+    )
     assert "infinite dilution" in section.pictures[0].caption
 
 

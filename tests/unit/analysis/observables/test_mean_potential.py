@@ -61,7 +61,7 @@ def test_of_the_potential_of_the_run_the_isolated_dimers_are_known(ions):
 
 def test_of_a_neat_liquid_they_say_what_g_does(ions):
     neat = hard_gas(4, 12, 1.3, diameter=0.3, seed=1)
-    assert "it would say what g(r) does" in MeanPotentials().unsuited(BothSides(neat, neat))
+    assert "it would show nothing beyond g(r)" in MeanPotentials().unsuited(BothSides(neat, neat))
     assert MeanPotentials().unsuited(ions) is None
     assert IONS.is_charged
     rows = MeanPotentials().find(ions).rows()

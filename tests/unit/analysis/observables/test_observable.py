@@ -63,7 +63,7 @@ def test_equal_numbers_are_called_so_as_often_as_they_should():
 def test_sides_of_other_types_cannot_be_compared():
     one, other = (charged_mapping({name: 6, "Cl": 6}, {name: 1.0, "Cl": -1.0}) for name in ("Na", "K"))
     frames = [ideal_gas(2, 12, 1.3, mapping=mapping, seed=1) for mapping in (one, other)]
-    with pytest.raises(ValueError, match="atomistic frames hold Na, Cl, coarse-grained ones K, Cl: they cannot be compared"):
+    with pytest.raises(ValueError, match="have the bead types Na, Cl, the coarse-grained frames K, Cl: only frames"):
         BothSides(*frames)
 
 

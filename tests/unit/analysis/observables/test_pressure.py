@@ -30,7 +30,7 @@ def test_it_is_of_frames_spread_over_the_coarse_grained_run(ions, tmp_path):
     assert row["bar"] == found.pressure.bar
     assert row["ideal_bar"] == pytest.approx(BAR * 12 * KT / 1.3**3)
     section = check_section(found, tmp_path)
-    assert "It is an osmotic pressure only where" in section.notes[0]
+    assert "It is an osmotic pressure only if" in section.notes[0]
     assert "its error is not reliable" in section.parts[0].lower()
     with pytest.raises(ValueError, match="max_frames=0: must be positive"):
         VirialPressure(max_frames=0)

@@ -75,7 +75,7 @@ def test_the_range_and_the_bins_are_settings(caplog):
     assert not caplog.records
     assert RadialDistribution(r_max_nm=0.9).find(both).rows()[0]["r_max_nm"] == pytest.approx(0.7)
     (record,) = caplog.records
-    assert "g(r) ends at 0.700 nm, half the smaller box, and not at r_max_nm=0.9" in record.getMessage()
+    assert "r_max_nm=0.9 is more than half the smaller box: g(r) ends at 0.700 nm" in record.getMessage()
 
 
 def test_other_numbers_of_beads_and_types_in_another_order_are_compared():
