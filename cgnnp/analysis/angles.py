@@ -186,7 +186,8 @@ def first_shell(frames: Frames, center: str, neighbor: str) -> float:
                 return shell
             break
     raise ValueError(
-        f"adf: g(r) of {center}-{neighbor} has no first minimum, which would end the first shell: give its end as shell_nm"
+        f"adf: g(r) of {center}-{neighbor} has no first minimum, which would end the first shell: give the radius of the "
+        "shell as shell_nm"
     )
 
 

@@ -80,7 +80,7 @@ def coordination(frames: Frames, shells_nm: Mapping[tuple[str, str], float] | No
 
 
 def shell_counts(frames: Frames) -> PairCounts:
-    """Count the pairs that are not bonded in the bins of g(r), up to its default range."""
+    """Count the non-bonded pairs in each bin of g(r), up to the default range of g(r)."""
     return rdf_counts(frames, longest_distance(frames))
 
 
@@ -90,7 +90,7 @@ def coordination_of(
     """Compute coordination numbers from pair counts.
 
     Args:
-        found: counts of the pairs that are not bonded.
+        found: counts of the non-bonded pairs.
         n_beads: number of beads of each type.
         shells_nm: end of the first shell of each pair, nm; by default the first minimum of its g(r).
     """
@@ -105,7 +105,7 @@ def _coordination(found: PairCounts, kind: int, n_a: int, shell: float | None) -
     """Compute the coordination number of one kind of pair. A pair of like beads counts for both of them.
 
     Args:
-        found: counts of the pairs that are not bonded.
+        found: counts of the non-bonded pairs.
         kind: index of the kind of pair.
         n_a: number of beads of the first type.
         shell: end of the first shell, nm; None if there is none.

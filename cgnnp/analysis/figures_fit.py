@@ -143,7 +143,7 @@ def _plot_table(axes: Axes, table: PairTable, cutoff: float, colour: str) -> tup
     axes.plot([*r[inside], first], [*energy[inside], edge], color=colour, linewidth=1.6, linestyle=":")
     name = "-".join(table.pair)
     axes.plot([first, *r[~inside]], [edge, *energy[~inside]], color=colour, linewidth=1.9, label=name)
-    label = f"first sampled {table.first_sampled:.3f} nm, wall inside"
+    label = f"first sampled {table.first_sampled:.3f} nm, wall below"
     axes.plot(table.first_sampled, edge, "o", color=colour, markersize=5, label=label, clip_on=False)
     sampled = energy[~inside]
     return float(sampled.min(initial=edge)), float(sampled.max(initial=edge))

@@ -110,7 +110,7 @@ def rdf(frames: Frames, r_max: float | None = None, bin_width: float = BIN_WIDTH
 
 
 def rdf_counts(frames: Frames, r_max: float, bin_width: float = BIN_WIDTH) -> PairCounts:
-    """Count the pairs that are not bonded in the bins of g(r), up to `r_max` (nm).
+    """Count the non-bonded pairs in each bin of g(r), up to `r_max` (nm).
 
     Raises:
         ValueError: `r_max` is more than half the box.

@@ -87,7 +87,7 @@ def test_with_the_run_and_what_the_run_says_counts_afterwards(job_copy, run_here
         ("compare.observables=[rdff]", ["compare.observables", "there is no observable 'rdff'", "rdf"]),
         ("compare.observables=rdf", ["compare.observables='rdf'", "must be a list of names"]),
         ("compare.rdf.r_max_nm=-1.0", ["compare.rdf.r_max_nm=-1.0", "must be positive"]),
-        ("compare.angles.triples=[W-W]", ["compare.angles.triples", "'W-W' is not of the form"]),
+        ("compare.angles.triples=[W-W]", ["compare.angles.triples", "'W-W' must have the form"]),
         ("+compare.rdf.rmax_nm=1", ["compare.rdf.rmax_nm", "r_max_nm"]),
         ("+compare.mine._target_=cgnnp.no_module.Mine", ["compare.mine._target_", "cannot be imported"]),
     ],

@@ -104,7 +104,7 @@ class Angles(Observable):
             ions around an ion of opposite charge, or, for neutral beads, the angles between beads of one type.
         shell_nm: radius of the first shell, nm; by default the first minimum of the atomistic g(r).
         bins: number of bins from 0 to 180 degrees.
-        max_frames: largest number of frames of each side; longer runs are thinned.
+        max_frames: largest number of frames of each run; longer runs are thinned.
     """
 
     name: ClassVar[str] = "angles"
@@ -128,7 +128,7 @@ class Angles(Observable):
                 )
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason if there are fewer than three beads, or if no pair of types has a first shell."""
+        """Return a reason to skip this observable if there are fewer than three beads, or if no g(r) has a first shell."""
         if min(frames.mapping.n_beads for frames in both) < 3:
             return "angles need at least three beads"
         if not self._asked(both):
@@ -136,7 +136,7 @@ class Angles(Observable):
         return None
 
     def find(self, both: BothSides) -> AnglesFinding:
-        """Compute P(theta) of both sides, within the first shell of the atomistic data.
+        """Compute P(theta) of the atomistic and the coarse-grained run, within the first shell of the atomistic data.
 
         Raises:
             ValueError: a listed triple has an unknown bead type or no first shell, or beads too rarely have two neighbours
@@ -186,7 +186,7 @@ class Angles(Observable):
             elif self.triples is not None:
                 raise ValueError(
                     f"angles: g(r) of {center}-{neighbor} has no first minimum, which would end the first shell: set "
-                    "shell_nm to its end"
+                    "shell_nm, the radius of the shell"
                 )
         return found
 

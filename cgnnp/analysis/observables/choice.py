@@ -24,7 +24,7 @@ FIRST = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The observables to compute.
+    """The observables of a comparison.
 
     `named` is True if the user named them. The user is then told the reason if one of them does not apply to the runs.
     """
@@ -108,5 +108,5 @@ def _made(name: str, settings: Mapping[str, Any]) -> Observable:
     """Create an observable from its settings, and check its name."""
     made = constructed(settings, f"{GROUP}.{name}")
     if not isinstance(made, Observable) or made.name != name:
-        raise ValueError(f"{GROUP}.{name}._target_={settings[TARGET]}: must make an Observable whose name is '{name}'")
+        raise ValueError(f"{GROUP}.{name}._target_={settings[TARGET]}: must create an Observable whose name is '{name}'")
     return made

@@ -41,7 +41,7 @@ class CoordinationFinding(Finding):
         return [judge_numbers(f"neighbours {_words(pair[0])}", *numbers) for pair, numbers in found if numbers is not None]
 
     def rows(self) -> list[Row]:
-        """Return one row for each pair of types. Both sides have the same first shell, that of the atomistic data."""
+        """Return one row for each pair of types. Both runs have the same first shell, that of the atomistic data."""
         rows = []
         for pair in self.curves:
             row: Row = {"pair": pair[0].name, "shell_nm": pair[0].shell_nm}
@@ -104,20 +104,23 @@ class CoordinationNumbers(Observable):
             check_positive("compare.coordination", shell_nm=self.shell_nm)
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason if there is only one bead, or only one frame."""
+        """Return a reason to skip this observable if there is only one bead, or only one frame."""
         if min(frames.mapping.n_beads for frames in both) < 2:
             return "there is only one bead, so there is no pair"
         return None if min(map(len, both)) > 1 else "an error estimate needs at least two frames"
 
     def find(self, both: BothSides) -> CoordinationFinding:
-        """Compute the coordination numbers of both sides at the same distances.
+        """Compute the coordination numbers of the atomistic and the coarse-grained run at the same distances.
 
         Raises:
             ValueError: `shell_nm` is more than half the smaller box.
         """
         reach, most = (min(map(one, both)) for one in (longest_distance, lambda frames: half_shortest(frames.boxes)))
         if self.shell_nm is not None and self.shell_nm > most:
-            raise ValueError(f"coordination: shell_nm={self.shell_nm:g} is more than half the smaller box, {most:.3g} nm")
+            raise ValueError(
+                f"coordination: shell_nm={self.shell_nm:g} is more than half the smaller box, {most:.3g} nm: choose a "
+                "smaller shell_nm"
+            )
         counted = rdf_counts_of(both, max(reach, self.shell_nm or 0.0))
         order = list(itertools.combinations_with_replacement(both.types, 2))
         shells = None if self.shell_nm is None else dict.fromkeys(order, self.shell_nm)

@@ -1,4 +1,7 @@
-"""The densities of the beads on both sides. They matter because a potential of mean force holds at one density only."""
+"""The densities of the beads in the atomistic and the coarse-grained run, which should be equal.
+
+A potential of mean force holds only at the density of its data.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +20,7 @@ SAME = 0.01
 
 @dataclass(frozen=True)
 class DensityFinding(Finding):
-    """Numbers of beads and volumes (nm^3) of both sides.
+    """Numbers of beads and volumes (nm^3) of the atomistic and the coarse-grained run.
 
     `counts` holds the number of beads of each type, as (atomistic, coarse-grained). `volumes` are the mean volumes.
     """
@@ -38,7 +41,7 @@ class DensityFinding(Finding):
 
     @property
     def is_same(self) -> bool:
-        """Whether each bead type has the same density on both sides."""
+        """Whether each bead type has the same density in both runs."""
         first, second = self.volumes
         return all(abs(a / first - b / second) <= SAME * a / first for a, b in self.counts.values())
 
@@ -73,7 +76,7 @@ class Density(Observable):
         return None
 
     def find(self, both: BothSides) -> DensityFinding:
-        """Count the beads of each type, and compute the mean volumes of both sides."""
+        """Count the beads of each type, and compute the mean volumes of both runs."""
         counts = {
             name: (both.atomistic.mapping.bead_types.count(name), both.coarse.mapping.bead_types.count(name))
             for name in both.types

@@ -136,7 +136,7 @@ class Dimers(Observable):
     kind: ClassVar[type[Finding]] = DimersFinding
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason if the potential is not known."""
+        """Return a reason to skip this observable if the potential is not known."""
         return "the potential of the run is not known" if both.potential is None else None
 
     def find(self, both: BothSides) -> DimersFinding:

@@ -73,7 +73,7 @@ class EnergyDrift(Observable):
         check_positive("compare.drift", length_ps=self.length_ps)
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason if the potential, which the extra run needs, is not known."""
+        """Return a reason to skip this observable if the potential, which the extra run needs, is not known."""
         return "the potential of the run is not known" if both.potential is None else None
 
     def find(self, both: BothSides) -> DriftFinding:

@@ -1,4 +1,7 @@
-"""Kirkwood-Buff integrals of both sides, and electroneutrality, osmotic modulus and d ln a/d ln c computed from them."""
+"""Kirkwood-Buff integrals of the atomistic and the coarse-grained run, and the properties of a salt computed from them.
+
+These are electroneutrality, the osmotic modulus, and the derivative of the activity, d ln a/d ln c.
+"""
 
 import functools
 import math
@@ -37,9 +40,9 @@ NEUTRAL_SIGMAS, NEUTRAL_WITHIN = 3, 0.05
 
 @dataclass(frozen=True)
 class KirkwoodBuffFinding(Finding):
-    """Kirkwood-Buff integrals of both sides ("atomistic", "cg") by every estimator, with the pairs in the atomistic order.
+    """Kirkwood-Buff integrals of both runs ("atomistic", "cg") by every estimator, with the pairs in the atomistic order.
 
-    `default` is the estimator that the user chose. `same_size` is True if both sides have equal numbers of beads and equal
+    `default` is the estimator that the user chose. `same_size` is True if both runs have equal numbers of beads and equal
     volumes; only then are their finite-size errors the same. `phi_w` is the volume fraction of the solvent on each side. It
     is None if it is not known, for example for a run at another density.
     """
@@ -55,7 +58,7 @@ class KirkwoodBuffFinding(Finding):
         return self.estimators[self.default]
 
     def rows(self) -> Row:
-        """Return integrals, charge sums, osmotic modulus and d ln a/d ln c of both sides, for all estimators."""
+        """Return integrals, charge sums, osmotic modulus and d ln a/d ln c of both runs, for all estimators."""
         integrals = self.integrals
         first = integrals["atomistic"]
         return {
@@ -77,7 +80,7 @@ class KirkwoodBuffFinding(Finding):
         }
 
     def tables(self) -> dict[str, CsvTable]:
-        """Return the curves G(R) for kirkwood_buff.csv. Both sides have the same R."""
+        """Return the curves G(R) for kirkwood_buff.csv. Both runs have the same R."""
         atomistic, cg = self.integrals["atomistic"], self.integrals["cg"]
         rows = (
             (r, "-".join(pair), *values)
@@ -160,7 +163,7 @@ class KirkwoodBuffFinding(Finding):
         return Table(columns, tuple(rows))
 
     def _salt_row(self, integrals: Mapping[str, KirkwoodBuff]) -> Row:
-        """Return charge sums, osmotic modulus and d ln a/d ln c of both sides by one estimator, as plain data."""
+        """Return charge sums, osmotic modulus and d ln a/d ln c of both runs by one estimator, as plain data."""
         activity = {
             side: None if (phi_w := self.phi_w[side]) is None else found.activity_derivative(phi_w)
             for side, found in integrals.items()
@@ -193,7 +196,7 @@ class KirkwoodBuffIntegrals(Observable):
             raise SettingError("compare.kirkwood_buff", f"estimator={self.estimator!r}: must be one of {', '.join(known)}")
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason if the beads are not charged, or if there are too few beads or frames.
+        """Return a reason to skip this observable if the beads are not charged, or if there are too few beads or frames.
 
         The integrals need long runs in large boxes, so they are computed for salts only.
         """
@@ -204,7 +207,7 @@ class KirkwoodBuffIntegrals(Observable):
         return None if min(map(len, both)) > 1 else "an error estimate needs at least two frames"
 
     def find(self, both: BothSides) -> KirkwoodBuffFinding:
-        """Compute the integrals of both sides, up to half the smaller box."""
+        """Compute the integrals of the atomistic and the coarse-grained run, up to half the smaller box."""
         r_max = min(half_shortest(frames.boxes) for frames in both)
         counted = {
             side: (integral_counts(frames, r_max), Solution.of(frames, both.types))
@@ -248,7 +251,7 @@ def plot_kirkwood_buff(
 
 
 def is_neutral(row: Mapping[str, Any], side: str) -> bool | None:
-    """Return whether one side fulfils electroneutrality around one type of ion; None if this is unknown.
+    """Return whether a run fulfils electroneutrality around one type of ion; None if this is unknown.
 
     The charge sum must be 1 within 0.05 or within three standard errors.
 
@@ -266,7 +269,7 @@ def apart(row: Mapping[str, Any], key: str) -> str:
     """Return the difference between the coarse-grained and the atomistic number in words, in units of its error.
 
     Args:
-        row: plain data with the numbers of both sides and their errors.
+        row: plain data with the numbers of both runs and their errors.
         key: key of the number, without the suffixes.
     """
     figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in SIDES]
@@ -279,7 +282,7 @@ def apart(row: Mapping[str, Any], key: str) -> str:
 
 
 def _sides(row: Mapping[str, Any], key: str, digits: int) -> tuple[str, ...]:
-    """Return the number of each side with its error, as text."""
+    """Return the number of each run with its error, as text."""
     return tuple(plus_minus(row[f"{key}_{side}"], row[f"{key}_stderr_{side}"], digits) for side in SIDES)
 
 
@@ -290,14 +293,14 @@ def _neutral(row: Mapping[str, Any], side: str) -> Cell:
 
 
 def _same_size(both: BothSides) -> bool:
-    """Return whether both sides have equal numbers of beads of each type and equal mean volumes."""
+    """Return whether both runs have equal numbers of beads of each type and equal mean volumes."""
     volumes = [float(np.mean(np.abs(np.linalg.det(frames.boxes)))) for frames in both]
     beads = [Counter(frames.mapping.bead_types) for frames in both]
     return beads[0] == beads[1] and abs(volumes[1] / volumes[0] - 1) < SAME_SIZE
 
 
 def _pair(key: str, values: Mapping[str, Value | None]) -> Row:
-    """Return a number and its error on both sides as plain data."""
+    """Return a number and its error for both runs as plain data."""
     row: Row = {}
     for side in SIDES:
         found = values.get(side)

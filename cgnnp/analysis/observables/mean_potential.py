@@ -27,7 +27,7 @@ FIRST_R = 0.15
 class MeanPotentialFinding(Finding):
     """The curves from which potentials of mean force are computed.
 
-    `curves` are g(r) of every kind of pair, atomistic and coarse-grained. `temperatures` are those of both sides, K.
+    `curves` are g(r) of every kind of pair, atomistic and coarse-grained. `temperatures` are those of both runs, K.
     `dimers` are the isolated dimers of the model.
     """
 
@@ -36,7 +36,7 @@ class MeanPotentialFinding(Finding):
     dimers: tuple[IsolatedDimer, ...]
 
     def rows(self) -> list[Row]:
-        """Return contact distance (nm) and barrier above contact (kT) of each pair, from -kT ln g(r) of both sides."""
+        """Return contact distance (nm) and barrier above contact (kT) of each pair, from -kT ln g(r) of both runs."""
         rows = []
         for pair in self.curves:
             row: Row = {"pair": pair[0].name}
@@ -94,23 +94,23 @@ class MeanPotentialFinding(Finding):
         return Section("Potentials of mean force", (picture, Table(columns, tuple(rows))), (note,))
 
     def _smooth(self, pair: tuple[Rdf, Rdf]) -> list[MeanPotential]:
-        """Return -kT ln g(r) of both sides, with g(r) smoothed over 0.02 nm."""
+        """Return -kT ln g(r) of both runs, with g(r) smoothed over 0.02 nm."""
         return [mean_potential(curve, kelvin, smooth=True) for curve, kelvin in zip(pair, self.temperatures, strict=True)]
 
 
 @dataclass(frozen=True)
 class MeanPotentials(Observable):
-    """Potentials of mean force -kT ln g(r) of both sides, with the default range of g(r)."""
+    """Potentials of mean force -kT ln g(r) of the atomistic and the coarse-grained run, with the default range of g(r)."""
 
     name: ClassVar[str] = "mean_potential"
     kind: ClassVar[type[Finding]] = MeanPotentialFinding
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason for a neat liquid, where -kT ln g(r) contains nothing beyond g(r)."""
+        """Return a reason to skip this observable for a neat liquid, where -kT ln g(r) contains nothing beyond g(r)."""
         return None if both.solvent_eliminated else "no solvent was left out, so it would show nothing beyond g(r)"
 
     def find(self, both: BothSides) -> MeanPotentialFinding:
-        """Compute g(r) of both sides and the isolated dimers of the potential."""
+        """Compute g(r) of the atomistic and the coarse-grained run, and the isolated dimers of the potential."""
         return MeanPotentialFinding(rdf_of(both), both.temperatures, dimers_of(both))
 
 
@@ -122,7 +122,7 @@ def plot_mean_potentials(
     Each curve is in units of kT at its own temperature.
 
     Args:
-        panels: for each pair of types, the labels and potentials of both sides, and the isolated dimer or None.
+        panels: for each pair of types, the labels and potentials of both runs, and the isolated dimer or None.
         theme: colours.
     """
     figure, axes = panel_grid(len(panels), theme)

@@ -1,7 +1,7 @@
 """Base classes of observables and their findings.
 
-An observable is computed in the same way for both sides, the atomistic data and the coarse-grained run. A finding holds the
-results of both sides, compares them, and presents them: in summary.json, in the log, in CSV tables and on a page.
+An observable is computed in the same way for both runs, the atomistic data and the coarse-grained run. A finding holds the
+results of both runs, compares them, and presents them: in summary.json, in the log, in CSV tables and on a page.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.statistics import Estimate
 
 SIDES = {"atomistic": "atomistic", "cg": "coarse-grained"}
-"""Each side by the suffix of its keys in summary.json, with its name on pages."""
+"""Suffix of the keys in summary.json for the atomistic and the coarse-grained run, with the name of the run on pages."""
 
 Row = dict[str, Any]
 
@@ -43,7 +43,7 @@ class BothSides:
         kinetic: kinetic temperature of the run, if it was recorded.
 
     Raises:
-        ValueError: the two sides have different types of beads.
+        ValueError: the two runs have different types of beads.
     """
 
     atomistic: Frames
@@ -98,7 +98,10 @@ class BothSides:
 
 
 class Finding(ABC):
-    """The results of one observable for both sides. Subclasses are frozen dataclasses, which can be stored and read back."""
+    """The results of one observable for the atomistic and the coarse-grained run.
+
+    Subclasses are frozen dataclasses, which can be stored and read back.
+    """
 
     @abstractmethod
     def rows(self) -> Any:
@@ -135,9 +138,10 @@ class Finding(ABC):
 
 
 class Observable(ABC):
-    """A quantity that is computed in the same way for both sides. Subclasses are frozen dataclasses of its settings.
+    """A quantity that is computed in the same way for the atomistic and the coarse-grained run.
 
-    `name` is the name of the observable, with its settings under `compare.<name>`. `kind` is the class of its findings.
+    Subclasses are frozen dataclasses whose fields are the settings. `name` is the name of the observable; its settings are
+    under `compare.<name>` in the configuration. `kind` is the class of its findings.
     """
 
     name: ClassVar[str]
@@ -145,11 +149,11 @@ class Observable(ABC):
 
     @abstractmethod
     def unsuited(self, both: BothSides) -> str | None:
-        """Return the reason why the observable does not apply to these runs; None if it does."""
+        """Return the reason to skip this observable for these runs; None if it can be computed."""
 
     @abstractmethod
     def find(self, both: BothSides) -> Finding:
-        """Compute the observable for both sides.
+        """Compute the observable for the atomistic and the coarse-grained run.
 
         Raises:
             ValueError: the observable cannot be computed; the message says why.

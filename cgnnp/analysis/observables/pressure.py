@@ -73,7 +73,7 @@ class VirialPressure(Observable):
         check_positive("compare.pressure", max_frames=self.max_frames)
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason if the potential is unknown, the beads are not charged, or there is only one frame.
+        """Return a reason to skip the pressure if the potential is unknown, the beads are neutral, or there is one frame.
 
         The pressure of a neat coarse-grained liquid is not reported, because it differs from the atomistic pressure.
         """

@@ -192,14 +192,14 @@ class RadialDistribution(Observable):
             )
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason if there is only one bead."""
+        """Return a reason to skip this observable if there is only one bead."""
         return None if min(frames.mapping.n_beads for frames in both) > 1 else "there is only one bead, so there is no pair"
 
     def find(self, both: BothSides) -> RdfFinding:
-        """Compute g(r) of both sides in the same bins.
+        """Compute g(r) of the atomistic and the coarse-grained run in the same bins.
 
         Raises:
-            ValueError: no kind of pair exists on both sides.
+            ValueError: no kind of pair exists in both runs.
         """
         if not (found := rdf_of(both, self.r_max_nm, self.bin_width_nm)):
             raise ValueError("g(r): no kind of pair exists both in the atomistic data and in the coarse-grained run")
@@ -207,10 +207,10 @@ class RadialDistribution(Observable):
 
 
 def rdf_of(both: BothSides, r_max: float | None = None, bin_width: float = BIN_WIDTH) -> tuple[tuple[Rdf, Rdf], ...]:
-    """Compute g(r) of both sides, at most up to half the smaller box.
+    """Compute g(r) of the atomistic and the coarse-grained run, at most up to half the smaller box.
 
     Args:
-        both: the two sides.
+        both: the two runs.
         r_max: the largest distance, nm; by default 1.2 nm, or half the smaller box if that is less.
         bin_width: width of the bins, nm.
 
@@ -225,10 +225,10 @@ def rdf_of(both: BothSides, r_max: float | None = None, bin_width: float = BIN_W
 
 
 def rdf_counts_of(both: BothSides, reach: float, bin_width: float = BIN_WIDTH) -> tuple[PairCounts, PairCounts]:
-    """Count the pairs of both sides in the bins of g(r), up to `reach` (nm). The counts are stored and used again.
+    """Count the non-bonded pairs of the atomistic and the coarse-grained run in each bin of g(r), up to `reach` (nm).
 
-    Names and order of the pairs are those of the atomistic data. A kind of pair that exists on one side only is left out;
-    this happens if the other side has a single bead of the type.
+    The counts are stored, so that several observables can use them. Names and order of the pairs are those of the atomistic
+    data. A kind of pair that exists in one run only is left out. This happens if the other run has one bead of the type.
     """
 
     def count() -> tuple[PairCounts, PairCounts]:
@@ -241,7 +241,7 @@ def rdf_counts_of(both: BothSides, reach: float, bin_width: float = BIN_WIDTH) -
 
 
 def rdf_residual(first: Rdf, second: Rdf) -> Residual:
-    """Compare g(r) of one pair of types in two runs with the same bins. Each of the first two shells is also a part."""
+    """Compare g(r) of one pair of types in two runs with the same bins. The parts of the result are the first two shells."""
     seen = first.r[(first.g > 0) | (second.g > 0)]
     start = float(seen[0]) if len(seen) else float(first.r[0])
     return residual(first, second, [r for r in minima(first) if r > start][:2])

@@ -44,7 +44,7 @@ class OrderFinding(Finding):
         return [judge_numbers("tetrahedral order", self.atomistic.mean, self.coarse.mean, scale=1.0)]
 
     def rows(self) -> Row:
-        """Return the mean q of both sides with their errors."""
+        """Return the mean q of both runs with their errors."""
         row: Row = {"verdict": str(self.judgements()[0].agreement)}
         for key, side in zip(SIDES, (self.atomistic, self.coarse), strict=True):
             row |= {
@@ -55,7 +55,7 @@ class OrderFinding(Finding):
         return row
 
     def lines(self) -> Sequence[str]:
-        """Return one log line with the mean q of both sides."""
+        """Return one log line with the mean q of both runs."""
         values = [f"{side.mean.value:.4f}({side.mean.stderr:.4f})" for side in (self.coarse, self.atomistic)]
         return [f"{self.judgements()[0]}: mean q is {values[0]} in the run and {values[1]} in the atomistic data"]
 
@@ -93,7 +93,7 @@ class Order(Observable):
 
     Args:
         bins: number of bins of q from -1 to 1.
-        max_frames: largest number of frames of each side; longer runs are thinned.
+        max_frames: largest number of frames of each run; longer runs are thinned.
     """
 
     name: ClassVar[str] = "tetrahedral_order"
@@ -106,7 +106,7 @@ class Order(Observable):
         check_positive("compare.tetrahedral_order", bins=self.bins, max_frames=self.max_frames)
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason if a solvent was left out, or if there are too few beads or frames.
+        """Return a reason to skip this observable if a solvent was left out, or if there are too few beads or frames.
 
         Solutes have no tetrahedral order among themselves, because their nearest neighbours are solvent molecules.
         """
@@ -117,7 +117,7 @@ class Order(Observable):
         return None if min(map(len, both)) > 1 else "an error estimate needs at least two frames"
 
     def find(self, both: BothSides) -> OrderFinding:
-        """Compute the tetrahedral order of both sides.
+        """Compute the tetrahedral order of the atomistic and the coarse-grained run.
 
         Raises:
             ValueError: a bead has fewer than four neighbours within half the box.

@@ -61,9 +61,9 @@ def test_an_observable_of_any_module_by_its_target():
     target = f"{__name__}.Twice"
     made = choice({"observables": ["twice"], "twice": {"_target_": target}})
     assert names(made) == ["twice"]
-    with pytest.raises(ValueError, match=r"compare\.once\._target_=.*Twice: must make an Observable whose name is 'once'"):
+    with pytest.raises(ValueError, match=r"compare\.once\._target_=.*Twice: must create an Observable whose name is 'once'"):
         choice({"once": {"_target_": target}})
-    with pytest.raises(ValueError, match=r"compare\.once\._target_=collections\.Counter: must make an Observable"):
+    with pytest.raises(ValueError, match=r"compare\.once\._target_=collections\.Counter: must create an Observable"):
         choice({"once": {"_target_": "collections.Counter"}})
 
 
