@@ -1,1 +1,1 @@
-"""The atomistic side: built-in systems, sampling with mapping on the fly, and OpenMM topologies. Imports openmm, mdtraj."""
+"""Atomistic reference data: built-in systems, sampling with OpenMM, trajectories of other engines. Uses openmm, mdtraj."""

@@ -1,4 +1,4 @@
-"""Chunks of atomistic frames with forces, in the units of the package and with cells in reduced form. Imports numpy only."""
+"""Chunks of atomistic frames with forces, in nm and kJ/mol/nm, with reduced box vectors. Imports numpy only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +15,11 @@ from cgnnp.runtime.representation import brief
 @brief
 @dataclass(frozen=True)
 class AtomFrames:
-    """Some consecutive frames of all atoms.
+    """Consecutive frames of all atoms.
 
-    `positions` are in nm, `forces` those of the engine in kJ/mol/nm (constraint forces not included), the rows of
-    `boxes` the box vectors in nm, in reduced lower triangular form, see `cgnnp.frames.boxes`; None with open boundaries.
-    `energies` and `virials` (kJ/mol) are there where the files have them.
+    `positions` are in nm. `forces` are the forces that the engine computed, in kJ/mol/nm, without constraint forces. The
+    rows of each box in `boxes` are box vectors in nm, in reduced lower triangular form (see `cgnnp.frames.boxes`); `boxes`
+    is None with open boundaries. `energies` and `virials` are in kJ/mol, or None if the files do not have them.
 
     >>> frames = AtomFrames(np.zeros((5, 2, 3)), np.zeros((5, 2, 3)), np.tile(3 * np.eye(3), (5, 1, 1)))
     >>> len(frames)
@@ -34,7 +34,7 @@ class AtomFrames:
 
     @property
     def more(self) -> dict[str, Float[np.ndarray, "frames ..."]]:
-        """Energies and virials, as far as they are there."""
+        """Energies and virials by name, without those that are None."""
         found = {"energies": self.energies, "virials": self.virials}
         return {name: array for name, array in found.items() if array is not None}
 
@@ -47,12 +47,12 @@ class AtomFrames:
         return AtomFrames(self.positions[index], self.forces[index], boxes, **more)
 
     def mapped(self, mapping: Mapping) -> "AtomFrames":
-        """Positions and forces of the beads that a mapping makes of these atoms; also `mapping(frames)`.
+        """Return the positions and forces of the beads that a mapping makes of these atoms, like `mapping(frames)`.
 
-        Energies and virials are kept where the beads are all atoms.
+        Energies and virials are kept only if every atom is a bead of its own.
 
         Raises:
-            ValueError: these frames are not of its atoms.
+            ValueError: the mapping was made for another number of atoms.
         """
         positions = mapping.map_positions(self.positions, self.boxes)
         more = self.more if mapping.is_identity else {}
@@ -60,12 +60,12 @@ class AtomFrames:
 
 
 def in_reduced_cells(frames: AtomFrames) -> AtomFrames:
-    """The same frames with their cells in reduced form.
+    """Return the frames with box vectors in reduced form.
 
-    A lattice has many cells. The one wanted is reached without touching the atoms by adding whole box vectors to each
-    other, and by turning all three round where they are left-handed. Where a does not lie along x, or b not in the xy
-    plane, the whole frame is rotated: positions and forces with the box, which changes no energy. Cells must have a
-    volume (`has_volume`).
+    Many sets of box vectors describe the same lattice. The reduced ones are found without moving the atoms: whole box
+    vectors are added to each other, and all three are inverted if they are left-handed. If a is not along x, or b is not in
+    the xy plane, the whole frame is rotated: positions, forces and virials turn with the box, which changes no energy.
+    Every box must have a volume (`has_volume`).
     """
     positions, forces, virials = frames.positions, frames.forces, frames.virials
     if frames.boxes is None:

@@ -1,4 +1,4 @@
-"""Map atomistic frames that exist: kept by an earlier sampling run, or read from files."""
+"""Map existing atomistic frames, which an earlier sampling run stored or which are read from files."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -30,20 +30,20 @@ def map_atoms(
     shard: Path,
     n_frames: int | None = None,
 ) -> int:
-    """Map a stream of atomistic frames into a shard, chunk by chunk, and return how many frames it then has.
+    """Map a stream of atomistic frames into a shard, and return the number of frames that the shard then has.
 
-    Frames that the shard has already are passed over, so a longer stream extends it. Molecules are made whole.
+    Frames that the shard already has are skipped, so a longer stream extends it. Molecules are made whole.
 
     Args:
-        parts: the frames from the first on, some at a time.
-        atomistic: the atoms.
-        mapping: of them.
-        meta: what the shard records.
-        shard: where it is, or will be.
-        n_frames: at most so many; None takes all.
+        parts: chunks of consecutive frames, beginning with the first frame.
+        atomistic: description of the atoms.
+        mapping: mapping from these atoms to beads.
+        meta: metadata that the shard records.
+        shard: directory of the shard, which is made if it does not exist.
+        n_frames: number of frames that the shard will have; None maps all frames of the stream.
 
     Raises:
-        ValueError: the mapping is not certified, the shard is of another data set, or the frames are too few or damaged.
+        ValueError: the mapping is not certified, the shard belongs to another data set, or frames are missing or damaged.
     """
     certify(mapping, atomistic)
     writer = FramesWriter(shard, meta)
@@ -58,7 +58,7 @@ def map_atoms(
             if n_frames is not None and seen >= n_frames:
                 break
         if n_frames is not None and seen < n_frames:
-            raise ValueError(f"{shard}: {n_frames} frames were asked for, there are {seen} to map: ask for fewer")
+            raise ValueError(f"{shard}: {n_frames} frames were asked for, but only {seen} can be mapped: ask for fewer")
         return count_frames(shard)
     finally:
         writer.close()
@@ -67,14 +67,15 @@ def map_atoms(
 def with_optimal_map(
     mapping: Mapping, parts: Callable[[], Iterable[AtomFrames]], n_frames: int, held_out_fraction: float = 1 / 3
 ) -> Mapping:
-    """The mapping with the force map of least noise for these frames (`cgnnp.mapping.optimal_force_map`); logs what it
-    gains.
+    """Return the mapping with the force map that has the least noise for these frames, and log how much the noise falls.
+
+    See `cgnnp.mapping.optimal_force_map`.
 
     Args:
-        mapping: whose force map is to be replaced.
-        parts: begins the stream of frames anew at each call.
-        n_frames: how many there are in it.
-        held_out_fraction: the last part of them, on which the map must prove less noisy.
+        mapping: mapping whose force map is replaced.
+        parts: function that starts the stream of frames anew at each call.
+        n_frames: number of frames in the stream.
+        held_out_fraction: fraction of frames, the last ones, that is held out to check that the new map is less noisy.
 
     Raises:
         ValueError: see `cgnnp.mapping.optimal_force_map.optimal_map`.
@@ -96,13 +97,14 @@ def with_optimal_map(
 
 
 def map_shards(stored: Path, mapping: Mapping, root: Path, n_frames: int | None = None) -> Path:
-    """Map every shard of a data set of stored atoms into one of a data set of beads, and return its directory.
+    """Map every shard of a data set of stored atoms to beads, and return the directory of the new data set.
 
-    It is the data set that sampling with this mapping would have made, so that training finds it and sampling goes on from
-    it: it records the same, and the states to continue from come along where the chunks are the same.
+    The new data set is the one that sampling with this mapping would have made. Its metadata are the same, so training
+    finds it. The simulation states at the ends of chunks are copied where the chunks hold the same frames, so sampling can
+    extend it.
 
     Raises:
-        FileNotFoundError: no stored atoms there.
+        FileNotFoundError: the directory `stored` holds no stored atoms.
         ValueError: see `map_atoms`.
     """
     for shard in shards(stored):
@@ -112,16 +114,16 @@ def map_shards(stored: Path, mapping: Mapping, root: Path, n_frames: int | None 
         _check_same_run(shard, target)
         total = map_atoms(stored_frames(shard), atomistic, mapping, meta, target, n_frames)
         _copy_states(shard, target)
-        log.info("map: %d frames of %s in %s", total, shard, target)
+        log.info("map: %d frames of %s are mapped in %s", total, shard, target)
     return target.parent
 
 
 def stored_frames(shard: Path) -> Iterator[AtomFrames]:
-    """The atomistic frames that a sampling run kept, chunk by chunk.
+    """Yield the atomistic frames that a sampling run stored, chunk by chunk.
 
     Raises:
-        FileNotFoundError: no stored atoms there.
-        ValueError: damaged chunks.
+        FileNotFoundError: the directory holds no data set.
+        ValueError: a chunk is damaged.
     """
     order: np.ndarray | None = None
     for part in iterate_frames(shard):
@@ -131,18 +133,18 @@ def stored_frames(shard: Path) -> Iterator[AtomFrames]:
 
 
 def _check_same_run(source: Path, target: Path) -> None:
-    """Refuse to go on with a shard that was sampled on its own: the states at the ends of its chunks are others."""
+    """Refuse to extend a shard of another trajectory, whose chunks end with other simulation states."""
     for one, two in zip(chunks(source), chunks(target), strict=False):
         files = one / STATE_FILE, two / STATE_FILE
         if all(file.is_file() for file in files) and files[0].read_bytes() != files[1].read_bytes():
             raise ValueError(
-                f"{target}: was sampled on its own, {source} is another trajectory of the same settings: map into another "
-                "data_dir, or use the frames that are there"
+                f"{target}: these frames were sampled on their own, and {source} is another trajectory with the same "
+                "settings: map into another data_dir, or use the frames that are there"
             )
 
 
 def _copy_states(source: Path, target: Path) -> None:
-    """Where both have the same chunks, the states at their ends are the same too."""
+    """Copy the simulation states at the ends of chunks, as far as both shards have chunks of the same lengths."""
     sizes = [[info["n_frames"] for info in chunk_infos(shard)] for shard in (source, target)]
     for number, (one, two) in enumerate(zip(chunks(source), chunks(target), strict=False)):
         file, copy = one / STATE_FILE, two / STATE_FILE

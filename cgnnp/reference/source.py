@@ -1,7 +1,8 @@
-"""Where mapped frames come from: a simulation that is run, or trajectories that exist.
+"""Sources of mapped frames: a simulation that is run, or existing trajectories.
 
-A source is one class and one YAML file in `conf/reference/` that names it; its settings are the keywords of what the file
-names, and `system` and `replica` are given to it where it takes them. The stages speak to `Source` alone.
+Every source is a class with a YAML file in `conf/reference/`. The file names the function that makes the source, and its
+other keys are the keyword arguments of this function; `system` and `replica` are also passed if the function takes them.
+The stages of the workflow use only the interface `Source`.
 """
 
 import logging
@@ -25,10 +26,10 @@ log = logging.getLogger("cgnnp")
 
 
 class Source(ABC):
-    """Where mapped frames come from.
+    """A source of mapped frames.
 
-    `n_frames` is how many are asked for; `replica` numbers independent runs of the same settings, each of which has a
-    shard of its own in the data set.
+    `n_frames` is the number of frames that are asked for. `replica` numbers independent runs with the same settings; each
+    of them has its own shard in the data set.
     """
 
     n_frames: int
@@ -37,50 +38,50 @@ class Source(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The system, for people."""
+        """Name of the system, as messages and reports show it."""
 
     @property
     @abstractmethod
     def temperature_K(self) -> float:
-        """Temperature of the frames."""
+        """Temperature of the frames, K."""
 
     @abstractmethod
     def atomistic(self) -> Atomistic:
-        """What mappings are made from."""
+        """Return the description of the atoms, from which mappings are made."""
 
     @abstractmethod
     def box(self) -> Float[np.ndarray, "3 3"] | None:
-        """Box vectors as rows, nm: of the start, where they vary; None with open boundaries."""
+        """Return the box vectors as rows, nm; the initial ones if they vary, and None with open boundaries."""
 
     @property
     def arrays(self) -> frozenset[str] | None:
-        """Names of the arrays that frames will have, where that is known before they are there."""
+        """Names of the arrays that the frames will have; None if they are not known before the frames are made."""
         return None
 
     @abstractmethod
     def meta(self, mapping: Mapping) -> FramesMeta:
-        """What the shard of this replica records of how it was made.
+        """Return the metadata of the shard of this replica, which record how its frames are made.
 
-        Its provenance names the `replica`, and may say what is known of the `solvent` as a dielectric; all else makes the
-        name of the data set, which the number of frames must not.
+        The provenance holds the number of the `replica`, and may hold the dielectric properties of the `solvent`. All other
+        entries determine the name of the data set. The number of frames must not be among them.
         """
 
     @abstractmethod
     def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
-        """Bring the shard to `n_frames` frames, keeping those that are there.
+        """Extend the shard to `n_frames` frames. The frames that it already has are kept.
 
         Raises:
-            ValueError: the mapping is not certified, the shard is of another data set, or there are no more frames.
+            ValueError: the mapping is not certified, the shard is of another data set, or the source has too few frames.
         """
 
     def directory(self, root: Path, mapping: Mapping) -> Path:
-        """Where the data set is kept."""
+        """Return the directory of the data set of this source and a mapping."""
         return data_directory(root, self.meta(mapping))
 
     def complete(self, mapping: Mapping, root: Path, platform: PlatformChoice) -> Path:
-        """Bring a data set, all its shards counted, to `n_frames` frames, and return its directory.
+        """Extend the data set to `n_frames` frames in all its shards together, and return its directory.
 
-        What is missing goes into the shard of this replica.
+        Missing frames are added to the shard of this replica.
 
         Raises:
             ValueError: see `provide`.
@@ -94,9 +95,9 @@ class Source(ABC):
         return directory
 
     def frames(self, directory: Path, mapping: Mapping, n_frames: int) -> Frames:
-        """The first frames of a data set of this source, with what *it* says of the solvent.
+        """Open the first frames of a data set of this source, with the solvent properties that the source states now.
 
-        (What is stored is what was said of it when sampling began.)
+        They replace the stored solvent properties, which were stated when sampling began.
 
         Raises:
             ValueError: see `cgnnp.frames.dataset.open_frames`.
@@ -115,50 +116,51 @@ class Source(ABC):
         platform: PlatformChoice,
         atoms_shard: Path | None = None,
     ) -> None:
-        """Feed the shards of several mappings at once; the atomistic frames go into `atoms_shard` where one is given.
+        """Extend the shards of several mappings at once. If `atoms_shard` is given, the atomistic frames are stored there.
 
         Raises:
-            ValueError: this source feeds one mapping at a time, or keeps no atoms; and as for `provide`.
+            ValueError: this source takes one mapping at a time, or cannot store atoms; also as for `provide`.
         """
         if atoms_shard is not None:
-            raise ValueError(f"keep_atoms: {type(self).__name__} keeps no atomistic frames: choose reference=langevin")
+            raise ValueError(f"keep_atoms: {type(self).__name__} cannot store atomistic frames: choose reference=langevin")
         if len(mappings) > 1:
             raise ValueError(
-                f"{type(self).__name__} feeds one mapping at a time, not {', '.join(m.name for m in mappings)}: "
+                f"{type(self).__name__} takes one mapping at a time, but {', '.join(m.name for m in mappings)} were given: "
                 "choose reference=langevin, or give one mapping only"
             )
         self.provide(mappings[0], shards[0], n_frames, platform)
 
 
 def check_frames(n_frames: int, available: int | None = None, stride: int = 1) -> None:
-    """Refuse to be asked for no frames, or for more than there are.
+    """Check that at least one frame is asked for, and not more than are available.
 
     Raises:
-        SettingError: names the argument.
+        SettingError: `n_frames` is less than 1 or more than `available`.
     """
     if n_frames < 1:
         raise SettingError("reference", f"n_frames={n_frames}: must be a whole number, 1 or more")
     if available is not None and n_frames > available:
-        raise SettingError("reference", f"n_frames={n_frames}: there are {available} (stride {stride}): ask for fewer")
+        raise SettingError(
+            "reference", f"n_frames={n_frames}: only {available} frames are available (stride {stride}): ask for fewer"
+        )
 
 
 def data_directory(root: Path, meta: FramesMeta) -> Path:
-    """Where the data set of a mapping and a source is kept: its name is a hash of them, not of length or replica."""
+    """Return the directory of a data set. The hash in its name does not depend on replica, solvent and number of frames."""
     provenance = {key: value for key, value in meta.provenance.items() if key not in BESIDE_THE_DATA}
     return root / f"{meta.mapping.name}-{data_digest(replace(meta, provenance=provenance).to_dict())}"
 
 
 def shard_directory(root: Path, meta: FramesMeta) -> Path:
-    """Where the shard of one replica of a data set is kept."""
+    """Return the directory of the shard of one replica of a data set."""
     return data_directory(root, meta) / f"replica_{meta.provenance.get('replica', 0)}"
 
 
 class StoredSource(Source):
-    """A data set that exists: nothing is added to it, and its mapping is the one it was made with.
+    """An existing data set. No frames are added to it, and its mapping is the one that it was made with.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: damaged, or without frames.
+        ValueError: the directory is not a data set, or the data set is damaged or has no frames.
     """
 
     def __init__(self, stored: Path) -> None:
@@ -166,7 +168,7 @@ class StoredSource(Source):
         self.n_frames = count_frames(stored)
         if not self.n_frames:
             raise ValueError(
-                f"data={stored}: {'holds no frames yet' if has_data(stored) else 'not a data set of mapped frames'}"
+                f"data={stored}: {'holds no frames yet' if has_data(stored) else 'this is not a data set of mapped frames'}"
             )
         self.replica = 0
         self._meta = read_meta(stored)
@@ -176,48 +178,54 @@ class StoredSource(Source):
 
     @property
     def name(self) -> str:
-        """Name of the directory."""
+        """Name of the directory of the data set."""
         return self.stored.name
 
     @property
     def temperature_K(self) -> float:
-        """Temperature of the frames."""
+        """Temperature of the frames, K."""
         return self._meta.temperature
 
     @property
     def mapping(self) -> Mapping:
-        """What made the frames."""
+        """Mapping with which the frames were made."""
         return self._meta.mapping
 
     def atomistic(self) -> Atomistic:
-        """There is none: only beads are left."""
-        raise ValueError(f"data={self.stored}: holds beads, of which no other mapping can be made")
-
-    def box(self) -> Float[np.ndarray, "3 3"] | None:
-        """The box of the first frame."""
-        return self._box
-
-    @property
-    def arrays(self) -> frozenset[str]:
-        """Those of the first chunk, which all have."""
-        return self._arrays
-
-    def meta(self, mapping: Mapping) -> FramesMeta:
-        """What the data set records."""
-        return self._meta
-
-    def directory(self, root: Path, mapping: Mapping) -> Path:
-        """Where it is, whatever the root."""
-        return self.stored
-
-    def complete(self, mapping: Mapping, root: Path, platform: PlatformChoice) -> Path:
-        """Where it is: nothing is missing."""
-        return self.stored
-
-    def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
-        """Refused.
+        """Refuse: a data set holds only beads, and the atoms are not known.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError(f"data={self.stored}: nothing can be added to it: leave data out, or ask for the frames it has")
+        raise ValueError(f"data={self.stored}: this data set holds only beads, so no other mapping can be applied to it")
+
+    def box(self) -> Float[np.ndarray, "3 3"] | None:
+        """Return the box vectors of the first frame as rows, nm; None with open boundaries."""
+        return self._box
+
+    @property
+    def arrays(self) -> frozenset[str]:
+        """Names of the arrays of the first chunk; all chunks have the same."""
+        return self._arrays
+
+    def meta(self, mapping: Mapping) -> FramesMeta:
+        """Return the metadata of the data set, whatever the mapping."""
+        return self._meta
+
+    def directory(self, root: Path, mapping: Mapping) -> Path:
+        """Return the directory of the data set, whatever the root and the mapping."""
+        return self.stored
+
+    def complete(self, mapping: Mapping, root: Path, platform: PlatformChoice) -> Path:
+        """Return the directory of the data set. No frames are missing."""
+        return self.stored
+
+    def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
+        """Refuse: no frames can be added to a stored data set.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            f"data={self.stored}: no frames can be added to a stored data set: leave data out, or ask for the frames it has"
+        )

@@ -1,7 +1,7 @@
-"""Atomistic frames that are kept: a data set whose beads are the atoms, with all that later mappings ask of them.
+"""Stored atomistic frames: a data set in which every atom is a bead, with all that later mappings need to know.
 
-Beside the chunks of such a shard lies `atomistic.npz`: topology, masses, charges, rigid groups and virtual sites as plain
-arrays, from which the mdtraj topology is built again exactly, so that selections find the same atoms.
+Each shard of such a data set also holds `atomistic.npz`, with topology, masses, charges, rigid groups and virtual sites as
+plain arrays. The mdtraj topology is rebuilt from them exactly, so that selections find the same atoms.
 """
 
 import io
@@ -25,14 +25,15 @@ from cgnnp.runtime.storage import write_file
 
 FILE = "atomistic.npz"
 UNKNOWN = -(2**31)
-"""Stands for a serial number, formal charge or bond order that is not known."""
+"""Value that stands for an unknown serial number, formal charge or bond order."""
 
 
 def atoms_mapping(atomistic: Atomistic, name: str = "atoms") -> Mapping:
-    """Every atom a bead of its own, C = B = 1, molecule by molecule; bead types are atom names.
+    """Return the mapping in which every atom is a bead of its own (C = B = 1), whose type is the name of the atom.
 
-    Rigid groups and virtual sites are declared, so that `cgnnp.mapping.force_map.certify` refuses to have a model trained on
-    single atoms whose forces are not all there. Atoms that bonds, constraints or a residue join are one molecule.
+    Rigid groups and virtual sites are declared in the mapping. `cgnnp.mapping.force_map.certify` can therefore refuse to
+    train a model on single atoms without their constraint forces. Atoms that are joined by a bond, a constraint or a common
+    residue are one molecule.
     """
     atoms = list(atomistic.topology.atoms)
     molecules = _molecules(atomistic)
@@ -63,12 +64,12 @@ def atoms_mapping(atomistic: Atomistic, name: str = "atoms") -> Mapping:
 
 
 def atom_order(mapping: Mapping) -> np.ndarray:
-    """Place of every atom among the beads of `atoms_mapping`, which come block by block."""
+    """Return the bead number of every atom in `atoms_mapping`, which orders its beads block by block."""
     return np.argsort(np.concatenate([block.atoms.reshape(-1) for block in mapping.blocks]))
 
 
 def write_atomistic(directory: Path, atomistic: Atomistic) -> None:
-    """Write `atomistic.npz`."""
+    """Write the description of the atoms to `atomistic.npz` in a directory."""
     topology = atomistic.topology
     atoms, residues, chains = list(topology.atoms), list(topology.residues), list(topology.chains)
     arrays: dict[str, Any] = {
@@ -97,16 +98,16 @@ def write_atomistic(directory: Path, atomistic: Atomistic) -> None:
 
 
 def read_atomistic(directory: Path) -> Atomistic:
-    """Read what `write_atomistic` wrote.
+    """Read the description of the atoms that `write_atomistic` wrote.
 
     Raises:
-        FileNotFoundError: the directory holds no stored atoms.
-        ValueError: damaged.
+        FileNotFoundError: the directory holds no `atomistic.npz`.
+        ValueError: the file is damaged.
     """
     path = directory / FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: no such file: '{directory}' holds no stored atoms: sample with keep_atoms=true to have them"
+            f"{path}: no such file, so '{directory}' holds no stored atoms: sample with keep_atoms=true to store them"
         )
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
@@ -121,7 +122,9 @@ def read_atomistic(directory: Path) -> Atomistic:
             virtual_sites=tuple(arrays["virtual_sites"].tolist()),
         )
     except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: damaged ({error!r}): copy it from another replica of the same data set") from error
+        raise ValueError(
+            f"{path}: the file is damaged ({error!r}): copy it from another replica of the same data set"
+        ) from error
 
 
 def _topology(arrays: dict[str, np.ndarray]) -> Any:
@@ -144,7 +147,7 @@ def _topology(arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _molecules(atomistic: Atomistic) -> list[np.ndarray]:
-    """Sorted atoms of every molecule, in the order of their first atoms."""
+    """Return the sorted atom numbers of every molecule. Molecules are ordered by their first atom."""
     pairs = [(bond[0].index, bond[1].index) for bond in atomistic.topology.bonds]
     pairs += [(group[0], atom) for group in atomistic.rigid_groups for atom in group[1:]]
     pairs += [(residue.atom(0).index, atom.index) for residue in atomistic.topology.residues for atom in residue.atoms]
@@ -168,7 +171,7 @@ def _block(kind: Any, first: Sequence[int]) -> Block:
         charges=charges,
         copies=runs(first),
         offsets=offsets,
-        parents=tuple(range(len(offsets))),  # stored as they come: what is made of them makes them whole
+        parents=tuple(range(len(offsets))),  # molecules are made whole not here, but when the atoms are mapped to beads
         bonds=bonds,
         rigid_groups=rigid,
         virtual_sites=virtual,
@@ -176,7 +179,7 @@ def _block(kind: Any, first: Sequence[int]) -> Block:
 
 
 def _local(groups: Sequence[tuple[int, ...]], members: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """Groups of atoms by their places in the molecule."""
+    """Return groups of atoms with atom numbers replaced by places in the molecule."""
     return tuple(tuple(np.searchsorted(members, group).tolist()) for group in groups)
 
 

@@ -106,6 +106,6 @@ def test_values_without_a_default_are_left_to_what_is_constructed():
     """In Python, where no command looks: the function says what it needs."""
     import cgnnp
 
-    with pytest.raises(ValueError, match="frames of files need trajectory, topology, temperature_K"):
+    with pytest.raises(ValueError, match="reference=files needs trajectory, topology, temperature_K"):
         cgnnp.option("reference", "files")()
     assert compose("train", "reference=files").reference.get("trajectory") is None

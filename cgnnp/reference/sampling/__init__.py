@@ -1,1 +1,1 @@
-"""Frames that are sampled with OpenMM: Langevin dynamics, mean forces, any script with a reporter."""
+"""Sampling of frames with OpenMM: Langevin dynamics, mean forces, and a reporter for any OpenMM script."""

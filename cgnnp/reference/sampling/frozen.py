@@ -1,7 +1,7 @@
-"""Dynamics with the beads held still, in a Context of their own.
+"""Dynamics with the beads held still, in an OpenMM Context of its own.
 
-Beads that are single free atoms have no mass there, so OpenMM leaves them where they are; the centres of mass of rigid
-three-site water are very heavy particles (`cgnnp.reference.sampling.frozen_water`).
+A bead that is a single free atom gets mass zero, so OpenMM does not move it. The centre of mass of a rigid three-site water
+molecule becomes a very heavy particle (`cgnnp.reference.sampling.frozen_water`).
 """
 
 from dataclasses import dataclass
@@ -30,21 +30,22 @@ from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.settings import check_positive
 
 FROZEN_SEED = 1_000_000
-"""Seeds of frozen runs begin here, those of the unconstrained run's continuations below."""
+"""Index from which seeds of frozen runs are derived: upwards for integrators, downwards for velocities. The unconstrained
+run uses much smaller indices."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenProtocol:
-    """How long the beads are held still, and how often.
+    """How long the beads are held still, and for which frames there is a second draw.
 
     Args:
-        averaging_ps: time over which forces are averaged (a whole, even number of force intervals is taken).
-        force_interval_fs: time between the forces that are averaged; closer ones are correlated.
-        second_every: every this many frames get a second draw; 0 for none, as water must have it.
-        separation_ps: time in which the frozen run forgets the first draw before the second begins.
+        averaging_ps: time over which forces are averaged; it is rounded to an even number of force intervals.
+        force_interval_fs: time between the forces that are averaged. Forces at shorter intervals are correlated.
+        second_every: a second draw is made for one in this many frames; 0 makes none, as water held still requires.
+        separation_ps: time for which the frozen run continues between the first draw and the second.
 
     Raises:
-        ValueError: a time that is not positive, or a negative separation.
+        ValueError: `averaging_ps` or `force_interval_fs` is not positive, or another number is negative.
     """
 
     averaging_ps: float = 1.0
@@ -60,33 +61,33 @@ class FrozenProtocol:
             raise SettingError("reference", f"separation_ps={self.separation_ps}: must not be negative")
 
     def steps_per_force(self, timestep_fs: float) -> int:
-        """Time steps between two forces."""
+        """Return the number of time steps between two forces of an average."""
         return max(1, round(self.force_interval_fs / timestep_fs))
 
     def n_forces(self, timestep_fs: float) -> int:
-        """Forces that make one average, an even number."""
+        """Return the number of forces in one average, which is even."""
         interval_ps = self.steps_per_force(timestep_fs) * timestep_fs / 1000
         return 2 * max(1, round(self.averaging_ps / (2 * interval_ps)))
 
     def averaging_time(self, timestep_fs: float) -> float:
-        """Time over which forces are averaged in ps, a whole number of intervals."""
+        """Return the time over which forces are averaged, ps: a whole number of force intervals."""
         return self.n_forces(timestep_fs) * self.steps_per_force(timestep_fs) * timestep_fs / 1000
 
     def separation_steps(self, timestep_fs: float) -> int:
-        """Time steps between the first draw and the second."""
+        """Return the number of time steps between the first draw and the second."""
         return round(self.separation_ps * 1000 / timestep_fs)
 
     def has_second(self, frame: int) -> bool:
-        """Whether this frame of the data set gets a second draw."""
+        """Return whether the frame with this number in the data set gets a second draw."""
         return self.second_every > 0 and frame % self.second_every == 0
 
 
 @dataclass(frozen=True)
 class FrozenBeads:
-    """A System in which the beads stay where they are, and how its particles belong to the atoms and the beads.
+    """A System in which the beads do not move, with the relation of its particles to atoms and beads.
 
-    Beads are single free atoms, which have no mass in `system`, or centres of mass of rigid water, which are particles of
-    their own (`centers`) after all atoms.
+    A bead is either a single free atom (in `atoms`), which has no mass in `system`, or the centre of mass of a rigid water
+    molecule (in `centers`), which is an additional particle after all atoms.
     """
 
     mapping: Mapping
@@ -97,22 +98,23 @@ class FrozenBeads:
 
     @property
     def particles(self) -> Int[np.ndarray, "beads"]:
-        """What does not move, single atoms first."""
+        """Numbers of the particles that do not move, single atoms first."""
         return np.concatenate([self.atoms, self.centers])
 
     @property
     def relaxation_ps(self) -> float:
-        """Time that is run and discarded after velocities are drawn."""
+        """Time that is simulated and discarded after velocities are drawn, ps."""
         return RELAXATION_PS if len(self.centers) else 0.0
 
     def place(self, positions: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "particles 3"]:
-        """Positions of all particles from those of the atoms (molecules whole), nm."""
+        """Return the positions of all particles, nm, from those of the atoms. Molecules must be whole."""
         return np.concatenate([positions, self.waters.centers(positions)])
 
     def bead_forces(self, forces: Float[np.ndarray, "particles 3"]) -> Float[np.ndarray, "beads 3"]:
-        """Forces on the beads from those that the engine reports, kJ/mol/nm.
+        """Return the forces on the beads, kJ/mol/nm, from the forces on all particles that the engine reports.
 
-        The force on the oxygen of water that is held has been spread over H, H and X, so that of X stands in its place.
+        In water held still, the engine has already spread the force on the oxygen over H, H and the centre X. The force on
+        X therefore takes the place of the force on the oxygen.
         """
         atoms = forces[: self.mapping.n_atoms].copy()
         atoms[self.waters.atoms[:, 0]] = forces[self.centers]
@@ -120,12 +122,13 @@ class FrozenBeads:
 
 
 def freeze(system: openmm.System, mapping: Mapping, atomistic: Atomistic) -> FrozenBeads:
-    """The beads of a mapping held still, in a copy of the System at constant volume.
+    """Copy a System and hold the beads of a mapping still in the copy, at constant volume.
 
-    Without CMMotionRemover, which would pin the rest's centre of mass, and without barostats, which would move the beads.
+    CMMotionRemover is removed, because it would fix the centre of mass of the moving atoms. Barostats are removed, because
+    they would move the beads.
 
     Raises:
-        ValueError: a bead that cannot be held still.
+        ValueError: a bead cannot be held still.
     """
     atoms, waters = still_beads(system, mapping, atomistic)
     copy = openmm.XmlSerializer.clone(system)
@@ -139,27 +142,27 @@ def freeze(system: openmm.System, mapping: Mapping, atomistic: Atomistic) -> Fro
 
 
 def check_second_draws(beads: FrozenBeads, protocol: FrozenProtocol) -> None:
-    """Whether second draws would be what they claim to be, independent of the first.
+    """Check that second draws would be independent of the first ones.
 
     Raises:
-        ValueError: they would not: water with its centres of mass held still keeps its hydrogen bonds.
+        ValueError: second draws are asked for, but water with its centres of mass held still keeps its hydrogen bonds.
     """
     if len(beads.centers) and protocol.second_every:
         raise SettingError(
             "reference",
-            f"second_every={protocol.second_every}: water whose centres of mass are held still keeps the hydrogen "
-            "bonds it began with (no sign of renewal in 80 ps), so a second draw would not be independent of the first and "
-            "the noise floor from it wrong: set second_every=0",
+            f"second_every={protocol.second_every}: water whose centres of mass are held still keeps its initial hydrogen "
+            "bonds (no sign of renewal in 80 ps). A second draw would therefore not be independent of the first, and the "
+            "noise floor computed from it would be wrong: set second_every=0",
         )
 
 
 def still_beads(
     system: openmm.System, mapping: Mapping, atomistic: Atomistic
 ) -> tuple[Int[np.ndarray, "single"], RigidWaters]:
-    """Atoms that are beads, in order of the beads, and molecules of rigid water whose centres of mass are beads.
+    """Return the atoms that are beads, in the order of the beads, and the rigid waters whose centres of mass are beads.
 
     Raises:
-        ValueError: a bead that is neither one free atom nor the centre of mass of rigid three-site water.
+        ValueError: a bead is neither a single free atom nor the centre of mass of rigid three-site water.
     """
     single, waters = [np.empty(0, dtype=np.int64)], [np.empty((0, 3), dtype=np.int64)]
     for block in mapping.blocks:
@@ -173,26 +176,27 @@ def still_beads(
 
 
 def _free_atoms(name: str, block: Block, atomistic: Atomistic) -> Int[np.ndarray, "beads"]:
-    """The atom that is each bead of all copies of a molecule."""
+    """Return the atom of every bead, for all copies of a molecule whose beads are single atoms."""
     constrained = {atom: group for group in atomistic.rigid_groups for atom in group}
     atoms = block.atoms[:, block.configuration.indices].reshape(-1)
     for atom, bead in zip(atoms.tolist(), block.bead_types * block.n_copies, strict=True):
         where = f"mapping '{name}', molecule {block.name}, bead {bead}: atom {atom}"
         if atom in atomistic.virtual_sites:
-            raise ValueError(f"{where} is a virtual site, which has no mass to take away: {INSTEAD}")
+            raise ValueError(f"{where} is a virtual site, and only atoms with mass can be held still: {INSTEAD}")
         if atom in constrained:
             raise ValueError(
-                f"{where} is constrained to {[k for k in constrained[atom] if k != atom]}, and OpenMM holds no "
-                f"constrained atom still: make the system without constraints on it, or {INSTEAD}"
+                f"{where} is constrained to atoms {[k for k in constrained[atom] if k != atom]}, and OpenMM cannot hold a "
+                f"constrained atom still: make the system without constraints on this atom, or {INSTEAD}"
             )
     return atoms
 
 
 @dataclass(frozen=True)
 class Average:
-    """Mean force on the beads over one stretch of frozen dynamics, over its halves, and its variance about the mean.
+    """Force on the beads averaged over one stretch of frozen dynamics and over each of its halves, kJ/mol/nm.
 
-    `kinetic_energy` is that of everything that moves, at the end, kJ/mol.
+    `variance` is the variance of the single forces about their mean, averaged over x, y and z. `kinetic_energy` is the
+    kinetic energy of all moving particles at the end, kJ/mol.
     """
 
     mean: Float[np.ndarray, "beads 3"]
@@ -202,10 +206,10 @@ class Average:
 
 
 class FrozenRun:
-    """Dynamics of everything but the beads, in a Context of its own.
+    """Dynamics of all particles except the beads, in an OpenMM Context of its own.
 
     Raises:
-        ValueError: a bead cannot be held still.
+        ValueError: a bead cannot be held still, or second draws would not be independent of the first ones.
     """
 
     def __init__(
@@ -229,7 +233,7 @@ class FrozenRun:
         self.temperature = temperature
 
     def begin(self, state: Any, frame: int) -> None:
-        """Take over positions and box; the rest gets new velocities, and water whose beads are held some time to relax.
+        """Start from the positions and the box of a State, with new velocities. Water held still then relaxes for a while.
 
         Raises:
             SimulationFailed: the frozen dynamics blew up.
@@ -263,5 +267,5 @@ class FrozenRun:
         return Average(mean, halves, np.mean((forces - mean) ** 2, axis=(0, 2)), kinetic_energy(state))
 
     def separate(self) -> None:
-        """Run until what follows is independent of what was."""
+        """Run for the separation time, after which an average is independent of the one before."""
         advance(self.simulation, self.protocol.separation_steps(self.timestep))

@@ -1,4 +1,4 @@
-"""Data sets that one simulation feeds at once, kept in step: the same frames of the same trajectory in each."""
+"""Keep the data sets that one simulation writes at once in step: each holds the same frames of the same trajectory."""
 
 import logging
 import shutil
@@ -12,13 +12,14 @@ log = logging.getLogger("cgnnp")
 
 
 def align(writers: Sequence[FramesWriter]) -> int:
-    """Number of frames that all data sets have, after a kill between two appends was mended.
+    """Return the number of frames that all data sets have, after dropping chunks that only some of them received.
 
-    A chunk is appended to each in turn, so a kill leaves some of them one chunk longer: that chunk is dropped, and the
-    simulation makes it again. Only chunks are dropped that say they were written together with the shorter data sets.
+    A chunk is appended to one data set after the other. If the run is killed in between, some data sets are one chunk
+    longer. This chunk is dropped, and the simulation makes it again. A chunk is dropped only if it records that it was
+    written together with the shorter data sets.
 
     Raises:
-        ValueError: the data sets have different lengths otherwise, or are of different trajectories.
+        ValueError: the lengths differ for another reason, or the data sets come from different trajectories.
     """
     shards = [writer.directory for writer in writers]
     lengths = [len(chunks(shard)) for shard in shards]
@@ -26,31 +27,32 @@ def align(writers: Sequence[FramesWriter]) -> int:
     longer = [shard for shard, length in zip(shards, lengths, strict=True) if length == min(lengths) + 1]
     if len(shortest) + len(longer) == len(shards) and all(_fed_together(shard, shortest) for shard in longer):
         for shard in longer:
-            log.info("sample: dropping the last chunk of %s, which a kill kept from the others", shard)
+            log.info("sample: dropping the last chunk of %s, which the other data sets lack after an interruption", shard)
             _drop_last_chunk(shard)
     counts = {shard: count_frames(shard) for shard in shards}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{shard} has {count}" for shard, count in counts.items())
         raise ValueError(
-            f"these data sets cannot be sampled together, since their frames are not in step ({found}): map the missing "
-            "ones from stored atoms (python -m cgnnp.map), or sample them one by one, or all anew in another data_dir"
+            f"these data sets cannot be sampled together, because their numbers of frames differ ({found}): map the missing "
+            "frames from stored atoms (python -m cgnnp.map), or sample the data sets one by one, or sample all of them anew "
+            "in another data_dir"
         )
     if len(shards) > 1 and counts[shards[0]] and len({_last_state(shard) for shard in shards}) > 1:
         raise ValueError(
-            f"{', '.join(map(str, shards))}: were not sampled together, they are of different trajectories: sample them "
-            "one by one, or all anew in another data_dir"
+            f"{', '.join(map(str, shards))}: these data sets were not sampled together and come from different "
+            "trajectories: sample them one by one, or sample all of them anew in another data_dir"
         )
     return counts[shards[0]]
 
 
 def _fed_together(shard: Path, others: Sequence[Path]) -> bool:
-    """Whether the last chunk was written by a run that fed the other data sets too."""
+    """Return whether the run that wrote the last chunk of a shard also wrote the other data sets."""
     names = {_name(Path(entry)) for entry in chunk_infos(shard)[-1].get("together", ())}
     return {_name(other) for other in others} <= names
 
 
 def _name(shard: Path) -> tuple[str, str]:
-    """Data set and replica, wherever they have been moved."""
+    """Return the names of data set and replica, which stay the same when the data are moved."""
     return shard.parent.name, shard.name
 
 
@@ -60,7 +62,7 @@ def _last_state(shard: Path) -> bytes | None:
 
 
 def _drop_last_chunk(shard: Path) -> None:
-    """Under another name first: a kill meanwhile must not leave half a chunk."""
+    """Delete the last chunk. It is renamed first, so that an interruption does not leave half a chunk."""
     last = chunks(shard)[-1]
     hidden = last.with_name(f".{last.name}")
     last.rename(hidden)

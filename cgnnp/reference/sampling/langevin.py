@@ -1,4 +1,4 @@
-"""Sample an atomistic system with OpenMM and map positions and forces while it runs."""
+"""Sample an atomistic system with OpenMM, and map positions and forces during the simulation."""
 
 import logging
 import re
@@ -46,10 +46,10 @@ def langevin(
     frame_interval_ps: float = 0.4,
     seed: int = 0,
 ) -> "LangevinSource":
-    """Sampling at constant volume and temperature, its settings one by one as a configuration has them.
+    """Return the source that samples at constant volume and temperature. The arguments are keys of the configuration.
 
     Raises:
-        ValueError: a setting that is wrong, or a time step that is too long for the system.
+        ValueError: a setting is wrong, or the time step is too long for the system.
     """
     check_time_step(system.name, timestep_fs, system.system, system.longest_step_fs)
     check_thermostat(friction_per_ps)
@@ -66,21 +66,21 @@ def langevin(
 
 
 def check_thermostat(friction_per_ps: float) -> None:
-    """Refuse to sample without a thermostat: frames of constant energy are no NVT frames, whatever they are called.
+    """Refuse to sample without friction: there is then no thermostat, and the frames are not drawn from the NVT ensemble.
 
     Raises:
-        ValueError: no friction.
+        ValueError: the friction is not positive.
     """
     if not friction_per_ps > 0:
         raise ValueError(
             f"friction_per_ps={friction_per_ps:g}: must be above zero: without friction there is no thermostat, "
-            "and the frames are not of constant temperature"
+            "and frames are not sampled at constant temperature"
         )
 
 
 @dataclass(frozen=True)
 class LangevinSource(Source):
-    """A system sampled with Langevin dynamics. Replicas differ in their seeds."""
+    """A system that is sampled with Langevin dynamics. Replicas differ in their random seeds."""
 
     system: ReferenceSystem
     protocol: LangevinProtocol
@@ -95,24 +95,24 @@ class LangevinSource(Source):
 
     @property
     def temperature_K(self) -> float:
-        """Temperature of the thermostat."""
+        """Temperature of the thermostat, K."""
         return self.protocol.temperature_K
 
     def atomistic(self) -> Atomistic:
-        """The atoms of the system."""
+        """Return the description of the atoms of the system."""
         return self._atomistic
 
     def box(self) -> Float[np.ndarray, "3 3"]:
-        """The box that sampling starts in."""
+        """Return the vectors of the initial box as rows, nm."""
         return np.array(self.system.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
 
     @property
     def arrays(self) -> frozenset[str]:
-        """Energies are not those of beads, and are not sampled."""
+        """Names of the arrays of the frames. There are no energies, since those of the atoms are not those of the beads."""
         return frozenset(MAIN)
 
     def meta(self, mapping: Mapping) -> FramesMeta:
-        """System, protocol and replica, and what is known of the solvent."""
+        """Return the metadata of the shard: system, protocol, replica, and dielectric properties of the solvent."""
         return FramesMeta(
             mapping,
             temperature=self.protocol.temperature_K,
@@ -129,7 +129,7 @@ class LangevinSource(Source):
         )
 
     def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
-        """Sample until the shard has `n_frames` frames: a longer run extends, an interrupted one continues.
+        """Sample until the shard has `n_frames` frames. A shorter or interrupted run is continued.
 
         Raises:
             ValueError: the mapping is not certified, or the directory holds another data set.
@@ -145,10 +145,10 @@ class LangevinSource(Source):
         platform: PlatformChoice,
         atoms_shard: Path | None = None,
     ) -> None:
-        """The same for several mappings, fed by one simulation; the atoms themselves are kept in `atoms_shard`.
+        """Extend the shards of several mappings with one simulation. If `atoms_shard` is given, the atoms are stored there.
 
         Raises:
-            ValueError: as for `provide`, or data sets that are not in step.
+            ValueError: as for `provide`, or the data sets do not hold the same frames of one trajectory.
             SimulationFailed: the simulation blew up.
         """
         for mapping in mappings:
@@ -173,7 +173,7 @@ class LangevinSource(Source):
                 writer.close()
 
     def _run(self, writers: Sequence[FramesWriter], n_frames: int, platform: PlatformChoice) -> None:
-        """Continue the simulation that feeds these writers, all of the same length."""
+        """Continue the simulation and append its frames with all writers, whose shards have the same number of frames."""
         directory = writers[0].directory
         simulation, protocol = self._started(directory, platform)
         with progress(f"{self._who}: frame", n_frames, count_frames(directory)) as counter:
@@ -188,11 +188,11 @@ class LangevinSource(Source):
 
     @property
     def _who(self) -> str:
-        """Who speaks in the log."""
+        """Beginning of log messages: the stage, with the replica unless it is the first."""
         return f"sample: replica {self.replica}" if self.replica else "sample"
 
     def _started(self, directory: Path, platform: PlatformChoice) -> tuple[Any, LangevinProtocol]:
-        """The simulation where the shard ends, or equilibrated, and the protocol with this replica's own seed."""
+        """Return the simulation, at the end of the shard or equilibrated, and the protocol with the seed of this replica."""
         who = self._who
         log.info("%s: %s, OpenMM %s, platform %s", who, self.name, openmm.version.version, platform)
         if chunks(directory):
@@ -214,5 +214,5 @@ class LangevinSource(Source):
 
 
 def system_digest(system: openmm.System) -> str:
-    """Hash of everything in a System, whichever OpenMM wrote it."""
+    """Return a hash of everything in a System except the version of OpenMM that wrote it."""
     return data_digest(re.sub(r'openmmVersion="[^"]*"', "", openmm.XmlSerializer.serialize(system)))

@@ -1,18 +1,19 @@
-"""Mean forces: hold the beads still and average the force on them over everything else.
+"""Mean forces: hold the beads still and average the force on them over all other atoms.
 
-Configurations R are drawn from an unconstrained run, which goes on undisturbed. Each is copied into a second Context in
-which the beads do not move (single atoms have no mass there, centres of mass of rigid water are very heavy particles), and
-the rest is run for a while:
+Configurations R of the beads are drawn from an unconstrained run, which the averaging does not disturb. Each configuration
+is copied into a second Context in which the beads do not move: single atoms have no mass there, and centres of mass of rigid
+water are very heavy particles. The other atoms are simulated for a while:
 
-    F(R) = < B f | R > ~ (1/m) sum_s B f_s,    s the frames of the frozen run
+    F(R) = < B f | R > ~ (1/m) sum_s B f_s,    with s = 1 ... m the frames of the frozen run
 
-The eliminated atoms come from the unconstrained frame, hence from p(r|R) itself: they need no burn-in. Two halves of one
-frozen run share their solvation shells, so the error of F needs a *second draw*: after some frames the frozen run goes on
-for tens of ps before it averages again.
+The other atoms start from the unconstrained frame, hence from p(r|R) itself, and need no equilibration. The two halves of
+one frozen run share their solvation shells, so their difference underestimates the error of F. The error is found with a
+*second draw*: for some frames, the frozen run continues for tens of ps and then averages again.
 
-Water whose centres of mass are held still keeps the hydrogen bonds of the frame it came from: forces on molecules there
-correlate alike at lags of 1 ps and of 60 ps. Labels are still drawn from p(r|R), so they average to F(R), but only
-librations are averaged out, which takes some tenths of a ps; longer runs gain nothing, and there is no second draw.
+Water whose centres of mass are held still keeps the hydrogen bonds of the frame that it came from: the forces on molecules
+are as strongly correlated at a lag of 60 ps as at 1 ps. Frozen runs still start from p(r|R), so their averages are unbiased
+estimates of F(R). But they average only over librations, which takes a few tenths of a ps: longer runs gain nothing, and
+there is no second draw.
 """
 
 import logging
@@ -67,10 +68,10 @@ def mean_force(
     separation_ps: float = 30.0,
     seed: int = 0,
 ) -> "MeanForceSource":
-    """Mean forces on configurations of a run at constant volume and temperature, settings as a configuration has them.
+    """Return the source of mean forces on configurations of an NVT run. The arguments are keys of the configuration.
 
     Raises:
-        ValueError: a setting that is wrong, or a time step that is too long for the system.
+        ValueError: a setting is wrong, or the time step is too long for the system.
     """
     free = langevin(
         system=system,
@@ -85,8 +86,8 @@ def mean_force(
     )
     if second_every and separation_ps < SHORTEST_SEPARATION_PS:
         log.warning(
-            "separation_ps=%g: water forgets its hydration shells in 20 to 30 ps; second draws closer than that "
-            "are not independent, and R2_max comes out too high",
+            "separation_ps=%g is short: hydration shells of water are renewed in 20 to 30 ps. Earlier second draws are not "
+            "independent of the first, and R2_max comes out too high",
             separation_ps,
         )
     frozen = FrozenProtocol(
@@ -100,9 +101,9 @@ def mean_force(
 
 @dataclass(frozen=True)
 class MeanForceSource(LangevinSource):
-    """Mean forces on configurations of a run with Langevin dynamics.
+    """Mean forces on configurations that are sampled with Langevin dynamics.
 
-    For mappings whose beads are single free atoms or centres of mass of rigid three-site water.
+    The beads of the mapping must be single free atoms or centres of mass of rigid three-site water.
     """
 
     chunk_frames: int = 10
@@ -110,14 +111,14 @@ class MeanForceSource(LangevinSource):
 
     @property
     def arrays(self) -> frozenset[str]:
-        """Those of a run, and what is known of the averages."""
+        """Names of the arrays of the frames, including halves, variances and second draws of the averages."""
         return super().arrays | {*LABELS}
 
     def meta(self, mapping: Mapping) -> FramesMeta:
-        """System, protocols and replica.
+        """Return the metadata of the shard: those of `LangevinSource`, and the protocol of the frozen runs.
 
         Raises:
-            ValueError: a bead cannot be held still.
+            ValueError: a bead cannot be held still, or second draws would not be independent of the first ones.
         """
         beads = freeze(self.system.system, mapping, self.atomistic())
         check_second_draws(beads, self.frozen)
@@ -135,26 +136,26 @@ class MeanForceSource(LangevinSource):
         platform: PlatformChoice,
         atoms_shard: Path | None = None,
     ) -> None:
-        """As `provide`, for one mapping: its beads are what is held still.
+        """Extend the shard of one mapping, whose beads are held still.
 
         Raises:
-            ValueError: several mappings, or atoms to be kept; and as for `provide`.
+            ValueError: there are several mappings, or `atoms_shard` is given; also as for `provide`.
         """
         if len(mappings) > 1 or atoms_shard is not None:
             raise ValueError(
-                "reference=mean_force holds the beads of one mapping still, and its atoms are not those of a free run: "
-                "give one mapping and no keep_atoms, or choose reference=langevin"
+                "reference=mean_force holds the beads of one mapping still. It cannot serve several mappings, nor store "
+                "atoms for other mappings: give one mapping and leave keep_atoms out, or choose reference=langevin"
             )
         super().provide_together(mappings, shards, n_frames, platform)
 
     def _run(self, writers: Sequence[FramesWriter], n_frames: int, platform: PlatformChoice) -> None:
-        """Continue the unconstrained run, and hold its frames still."""
+        """Continue the unconstrained run, and average the forces on the beads of its frames."""
         (writer,) = writers
         done = count_frames(writer.directory)
         simulation, protocol = self._started(writer.directory, platform)
         system, mapping = self.system, writer.meta.mapping
         log.info(
-            "%s: forces on %d beads averaged over %g ps, second draws after %g ps for every %d frames",
+            "%s: forces on %d beads are averaged over %g ps; second draws after %g ps for one frame in %d (0: none)",
             *(self._who, mapping.n_beads, writer.meta.averaging_ps, self.frozen.separation_ps, self.frozen.second_every),
         )
         frozen = FrozenRun(
@@ -182,12 +183,13 @@ def run_mean_force_chunks(
     chunk_frames: int = 10,
     on_chunk: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Draw configurations and average until the data set has `n_frames` frames; each chunk carries the state to go on from.
+    """Draw configurations and average the forces on their beads until the data set has `n_frames` frames.
 
-    `on_chunk` receives the number of new frames and the speed in ns/day, of all that was run.
+    Each chunk stores the state from which the run can be continued. `on_chunk` receives the number of new frames and the
+    speed in ns/day, in which the frozen runs count.
 
     Raises:
-        SimulationFailed: one of the two runs blew up, or is not at the thermostat's temperature.
+        SimulationFailed: one of the two runs blew up, or its temperature is not that of the thermostat.
     """
     watch = TemperatureWatch(simulation, dynamics, chunk_infos(writer.directory))
     frozen_watch = TemperatureWatch(frozen.simulation, dynamics, [], drawn_anew=True)
@@ -214,9 +216,10 @@ def run_mean_force_chunks(
 
 
 def cost_ns(directory: Path) -> dict[str, float]:
-    """Atomistic ns that a data set took: `ns` in all; of mean forces also `ns_unconstrained`, `ns_averaging`, `ns_second`.
+    """Return the atomistic simulation time of a data set without equilibration, ns.
 
-    Without what equilibration took; averaging with the relaxation before it.
+    `ns` is the total. Mean forces also have its parts: `ns_unconstrained`, `ns_averaging` (with the relaxation before each
+    average) and `ns_second` (second draws).
     """
     total: dict[str, float] = {}
     for info in chunk_infos(directory):
@@ -241,7 +244,7 @@ def _cost(frozen: FrozenRun, dynamics: LangevinProtocol, frames: range) -> dict[
 def _run_chunk(
     simulation: Any, frozen: FrozenRun, steps_per_frame: int, frames: range
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray, MeanForceLabels], tuple[np.ndarray, np.ndarray]]:
-    """Positions, mean forces, boxes and labels of these frames of the data set; kinetic energies of both runs, kJ/mol."""
+    """Return positions, mean forces, boxes and labels of these frames, and the kinetic energies of both runs, kJ/mol."""
     positions, boxes, firsts, seconds, kinetic = [], [], [], [], []
     for frame in frames:
         advance(simulation, steps_per_frame)

@@ -1,4 +1,4 @@
-"""Mapped frames from any OpenMM script: one line added to its reporters."""
+"""A reporter that writes mapped frames from any OpenMM script."""
 
 import logging
 import weakref
@@ -31,10 +31,10 @@ log = logging.getLogger("cgnnp")
 class MappedReporter:
     """An OpenMM reporter that maps positions and forces to beads and writes them as a data set.
 
-    The force map is certified against the simulation's own System before the first step, and a mapping that training would
-    refuse is warned of. Temperature and ensemble come from integrator and barostat. Frames are on disk every `chunk_frames`
-    frames, and the last ones at `close()` or when the interpreter ends. A simulation that was restored from a checkpoint
-    goes on in the same directory.
+    Before the first step, the force map is certified against the System of the simulation, and a warning tells if training
+    would refuse the mapping. Temperature and ensemble are taken from integrator and barostat. Frames are written to disk in
+    chunks of `chunk_frames`; the last ones are written by `close()` or when the interpreter ends. A simulation that is
+    restored from a checkpoint continues in the same directory.
 
     >>> import cgnnp
     >>> from cgnnp.mappings.water import center_of_mass
@@ -44,22 +44,22 @@ class MappedReporter:
     >>> reporter.close()
     >>> frames = cgnnp.open_frames("data/mine")                        # doctest: +SKIP
 
-    A model is fitted to the data set with `python -m cgnnp.train data=data/mine`. Independent runs of the same system go to
-    data/mine/replica_0, data/mine/replica_1, ...: data=data/mine reads them as one. Forces are those of the force groups
-    that the integrator uses: no bias may be among them.
+    `python -m cgnnp.train data=data/mine` fits a model to the data set. Write independent runs of the same system to
+    data/mine/replica_0, data/mine/replica_1, ...: data=data/mine then reads them as one data set. The forces are those of
+    the force groups that the integrator uses, so these groups must not contain a bias.
 
     Args:
-        directory: of the data set.
-        interval_steps: steps between frames.
-        mapping: a mapping, or what makes one of the atoms, such as `cgnnp.mappings.water.center_of_mass`.
-        temperature_K: needed where the integrator has none.
-        chunk_frames: frames to a chunk.
+        directory: directory of the data set.
+        interval_steps: number of time steps between frames.
+        mapping: a mapping, or a function that makes one from the atoms, such as `cgnnp.mappings.water.center_of_mass`.
+        temperature_K: temperature of the simulation, K; needed only if the integrator has none.
+        chunk_frames: number of frames in a chunk.
 
     Raises:
-        ValueError: the interval is not a positive number of steps. From the first step on: a mapping that is not certified,
-            a System without periodic box, a variable time step, an unknown temperature, another data set there, or frames of
-            a run that this one does not continue.
-        SimulationFailed: forces that are not finite; the frames before them are kept.
+        ValueError: `interval_steps` or `chunk_frames` is less than 1. At the first step: the mapping is not certified, the
+            System has no periodic box, the time step is variable, the temperature is unknown, or the directory holds another
+            data set or frames of a run that this one does not continue.
+        SimulationFailed: positions or forces are not finite. The frames before this step are kept.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class MappedReporter:
         self._close: Callable[[], object] = lambda: None
 
     def describeNextReport(self, simulation: Any) -> dict[str, Any]:
-        """What OpenMM asks of a reporter: when the next frame is due, and what it needs."""
+        """Tell OpenMM when the next frame is due and what the reporter needs from it."""
         if self._chunk is None:
             self._begin(simulation)
         steps = self.interval_steps - simulation.currentStep % self.interval_steps
         return {"steps": steps, "periodic": False, "include": ["positions", "forces"]}
 
     def report(self, simulation: Any, state: Any) -> None:
-        """What OpenMM calls with every frame."""
+        """Map a frame and keep it for the next chunk. OpenMM calls this with every frame."""
         chunk = self._chunk
         if chunk is None or simulation.currentStep <= chunk.last_step:
             return
@@ -98,8 +98,8 @@ class MappedReporter:
         if not (np.isfinite(forces).all() and np.isfinite(positions).all()):
             self.close()
             raise SimulationFailed(
-                f"{self.directory}: forces at step {simulation.currentStep} are not finite: the simulation blew up; frames "
-                "before it are kept"
+                f"{self.directory}: positions or forces at step {simulation.currentStep} are not finite: the simulation "
+                "blew up. The frames before this step are kept"
             )
         chunk.add(positions, forces, state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer))
         chunk.last_step = simulation.currentStep
@@ -107,7 +107,7 @@ class MappedReporter:
             chunk.flush()
 
     def close(self) -> None:
-        """Write the frames that are left, and let others write there."""
+        """Write the remaining frames, and release the directory to other writers."""
         self._close()
         self._chunk = None
 
@@ -119,12 +119,12 @@ class MappedReporter:
         meta = _meta(simulation, mapping, self.interval_steps, self.temperature_K)
         last_step = _last_step(self.directory, simulation.currentStep)
         self._chunk = _Chunk(FramesWriter(self.directory, meta), last_step)
-        # Also when the reporter is forgotten, and when the interpreter ends.
+        # The finalizer also runs when the reporter is garbage-collected and when the interpreter ends.
         self._close = weakref.finalize(self, self._chunk.close)
 
 
 class _Chunk:
-    """Mapped frames that are not on disk yet."""
+    """Mapped frames that are not yet on disk."""
 
     def __init__(self, writer: FramesWriter, last_step: int) -> None:
         self.writer, self.last_step = writer, last_step
@@ -150,31 +150,31 @@ class _Chunk:
 
 
 def _last_step(directory: Path, step: int) -> int:
-    """Step of the last frame that is there, -1 where there is none."""
+    """Return the time step of the last frame on disk, or -1 if there is none."""
     if not count_frames(directory):
         return -1
     last = int(chunk_infos(directory)[-1].get("last_step", -1))
     if step == 0 or last < 0:
         raise ValueError(
-            f"{directory}: holds {count_frames(directory)} frames up to step {last}, and the simulation is at step {step}: "
-            "load its checkpoint to go on there, or write to a directory of its own; independent runs in "
-            ".../replica_0, .../replica_1, ... are read as one"
+            f"{directory}: holds {count_frames(directory)} frames up to step {last}, but the simulation is at step {step}: "
+            "load its checkpoint to continue these frames, or write to another directory. Independent runs in "
+            ".../replica_0, .../replica_1, ... are read as one data set"
         )
     if last > step:
-        log.warning("%s: has frames up to step %d: those that the simulation repeats are passed over", directory, last)
+        log.warning("%s: has frames up to step %d; the simulation repeats some of them, which are skipped", directory, last)
     return last
 
 
 def _meta(simulation: Any, mapping: Mapping, interval_steps: int, stated_K: float | None) -> FramesMeta:
-    """What is known of the frames of a simulation."""
+    """Return the metadata of the frames of a simulation, from its System and its integrator."""
     system, integrator = simulation.system, simulation.integrator
     if isinstance(integrator, openmm.CompoundIntegrator):
         integrator = integrator.getIntegrator(integrator.getCurrentIntegrator())
     kind = type(integrator).__name__
     if isinstance(integrator, VARIABLE):
-        raise ValueError(f"{kind}: has no fixed time between frames: use LangevinMiddleIntegrator, say")
+        raise ValueError(f"{kind}: its frames are not equally spaced in time: use LangevinMiddleIntegrator, for example")
     if not system.usesPeriodicBoundaryConditions():
-        raise ValueError("the System has no periodic box, which frames need: create it with a periodic nonbonded method")
+        raise ValueError("the System has no periodic box, but frames need one: create it with a periodic nonbonded method")
     temperature, thermostatted = _temperature(system, integrator, stated_K)
     barostat = any("Barostat" in type(force).__name__ and force.getFrequency() > 0 for force in system.getForces())
     step_ps = integrator.getStepSize().value_in_unit(unit.picosecond)
@@ -188,7 +188,7 @@ def _meta(simulation: Any, mapping: Mapping, interval_steps: int, stated_K: floa
 
 
 def _temperature(system: Any, integrator: Any, stated_K: float | None) -> tuple[float, bool]:
-    """Temperature in K, and whether a thermostat holds it."""
+    """Return the temperature in K, and whether a thermostat keeps it."""
     found = [integrator.getTemperature()] if hasattr(integrator, "getTemperature") else []
     found += [f.getDefaultTemperature() for f in system.getForces() if isinstance(f, openmm.AndersenThermostat)]
     values = [value.value_in_unit(unit.kelvin) if unit.is_quantity(value) else float(value) for value in found]
@@ -198,6 +198,6 @@ def _temperature(system: Any, integrator: Any, stated_K: float | None) -> tuple[
         return values[0], True
     if stated_K is None:
         raise ValueError(
-            f"{type(integrator).__name__} says no temperature: state it, MappedReporter(..., temperature_K=300)"
+            f"{type(integrator).__name__} has no temperature: state it, as in MappedReporter(..., temperature_K=300)"
         )
     return float(stated_K), not isinstance(integrator, CONSTANT_ENERGY)

@@ -1,1 +1,1 @@
-"""Atomistic systems, ready to sample with OpenMM: one file a family."""
+"""Atomistic systems that are ready to sample with OpenMM, with one module for each family."""

@@ -1,11 +1,11 @@
-"""The static dielectric constant of a solvent: from a table of water models, given, or measured from a simulation.
+"""The static dielectric constant of a solvent: from a table of water models, stated, or computed from a simulation.
 
-Measured with conducting boundaries (Ewald sums as OpenMM's PME has them; Neumann 1983, 10.1080/00268978300102721),
+With conducting boundaries (Ewald sums as in OpenMM's PME; Neumann 1983, 10.1080/00268978300102721) it is
 
     eps_r = 1 + (<M^2> - <M>^2) / (3 eps_0 V k T),
 
-M the dipole moment of the box, whose molecules must be neutral and whole, V its volume. Only what moves counts: the
-models have no electronic polarisation.
+where M is the dipole moment of the box and V its volume. The molecules must be neutral and whole. Only the motion of the
+atoms contributes: the models have no electronic polarisation.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from cgnnp.units import COULOMB, check_permittivity, thermal_energy
 
 @dataclass(frozen=True)
 class Permittivity:
-    """A static dielectric constant near room temperature and 1 bar, with where it was published."""
+    """A static dielectric constant near room temperature and 1 bar, with the publication that it is taken from."""
 
     value: float
     temperature_K: float
@@ -33,27 +33,29 @@ TABLE = {
     "tip3p": Permittivity(97.0, 300.0, "TIP3P, Hoechtl et al. 1998, 10.1063/1.477104"),
     "tip4pew": Permittivity(62.9, 298.0, "TIP4P-Ew, Horn et al. 2004, 10.1063/1.1683075"),
 }
-"""Simulated with Ewald sums; by the names of the water models in `cgnnp.reference.systems.electrolyte`."""
+"""Dielectric constants from simulations with Ewald sums, by the names of water models in
+`cgnnp.reference.systems.electrolyte`."""
 
 
 def solvent(eps_r: float | None, water: str | None = None, eps_r_stderr: float | None = None) -> dict[str, Any]:
-    """What is recorded of a solvent; nothing where neither a value nor a known water is given.
+    """Return what a data set records about its solvent; nothing if neither a value nor a water model is given.
 
-    `eps_r` and `eps_r_source`; of a value from the table `eps_r_temperature_K`, at which it holds; of one that was given
-    `eps_r_stderr`, where that is known.
+    The entries are `eps_r` and `eps_r_source`. A value from the table has the entry `eps_r_temperature_K`, the temperature
+    at which it holds. A value that was given has the entry `eps_r_stderr`, if the standard error was given too.
 
     Args:
-        eps_r: the value to take instead of the one in the table.
-        water: water model of the table.
-        eps_r_stderr: standard error of a value that was measured.
+        eps_r: dielectric constant, which is used instead of the one in the table.
+        water: name of a water model in the table.
+        eps_r_stderr: standard error of `eps_r`, if it was measured.
 
     Raises:
-        ValueError: a value that is not positive, an error that is negative or of no value.
+        ValueError: `eps_r` is not positive, or `eps_r_stderr` is negative or given without `eps_r`.
     """
     if eps_r_stderr is not None and (eps_r is None or not 0 <= eps_r_stderr < np.inf):
         raise SettingError(
             "system",
-            f"eps_r_stderr={eps_r_stderr}: the standard error of eps_r={eps_r}: must be 0 or more, beside a value, or null",
+            f"eps_r_stderr={eps_r_stderr}: the standard error of eps_r={eps_r} must be a finite number, 0 or more, and "
+            "eps_r must be given too: correct it, or set eps_r_stderr=null if it is not known",
         )
     if eps_r is not None:
         check_permittivity("system", eps_r)
@@ -66,13 +68,14 @@ def solvent(eps_r: float | None, water: str | None = None, eps_r_stderr: float |
 
 
 def static_dielectric_constant(dipoles: Float[np.ndarray, "frames 3"], volume_nm3: float, temperature_K: float) -> Estimate:
-    """The dielectric constant from the dipole moments (e nm) of a box under conducting boundaries, with its block error.
+    """Return the dielectric constant, with its block error, from the dipole moments (e nm) of a box.
 
-    The fluctuation is about the average of the frames: runs of fewer than some hundred relaxation times (10 ps in water at
-    room temperature) come out low as well as noisy, and `reliable` is False for the shortest.
+    Boundaries must be conducting. Fluctuations are taken about the average of the frames. Results are therefore too low, as
+    well as noisy, for runs of less than some hundred relaxation times (10 ps each in water at room temperature). For the
+    shortest runs `reliable` is False.
 
     Raises:
-        ValueError: fewer than two frames, or a volume or temperature that is not positive.
+        ValueError: there are fewer than two frames, or the volume or the temperature is not positive.
     """
     if not (volume_nm3 > 0 and temperature_K > 0):
         raise ValueError(f"volume_nm3={volume_nm3:g} and temperature_K={temperature_K:g}: both must be positive")

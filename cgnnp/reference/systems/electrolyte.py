@@ -1,19 +1,21 @@
-"""Salts in water at a chosen concentration: 1:1 electrolytes of two published sets of ions, in three models of water.
+"""1:1 salts in water at a chosen concentration, with two published sets of ion parameters and three water models.
 
-The box has the volume of the ion pairs at their concentration, V = n / (c N_A). Water fills what the salt leaves of it, at
-0.997 g/mL. A mole of salt takes its apparent molar volume, in cm^3/mol at 25 C with c in mol/L
+The volume of the box follows from the number n of ion pairs and their concentration c, V = n / (c N_A). Water fills the
+volume that the salt leaves, at 0.997 g/mL. One mole of salt takes its apparent molar volume, in cm^3/mol at 25 C with c in
+mol/L,
 
-    V_phi(c) = V_0 + 1.868 sqrt(c),
+    V_phi(c) = V_0 + 1.868 sqrt(c).
 
-V_0 the sum of the partial molar volumes of its ions at infinite dilution (conventional scale: H+ has none; Millero 1971,
-10.1021/cr60270a001), and the Debye-Hueckel limiting slope of 1:1 salts (Redlich and Meyer 1964, 10.1021/cr60229a001), which
-describes alkali halides to some molar. One more mole of salt in the same water adds its partial molar volume instead,
+V_0 is the sum of the partial molar volumes of the ions at infinite dilution, on the conventional scale where that of H+ is
+zero (Millero 1971, 10.1021/cr60270a001). The second term has the Debye-Hueckel limiting slope of 1:1 salts (Redlich and
+Meyer 1964, 10.1021/cr60229a001), which describes alkali halides up to a few mol/L. When one more mole of salt is added to
+the same amount of water, the volume grows by the partial molar volume
 
     V_s = V_phi + n dV_phi/dn = (V_phi + 1.868 sqrt(c) / 2) / (1 + c 1.868 sqrt(c) / 2000),
 
-since the concentration rises by dc/dn = (1 - c V_s) / V meanwhile; it leaves the solvent a volume fraction 1 - c V_s, which
-activity coefficients need (`cgnnp.analysis.kirkwood_buff`). These are real salts in real water: models are at 1 bar there as
-nearly as they have the same densities.
+where the rise of the concentration, dc/dn = (1 - c V_s) / V, is taken into account. The volume fraction of the solvent is
+1 - c V_s, which activity coefficients need (`cgnnp.analysis.kirkwood_buff`). All these volumes are those of real salts in
+real water. The pressure of a model is close to 1 bar in this box only if the model has the same density.
 """
 
 import logging
@@ -35,33 +37,33 @@ from cgnnp.units import AVOGADRO_PER_NM3, number_density, solvent_fraction
 log = logging.getLogger("cgnnp")
 
 SWITCH_WIDTH = 0.1
-"""Width of the switch that takes Lennard-Jones to zero at the cutoff, nm."""
+"""Width of the range below the cutoff in which the Lennard-Jones potential is switched to zero, nm."""
 
 WATER_G_ML = 0.997
 DENSEST_WATER_G_ML = 1.3
-"""Liquid water freezes under pressure before it gets as dense: more of it is a mistake."""
+"""Highest density of water that is accepted: liquid water freezes under pressure before it becomes denser."""
 
 TRUSTED_M = 6.0
-"""The volumes of salts are extrapolated above this concentration, mol/L: sodium chloride is saturated there."""
+"""Concentration above which the volumes of salts are extrapolated, mol/L: sodium chloride is saturated there."""
 
 LEAST_WATERS_PER_ION = 2
-"""Fewer are a molten salt rather than a solution."""
+"""Smallest number of waters per ion: with fewer, the system is a molten salt rather than a solution."""
 
 CATIONS = {"Li": -0.88, "Na": -1.21, "K": 9.02, "Rb": 14.07, "Cs": 21.34}
 ANIONS = {"F": -1.16, "Cl": 17.83, "Br": 24.71, "I": 36.22}
-"""Partial molar volumes at infinite dilution, 25 C, cm^3/mol."""
+"""Partial molar volumes of the ions at infinite dilution and 25 C, cm^3/mol."""
 
 LIMITING_SLOPE = 1.868
-"""Of apparent molar volumes of 1:1 salts in water at 25 C, cm^3/mol (L/mol)^(1/2)."""
+"""Limiting slope of the apparent molar volumes of 1:1 salts in water at 25 C, cm^3/mol (L/mol)^(1/2)."""
 
 WATERS = {"spce": SPCE, "tip3p": TIP, "tip4pew": TIP}
-"""Water models by the names of OpenMM's files."""
+"""Geometries of the water models, by the names of OpenMM's force field files."""
 
 IONS: dict[str, dict[str, tuple[str, ...]]] = {
     "smith_dang": {"water": ("spce",), "cation": ("Na",), "anion": ("Cl",)},
     "joung_cheatham": {"water": tuple(WATERS), "cation": tuple(CATIONS), "anion": tuple(ANIONS)},
 }
-"""What each set of ions has."""
+"""Water models, cations and anions for which each set of ion parameters was made."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ SITES = {
     "Na": Site(22.9898, 1.0, 0.2583, 0.4184),
     "Cl": Site(35.453, -1.0, 0.4401, 0.4184),
 }
-"""SPC/E water and the ions of Smith and Dang, by element."""
+"""Parameters of SPC/E water and of the ions of Smith and Dang, by element."""
 
 
 def electrolyte(
@@ -97,34 +99,35 @@ def electrolyte(
     eps_r_stderr: float | None = None,
     name: str = "electrolyte",
 ) -> ReferenceSystem:
-    """A 1:1 salt in rigid water in a cubic box: PME, Lorentz-Berthelot mixing, a switch over the last 0.1 nm.
+    """Return a 1:1 salt in rigid water in a cubic box, with PME, Lorentz-Berthelot mixing and a switch over the last 0.1 nm.
 
-    By default the sodium chloride of Zhang, Pagotto, Gould, Duignan (arXiv 2310.12535): 64 pairs and 810 waters in 2.98 nm.
-    Everything starts on a simple cubic lattice, the ions far from each other and their signs alternating, the waters with
-    random orientations: equilibrate before use.
+    The default is the sodium chloride solution of Zhang, Pagotto, Gould and Duignan (arXiv 2310.12535): 64 ion pairs and 810
+    waters in a box of 2.98 nm. Ions and waters start on a simple cubic lattice. The ions are far from each other, with
+    alternating signs, and the waters have random orientations: equilibrate before use.
 
     >>> salt = electrolyte(cation="K", water="tip4pew", ions="joung_cheatham", n_pairs=8, concentration_M=1.0, cutoff_nm=1.0)
     >>> salt.description["n_water"], round(salt.description["box_nm"], 3)
     (430, 2.368)
 
     Args:
-        cation: Li, Na, K, Rb or Cs.
-        anion: F, Cl, Br or I.
-        water: "spce", "tip3p" or "tip4pew", rigid.
-        ions: "joung_cheatham" (2008, 10.1021/jp8001614; a set for each water, as OpenMM ships them) or "smith_dang" (1994,
-            10.1063/1.466363; sodium chloride in SPC/E only).
-        concentration_M: ion pairs in the volume of the box, mol/L.
-        n_pairs: ion pairs.
-        n_water: molecules of water; as many as fit by default.
-        cutoff_nm: of Lennard-Jones and real-space Coulomb.
-        eps_r: dielectric constant of the solvent, recorded with the frames; that of
-            `cgnnp.reference.systems.dielectric.TABLE` by default.
-        eps_r_stderr: its standard error, where it was measured.
-        name: stored with the data.
+        cation: "Li", "Na", "K", "Rb" or "Cs".
+        anion: "F", "Cl", "Br" or "I".
+        water: rigid water model: "spce", "tip3p" or "tip4pew".
+        ions: set of ion parameters: "joung_cheatham" (2008, 10.1021/jp8001614; OpenMM ships one set for each water model) or
+            "smith_dang" (1994, 10.1063/1.466363; sodium chloride in SPC/E only).
+        concentration_M: concentration of ion pairs in the volume of the box, mol/L.
+        n_pairs: number of ion pairs.
+        n_water: number of water molecules; by default as many as fit.
+        cutoff_nm: cutoff of Lennard-Jones and of real-space Coulomb interactions, nm.
+        eps_r: dielectric constant of the solvent, which is recorded with the frames; by default that of the water model in
+            `cgnnp.reference.systems.dielectric.TABLE`.
+        eps_r_stderr: standard error of `eps_r`, if it was measured.
+        name: name that is stored with the data.
 
     Raises:
-        ValueError: ions or water that there are none of, less water than 2 molecules an ion, a cutoff that the box or the
-            switch cannot hold, or a number that is not positive, finite and, of particles, whole.
+        ValueError: the ions or the water are not in the set of parameters, there are fewer than 2 waters per ion, the cutoff
+            is too large for the box or too small for the switch, or a number is not positive, finite or (for numbers of
+            particles) whole.
     """
     _check_choice(ions, water, cation, anion)
     left_out = solvent(eps_r, water, eps_r_stderr)
@@ -133,8 +136,8 @@ def electrolyte(
     n_water = _n_water(concentration_M, n_pairs, infinite_dilution, n_water)
     if concentration_M > TRUSTED_M:
         log.warning(
-            "concentration_M=%g: above %g mol/L the volumes of salts are extrapolated, and the density may be off: "
-            "n_water sets it",
+            "concentration_M=%g: above %g mol/L the volumes of salts are extrapolated, so the density may be wrong: "
+            "set n_water to correct it",
             *(concentration_M, TRUSTED_M),
         )
     length = volume ** (1 / 3)
@@ -173,18 +176,18 @@ def electrolyte(
 
 
 def apparent_molar_volume(volume_at_infinite_dilution: float, concentration_M: float) -> float:
-    """V_0 + 1.868 sqrt(c) in cm^3/mol, c in mol/L."""
+    """Return the apparent molar volume of a salt, V_0 + 1.868 sqrt(c), in cm^3/mol, with c in mol/L."""
     return volume_at_infinite_dilution + LIMITING_SLOPE * float(np.sqrt(concentration_M))
 
 
 def partial_molar_volume(volume_at_infinite_dilution: float, concentration_M: float) -> float:
-    """dV/dn of the salt at constant water in cm^3/mol, from the apparent molar volume; c in mol/L."""
+    """Return the partial molar volume of a salt, dV/dn at a constant amount of water, in cm^3/mol, with c in mol/L."""
     rise = LIMITING_SLOPE * float(np.sqrt(concentration_M)) / 2
     return (apparent_molar_volume(volume_at_infinite_dilution, concentration_M) + rise) / (1 + concentration_M * rise / 1000)
 
 
 def _check_choice(ions: str, water: str, cation: str, anion: str) -> None:
-    """Refuse what a set of ions does not have."""
+    """Refuse water models and ions for which the set of ion parameters was not made."""
     if ions not in IONS:
         raise SettingError("system", f"ions={ions}: no such set of ions: choose one of {', '.join(IONS)}")
     if water not in WATERS:
@@ -196,7 +199,7 @@ def _check_choice(ions: str, water: str, cation: str, anion: str) -> None:
             where = "" if key == "water" else f" in {water}"
             raise SettingError(
                 "system",
-                f"{key}={value}: ions={ions} has {', '.join(known)}{where}: choose from these{''.join(more)}",
+                f"{key}={value}: ions={ions} has only {', '.join(known)}{where}: choose one of these{''.join(more)}",
             )
 
 
@@ -207,21 +210,22 @@ def _box_volume(concentration: float, n_pairs: int) -> float:
         )
     if not isinstance(n_pairs, int | np.integer) or n_pairs < 1:
         raise SettingError(
-            "system", f"n_pairs={n_pairs}: must be 1 or more, a whole number; for neat water use system=water"
+            "system", f"n_pairs={n_pairs}: must be a whole number, 1 or more; for neat water use system=water"
         )
     return float(n_pairs / (concentration * AVOGADRO_PER_NM3))
 
 
 def _n_water(concentration: float, n_pairs: int, infinite_dilution: float, given: int | None) -> int:
-    """As many molecules as fit beside the salt, or the number that was given."""
+    """Return the number of waters that was given, or the number that fits beside the salt if none was given."""
     molar, volume = apparent_molar_volume(infinite_dilution, concentration), _box_volume(concentration, n_pairs)
     room = volume - n_pairs * molar * 1e-3 / AVOGADRO_PER_NM3
     fitting, least = max(0, round(room * number_density(WATER_G_ML, WATER_MOLAR_MASS))), 2 * n_pairs * LEAST_WATERS_PER_ION
     if fitting < least:
         raise SettingError(
             "system",
-            f"concentration_M={concentration:g}: {n_pairs} pairs of {molar:.1f} cm^3/mol leave room for {fitting} "
-            f"waters in {volume:.3f} nm^3, fewer than {LEAST_WATERS_PER_ION} an ion: that is no solution, lower it",
+            f"concentration_M={concentration:g}: {n_pairs} pairs of {molar:.1f} cm^3/mol leave room for only {fitting} "
+            f"waters in {volume:.3f} nm^3. This is less than {LEAST_WATERS_PER_ION} per ion and no longer a solution: lower "
+            "the concentration",
         )
     if given is None:
         return fitting
@@ -229,15 +233,15 @@ def _n_water(concentration: float, n_pairs: int, infinite_dilution: float, given
     if not isinstance(given, int | np.integer) or not least <= given <= most:
         raise SettingError(
             "system",
-            f"n_water={given}: must be a whole number, {least} or more ({LEAST_WATERS_PER_ION} an ion) and at most "
-            f"{most} (water of {DENSEST_WATER_G_ML:g} g/mL beside {n_pairs} pairs at {concentration:g} mol/L); "
-            f"{fitting} fit at {WATER_G_ML:g} g/mL: change it, or leave it out",
+            f"n_water={given}: must be a whole number, at least {least} ({LEAST_WATERS_PER_ION} per ion) and at most "
+            f"{most} (water of {DENSEST_WATER_G_ML:g} g/mL beside {n_pairs} pairs at {concentration:g} mol/L): "
+            f"change n_water, or leave it out ({fitting} waters fit at {WATER_G_ML:g} g/mL)",
         )
     return given
 
 
 def _topology(n_water: int, ions: tuple[str, str], n_pairs: int) -> Any:
-    """Waters, then cations, then anions, under the names of OpenMM's force fields."""
+    """Return the topology of waters, cations and anions, in this order, with the names of OpenMM's force fields."""
     topology = app.Topology()
     add_waters(topology, n_water)
     for symbol in ions:
@@ -258,7 +262,7 @@ def _positions(n_water: int, n_pairs: int, length: float, shape: WaterShape) -> 
 def _openmm_system(
     file: str, topology: Any, positions: Float[np.ndarray, "atoms 3"], cutoff: float
 ) -> tuple[Any, Any, Float[np.ndarray, "particles 3"]]:
-    """Topology, System and positions with the parameters and the virtual sites of one of OpenMM's files."""
+    """Return topology, System and positions (nm) with the parameters and virtual sites of an OpenMM force field file."""
     field = app.ForceField(file)
     modeller = app.Modeller(topology, positions * unit.nanometer)
     modeller.addExtraParticles(field)
@@ -273,7 +277,7 @@ def _openmm_system(
 
 
 def _smith_dang(topology: Any, cutoff: float) -> Any:
-    """A System of rigid SPC/E water (first in the topology) and single ions. OpenMM's own mixing is Lorentz-Berthelot."""
+    """Return a System of rigid SPC/E water and Smith-Dang ions. Mixing is Lorentz-Berthelot, which is OpenMM's default."""
     system, force = openmm.System(), openmm.NonbondedForce()
     for atom in topology.atoms():
         site = SITES[atom.element.symbol]

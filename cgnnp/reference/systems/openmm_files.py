@@ -1,4 +1,4 @@
-"""A user's own OpenMM system: a serialized System, and a PDB or PDBx file with its atoms, their positions and the box."""
+"""A user's own OpenMM system: a serialized System, and a PDB or PDBx file with atoms, positions and box."""
 
 import logging
 from pathlib import Path
@@ -19,7 +19,7 @@ log = logging.getLogger("cgnnp")
 
 READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile, ".pdbx": app.PDBxFile}
 BOX_TOLERANCE_NM = 1e-3
-"""Boxes in files are rounded by as much."""
+"""Difference up to which two box vectors count as equal, since files round them."""
 
 
 def openmm_files(
@@ -31,26 +31,27 @@ def openmm_files(
     allow_code: bool | None = None,
     name: str = "openmm_files",
 ) -> ReferenceSystem:
-    """A system of one's own, sampled at constant volume in the box of the topology file.
+    """Return the user's own system, which is sampled at constant volume in the box of the topology file.
 
-    Write them with `openmm.XmlSerializer.serialize(system)` and `app.PDBxFile.writeFile(topology, positions, file)`, from a
-    state near equilibrium at the density wanted. Barostats and thermostats in the System are left out, with a warning:
-    sampling has its own thermostat and keeps the box. The file is data: forces that bring code of their own, such as
-    PythonForce (a pickle) and TorchForce (a program), are refused unless `allow_code` says that they may.
+    Write the two files with `openmm.XmlSerializer.serialize(system)` and `app.PDBxFile.writeFile(topology, positions,
+    file)`, from a state near equilibrium at the wanted density. Barostats and thermostats in the System are removed with a
+    warning: sampling has its own thermostat and keeps the box constant. Forces that bring code of their own, such as
+    PythonForce (a pickle) and TorchForce (a program), are refused unless `allow_code` is true.
 
     Args:
-        system_xml: the System.
-        topology: PDB or PDBx/mmCIF file, all particles of the System in its order, virtual sites included, with box.
-        eps_r: dielectric constant of the solvent, where there is one: recorded with the frames.
-        eps_r_stderr: its standard error, where it was measured.
-        allow_code: run what the System holds of code, with your rights: for files that you made or whose maker you trust.
-        name: stored with the data, which are known by the contents of the files, not by where they are.
+        system_xml: file with the serialized System.
+        topology: PDB or PDBx/mmCIF file with a box and with all particles, virtual sites included, in the System's order.
+        eps_r: dielectric constant of the solvent, if there is one; it is recorded with the frames.
+        eps_r_stderr: standard error of `eps_r`, if it was measured.
+        allow_code: whether code in the System may run, with your rights. Set it only if you made the files or trust whoever
+            did.
+        name: name that is stored with the data. Data are identified by the contents of the files, not by their paths.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that was not stated or is not what it should be, forces that bring code, numbers of particles
-            that differ, a system or a file without periodic box, a box too small for the cutoff, or a dielectric constant
-            that is not positive.
+        FileNotFoundError: a file does not exist.
+        ValueError: a file was not stated or cannot be read, a force brings code, the numbers of particles differ, the System
+            or the topology file is not periodic, the box is too small for the cutoff, or the dielectric constant is not
+            positive.
     """
     if system_xml is None or topology is None:
         raise ValueError(
@@ -67,7 +68,7 @@ def openmm_files(
     if system.getNumParticles() != len(positions):
         raise SettingError(
             "system",
-            f"topology={topology_file}: has {len(positions)} atoms, the System in {system_file} has "
+            f"topology={topology_file}: has {len(positions)} atoms, but the System in {system_file} has "
             f"{system.getNumParticles()} particles: write both from one simulation, virtual sites included",
         )
     _set_box(system, atoms, system_file, topology_file)
@@ -85,24 +86,24 @@ def _read_system(path: Path, allow_code: bool) -> openmm.System:
     if not system.usesPeriodicBoundaryConditions():
         raise SettingError(
             "system",
-            f"system_xml={path}: no force in it is periodic: create it with nonbondedMethod=app.PME (or another "
-            "periodic one)",
+            f"system_xml={path}: no force of this System is periodic: create the System with nonbondedMethod=app.PME (or "
+            "another periodic method)",
         )
     for k in reversed(range(system.getNumForces())):
         kind = type(system.getForce(k)).__name__
         if kind.endswith(("Barostat", "Thermostat")):
-            log.warning("%s: %s is left out: sampling keeps the box and has a thermostat of its own", path, kind)
+            log.warning("%s: %s is removed: sampling keeps the box constant and has its own thermostat", path, kind)
             system.removeForce(k)
     return system
 
 
 def _read_topology(path: Path) -> tuple[app.Topology, Float[np.ndarray, "atoms 3"]]:
     if path.suffix.lower() not in READERS:
-        raise SettingError("system", f"topology={path}: has no suffix of {', '.join(READERS)}: write a PDB or PDBx file")
+        raise SettingError("system", f"topology={path}: suffix is not one of {', '.join(READERS)}: write a PDB or PDBx file")
     try:
         file = READERS[path.suffix.lower()](str(path))
         positions = np.array(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64)
-    except Exception as error:  # parsers raise whatever their file makes them
+    except Exception as error:  # parsers raise errors of any type
         raise SettingError(
             "system",
             f"topology={path}: cannot be read ({type(error).__name__}: {error}): write it with app.PDBxFile.writeFile",
@@ -111,7 +112,7 @@ def _read_topology(path: Path) -> tuple[app.Topology, Float[np.ndarray, "atoms 3
 
 
 def _set_box(system: openmm.System, topology: Any, system_file: Path, topology_file: Path) -> None:
-    """The box of the positions is the one that is simulated."""
+    """Give the System the box of the topology file, to which the positions belong, and check it against the cutoffs."""
     vectors = topology.getPeriodicBoxVectors()
     if vectors is None:
         raise SettingError(
@@ -123,7 +124,7 @@ def _set_box(system: openmm.System, topology: Any, system_file: Path, topology_f
     default = np.array([list(vector.value_in_unit(unit.nanometer)) for vector in system.getDefaultPeriodicBoxVectors()])
     if np.abs(box - default).max() > BOX_TOLERANCE_NM:
         log.warning(
-            "%s: the box is %s nm in the System and %s nm in %s, with the positions: that one is taken",
+            "%s: the box is %s nm in this System, but %s nm in %s: the latter is used, since the positions belong to it",
             *(system_file, _edges(default), _edges(box), topology_file),
         )
     for force in system.getForces():
@@ -131,14 +132,14 @@ def _set_box(system: openmm.System, topology: Any, system_file: Path, topology_f
         if cutoff > np.diag(box).min() / 2:
             raise SettingError(
                 "system",
-                f"topology={topology_file}: box of {_edges(box)} nm, less than twice the cutoff ({cutoff:g} nm) of "
+                f"topology={topology_file}: the box of {_edges(box)} nm is smaller than twice the cutoff ({cutoff:g} nm) of "
                 f"{type(force).__name__} in {system_file}: take a larger box, or lower the cutoff",
             )
     system.setDefaultPeriodicBoxVectors(*(openmm.Vec3(*row) for row in box.tolist()))
 
 
 def _cutoff(force: Any) -> float:
-    """Cutoff of a force that has one, else 0, nm."""
+    """Return the cutoff of a periodic force in nm; 0 if it has none."""
     if not force.usesPeriodicBoundaryConditions() or not hasattr(force, "getCutoffDistance"):
         return 0.0
     return float(force.getCutoffDistance().value_in_unit(unit.nanometer))

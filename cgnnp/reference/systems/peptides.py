@@ -19,24 +19,24 @@ EXTENDED = {
     ("ALA", "C"): (0.4713, 0.6129, 0.0), ("ALA", "O"): (0.3601, 0.6653, 0.0),
     ("NME", "N"): (0.5846, 0.6835, 0.0), ("NME", "C"): (0.5846, 0.8284, 0.0),
 }  # fmt: skip
-"""Heavy atoms of the extended conformer with standard bond lengths and angles, nm."""
+"""Positions of the heavy atoms of the extended conformer, with standard bond lengths and angles, nm."""
 
 
 def alanine_dipeptide(
     *, box_nm: float = 2.4, cutoff_nm: float = 0.9, rigid_hydrogens: bool = True, name: str = "alanine_dipeptide"
 ) -> ReferenceSystem:
-    """ACE-ALA-NME (Amber ff14SB, 10.1021/acs.jctc.5b00255) in rigid TIP3P-FB water, cubic box, PME.
+    """Return ACE-ALA-NME (Amber ff14SB, 10.1021/acs.jctc.5b00255) in rigid TIP3P-FB water, in a cubic box with PME.
 
-    With `rigid_hydrogens` the bonds of hydrogens are constrained and the time step may be 2 fs, else 0.5 fs; sampling
-    refuses a longer one.
+    With `rigid_hydrogens` the bonds to hydrogen are constrained, and the time step may be up to 2 fs; without, it may be up
+    to 0.5 fs. Sampling refuses a longer time step.
 
     Raises:
-        ValueError: a box that leaves less than 0.5 nm of water around the peptide, or a cutoff of more than half of it.
+        ValueError: the box is smaller than 2 nm, or the cutoff is more than half the box.
     """
     if box_nm < 2.0 or cutoff_nm > box_nm / 2:
         raise SettingError(
             "system",
-            f"box_nm={box_nm:g} must be 2 or more, and cutoff_nm={cutoff_nm:g} at most half of it: change one",
+            f"box_nm={box_nm:g} must be 2 or more, and cutoff_nm={cutoff_nm:g} must be at most half of it: change one",
         )
     field = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
     file = app.PDBFile(io.StringIO(_pdb()))
@@ -66,7 +66,7 @@ def alanine_dipeptide(
 
 @contextlib.contextmanager
 def _fixed_random_numbers() -> Iterator[None]:
-    """OpenMM's Modeller draws from Python's generator: the same system must come out each time, or nothing continues."""
+    """Fix the random numbers that OpenMM's Modeller draws from Python. A run can be continued only in the same system."""
     state = random.getstate()
     random.seed(0)
     try:
@@ -76,7 +76,7 @@ def _fixed_random_numbers() -> Iterator[None]:
 
 
 def _pdb() -> str:
-    """The heavy atoms as a PDB file."""
+    """Return the heavy atoms as the text of a PDB file."""
     lines = []
     residues = list(dict.fromkeys(residue for residue, _ in EXTENDED))
     for serial, ((residue, atom), place) in enumerate(EXTENDED.items(), start=1):

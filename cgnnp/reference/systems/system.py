@@ -1,4 +1,4 @@
-"""What every atomistic system is, ready to sample with OpenMM."""
+"""The class of atomistic systems that are ready to sample with OpenMM."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +13,12 @@ from cgnnp.runtime.representation import brief
 @brief
 @dataclass(frozen=True)
 class ReferenceSystem:
-    """An OpenMM topology and System with starting positions (nm); `description` is what the cache key is made of.
+    """An OpenMM topology and System with starting positions (nm).
 
-    `solvent` is what is known of the solvent as a dielectric, where something is
-    (`cgnnp.reference.systems.dielectric.solvent`): it is recorded with the frames, which do not depend on it.
-    `longest_step_fs` is the longest time step that its maker vouches for, where one does
-    (`cgnnp.reference.systems.time_steps`).
+    `description` identifies the system: the name of its data sets is a hash of it. `solvent` holds the dielectric properties
+    of the solvent, if they are known (`cgnnp.reference.systems.dielectric.solvent`). They are recorded with the frames, but
+    the frames do not depend on them. `longest_step_fs` is the longest time step that the function which builds the system
+    states for it. If it is None, the longest step is estimated (`cgnnp.reference.systems.time_steps`).
     """
 
     name: str
@@ -31,7 +31,7 @@ class ReferenceSystem:
 
 
 def pme(cutoff_nm: float) -> dict[str, Any]:
-    """Long-range electrostatics as every built-in system has them, for `ForceField.createSystem`."""
+    """Return the arguments of `ForceField.createSystem` for the long-range electrostatics of the built-in systems."""
     return {
         "nonbondedMethod": app.PME,
         "nonbondedCutoff": cutoff_nm * unit.nanometer,

@@ -1,8 +1,8 @@
-"""Serialized OpenMM Systems from files, read as data: what would run code of theirs is refused first.
+"""Read serialized OpenMM Systems from files as data. Files that would run code of their own are refused before.
 
-OpenMM unpickles the function of a PythonForce, and a TorchForce holds a program, so that reading such a file runs it. What
-OpenMM is given is not the file but what the parser here made of it: OpenMM's own parser ends comments and reads CDATA
-elsewhere than the standard says, and would find forces that a check of the text had not seen.
+OpenMM unpickles the function of a PythonForce, and a TorchForce holds a program, so reading such a file runs its code. The
+parser here checks the file and writes its elements as new XML, and OpenMM is given only the latter. OpenMM's own parser
+deviates from the XML standard in comments and CDATA, and could find forces that a check of the original text had missed.
 """
 
 import re
@@ -25,53 +25,53 @@ PeriodicTorsionForce RBTorsionForce RGForce RMSDForce RPMDMonteCarloBarostat
 """
 FUNCTIONS = [f"{kind}{n}DFunction" for kind in ("Continuous", "Discrete") for n in (1, 2, 3)]
 NATIVE = frozenset(["System", *FORCES.split(), *FUNCTIONS])
-"""Types of objects in a System that are numbers and formulas only: OpenMM's own forces and tabulated functions."""
+"""Types of objects in a System that hold only numbers and formulas: OpenMM's own forces and tabulated functions."""
 
 DEEPEST = 40
-"""Levels of a file that are read: a force in a CustomCVForce in another is at the eleventh."""
+"""Largest depth of nested XML elements that is read. A force in a CustomCVForce in another CustomCVForce has depth 11."""
 
 
 def read_system(path: Path, group: str, setting: str, *, allow_code: bool = False) -> openmm.System:
-    """The System of a file; `group` and `setting` are how the user named it, for errors.
+    """Read the System from a file. Error messages name the file by `setting` and the `group` of the configuration.
 
-    `allow_code` also takes forces that run code from the file, with the rights of whoever reads it.
+    With `allow_code`, forces that run code from the file are accepted too. The code has the rights of the user.
 
     Raises:
-        ValueError: not XML of a serialized System, or one with forces that run code and are not allowed to.
+        ValueError: the file is not the XML of a serialized System, or has forces that run code without `allow_code`.
     """
     where = f"{setting}={path}"
     text = path.read_bytes()
     try:
         kinds, checked = _parse(text)
     except expat.ExpatError as error:
-        raise SettingError(group, f"{where}: not a serialized OpenMM System ({error})") from error
+        raise SettingError(group, f"{where}: this is not a serialized OpenMM System ({error})") from error
     except ValueError as error:
         raise SettingError(group, f"{where}: {error}") from error
     foreign = sorted(kinds - NATIVE)
     if foreign and kinds & {"System"} and not allow_code:
         raise SettingError(
             group,
-            f"{where}: holds {', '.join(foreign)}, which is not one of OpenMM's own forces of numbers and formulas: reading "
-            "it may run code that the file holds (a PythonForce is a pickle, a TorchForce a program), with your rights. If "
-            "you made the file yourself or trust who did, set allow_code=true",
+            f"{where}: holds {', '.join(foreign)}, which is not one of OpenMM's own forces of numbers and formulas. Reading "
+            "it may run code from the file with your rights (a PythonForce is a pickle, a TorchForce a program). If you "
+            "made the file yourself or trust whoever did, set allow_code=true",
         )
     if "System" not in kinds:
         raise SettingError(
             group,
-            f"{where}: not a serialized OpenMM System: holds {', '.join(foreign) or 'no object'}, expected System: write it "
-            "with openmm.XmlSerializer.serialize(system)",
+            f"{where}: this is not a serialized OpenMM System: it holds {', '.join(foreign) or 'no object'}, expected "
+            "System: write it with openmm.XmlSerializer.serialize(system)",
         )
     try:
         system = openmm.XmlSerializer.deserialize(checked)
-    except Exception as error:  # OpenMM raises its own kind of exception
-        raise SettingError(group, f"{where}: not a serialized OpenMM System ({error})") from error
+    except Exception as error:  # OpenMM raises its own type of exception
+        raise SettingError(group, f"{where}: this is not a serialized OpenMM System ({error})") from error
     if not isinstance(system, openmm.System):
         raise SettingError(group, f"{where}: holds {type(system).__name__}, expected System")
     return system
 
 
 def _parse(text: bytes) -> tuple[set[str], str]:
-    """The types of all objects in the text, and its elements and attributes alone, written anew."""
+    """Return the types of all objects in the text, and new XML with only its elements and attributes."""
     kinds: set[str] = set()
     parts: list[str] = []
     depth = 0
@@ -80,9 +80,9 @@ def _parse(text: bytes) -> tuple[set[str], str]:
         nonlocal depth
         depth += 1
         if depth > DEEPEST:
-            raise ValueError(f"more than {DEEPEST} levels deep, which no serialized System is")
+            raise ValueError(f"elements are nested more than {DEEPEST} levels deep, which no serialized System needs")
         kind = attributes.get("type", "")
-        if not re.fullmatch(r"-?\d*", kind):  # numbers are types of particles
+        if not re.fullmatch(r"-?\d*", kind):  # numbers are types of particles, not of objects
             kinds.add(kind)
         parts.append(f"<{name}" + "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items()) + ">")
 
@@ -92,7 +92,7 @@ def _parse(text: bytes) -> tuple[set[str], str]:
         parts.append(f"</{name}>")
 
     def refuse(*_: object) -> None:
-        raise ValueError("has a DOCTYPE, which no serialized System has: refused, as it may define entities without end")
+        raise ValueError("has a DOCTYPE, which no serialized System needs and which may define entities without end")
 
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler, parser.StartDoctypeDeclHandler = begin, end, refuse

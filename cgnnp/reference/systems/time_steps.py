@@ -1,7 +1,7 @@
-"""The longest time step that a system can be sampled with, from what its constraints leave to vibrate.
+"""The longest time step that a system can be sampled with, estimated from the vibrations that its constraints leave free.
 
-Steps are those of LangevinMiddleIntegrator, whose configurations stay right up to steps that integrate the fastest motion
-badly (Zhang et al. 2019, 10.1021/acs.jpca.9b02771).
+The time steps are those of LangevinMiddleIntegrator. It samples configurations correctly even with steps that integrate the
+fastest motion badly (Zhang et al. 2019, 10.1021/acs.jpca.9b02771).
 """
 
 import logging
@@ -19,36 +19,39 @@ log = logging.getLogger("cgnnp")
 PER_NM2 = unit.kilojoule_per_mole / unit.nanometer**2
 
 RIGID_FS = 4.0
-"""Rigid molecules with hydrogens: what is left are librations of 50 fs and slower (rigid water is commonly run so)."""
+"""Longest time step of rigid molecules with hydrogens, common for rigid water: librations have periods of 50 fs or more."""
 
 RIGID_HYDROGENS_FS = 2.0
-"""Bonds to hydrogen constrained, others (C=O, C-C: 18 fs and slower) and angles of hydrogens free."""
+"""Longest time step with constrained bonds to hydrogen. Other bonds (C=O, C-C: periods of 18 fs or more) and angles of
+hydrogens are free."""
 
 FLEXIBLE_FS = 0.5
-"""Bonds to hydrogen free: O-H has a period of 9 fs."""
+"""Longest time step with free bonds to hydrogen: O-H vibrates with a period of 9 fs."""
 
 HYDROGEN_DA = 1.008
 
 ROUNDING = 1.01
-"""Masses of hydrogen are given as 1.00784 to 1.01 Da."""
+"""Factor by which a time step may exceed the estimate, since masses of hydrogen are given as 1.00784 to 1.01 Da."""
 
 LIGHTER_THAN_DA = 4.5
-"""Particles below this are hydrogens, heavy ones too, where they are bonded to something heavier."""
+"""Particles with less mass are taken as hydrogens. The limit includes hydrogens to which mass was moved."""
 
 HEAVY_HYDROGEN_DA = 2.9
-"""From this mass on, 3 to 4 Da where mass was moved to them, constrained hydrogens allow `RIGID_FS`: angles are slower."""
+"""Constrained hydrogens of at least this mass allow `RIGID_FS`, since their angles vibrate more slowly. Hydrogens to which
+mass was moved have 3 to 4 Da."""
 
 
 STEPS_PER_PERIOD = 9.0
-"""Of bonds between heavy particles: 2.6 fs for C=O, tens of fs for the soft bonds of coarse-grained beads."""
+"""Time steps in a period of the fastest bond between heavy particles. This allows 2.6 fs for C=O, and tens of fs for the
+soft bonds of coarse-grained beads."""
 
 
 def longest_step_fs(system: openmm.System) -> float:
-    """The longest sound time step, an estimate from masses, bonds and constraints, fs; infinite where nothing limits it.
+    """Estimate the longest sound time step from masses, bonds and constraints, fs; infinite if nothing limits it.
 
-    A bond to hydrogen that no constraint holds allows `FLEXIBLE_FS` times the square root of the hydrogen's mass over 1.008;
-    hydrogens that are all held, `RIGID_FS` where their molecules are rigid or they are heavy, else `RIGID_HYDROGENS_FS`.
-    Without hydrogens a period of the fastest harmonic bond takes `STEPS_PER_PERIOD` steps.
+    With an unconstrained bond to hydrogen, it is `FLEXIBLE_FS` times the square root of the hydrogen mass over 1.008 Da. If
+    all bonds to hydrogen are constrained, it is `RIGID_FS` for rigid molecules and for hydrogens with added mass, otherwise
+    `RIGID_HYDROGENS_FS`. Without hydrogens, a period of the fastest harmonic bond takes `STEPS_PER_PERIOD` steps.
     """
     masses = np.array([system.getParticleMass(k).value_in_unit(unit.dalton) for k in range(system.getNumParticles())])
     bonds, periods_fs = _free_bonds(system, masses)
@@ -63,9 +66,9 @@ def longest_step_fs(system: openmm.System) -> float:
 
 
 def _free_bonds(system: openmm.System, masses: Float[np.ndarray, "atoms"]) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of particles with mass that a bond force acts on and no rigid group has both of, (bonds, 2), and periods in fs.
+    """Return the bonds that can vibrate, (bonds, 2), and their periods in fs.
 
-    Periods of bonds that are not harmonic are infinite.
+    Both particles have mass, and they are not in the same rigid group. Bonds that are not harmonic have infinite periods.
     """
     group = np.full(len(masses), -1)
     for number, atoms in enumerate(rigid_groups(system)):
@@ -87,16 +90,16 @@ def _free_bonds(system: openmm.System, masses: Float[np.ndarray, "atoms"]) -> tu
 
 
 def check_time_step(name: str, timestep_fs: float, system: openmm.System, stated_fs: float | None) -> None:
-    """Refuse a time step that a built-in system says is too long, and warn of one that an estimate says is.
+    """Refuse a time step longer than the system states, or warn of one longer than the estimate if it states none.
 
     Args:
-        name: of the system.
-        timestep_fs: that is asked for.
-        system: what is sampled.
-        stated_fs: the longest step that its maker states; None for an estimate, of which nothing is refused.
+        name: name of the system.
+        timestep_fs: time step that is asked for, fs.
+        system: OpenMM System that is sampled.
+        stated_fs: longest time step that the system states, fs; None to estimate it and only warn.
 
     Raises:
-        ValueError: longer than the stated one.
+        ValueError: the time step is longer than the stated one.
     """
     longest = longest_step_fs(system) if stated_fs is None else stated_fs
     if timestep_fs <= longest * ROUNDING:
@@ -106,7 +109,7 @@ def check_time_step(name: str, timestep_fs: float, system: openmm.System, stated
     if stated_fs is not None:
         raise SettingError("reference", f"{text}: set timestep_fs={longest:g}")
     log.warning(
-        "%s, by an estimate from them and from masses: set it to %.2g fs unless you know better; T_conf of the "
-        "data will tell",
+        "%s (estimated from bonds, constraints and masses): set it to %.2g fs unless you know better. T_conf of the data "
+        "shows whether the time step was too long",
         *(text, longest),
     )

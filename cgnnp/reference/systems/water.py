@@ -1,4 +1,4 @@
-"""Water, as SPC/E or as one of OpenMM's force fields has it."""
+"""Water: SPC/E, or the water of one of OpenMM's force fields."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ from cgnnp.units import number_density
 def water_spce(
     *, n_molecules: int = 216, density_g_mL: float = 0.997, cutoff_nm: float = 0.9, name: str = "water_spce"
 ) -> ReferenceSystem:
-    """Rigid SPC/E water (Berendsen et al. 1987, 10.1021/j100308a038) in a cubic box, PME.
+    """Return rigid SPC/E water (Berendsen et al. 1987, 10.1021/j100308a038) in a cubic box with PME.
 
     Molecules start on a simple cubic lattice with random orientations: equilibrate before use.
 
     Raises:
-        ValueError: no molecules, or a cutoff of more than half the box.
+        ValueError: the number of molecules or the density is not positive, or the cutoff is more than half the box.
     """
     topology, positions = _water_lattice(n_molecules, density_g_mL, cutoff_nm)
     system = app.ForceField("amber14/spce.xml").createSystem(topology, **pme(cutoff_nm), rigidWater=True)
@@ -44,20 +44,20 @@ def water(
     cutoff_nm: float = 0.9,
     name: str = "water",
 ) -> ReferenceSystem:
-    """Water of one of OpenMM's force fields, with its virtual sites, in a cubic box, PME. Starts as `water_spce` does.
+    """Return water with one of OpenMM's force fields, with its virtual sites, in a cubic box with PME.
 
-    Flexible water (`rigid` false) wants a time step of 0.5 fs, and a force field with bonds and angles, which files of rigid
-    models often have too.
+    Molecules start on a simple cubic lattice with random orientations: equilibrate before use. Flexible water (`rigid`
+    false) needs a time step of 0.5 fs and a force field with bonds and angles. Files of rigid models often have these too.
 
     Raises:
-        ValueError: OpenMM has no such force field; otherwise as `water_spce`.
+        ValueError: OpenMM has no such force field; also as for `water_spce`.
     """
     topology, positions = _water_lattice(n_molecules, density_g_mL, cutoff_nm)
     try:
         field = app.ForceField(force_field)
     except ValueError as error:
         raise SettingError(
-            "system", f"force_field={force_field}: {error}: name one of OpenMM's, e.g. amber14/tip4pew.xml"
+            "system", f"force_field={force_field}: {error}: name a file of OpenMM's force fields, e.g. amber14/tip4pew.xml"
         ) from error
     modeller = app.Modeller(topology, positions * unit.nanometer)
     modeller.addExtraParticles(field)
@@ -76,7 +76,7 @@ def water(
 
 
 def _water_lattice(n_molecules: int, density: float, cutoff: float) -> tuple[Any, Float[np.ndarray, "atoms 3"]]:
-    """Topology with box, and starting positions, of water molecules."""
+    """Return the topology, with box, and the starting positions (nm) of water molecules on a lattice."""
     if n_molecules < 1 or density <= 0:
         raise SettingError("system", f"n_molecules={n_molecules} and density_g_mL={density}: both must be positive")
     length = (n_molecules / number_density(density, WATER_MOLAR_MASS)) ** (1 / 3)
@@ -84,7 +84,7 @@ def _water_lattice(n_molecules: int, density: float, cutoff: float) -> tuple[Any
         raise SettingError(
             "system",
             f"cutoff_nm={cutoff:g} is more than half the box ({length / 2:.3f} nm for {n_molecules} molecules): "
-            "lower it or raise n_molecules",
+            "lower cutoff_nm or raise n_molecules",
         )
     topology = app.Topology()
     add_waters(topology, n_molecules)

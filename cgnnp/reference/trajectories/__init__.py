@@ -1,1 +1,1 @@
-"""Trajectories with forces that other engines wrote: one file a format, and their topologies."""
+"""Trajectories with forces, and topologies, from other engines, with one module for each trajectory format."""

@@ -1,4 +1,4 @@
-"""Amber NetCDF trajectories, read by MDAnalysis. Units are fixed by the convention: Angstrom, kcal/mol/Angstrom, ps."""
+"""Read Amber NetCDF trajectories with MDAnalysis. The convention fixes the units: Angstrom, kcal/mol/Angstrom, ps."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +14,11 @@ HOW_TO_WRITE = "set ioutfm=1, ntwx > 0 and ntwf=-1 in the mdin file: forces are 
 
 
 def open_amber_netcdf(path: Path, units: Units | None) -> Piece:
-    """Open an Amber NetCDF trajectory; MDAnalysis checks the convention and the units that the file states.
+    """Open an Amber NetCDF trajectory. MDAnalysis checks the convention and the units that the file states.
 
     Raises:
-        ValueError: no forces or coordinates; another convention; damaged or truncated; units stated otherwise.
+        ValueError: the file has no forces or no coordinates, follows another convention, or is damaged or truncated; or
+            `units` are not those of the convention.
     """
     file_units = fixed_units(units, "Angstrom,kcal/mol/Angstrom", str(path))
     try:
@@ -25,11 +26,11 @@ def open_amber_netcdf(path: Path, units: Units | None) -> Piece:
             has_forces, n_frames, n_atoms = reader.has_forces, reader.n_frames, reader.n_atoms
             times = np.array([frame.time for frame in reader]) if reader.has_time else None
     except KeyError as error:
-        raise ValueError(f"{path}: has no {error}: {HOW_TO_WRITE}") from error
+        raise ValueError(f"{path}: the file has no {error}: {HOW_TO_WRITE}") from error
     except (TypeError, ValueError, NotImplementedError, OSError, LookupError, AttributeError) as error:
         raise ValueError(f"{path}: cannot be read as an Amber NetCDF trajectory, or is truncated: {error}") from error
     if not has_forces:
-        raise ValueError(f"{path}: has no forces: {HOW_TO_WRITE}")
+        raise ValueError(f"{path}: the file has no forces: {HOW_TO_WRITE}")
     return Piece(
         path,
         n_frames=n_frames,
@@ -44,7 +45,7 @@ def open_amber_netcdf(path: Path, units: Units | None) -> Piece:
 def _reader(path: Path) -> Any:
     from MDAnalysis.coordinates.TRJ import NCDFReader
 
-    with netcdf_file(str(path)):  # a reader that could not be made complains when it is collected
+    with netcdf_file(str(path)):  # fails on a bad file before NCDFReader, whose finalizer would also raise
         pass
     return NCDFReader(str(path), convert_units=False)
 

@@ -1,4 +1,4 @@
-"""NumPy arrays: a folder of .npy files, memory-mapped, or an .npz file, read as a stream."""
+"""Read trajectories from NumPy arrays: a folder of .npy files, which are memory-mapped, or an .npz file."""
 
 import itertools
 import zipfile
@@ -15,20 +15,20 @@ NEEDED = ("positions", "forces")
 NAMES = (*NEEDED, "boxes", "energies", "virials")
 
 WHAT_IS_READ = (
-    "positions (frames, atoms, 3), forces (frames, atoms, 3) and boxes (frames, 3, 3) with box vectors as rows, or (3, 3) "
-    "where the box is constant (no boxes with open boundaries), and, where there are any, energies (frames,) and virials "
-    "(frames, 3, 3): numpy.savez('trajectory.npz', positions=..., forces=..., boxes=...)"
+    "positions (frames, atoms, 3), forces (frames, atoms, 3), boxes (frames, 3, 3) with box vectors as rows, or boxes "
+    "(3, 3) if the box is constant (no boxes with open boundaries), and optionally energies (frames,) and virials "
+    "(frames, 3, 3), as written by numpy.savez('trajectory.npz', positions=..., forces=..., boxes=...)"
 )
 
 Stream = Callable[[range], Iterator[np.ndarray]]
-"""Yields the numbered rows of an array."""
+"""A function that yields the rows of an array with the given numbers."""
 
 
 def open_npy_folder(path: Path, units: Units | None) -> Piece:
-    """Open a folder with positions.npy, forces.npy and boxes.npy.
+    """Open a folder with positions.npy, forces.npy and, unless boundaries are open, boxes.npy.
 
     Raises:
-        ValueError: no units stated; an array is missing, damaged or of the wrong shape.
+        ValueError: no units are stated, or an array is missing, damaged or of the wrong shape.
     """
     file_units = stated_units(units, str(path))
     present = {file.stem for file in path.glob("*.npy")}
@@ -39,7 +39,9 @@ def open_npy_folder(path: Path, units: Units | None) -> Piece:
         try:
             arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f"{file}: damaged, truncated, or not an array of numbers ({error}): write it again") from error
+            raise ValueError(
+                f"{file}: this file is damaged, truncated, or not an array of numbers ({error}): write it again"
+            ) from error
     shapes = {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
     def streams(name: str) -> Stream:
@@ -52,7 +54,7 @@ def open_npz(path: Path, units: Units | None) -> Piece:
     """Open an .npz file, compressed or not. It is read from the beginning to the end, frame by frame.
 
     Raises:
-        ValueError: no units stated; an array is missing or of the wrong shape; damaged or truncated.
+        ValueError: no units are stated, an array is missing or of the wrong shape, or the file is damaged or truncated.
     """
     file_units = stated_units(units, str(path))
     try:
@@ -64,7 +66,7 @@ def open_npz(path: Path, units: Units | None) -> Piece:
                 with archive.open(f"{name}.npy") as file:
                     shapes[name] = _array_header(file, f"{path}: {name}")
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{path}: damaged or truncated ({error}): write it again") from error
+        raise ValueError(f"{path}: this file is damaged or truncated ({error}): write it again") from error
 
     def streams(name: str) -> Stream:
         return lambda numbers: _stream(path, name, numbers)
@@ -98,7 +100,7 @@ def _piece(
         or any(kind.kind != "f" for _, kind in shapes.values())
     ):
         found = ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in shapes.items())
-        raise ValueError(f"{path}: found {found}; expected floating point numbers in {WHAT_IS_READ}")
+        raise ValueError(f"{path}: found {found}; expected arrays of floating point numbers: {WHAT_IS_READ}")
 
     def read(numbers: range) -> Iterator[RawFrame]:
         rows: dict[str, Iterable[Any]] = {name: streams(name)(numbers) for name in shapes}
@@ -129,7 +131,7 @@ def _array_header(file: Any, where: str) -> tuple[tuple[int, ...], np.dtype]:
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = reader(file)
     if fortran and len(shape) > 1:
-        raise ValueError(f"{where} is in Fortran order: save numpy.ascontiguousarray(...) of it")
+        raise ValueError(f"{where} is an array in Fortran order: save numpy.ascontiguousarray(...) of it")
     return shape, dtype
 
 
@@ -137,6 +139,6 @@ def _check_names(path: Path, present: set[str]) -> None:
     missing = [name for name in NEEDED if name not in present]
     if missing:
         raise ValueError(
-            f"{path}: has no {' and no '.join(missing)}, only {', '.join(sorted(present)) or 'nothing'}; what is read is "
+            f"{path}: has no {' and no '.join(missing)}, only {', '.join(sorted(present)) or 'no arrays'}; expected "
             + WHAT_IS_READ
         )

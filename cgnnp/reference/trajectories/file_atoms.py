@@ -1,4 +1,4 @@
-"""What the topology files of other engines say of the atoms, and what they do not say and must be stated."""
+"""Describe the atoms of another engine's simulation, from its topology file and from what the user states."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -20,8 +20,9 @@ from cgnnp.runtime.errors import SettingError
 log = logging.getLogger("cgnnp")
 
 WHAT_TO_STATE = (
-    "state what the simulation held rigid: 'water' (SETTLE or SHAKE on water only), 'h-bonds' (all bonds to hydrogen, and "
-    "water: constraints = h-bonds, ntc = 2), 'all-bonds', 'none' (all flexible), or the OpenMM system as a file *.xml"
+    "state what the simulation held rigid: 'water' (SETTLE or SHAKE on water only), 'h-bonds' (water and all bonds to "
+    "hydrogen, as with constraints = h-bonds or ntc = 2), 'all-bonds', 'none' (all flexible), or the OpenMM system as a "
+    "file *.xml"
 )
 
 
@@ -34,15 +35,15 @@ def describe_files(
     charges: Any = None,
     allow_code: bool = False,
 ) -> Atomistic:
-    """Topology, masses, charges, rigid groups and virtual sites of a system that another engine simulated.
+    """Return topology, masses, charges, rigid groups and virtual sites of a system that another engine simulated.
 
-    Masses (Da) and charges (e) are those stated, else those of an OpenMM system, else those of the topology file; else
-    masses are those of the elements that are known (`cgnnp.reference.trajectories.topology_files` says where from), and
-    charges zero, with a warning. That suffices for neutral liquids: a bead of a whole neutral molecule has no charge,
-    whatever its atoms have, and what beads with names of their own carry nobody but the user knows. Ions are refused without
-    charges: a potential fitted to them without Coulomb is wrong. Particles without mass are virtual sites.
+    Masses (Da) and charges (e) are those that the user states, else those of the OpenMM System, else those of the topology
+    file. Masses that are still missing are those of known elements (see `cgnnp.reference.trajectories.topology_files`).
+    Charges that are still missing are zero. Both cause a warning. Zero charges suffice for neutral liquids: a bead of a
+    whole neutral molecule has no charge, whatever its atoms have. Ions with unknown charges are refused, because a potential
+    fitted to them without Coulomb interactions is wrong. Particles without mass are virtual sites.
 
-    `rigid` has no default: no file of the trajectories says it, and a force map that is wrong about it is wrong. Verify it
+    `rigid` has no default, because no trajectory file tells it, and the force map would be wrong if it were wrong. Verify it
     with `cgnnp.mapping.rigid_groups.verify_rigid_groups`.
 
     >>> beads = describe_files(types={"A": 2, "B": 1}, masses={"A": 40, "B": 72}, charges="none", rigid="none")
@@ -50,21 +51,21 @@ def describe_files(
     array([40., 40., 72.])
 
     Args:
-        topology_path: a topology file, of atoms or of beads.
-        types: instead of a file, the types of free particles in the order of the trajectory, as numbers of each ({A: 100,
-            B: 50}: first all A) or a list of one for each.
-        rigid: what constraints held.
-        masses: one number for all, {name: number}, which leaves other atoms as they are, or a list of one for each.
-        charges: the same, or "none": there are none. Atoms that {name: number} does not name, and no file, are neutral.
-        allow_code: read an OpenMM system that brings code of its own, see `cgnnp.reference.systems.system_xml`.
+        topology_path: topology file of the atoms or beads.
+        types: types of free particles, if there is no topology file, in the order of the trajectory: numbers of particles
+            by type ({A: 100, B: 50}: first all A, then all B), or a list with the type of each particle.
+        rigid: what the simulation held rigid: "water", "h-bonds", "all-bonds", "none", or a System in a file *.xml.
+        masses: one number for all atoms, a list with one number for each, or {name: number} for the named atoms only, Da.
+        charges: as masses, in e, or "none" if there are no charges. Atoms without a stated or known charge are neutral.
+        allow_code: whether to read an OpenMM System with code of its own (see `cgnnp.reference.systems.system_xml`).
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: `rigid` is not stated or unknown, the topology cannot be read or lacks what the rule needs, masses that
-            nothing says, charges of ions, names that become one bead type, or what is stated does not fit the atoms.
+        FileNotFoundError: a file does not exist.
+        ValueError: `rigid` is not stated or unknown, the topology cannot be read or lacks the bonds that `rigid` needs, a
+            mass or the charge of an ion is unknown, two names become one bead type, or a statement does not fit the atoms.
     """
     if (topology_path is None) == (types is None):
-        raise ValueError("state either a topology file or the types of free particles, and not both")
+        raise ValueError("state either a topology file or the types of free particles, but not both")
     path = Path("types") if topology_path is None else Path(topology_path)
     if topology_path is not None and not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -89,18 +90,18 @@ def describe_files(
 
 
 def _check_names(particles: Particles, path: Path) -> None:
-    """Refuse names of beads that would become one bead type, Q and Q-, which have no element to tell them apart."""
+    """Refuse names of beads that would become one bead type, such as Q and Q-. Atoms with elements are not concerned."""
     first: dict[str, str] = {}
     for name in dict.fromkeys(atom.name for atom in particles.topology.atoms if atom.element is None):
         if (other := first.setdefault(as_name(name), name)) != name:
-            raise ValueError(f"{path}: '{other}' and '{name}' are both bead type '{as_name(name)}' here: rename one of them")
+            raise ValueError(f"{path}: '{other}' and '{name}' would both be bead type '{as_name(name)}': rename one of them")
 
 
 def _masses(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray, "atoms"]:
-    """Masses that are stated, in the file, or of known elements.
+    """Return the masses that are stated, those of the file, or those of known elements.
 
     Raises:
-        ValueError: some are none of these.
+        ValueError: some masses are not known from any of these.
     """
     found = particles.masses
     if stated is not None:
@@ -114,21 +115,21 @@ def _masses(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray, 
         if unknown := [name for name, mass in zip(particles.names, found, strict=True) if np.isnan(mass)]:
             raise SettingError(
                 "reference",
-                f"masses: {path}: the masses of {kinds(unknown)} are not known: it has neither these nor elements, and "
-                f"what names resemble is no element. State the masses, {example('masses', unknown)} in Da or one number "
-                "for all, or use a file that has them (GROMACS TPR, Amber prmtop, LAMMPS data) or elements (PDB with its "
-                "element column, PDBx)",
+                f"masses: {path}: the masses of {kinds(unknown)} are not known: the file has neither masses nor elements "
+                "for them, and elements are not guessed from names. State the masses in Da, "
+                f"{example('masses', unknown)} or one number for all, or use a file that has masses (GROMACS TPR, Amber "
+                "prmtop, LAMMPS data) or elements (PDB with element column, PDBx)",
             )
         symbols = {atom.element.symbol for atom, use in zip(particles.topology.atoms, used, strict=True) if use}
-        log.warning("%s: has no masses: those of the elements are used (%s)", path.name, ", ".join(sorted(symbols)))
+        log.warning("%s: masses are missing: those of the elements are used (%s)", path.name, ", ".join(sorted(symbols)))
     return found
 
 
 def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray, "atoms"]:
-    """Charges that are stated or in the file, else zero.
+    """Return the charges that are stated or in the file, otherwise zero.
 
     Raises:
-        ValueError: there are ions, and nothing says their charges.
+        ValueError: there are ions whose charges are not known.
     """
     names = particles.names
     if isinstance(stated, str) and stated.lower() == NONE:
@@ -140,28 +141,28 @@ def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray,
     if unknown.any() and (without := [names[k] for k in particles.ions() if unknown[k]]):
         raise SettingError(
             "reference",
-            f"charges: {path}: has ions, {kinds(without)}, and nothing says their charges: a potential would be fitted "
-            f"without Coulomb forces. State them, {example('charges', without)} in e, or charges=none where there "
-            "are none (of beads that only have such names state masses too)",
+            f"charges: {path}: has ions, {kinds(without)}, but their charges are not known, and the potential would be "
+            f"fitted without Coulomb forces. State the charges in e, {example('charges', without)}, or charges=none if "
+            "there are none (if these are beads that only have names of ions, state their masses too)",
         )
     if unknown.any():
         whose = "" if unknown.all() else f" of {kinds([names[k] for k in np.flatnonzero(unknown)])}"
         log.warning(
-            "%s: has no charges%s: they are taken as zero; give them for a Coulomb prior, or state charges=none",
+            "%s: has no charges%s; they are taken as zero: state the charges for a Coulomb prior, or state charges=none",
             *(path.name, whose),
         )
     return np.zeros(len(names)) if found is None else np.nan_to_num(found)
 
 
 def _from_system(particles: Particles, path: Path, masses: Any, charges: Any, allow_code: bool) -> Atomistic:
-    """Everything from a serialized OpenMM System, the topology from the file."""
+    """Describe the atoms with a serialized OpenMM System and the topology of the file."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file (rigid=...)")
+        raise FileNotFoundError(f"rigid={path}: no such file")
     system, topology = read_system(path, "reference", "rigid", allow_code=allow_code), particles.topology
     if system.getNumParticles() != topology.n_atoms:
         raise ValueError(
-            f"{path}: holds {system.getNumParticles()} particles, expected a System of the {topology.n_atoms} atoms of the "
-            "topology"
+            f"rigid={path}: the System has {system.getNumParticles()} particles, but the topology has {topology.n_atoms} "
+            "atoms: use the System and the topology of the same simulation"
         )
     atomistic = describe(topology.to_openmm(), system)
     particles.masses = atomistic.masses
@@ -179,7 +180,7 @@ Rule = Callable[[Any, set[int], Path], Iterable[tuple[int, int]]]
 
 
 def _water(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[int, int]]:
-    """Joins the three atoms of every molecule of an oxygen and two hydrogens."""
+    """Yield the pairs that join the three atoms of every water, a residue of one oxygen and two hydrogens."""
     found = False
     for residue in topology.residues:
         atoms = sorted((_symbol(atom), atom.index) for atom in residue.atoms if atom.index not in virtual)
@@ -188,7 +189,7 @@ def _water(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[int, 
             (_, first), (_, second), (_, oxygen) = atoms
             yield from ((oxygen, first), (oxygen, second))
     if not found:
-        raise ValueError(f"{path}: rigid='water', but no residue is an oxygen and two hydrogens: {WHAT_TO_STATE}")
+        raise ValueError(f"{path}: rigid='water', but no residue has one oxygen and two hydrogens: {WHAT_TO_STATE}")
 
 
 def _hydrogen_bonds(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[int, int]]:
@@ -197,7 +198,7 @@ def _hydrogen_bonds(topology: Any, virtual: set[int], path: Path) -> Iterable[tu
 
 
 def _all_bonds(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[int, int]]:
-    """Bonds of the file, and waters whole. Every hydrogen must be bonded: otherwise bonds are missing in the file."""
+    """Return the bonds of the file and the pairs that make waters rigid. Refuse hydrogens whose bonds the file lacks."""
     try:
         bonds = list(_water(topology, virtual, path))
     except ValueError:  # no water
@@ -207,8 +208,8 @@ def _all_bonds(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[i
     for atom in topology.atoms:
         if _symbol(atom) == "H" and atom.index not in bonded:
             raise ValueError(
-                f"{path}: hydrogen {atom} has no bond in the file, so the rule cannot be followed: use a file with bonds "
-                "(prmtop, TPR, LAMMPS data, PDB with CONECT records), or the OpenMM system as *.xml"
+                f"{path}: hydrogen {atom} has no bond in the file, so the stated rigid bonds cannot be found: use a file "
+                "with bonds (prmtop, TPR, LAMMPS data, PDB with CONECT records), or the OpenMM system as *.xml"
             )
     return bonds
 

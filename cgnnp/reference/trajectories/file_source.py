@@ -1,4 +1,4 @@
-"""Trajectories with forces that other engines wrote, as a source of mapped frames."""
+"""A source of mapped frames that reads trajectories with forces from other engines."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ from cgnnp.runtime.storage import data_digest
 log = logging.getLogger("cgnnp")
 
 FRAMES_TO_VERIFY = 50
-"""So many frames, spread over the trajectory, tell what was rigid in it."""
+"""Number of frames, spread over the trajectory, on which the stated rigid groups are verified."""
 
 
 def from_files(
@@ -51,33 +51,34 @@ def from_files(
     stride: int = 1,
     n_frames: int | None = None,
 ) -> "FileSource":
-    """A trajectory with forces and what must be known to map it, its settings as a configuration has them.
+    """Return the source of frames for a trajectory with forces. The arguments are keys of the configuration.
 
     Args:
-        trajectory: the file with positions and forces, or several that follow each other.
-        topology: a file with the names of the atoms or beads: PDB, PDBx, GRO, Amber prmtop, GROMACS TPR, LAMMPS data.
-        types: instead, the types of free particles in the order of the trajectory, as numbers of each ({A: 100, B: 50}:
-            first all A, then all B) or a list of one for each.
+        trajectory: file with positions and forces, or several files that follow each other.
+        topology: file with the names of the atoms or beads: PDB, PDBx, GRO, Amber prmtop, GROMACS TPR, CHARMM PSF or LAMMPS
+            data.
+        types: types of free particles, if there is no topology file, in the order of the trajectory: numbers of particles
+            by type ({A: 100, B: 50}: first all A, then all B), or a list with the type of each particle.
         rigid: what the simulation held rigid: water, h-bonds, all-bonds, none, or a serialized OpenMM System (*.xml).
-        temperature_K: of the thermostat.
-        ensemble: how the frames were drawn, one of `cgnnp.frames.frames.ENSEMBLES`.
-        format: of the trajectory; by its suffix without.
-        units: of the trajectory where its format does not fix them, e.g. "eV Angstrom" or "real".
-        interval_ps: time between frames where the file does not have it.
+        temperature_K: temperature of the thermostat, K.
+        ensemble: ensemble from which the frames were drawn, one of `cgnnp.frames.frames.ENSEMBLES`.
+        format: format of the trajectory; by default it is found from the suffix.
+        units: units of the trajectory, e.g. "eV Angstrom" or "real"; needed if its format does not fix them.
+        interval_ps: time between frames in the file, ps; needed if the file does not have it.
         forces_name: column of an extended XYZ file that holds the forces.
-        masses, charges: Da and e, where the topology has none: one number for all, {name: number}, or a list of one for
-            each atom; charges may be none: "none" states it.
-        allow_code: take forces that run code from the OpenMM System of `rigid`: of files that you trust.
-        stride: every so many frames.
-        n_frames: at most so many; all without.
+        masses, charges: masses in Da and charges in e; needed if the topology file does not have them. One number for all
+            atoms, a list with one number for each, or {name: number}. charges="none" states that there are no charges.
+        allow_code: whether forces in the OpenMM System of `rigid` may run their own code; only for files that you trust.
+        stride: use every stride-th frame of the files.
+        n_frames: number of frames to use; by default all.
 
     Raises:
-        FileNotFoundError: a file is not there.
-        ValueError: something is not stated or wrong: the message says what to state.
+        FileNotFoundError: a file does not exist.
+        ValueError: a setting is missing or wrong; the message says what to state.
     """
     stated = {"trajectory": trajectory, "topology": topology or types, "temperature_K": temperature_K}
     if missing := [name for name, value in stated.items() if not value]:
-        said = f"{missing[0]}: frames of files need {', '.join(missing)}: state them, or types for a topology"
+        said = f"{missing[0]}: reference=files needs {', '.join(missing)}: state them (types can replace topology)"
         raise SettingError("reference", said)
     check_positive("reference", temperature_K=temperature_K or 0.0, stride=stride)
     check_positive("reference", **({} if interval_ps is None else {"interval_ps": interval_ps}))
@@ -88,7 +89,7 @@ def from_files(
         files, format=format, units=units, topology=atomistic, interval_ps=interval_ps, forces_name=forces_name
     )
     if opened.interval_ps is None:
-        raise ValueError(f"{files[0]}: the time between frames is not known: state interval_ps (of the file's own frames)")
+        raise ValueError(f"{files[0]}: the time between frames is not known: state interval_ps, that of frames in the file")
     available = len(range(0, opened.n_frames, stride))
     wanted = available if n_frames is None else n_frames
     check_frames(wanted, available, stride)
@@ -102,14 +103,14 @@ def from_files(
 
 
 def _recorded(numbers: dict[str, Any]) -> dict[str, Any]:
-    """What was stated of the particles as the data set records it: lists of one for each by their digest."""
+    """Return what the data set records of stated types, masses and charges. Lists are replaced by their hash."""
     given = {name: value for name, value in numbers.items() if value is not None}
     return {name: data_digest(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 @dataclass(frozen=True)
 class FileSource(Source):
-    """An open trajectory with the atoms that it is of. Made by `from_files`."""
+    """A source that reads an open trajectory, with the description of its atoms. It is made by `from_files`."""
 
     atoms: Atomistic
     trajectory: Trajectory
@@ -123,24 +124,24 @@ class FileSource(Source):
 
     @property
     def name(self) -> str:
-        """Name of the first file."""
+        """Name of the first trajectory file."""
         return str(self.trajectory.source["files"][0]["name"])
 
     @property
     def temperature_K(self) -> float:
-        """Temperature that was stated."""
+        """Temperature that the user stated, K."""
         return self.temperature
 
     def atomistic(self) -> Atomistic:
-        """The atoms of the topology file."""
+        """Return the description of the atoms."""
         return self.atoms
 
     def box(self) -> Float[np.ndarray, "3 3"] | None:
-        """The box of the first frame; None with open boundaries."""
+        """Return the box vectors of the first frame as rows, nm; None with open boundaries."""
         return None if self._first.boxes is None else self._first.boxes[0]
 
     def meta(self, mapping: Mapping) -> FramesMeta:
-        """Which files the frames are from, in which units they were, and what was stated of them."""
+        """Return the metadata of the shard: the files, their units, and what the user stated about them."""
         return FramesMeta(
             mapping,
             temperature=self.temperature,
@@ -157,14 +158,14 @@ class FileSource(Source):
         )
 
     def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
-        """Map the frames, after verifying on some of them that what is said to be rigid is, and nothing else.
+        """Map the frames, after verifying on some of them that exactly the stated groups are rigid.
 
         Raises:
-            ValueError: the mapping is not certified, rigid groups are not what was stated, or frames are damaged.
+            ValueError: the mapping is not certified, the rigid groups are not those stated, or frames are damaged.
         """
         self.verify()
         total = map_atoms(self.parts(), self.atoms, mapping, self.meta(mapping), shard, n_frames)
-        log.info("map: %d frames of %s in %s", total, self.name, shard)
+        log.info("map: %d frames of %s are mapped in %s", total, self.name, shard)
 
     def provide_together(
         self,
@@ -174,26 +175,26 @@ class FileSource(Source):
         platform: PlatformChoice,
         atoms_shard: Path | None = None,
     ) -> None:
-        """One mapping after the other: the files are read again for each.
+        """Map the frames with one mapping after the other. The files are read again for each.
 
         Raises:
-            ValueError: as for `provide`, or atoms are to be kept, which the files have.
+            ValueError: as for `provide`, or `atoms_shard` is given, although the files already hold the atoms.
         """
         if atoms_shard is not None:
-            raise ValueError("keep_atoms: the atoms are in the files already: leave it out")
+            raise ValueError("keep_atoms: the trajectory files already hold the atoms: leave keep_atoms out")
         for mapping, shard in zip(mappings, shards, strict=True):
             if count_frames(shard) < n_frames:
                 self.provide(mapping, shard, n_frames, platform)
 
     def parts(self) -> Iterator[AtomFrames]:
-        """The frames, from the first on."""
+        """Yield the frames that are used, in chunks, from the first frame on."""
         return self.trajectory.chunks(stop=self.n_frames * self.stride, stride=self.stride)
 
     def verify(self) -> RigidReport:
-        """Compare the rigid groups that were stated with frames spread over the trajectory; once, for all mappings.
+        """Compare the stated rigid groups with frames spread over the trajectory. This is done once for all mappings.
 
         Raises:
-            ValueError: they are not what was stated, or there are too few frames to tell.
+            ValueError: the rigid groups are not those stated, or there are too few frames to tell.
         """
         return self._rigid_report
 
@@ -205,7 +206,7 @@ class FileSource(Source):
         boxes = np.concatenate([room_for(part.positions) if part.boxes is None else part.boxes for part in parts])
         report = verify_rigid_groups(self.atoms, positions, boxes)
         log.info(
-            "rigid groups: %d verified on %d frames, %d bonds outside them vary",
+            "rigid groups: %d were verified on %d frames; %d bonds outside them vary",
             *(report.n_groups, report.n_frames, report.n_bonds_outside),
         )
         return report

@@ -1,4 +1,4 @@
-"""Trajectories with forces from files of other engines, as streams of chunks in the units of the package.
+"""Open trajectories with forces from other engines, as streams of chunks of frames in nm and kJ/mol/nm.
 
     format         suffixes                 units                           parsed by
     trr            .trr                     fixed: nm, kJ/mol/nm            MDAnalysis
@@ -8,8 +8,8 @@
     amber          .nc .ncdf .mdcrd         fixed: A, kcal/mol/A            MDAnalysis
     h5md           .h5md .h5                in the file, or stated          h5py
 
-Forces must be those of the potential alone. The files hold them so, but for LAMMPS, whose dumps also have what `fix shake`
-and `fix langevin` add: forces of constraints cancel in a certified force map, those of a thermostat are noise.
+Forces must be those of the potential alone, which most engines write. LAMMPS dumps also contain the forces that `fix shake`
+and `fix langevin` add. Constraint forces cancel in a certified force map; thermostat forces are noise.
 """
 
 import logging
@@ -57,18 +57,18 @@ SUFFIXES = {
 NAMES_SHOWN = 8
 
 RERUN = (
-    "they can be computed again for stored frames: GROMACS 'gmx mdrun -s run.tpr -rerun run.xtc -o forces.trr' with "
-    "nstxout = nstfout = 1 in the run input, LAMMPS 'rerun' with a dump of fx fy fz, any other force field in OpenMM "
-    "(setPositions of every frame, getState(forces=True))"
+    "the forces can be computed again from stored positions: in GROMACS by 'gmx mdrun -s run.tpr -rerun run.xtc -o "
+    "forces.trr' with nstxout = nstfout = 1 in the run input, in LAMMPS by 'rerun' with a dump of fx fy fz, in OpenMM by "
+    "setPositions and getState(forces=True) for every frame"
 )
 WITHOUT_FORCES = {
-    ".xtc": f"{RERUN}. XTC rounds positions to 0.001 nm, so that a force is off by its stiffness times 0.0003 nm: some 10 "
-    "kJ/mol/nm on a rigid water, more than 100 on a flexible O-H bond; a TRR of the same run has none of that",
+    ".xtc": f"{RERUN}. XTC rounds positions to 0.001 nm, so a force is wrong by its stiffness times 0.0003 nm: about 10 "
+    "kJ/mol/nm on a rigid water, more than 100 on a flexible O-H bond. A TRR file of the same run does not have this error",
     ".dcd": f"{RERUN}. DCD has positions in single precision, which suffices",
-    ".pdb": "it is a topology: name it as such",
-    ".gro": "it is a topology: name it as such",
+    ".pdb": "use it as topology=...",
+    ".gro": "use it as topology=...",
 }
-"""Files that hold no forces, and how to come by them."""
+"""Suffixes of files that hold no forces, and advice on how to get the forces."""
 
 
 def open_trajectory(
@@ -80,19 +80,20 @@ def open_trajectory(
     interval_ps: float | None = None,
     forces_name: str = "forces",
 ) -> Trajectory:
-    """Open one file, or several that follow each other, without reading the frames.
+    """Open a trajectory of one file, or of several that follow each other, without reading the frames.
 
     Args:
-        paths: the file or files (a folder for `npy`).
-        format: one of `OPENERS`; by the suffix if it is not given.
-        units: the units of the file where the format does not fix them: "eV Angstrom", "real", "metal", ...
-        topology: what has `n_atoms` (an `Atomistic`, an mdtraj topology): the trajectory must have as many.
-        interval_ps: time between frames, where the file does not have it or has it wrong.
+        paths: path of the file, or paths of several files; for the format `npy`, paths of folders.
+        format: one of `OPENERS`; by default it is found from the suffix.
+        units: units of the file, such as "eV Angstrom", "real" or "metal"; needed if the format does not fix them.
+        topology: object with `n_atoms`, such as an `Atomistic` or an mdtraj topology, which must fit the trajectory.
+        interval_ps: time between frames, ps; needed if the file does not have it, and used instead of that of the file.
         forces_name: column of an extended XYZ file that holds the forces.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: unknown format; units not stated; no forces; damaged; the number of atoms is not the topology's.
+        FileNotFoundError: a file does not exist.
+        ValueError: the format is unknown, units are not stated, there are no forces, a file is damaged, or the number of
+            atoms is not that of the topology.
     """
     files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if not files:
@@ -102,13 +103,13 @@ def open_trajectory(
         expected, whose = (pieces[0].n_atoms, files[0].name) if topology is None else (topology.n_atoms, "the topology")
         if piece.n_atoms != expected:
             raise ValueError(
-                f"{piece.path}: has {piece.n_atoms} atoms, {whose} has {expected}: they are not of the same system, or only "
-                "some of the atoms were written; write the forces of all"
+                f"{piece.path}: has {piece.n_atoms} atoms, but {whose} has {expected}. They are of different systems, or "
+                "only some of the atoms were written: write positions and forces of all atoms"
             )
     _say_what_is_ignored(pieces)
     in_files = _interval(pieces)
     if interval_ps is not None and in_files is not None and not np.isclose(interval_ps, in_files, rtol=1e-3):
-        log.warning("interval_ps=%g given, %s says %g: the former is used", interval_ps, files[0].name, in_files)
+        log.warning("interval_ps=%g is used, although %s has frames every %g ps", interval_ps, files[0].name, in_files)
     return Trajectory(
         n_frames=sum(piece.n_frames for piece in pieces),
         n_atoms=pieces[0].n_atoms,
@@ -125,12 +126,12 @@ def open_trajectory(
 
 
 def _say_what_is_ignored(pieces: Sequence[Piece]) -> None:
-    """One line for all files: what they hold beside positions, forces and boxes."""
+    """Log one warning for all files with the names of contents that are not read."""
     names = sorted({name for piece in pieces for name in piece.ignored})
     if not names:
         return
     shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
-    why = "only positions, forces, boxes, potential energies and virials are"
+    why = "only positions, forces, boxes, potential energies and virials are read"
     log.warning("%s: %s not read: %s", pieces[0].path.name, _are(shown, names), why)
 
 
@@ -153,14 +154,14 @@ def _format_of(path: Path, name: str | None) -> str:
         name = SUFFIXES.get(path.suffix.lower())
     if name in OPENERS:
         return name
-    known = f"formats are {', '.join(OPENERS)}; by suffix {', '.join(SUFFIXES)}"
+    known = f"known formats are {', '.join(OPENERS)}, and known suffixes are {', '.join(SUFFIXES)}"
     if name is None and path.suffix.lower() in WITHOUT_FORCES:
         raise ValueError(f"{path}: {path.suffix} files hold no forces; {WITHOUT_FORCES[path.suffix.lower()]}; {known}")
-    raise ValueError(f"{path}: cannot tell the format (format={name!r}, suffix '{path.suffix}'): {known}")
+    raise ValueError(f"{path}: the format is unknown (format={name!r}, suffix '{path.suffix}'): {known}")
 
 
 def _interval(pieces: Sequence[Piece]) -> float | None:
-    """Time between frames if the files have it and it is the same throughout, in ps."""
+    """Return the time between frames, ps; None if the files do not have it or if it varies."""
     if any(piece.times_ps is None for piece in pieces):
         return None
     times = np.concatenate([np.asarray(piece.times_ps, dtype=np.float64) for piece in pieces])
@@ -169,9 +170,9 @@ def _interval(pieces: Sequence[Piece]) -> float | None:
         return None
     names = ", ".join(piece.path.name for piece in pieces)
     if (steps <= 0).any():
-        log.warning("%s: times do not always rise: do the files overlap, or are they in the wrong order?", names)
+        log.warning("%s: times do not always rise: check if the files overlap or are in the wrong order", names)
     interval = float(f"{np.mean(steps):.6g}")
     if not np.allclose(steps, interval, rtol=1e-3, atol=rounding):
-        log.warning("%s: frames are not equally spaced (%g to %g ps)", names, steps.min(), steps.max())
+        log.warning("%s: frames are not equally spaced in time (%g to %g ps)", names, steps.min(), steps.max())
         return None
     return interval

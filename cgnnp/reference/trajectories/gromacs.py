@@ -1,4 +1,4 @@
-"""GROMACS TRR files, read by MDAnalysis. Units are fixed by the format: nm, kJ/mol/nm, ps."""
+"""Read GROMACS TRR files with MDAnalysis. The format fixes the units: nm, kJ/mol/nm, ps."""
 
 import logging
 import struct
@@ -16,18 +16,19 @@ log = logging.getLogger("cgnnp")
 
 MAGIC = 1993
 HEADER = struct.Struct(">3i12s13i")
-"""Magic number, two lengths of the version string and itself, sizes of ten parts in bytes, atoms, step, an old entry."""
+"""Magic number, two lengths of the version string, this string, sizes of ten parts in bytes, number of atoms, time step, and
+an obsolete entry."""
 
 HOW_TO_WRITE = (
-    "set nstfout = nstxout in the mdp file; of positions that are stored 'gmx mdrun -s run.tpr -rerun traj.trr -o "
-    "forces.trr' computes the forces again (nstxout = nstfout = 1 in the run input; an XTC will do, whose positions are "
-    "rounded to 0.001 nm)"
+    "set nstfout = nstxout in the mdp file. For positions that are stored already, 'gmx mdrun -s run.tpr -rerun traj.trr -o "
+    "forces.trr' computes the forces, with nstxout = nstfout = 1 in the run input (an XTC file works too, but its positions "
+    "are rounded to 0.001 nm)"
 )
 
 
 @dataclass(frozen=True)
 class Header:
-    """Where a frame of a TRR file is and what it holds."""
+    """Position (offsets in bytes) and contents of a frame in a TRR file."""
 
     offset: int
     end: int
@@ -40,10 +41,11 @@ class Header:
 def open_trr(path: Path, units: Units | None) -> Piece:
     """Open a TRR file. Frames that lack positions or forces (nstxout and nstfout differ) are left out, with a warning.
 
-    MDAnalysis's trajectory readers would write an index beside the file and convert units; its TRRFile does neither.
+    The frames are read with MDAnalysis's TRRFile. Its trajectory readers would write an index file and convert units.
 
     Raises:
-        ValueError: no frame has forces; damaged or truncated; units stated otherwise than the format fixes them.
+        ValueError: no frame has both positions and forces, the file is damaged or truncated, or `units` are not those of the
+            format.
     """
     headers = list(_headers(path))
     complete = [header for header in headers if header.has_positions and header.has_forces]
@@ -81,7 +83,7 @@ def _read(path: Path, offsets: np.ndarray, n_atoms: int, numbers: range) -> Iter
 
 
 def _headers(path: Path) -> Iterator[Header]:
-    """The headers of all frames, jumping over the arrays, so that what a frame holds is known before it is read."""
+    """Yield the headers of all frames, without reading their arrays."""
     size = path.stat().st_size
     n_atoms = None
     with path.open("rb") as file:
@@ -91,10 +93,10 @@ def _headers(path: Path) -> Iterator[Header]:
             if header.end > size:
                 raise ValueError(
                     f"{path}: frame {number} is truncated ({size - offset} of {header.end - offset} bytes are there): "
-                    "cut it off (gmx trjconv -e, or gmx check shows the last good time), or write the file again"
+                    "remove this frame with gmx trjconv -e (gmx check shows the last good time), or write the file again"
                 )
             if n_atoms not in (None, header.n_atoms):
-                raise ValueError(f"{path}: frame {number} has {header.n_atoms} atoms, the ones before have {n_atoms}")
+                raise ValueError(f"{path}: frame {number} has {header.n_atoms} atoms, but the frames before have {n_atoms}")
             n_atoms = header.n_atoms
             yield header
             number, offset = number + 1, header.end
@@ -112,7 +114,7 @@ def _header(file: BinaryIO, offset: int, where: str) -> Header:
     double = box == 72 or vectors == 24 * n_atoms
     real = 8 if double else 4
     if n_atoms < 1 or any(size not in (0, 3 * real * n_atoms) for size in sizes[7:10]) or len(data) < HEADER.size + 2 * real:
-        raise ValueError(f"{where} is damaged or truncated: its header has no sense")
+        raise ValueError(f"{where} is damaged or truncated: its header makes no sense")
     (time_ps,) = struct.unpack_from(">d" if double else ">f", data, HEADER.size)
     end = offset + HEADER.size + 2 * real + sum(sizes)
     return Header(offset, end, n_atoms, positions > 0, forces > 0, time_ps)

@@ -1,7 +1,7 @@
-"""H5MD files (de Buyl, Colberg, Hoefling 2014, 10.1016/j.cpc.2014.01.018), read by h5py.
+"""Read H5MD files (de Buyl, Colberg, Hoefling 2014, 10.1016/j.cpc.2014.01.018) with h5py.
 
-Not by MDAnalysis, whose reader knows no box that is constant in time and pairs positions with forces by number, whatever
-their steps.
+MDAnalysis is not used: its reader does not support a box that is constant in time, and it pairs positions with forces by
+number even if they are stored at different time steps.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from cgnnp.reference.trajectories.trajectory import Piece, RawFrame
 
 HOW_TO_WRITE = "the simulation must write the group 'force' as often as 'position'"
 READ = ("position", "force", "box", "velocity", "id", "species", "image")
-"""Elements of the group of particles that are read, or need no word when they are not."""
+"""Elements of the group of particles that are read, or are left out without a warning."""
 
 POTENTIAL_ENERGY = "potential_energy"
 
@@ -24,10 +24,11 @@ SPELLINGS = {"a": "angstrom", "å": "angstrom", "angstroms": "angstrom", "nanome
 
 
 def open_h5md(path: Path, units: Units | None) -> Piece:
-    """Open an H5MD file with one group of particles. Units are those it states, else those the user states.
+    """Open an H5MD file with one group of particles. The units are those of the file, or those that the user states.
 
     Raises:
-        ValueError: no forces, positions or box; several groups; no units, or other ones than stated; damaged.
+        ValueError: the file has no forces or positions, not exactly one group of particles, or boundaries of different
+            kinds; no units are known, or the file has others than the user states; or the file is damaged.
     """
     import h5py
 
@@ -35,13 +36,13 @@ def open_h5md(path: Path, units: Units | None) -> Piece:
         with h5py.File(path, "r") as file:
             return _open(path, file, units)
     except OSError as error:
-        raise ValueError(f"{path}: not an HDF5 file, or damaged or truncated ({error})") from error
+        raise ValueError(f"{path}: this is not an HDF5 file, or it is damaged or truncated ({error})") from error
 
 
 def _open(path: Path, file: Any, units_stated: Units | None) -> Piece:
     groups = list(file.get("particles", ()))
     if len(groups) != 1:
-        raise ValueError(f"{path}: has {len(groups)} groups of particles ({', '.join(groups)}), expected one")
+        raise ValueError(f"{path}: has {len(groups)} groups of particles ({', '.join(groups)}), but one is expected")
     group, name = file["particles"][groups[0]], f"particles/{groups[0]}"
     for part in ("position/value", "force/value"):
         if part not in group:
@@ -49,7 +50,10 @@ def _open(path: Path, file: Any, units_stated: Units | None) -> Piece:
     position, force, edges = group["position"], group["force"], _edges(group)
     shape = position["value"].shape
     if len(shape) != 3 or shape[2] != 3 or force["value"].shape != shape:
-        raise ValueError(f"{path}: positions are {shape}, forces {force['value'].shape}: {HOW_TO_WRITE}")
+        raise ValueError(
+            f"{path}: the shape of positions is {shape} and that of forces {force['value'].shape}, but both must be "
+            f"(frames, atoms, 3): {HOW_TO_WRITE}"
+        )
     varying = hasattr(edges, "keys")
     for other in (force, edges) if varying else (force,):
         _check_steps(path, position, other)
@@ -69,17 +73,20 @@ def _open(path: Path, file: Any, units_stated: Units | None) -> Piece:
 
 
 def _edges(group: Any) -> Any:
-    """The box, which may vary; None with open boundaries.
+    """Return the box, constant or with a value for each frame; None with open boundaries.
 
     Raises:
-        ValueError: boundaries of several kinds.
+        ValueError: some boundaries are periodic and others are not.
     """
     box = group.get("box")
     if box is None:
         return None
     kinds = {kind.decode() if isinstance(kind, bytes) else str(kind) for kind in box.attrs.get("boundary", ["periodic"])}
     if len(kinds) > 1:
-        raise ValueError(f"{box.name}: boundary is {' and '.join(sorted(kinds))}, must be periodic or none along all axes")
+        raise ValueError(
+            f"{box.name}: boundary is {' and '.join(sorted(kinds))}, but it must be periodic along all axes, or none along "
+            "all axes"
+        )
     return None if kinds == {"none"} else box.get("edges")
 
 
@@ -91,7 +98,10 @@ def _check_steps(path: Path, position: Any, other: Any) -> None:
 
 
 def _energies(file: Any, position: Any, units: FileUnits) -> np.ndarray | None:
-    """Potential energies of all frames, in the unit of energy of the forces; None where the file has none at these steps."""
+    """Return the potential energies of all frames, in the energy unit of the forces.
+
+    Return None if the file does not have them, has them at other time steps, or has them in an unknown unit.
+    """
     element = file.get(f"observables/{POTENTIAL_ENERGY}")
     if element is None or "value" not in element or element["value"].shape != position["value"].shape[:1]:
         return None
@@ -110,13 +120,13 @@ def _times(position: Any) -> np.ndarray | None:
 
 
 def _units(path: Path, positions: Any, forces: Any, stated: Units | None) -> Any:
-    """Units from the attributes: `nm`, `kJ mol-1 nm-1` in the notation of the H5MD module for units."""
+    """Return the units in the attributes of the file (`nm`, `kJ mol-1 nm-1` in H5MD's notation), or the stated ones."""
     length, force = (_text(dataset.attrs.get("unit", "")) for dataset in (positions, forces))
     if not (length and force):
         return stated_units(stated, f"{path} (no 'unit' attributes at positions and forces)")
     own = stated_units({"length": _spelled(length), "force": _spelled(force)}, str(path))
     if stated is not None and stated_units(stated, str(path)) != own:
-        raise ValueError(f"{path}: units={stated!r} stated, but the file says {length} and {force}: leave units out")
+        raise ValueError(f"{path}: units={stated!r} is stated, but the file has {length} and {force}: leave units out")
     return own
 
 
@@ -125,7 +135,7 @@ def _text(value: Any) -> str:
 
 
 def _spelled(unit: str) -> str:
-    """`kJ mol-1 nm-1` as kj/mol/nm."""
+    """Return the spelling that `stated_units` reads: kj/mol/nm for `kJ mol-1 nm-1`."""
     words = [word.lower() for word in unit.replace("/", " /").split()]
     names = [word.strip("/").removesuffix("-1") for word in words]
     return "/".join(SPELLINGS.get(name, name) for name in names)

@@ -1,8 +1,8 @@
-"""LAMMPS text dumps. Units are those of the input script, which a dump need not repeat.
+"""Read LAMMPS text dumps. Units are those of the input script, and a dump may leave them out.
 
-Not read by MDAnalysis: its reader moves scaled coordinates by the corner of the box, which they do not contain, and knows
-no UNITS and TIME items; it also goes line by line in Python and in single precision. `numpy.loadtxt` parses the numbers
-here.
+MDAnalysis is not used. Its reader shifts scaled coordinates by the corner of the box, which they do not contain, and it does
+not support the items UNITS and TIME. It also reads line by line in Python and in single precision. Here `numpy.loadtxt`
+parses the numbers.
 """
 
 from collections import deque
@@ -19,19 +19,19 @@ from cgnnp.reference.trajectories.text import check_last_line
 from cgnnp.reference.trajectories.trajectory import Piece, RawFrame
 
 HOW_TO_WRITE = (
-    "write dumps with 'dump 1 all custom 100 trajectory.lammpstrj id type x y z fx fy fz'; of stored frames 'rerun' "
-    "computes the forces again"
+    "write dumps with 'dump 1 all custom 100 trajectory.lammpstrj id type x y z fx fy fz'; for stored frames, the command "
+    "'rerun' computes the forces again"
 )
 POSITIONS = (("x", "y", "z"), ("xu", "yu", "zu"), ("xs", "ys", "zs"), ("xsu", "ysu", "zsu"))
 FORCES = ("fx", "fy", "fz")
 OTHERS = ("id", "mol", "type", "element", "mass", "proc", "vx", "vy", "vz", "ix", "iy", "iz")
 FAMILIAR = {*FORCES, *OTHERS, *(name for columns in POSITIONS for name in columns)}
-"""Columns that are read, or need no word when they are not."""
+"""Columns that are read, or are left out without a warning."""
 
 
 @dataclass
 class Header:
-    """What stands before the atoms of a frame."""
+    """The header of a frame: all that comes before the atoms."""
 
     n_atoms: int = -1
     bounds: list[list[float]] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Header:
     units: str | None = None
 
     def box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Box vectors as rows, and the corner that they start from (https://docs.lammps.org/Howto_triclinic.html)."""
+        """Return the box vectors as rows, and the corner of the box (https://docs.lammps.org/Howto_triclinic.html)."""
         (xlo, xhi, *xy), (ylo, yhi, *xz), (zlo, zhi, *yz) = self.bounds
         tilts = [*xy, *xz, *yz] or [0.0, 0.0, 0.0]
         xlo, xhi = xlo - min(0.0, *tilts[:2], sum(tilts[:2])), xhi - max(0.0, *tilts[:2], sum(tilts[:2]))
@@ -50,11 +50,11 @@ class Header:
 
 
 def open_lammps_dump(path: Path, units: Units | None) -> Piece:
-    """Open a dump in LAMMPS's text format; atoms are put in the order of their ids, the box's corner in the origin.
+    """Open a LAMMPS text dump. Atoms are sorted by their ids, and the corner of the box is moved to the origin.
 
     Raises:
-        ValueError: no units stated, or other ones than the dump has; no forces, ids or positions; not periodic; the number
-            of atoms changes; damaged or truncated.
+        ValueError: no units are stated, or the dump has others; forces, ids or positions are missing; the box is periodic
+            in some directions only; the number of atoms changes; or the file is damaged or truncated.
     """
     file_units = stated_units(units, str(path))
     check_last_line(path)
@@ -65,7 +65,7 @@ def open_lammps_dump(path: Path, units: Units | None) -> Piece:
         raise ValueError(f"{path}: frame 0: {error}") from error
     _check(path, first)
     if first.units is not None and stated_units(first.units, f"{path} (ITEM: UNITS)") != file_units:
-        raise ValueError(f"{path}: units={units!r} stated, but the dump says {first.units}: state units='{first.units}'")
+        raise ValueError(f"{path}: units={units!r} is stated, but the dump has {first.units}: state units='{first.units}'")
     offsets = np.array(list(_offsets(path, first.n_atoms)), dtype=np.int64)
     return Piece(
         path,
@@ -81,22 +81,22 @@ def _check(path: Path, first: Header) -> None:
     names = " ".join(first.columns)
     if (first.boundaries[-3:] != ["pp"] * 3 and not _is_open(first)) or "abc" in first.boundaries:
         raise ValueError(
-            f"{path}: box bounds are '{' '.join(first.boundaries)}': frames must be periodic in all three directions "
-            "(boundary p p p) or in none, the box orthogonal or restricted triclinic"
+            f"{path}: box bounds are '{' '.join(first.boundaries)}', but frames must be periodic in all three directions "
+            "(boundary p p p) or in none, and the box must be orthogonal or restricted triclinic"
         )
     if "id" not in first.columns or not set(FORCES) <= set(first.columns):
-        raise ValueError(f"{path}: has columns {names}; needed are id, positions and the forces fx fy fz: {HOW_TO_WRITE}")
+        raise ValueError(f"{path}: has columns {names}, but needs id, positions and forces fx fy fz: {HOW_TO_WRITE}")
     if not any(set(columns) <= set(first.columns) for columns in POSITIONS):
-        raise ValueError(f"{path}: has columns {names}, no positions as x y z, xu.., xs.. or xsu..: {HOW_TO_WRITE}")
+        raise ValueError(f"{path}: has columns {names}, but no positions (x y z, or xu, xs, xsu ...): {HOW_TO_WRITE}")
 
 
 def _is_open(header: Header) -> bool:
-    """Whether no boundary is periodic: the bounds are then those of the atoms, or of walls."""
+    """Return whether no boundary is periodic. The box bounds are then only limits of the atoms or positions of walls."""
     return len(header.boundaries) >= 3 and not any("p" in boundary for boundary in header.boundaries[-3:])
 
 
 def _offsets(path: Path, n_atoms: int) -> Iterator[int]:
-    """Where every frame begins; refuses frames that are cut or have another number of atoms."""
+    """Yield the offset of every frame. Refuse frames that are truncated or have another number of atoms."""
     size = path.stat().st_size
     with path.open("rb") as file:
         number = 0
@@ -106,16 +106,18 @@ def _offsets(path: Path, n_atoms: int) -> Iterator[int]:
             except ValueError as error:
                 raise ValueError(f"{path}: frame {number}: {error}") from error
             if header.n_atoms != n_atoms:
-                raise ValueError(f"{path}: frame {number} has {header.n_atoms} atoms, frame 0 has {n_atoms}: dump them all")
+                raise ValueError(
+                    f"{path}: frame {number} has {header.n_atoms} atoms, but frame 0 has {n_atoms}: dump all atoms"
+                )
             rows = deque(enumerate(islice(file, n_atoms), start=1), maxlen=1)
             if not rows or rows[0][0] != n_atoms:
-                raise ValueError(f"{path}: frame {number} is truncated: cut it off")
+                raise ValueError(f"{path}: frame {number} is truncated: remove this frame from the file")
             yield offset
             number += 1
 
 
 def _header(file: IO[bytes]) -> Header:
-    """Read up to and including the line ITEM: ATOMS."""
+    """Read the header of a frame, up to and including the line ITEM: ATOMS."""
     header = Header()
     while not header.columns:
         line = file.readline().decode(errors="replace").strip()
@@ -131,7 +133,7 @@ def _header(file: IO[bytes]) -> Header:
         elif line in ("ITEM: TIMESTEP", "ITEM: TIME"):
             file.readline()
         else:
-            raise ValueError(f"'{line[:40]}' where an ITEM of a LAMMPS dump should be: damaged, or no text dump")
+            raise ValueError(f"found '{line[:40]}' instead of an ITEM: the file is damaged, or it is not a text dump")
     if header.n_atoms < 1 or {len(line) for line in header.bounds} not in ({2}, {3}):
         raise ValueError("the number of atoms or the box bounds are missing or damaged")
     return header
@@ -145,7 +147,7 @@ def _read(path: Path, offsets: np.ndarray, first: Header, numbers: range) -> Ite
             file.seek(offsets[number])
             header = _header(file)
             if header.columns != first.columns or header.boundaries != first.boundaries:
-                raise ValueError("its columns or boundaries are not those of the first frame")
+                raise ValueError("its columns or boundaries differ from those of the first frame")
             rows = np.loadtxt(islice(file, first.n_atoms), usecols=columns, ndmin=2, comments=None, encoding="latin1")
             rows = rows[np.argsort(rows[:, 0])]
             if (np.diff(rows[:, 0]) == 0).any():

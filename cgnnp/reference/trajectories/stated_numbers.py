@@ -1,4 +1,4 @@
-"""Numbers that a user states of particles: one for all, by name, or one for each. Imports numpy only."""
+"""Masses and charges that a user states: one number for all particles, by name, or one for each. Imports numpy only."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,27 +10,28 @@ from jaxtyping import Float
 from cgnnp.runtime.errors import SettingError
 
 NONE = "none"
-"""What states that there are no charges, where their absence in a file would be only silence."""
+"""Value that states that there are no charges. A file without charges does not state this."""
 
 NAMES_SHOWN = 8
-"""Errors name so many kinds of particles."""
+"""Largest number of names that an error message lists."""
 
 
 def stated_numbers(
     values: Any, names: Sequence[str], known: Float[np.ndarray, "atoms"] | None, what: str, where: str
 ) -> Float[np.ndarray, "atoms"]:
-    """One number for each particle, from what was stated and what is known; NaN where neither says it.
+    """Return one number for each particle, from the stated and the known numbers; NaN where there is neither.
 
     Args:
-        values: a number for all, a mapping from names of particles to numbers, which leaves the others as they are, or a
-            list of one for each.
-        names: of the particles.
-        known: what a file says.
-        what: masses or charges.
-        where: begins errors.
+        values: stated numbers: one number for all particles, a list with one number for each, or a mapping from names to
+            numbers, which leaves other particles as they are.
+        names: names of the particles.
+        known: numbers from a file.
+        what: name of the argument, "masses" or "charges".
+        where: name of the file, for error messages.
 
     Raises:
-        ValueError: names that there are not, numbers that are not finite, negative masses, or not one number for each.
+        ValueError: a name is not that of a particle, a number is not finite, a mass is negative, or the list does not have
+            one number for each particle.
     """
     if isinstance(values, Mapping):
         return _by_name(values, names, known, what, where)
@@ -42,8 +43,8 @@ def stated_numbers(
         raise _wrong(
             what,
             where,
-            f"{what} given are a list of {len(values)}, expected one finite number for each of {len(names)} atoms, "
-            f"or by name: {example(what, names)}",
+            f"{what} is a list of {len(values)}, but one finite number for each of {len(names)} atoms is expected: correct "
+            f"the list, or state the numbers by name, {example(what, names)}",
         )
     return _checked(np.asarray(values, dtype=np.float64), what, where)
 
@@ -57,13 +58,13 @@ def _by_name(
         raise _wrong(
             what,
             where,
-            f"{what} are given for '{unknown[0]}', and no atom is called so: there are {kinds(names)}",
+            f"{what} are given for '{unknown[0]}', but no atom has this name: the atoms are {kinds(names)}",
         )
     if wrong := [name for name, value in by_name.items() if not _is_number(value)]:
         raise _wrong(
             what,
             where,
-            f"{what}: {wrong[0]} has {by_name[wrong[0]]!r}, which is no number: {_forms(what, names)}",
+            f"'{wrong[0]}' has {by_name[wrong[0]]!r}, which is not a number: {_forms(what, names)}",
         )
     result = np.full(len(names), np.nan) if known is None else np.array(known, dtype=np.float64)
     given = np.array([name in by_name for name in names])
@@ -83,17 +84,17 @@ def _is_number(value: Any) -> bool:
 def _checked(array: np.ndarray, what: str, where: str) -> np.ndarray:
     if not np.isfinite(array).all() or (what == "masses" and (array < 0).any()):
         worst = array[~np.isfinite(array)] if not np.isfinite(array).all() else array[array < 0]
-        raise _wrong(what, where, f"{what} of {worst[0]:g} are given: they must be finite, and masses not negative")
+        raise _wrong(what, where, f"{what} of {worst[0]:g} are given, but they must be finite, and masses not negative")
     return array
 
 
 def _forms(what: str, names: Sequence[str]) -> str:
-    none = f", or {what}=none where there are none" if what == "charges" else ""
-    return f"state one number for all, {example(what, names)} by name, or a list of one for each atom{none}"
+    none = f", or {what}=none if there are none" if what == "charges" else ""
+    return f"state one number for all atoms, numbers by name ({example(what, names)}), or a list with one for each{none}"
 
 
 def example(what: str, names: Sequence[str]) -> str:
-    """The setting that gives numbers to these names, to be filled in.
+    """Return the setting that states numbers for these names, with dots in place of the numbers.
 
     >>> example("masses", ["A", "A", "B"])
     "'masses={A: ..., B: ...}'"
@@ -104,7 +105,7 @@ def example(what: str, names: Sequence[str]) -> str:
 
 
 def kinds(names: Sequence[str]) -> str:
-    """Names and how often each occurs.
+    """Return the names, each with the number of times that it occurs.
 
     >>> kinds(["A", "A", "B"])
     'A (2), B (1)'

@@ -1,13 +1,13 @@
-"""What readers of text files share. Imports the standard library only."""
+"""A check that all readers of text files make. Imports the standard library only."""
 
 from pathlib import Path
 
 
 def check_last_line(path: Path) -> None:
-    """Refuse a text file whose last line is cut: a number that lost its last digits looks like a number.
+    """Refuse a text file with an incomplete last line, where a number without its last digits would not be noticed.
 
     Raises:
-        ValueError: it is empty, or does not end with the end of a line.
+        ValueError: the file is empty, or its last line does not end with a newline.
     """
     with path.open("rb") as file:
         if file.seek(0, 2) == 0:
@@ -15,6 +15,6 @@ def check_last_line(path: Path) -> None:
         file.seek(-1, 2)
         if file.read(1) != b"\n":
             raise ValueError(
-                f"{path}: the last line does not end: the file is truncated; cut the last frame off, or add the end of the "
-                "line if it is complete"
+                f"{path}: the last line does not end with a newline, so the file seems truncated: remove the last frame, or "
+                "add the newline if the line is complete"
             )

@@ -1,9 +1,9 @@
-"""Topology files of other engines: names, bonds, and elements, masses and charges where a file or known chemistry says them.
+"""Read topology files of other engines: names and bonds, and elements, masses and charges if they are known.
 
-An element is *known* where the file states it (element column of a PDB, symbol in a PDBx file, prmtop, mass in a TPR or
-LAMMPS data file), where the residue is water, an amino acid, a nucleotide or an ion and is all-atom, or where the name and a
-mass agree. What a reader makes of any other name is a guess and is forgotten: it would take bead W for tungsten, BB for
-boron, and A for a virtual site without mass.
+An element is *known* if the file states it (element column of a PDB, symbol in a PDBx file, prmtop, mass in a TPR or LAMMPS
+data file), if the residue is all-atom water, amino acid or nucleotide, or an ion, or if the name and a mass agree. Any other
+element that a reader derives from a name is a guess and is not used. Otherwise bead W would become tungsten, BB boron, and A
+a virtual site without mass.
 """
 
 import functools
@@ -22,10 +22,10 @@ from cgnnp.mapping.map_molecules import IONS as ION_ELEMENTS
 from cgnnp.runtime.errors import SettingError
 
 BY_MDANALYSIS = (".prmtop", ".parm7", ".top", ".tpr", ".data", ".lmp", ".psf")
-"""Files with masses and charges, which mdtraj does not read or not wholly."""
+"""Suffixes of files with masses and charges, which MDAnalysis reads. Mdtraj does not read them, or not completely."""
 
 STATE_ELEMENTS = (".cif", ".mmcif", ".pdbx", ".h5", ".lh5")
-"""Files that mdtraj takes elements from and guesses none. (Of a PDB file it guesses those that the file does not state.)"""
+"""Suffixes of files from which mdtraj takes all elements. In PDB files it guesses the elements that are not stated."""
 
 VIRTUAL_SITE_NAMES = {"M", "MW", "EP", "EPW", "OM", "LP", "LP1", "LP2", "EP1", "EP2", "LP1W", "LP2W", "MW1", "MW2"}
 
@@ -33,28 +33,29 @@ IONS = {
     **{name: name.capitalize() for name in ("LI", "NA", "K", "RB", "CS", "MG", "CA", "ZN", "F", "CL", "BR", "I")},
     **{"SOD": "Na", "POT": "K", "LIT": "Li", "RUB": "Rb", "CES": "Cs", "CAL": "Ca", "CLA": "Cl", "CIO": "Cs"},
 }
-"""Elements of residues of one atom. Readers of files without elements take NA for nitrogen."""
+"""Elements of ions, by the names of residues of one atom. Readers of files without elements take NA for nitrogen."""
 
 BACKBONES = ({"N", "CA", "C"}, {"C1'", "C4'", "O4'"}, {"C1*", "C4*", "O4*"}, {"CH3", "C", "O"})
-"""Atoms that an amino acid, a nucleotide or an acetyl cap has when it is all-atom: beads BB or P alone are none of them."""
+"""Names of atoms that every all-atom amino acid, nucleotide or acetyl cap has. Coarse-grained residues lack them."""
 
 CAPS = {"NME", "NMA", "NH2", "NHE"}
-"""Caps at the C terminus, which have an N and hydrogens."""
+"""Names of caps at the C terminus, which have an N and hydrogens."""
 
 MASS_OF_ELEMENT = 0.01
-"""A stated mass within this part of that of the element that a name suggests confirms the element."""
+"""Relative difference of masses up to which a stated mass confirms the element that a name suggests."""
 
 HEAVIEST_HYDROGEN = 4.1
-"""Mass in Da up to which an atom called H... is hydrogen: mass is moved to hydrogens for longer time steps."""
+"""Mass in Da up to which an atom called H... is hydrogen. Mass is often moved to hydrogens for longer time steps."""
 
 PACKED = {".gz": gzip.open}
 
 
 @dataclass
 class Particles:
-    """What a file says: a topology, whose elements are None unless they are known, and masses and charges where it has them.
+    """The contents of a topology file: a topology, and the masses (Da) and charges (e) if the file has them.
 
-    `guesses` are the elements that only names suggest, by atom.
+    Elements in the topology are None unless they are known. `guesses` holds elements that only names suggest, by atom
+    number.
     """
 
     topology: Any
@@ -64,11 +65,11 @@ class Particles:
 
     @property
     def names(self) -> list[str]:
-        """Of the atoms."""
+        """Names of the atoms."""
         return [atom.name for atom in self.topology.atoms]
 
     def confirm(self, masses: Float[np.ndarray, "atoms"]) -> None:
-        """Believe the guesses that masses (NaN where not known) confirm."""
+        """Accept the guessed elements that masses (Da, NaN where not known) confirm."""
         for index, guess in self.guesses.items():
             mass, expected = masses[index], float(guess.mass)
             hydrogen = guess.symbol in ("H", "D") and 0 < mass <= HEAVIEST_HYDROGEN
@@ -76,11 +77,11 @@ class Particles:
                 self.topology.atom(index).element = mdtraj.element.hydrogen if hydrogen else guess
 
     def element_masses(self) -> Float[np.ndarray, "atoms"]:
-        """Masses of the elements, Da: 0 for virtual sites, NaN where the element is not known."""
+        """Return the masses of the elements, Da: 0 for virtual sites, NaN for unknown elements."""
         return np.array([np.nan if atom.element is None else float(atom.element.mass) for atom in self.topology.atoms])
 
     def ions(self) -> list[int]:
-        """The particles that are ions by element, or by name where they stand alone."""
+        """Return the numbers of particles that are ions, by element or, for residues of one atom, by name."""
         found: list[int] = []
         for residue in self.topology.residues:
             atoms = list(residue.atoms)
@@ -91,19 +92,19 @@ class Particles:
 
 
 def ion_of(atom: Any) -> str | None:
-    """The element of the ion that the only atom of a residue is by its name."""
+    """Return the element of an ion, by the name of its residue of one atom; None if the name is not that of an ion."""
     named = atom.name if atom.residue.name.upper() in ("ION", "IONS") else atom.residue.name
     return IONS.get(named.upper().strip("+-0123456789"))
 
 
 def particles_of_types(types: Any) -> Particles:
-    """Free particles, each a molecule of its own, from their types in the order of the trajectory: there is no file.
+    """Make the description of free particles, each a molecule of its own, from their types instead of from a file.
 
-    `types` is a list of one name for each particle, or numbers of particles by name, {A: 100, B: 50}: first all A, then all
-    B. Particles in another order, such as A B A B, need the list.
+    `types` is a list with one type for each particle, in the order of the trajectory, or a mapping from types to numbers of
+    particles, {A: 100, B: 50}: first all A, then all B. Any other order, such as A B A B, needs the list.
 
     Raises:
-        ValueError: neither of the two, no particles, or a name that a bead type may not have.
+        ValueError: `types` is neither of the two, is empty, or has a name that a bead type may not have.
     """
     where = f"types={str(types)[:60]}"
     if isinstance(types, Mapping):
@@ -119,30 +120,30 @@ def particles_of_types(types: Any) -> Particles:
     if not names:
         raise SettingError(
             "reference",
-            f"{where}: state numbers of particles by type in the order of the trajectory, {{A: 100, B: 50}} (first all A), "
-            "or a list of one type for each particle",
+            f"{where}: state numbers of particles by type in the order of the trajectory, {{A: 100, B: 50}} (first all A, "
+            "then all B), or a list with one type for each particle",
         )
     if wrong := [name for name in names if not NAME.fullmatch(name)]:
         raise SettingError("reference", f"{where}: {wrong[0]!r} cannot name a bead type: use letters, digits, _ + ' *")
     topology = mdtraj.Topology()
     chain = topology.add_chain()
     for name in names:
-        topology.add_atom(name, None, topology.add_residue(name, chain)).element = None  # mdtraj makes them virtual sites
+        topology.add_atom(name, None, topology.add_residue(name, chain)).element = None  # not mdtraj's virtual site
     return Particles(topology)
 
 
 def read_topology(path: Path) -> Particles:
-    """What a topology file says.
+    """Read a topology file.
 
     Raises:
-        ValueError: the file cannot be read as one.
+        ValueError: the file cannot be read as a topology.
     """
     try:
         if path.suffix.lower() in BY_MDANALYSIS:
             return _by_mdanalysis(path)
         topology = mdtraj.load_topology(str(path))
         stated = _stated_elements(path, topology)
-    except Exception as error:  # parsers raise whatever their file makes them
+    except Exception as error:  # parsers raise errors of any type
         raise ValueError(
             f"{path}: cannot be read as a topology ({type(error).__name__}: {error}): use a PDB, PDBx, GRO, Amber prmtop, "
             "GROMACS TPR, CHARMM PSF or LAMMPS data file"
@@ -160,7 +161,7 @@ def read_topology(path: Path) -> Particles:
 
 
 def _stated_elements(path: Path, topology: Any) -> Iterable[int]:
-    """The atoms whose elements the file states."""
+    """Return the numbers of atoms whose elements the file states."""
     if any(suffix in STATE_ELEMENTS for suffix in path.suffixes):
         return [atom.index for atom in topology.atoms if atom.element is not None]
     if ".pdb" not in path.suffixes and ".ent" not in path.suffixes:
@@ -171,7 +172,7 @@ def _stated_elements(path: Path, topology: Any) -> Iterable[int]:
             if line.startswith("ENDMDL"):
                 break
             if line.startswith(("ATOM", "HETATM")):
-                # An atom at several places (column 17) is one: all that names it else makes the key.
+                # Alternate locations of an atom (column 17) have the same key, made of its names and numbers.
                 place = str(len(seen)) if line[16:17] == " " else line[12:16] + line[17:27]
                 seen.setdefault(place, line[76:78].strip())
     if len(seen) != topology.n_atoms:
@@ -184,9 +185,10 @@ def _is_symbol(symbol: str, atom: Any) -> bool:
 
 
 def _known_chemistry(residue: Any, stated: set[int]) -> set[int]:
-    """The atoms whose elements their names tell: of an all-atom amino acid, nucleotide or cap, of water, and an ion.
+    """Return the atoms of a residue whose names tell their elements.
 
-    Readers of files without elements take ion NA for nitrogen, and sites without mass for anything: both are mended.
+    These are the atoms of all-atom amino acids, nucleotides and caps, of water, and ions. Two mistakes of readers are
+    corrected: without an element column they take ion NA for nitrogen, and sites without mass for some element.
     """
     atoms = list(residue.atoms)
     names, everything = {atom.name for atom in atoms}, {atom.index for atom in atoms}
@@ -206,7 +208,7 @@ def _known_chemistry(residue: Any, stated: set[int]) -> set[int]:
 
 
 def _by_mdanalysis(path: Path) -> Particles:
-    """Topology of a file that MDAnalysis reads, as mdtraj's."""
+    """Read a topology file with MDAnalysis, and return its contents with an mdtraj topology."""
     import MDAnalysis
     from MDAnalysis.topology import LAMMPSParser, PSFParser, TOPParser, TPRParser
 
@@ -237,10 +239,11 @@ def _by_mdanalysis(path: Path) -> Particles:
 
 
 def _elements(atoms: Any, masses: Float[np.ndarray, "atoms"]) -> list[Any]:
-    """By the symbols of the file, else by masses; virtual without mass, None for what is no element.
+    """Return the elements of atoms, by the symbols in the file or by masses; None if an element is not known.
 
-    A mass alone tells an element of atoms that are bonded. Of free particles it tells ions, unless two types would be one
-    element: beads of 40 Da are neither argon nor calcium.
+    Particles without mass are virtual sites. If there is only a mass, it tells the element of a bonded atom. For a free
+    particle it tells the element only of an ion, and not if two types would be the same ion: particles of 40 Da are neither
+    argon nor, with two types, calcium.
     """
     symbols = [str(name) for name in getattr(atoms, "elements", [""] * len(atoms))]
     bonded = set(np.unique(atoms.bonds.indices).tolist()) if hasattr(atoms, "bonds") else set()
@@ -269,7 +272,7 @@ def _is_element(symbol: str) -> bool:
 
 @functools.cache
 def _element(symbol: str, mass: float) -> Any:
-    """By its symbol, else the element whose mass is nearest, within `MASS_OF_ELEMENT`; virtual without mass."""
+    """Return the element with this symbol, or that of nearest mass within `MASS_OF_ELEMENT`; a virtual site without mass."""
     from MDAnalysis.guesser.tables import masses as table
 
     if mass == 0:

@@ -1,4 +1,4 @@
-"""A trajectory with forces as a stream of chunks, whatever the format of its files. Imports numpy only."""
+"""A trajectory with forces as a stream of chunks of frames, for all file formats. Imports numpy only."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -15,17 +15,17 @@ from cgnnp.reference.trajectories.stated_units import FileUnits
 MIB = 2**20
 
 ENERGIES = ("energy", "energies", "stress", "virial")
-"""Words in the names of what may be left out."""
+"""Words by which names of energies, stresses and virials are recognised, to warn if these are not read."""
 
 
 class RawFrame(NamedTuple):
-    """One frame as the file has it; arrays may be reused.
+    """One frame in the units of the file. Readers may overwrite its arrays with the next frame.
 
     Args:
-        positions, forces: (atoms, 3).
-        box: box vectors (3, 3); None or zeros with open boundaries.
-        energy: of all atoms, where the file has it.
-        virial: (3, 3), sum_i r_i f_i, in the unit of the energy, where the file has it.
+        positions, forces: arrays of shape (atoms, 3).
+        box: box vectors as rows, (3, 3); None or zeros with open boundaries.
+        energy: potential energy of all atoms, if the file has it.
+        virial: virial sum_i r_i f_i, (3, 3), in the unit of the energy, if the file has it.
     """
 
     positions: np.ndarray
@@ -36,15 +36,15 @@ class RawFrame(NamedTuple):
 
 
 ReadFrames = Callable[[range], Iterator[RawFrame]]
-"""Yields the frames of the given numbers, in rising order, holding no more than a few of them."""
+"""A function that yields the frames with the given numbers, in rising order, and keeps only a few of them in memory."""
 
 
 @dataclass(frozen=True)
 class Piece:
     """One file of a trajectory, opened by the reader of its format. Only frames with positions and forces count.
 
-    `dtype` is the precision that the file keeps, `times_ps` the times of its frames where it has them, `ignored` the names
-    of what it holds beside what is read and what everybody knows to be left out (velocities, names, steps).
+    `dtype` is the precision of the numbers in the file. `times_ps` are the times of its frames, if it has them. `ignored`
+    are the names of contents that are not read, except for common ones such as velocities, names and time steps.
     """
 
     path: Path
@@ -59,9 +59,9 @@ class Piece:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A source of atomistic frames with forces. Made by `cgnnp.reference.trajectories.formats.open_trajectory`.
+    """A trajectory of atomistic frames with forces, made by `cgnnp.reference.trajectories.formats.open_trajectory`.
 
-    `interval_ps` is the time between frames where it is known, `source` says in plain data where the frames are from.
+    `interval_ps` is the time between frames, if it is known. `source` describes the files, in plain data.
     """
 
     n_frames: int
@@ -73,12 +73,13 @@ class Trajectory:
     def chunks(
         self, chunk_frames: int = 50, start: int = 0, stop: int | None = None, stride: int = 1
     ) -> Iterator[AtomFrames]:
-        """Frames start, start + stride, ... before stop, at most `chunk_frames` at a time, in units of the package.
+        """Yield the frames start, start + stride, ... before stop, at most `chunk_frames` at a time, in nm and kJ/mol/nm.
 
-        The frames of the files are counted through. Memory is that of one chunk, whatever the length.
+        Frames are numbered through all files. Only one chunk is held in memory.
 
         Raises:
-            ValueError: a chunk or a stride of no frames; a frame is damaged, is not finite, or has no box.
+            ValueError: `chunk_frames` or `stride` is less than 1, a frame is damaged or not finite, or only some frames have
+                a box, an energy or a virial.
         """
         if chunk_frames < 1 or stride < 1:
             raise ValueError(f"chunk_frames={chunk_frames}, stride={stride}: both must be at least 1")
@@ -88,7 +89,7 @@ class Trajectory:
             yield self._chunk(frames, min(chunk_frames, len(wanted) - first))
 
     def _frames(self, wanted: range) -> Iterator[tuple[Piece, int, RawFrame]]:
-        """Every wanted frame with the file it is in and its number there."""
+        """Yield every wanted frame with its file and its number in this file."""
         before = 0
         for piece in self.pieces:
             inside = _overlap(wanted, before, piece.n_frames)
@@ -122,25 +123,27 @@ class Trajectory:
                 virials[k] = np.asarray(frame.virial, dtype=np.float64) * piece.units.energy_kJ_mol
         _refuse_unusable(positions, forces, boxes, places)
         more = {name: _of_all(name, array, places) for name, array in (("energies", energies), ("virials", virials))}
-        given: Any = boxes if boxes.any() else None  # zeros are what files without boxes have
+        given: Any = boxes if boxes.any() else None  # files without boxes give zeros
         return in_reduced_cells(AtomFrames(positions, forces, given, **more))
 
 
 def _of_all(name: str, array: np.ndarray, places: list[tuple[Piece, int]]) -> np.ndarray | None:
-    """An array that all frames have; None where none has it.
+    """Return the array if all frames have it, and None if no frame has it.
 
     Raises:
-        ValueError: some have it.
+        ValueError: only some frames have it.
     """
     known = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
     if known.any() and not known.all():
         piece, number = places[int(np.argmin(known))]
-        raise ValueError(f"{piece.path}: frame {number} has no {name}, others have: write them for all frames, or for none")
+        raise ValueError(
+            f"{piece.path}: frame {number} has no {name}, but other frames have: write them for all frames, or for none"
+        )
     return array if known.any() else None
 
 
 def _overlap(wanted: range, before: int, n_frames: int) -> range:
-    """Numbers inside a file of `n_frames`, `before` which others come, of the frames wanted."""
+    """Return the wanted frames of one file as numbers in this file, which has `n_frames` frames after `before` others."""
     skipped = max(0, -(-(before - wanted.start) // wanted.step))
     return range(wanted.start + skipped * wanted.step - before, min(wanted.stop - before, n_frames), wanted.step)
 
@@ -149,8 +152,8 @@ def _refuse_unusable(positions: np.ndarray, forces: np.ndarray, boxes: np.ndarra
     for k in np.flatnonzero(~has_volume(boxes)) if boxes.any() else ():
         piece, number = places[k]
         raise ValueError(
-            f"{piece.path}: frame {number} has no periodic box ({boxes[k].tolist()} nm), others have: write the box in the "
-            "simulation for all frames, or for none where boundaries are open"
+            f"{piece.path}: frame {number} has no periodic box ({boxes[k].tolist()} nm), but other frames have: write the "
+            "box for all frames in the simulation, or for none if boundaries are open"
         )
     for name, array in (("positions", positions), ("forces", forces)):
         finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
@@ -163,9 +166,9 @@ def _refuse_unusable(positions: np.ndarray, forces: np.ndarray, boxes: np.ndarra
 
 
 def describe_file(path: Path) -> dict[str, Any]:
-    """Name, size and a hash of the first and the last MiB of a file or of the files of a folder: which file it was.
+    """Return name, size and a hash of the first and last MiB of a file, or of the .npy files in a folder, to identify it.
 
-    A hash of the whole would cost as much as reading it.
+    A hash of the whole file would take as long as reading it.
     """
     if path.is_dir():
         return {"name": path.name, "files": [describe_file(file) for file in sorted(path.glob("*.npy"))]}

@@ -71,7 +71,7 @@ def test_kept_atoms_that_are_damaged_or_missing(tmp_path):
         read_atomistic(tmp_path)
     write_atomistic(tmp_path, peptide())
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:300])
-    with pytest.raises(ValueError, match=r"atomistic\.npz: damaged"):
+    with pytest.raises(ValueError, match=r"atomistic\.npz: the file is damaged"):
         read_atomistic(tmp_path)
 
 
@@ -186,7 +186,7 @@ def test_a_kill_between_two_appends_is_mended(source, water_27, together, tmp_pa
     # Two chunks apart is no kill: nothing is thrown away.
     shutil.rmtree(chunks(two)[-1])
     shutil.rmtree(chunks(two)[-1])
-    with pytest.raises(ValueError, match=r"not in step .*other-.* has 2.*cgnnp\.map"):
+    with pytest.raises(ValueError, match=r"numbers of frames differ .*other-.* has 2.*cgnnp\.map"):
         sample_together(source, water_27, tmp_path, 8)
     assert [count_frames(shard) for shard in (one, two, atoms)] == [6, 2, 6]
 
@@ -195,7 +195,7 @@ def test_data_sets_of_other_trajectories_are_refused(source, water_27, tmp_path)
     one, two, atoms = shards_of(source, water_27, tmp_path)
     source.provide(water_27.mapping, one, 2, CPU)
     # One chunk longer, but not because of a kill: its frames are not thrown away.
-    with pytest.raises(ValueError, match=r"not in step"):
+    with pytest.raises(ValueError, match="numbers of frames differ"):
         sample_together(source, water_27, tmp_path, 4)
     assert [count_frames(shard) for shard in (one, two, atoms)] == [2, 0, 0]
     source.provide(replace(water_27.mapping, name="other"), two, 2, CPU)
@@ -210,7 +210,7 @@ def test_kept_atoms_do_not_continue_a_data_set_of_another_trajectory(source, wat
     source.provide(water_27.mapping, other, 2, CPU)
     source.provide(water_27.mapping, other, 5, CPU)
     (chunks(other)[-1] / STATE_FILE).write_bytes(b"of another run")
-    with pytest.raises(ValueError, match="sampled on its own"):
+    with pytest.raises(ValueError, match="sampled on their own"):
         map_shards(atoms.parent, water_27.mapping, tmp_path)
     assert count_frames(other) == 5
 
@@ -242,5 +242,5 @@ def test_a_stream_of_atoms_is_mapped_and_made_whole(source, water_27, together, 
     assert [info["n_frames"] for info in chunk_infos(tmp_path / "data")] == [3, 1, 1]
     shift = open_frames(tmp_path / "data").positions - water_27.mapping.map_positions(positions)
     np.testing.assert_allclose(shift - boxes[0, 0, 0] * np.round(shift / boxes[0, 0, 0]), 0.0, atol=1e-5)
-    with pytest.raises(ValueError, match="9 frames were asked for, there are 5"):
+    with pytest.raises(ValueError, match="9 frames were asked for, but only 5"):
         map_atoms(parts, *args, n_frames=9)

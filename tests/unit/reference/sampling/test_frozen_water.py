@@ -204,11 +204,11 @@ def test_other_means_of_atoms_are_refused(small):
     refuse(four, mapping, r"bead W: .* virtual site \(atom 3\).*take a three-site model.*reference=langevin")
     flexible = water(force_field="amber14/tip3p.xml", rigid=False, n_molecules=27, cutoff_nm=0.4)
     mapping = center_of_mass(describe(flexible.topology, flexible.system))
-    refuse(flexible, mapping, r"molecule HOH, bead W: is a mean of 3 atoms.*make the water rigid.*reference=langevin")
+    refuse(flexible, mapping, r"bead W: the bead is a mean of 3 atoms.*make the water rigid.*reference=langevin")
     block = small.mapping.blocks[0]
     off = replace(small.mapping, blocks=(replace(block, configuration=np.full((1, 3), 1 / 3)),))
-    refuse(small.reference, off, "bead W: is not at the centre of mass")
-    refuse(small.reference, with_force_map(small.mapping, [[1.0, 1.0, 0.0]]), "force is not the net force on the molecule")
+    refuse(small.reference, off, "bead W: the bead is not at the centre of mass")
+    refuse(small.reference, with_force_map(small.mapping, [[1.0, 1.0, 0.0]]), "the bead is not the net force")
 
 
 def test_systems_that_cannot_be_changed_are_refused(small):
@@ -220,10 +220,10 @@ def test_systems_that_cannot_be_changed_are_refused(small):
         with pytest.raises(ValueError, match=message):
             freeze(system, small.mapping, atoms)
 
-    refuse(lambda s: s.addForce(openmm.GBSAOBCForce()), "has a GBSAOBCForce, which does not know")
-    refuse(lambda s: s.addForce(openmm.NonbondedForce()), "has 2 NonbondedForces, expected one")
-    refuse(lambda s: s.setParticleMass(4, 2.0), r"atoms \[3, 4, 5\]: are no symmetric molecule")
-    refuse(lambda s: s.setConstraintParameters(0, 0, 1, 0.11), r"atoms \[0, 1, 2\]: are no symmetric molecule")
+    refuse(lambda s: s.addForce(openmm.GBSAOBCForce()), "has a GBSAOBCForce, which cannot handle")
+    refuse(lambda s: s.addForce(openmm.NonbondedForce()), "has 2 NonbondedForces, but exactly one")
+    refuse(lambda s: s.setParticleMass(4, 2.0), r"atoms \[3, 4, 5\]: these are not a symmetric molecule")
+    refuse(lambda s: s.setConstraintParameters(0, 0, 1, 0.11), r"atoms \[0, 1, 2\]: these are not a symmetric molecule")
 
 
 def test_the_ordinary_system_is_left_alone_and_motion_removers_go(small):

@@ -152,8 +152,8 @@ def test_what_cannot_become_a_data_set_is_refused(water_27, tmp_path):
             begin(water_27, tmp_path, **changes)
         assert not (tmp_path / "mine").exists()
 
-    refused("no fixed time", integrator=openmm.VariableLangevinIntegrator(300.0, 1.0, 1e-3))
-    refused("state it, MappedReporter", integrator=openmm.VerletIntegrator(0.001))
+    refused("not equally spaced in time", integrator=openmm.VariableLangevinIntegrator(300.0, 1.0, 1e-3))
+    refused("state it, as in MappedReporter", integrator=openmm.VerletIntegrator(0.001))
     refused("thermostat is at 310 K", temperature_K=300.0)
     refused("held rigid", mapping=with_force_map(water_27.mapping, [[1.0, 0.0, 0.0]]))
     refused("of 84 atoms, the system has 81", mapping=replace(water_27.mapping, n_atoms=84))

@@ -265,21 +265,21 @@ def test_the_dielectric_constant_is_beside_the_description():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_pairs": 0}, r"n_pairs=0: must be 1 or more"),
+        ({"n_pairs": 0}, r"n_pairs=0: must be a whole number, 1 or more"),
         ({"concentration_M": float("inf")}, r"concentration_M=inf: must be above 0 mol/L and finite"),
         (
             {"concentration_M": 12.0},
-            r"concentration_M=12: .* room for 213 waters in .* fewer than 2 an ion: .*lower it",
+            r"concentration_M=12: .* room for only 213 waters in .* less than 2 per ion .*: lower the concentration",
         ),
         ({"concentration_M": 0.0}, r"concentration_M=0\.0: must be above 0 mol/L"),
         ({"concentration_M": float("nan")}, r"concentration_M=nan: must be above 0 mol/L"),
         (
             {"concentration_M": 40.0},
-            r"concentration_M=40: 64 pairs of 28\.4 cm\^3/mol leave room for 0 waters .*, lower it",
+            r"concentration_M=40: 64 pairs of 28\.4 cm\^3/mol leave room for only 0 waters .*: lower the concentration",
         ),
         (
             {"n_water": 0},
-            r"n_water=0: must be .*, 256 or more \(2 an ion\) and at most \d+ .*; 810 fit .*, or leave it out",
+            r"n_water=0: must be .*, at least 256 \(2 per ion\) and at most \d+ .*, or leave it out \(810 waters fit",
         ),
         ({"n_water": 5000}, r"n_water=5000: must be .* at most 1055 "),
         ({"cutoff_nm": 1.5}, r"cutoff_nm=1\.5: .*half the box \(1\.490 nm for 64 pairs at 4\.016 mol/L\).*raise"),
@@ -289,21 +289,21 @@ def test_the_dielectric_constant_is_beside_the_description():
         ({"ions": "dang"}, r"ions=dang: no such set of ions: choose one of smith_dang, joung_cheatham"),
         (
             {"water": "tip3p"},
-            r"water=tip3p: ions=smith_dang has spce: choose .*joung_cheatham has spce, tip3p",
+            r"water=tip3p: ions=smith_dang has only spce: choose .*joung_cheatham has spce, tip3p",
         ),
         (
             {"cation": "K"},
-            r"cation=K: ions=smith_dang has Na in spce: choose .*; ions=joung_cheatham has Li",
+            r"cation=K: ions=smith_dang has only Na in spce: choose .*; ions=joung_cheatham has Li",
         ),
         (
             {"anion": "Br"},
-            r"anion=Br: ions=smith_dang has Cl in spce: choose .*; ions=joung_cheatham has F",
+            r"anion=Br: ions=smith_dang has only Cl in spce: choose .*; ions=joung_cheatham has F",
         ),
         (
             {"ions": "joung_cheatham", "cation": "Mg"},
-            r"cation=Mg: .*has Li, Na, K, Rb, Cs in spce: choose .*these$",
+            r"cation=Mg: .*has only Li, Na, K, Rb, Cs in spce: choose .*these$",
         ),
-        ({"ions": "joung_cheatham", "anion": "Na"}, r"anion=Na: .* has F, Cl, Br, I in spce: choose from these$"),
+        ({"ions": "joung_cheatham", "anion": "Na"}, r"anion=Na: .* has only F, Cl, Br, I in spce: choose one of these$"),
     ],
 )
 def test_salt_that_cannot_be_is_refused(changes, message):
@@ -316,6 +316,6 @@ def test_says_where_volumes_are_extrapolated(concentration, warns, caplog):
     with caplog.at_level("WARNING", logger="cgnnp"):
         electrolyte(concentration_M=concentration, n_pairs=8, cutoff_nm=0.6)
     assert [record.message for record in caplog.records if "extrapolated" in record.message] == [
-        "concentration_M=6.5: above 6 mol/L the volumes of salts are extrapolated, and the density may be off: "
-        "n_water sets it"
+        "concentration_M=6.5: above 6 mol/L the volumes of salts are extrapolated, so the density may be wrong: "
+        "set n_water to correct it"
     ] * warns

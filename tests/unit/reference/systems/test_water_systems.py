@@ -88,5 +88,5 @@ def test_water_of_other_force_fields():
     assert flexible.system.getNumConstraints() == 0
     bonds = [force for force in flexible.system.getForces() if isinstance(force, openmm.HarmonicBondForce)]
     assert sum(force.getNumBonds() for force in bonds) == 2 * 27
-    with pytest.raises(ValueError, match=r"force_field=none\.xml: .*name one of OpenMM's"):
+    with pytest.raises(ValueError, match=r"force_field=none\.xml: .*name a file of OpenMM's"):
         water(force_field="none.xml", n_molecules=27, cutoff_nm=0.45)

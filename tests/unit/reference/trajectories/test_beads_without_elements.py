@@ -65,15 +65,15 @@ def test_stated_masses_keep_every_bead(beads, caplog):
 @pytest.mark.parametrize(
     ("masses", "charges", "message"),
     [
-        ({"A": 40, "D": 1}, None, r"masses are given for 'D', and no atom is called so: there are A \(3\), W \(3\)"),
-        ({"A": 40, "W": 1, "BB": 1, "C1": "heavy"}, None, "C1 has 'heavy', which is no number"),
+        ({"A": 40, "D": 1}, None, r"masses are given for 'D', but no atom has this name: the atoms are A \(3\), W \(3\)"),
+        ({"A": 40, "W": 1, "BB": 1, "C1": "heavy"}, None, "'C1' has 'heavy', which is not a number"),
         (-1, None, "masses of -1 are given"),
         (float("nan"), None, "masses of nan are given"),
         (True, None, "masses=True: state one number"),
-        ([40.0] * 9, None, "masses given are a list of 9, expected one finite number for each of 10 atoms"),
-        ("A", None, "masses='A': state one number for all, 'masses={A: "),
+        ([40.0] * 9, None, "masses is a list of 9, but one finite number for each of 10 atoms is expected"),
+        ("A", None, "masses='A': state one number for all atoms, numbers by name"),
         (40, {"A": float("inf")}, "charges of inf are given"),
-        (40, "no", "charges='no': state one number .* or charges=none where there are none"),
+        (40, "no", "charges='no': state one number .* or charges=none if there are none"),
     ],
 )
 def test_what_is_stated_must_fit(beads, masses, charges, message):
@@ -114,7 +114,7 @@ def test_a_name_and_its_mass_together_tell_the_element(tmp_path):
 def test_ions_without_charges_are_refused_and_neutral_liquids_warned_of(tmp_path, caplog):
     path = tmp_path / "a.gro"
     path.write_text(gro(["NA", "CL", "CL"]))
-    with pytest.raises(ValueError, match=r"has ions, NA \(1\), CL \(2\), and nothing says their charges.*charges=\{NA: "):
+    with pytest.raises(ValueError, match=r"has ions, NA \(1\), CL \(2\), but their charges are not known.*charges=\{NA: "):
         describe_files(path, rigid="none")
     with pytest.raises(ValueError, match=r"has ions, CL \(2\)"):
         describe_files(path, rigid="none", charges={"NA": 1})
@@ -124,7 +124,7 @@ def test_ions_without_charges_are_refused_and_neutral_liquids_warned_of(tmp_path
         describe_files(types={"Na": 3, "Cl": 3}, masses=23, rigid="none")
     with caplog.at_level(logging.WARNING, "cgnnp"):
         assert not describe_files(types={"W": 3}, masses=18.015, rigid="none").charges.any()
-    assert "no charges: they are taken as zero" in caplog.text
+    assert "no charges; they are taken as zero" in caplog.text
     caplog.clear()
     describe_files(types={"W": 3}, masses=18.015, rigid="none", charges="none")
     assert not caplog.records
@@ -176,7 +176,7 @@ def test_what_is_stated_is_recorded_and_names_the_data(tmp_path):
     assert other.directory(tmp_path / "data", atoms(other.atomistic())) != directory
     listed = from_files(**given | {"masses": [40.0, 40.0, 72.0, 72.0, 72.0, 72.0]})
     assert len(listed.meta(mapping).provenance["stated"]["masses"]) == 12  # a digest
-    with pytest.raises(ValueError, match=r"has 6 atoms, the topology has 5"):
+    with pytest.raises(ValueError, match=r"has 6 atoms, but the topology has 5"):
         from_files(**given | {"types": {"A": 2, "B": 3}})
 
 
@@ -222,7 +222,7 @@ def test_a_psf_file_says_masses_and_charges_and_beads_in_it_are_no_germanium(tmp
 
 def test_names_that_would_become_one_type_are_refused(tmp_path):
     (tmp_path / "a.gro").write_text(gro(["Q", "Q-", "Q+"]))
-    with pytest.raises(ValueError, match="'Q' and 'Q-' are both bead type 'Q' here: rename one of them"):
+    with pytest.raises(ValueError, match="'Q' and 'Q-' would both be bead type 'Q': rename one of them"):
         describe_files(tmp_path / "a.gro", rigid="none", masses=72, charges="none")
 
 

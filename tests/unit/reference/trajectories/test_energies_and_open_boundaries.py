@@ -95,7 +95,7 @@ def test_boundaries_of_h5md(tmp_path, boundary, boxed):
         file["particles/all/box/edges"] = CELL
         file["particles/all/box"].attrs["boundary"] = boundary
     if boxed is None:
-        with pytest.raises(ValueError, match=r"box: boundary is none and periodic, must be periodic or none along all axes"):
+        with pytest.raises(ValueError, match=r"box: boundary is none and periodic, but it must be periodic along all axes"):
             open_trajectory(tmp_path / "a.h5md")
     else:
         assert (read(open_trajectory(tmp_path / "a.h5md")).boxes is not None) == boxed
@@ -114,7 +114,7 @@ def test_frames_must_all_have_an_energy_or_none(tmp_path):
     path = extended(tmp_path / "a.xyz")
     text = (tmp_path / "a.xyz").read_text()
     (tmp_path / "a.xyz").write_text(text.replace(" energy=-2.500000", ""))
-    with pytest.raises(ValueError, match=r"a\.xyz: frame 3 has no energies, others have"):
+    with pytest.raises(ValueError, match=r"a\.xyz: frame 3 has no energies, but other frames have"):
         read(open_trajectory(path, units="eV,Angstrom"))
 
 

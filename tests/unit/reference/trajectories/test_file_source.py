@@ -98,12 +98,12 @@ def test_stride_and_number_of_frames(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trajectory": None}, r"trajectory: frames of files need trajectory: state"),
-        ({"topology": None, "temperature_K": None}, r"frames of files need topology, temperature_K: .*types"),
+        ({"trajectory": None}, r"trajectory: reference=files needs trajectory: state"),
+        ({"topology": None, "temperature_K": None}, r"reference=files needs topology, temperature_K: .*types"),
         ({"rigid": None}, r"rigid=None: state what the simulation held rigid"),
         ({"units": None}, "units"),
         ({"interval_ps": None}, r"time between frames is not known: state interval_ps"),
-        ({"n_frames": 25}, r"n_frames=25: there are 24"),
+        ({"n_frames": 25}, r"n_frames=25: only 24"),
         ({"stride": 0}, "stride=0: must be positive"),
         ({"interval_ps": -1.0}, "interval_ps=-1.0: must be positive"),
     ],

@@ -146,7 +146,7 @@ def test_lammps_that_says_its_units(tmp_path):
     path = write_lammps(tmp_path / "a.dump", known(), length_nm=0.1, force=KCAL_ANGSTROM)
     path.write_text(path.read_text().replace("ITEM: TIMESTEP", "ITEM: UNITS\nreal\nITEM: TIMESTEP"))
     assert_same(read(open_trajectory(path, units="real")), known(), TEXT)
-    with pytest.raises(ValueError, match="units='metal' stated, but the dump says real"):
+    with pytest.raises(ValueError, match="units='metal' is stated, but the dump has real"):
         open_trajectory(path, units="metal")
 
 

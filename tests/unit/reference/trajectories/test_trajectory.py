@@ -38,7 +38,7 @@ def test_the_stated_interval_wins(tmp_path, caplog):
     path = write_trr(tmp_path / "a.trr", known())
     with caplog.at_level(logging.WARNING, "cgnnp"):
         assert open_trajectory(path, interval_ps=5.0).interval_ps == 5.0
-    assert "a.trr says 2" in caplog.text
+    assert "a.trr has frames every 2 ps" in caplog.text
 
 
 def test_source_is_plain_data_without_paths_of_the_machine(tmp_path):
@@ -87,18 +87,18 @@ def test_memory_does_not_grow_with_the_length(tmp_path, kind):
 
 def test_units_are_never_guessed(tmp_path):
     xyz = write_extxyz(tmp_path / "a.xyz", known(), length_nm=0.1, force=1.0)
-    with pytest.raises(ValueError, match=r'a\.xyz: the file does not say.*units="eV Angstrom".*metal'):
+    with pytest.raises(ValueError, match=r'a\.xyz: the file does not state.*units="eV Angstrom".*metal'):
         open_trajectory(xyz)
-    with pytest.raises(ValueError, match="does not say"):
+    with pytest.raises(ValueError, match="does not state"):
         open_trajectory(write_lammps(tmp_path / "a.dump", known(), length_nm=0.1, force=1.0))
     with pytest.raises(ValueError, match="no 'unit' attributes"):
         open_trajectory(write_h5md(tmp_path / "a.h5md", known(), unit=(None, None)))
     for wrong, message in [
-        ("eV", "not one length and one energy"),
-        ("eV,Angstrom,nm", "not one length"),
-        ("eV,furlong", "'furlong' is no unit"),
-        ("lj", "'lj' is no unit"),
-        ({"length": "nm", "energie": "eV"}, "no 'energie'"),
+        ("eV", "must be one length and one energy"),
+        ("eV,Angstrom,nm", "must be one length"),
+        ("eV,furlong", "'furlong' is not a known unit"),
+        ("lj", "'lj' is not a known unit"),
+        ({"length": "nm", "energie": "eV"}, "no key 'energie'"),
     ]:
         with pytest.raises(ValueError, match=message):
             open_trajectory(xyz, units=wrong)
@@ -107,9 +107,9 @@ def test_units_are_never_guessed(tmp_path):
 def test_units_of_the_format_cannot_be_overruled(tmp_path):
     path = write_trr(tmp_path / "a.trr", known())
     open_trajectory(path, units="kJ/mol,nm")
-    with pytest.raises(ValueError, match=r"units='eV,Angstrom' stated, but they are nm,kJ/mol/nm"):
+    with pytest.raises(ValueError, match=r"units='eV,Angstrom' is stated, but the format fixes nm,kJ/mol/nm"):
         open_trajectory(path, units="eV,Angstrom")
-    with pytest.raises(ValueError, match="the file says nm and kJ mol-1 nm-1"):
+    with pytest.raises(ValueError, match="the file has nm and kJ mol-1 nm-1"):
         open_trajectory(write_h5md(tmp_path / "a.h5md", known()), units="real")
 
 
@@ -126,13 +126,13 @@ def test_files_without_forces_say_how_to_write_them(tmp_path):
     dump = write_lammps(tmp_path / "a.dump", known(), length_nm=0.1, force=1.0, columns="x y z vx vy vz")
     with pytest.raises(ValueError, match=r"a\.dump: has columns id type x y z vx vy vz.*dump 1 all custom"):
         open_trajectory(dump, units="real")
-    with pytest.raises(ValueError, match=r"a\.nc: has no forces: .*ntwf=-1"):
+    with pytest.raises(ValueError, match=r"a\.nc: the file has no forces: .*ntwf=-1"):
         open_trajectory(write_netcdf(tmp_path / "a.nc", known()))
     (tmp_path / "a.xtc").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"\.xtc files hold no forces"):
         open_trajectory(tmp_path / "a.xtc")
     np.savez(tmp_path / "a.npz", positions=known().positions, boxes=CELL)
-    with pytest.raises(ValueError, match=r"a\.npz: has no forces, only boxes, positions; what is read is positions"):
+    with pytest.raises(ValueError, match=r"a\.npz: has no forces, only boxes, positions; expected positions"):
         open_trajectory(tmp_path / "a.npz", units="nm,kJ/mol")
 
 
@@ -177,17 +177,17 @@ def test_without_a_box(tmp_path):
 
 def test_other_numbers_of_atoms(tmp_path):
     five, four = write_trr(tmp_path / "five.trr", known(n_atoms=5)), write_trr(tmp_path / "four.trr", known())
-    with pytest.raises(ValueError, match=r"four\.trr: has 4 atoms, five\.trr has 5"):
+    with pytest.raises(ValueError, match=r"four\.trr: has 4 atoms, but five\.trr has 5"):
         open_trajectory([five, four])
-    with pytest.raises(ValueError, match=r"four\.trr: has 4 atoms, the topology has 6"):
+    with pytest.raises(ValueError, match=r"four\.trr: has 4 atoms, but the topology has 6"):
         open_trajectory(four, topology=SimpleNamespace(n_atoms=6))
     four.write_bytes(four.read_bytes() + five.read_bytes())
-    with pytest.raises(ValueError, match="frame 7 has 5 atoms, the ones before have 4"):
+    with pytest.raises(ValueError, match="frame 7 has 5 atoms, but the frames before have 4"):
         open_trajectory(four)
     path = tmp_path / "a.xyz"
     texts = [write_extxyz(path, known(2, n), length_nm=0.1, force=KCAL_ANGSTROM).read_text() for n in (4, 5)]
     path.write_text("".join(texts))
-    with pytest.raises(ValueError, match="frame 2 has 5 atoms, frame 0 has 4"):
+    with pytest.raises(ValueError, match="frame 2 has 5 atoms, but frame 0 has 4"):
         open_trajectory(path, units="real")
 
 
@@ -195,7 +195,7 @@ def test_names_and_formats(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no\.trr: no such file"):
         open_trajectory(tmp_path / "no.trr")
     (tmp_path / "a.foo").write_text("x\n")
-    with pytest.raises(ValueError, match=r"a\.foo: cannot tell the format.*trr, extxyz"):
+    with pytest.raises(ValueError, match=r"a\.foo: the format is unknown.*trr, extxyz"):
         open_trajectory(tmp_path / "a.foo")
     with pytest.raises(ValueError, match="name at least one"):
         open_trajectory([])

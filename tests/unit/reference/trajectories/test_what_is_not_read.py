@@ -35,7 +35,7 @@ def test_columns_of_extended_xyz(tmp_path, caplog):
     comment = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:charges:R:1:forces:R:3'
     (tmp_path / "a.xyz").write_text(f"2\n{comment}\n{row}{row}")
     (line,) = warnings_of(caplog, tmp_path / "a.xyz", units="eV,Angstrom")
-    assert line == "a.xyz: charges is not read: only positions, forces, boxes, potential energies and virials are"
+    assert line == "a.xyz: charges is not read: only positions, forces, boxes, potential energies and virials are read"
 
 
 @pytest.mark.parametrize("kind", ["npz", "npy"])
@@ -54,7 +54,7 @@ def test_arrays(tmp_path, caplog, kind):
         if held is arrays:
             assert not found
     assert "types, virial are not read" in found[0]
-    assert found[0].endswith("only positions, forces, boxes, potential energies and virials are")
+    assert found[0].endswith("only positions, forces, boxes, potential energies and virials are read")
 
 
 def test_h5md(tmp_path, caplog):
@@ -70,7 +70,7 @@ def test_h5md(tmp_path, caplog):
         file["observables/kinetic_energy/value"] = np.zeros(7)
     (line,) = warnings_of(caplog, tmp_path / "a.h5md", units="nm,kJ/mol")
     assert "charge, observables/kinetic_energy are not read" in line
-    assert line.endswith("only positions, forces, boxes, potential energies and virials are")
+    assert line.endswith("only positions, forces, boxes, potential energies and virials are read")
 
 
 def test_lammps_and_trr(tmp_path, caplog):
@@ -80,16 +80,18 @@ def test_lammps_and_trr(tmp_path, caplog):
     text = path.read_text().replace("fx fy fz", "fx fy fz q c_pe")
     path.write_text("".join(f"{line} 0 0\n" if len(line.split()) == 8 else f"{line}\n" for line in text.splitlines()))
     (line,) = warnings_of(caplog, path, units="real")
-    assert line == "a.lammpstrj: c_pe, q are not read: only positions, forces, boxes, potential energies and virials are"
+    assert (
+        line == "a.lammpstrj: c_pe, q are not read: only positions, forces, boxes, potential energies and virials are read"
+    )
     assert not warnings_of(caplog, write_trr(tmp_path / "a.trr", known()))
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("a.xtc", r"\.xtc files hold no forces; they can be computed again.*-rerun run\.xtc.*rounds positions to 0\.001 nm"),
-        ("a.dcd", r"\.dcd files hold no forces; they can be computed again.*'rerun'.*single precision"),
-        ("a.pdb", r"\.pdb files hold no forces; it is a topology"),
+        ("a.xtc", r"\.xtc files hold no forces; the forces can be computed.*-rerun run\.xtc.*rounds positions to 0\.001 nm"),
+        ("a.dcd", r"\.dcd files hold no forces; the forces can be computed again.*'rerun'.*single precision"),
+        ("a.pdb", r"\.pdb files hold no forces; use it as topology"),
     ],
 )
 def test_files_without_forces_say_how_to_come_by_them(tmp_path, name, words):
