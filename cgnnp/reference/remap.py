@@ -114,7 +114,7 @@ def map_shards(stored: Path, mapping: Mapping, root: Path, n_frames: int | None 
         _check_same_run(shard, target)
         total = map_atoms(stored_frames(shard), atomistic, mapping, meta, target, n_frames)
         _copy_states(shard, target)
-        log.info("map: %d frames of %s are mapped in %s", total, shard, target)
+        log.info("map: %d mapped frames of %s are in %s", total, shard, target)
     return target.parent
 
 

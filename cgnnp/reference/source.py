@@ -146,7 +146,7 @@ def check_frames(n_frames: int, available: int | None = None, stride: int = 1) -
 
 
 def data_directory(root: Path, meta: FramesMeta) -> Path:
-    """Return the directory of a data set. The hash in its name does not depend on replica, solvent and number of frames."""
+    """Return the directory of a data set. The hash in its name does not depend on replica, solvent or number of frames."""
     provenance = {key: value for key, value in meta.provenance.items() if key not in BESIDE_THE_DATA}
     return root / f"{meta.mapping.name}-{data_digest(replace(meta, provenance=provenance).to_dict())}"
 

@@ -31,9 +31,9 @@ UNKNOWN = -(2**31)
 def atoms_mapping(atomistic: Atomistic, name: str = "atoms") -> Mapping:
     """Return the mapping in which every atom is a bead of its own (C = B = 1), whose type is the name of the atom.
 
-    Rigid groups and virtual sites are declared in the mapping. `cgnnp.mapping.force_map.certify` can therefore refuse to
-    train a model on single atoms without their constraint forces. Atoms that are joined by a bond, a constraint or a common
-    residue are one molecule.
+    Rigid groups and virtual sites are declared in the mapping. `cgnnp.mapping.force_map.certify` therefore refuses to have a
+    model trained on single constrained atoms or virtual sites, whose forces are incomplete. Atoms that are joined by a bond,
+    a constraint or a common residue are one molecule.
     """
     atoms = list(atomistic.topology.atoms)
     molecules = _molecules(atomistic)

@@ -52,7 +52,7 @@ class RigidWaters:
 
     @property
     def fractions(self) -> Float[np.ndarray, "molecules 3"]:
-        """Mass fractions of O, H, H, with which the centres of mass are averaged."""
+        """Mass fractions of O, H and H in each molecule."""
         return self.masses / self.masses.sum(axis=1, keepdims=True)
 
     def centers(self, positions: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "molecules 3"]:
@@ -116,7 +116,7 @@ def rigid_waters(system: openmm.System, atoms: Int[np.ndarray, "molecules 3"]) -
     masses = np.array([[system.getParticleMass(i).value_in_unit(unit.dalton) for i in three] for three in atoms.tolist()])
     pairs = [[rods.get(frozenset(pair), np.nan) for pair in ((h, g), (o, h), (o, g))] for o, h, g in atoms.tolist()]
     distances, masses = np.array(pairs).reshape(-1, 3), masses.reshape(-1, 3)
-    symmetric = np.abs(distances[:, 1] - distances[:, 2]) < 1e-6  # NaN, hence False, without constraint
+    symmetric = np.abs(distances[:, 1] - distances[:, 2]) < 1e-6  # False if a constraint is missing: its distance is NaN
     symmetric &= np.abs(masses[:, 1] - masses[:, 2]) < 1e-6
     if not symmetric.all():
         bad = atoms[~symmetric][0].tolist()
@@ -145,7 +145,7 @@ def pin_centers(system: openmm.System, waters: RigidWaters) -> Int[np.ndarray, "
             system.removeConstraint(k)
     half, oxygen, hydrogen = waters.hydrogen_distance / 2, waters.masses[:, 0], waters.masses[:, 1]
     total = oxygen + 2 * hydrogen
-    height = np.sqrt(waters.oxygen_distance**2 - half**2) * oxygen / total  # of X above the midpoint of H-H, nm
+    height = np.sqrt(waters.oxygen_distance**2 - half**2) * oxygen / total  # distance of X from the line H-H, nm
     centers = []
     for k, (o, first, second) in enumerate(waters.atoms.tolist()):
         x = system.addParticle(PINNED_MASS)

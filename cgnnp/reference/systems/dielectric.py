@@ -70,9 +70,9 @@ def solvent(eps_r: float | None, water: str | None = None, eps_r_stderr: float |
 def static_dielectric_constant(dipoles: Float[np.ndarray, "frames 3"], volume_nm3: float, temperature_K: float) -> Estimate:
     """Return the dielectric constant, with its block error, from the dipole moments (e nm) of a box.
 
-    Boundaries must be conducting. Fluctuations are taken about the average of the frames. Results are therefore too low, as
-    well as noisy, for runs of less than some hundred relaxation times (10 ps each in water at room temperature). For the
-    shortest runs `reliable` is False.
+    Boundaries must be conducting. Fluctuations are taken about the average of the frames. Runs shorter than some hundred
+    relaxation times (one is 10 ps in water at room temperature) therefore give results that are too low as well as noisy.
+    For the shortest runs `reliable` is False.
 
     Raises:
         ValueError: there are fewer than two frames, or the volume or the temperature is not positive.

@@ -145,7 +145,7 @@ def electrolyte(
         raise SettingError(
             "system",
             f"cutoff_nm={cutoff_nm:g}: must be above {SWITCH_WIDTH} nm (the width of the switch) and at most half "
-            f"the box ({length / 2:.3f} nm for {n_pairs} pairs at {concentration_M:g} mol/L): change it, raise "
+            f"the box ({length / 2:.3f} nm for {n_pairs} pairs at {concentration_M:g} mol/L): change cutoff_nm, raise "
             "n_pairs or lower concentration_M",
         )
     topology = _topology(n_water, (cation, anion), n_pairs)

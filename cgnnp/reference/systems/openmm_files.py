@@ -99,7 +99,9 @@ def _read_system(path: Path, allow_code: bool) -> openmm.System:
 
 def _read_topology(path: Path) -> tuple[app.Topology, Float[np.ndarray, "atoms 3"]]:
     if path.suffix.lower() not in READERS:
-        raise SettingError("system", f"topology={path}: suffix is not one of {', '.join(READERS)}: write a PDB or PDBx file")
+        raise SettingError(
+            "system", f"topology={path}: the suffix is not one of {', '.join(READERS)}: write a PDB or PDBx file"
+        )
     try:
         file = READERS[path.suffix.lower()](str(path))
         positions = np.array(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64)

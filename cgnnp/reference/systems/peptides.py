@@ -36,7 +36,7 @@ def alanine_dipeptide(
     if box_nm < 2.0 or cutoff_nm > box_nm / 2:
         raise SettingError(
             "system",
-            f"box_nm={box_nm:g} must be 2 or more, and cutoff_nm={cutoff_nm:g} must be at most half of it: change one",
+            f"box_nm={box_nm:g} must be 2 or more, and cutoff_nm={cutoff_nm:g} must be at most half of box_nm: change one",
         )
     field = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
     file = app.PDBFile(io.StringIO(_pdb()))
@@ -66,7 +66,10 @@ def alanine_dipeptide(
 
 @contextlib.contextmanager
 def _fixed_random_numbers() -> Iterator[None]:
-    """Fix the random numbers that OpenMM's Modeller draws from Python. A run can be continued only in the same system."""
+    """Seed the random numbers that OpenMM's Modeller draws from Python, so that it builds the same system each time.
+
+    Otherwise no run could be continued.
+    """
     state = random.getstate()
     random.seed(0)
     try:

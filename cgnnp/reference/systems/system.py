@@ -15,10 +15,10 @@ from cgnnp.runtime.representation import brief
 class ReferenceSystem:
     """An OpenMM topology and System with starting positions (nm).
 
-    `description` identifies the system: the name of its data sets is a hash of it. `solvent` holds the dielectric properties
-    of the solvent, if they are known (`cgnnp.reference.systems.dielectric.solvent`). They are recorded with the frames, but
-    the frames do not depend on them. `longest_step_fs` is the longest time step that the function which builds the system
-    states for it. If it is None, the longest step is estimated (`cgnnp.reference.systems.time_steps`).
+    `description` identifies the system: the names of its data sets contain a hash of it. `solvent` holds the dielectric
+    properties of the solvent, if they are known (`cgnnp.reference.systems.dielectric.solvent`). They are recorded with the
+    frames, but the frames do not depend on them. `longest_step_fs` is the longest time step that is known to be sound for
+    the system. If it is None, this time step is estimated (`cgnnp.reference.systems.time_steps`).
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Read serialized OpenMM Systems from files as data. Files that would run code of their own are refused before.
+"""Read serialized OpenMM Systems from files as data. Files that would run code are refused before OpenMM reads them.
 
 OpenMM unpickles the function of a PythonForce, and a TorchForce holds a program, so reading such a file runs its code. The
-parser here checks the file and writes its elements as new XML, and OpenMM is given only the latter. OpenMM's own parser
-deviates from the XML standard in comments and CDATA, and could find forces that a check of the original text had missed.
+parser here checks the file and writes its elements as new XML, which OpenMM reads instead of the file. OpenMM's own parser
+deviates from the XML standard in comments and CDATA, so in the file it could find forces that the check had missed.
 """
 
 import re
@@ -92,7 +92,7 @@ def _parse(text: bytes) -> tuple[set[str], str]:
         parts.append(f"</{name}>")
 
     def refuse(*_: object) -> None:
-        raise ValueError("has a DOCTYPE, which no serialized System needs and which may define entities without end")
+        raise ValueError("has a DOCTYPE, which no serialized System needs and which may expand to any amount of text")
 
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler, parser.StartDoctypeDeclHandler = begin, end, refuse

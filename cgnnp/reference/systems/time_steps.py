@@ -31,10 +31,10 @@ FLEXIBLE_FS = 0.5
 HYDROGEN_DA = 1.008
 
 ROUNDING = 1.01
-"""Factor by which a time step may exceed the estimate, since masses of hydrogen are given as 1.00784 to 1.01 Da."""
+"""Factor by which a time step may exceed the longest one, since masses of hydrogen are given as 1.00784 to 1.01 Da."""
 
 LIGHTER_THAN_DA = 4.5
-"""Particles with less mass are taken as hydrogens. The limit includes hydrogens to which mass was moved."""
+"""Particles below this mass are taken as hydrogens, which includes hydrogens to which mass was moved."""
 
 HEAVY_HYDROGEN_DA = 2.9
 """Constrained hydrogens of at least this mass allow `RIGID_FS`, since their angles vibrate more slowly. Hydrogens to which
@@ -42,8 +42,8 @@ mass was moved have 3 to 4 Da."""
 
 
 STEPS_PER_PERIOD = 9.0
-"""Time steps in a period of the fastest bond between heavy particles. This allows 2.6 fs for C=O, and tens of fs for the
-soft bonds of coarse-grained beads."""
+"""Number of time steps in a period of the fastest bond between heavy particles. It allows time steps of 2.6 fs for C=O, and
+of tens of fs for the soft bonds of coarse-grained beads."""
 
 
 def longest_step_fs(system: openmm.System) -> float:

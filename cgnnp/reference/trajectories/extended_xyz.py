@@ -14,10 +14,10 @@ from cgnnp.reference.trajectories.trajectory import ENERGIES, Piece, RawFrame
 
 ENERGY = "energy"
 READ = (ENERGY, "virial", "stress")
-"""Entries of the comment line with energies and virials that are read."""
+"""Names of energies, virials and stresses in the comment line that are read."""
 
 FAMILIAR = ("species", "pos", "z", "numbers", "id", "type", "tags", "velo", "vel", "velocities", "momenta", "map_shift")
-"""Columns that are not read, without a warning."""
+"""Names of columns that are ignored without a warning."""
 
 
 def open_extended_xyz(path: Path, units: Units | None, forces_name: str = "forces") -> Piece:

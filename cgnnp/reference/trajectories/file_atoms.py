@@ -39,12 +39,12 @@ def describe_files(
 
     Masses (Da) and charges (e) are those that the user states, else those of the OpenMM System, else those of the topology
     file. Masses that are still missing are those of known elements (see `cgnnp.reference.trajectories.topology_files`).
-    Charges that are still missing are zero. Both cause a warning. Zero charges suffice for neutral liquids: a bead of a
-    whole neutral molecule has no charge, whatever its atoms have. Ions with unknown charges are refused, because a potential
-    fitted to them without Coulomb interactions is wrong. Particles without mass are virtual sites.
+    Charges that are still missing are zero. Either case causes a warning. Zero charges suffice for neutral liquids: a bead
+    of a whole neutral molecule has no charge, whatever the charges of its atoms. Ions with unknown charges are refused,
+    because a potential fitted to them without Coulomb interactions is wrong. Particles without mass are virtual sites.
 
-    `rigid` has no default, because no trajectory file tells it, and the force map would be wrong if it were wrong. Verify it
-    with `cgnnp.mapping.rigid_groups.verify_rigid_groups`.
+    `rigid` has no default, because trajectory files do not state it, and a wrong `rigid` makes the force map wrong. Verify
+    it with `cgnnp.mapping.rigid_groups.verify_rigid_groups`.
 
     >>> beads = describe_files(types={"A": 2, "B": 1}, masses={"A": 40, "B": 72}, charges="none", rigid="none")
     >>> beads.masses
@@ -55,8 +55,8 @@ def describe_files(
         types: types of free particles, if there is no topology file, in the order of the trajectory: numbers of particles
             by type ({A: 100, B: 50}: first all A, then all B), or a list with the type of each particle.
         rigid: what the simulation held rigid: "water", "h-bonds", "all-bonds", "none", or a System in a file *.xml.
-        masses: one number for all atoms, a list with one number for each, or {name: number} for the named atoms only, Da.
-        charges: as masses, in e, or "none" if there are no charges. Atoms without a stated or known charge are neutral.
+        masses: masses in Da: one number for all atoms, a list with one number for each, or {name: number} for named atoms.
+        charges: charges in e, stated like masses, or "none" if there are none. Atoms with unknown charge are neutral.
         allow_code: whether to read an OpenMM System with code of its own (see `cgnnp.reference.systems.system_xml`).
 
     Raises:
@@ -90,7 +90,7 @@ def describe_files(
 
 
 def _check_names(particles: Particles, path: Path) -> None:
-    """Refuse names of beads that would become one bead type, such as Q and Q-. Atoms with elements are not concerned."""
+    """Refuse names of beads that would become one bead type, such as Q and Q-. Atoms of known elements are not checked."""
     first: dict[str, str] = {}
     for name in dict.fromkeys(atom.name for atom in particles.topology.atoms if atom.element is None):
         if (other := first.setdefault(as_name(name), name)) != name:
@@ -143,7 +143,7 @@ def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray,
             "reference",
             f"charges: {path}: has ions, {kinds(without)}, but their charges are not known, and the potential would be "
             f"fitted without Coulomb forces. State the charges in e, {example('charges', without)}, or charges=none if "
-            "there are none (if these are beads that only have names of ions, state their masses too)",
+            "there are none. If these are beads that only have the names of ions, state their masses too",
         )
     if unknown.any():
         whose = "" if unknown.all() else f" of {kinds([names[k] for k in np.flatnonzero(unknown)])}"
@@ -192,7 +192,7 @@ def _water(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[int, 
         raise ValueError(f"{path}: rigid='water', but no residue has one oxygen and two hydrogens: {WHAT_TO_STATE}")
 
 
-def _hydrogen_bonds(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[int, int]]:
+def _bonds_to_hydrogen(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[int, int]]:
     bonds = list(_all_bonds(topology, virtual, path))
     return [pair for pair in bonds if any(_symbol(topology.atom(k)) == "H" for k in pair)]
 
@@ -218,4 +218,4 @@ def _none(topology: Any, virtual: set[int], path: Path) -> Iterable[tuple[int, i
     return ()
 
 
-RULES: dict[str, Rule] = {"water": _water, "h-bonds": _hydrogen_bonds, "all-bonds": _all_bonds, "none": _none}
+RULES: dict[str, Rule] = {"water": _water, "h-bonds": _bonds_to_hydrogen, "all-bonds": _all_bonds, "none": _none}

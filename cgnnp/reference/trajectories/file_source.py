@@ -165,7 +165,7 @@ class FileSource(Source):
         """
         self.verify()
         total = map_atoms(self.parts(), self.atoms, mapping, self.meta(mapping), shard, n_frames)
-        log.info("map: %d frames of %s are mapped in %s", total, self.name, shard)
+        log.info("map: %d mapped frames of %s are in %s", total, self.name, shard)
 
     def provide_together(
         self,

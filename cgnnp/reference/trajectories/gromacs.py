@@ -16,8 +16,8 @@ log = logging.getLogger("cgnnp")
 
 MAGIC = 1993
 HEADER = struct.Struct(">3i12s13i")
-"""Magic number, two lengths of the version string, this string, sizes of ten parts in bytes, number of atoms, time step, and
-an obsolete entry."""
+"""Header of a TRR frame: magic number, two lengths of the version string, this string, sizes of ten parts in bytes, number
+of atoms, time step, and an obsolete entry."""
 
 HOW_TO_WRITE = (
     "set nstfout = nstxout in the mdp file. For positions that are stored already, 'gmx mdrun -s run.tpr -rerun traj.trr -o "
@@ -41,7 +41,7 @@ class Header:
 def open_trr(path: Path, units: Units | None) -> Piece:
     """Open a TRR file. Frames that lack positions or forces (nstxout and nstfout differ) are left out, with a warning.
 
-    The frames are read with MDAnalysis's TRRFile. Its trajectory readers would write an index file and convert units.
+    The class TRRFile of MDAnalysis reads the frames. Its trajectory readers would write an index file and convert units.
 
     Raises:
         ValueError: no frame has both positions and forces, the file is damaged or truncated, or `units` are not those of the

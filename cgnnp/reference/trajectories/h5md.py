@@ -15,7 +15,7 @@ from cgnnp.reference.trajectories.trajectory import Piece, RawFrame
 
 HOW_TO_WRITE = "the simulation must write the group 'force' as often as 'position'"
 READ = ("position", "force", "box", "velocity", "id", "species", "image")
-"""Elements of the group of particles that are read, or are left out without a warning."""
+"""Names of elements of the particle group that are read, or that are ignored without a warning."""
 
 POTENTIAL_ENERGY = "potential_energy"
 

@@ -26,7 +26,7 @@ POSITIONS = (("x", "y", "z"), ("xu", "yu", "zu"), ("xs", "ys", "zs"), ("xsu", "y
 FORCES = ("fx", "fy", "fz")
 OTHERS = ("id", "mol", "type", "element", "mass", "proc", "vx", "vy", "vz", "ix", "iy", "iz")
 FAMILIAR = {*FORCES, *OTHERS, *(name for columns in POSITIONS for name in columns)}
-"""Columns that are read, or are left out without a warning."""
+"""Names of columns that are read, or that are ignored without a warning."""
 
 
 @dataclass

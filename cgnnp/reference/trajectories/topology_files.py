@@ -92,7 +92,7 @@ class Particles:
 
 
 def ion_of(atom: Any) -> str | None:
-    """Return the element of an ion, by the name of its residue of one atom; None if the name is not that of an ion."""
+    """Return the element of an ion, from the name of its residue or, in residues called ION, of its atom; None if no ion."""
     named = atom.name if atom.residue.name.upper() in ("ION", "IONS") else atom.residue.name
     return IONS.get(named.upper().strip("+-0123456789"))
 
@@ -128,7 +128,7 @@ def particles_of_types(types: Any) -> Particles:
     topology = mdtraj.Topology()
     chain = topology.add_chain()
     for name in names:
-        topology.add_atom(name, None, topology.add_residue(name, chain)).element = None  # not mdtraj's virtual site
+        topology.add_atom(name, None, topology.add_residue(name, chain)).element = None  # mdtraj made a virtual site
     return Particles(topology)
 
 
@@ -188,7 +188,7 @@ def _known_chemistry(residue: Any, stated: set[int]) -> set[int]:
     """Return the atoms of a residue whose names tell their elements.
 
     These are the atoms of all-atom amino acids, nucleotides and caps, of water, and ions. Two mistakes of readers are
-    corrected: without an element column they take ion NA for nitrogen, and sites without mass for some element.
+    corrected: without an element column they take the ion NA for nitrogen, and virtual sites for atoms of some element.
     """
     atoms = list(residue.atoms)
     names, everything = {atom.name for atom in atoms}, {atom.index for atom in atoms}
@@ -241,9 +241,9 @@ def _by_mdanalysis(path: Path) -> Particles:
 def _elements(atoms: Any, masses: Float[np.ndarray, "atoms"]) -> list[Any]:
     """Return the elements of atoms, by the symbols in the file or by masses; None if an element is not known.
 
-    Particles without mass are virtual sites. If there is only a mass, it tells the element of a bonded atom. For a free
-    particle it tells the element only of an ion, and not if two types would be the same ion: particles of 40 Da are neither
-    argon nor, with two types, calcium.
+    Particles without mass are virtual sites. If there is no symbol, the mass tells the element of a bonded atom. For a free
+    particle it tells only the element of an ion (beads of 40 Da are not argon), and only if no other type of particles
+    would be the same ion.
     """
     symbols = [str(name) for name in getattr(atoms, "elements", [""] * len(atoms))]
     bonded = set(np.unique(atoms.bonds.indices).tolist()) if hasattr(atoms, "bonds") else set()
@@ -272,7 +272,10 @@ def _is_element(symbol: str) -> bool:
 
 @functools.cache
 def _element(symbol: str, mass: float) -> Any:
-    """Return the element with this symbol, or that of nearest mass within `MASS_OF_ELEMENT`; a virtual site without mass."""
+    """Return the element with this symbol or, if there is none, with this mass (within `MASS_OF_ELEMENT`).
+
+    A particle without mass is a virtual site.
+    """
     from MDAnalysis.guesser.tables import masses as table
 
     if mass == 0:

@@ -44,7 +44,7 @@ class Piece:
     """One file of a trajectory, opened by the reader of its format. Only frames with positions and forces count.
 
     `dtype` is the precision of the numbers in the file. `times_ps` are the times of its frames, if it has them. `ignored`
-    are the names of contents that are not read, except for common ones such as velocities, names and time steps.
+    are the names of contents that are not read. Common contents such as velocities, names and time steps are not listed.
     """
 
     path: Path
@@ -75,7 +75,7 @@ class Trajectory:
     ) -> Iterator[AtomFrames]:
         """Yield the frames start, start + stride, ... before stop, at most `chunk_frames` at a time, in nm and kJ/mol/nm.
 
-        Frames are numbered through all files. Only one chunk is held in memory.
+        Frames are numbered consecutively through all files. Only one chunk is held in memory.
 
         Raises:
             ValueError: `chunk_frames` or `stride` is less than 1, a frame is damaged or not finite, or only some frames have
@@ -143,7 +143,7 @@ def _of_all(name: str, array: np.ndarray, places: list[tuple[Piece, int]]) -> np
 
 
 def _overlap(wanted: range, before: int, n_frames: int) -> range:
-    """Return the wanted frames of one file as numbers in this file, which has `n_frames` frames after `before` others."""
+    """Return the numbers of the wanted frames within one file of `n_frames` frames, which follows `before` other frames."""
     skipped = max(0, -(-(before - wanted.start) // wanted.step))
     return range(wanted.start + skipped * wanted.step - before, min(wanted.stop - before, n_frames), wanted.step)
 

@@ -158,4 +158,4 @@ def test_topologies_that_do_not_fit_are_refused(salt, tmp_path):
     refused(settings, r"start\.cif: cannot be read")
     other = tmp_path / "start.gro"
     other.write_text("")
-    refused({**settings, "topology": str(other)}, r"start\.gro: suffix is not one of \.pdb")
+    refused({**settings, "topology": str(other)}, r"start\.gro: the suffix is not one of \.pdb")
