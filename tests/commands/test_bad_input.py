@@ -207,7 +207,7 @@ def test_arguments_of_the_main_job(case, refused, tmp_path):
         ("simulate", ["length_ps=3"], ["there is no setting 'length_ps': write simulation.length_ps"]),
         ("train", ["preset=nacl", "system.cation=Xx"], ["system.cation=Xx", "choose"]),
         ("train", ["preset=nacl", "system.n_pairs=6.5"], ["system.n_pairs=6.5", "whole number"]),
-        ("train", ["preset=nacl", "system.concentration_M=12"], ["system.concentration_M=12", "2 an ion"]),
+        ("train", ["preset=nacl", "system.concentration_M=12"], ["system.concentration_M=12", "2 per ion"]),
         ("train", ["preset=nacl", "system.eps_r_stderr=2"], ["system.eps_r_stderr=2", "eps_r=None"]),
         ("train", ["preset=nacl", "system.eps_r=0"], ["system.eps_r=0", "positive"]),
         ("train", ["preset=nacl", "prior.coulomb.eps_r=-2"], ["prior.coulomb.eps_r=-2", "positive"]),

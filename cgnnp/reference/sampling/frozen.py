@@ -30,8 +30,8 @@ from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.settings import check_positive
 
 FROZEN_SEED = 1_000_000
-"""Index from which seeds of frozen runs are derived: upwards for integrators, downwards for velocities. The unconstrained
-run uses much smaller indices."""
+"""First index from which the seeds of frozen runs are derived. Indices for integrators rise from here, those for velocities
+fall from here. The unconstrained run uses much smaller indices."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def _ignored(columns: list[str], entries: list[str], forces_name: str) -> tuple[
 
 
 def _index(path: Path) -> tuple[list[int], int]:
-    """Return the offsets where frames begin and the last one ends, and the number of atoms, which all frames share."""
+    """Return the offsets of all frames and of the end of the last one, and the number of atoms, equal in all frames."""
     offsets, counts = [0], list[int]()
     with path.open("rb") as file:
         while (line := file.readline()).strip():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def check_last_line(path: Path) -> None:
-    """Refuse a text file with an incomplete last line, where a number without its last digits would not be noticed.
+    """Refuse a text file with an incomplete last line: a number that lost its last digits still looks like a number.
 
     Raises:
         ValueError: the file is empty, or its last line does not end with a newline.
