@@ -1,1 +1,1 @@
-"""Force matching with Lightning: data, the loss, the loop. Imports numpy, torch and (in the functions) lightning."""
+"""Force matching with Lightning: the data, the loss and the training loop. Imports numpy, torch and lightning."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a fit: plain weights beside the network as data, written whole, known again where they were moved to."""
+"""Checkpoints of a fit. They hold weights and a description of the network, and stay valid when the folder is moved."""
 
 import io
 import pickle
@@ -18,13 +18,14 @@ from cgnnp.training.lightning_module import CHECKPOINT_VERSION
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it, with its checksum: after a kill it is complete or as it was.
+    """Writes a checkpoint and its checksum to a temporary file in the same folder, and renames it.
 
-    Lightning's own goes through /tmp and copies where that is another file system, which a kill cuts short.
+    A process that is killed leaves either the complete new checkpoint or the old one. Lightning's own class writes to /tmp,
+    and copies the file if /tmp is another file system; a kill during the copy leaves a truncated checkpoint.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write one file; `storage_options` is not used."""
+        """Write the checkpoint to one file; `storage_options` is ignored."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         torch.save(checkpoint, content := io.BytesIO())
@@ -32,10 +33,13 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """Lightning's, which forgets the best score where the folder has another name now, with its paths put right."""
+    """Lightning's `ModelCheckpoint` for a folder that may have been moved or renamed.
+
+    Lightning forgets the best score if the folder has another name than in the stored state. This class corrects the paths.
+    """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state, whose files now lie in `dirpath`."""
+        """Continue from a stored state; its checkpoint files are now in `dirpath`."""
         state = {**state_dict, "dirpath": self.dirpath}
         for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
             state[key] = self._here(state[key])
@@ -47,20 +51,23 @@ class MovableCheckpoint(ModelCheckpoint):
 
 
 def early_stopping(patience: int) -> EarlyStopping:
-    """Ends a fit after `patience` epochs in which R2 gained less than 1e-4, or at an R2 that is not finite."""
+    """Return a callback that ends a fit when R2 is not finite, or has not gained 1e-4 for `patience` epochs."""
     return EarlyStopping("r2", mode="max", patience=patience, min_delta=1e-4)
 
 
 def stopping_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What `early_stopping` knew at a checkpoint: `stopping_reason` (0: go on), `stopped_epoch`, ...; empty without it."""
+    """Return the state of `early_stopping` in a checkpoint, empty if the checkpoint has none.
+
+    Its entries are `stopping_reason` (0 if the fit had not stopped), `stopped_epoch` and others.
+    """
     return checkpoint.get("callbacks", {}).get(early_stopping(1).state_key, {})
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint as data; code in the file is never run.
+    """Read a checkpoint as plain data. Code in the file is never run.
 
     Raises:
-        ValueError: missing, truncated, incomplete, not one of ours, or written by another version.
+        ValueError: the file is missing, truncated or incomplete, or another program or another version of cgnnp wrote it.
     """
     if not path.exists():
         raise ValueError(f"{path}: there is no such checkpoint: fit again")
@@ -69,38 +76,46 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         _check_zip(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, LookupError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: truncated, or not a checkpoint of plain weights: delete it and fit again") from error
+        raise ValueError(
+            f"{path}: the file is truncated, or is not a checkpoint of plain weights: delete it and fit again"
+        ) from error
     ours = checkpoint.get("cgnnp") if isinstance(checkpoint, dict) else None
     if not isinstance(ours, dict):
-        raise ValueError(f"{path}: a checkpoint, but not one that cgnnp wrote (no 'cgnnp' entry)")
+        raise ValueError(f"{path}: the file is a checkpoint, but cgnnp did not write it (it has no 'cgnnp' entry)")
     if missing := [*({"version", "model"} - set(ours)), *({"state_dict", "epoch"} - set(checkpoint))]:
-        raise ValueError(f"{path}: not complete (no {', '.join(sorted(missing))}): delete it and fit again")
+        raise ValueError(
+            f"{path}: the checkpoint is not complete (it has no {', '.join(sorted(missing))}): delete it and fit again"
+        )
     if not isinstance(ours["version"], int) or not isinstance(checkpoint["state_dict"], dict):
-        raise ValueError(f"{path}: not complete (entries are of other types): delete it and fit again")
+        raise ValueError(f"{path}: the checkpoint is damaged (its entries have wrong types): delete it and fit again")
     if ours["version"] > CHECKPOINT_VERSION:
         raise ValueError(
-            f"{path}: checkpoint version {ours['version']}, this cgnnp reads up to {CHECKPOINT_VERSION}: upgrade cgnnp"
+            f"{path}: has checkpoint version {ours['version']}, but this cgnnp reads versions up to {CHECKPOINT_VERSION}: "
+            "upgrade cgnnp"
         )
     if ours["version"] < CHECKPOINT_VERSION:
         raise ValueError(
-            f"{path}: checkpoint version {ours['version']}, of networks whose structure has changed since (this cgnnp reads "
-            f"version {CHECKPOINT_VERSION}): fit again"
+            f"{path}: has checkpoint version {ours['version']}, but the structure of the networks has changed since then "
+            f"(this cgnnp reads version {CHECKPOINT_VERSION}): fit again"
         )
     return checkpoint
 
 
 def _check_zip(path: Path) -> None:
-    """Compare the CRCs of a zip file, which torch does not read: those of earlier versions have no checksum beside them."""
+    """Check the CRCs inside a zip file, which torch ignores.
+
+    Checkpoints of earlier versions need this test, because they have no checksum file.
+    """
     with zipfile.ZipFile(path) as file:
         if (damaged := file.testzip()) is not None:
             raise ValueError(f"the CRC of {damaged} differs")
 
 
 def load_checkpoint(path: Path) -> Potential:
-    """The network of a checkpoint, with its averaged weights.
+    """Return the network of a checkpoint with its averaged weights.
 
     Raises:
-        ValueError: see `read_checkpoint`; also weights that do not fit the network.
+        ValueError: the checkpoint cannot be used (see `read_checkpoint`), or its weights do not fit the network.
     """
     checkpoint = read_checkpoint(path)
     model = model_from_dict(checkpoint["cgnnp"]["model"], str(path))

@@ -1,4 +1,4 @@
-"""Mapped frames as graphs with target forces."""
+"""Mapped frames as graphs, with the forces that the network is fitted to."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,20 +18,20 @@ from cgnnp.models.potential import Graph, Potential, join_graphs
 from cgnnp.runtime.representation import brief
 
 AT_A_TIME = 64 * 2**20
-"""Bytes of forces that are added up at a time."""
+"""Residual forces are computed in parts of at most this many bytes."""
 
 
 @brief
 @dataclass(frozen=True)
 class ForceSet:
-    """Frames with what the priors already explain of them.
+    """Frames with the forces of the priors on them.
 
     Args:
-        frames: the frames.
-        prior_forces: kJ/mol/nm.
-        weights: how much each bead counts in the fit; all count alike without.
-        energies: what is left of them for the network, kJ/mol, where they are fitted, see `with_energies`.
-        virials: the same, kJ/mol.
+        frames: the mapped frames.
+        prior_forces: forces of the priors, kJ/mol/nm.
+        weights: weight of each bead in the fit; None gives all beads the weight 1.
+        energies: energies without the part of the priors, kJ/mol (see `with_energies`); None if they are not fitted.
+        virials: virials without the part of the priors, kJ/mol; None if they are not fitted.
     """
 
     frames: Frames
@@ -43,16 +43,17 @@ class ForceSet:
     def __post_init__(self) -> None:
         if self.prior_forces.shape != self.frames.forces.shape:
             raise ValueError(
-                f"prior forces have shape {self.prior_forces.shape}, the frames' forces {self.frames.forces.shape}"
+                f"the prior forces have shape {self.prior_forces.shape}, but the forces of the frames have shape "
+                f"{self.frames.forces.shape}"
             )
 
     @property
     def residual(self) -> Float[np.ndarray, "frames beads 3"]:
-        """What is left for the network, of all frames at once."""
+        """Residual forces of all frames, kJ/mol/nm: mapped forces minus those of the priors."""
         return self.frames.forces - self.prior_forces
 
     def residuals(self) -> Iterator[Float[np.ndarray, "frames beads 3"]]:
-        """What is left for the network, some frames at a time."""
+        """Yield the residual forces (kJ/mol/nm) of a few frames at a time, which saves memory."""
         step = max(1, AT_A_TIME // max(1, self.prior_forces[:1].nbytes))
         for start in range(0, len(self.frames), step):
             part = slice(start, start + step)
@@ -60,12 +61,16 @@ class ForceSet:
 
     @property
     def bead_weights(self) -> Float[np.ndarray, "beads"]:
-        """The weights, 1 where none are given."""
+        """Weight of each bead; all weights are 1 if none are given."""
         return np.ones(self.frames.mapping.n_beads) if self.weights is None else self.weights
 
 
 def residual_square(sets: Sequence[ForceSet], *, weighted: bool = False) -> float:
-    """Mean square of a component of what is left for the network; with weights their sum counts as its number."""
+    """Return the mean square of a component of the residual force, (kJ/mol/nm)^2.
+
+    With `weighted`, each square is multiplied by the weight of its bead. The sum is divided by the number of components, not
+    by the sum of the weights.
+    """
     total = 0.0
     for data in sets:
         for residual in data.residuals():
@@ -75,11 +80,11 @@ def residual_square(sets: Sequence[ForceSet], *, weighted: bool = False) -> floa
 
 
 def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
-    """Weights 1/sigma^2 of the beads of several data sets, normalised to a mean of 1 over all beads of all frames.
+    """Return the weights 1/sigma^2 of the beads of each data set, normalised to a mean of 1 over all beads of all frames.
 
-    sigma^2 is the noise of a component of the force, pooled over a set by bead type
-    (`cgnnp.diagnostics.noise_floor.force_variances`): a single label's own few forces are too few to weight it. Averaged and
-    instantaneous forces can be fitted together.
+    sigma^2 is the variance of the noise of a force component. It is pooled over the data set by bead type
+    (`cgnnp.diagnostics.noise_floor.force_variances`), because the few forces behind one averaged force do not determine its
+    own variance. With these weights, averaged and instantaneous forces can be fitted together.
     """
     raw = []
     for frames in parts:
@@ -93,10 +98,15 @@ def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
 def with_energies(
     sets: Sequence[ForceSet], prior_energies: Sequence[Float[np.ndarray, "_"]]
 ) -> tuple[list[ForceSet], dict[str, float]]:
-    """The sets with the energies that are left for the network, and the energies of single beads that were taken off.
+    """Add the energies that the network is fitted to; also return the energy per bead of each type that was subtracted.
 
-    A network is fitted to differences of energies: what depends on the numbers of beads of each type alone is subtracted,
-    e = argmin sum_s N_s (<E>_s - sum_t n_st e_t)^2, with the mean <E>_s of what the priors leave of the N_s frames of set s.
+    A network is fitted to differences of energies only. The part that depends on nothing but the numbers of beads is
+    therefore subtracted. The energies per bead are e = argmin sum_s N_s (<E>_s - sum_t n_st e_t)^2. Set s has N_s frames and
+    n_st beads of type t, and <E>_s is its mean energy without the part of the priors.
+
+    Args:
+        sets: data sets whose frames have energies.
+        prior_energies: energies of the priors for the frames of each set, kJ/mol.
     """
     names = list(dict.fromkeys(name for data in sets for name in data.frames.mapping.type_names))
     totals = [np.asarray(data.frames.energies, dtype=np.float64) for data in sets]
@@ -111,14 +121,14 @@ def with_energies(
 @brief
 @dataclass(frozen=True)
 class Batch:
-    """Frames as a graph, with what a network is to find for them.
+    """Frames as one graph, with the forces, energies and virials that the network is fitted to.
 
     Args:
-        graph: of all frames.
-        forces: (beads, 3), kJ/mol/nm.
-        weights: (beads, 1), how much the squared deviation of each bead counts.
-        energies: (frames,), float64, kJ/mol, where they are fitted.
-        virials: (frames, 3, 3), float64, kJ/mol, where they are fitted.
+        graph: graph of all frames.
+        forces: residual forces (beads, 3), kJ/mol/nm.
+        weights: weights of the squared deviations of the beads (beads, 1).
+        energies: residual energies (frames,), float64, kJ/mol; None if they are not fitted.
+        virials: residual virials (frames, 3, 3), float64, kJ/mol; None if they are not fitted.
     """
 
     graph: Graph
@@ -129,17 +139,17 @@ class Batch:
 
     @property
     def n_beads(self) -> Tensor:
-        """Of each frame."""
+        """Number of beads of each frame."""
         return torch.bincount(self.graph.frame_of, minlength=self.graph.n_frames)
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on another device."""
+        """Copy the batch to another device."""
         parts: dict[str, Any] = {name: part.to(device) for name, part in vars(self).items() if part is not None}
         return replace(self, **parts)
 
     @classmethod
     def joined(cls, batches: Sequence["Batch"]) -> "Batch":
-        """Several as one."""
+        """Concatenate several batches into one."""
 
         def of_all(name: str) -> Any:
             parts = [getattr(batch, name) for batch in batches]
@@ -150,7 +160,7 @@ class Batch:
 
 
 class GraphData(Dataset):
-    """One batch per frame, whose graph is built when it is asked for."""
+    """The frames of a data set, each as a `Batch` of one frame. Its graph is built when the frame is accessed."""
 
     def __init__(self, data: ForceSet, model: Potential) -> None:
         topology = data.frames.mapping.topology
@@ -176,13 +186,16 @@ class GraphData(Dataset):
 
 
 class EpochShuffle(Sampler):
-    """Shuffles by seed and epoch alone, so that a resumed run sees the same order as an uninterrupted one."""
+    """Shuffles the frames in an order that depends on seed and epoch alone.
+
+    A resumed fit thus sees the frames in the same order as an uninterrupted one.
+    """
 
     def __init__(self, size: int, seed: int) -> None:
         self.size, self.seed, self.epoch = size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer at the start of every epoch."""
+        """Set the epoch; Lightning calls this at the start of every epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -194,10 +207,16 @@ class EpochShuffle(Sampler):
 
 
 def make_loader(sets: Sequence[ForceSet], model: Potential, batch_size: int, shuffle_seed: int | None = None) -> DataLoader:
-    """Batches of frames of all the sets as a network takes them; in order of time without a seed.
+    """Return a loader of batches from all data sets.
+
+    Args:
+        sets: the data sets.
+        model: the network, which determines cutoff, bead types and precision.
+        batch_size: number of frames in a batch.
+        shuffle_seed: seed of the shuffling; None keeps the frames in order.
 
     Raises:
-        ValueError: a bead type that the network does not know.
+        ValueError: the network does not know a bead type of the data.
     """
     data: ConcatDataset = ConcatDataset([GraphData(part, model) for part in sets])
     sampler = None if shuffle_seed is None else EpochShuffle(len(data), shuffle_seed)
@@ -205,7 +224,10 @@ def make_loader(sets: Sequence[ForceSet], model: Potential, batch_size: int, shu
 
 
 def average_neighbors(frames: Frames, cutoff: float, n_frames: int = 10) -> float:
-    """Mean number of neighbours within the cutoff over a few frames; what sums in the network are normalised by."""
+    """Return the mean number of neighbours within the cutoff (nm), from `n_frames` frames, and at least 1.
+
+    The network normalises its sums over neighbours by this number.
+    """
     counts = []
     for t in np.unique(np.linspace(0, len(frames) - 1, n_frames).astype(int)):
         positions, box = (torch.from_numpy(np.array(a[t], dtype=np.float64)) for a in (frames.positions, frames.boxes))

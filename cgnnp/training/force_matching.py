@@ -1,4 +1,4 @@
-"""Force matching: the forces of a network to what the priors leave of the mapped forces, by least squares."""
+"""Force matching: fit a network by least squares to the part of the mapped forces that the priors do not explain."""
 
 import contextlib
 import functools
@@ -38,27 +38,28 @@ from cgnnp.training.metrics_table import MetricsTable, read_metrics
 from cgnnp.training.trainer import Trained, Trainer
 
 log = logging.getLogger("cgnnp")
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # not which devices it has not found
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its list of devices is of no interest
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForceMatching(Trainer):
-    """Force matching with Adam, warm-up and cosine decay, averaged weights (EMA), early stop.
+    """Force matching with Adam, a warm-up and cosine decay of the learning rate, averaged weights (EMA) and early stopping.
 
     Args:
-        max_epochs, batch_size: at most so many passes over the frames, so many of them a step.
-        learning_rate: of Adam, after warm-up and before cosine decay.
-        ema_decay: of the moving average of weights, per step; 0 turns it off.
-        gradient_clip: norm of gradients; 0 turns it off.
-        patience: epochs without a better R2 after which the fit stops.
+        max_epochs: largest number of passes over the training frames.
+        batch_size: number of frames in an optimizer step.
+        learning_rate: peak learning rate of Adam, reached after the warm-up.
+        ema_decay: decay per step of the exponential moving average of the weights; 0 turns the average off.
+        gradient_clip: largest norm of the gradient; 0 turns clipping off.
+        patience: number of epochs without a better R2 after which the fit stops.
         loss: weights of the terms of the loss: forces, energies, virials (`cgnnp.training.loss`).
-        type_weights: of squared deviations of forces, by bead type; those that are not named have 1.
-        accelerator: Lightning's name for where to compute.
+        type_weights: weights of the squared deviations of forces, by bead type; types that are not named have weight 1.
+        accelerator: Lightning's name of the device: auto, cpu, gpu, ...
 
     Raises:
-        ValueError: a setting out of range.
+        ValueError: a setting is out of range.
     """
 
     max_epochs: int = 6
@@ -80,11 +81,14 @@ class ForceMatching(Trainer):
         if self.gradient_clip < 0:
             raise SettingError("trainer", f"gradient_clip={self.gradient_clip}: must not be negative (0 turns it off)")
         if "energies" in self.objective.terms and self.batch_size == 1:
-            raise SettingError("trainer", "batch_size=1: energies are fitted as differences between the frames of a batch")
+            raise SettingError(
+                "trainer",
+                "batch_size=1: must be 2 or more, since energies are fitted as differences between the frames of a batch",
+            )
 
     @property
     def objective(self) -> Loss:
-        """The loss."""
+        """The loss with the weights of its terms and of the bead types."""
         return Loss(self.loss, self.type_weights or {})
 
     @property
@@ -93,10 +97,10 @@ class ForceMatching(Trainer):
         return self.objective.terms
 
     def check_machine(self) -> None:
-        """Refuse an accelerator that is not here.
+        """Raise an error if this machine does not have the accelerator.
 
         Raises:
-            ValueError: with Lightning's reason.
+            ValueError: the accelerator is not available; the message gives Lightning's reason.
         """
         try:
             with warnings.catch_warnings():
@@ -117,20 +121,21 @@ class ForceMatching(Trainer):
         self.objective.check_types(type_names)
 
     def fit(self, model: Potential, training: Sequence[ForceSet], held_out: Sequence[ForceSet], folder: Path) -> Trained:
-        """Fit, and return the network with the averaged weights of the best epoch, see `Trainer.fit`.
+        """Fit, and return the network with the averaged weights of the best epoch. For the arguments see `Trainer.fit`.
 
-        The folder receives metrics.csv and checkpoints/best.ckpt, last.ckpt. A last.ckpt that is there is continued from
-        (anew where its best.ckpt is missing), also after the folder was moved. On a CPU the result is that of a fit that
-        was never interrupted, to the last bit with the same number of threads; on a GPU to rounding. A fit that had ended
-        is not repeated. Where R2 is no longer finite after a good epoch, that epoch's network is returned with a warning.
+        The fit writes metrics.csv, checkpoints/best.ckpt and checkpoints/last.ckpt to the folder. If the folder has a
+        last.ckpt, the fit continues from it, also after the folder was moved. If best.ckpt is missing, the fit starts anew.
+        A continued fit gives the same result as an uninterrupted one: to the last bit on a CPU with the same number of
+        threads, and to rounding errors on a GPU. A fit that has ended is not repeated. If R2 stops being finite after a
+        good epoch, the network of the best epoch is returned, with a warning.
 
         Raises:
-            ValueError: R2 or the weights are not finite from the first epoch on, or a checkpoint that is there is damaged.
+            ValueError: R2 or the weights are not finite from the first epoch on, or a checkpoint in the folder is damaged.
         """
         checkpoints = folder / "checkpoints"
         resume = _continued_from(checkpoints)
         if resume is not None and stopping_state(read_checkpoint(resume)).get("stopping_reason"):
-            log.info("fit: had stopped early, reading %s", checkpoints / BEST)
+            log.info("fit: the fit had already stopped early, reading %s", checkpoints / BEST)
         else:
             self._run(model, training, held_out, folder, resume)
         return Trained(_best_network(checkpoints), tuple(read_metrics(folder / "metrics.csv")))
@@ -143,12 +148,12 @@ class ForceMatching(Trainer):
         folder: Path,
         resume: Path | None,
     ) -> None:
-        """Train to the last epoch, or until R2 does not improve, and write all the files of a fit."""
+        """Train until the last epoch, or until R2 no longer improves, and write all files of the fit."""
         if resume is not None:
             log.info("fit: continuing from %s", resume)
         if "virials" in self.targets:
-            log.info("fit: virials are fitted, which only plain torch computes: expect a slower fit")
-        read_metrics(folder / "metrics.csv")  # a damaged one is refused before the first epoch, not after it
+            log.info("fit: virials are fitted, and only plain torch computes them: expect a slower fit")
+        read_metrics(folder / "metrics.csv")  # raises an error for a damaged file before the first epoch, not after it
         weighted = self.objective.weighted(training)
         train_loader = make_loader(weighted, model, self.batch_size, shuffle_seed=self.seed)
         held_out_loader = make_loader(held_out, model, self.batch_size)
@@ -165,7 +170,7 @@ class ForceMatching(Trainer):
         trainer = self._trainer([table, *_checkpoint_callbacks(folder / "checkpoints")])
         own_threads = trainer.strategy.root_device.type == "cpu" and "virials" not in self.targets
         with warnings.catch_warnings(), threads_for(model) if own_threads else contextlib.nullcontext():
-            # Advice on loader workers and on small data sets, which graphs built in the loop make moot.
+            # Lightning advises more loader workers and larger data sets. Neither helps here: the loop builds the graphs.
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             trainer.fit(module, train_loader, held_out_loader, ckpt_path=resume, weights_only=True)
@@ -194,12 +199,15 @@ class ForceMatching(Trainer):
 
 
 def _continued_from(checkpoints: Path) -> Path | None:
-    """The last checkpoint if there is one, with its best one: a continued fit would not write that again."""
+    """Return the path of the last checkpoint; None if the fit has to start anew.
+
+    The fit starts anew without the best checkpoint too, since a continued fit might not write it again.
+    """
     best, last = checkpoints / BEST, checkpoints / LAST
     if not last.exists():
         return None
     if not best.exists():
-        log.info("fit: %s is missing: not continuing from %s, fitting anew", best, last)
+        log.info("fit: %s is missing, so the fit cannot continue from %s and starts anew", best, last)
         remove_checked(last)
         return None
     for path in (best, last):
@@ -208,16 +216,19 @@ def _continued_from(checkpoints: Path) -> Path | None:
 
 
 def _checkpoint_callbacks(checkpoints: Path) -> list[MovableCheckpoint]:
-    """Keep the best epoch, then every last one (`save_last` of the first would write only the best epochs)."""
+    """Return the callbacks that keep the checkpoints of the best epoch and of the last one.
+
+    They are two callbacks because `save_last` of the first one would write only the best epochs.
+    """
     make = functools.partial(MovableCheckpoint, checkpoints, enable_version_counter=False, auto_insert_metric_name=False)
     return [make(Path(BEST).stem, monitor="r2", mode="max"), make(Path(LAST).stem)]
 
 
 def _best_network(checkpoints: Path) -> Potential:
-    """What a fit that has ended returns.
+    """Return the network of the best epoch, after the fit has ended.
 
     Raises:
-        ValueError: it diverged before it had a finite R2 and finite weights.
+        ValueError: the fit diverged before any epoch had a finite R2 and finite weights.
     """
     best, last = checkpoints / BEST, checkpoints / LAST
     model, best_epoch = load_checkpoint(best), read_checkpoint(best)["epoch"]
@@ -225,13 +236,13 @@ def _best_network(checkpoints: Path) -> Potential:
     diverged = state.get("stopping_reason") == EarlyStoppingReason.NON_FINITE_METRIC.value
     if not are_finite(model) or (diverged and state["stopped_epoch"] <= best_epoch):
         raise ValueError(
-            f"{best}: R2 or the weights are not finite, the fit diverged in epoch {best_epoch + 1}: "
-            "lower learning_rate, in a new run_dir"
+            f"{best}: the fit diverged in epoch {best_epoch + 1}, R2 or the weights are not finite: "
+            "lower learning_rate and fit in a new run_dir"
         )
     if diverged:
         log.warning(
-            "fit: diverged in epoch %d (R2 is not finite), epoch %d is kept: "
-            "a lower learning_rate, in a new run_dir, would do better",
+            "fit: the fit diverged in epoch %d (R2 is not finite), so the network of epoch %d is kept: "
+            "for a better fit lower learning_rate and fit in a new run_dir",
             state["stopped_epoch"] + 1,
             best_epoch + 1,
         )
@@ -239,6 +250,15 @@ def _best_network(checkpoints: Path) -> Potential:
 
 
 def exponential_average(decay: float, average: torch.Tensor, current: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
-    """One step of the moving average of weights, over fewer steps at the start: short fits must forget their beginning."""
+    """Return the moving average of the weights after one more step.
+
+    At the start of a fit the average is over fewer steps, so that short fits forget their initial weights.
+
+    Args:
+        decay: decay of the average per step after the start of the fit.
+        average: the average so far.
+        current: the weights after this step.
+        number: number of steps that are in the average so far.
+    """
     weight = torch.clamp((1.0 + number) / (10.0 + number), max=decay)
     return average + (1.0 - weight) * (current - average)

@@ -1,10 +1,11 @@
-"""The loss of a fit: a weighted sum of terms, each a mean squared deviation in units of what there is to explain.
+"""The loss of a fit: a weighted sum of terms for forces, energies and virials.
 
     L = w_F <w_I |F - F*|^2> / <w_I |F*|^2> + w_E Var((E - E*) / n) / Var(E* / n) + w_W <|(W - W*) / n|^2> / <|W* / n|^2>
 
-with what the priors leave of forces F*, energies E* and virials W* (sum_i r_i f_i), n the number of beads of a frame, w_I
-the weights of beads. The denominators are averages over all training frames, the numerators over one batch. For a network
-without energy the terms of forces and virials are 1 on average, that of energies 1 - 1/b with b frames in a batch.
+F, E and W are the forces, energies and virials of the network. F*, E* and W* are those of the data minus those of the
+priors; a virial is W = sum_i r_i f_i. A frame has n beads, and w_I is the weight of bead I. The numerators are averages over
+one batch, the denominators over all training frames. For a network whose energy is zero, the terms of forces and virials are
+1 on average, and the term of energies is 1 - 1/b with b frames in a batch.
 """
 
 import math
@@ -25,7 +26,10 @@ from cgnnp.training.data import Batch, ForceSet, residual_square
 
 @dataclass(frozen=True)
 class Found:
-    """What a network finds: energies (frames,), forces (beads, 3) and, where a term wants them, virials (frames, 3, 3)."""
+    """Results of a network for a batch: energies (frames,), kJ/mol, and forces (beads, 3), kJ/mol/nm.
+
+    Virials (frames, 3, 3), kJ/mol, are there only if a term of the loss needs them.
+    """
 
     energies: Tensor
     forces: Tensor
@@ -36,28 +40,28 @@ Kind = TypeVar("Kind")
 
 
 def known(array: Kind | None) -> Kind:
-    """An array that is there because a term wants it."""
+    """Return an array that cannot be None, because a term of the loss needs it."""
     assert array is not None  # noqa: S101
     return array
 
 
 class LossTerm(ABC):
-    """Mean squared deviation of one array of frames."""
+    """One term of the loss: the mean squared deviation of forces, energies or virials."""
 
     name: str
-    """Of the array."""
+    """Name of the term, and of the array of the frames that it fits."""
 
     @abstractmethod
     def mean_square(self, sets: Sequence[ForceSet]) -> float:
-        """Of what the network has to explain of the training frames."""
+        """Return the mean square of the array over all training frames, which the deviation is divided by."""
 
     @abstractmethod
     def deviation(self, found: Found, batch: Batch) -> Tensor:
-        """Mean squared deviation of a batch."""
+        """Return the mean squared deviation of the network's results from the data of a batch."""
 
 
 class Forces(LossTerm):
-    """Of each component, times the weight of its bead."""
+    """The term of forces: squared deviations of their components, times the weight of the bead."""
 
     name = "forces"
 
@@ -71,7 +75,10 @@ class Forces(LossTerm):
 
 
 class Energies(LossTerm):
-    """Of energies per bead, as differences from their mean over the batch: a constant for each bead moves nothing."""
+    """The term of energies per bead. They are compared after subtraction of their mean over the batch.
+
+    A constant energy per bead exerts no force, so it is not fitted.
+    """
 
     name = "energies"
 
@@ -86,7 +93,7 @@ class Energies(LossTerm):
 
 
 class Virials(LossTerm):
-    """Of each component of virials per bead."""
+    """The term of virials per bead: squared deviations of their components."""
 
     name = "virials"
 
@@ -101,19 +108,19 @@ class Virials(LossTerm):
 
 
 LOSS_TERMS: dict[str, LossTerm] = {term.name: term for term in (Forces(), Energies(), Virials())}
-"""What a loss may consist of, by name."""
+"""All terms that a loss may have, by name."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A weighted sum of terms.
+    """The loss: a weighted sum of terms.
 
     Args:
-        weights: of the terms, by their names; those that are not named have none.
-        type_weights: of squared deviations of forces, by bead type; those that are not named have 1.
+        weights: weights of the terms, by name; a term that is not named has weight 0.
+        type_weights: weights of the squared deviations of forces, by bead type; types that are not named have weight 1.
 
     Raises:
-        ValueError: an unknown term, a weight that is negative or not finite, or no weight at all.
+        ValueError: a term is unknown, a weight is negative or not finite, or no term has a weight.
 
     >>> Loss({"forces": 1.0, "energies": 0.1}).terms
     ('forces', 'energies')
@@ -125,57 +132,63 @@ class Loss:
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
             if name not in LOSS_TERMS:
-                raise SettingError("trainer", f"loss.{name}: there is no such term: name {', '.join(LOSS_TERMS)}")
+                raise SettingError("trainer", f"loss.{name}: there is no such term: choose from {', '.join(LOSS_TERMS)}")
             if not (math.isfinite(weight) and weight >= 0):
-                raise SettingError("trainer", f"loss.{name}={weight}: must be a number, 0 or more")
+                raise SettingError("trainer", f"loss.{name}={weight}: must be a finite number, 0 or more")
         if not self.terms:
-            raise SettingError("trainer", "loss: no term has a weight: give one of forces, energies, virials more than 0")
+            raise SettingError(
+                "trainer", "loss: all weights are 0: give forces, energies or virials a weight of more than 0"
+            )
         for name, weight in self.type_weights.items():
             if not (math.isfinite(weight) and weight > 0):
                 raise SettingError(
-                    "trainer", f"type_weights.{name}={weight}: must be positive and finite (types not named have 1)"
+                    "trainer",
+                    f"type_weights.{name}={weight}: must be positive and finite (types that are not named have weight 1)",
                 )
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Names of those that have a weight."""
+        """Names of the terms with a weight above 0."""
         return tuple(name for name in LOSS_TERMS if self.weights.get(name, 0.0) > 0)
 
     def check_types(self, type_names: Sequence[str]) -> None:
-        """Refuse weights of bead types that there are not.
+        """Raise an error if a weight is for a bead type that the data do not have.
 
         Raises:
-            ValueError: names one, and the types that there are.
+            ValueError: a bead type is unknown; the message names it and the types of the data.
         """
         for name in self.type_weights:
             if name not in type_names:
                 raise SettingError(
                     "trainer",
-                    f"type_weights.{name}: there are no beads of this type in the data, only "
-                    f"{', '.join(type_names)}: name one of these, or leave it out",
+                    f"type_weights.{name}: the data have no beads of this type, only {', '.join(type_names)}: "
+                    "name one of these types, or leave the weight out",
                 )
 
     def weighted(self, sets: Sequence[ForceSet]) -> list[ForceSet]:
-        """The sets with the weights of bead types in those of their beads."""
+        """Multiply the weights of the beads by those of their types, and return the new sets."""
         if not self.type_weights:
             return list(sets)
         types = [np.array([self.type_weights.get(name, 1.0) for name in data.frames.mapping.bead_types]) for data in sets]
         return [replace(data, weights=data.bead_weights * factors) for data, factors in zip(sets, types, strict=True)]
 
     def of(self, training: Sequence[ForceSet]) -> Callable[[Potential, Batch], Tensor]:
-        """The loss of a network on batches of these sets, which `weighted` returned.
+        """Return the function that computes the loss of a network on a batch.
 
-        Virials are computed in plain torch: no fast evaluator has them.
+        Virials are computed in plain torch, because the fast evaluators do not compute them.
+
+        Args:
+            training: the training sets as `weighted` returned them; they determine the denominators of the terms.
 
         Raises:
-            ValueError: a term has nothing to explain.
+            ValueError: all targets of a term are zero or, for energies, the same, so that there is nothing to fit.
         """
         units = {name: LOSS_TERMS[name].mean_square(training) for name in self.terms}
         for name, unit in units.items():
             if unit == 0:
                 raise ValueError(
-                    f"loss.{name}: there is nothing to fit: the {name} of all training frames are the same, or the priors "
-                    "explain all of them"
+                    f"loss.{name}: there is nothing to fit, because the {name} of all training frames are the same, or the "
+                    "priors explain them completely: give this term the weight 0"
                 )
 
         def loss(model: Potential, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is reported of a fit: explained variance of the total mapped force, with block errors."""
+"""Figures that are reported of a fit: explained variance of the total mapped force, with block errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,11 @@ from cgnnp.training.data import ForceSet, make_loader
 @brief
 @dataclass(frozen=True)
 class FitQuality:
-    """R2 of prior and of prior + network on held-out frames, and their difference with its paired error.
+    """R2 of the priors, R2 of priors and network together, and the gain: their difference with its paired error.
 
-    R2 = 1 - <|F - F_model|^2> / <|F|^2> with F the total mapped force: most of what is missing from one is thermal noise.
+    R2 = 1 - <|F - F_model|^2> / <|F|^2> on held-out frames, with F the total mapped force. Most of the difference between R2
+    and 1 is thermal noise. `force_rms` is the root mean square of a component of F, and `force_rmse` that of F - F_model,
+    both in kJ/mol/nm.
     """
 
     r2_prior: Estimate
@@ -32,7 +34,7 @@ class FitQuality:
 def predict_forces(
     model: Potential, data: ForceSet, batch_size: int = 8, device: torch.device | None = None
 ) -> Float[np.ndarray, "frames beads 3"]:
-    """The network's forces on every frame (without the priors'), kJ/mol/nm."""
+    """Return the forces of the network alone, without those of the priors, on every frame, kJ/mol/nm."""
     loader = make_loader([data], model, batch_size)
     device = device or next(model.parameters()).device
     parts = [evaluate(model, batch.graph.to(device))[1].detach().cpu().numpy() for batch in loader]
@@ -40,7 +42,12 @@ def predict_forces(
 
 
 def fit_quality(sets: Sequence[ForceSet], network_forces: Sequence[Float[np.ndarray, "_ _ 3"]]) -> FitQuality:
-    """Explained variances of the prior alone and of the model, and the paired gain, on the frames of all sets."""
+    """Return the explained variances of priors and model, and the paired gain, on the frames of all sets together.
+
+    Args:
+        sets: held-out frames with the forces of the priors.
+        network_forces: forces of the network on the frames of each set, kJ/mol/nm.
+    """
     squares = [
         np.stack([_squares(x) for x in (data.residual, data.residual - forces, data.frames.forces)], axis=1)
         for data, forces in zip(sets, network_forces, strict=True)
@@ -57,5 +64,5 @@ def fit_quality(sets: Sequence[ForceSet], network_forces: Sequence[Float[np.ndar
 
 
 def _squares(forces: Float[np.ndarray, "frames beads 3"]) -> Float[np.ndarray, "frames"]:
-    """Sum of squares of every frame."""
+    """Return the sum of the squared force components of every frame."""
     return np.sum(np.square(forces, dtype=np.float64), axis=(1, 2))

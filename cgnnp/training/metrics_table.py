@@ -1,4 +1,4 @@
-"""metrics.csv: a row an epoch of a fit."""
+"""The table metrics.csv, which has one row per epoch of a fit."""
 
 import csv
 import io
@@ -16,18 +16,18 @@ log = logging.getLogger("cgnnp")
 
 
 class MetricsTable(pl.Callback):
-    """Writes one row per epoch to metrics.csv and one line to the log."""
+    """Writes one row to metrics.csv and one line to the log after every epoch."""
 
     def __init__(self, path: Path, r2_prior: float) -> None:
         self.path, self.r2_prior = path, r2_prior
         self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start to measure the time of the epoch."""
         self._started = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Write the row."""
+        """Write the row of the epoch, and its line in the log."""
         metrics = trainer.callback_metrics
         now = {
             "epoch": trainer.current_epoch,
@@ -38,7 +38,7 @@ class MetricsTable(pl.Callback):
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": time.perf_counter() - self._started,
         }
-        # A resumed fit may repeat an epoch; its row replaces the one that is there, and later ones.
+        # A resumed fit may repeat an epoch. The new row replaces the old one and all rows of later epochs.
         write_metrics(self.path, [*(row for row in read_metrics(self.path) if row["epoch"] < now["epoch"]), now])
         log.info(
             "fit: epoch %d of %d, R2 %.4f (prior alone %.4f), force RMSE %.2f kJ/mol/nm, %.0f s",
@@ -47,7 +47,7 @@ class MetricsTable(pl.Callback):
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write rows with the same keys, `epoch` (from 0) and `r2` (of held-out frames) among them."""
+    """Write the rows as CSV. All rows must have the same keys, among them `epoch` (from 0) and `r2` (of held-out frames)."""
     text = io.StringIO(newline="")
     table = [{**row, "epoch": int(row["epoch"])} for row in rows]
     csv.writer(text).writerows([tuple(rows[0]), *(tuple(row.values()) for row in table)])
@@ -55,10 +55,10 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Rows of metrics.csv; none where there is no file.
+    """Return the rows of metrics.csv; an empty list if there is no file.
 
     Raises:
-        ValueError: it was cut short or changed.
+        ValueError: the file was truncated or changed.
     """
     if not path.exists():
         return []
@@ -70,7 +70,9 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
             or any(len(row) != len(table[0]) for row in table)
             or not {"epoch", "r2"} <= set(table[0])
         ):
-            raise ValueError("a row or its heading is not complete")
+            raise ValueError("a row or the heading is not complete")
         return [{key: float(value) for key, value in zip(table[0], row, strict=True)} for row in table[1:]]
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: cut short or changed ({error}): delete it, the run goes on without those rows") from error
+        raise ValueError(
+            f"{path}: the file was truncated or changed ({error}): delete it; the run then continues without its rows"
+        ) from error

@@ -1,21 +1,25 @@
-"""Refinement of pair splines by what simulations of the model show: relative entropy beside forces.
+"""Refinement of pair splines by simulations of the model: relative entropy minimisation, damped by the forces.
 
-A fit to forces minimises their error; the g(r) of a network of finite size is then near that of the data, not the same. The
-logarithm of the probability that n independent configurations have by a model, exp(-U/kT)/Z, is n times minus its relative
-entropy S_rel, up to a constant (Shell 2008, 10.1063/1.2992060). In a correction sum_k c_k Phi_k of the pair potential it has
+A fit to forces minimises the error of the forces. The g(r) of the model is then close to that of the data, but not equal to
+it, because the network is finite. A refinement step adds a correction sum_k c_k Phi_k to the pair potential. The model has
+the Boltzmann distribution exp(-U/kT)/Z. The logarithm of the probability that it gives to n independent configurations of
+the data is -n S_rel up to a constant, with the relative entropy S_rel (Shell 2008, 10.1063/1.2992060). S_rel is a convex
+function of the coefficients c_k, with the derivatives
 
-    d S_rel / d c_k = (<Phi_k>_data - <Phi_k>_model) / kT,    d^2 S_rel / d c_k d c_l = cov_model(Phi_k, Phi_l) / (kT)^2,
+    d S_rel / d c_k = (<Phi_k>_data - <Phi_k>_model) / kT,    d^2 S_rel / d c_k d c_l = cov_model(Phi_k, Phi_l) / (kT)^2.
 
-and is convex. The same frames have forces, whose probability, given the configurations, is Gaussian about those of the model
-with the variance s^2 of their noise; so the logarithms add up to one likelihood of configurations and forces. With G the
-forces per coefficient, as in `cgnnp.priors.spline_fit`, a Newton step from where the error of the forces is least is
+The same frames have forces. Given the configurations, their probability is taken as Gaussian around the forces of the model,
+with the variance s^2 of their noise. The sum of both logarithms is the log-likelihood of configurations and forces together.
+Let G be the forces per coefficient, as in `cgnnp.priors.spline_fit`. From the potential with the least force error, a Newton
+step solves
 
     (n cov / (kT)^2 + sum_frames G^T G / s^2) c = n (<Phi>_model - <Phi>_data) / kT.
 
-What configurations say little of, such as fine structure, the forces decide, and the other way round. n is what is left of
-the frames by autocorrelation, of data and model together. A further step is the same from where the last one led: the
-forces damp every step, none goes back for them, and many steps end at the structure of the data. The correction's force is
-zero at the first sampled distance and at the cutoff, so the wall stays as it was.
+Where the configurations contain little information, as on the fine structure of the potential, the forces decide, and
+conversely. n is the effective number of independent frames of data and model together. Every further step solves the same
+equation from the potential of the last step. The forces damp every step, but no step returns towards the least force error,
+so many steps converge to the structure of the data. The force of the correction is zero at the first sampled distance and at
+the cutoff, so the wall does not change.
 """
 
 from collections.abc import Sequence
@@ -37,23 +41,23 @@ from cgnnp.statistics import block_estimate
 from cgnnp.units import thermal_energy
 
 BIN_NM = 0.001
-"""Distances are counted in bins of this width."""
+"""Pair distances are counted in bins of this width."""
 
 DESIGN_FRAMES = 100
-"""So many frames tell the mean of G^T G."""
+"""The mean of G^T G is computed from at most this many frames."""
 
 MIN_FRAMES = 40
-"""Fewer make too few blocks to tell how many of them are independent."""
+"""Smallest number of frames. Fewer give too few blocks to estimate how many of the frames are independent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefinementSettings:
-    """How pair splines are refined.
+    """Settings of the refinement of pair splines.
 
     Args:
-        steps: simulations, each with a step after it; 0 for none.
-        length_ps: of each, all replicas together, after equilibration.
-        knot_spacing_nm: of the correction.
+        steps: number of steps, each of which needs a simulation of the model; 0 turns the refinement off.
+        length_ps: length of each simulation after equilibration, summed over all replicas, ps.
+        knot_spacing_nm: distance between the knots of the correction, nm.
 
     Raises:
         ValueError: a setting is out of range.
@@ -65,18 +69,23 @@ class RefinementSettings:
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise SettingError("refinement", f"steps={self.steps}: must not be negative (0 refines nothing)")
+            raise SettingError("refinement", f"steps={self.steps}: must not be negative (0 turns the refinement off)")
         check_positive("refinement", length_ps=self.length_ps, knot_spacing_nm=self.knot_spacing_nm)
 
 
 @brief
 @dataclass(frozen=True)
 class RefinementStep:
-    """A refined prior, and how far the model was from the data before.
+    """The refined prior of one step, and the deviation of the model from the data before the step.
 
-    `chi2_per_dof` is (<Phi>_model - <Phi>_data).(cov/n)^-1.(the same) over the number of functions: near one where only
-    noise is left, above it by what the covariance's own noise adds (Hotelling); `largest_kT` is the largest change of a pair
-    potential; `independent_*` are the numbers of frames that count.
+    Args:
+        prior: the refined pair splines.
+        chi2_per_dof: d^T (cov/n)^-1 d / dof with d = <Phi>_model - <Phi>_data. It is near 1 if only noise is left. The noise
+            of the covariance itself makes it somewhat larger than 1 (Hotelling).
+        dof: number of independent functions Phi.
+        largest_kT: largest change of a pair potential, kT.
+        independent_data: effective number of independent frames of the data.
+        independent_model: effective number of independent frames of the simulation of the model.
     """
 
     prior: PairSpline
@@ -88,15 +97,23 @@ class RefinementStep:
 
 
 class PairCorrection:
-    """A correction of the potentials of a pair spline, linear in its coefficients."""
+    """A correction to the potentials of a pair spline that is linear in its coefficients.
+
+    Args:
+        prior: the pair spline.
+        spacing_nm: distance between the knots of the correction, nm.
+    """
 
     def __init__(self, prior: PairSpline, spacing_nm: float) -> None:
         self.prior = prior
         self.knots = [clamped_knots(table.first_sampled, prior.cutoff, spacing_nm) for table in prior.tables]
-        self.sizes = [n_free(knots) - 1 for knots in self.knots]  # without the one that is not zero at the start
+        self.sizes = [n_free(knots) - 1 for knots in self.knots]  # one fewer, so that the force is zero at the first knot
 
     def energies(self, r: Float[np.ndarray, "points"]) -> list[Float[np.ndarray, "points _"]]:
-        """Energy per coefficient of every table at these distances (nm); constant below the first sampled one."""
+        """Return the energies per coefficient of every table at the pair distances `r` (nm).
+
+        They are constant below the first sampled distance.
+        """
         result = []
         for knots, size in zip(self.knots, self.sizes, strict=True):
             inside = np.clip(r, knots[0], knots[-1])
@@ -105,7 +122,7 @@ class PairCorrection:
         return result
 
     def sums(self, frames: Frames) -> Float[np.ndarray, "frames coefficients"]:
-        """Phi of every frame: energies per coefficient, summed over its pairs."""
+        """Return Phi of every frame: the energies per coefficient, summed over all pairs of the frame."""
         edges = np.linspace(0.0, self.prior.cutoff, round(self.prior.cutoff / BIN_NM) + 1)
         counts = pair_counts(frames, edges, frames.mapping.topology.exclusions)
         found = counts.in_order([table.pair for table in self.prior.tables])
@@ -115,7 +132,7 @@ class PairCorrection:
     def force_information(
         self, frames: Frames, noise: Float[np.ndarray, "beads"]
     ) -> Float[np.ndarray, "coefficients coefficients"]:
-        """sum_frames G^T G / s^2, with the variance of the noise of each bead in (kJ/mol/nm)^2."""
+        """Return sum_frames G^T G / s^2, with s^2 the variance `noise` of the force on each bead, (kJ/mol/nm)^2."""
         kinds, order = self._kinds(frames)
         by_kind = [self.knots[order.index(number)] for number in range(len(kinds.names))]
         ends = np.cumsum([0, *map(n_free, by_kind)])
@@ -130,7 +147,7 @@ class PairCorrection:
         return total * len(frames) / len(chosen)
 
     def applied(self, coefficients: Float[np.ndarray, "coefficients"]) -> PairSpline:
-        """The prior with this correction."""
+        """Return the prior with the correction added to its tables."""
         changed = []
         for table, change in zip(self.prior.tables, self.changes(coefficients), strict=True):
             energy = np.array(table.energy) + change
@@ -138,13 +155,13 @@ class PairCorrection:
         return replace(self.prior, tables=tuple(changed))
 
     def changes(self, coefficients: Float[np.ndarray, "coefficients"]) -> list[Float[np.ndarray, "points"]]:
-        """The correction at the points of every table, kJ/mol."""
+        """Return the values of the correction at the points of every table, kJ/mol."""
         parts = np.split(coefficients, np.cumsum(self.sizes)[:-1])
         energies = self.energies(np.linspace(0.0, self.prior.cutoff, len(self.prior.tables[0].energy)))
         return [energy @ part for energy, part in zip(energies, parts, strict=True)]
 
     def _kinds(self, frames: Frames) -> tuple[PairKinds, list[int]]:
-        """The kinds of pairs of these frames, and which of them each table is of."""
+        """Return the kinds of pairs of the frames, and the number of the kind that each table describes."""
         kinds = PairKinds(frames.mapping)
         return kinds, [kinds.number(table.pair) for table in self.prior.tables]
 
@@ -156,17 +173,17 @@ def refinement_step(
     forces: Sequence[tuple[Frames, Float[np.ndarray, "beads"]]],
     spacing_nm: float = RefinementSettings.knot_spacing_nm,
 ) -> RefinementStep:
-    """One step towards the pair structure of the data.
+    """Take one refinement step towards the pair structure of the data.
 
     Args:
-        prior: that the model was run with.
-        data: configurations of the atomistic system.
-        model: those of a simulation of the model, of the same beads in the same box.
-        forces: frames whose forces were fitted, and the variance of the noise of each of their beads, (kJ/mol/nm)^2.
-        spacing_nm: distance between the knots of the correction.
+        prior: pair splines with which the model was simulated.
+        data: mapped frames of the atomistic system.
+        model: frames of a simulation of the model, with the same beads in the same box.
+        forces: pairs of frames whose forces were fitted and the variance of the noise on each bead, (kJ/mol/nm)^2.
+        spacing_nm: distance between the knots of the correction, nm.
 
     Raises:
-        ValueError: fewer than 40 frames of either, or other kinds of pairs than those of the prior.
+        ValueError: `data` or `model` has fewer than 40 frames, or other kinds of pairs than the prior.
     """
     check_frames(data, prior, "the data")
     check_frames(model, prior, "the simulation of the model")
@@ -177,7 +194,7 @@ def refinement_step(
     excess, covariance = of_model.mean(axis=0) - of_data.mean(axis=0), np.atleast_2d(np.cov(of_model, rowvar=False))
     information = n * covariance / kT**2
     known = sum(correction.force_information(frames, noise) for frames, noise in forces)
-    # Where neither configurations nor forces say anything, nothing changes.
+    # This term keeps coefficients at zero that neither the configurations nor the forces determine.
     floor = 1e-9 * np.trace(information) / len(information) * np.eye(len(information))
     coefficients = np.linalg.solve(information + known + floor, n * excess / kT)
     squared = n * excess @ np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ excess
@@ -187,35 +204,38 @@ def refinement_step(
 
 
 def check_frames(frames: Frames, prior: PairSpline, whose: str) -> None:
-    """Refuse configurations that no step can be made from; `whose` says which they are.
+    """Raise an error if the frames are not enough for a refinement step; `whose` names them in the message.
 
     Raises:
-        ValueError: too few, or as `check_kinds`.
+        ValueError: there are fewer than 40 frames, or `check_kinds` raises.
     """
     if len(frames) < MIN_FRAMES:
         raise ValueError(
-            f"refinement: {len(frames)} frames of {whose} are too few to tell how many are independent, at least "
-            f"{MIN_FRAMES} are needed: sample more, raise the length_ps of the refinement, or take refinement=none"
+            f"refinement: there are {len(frames)} frames from {whose}, but at least {MIN_FRAMES} are needed to estimate how "
+            "many of them are independent: sample more, raise the length_ps of the refinement, or set refinement=none"
         )
     check_kinds(frames, prior, whose)
 
 
 def check_kinds(frames: Frames, prior: PairSpline, whose: str) -> None:
-    """Refuse frames of other kinds of pairs than those of the prior.
+    """Raise an error if the kinds of pairs of the frames are not those of the prior; `whose` names the frames.
 
     Raises:
-        ValueError: names both.
+        ValueError: the kinds of pairs differ; the message lists both.
     """
     kinds, tables = PairKinds(frames.mapping).names, [table.pair for table in prior.tables]
     if {frozenset(pair) for pair in kinds} != {frozenset(pair) for pair in tables}:
         raise ValueError(
-            f"refinement: {whose} have pairs {', '.join(map('-'.join, kinds))}, the pair splines are of "
-            f"{', '.join(map('-'.join, tables))}: they must be the same; take refinement=none"
+            f"refinement: the pairs in {whose} are {', '.join(map('-'.join, kinds))}, but the pair splines describe "
+            f"{', '.join(map('-'.join, tables))}, and both must be the same: set refinement=none"
         )
 
 
 def independent_frames(sums: Float[np.ndarray, "frames coefficients"]) -> float:
-    """Independent frames that would know the averages as well: variance over error squared, the median of the sums."""
+    """Return the effective number of independent frames, at most the number of frames.
+
+    For each sum it is the variance over the squared standard error of the mean; the result is the median over all sums.
+    """
     errors, variances = np.asarray(block_estimate(sums).stderr), sums.var(axis=0)
     moving = errors > 0
     if not moving.any():

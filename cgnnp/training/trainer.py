@@ -1,4 +1,4 @@
-"""What every trainer is: it fits a network to what the priors leave. One file a trainer."""
+"""The base class of trainers. A trainer fits a network to the forces that the priors leave; each is in a file of its own."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,7 +14,10 @@ from cgnnp.training.data import ForceSet
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted network, with the history of its fit: rows of `epoch`, `r2` and what else the trainer knows after each."""
+    """A fitted network with the history of its fit.
+
+    The history has one row per epoch, with `epoch`, `r2` and whatever else the trainer records.
+    """
 
     model: Potential
     history: tuple[dict[str, float], ...] = ()
@@ -22,15 +25,15 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer(ABC):
-    """Fits a network. A subclass is a frozen dataclass of its settings, and a file of `conf/trainer/` names it.
+    """Fits a network. A subclass is a frozen dataclass of its settings, and a file in `conf/trainer/` names it.
 
     Args:
-        held_out_fraction: of the frames of each data set, the last ones, which are not fitted.
+        held_out_fraction: fraction of the frames of each data set that is held out from the fit: its last frames.
         dtype: precision of the weights, float32 or float64.
-        seed: of what is drawn by chance.
+        seed: seed of all random numbers of the fit.
 
     Raises:
-        ValueError: a setting out of range.
+        ValueError: a setting is out of range.
     """
 
     held_out_fraction: float = 0.1
@@ -45,54 +48,57 @@ class Trainer(ABC):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The arrays of frames that are fitted: forces, and maybe energies and virials, which then all frames must have."""
+        """Names of the arrays that are fitted: forces, and possibly energies and virials. All frames must have them."""
         return ("forces",)
 
     def check_machine(self) -> None:  # noqa: B027
-        """Refuse, before the work that leads up to a fit, what this machine cannot do. By default nothing.
+        """Raise an error if this machine cannot run the fit. This is called before any sampling; the default accepts all.
 
         Raises:
-            ValueError: says what is not here.
+            ValueError: the machine lacks something that the fit needs; the message names it.
         """
 
     def check_types(self, type_names: Sequence[str]) -> None:  # noqa: B027
-        """Refuse settings for bead types that there are not. By default there are none.
+        """Raise an error if a setting names a bead type that the data do not have. The default has no such settings.
 
         Raises:
-            ValueError: names one, and the types that there are.
+            ValueError: a bead type is unknown; the message names it and the types of the data.
         """
 
     @abstractmethod
     def fit(self, model: Potential, training: Sequence[ForceSet], held_out: Sequence[ForceSet], folder: Path) -> Trained:
-        """Fit a network that is freshly initialised.
+        """Fit a network that has its initial weights.
 
         Args:
-            model: the network, which may be changed.
-            training: frames with what the priors explain of them.
-            held_out: further frames, which may decide when to stop; the quality of the fit is measured on them afterwards.
-            folder: of the fit, for checkpoints (in `checkpoints/`) and `metrics.csv`. What an interrupted fit left there is
-                gone on with.
+            model: the network, which may be changed in place.
+            training: training frames with the forces of the priors.
+            held_out: held-out frames, which may decide when to stop. The quality of the fit is measured on them afterwards.
+            folder: folder for checkpoints (in `checkpoints/`) and `metrics.csv`. If an interrupted fit left its files there,
+                the fit continues from them.
 
         Raises:
             ValueError: the fit diverged.
         """
 
     def n_held_out(self, n_frames: int, label: str) -> int:
-        """How many of so many frames are held out; errors call the data set by its label.
+        """Return how many of `n_frames` frames are held out; `label` names the data set in errors.
 
         Raises:
-            ValueError: fewer than two, or all of them.
+            ValueError: fewer than two frames would be held out, or all of them.
         """
         number = round(n_frames * self.held_out_fraction)
         if not 2 <= number < n_frames:
             raise SettingError(
                 "trainer",
-                f"held_out_fraction={self.held_out_fraction:g} of the {n_frames} frames of {label} leaves no frames "
-                "to fit, or fewer than the two that an error of R2 needs: use more frames",
+                f"held_out_fraction={self.held_out_fraction:g}: {number} of the {n_frames} frames of {label} would be held "
+                "out, but the error of R2 needs at least two, and the fit at least one other: use more frames",
             )
         return number
 
     def split(self, frames: Frames, label: str) -> tuple[Frames, Frames]:
-        """Training frames and the last ones, which are held out together since neighbouring frames are correlated."""
+        """Return the training frames and the held-out frames.
+
+        The held-out frames are the last ones, in one piece, because neighbouring frames are correlated.
+        """
         edge = len(frames) - self.n_held_out(len(frames), label)
         return frames[:edge], frames[edge:]

@@ -99,7 +99,7 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
         (lambda frames: cgnnp.fit(frames, prior=cgnnp.option("prior", "pairs", cutoff_nm=3.0)), "more than half the box"),
         (
             lambda frames: cgnnp.fit([frames[:10]], prior=cgnnp.option("prior", "pairs", cutoff_nm=0.6)),
-            "leaves no frames",
+            "would be held out",
         ),
         (lambda frames: cgnnp.sample_frames("watr"), "there is no system .watr."),
     ],

@@ -64,10 +64,10 @@ def test_the_best_score_survives_a_move(tmp_path):
 @pytest.mark.parametrize(
     ("remove", "message"),
     [
-        (("state_dict",), r"not complete \(no state_dict\): delete it and fit again"),
-        (("epoch",), r"not complete \(no epoch\)"),
-        (("cgnnp", "model"), r"not complete \(no model\)"),
-        (("cgnnp",), "not one that cgnnp wrote"),
+        (("state_dict",), r"not complete \(it has no state_dict\): delete it and fit again"),
+        (("epoch",), r"not complete \(it has no epoch\)"),
+        (("cgnnp", "model"), r"not complete \(it has no model\)"),
+        (("cgnnp",), "cgnnp did not write it"),
     ],
 )
 def test_incomplete_checkpoints(remove, message, content, tmp_path):
@@ -84,7 +84,7 @@ def test_incomplete_checkpoints(remove, message, content, tmp_path):
 def test_a_checkpoint_of_networks_that_have_changed(content, tmp_path):
     older = {**content, "cgnnp": {**content["cgnnp"], "version": 1}}
     torch.save(older, tmp_path / "old.ckpt")
-    with pytest.raises(ValueError, match=r"old.ckpt: checkpoint version 1, .* structure has changed .*: fit again"):
+    with pytest.raises(ValueError, match=r"old.ckpt: has checkpoint version 1, .* structure has changed .*: fit again"):
         read_checkpoint(tmp_path / "old.ckpt")
 
 

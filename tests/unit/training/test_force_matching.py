@@ -168,7 +168,7 @@ def test_a_last_checkpoint_without_the_best_is_not_continued_from(sets, uninterr
     with caplog.at_level("INFO", "cgnnp"):
         assert same(fitted(sets, tmp_path), uninterrupted[0])
     assert f"{tmp_path}/checkpoints/best.ckpt is missing" in caplog.text
-    assert "fitting anew" in caplog.text
+    assert "starts anew" in caplog.text
 
 
 def test_a_fit_that_does_not_improve_stops_early_and_is_not_continued(sets, tmp_path):
@@ -188,7 +188,7 @@ def test_patience_is_shorter_than_the_fit_by_default():
 
 def test_a_fit_that_diverges_at_once_is_refused_also_when_repeated(sets, tmp_path):
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"best\.ckpt: .* diverged in epoch 1: lower learning_rate, in a new run_dir"):
+        with pytest.raises(ValueError, match=r"best\.ckpt: .* diverged in epoch 1, .*: lower learning_rate and fit in"):
             fitted(sets, tmp_path, callback=Spoil(0, math.nan))
     assert len(read_metrics(tmp_path / "metrics.csv")) == 1
 
@@ -204,7 +204,7 @@ def test_weights_that_are_not_finite_are_refused_where_r2_is(sets, tmp_path):
     checkpoint = read_checkpoint(file)
     next(iter(checkpoint["state_dict"].values())).fill_(math.inf)
     WholeCheckpointIO().save_checkpoint(checkpoint, file)
-    with pytest.raises(ValueError, match=rf"weights are not finite.* epoch {checkpoint['epoch'] + 1}"):
+    with pytest.raises(ValueError, match=rf"diverged in epoch {checkpoint['epoch'] + 1}, .*weights are not finite"):
         fitted(sets, tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_a_fit_that_diverges_later_keeps_its_best_epoch_and_says_so(sets, tmp_pa
     assert [math.isnan(row["r2"]) for row in rows] == [False, False, True]
     quality = fit_quality([sets[1]], [predict_forces(model, sets[1])])
     assert quality.r2_model.value == pytest.approx(max(row["r2"] for row in rows[:2]), abs=1e-5)
-    message = f"diverged in epoch 3 (R2 is not finite), epoch {best_epoch(tmp_path) + 1} is kept"
+    message = f"diverged in epoch 3 (R2 is not finite), so the network of epoch {best_epoch(tmp_path) + 1} is kept"
     assert [record.levelname for record in caplog.records if message in record.message] == ["WARNING"]
     caplog.clear()
     assert same(fitted(sets, tmp_path), model)

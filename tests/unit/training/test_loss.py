@@ -197,11 +197,11 @@ def test_a_term_with_nothing_to_explain_is_refused():
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        ({"force": 1.0}, r"loss\.force: there is no such term: name forces, energies, virials"),
+        ({"force": 1.0}, r"loss\.force: there is no such term: choose from forces, energies, virials"),
         ({"forces": -1.0}, r"loss\.forces=-1\.0: must be a number, 0 or more"),
         ({"forces": float("nan")}, r"loss\.forces=nan"),
-        ({"forces": 0.0}, r"loss: no term has a weight"),
-        ({}, r"loss: no term has a weight"),
+        ({"forces": 0.0}, r"loss: all weights are 0"),
+        ({}, r"loss: all weights are 0"),
     ],
 )
 def test_losses_that_cannot_be(loss, message):

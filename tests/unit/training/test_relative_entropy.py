@@ -121,7 +121,7 @@ def test_correlated_frames_count_less():
 
 def test_too_few_frames_and_settings_out_of_range_are_refused():
     few = drawn(np.zeros_like(R), 10, 0)
-    with pytest.raises(ValueError, match=r"refinement: 10 frames of the data are too few .* take refinement=none"):
+    with pytest.raises(ValueError, match=r"refinement: there are 10 frames from the data, .* set refinement=none"):
         refinement_step(spline(np.zeros_like(R)), few, few, [])
     with pytest.raises(ValueError, match=r"steps=-1: must not be negative"):
         RefinementSettings(steps=-1)
@@ -135,5 +135,5 @@ def test_frames_with_other_pairs_are_refused():
     frames = Frames(
         positions, np.zeros_like(positions), np.tile(BOX * np.eye(3), (50, 1, 1)), replace(META, mapping=mapping)
     )
-    with pytest.raises(ValueError, match="have pairs A-A, A-B, the pair splines are of A-B: they must be the same"):
+    with pytest.raises(ValueError, match="are A-A, A-B, but the pair splines describe A-B, and both must be the same"):
         refinement_step(spline(np.zeros_like(R)), frames, frames, [])

@@ -189,7 +189,7 @@ def test_a_network_that_cannot_fit_both_types_fits_the_heavier_one(tmp_path):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"C": 1.0}, r"type_weights\.C: there are no beads of this type in the data, only A, B: name one of these"),
+        ({"C": 1.0}, r"type_weights\.C: the data have no beads of this type, only A, B: name one of these"),
         ({"A": 0.0}, r"type_weights\.A=0\.0: must be positive"),
         ({"A": 1.0, "B": -2.0}, r"type_weights\.B=-2\.0: must be positive"),
         ({"A": math.inf}, r"type_weights\.A=inf: must be positive and finite"),

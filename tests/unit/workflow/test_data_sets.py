@@ -154,7 +154,7 @@ def test_the_pair_forces_of_sets_of_different_types_come_back(tmp_path):
 def test_weights_of_types_that_a_further_set_brings(tmp_path):
     sets = [gas({"A": 8, "B": 8}, 1.5, 1, 20), gas({"A": 7, "C": 7}, 1.5, 2, 20)]
     fitted(sets, tmp_path, type_weights={"C": 3.0})
-    with pytest.raises(ValueError, match=r"type_weights\.D: there are no beads .* only A, B, C"):
+    with pytest.raises(ValueError, match=r"type_weights\.D: the data have no beads .* only A, B, C"):
         fitted(sets, tmp_path, type_weights={"D": 3.0})
 
 

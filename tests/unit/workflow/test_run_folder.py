@@ -125,7 +125,7 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(tmp_path):
 )
 def test_metrics_that_were_cut_are_named(tmp_path, text):
     (tmp_path / "metrics.csv").write_text(text)
-    with pytest.raises(ValueError, match=r"metrics\.csv: cut short or changed .*: delete it"):
+    with pytest.raises(ValueError, match=r"metrics\.csv: .* truncated or changed .*: delete it"):
         read_metrics(tmp_path / "metrics.csv")
 
 
