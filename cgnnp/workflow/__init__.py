@@ -1,1 +1,1 @@
-"""The stages of a run and their chaining, usable from Python without hydra."""
+"""The stages of a run, and the job that runs them in order. They can be used from Python without hydra."""

@@ -1,4 +1,4 @@
-"""Compare a coarse-grained run with atomistic data of the same beads: all observables that suit them."""
+"""Compare a coarse-grained run with atomistic data of the same beads, by all observables that apply to the beads."""
 
 import csv
 import io
@@ -32,7 +32,15 @@ MEND = "delete it and run python -m cgnnp.compare again"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class RdfComparison:
-    """g(r) of one kind of pair on both sides: D, what noise alone would give, and the judgement in words."""
+    """g(r) of one kind of pair in the data and in the run.
+
+    Args:
+        atomistic: g(r) of the atomistic data.
+        coarse: g(r) of the coarse-grained run.
+        deviation: the deviation D between the two.
+        expected_deviation: the value of D that noise alone would give.
+        verdict: the judgement in words.
+    """
 
     atomistic: Rdf
     coarse: Rdf
@@ -42,12 +50,12 @@ class RdfComparison:
 
     def __repr__(self) -> str:
         name, noise = self.atomistic.name, percent(self.expected_deviation)
-        unreliable = "" if self.atomistic.reliable and self.coarse.reliable else "; errors are not reliable"
+        unreliable = "" if self.atomistic.reliable and self.coarse.reliable else "; the errors are not reliable"
         return f"RdfComparison: {name} {self.verdict}; D {percent(self.deviation)}, noise alone {noise}{unreliable}"
 
 
 class ByName(dict[str, Any]):
-    """Results by name; a name that there is not says which there are."""
+    """Results by name. The error for an unknown name lists the known names."""
 
     def __missing__(self, name: str) -> Any:
         raise KeyError(f"there is no {name!r}: this comparison has {', '.join(map(repr, self)) or 'none'}")
@@ -55,12 +63,12 @@ class ByName(dict[str, Any]):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Comparison(Mapping[str, Finding]):
-    """A coarse-grained run beside atomistic data: what every observable found, by its name.
+    """The comparison of a coarse-grained run with atomistic data: a mapping from the names of observables to their results.
 
     Args:
-        findings: of the observables, in the order of a report.
-        figures: what the summary says.
-        absent: observables that were asked for and have no result, with the reason.
+        findings: results of the observables, in the order in which a report shows them.
+        figures: figures of the comparison for the summary.
+        absent: names of observables that have no result, each with the reason.
 
     >>> list(found)                                                    # doctest: +SKIP
     ['rdf', 'angles', 'tetrahedral_order', 'coordination', 'dimers', 'density', 'temperatures']
@@ -87,18 +95,18 @@ class Comparison(Mapping[str, Finding]):
 
     @property
     def judgements(self) -> list[Judgement]:
-        """Of all observables that are compared."""
+        """Judgements of the agreement, from all observables."""
         return [one for finding in self.findings.values() for one in finding.judgements()]
 
     @property
     def curves(self) -> tuple[tuple[Rdf, Rdf], ...]:
-        """g(r) of every kind of pair, atomistic and coarse-grained; none where it was not asked for."""
+        """g(r) of every kind of pair, as (atomistic, coarse-grained); empty if g(r) was not compared."""
         found = self.findings.get("rdf")
         return found.curves if isinstance(found, RdfFinding) else ()
 
     @property
     def rdf(self) -> dict[str, RdfComparison]:
-        """The comparison of every kind of pair, by its name: Na-Cl."""
+        """The comparison of g(r) for every kind of pair, by the name of the pair, such as Na-Cl."""
         found = self.findings.get("rdf")
         judged = found.judgements() if found else ()
         return ByName(
@@ -107,51 +115,51 @@ class Comparison(Mapping[str, Finding]):
         )
 
     def sections(self) -> list[Section]:
-        """The parts of a page."""
+        """Return the sections of the report: one for each observable, and one for those that have no result."""
         notes = [f"{name.replace('_', ' ').capitalize()}: {reason}." for name, reason in self.absent.items()]
-        without = [Section("Asked for, and without a result", (), notes)] if notes else []
+        without = [Section("Observables without a result", (), notes)] if notes else []
         return [*(finding.section() for finding in self.findings.values()), *without]
 
     def save(self, folder: str | Path, inputs: str = "") -> None:
-        """Write it to a folder, with the digest of what it was made from."""
+        """Write the comparison to a folder, together with `inputs`, the digest of everything that it depends on."""
         save_figures(folder, self.figures, inputs, absent=self.absent, names=list(self.findings), **self.findings)
 
     @classmethod
     def load(
         cls, folder: str | Path, inputs: str | None = None, observables: Sequence[Observable] = ()
     ) -> "Comparison | None":
-        """What was saved in a folder; None where it holds nothing of these inputs.
+        """Read a comparison that `save` wrote; return None if the folder has none that was made from these inputs.
 
         Args:
-            folder: that was saved to.
-            inputs: digest of what it must have been made from; without any.
-            observables: of your own, which are not in `conf/compare`.
+            folder: folder of the comparison.
+            inputs: digest of the inputs from which the comparison must have been made; None accepts any.
+            observables: your own observables, which are not in `conf/compare`.
 
         Raises:
-            FileNotFoundError: it holds nothing at all, and no inputs are asked for.
-            ValueError: damaged, or with an observable that is not known.
+            FileNotFoundError: `inputs` is None, and the folder has no comparison.
+            ValueError: the files are damaged, or they have an observable that is not known.
         """
         try:
             names = load_figures(folder, Any, inputs, MEND, anew=True, names=list[str])
             kinds: dict[str, Any] = kinds_of_findings(observables)
             if unknown := [name for name in (names[1]["names"] if names else []) if name not in kinds]:
-                raise ValueError(f"{folder}: holds an observable '{unknown[0]}' that is not known: name it in `observables`")
+                raise ValueError(f"{folder}: the observable '{unknown[0]}' is unknown: pass it in the argument observables")
             wanted = {"absent": dict[str, str], "names": list[str]}
             wanted |= {name: kinds[name] for name in (names[1]["names"] if names else [])}
             known = load_figures(folder, ComparisonFigures, inputs, MEND, anew=True, **wanted)
         except OtherVersion as error:
             if inputs is None:
                 raise
-            log.info("compare: comparing anew: %s", error)
+            log.info("compare: the comparison is made anew: %s", error)
             return None
         if known is None and inputs is None:
-            raise FileNotFoundError(f"{folder}: no comparison was saved there, or not all of it: compare again")
+            raise FileNotFoundError(f"{folder}: the folder has no comparison, or only a part of one: compare again")
         if known is None:
             return None
         return cls({name: known[1][name] for name in known[1]["names"]}, known[0], known[1]["absent"])
 
     def write_csv(self, folder: Path) -> None:
-        """Write the tables of all observables: rdf.csv, angles.csv, dimers.csv, ..."""
+        """Write the tables of all observables as CSV files: rdf.csv, angles.csv, dimers.csv, ..."""
         for finding in self.findings.values():
             for name, table in finding.tables().items():
                 write_table(folder / f"{name}.csv", table)
@@ -160,12 +168,12 @@ class Comparison(Mapping[str, Finding]):
 def compare_sides(
     both: BothSides, chosen: Choice | None = None, speeds: tuple[float | None, float | None] = (None, None)
 ) -> Comparison:
-    """Compare the frames of a coarse-grained run with those of its data.
+    """Compare the frames of a coarse-grained run with atomistic frames.
 
     Args:
-        both: the frames, and the potential of the run.
-        chosen: observables; by default all that suit the beads.
-        speeds: of both sides, ns/day.
+        both: the frames of both sides, and the potential of the run.
+        chosen: the observables to compare; by default all that apply to the beads.
+        speeds: speeds of the atomistic and of the coarse-grained simulation, ns/day; None if unknown.
     """
     findings, absent = (chosen or choice()).find(both)
     for finding in findings.values():
@@ -188,9 +196,15 @@ def compare_sides(
 def independent_frames_per_s(
     speeds: tuple[float | None, float | None], both: BothSides, curves: Sequence[tuple[Rdf, Rdf]]
 ) -> dict[str, float | None] | None:
-    """How fast each side makes independent frames, by the slowest first-shell coordination number (2 tau a frame).
+    """Return the number of independent frames that each side samples per second of computing; None without any g(r).
 
-    Beside ns/day, which bead masses and friction make arbitrary.
+    One independent frame takes 2 tau, with tau the autocorrelation time of the first-shell coordination number that relaxes
+    slowest. Unlike ns/day, this number does not depend on an arbitrary choice of bead masses and friction.
+
+    Args:
+        speeds: speeds of the atomistic and of the coarse-grained simulation, ns/day; None if unknown.
+        both: the frames of both sides.
+        curves: g(r) of every kind of pair, as (atomistic, coarse-grained).
     """
     if not curves:
         return None
@@ -202,7 +216,7 @@ def independent_frames_per_s(
 
 
 def write_table(path: Path, table: CsvTable) -> None:
-    """A CSV file; numbers with six figures, empty where there is none."""
+    """Write a CSV file. Values have six significant digits; a cell is empty where there is no finite value."""
     columns, rows = table
     text = io.StringIO(newline="")
     writer = csv.writer(text)

@@ -1,4 +1,4 @@
-"""Which data sets can be fitted together, and with which priors and trainer: judged before anything is sampled."""
+"""Check that data sets can be fitted together, and with the chosen priors and trainer, before anything is sampled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from cgnnp.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What is known of a data set before its frames are there.
+    """The properties of a data set that are known before its frames are sampled.
 
     Args:
-        label: what errors call it.
-        meta: how it was made, or will be.
-        n_frames: how many frames are used.
-        box: vectors as rows (nm), of one of them; None with open boundaries.
-        arrays: names of those that the frames have; None where that is not known yet.
+        label: name of the data set in error messages.
+        meta: metadata of the frames: mapping, temperature, origin.
+        n_frames: number of frames that are used.
+        box: box vectors of one frame as rows, nm; None for open boundaries.
+        arrays: names of the arrays of the frames (positions, forces, energies, ...); None if they are not known yet.
     """
 
     label: str
@@ -34,32 +34,38 @@ class DataDescription:
 
     @classmethod
     def of_frames(cls, frames: Frames, label: str) -> "DataDescription":
-        """That of frames which are there."""
+        """Describe frames that exist."""
         return cls(
             label, frames.meta, len(frames), frames.boxes[0] if frames.is_periodic else None, frozenset(frames.arrays)
         )
 
 
 def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], trainer: Trainer) -> BeadTypes:
-    """Refuse what cannot be fitted together, or not with these terms and this trainer; the bead types of all sets.
+    """Check that the data sets can be fitted together with these priors and this trainer; return the bead types of all.
+
+    Args:
+        sets: descriptions of the data sets.
+        prior: the terms of the prior.
+        trainer: the trainer, with its held-out fraction and the arrays that it fits.
 
     Raises:
-        ValueError: a mapping without a prior for it, too few frames, a box that is too small, different temperatures,
-            bead types that do not go together, or an unknown dielectric constant.
+        ValueError: the temperatures differ, a mapping cannot be fitted, a data set has open boundaries, too few frames, too
+            small a box or no array that the trainer fits, charged beads have no Coulomb term, bead types contradict each
+            other, or the dielectric constant is unknown.
     """
     first, metas = sets[0], {one.label: one.meta for one in sets}
     needed = [term for term in prior if term.applies(metas)]
     for one in sets:
         if one.meta.temperature != first.meta.temperature:
             raise ValueError(
-                f"{one.label}: at {one.meta.temperature:g} K, {first.label} is at {first.meta.temperature:g} K: "
-                "a free energy belongs to one temperature"
+                f"{one.label}: the temperature is {one.meta.temperature:g} K, but that of {first.label} is "
+                f"{first.meta.temperature:g} K: fit data of one temperature, since a free energy depends on the temperature"
             )
         check_fittable(one.meta.mapping, one.label if len(sets) > 1 else "")
         if one.box is None:
             raise ValueError(
-                f"{one.label}: its frames have no box, and models with open boundaries cannot be fitted yet: write the "
-                "box in the simulation, or give the molecule a cell that is large enough"
+                f"{one.label}: its frames have no box, and cgnnp cannot fit models with open boundaries yet: write the box "
+                "in the simulation, or give the molecule a box that is large enough"
             )
         for term in needed:
             if term.cutoff is not None:
@@ -67,13 +73,14 @@ def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], 
         trainer.n_held_out(one.n_frames, one.label)
         if missing := [name for name in trainer.targets if one.arrays is not None and name not in one.arrays]:
             raise ValueError(
-                f"{one.label} has no {missing[0]}, which the trainer is to fit: frames have them where the beads are all "
-                f"atoms (mapping=atoms) and the files have them: read such files, or give {missing[0]} no weight in the loss"
+                f"{one.label} has no {missing[0]}, but the trainer is to fit them: frames have {missing[0]} only if every "
+                f"atom is a bead (mapping=atoms) and the files have them: read such files, or set loss.{missing[0]}=0"
             )
         if one.meta.mapping.is_charged and not any(term.knows_charges for term in prior):
             raise ValueError(
-                f"no term of prior has the interaction of charges, which the beads of {one.label} carry, and neither "
-                "splines nor networks reach as far: take prior=[coulomb,pairs] (in Python prior=['coulomb', 'pairs'])"
+                f"the beads of {one.label} are charged, but no prior term describes the Coulomb interaction, and pair "
+                "splines and networks are too short-ranged for it: set prior=[coulomb,pairs] (in Python "
+                "prior=['coulomb', 'pairs'])"
             )
     types = joint_types({one.label: one.meta.mapping for one in sets})
     trainer.check_types(types.names)

@@ -1,4 +1,4 @@
-"""Is a data set sound? Its force map, configurational temperatures and g-YBG residual, and a page that shows them."""
+"""The check of a data set: its force map, configurational temperatures, g-YBG residual and boxes, and a page of results."""
 
 import logging
 import shlex
@@ -26,7 +26,14 @@ LEVELS = {AGREES: "good", DISAGREES: "poor", NOT_TESTED: "open"}
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What was found about a data set: one word, the `verdict`, and the reasons for it, empty where all agrees."""
+    """The result of the check of a data set.
+
+    Args:
+        summary: all figures as plain data, as check.json has them.
+        sound: results of the tests of positions, forces and boxes.
+        verdict: one word for all tests: agrees, disagrees or not tested.
+        reasons: the reasons for the verdict; empty if all tests agree.
+    """
 
     summary: dict[str, Any]
     sound: Soundness
@@ -34,7 +41,7 @@ class DataCheck:
     reasons: tuple[str, ...]
 
     def table(self) -> str:
-        """The result as lines of text."""
+        """Return the result as lines of text, one for each test."""
         s, found = self.summary, self.sound.consistency
         lines = [
             f"{s['data']}: {s['n_frames']} frames of {s['n_beads']} beads, mapping '{s['mapping']}', {s['ensemble']} at "
@@ -59,11 +66,14 @@ class DataCheck:
 
 
 def check_data(directory: str | Path) -> DataCheck:
-    """Test the frames in a folder: the mapping they were made with, and whether they are of one Boltzmann distribution.
+    """Check a data set: its force map, and whether positions and forces belong to one Boltzmann distribution.
+
+    Args:
+        directory: folder of the data set.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: it is damaged or empty.
+        FileNotFoundError: the folder has no data set.
+        ValueError: the data set is damaged or empty.
     """
     frames = open_frames(directory)
     wrong, certificate = [], None
@@ -95,7 +105,7 @@ def check_data(directory: str | Path) -> DataCheck:
 
 
 def write_check(check: DataCheck, output: Path) -> Path:
-    """Write check.json, the picture ybg.png, and check.html, one self-contained page; the page's path."""
+    """Write check.json, the picture ybg.png and the self-contained page check.html to a folder; return the page's path."""
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "check.json", check.summary)
     consistency = check.sound.consistency

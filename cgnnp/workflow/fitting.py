@@ -1,4 +1,4 @@
-"""Fit priors and network to mapped frames, and measure on held-out ones how good they are."""
+"""Fit priors and network to mapped frames, and measure their quality on held-out frames."""
 
 import dataclasses
 import functools
@@ -41,10 +41,10 @@ from cgnnp.workflow.results import load_figures, save_figures
 log = logging.getLogger("cgnnp")
 
 WORSE_BY = 0.001
-"""Warn where the network lowers R2 by more than this and by more than two standard errors."""
+"""Warn when the network lowers R2 by more than this and by more than two standard errors."""
 
 STARTS_WITHIN = 1.0
-"""Share of a bound on the energies of beads that those of new weights take: beyond it they would learn nothing."""
+"""Largest energy of a bead with the initial weights, over the energy bound: above the bound a network learns nothing."""
 
 PRIORS, INPUTS, ERRORS = "prior.json", "inputs.txt", "errors"
 
@@ -53,16 +53,16 @@ MEND = "delete the folder: the same command fits again"
 
 @dataclass(frozen=True, repr=False)
 class Fitted:
-    """Priors and network, the frames they were fitted to, and how good both are on held-out frames.
+    """Priors and network, the frames that they were fitted to, and their quality on held-out frames.
 
     Args:
-        model: the network, on what the priors leave.
-        priors: in the order in which they were fitted.
-        sets: frames of all data sets, with those that were held out.
-        figures: R2 and what else is known of the fit; `r2_model` is that of both together.
-        history: of the fit, a row an epoch.
-        checks: whether the data are sound.
-        errors: what is left of held-out forces of the first data set; None where an earlier version fitted.
+        model: the network, which was fitted to the forces that the priors leave.
+        priors: the priors, in the order in which they were fitted.
+        sets: frames of all data sets, including the held-out frames.
+        figures: R2 and other figures of the fit; `r2_model` is the R2 of priors and network together.
+        history: history of the fit, one row per epoch.
+        checks: results of the tests of the data.
+        errors: errors of the model on the held-out forces of the first data set; None if an earlier version made the fit.
     """
 
     model: Potential
@@ -88,26 +88,26 @@ class Fitted:
         return paragraph(lines)
 
     def with_checks(self, checks: CheckFigures) -> "Fitted":
-        """The same, with what was found of its data."""
+        """Return a copy with the results of the tests of the data."""
         return dataclasses.replace(self, checks=checks)
 
     def made_from(self, **more: Any) -> dict[str, Any]:
-        """What a manifest says of the fit."""
+        """Return the entries on the fit for the manifest of an exported potential; `more` are further entries."""
         keys = ("r2_prior", "r2_model", "r2_stderr", "n_frames_train")
         return {"data_check": self.checks.data_check, **{key: getattr(self.figures, key) for key in keys}, **more}
 
     @property
     def digest(self) -> str:
-        """Hash of network, weights and priors."""
+        """Hash of the network, its weights and the priors."""
         weights = hashlib.sha256(weights_as_bytes(self.model)).hexdigest()
         return data_digest([model_to_dict(self.model), weights, prior_digest(self.priors)])
 
     def forces(self, frames: Frames, platform: str = "auto") -> Float[np.ndarray, "frames beads 3"]:
-        """Forces of priors and network on other frames, kJ/mol/nm."""
+        """Return the forces of priors and network on any frames, kJ/mol/nm; `platform` is the OpenMM platform."""
         return total_forces(self.model, self.priors, frames, platform)
 
     def save(self, folder: str | Path, inputs: str = "") -> None:
-        """Write it to a folder: priors, network and figures, with the digest of what it was made from."""
+        """Write priors, network and figures to a folder, with `inputs`, the digest of everything that the fit depends on."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_checked(folder / PRIORS, json_text([prior.to_dict() for prior in self.priors]))
@@ -119,17 +119,22 @@ class Fitted:
 
     @classmethod
     def load(cls, folder: str | Path, sets: Frames | Sequence[Frames], inputs: str | None = None) -> "Fitted | None":
-        """What was saved in a folder, None where nothing was of these inputs; `sets` are the frames it was fitted to.
+        """Read a fit that `save` wrote; return None if `inputs` is given and the folder has no fit.
+
+        Args:
+            folder: folder of the fit.
+            sets: the frames that the model was fitted to.
+            inputs: digest of the inputs from which the fit must have been made; None accepts any.
 
         Raises:
-            FileNotFoundError: nothing was saved there, and no inputs are asked for.
-            ValueError: damaged, or made from other inputs.
+            FileNotFoundError: `inputs` is None, and the folder has no fit.
+            ValueError: the files are damaged, or the fit was made from other inputs.
         """
         folder = Path(folder)
         kinds: dict[str, Any] = {"history": tuple[dict[str, float], ...], "checks": CheckFigures}
         known = load_figures(folder, FitFigures, inputs, MEND, **kinds)
         if known is None and inputs is None:
-            raise FileNotFoundError(f"{folder}: no fit was saved there: fit again, or name another folder")
+            raise FileNotFoundError(f"{folder}: the folder has no saved fit: fit again, or name another folder")
         if known is None:
             return None
         figures, more = known
@@ -142,25 +147,25 @@ class Fitted:
 
 
 def load_errors(folder: Path, inputs: str | None = None) -> ForceErrors | None:
-    """What a saved fit leaves of held-out forces; None where an earlier version saved it."""
+    """Read the errors of a saved fit on held-out forces; None if an earlier version saved the fit or the inputs differ."""
     known = load_figures(folder / ERRORS, Any, inputs, MEND, anew=True, errors=ForceErrors)
     return None if known is None else known[1]["errors"]
 
 
 def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames | None = None) -> Fitted:
-    """Fit the priors, subtract the forces that OpenMM computes with them, fit the network to the rest, measure both.
+    """Fit the priors, subtract their forces from the mapped forces, fit the network to the rest, and measure the quality.
 
-    One model is fitted to all sets of frames, of each of which the last part is held out; it knows the bead types of all.
-    Averaged forces are weighted by the noise of each bead type. What is in the folder of an earlier visit is gone on with.
+    One model with the bead types of all data sets is fitted to all of them; the last frames of each are held out. Averaged
+    forces are weighted by the noise of each bead type. If the folder has the files of an interrupted fit, it continues.
 
     Args:
-        sets: mapped frames.
-        plan: how.
-        folder: for checkpoints and the table of metrics.
-        draws: other frames, with second draws, which tell how much of a fit to instantaneous forces is noise.
+        sets: mapped frames of each data set.
+        plan: priors, network and trainer.
+        folder: folder for checkpoints and the table of metrics.
+        draws: other frames with second draws, which tell how much of the variance of instantaneous forces is noise.
 
     Raises:
-        ValueError: what `FitPlan.check` refuses, a prior that the data cannot determine, or a fit that diverged.
+        ValueError: `FitPlan.check` raises, the data cannot determine a prior, or the fit diverged.
     """
     labels = list(numbered(sets))
     types = plan.check([DataDescription.of_frames(one, label) for one, label in zip(sets, labels, strict=True)])
@@ -171,7 +176,7 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
         torch.set_num_threads(available_cores())
     if types.unsampled:
         unsampled = ", ".join(map("-".join, types.unsampled))
-        log.warning("fit: no data set has pairs %s: systems that have some will be refused", unsampled)
+        log.warning("fit: no data set has pairs %s: the potential will refuse systems with such pairs", unsampled)
     training, held_out = zip(*map(plan.trainer.split, sets, labels), strict=True)
     weights = noise_weights(list(training)) if any(frames.labels is not None for frames in sets) else None
     priors = _fitted_priors(folder, training, plan.prior, weights, plan.platform)
@@ -183,31 +188,31 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     new = new_model(plan.network, training_sets, types.names, priors, plan.trainer)
     trained = plan.trainer.fit(new, training_sets, held_out_sets, folder)
     if not are_finite(trained.model):
-        raise ValueError(f"{folder}: the fit diverged, weights are not finite: lower the learning rate, in a new folder")
+        raise ValueError(f"{folder}: the fit diverged, weights are not finite: lower the learning rate in a new folder")
     figures, errors = _measured(trained.model, priors, sets, held_out_sets, plan.platform, draws)
     figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)), seed=getattr(plan.trainer, "seed", None))
     return Fitted(trained.model, tuple(priors), tuple(sets), figures, trained.history, errors=errors)
 
 
 def inputs_of(sets: Sequence[Frames], plan: FitPlan, draws: Frames | None = None) -> str:
-    """Hash of all that a fit depends on: frames and settings."""
+    """Return a hash of everything that a fit depends on: frames and settings."""
     frames = [*sets, *([] if draws is None else [draws])]
     return data_digest([[one.content_digest for one in frames], plan.settings])
 
 
 def _begin(folder: Path, sets: Sequence[Frames], inputs: str) -> None:
-    """Refuse to go on in a folder with a fit of something else.
+    """Prepare the folder for a fit with these inputs, a new one or one that continues.
 
     Raises:
-        ValueError: its files are of other frames or settings.
+        ValueError: the folder has a fit to other frames or with other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "checkpoints" / INPUTS
     if file.exists() and file.read_text().strip() != inputs:
         sources = ", ".join(source for frames in sets for source in frames.sources)
         raise ValueError(
-            f"{folder}: holds a fit with other settings, or to other frames than are now in {sources}: choose another "
-            "folder, or restore the data"
+            f"{folder}: the folder has a fit with other settings, or to other frames than those now in {sources}: choose "
+            "another folder, or restore the data"
         )
     file.parent.mkdir(exist_ok=True)
     write_file(file, f"{inputs}\n")
@@ -221,7 +226,7 @@ def _measured(
     platform: str,
     draws: Frames | None,
 ) -> tuple[FitFigures, ForceErrors]:
-    """How good the model is on the held-out frames, and what it leaves of the first set's; says so in the log."""
+    """Measure the quality of the model on the held-out frames, and its errors on those of the first set; log both."""
     network = [predict_forces(model, part) for part in held_out]
     quality = fit_quality(held_out, network)
     by_set = [fit_quality([part], [forces]) for part, forces in zip(held_out, network, strict=True)]
@@ -242,25 +247,25 @@ def _measured(
 
 def _log_quality(quality: FitQuality, n_held_out: int) -> None:
     log.info(
-        "fit: R2 of the prior %.4f(%.4f), of prior and network %.4f(%.4f), gain %.4f(%.4f), on %d held-out frames",
+        "fit: R2 of the priors %.4f(%.4f), of priors and network %.4f(%.4f), gain %.4f(%.4f), on %d held-out frames",
         *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
         *(quality.gain.value, quality.gain.stderr, n_held_out),
     )
     if quality.gain.value < -max(WORSE_BY, 2 * quality.gain.stderr):
         log.warning(
-            "fit: prior and network are worse than the prior alone: take another network, more frames or a lower "
+            "fit: priors and network together are worse than the priors alone: try another network, more frames or a lower "
             "learning_rate, or set energy_bound_kJ_mol"
         )
 
 
 def _log_noise(noise: dict[str, Any]) -> None:
-    """What second draws tell, where there are any."""
+    """Log the figures that come from second draws, if there are any."""
     if noise["r2_max"] is not None:
         shares = [noise[key] or 0.0 for key in ("r2_over_r2_max", "r2_over_r2_max_stderr")]
-        log.info("fit: R2_max %.4f(%.4f), reached %.2f(%.2f) of it", noise["r2_max"], noise["r2_max_stderr"], *shares)
+        log.info("fit: R2_max %.4f(%.4f), R2/R2_max %.2f(%.2f)", noise["r2_max"], noise["r2_max_stderr"], *shares)
     if noise["pmf_error_kJ_mol_nm"] is not None:
         log.info(
-            "fit: error of the mean force %.2f(%.2f) kJ/mol/nm, %.3f(%.3f) of its variance, free of noise, on %d frames",
+            "fit: noise-free error of the mean force %.2f(%.2f) kJ/mol/nm, squared %.3f(%.3f) of its variance, %d frames",
             *(noise["pmf_error_kJ_mol_nm"], noise["pmf_error_stderr_kJ_mol_nm"], noise["pmf_error_relative"]),
             *(noise["pmf_error_relative_stderr"], noise["n_second_draws"]),
         )
@@ -269,7 +274,7 @@ def _log_noise(noise: dict[str, Any]) -> None:
 def total_forces(
     model: Potential, priors: Sequence[Prior], frames: Frames, platform: str
 ) -> Float[np.ndarray, "frames beads 3"]:
-    """Forces of priors and network, kJ/mol/nm."""
+    """Return the forces of priors and network, kJ/mol/nm."""
     data = ForceSet(frames, prior_forces(priors, frames, platform))
     return data.prior_forces + predict_forces(model, data)
 
@@ -281,7 +286,18 @@ def new_model(
     priors: Sequence[Prior],
     trainer: Trainer,
 ) -> Potential:
-    """A network that knows from the data its bead types, scales and where sampling begins, and starts within its bound."""
+    """Create a network with initial weights for these data.
+
+    The data determine the scale of its energies, the mean number of neighbours and the first sampled distances of pairs. If
+    the network has a bound on the energies of beads, the scale is lowered until the initial energies are within it.
+
+    Args:
+        network: the kind of network and its settings.
+        sets: training frames with the forces of the priors.
+        type_names: names of all bead types.
+        priors: the fitted priors, which know the first sampled distances.
+        trainer: the trainer, which determines the precision.
+    """
     names = list(type_names)
     first = first_sampled(priors)
     residual = float(np.sqrt(residual_square(sets)))
@@ -303,7 +319,7 @@ def new_model(
 
 
 def _largest_energy(model: Potential, data: ForceSet) -> float:
-    """Of a bead in the first frame, kJ/mol."""
+    """Return the largest absolute energy of a bead in the first frame, kJ/mol."""
     batch = next(iter(make_loader([data], model, 1)))
     with torch.no_grad():
         return float(bead_energies(model, batch.graph).abs().max())
@@ -312,14 +328,14 @@ def _largest_energy(model: Potential, data: ForceSet) -> float:
 def _fitted_priors(
     folder: Path, training: Sequence[Frames], terms: Sequence[PriorTerm], weights: list[np.ndarray] | None, platform: str
 ) -> list[Prior]:
-    """The priors, fitted once."""
+    """Return the priors from the file in the folder; if there is none, fit them and write it."""
     file = folder / PRIORS
     if not file.exists():
         priors = fit_priors(terms, training, weights, platform)
         if not first_sampled(priors):
             log.warning(
-                "fit: no prior has walls, and nothing keeps beads apart where nothing was sampled: add pairs to the priors "
-                "(prior.pairs.walls_only=true for walls alone)"
+                "fit: no prior has walls, so nothing keeps beads apart below the first sampled distances: add pairs to the "
+                "priors (with prior.pairs.walls_only=true if only the walls are wanted)"
             )
         write_checked(file, json_text([prior.to_dict() for prior in priors]))
     return read_priors(file, "delete it: the same command fits the priors again")
@@ -333,7 +349,7 @@ def _force_sets(
     weights: list[np.ndarray] | None,
     platform: str,
 ) -> list[ForceSet]:
-    """Frames with what the priors explain of their forces; `name` says what they are for."""
+    """Return the frames with the forces of the priors; `name` (training or validation) is a part of the file names."""
     forces = [_stored_prior_forces(folder, priors, part, f"{name}_{k}", platform) for k, part in enumerate(parts)]
     return [
         ForceSet(part, known, None if weights is None else weights[k])
@@ -342,11 +358,11 @@ def _force_sets(
 
 
 def _with_targets(sets: list[ForceSet], priors: Sequence[Prior], targets: Sequence[str]) -> list[ForceSet]:
-    """The sets with what the priors leave of energies and virials, where they are to be fitted."""
+    """Add energies and virials without the part of the priors to the sets, if `targets` says that they are fitted."""
     if "energies" in targets:
         sets, single = with_energies(sets, [prior_energies(priors, data.frames) for data in sets])
         words = ", ".join(f"{name} {energy:.6g}" for name, energy in single.items())
-        log.info("fit: energies are fitted as differences from those of single beads, %s kJ/mol", words)
+        log.info("fit: these energies of single beads are subtracted before energies are fitted: %s kJ/mol", words)
     if "virials" in targets:
         left = [np.asarray(data.frames.virials) - prior_virials(priors, data.frames) for data in sets]
         sets = [dataclasses.replace(data, virials=virials) for data, virials in zip(sets, left, strict=True)]
@@ -354,13 +370,16 @@ def _with_targets(sets: list[ForceSet], priors: Sequence[Prior], targets: Sequen
 
 
 def _stored_prior_forces(folder: Path, priors: Sequence[Prior], frames: Frames, name: str, platform: str) -> np.ndarray:
-    """Forces of the priors on the frames by OpenMM, computed once and kept beside the checkpoints under the prior's hash."""
+    """Return the forces of the priors on the frames, kJ/mol/nm.
+
+    OpenMM computes them once. They are kept beside the checkpoints, in a file whose name has the hash of the priors.
+    """
     file = folder / "checkpoints" / f"prior_forces_{name}_{prior_digest(priors)}.npy"
     if file.exists():
         try:
             return _read_prior_forces(file, frames)
-        except ValueError as error:  # nothing is lost with it
-            log.info("fit: computing them again: %s", error)
+        except ValueError as error:  # the file can be made again
+            log.info("fit: the forces of the priors are computed again: %s", error)
     file.parent.mkdir(exist_ok=True)
     rows = prior_forces_by_frame(priors, frames, platform)
     write_checked(file, array_file(frames.forces.shape, frames.forces.dtype, rows))
@@ -368,10 +387,10 @@ def _stored_prior_forces(folder: Path, priors: Sequence[Prior], frames: Frames, 
 
 
 def _read_prior_forces(file: Path, frames: Frames) -> np.ndarray:
-    """Stored forces of the priors.
+    """Read the stored forces of the priors.
 
     Raises:
-        ValueError: damaged, of other frames, or of an earlier version, whose files have no checksum.
+        ValueError: the file is damaged or belongs to other frames, or an earlier version wrote it without a checksum.
     """
     check_file(file, "damaged", unknown=False)
     stored = read_array(file, "damaged")

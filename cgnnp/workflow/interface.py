@@ -1,4 +1,4 @@
-"""The Python interface: the whole job as functions from values to values, in a notebook or a script.
+"""The Python interface: every stage of the job as a function, for notebooks and scripts.
 
     data = cgnnp.sample_frames("water_spce", mapping="water_cg", n_frames=1500)
     fitted = cgnnp.fit(data)
@@ -7,8 +7,8 @@
     found = cgnnp.compare_frames(data, run)
     cgnnp.write_report("report.html", data, fitted, run, found)
 
-Options have the names and the defaults of the commands (`cgnnp.option`). What is sampled, exported or simulated is kept in
-folders, and the same call goes on from there.
+Options have the same names and defaults as in the commands (`cgnnp.option`). Sampled data, exported potentials and
+simulations are kept in folders, and the same call continues from there.
 """
 
 import logging
@@ -64,18 +64,18 @@ def sample_frames(
     platform: str = "auto",
     **settings: Any,
 ) -> Frames:
-    """Sample an atomistic system, as far as it is not in the data cache, and return its mapped frames.
+    """Sample an atomistic system and return its mapped frames. Frames that the data cache has are not sampled again.
 
     Args:
-        system: the name of an option (water_spce, electrolyte, ...), or what `option("system", ...)` makes.
-        mapping: the name of an option (water_cg, ions, ...), a mapping, or a function from the atoms to one.
-        reference: how it is sampled: langevin, langevin_dense or mean_force.
-        data_dir: where data sets are kept; `python -m cgnnp.sample` finds them there and goes on with them.
-        platform: of OpenMM.
-        **settings: of the sampling: n_frames, temperature_K, equilibration_ps, ...
+        system: name of a system (water_spce, electrolyte, ...), or a system that `option("system", ...)` returned.
+        mapping: name of a mapping (water_cg, ions, ...), a mapping, or a function that returns one for the atoms.
+        reference: method of sampling: langevin, langevin_dense or mean_force.
+        data_dir: folder of the data cache, which `python -m cgnnp.sample` uses too.
+        platform: name of the OpenMM platform; auto takes the fastest.
+        **settings: settings of the sampling: n_frames, temperature_K, equilibration_ps, ...
 
     Raises:
-        ValueError: an option that there is not, or a setting that is wrong.
+        ValueError: a name is unknown, or a setting is wrong.
         SimulationFailed: the simulation blew up.
 
     >>> data = sample_frames("water_spce", n_frames=1500)       # doctest: +SKIP
@@ -96,15 +96,15 @@ def read_frames(
     """Map a trajectory with forces that another engine wrote.
 
     Args:
-        trajectory: the file with positions and forces, or several that follow each other.
+        trajectory: the file with positions and forces, or several consecutive files.
         mapping: as for `sample_frames`.
-        data_dir: where the mapped frames are kept.
+        data_dir: folder in which the mapped frames are kept.
         **settings: topology (or types), rigid, temperature_K, units, ...: see
         `cgnnp.reference.trajectories.file_source.from_files`.
 
     Raises:
-        FileNotFoundError: a file is not there.
-        ValueError: something is not stated or wrong: the message says what to state.
+        FileNotFoundError: a file does not exist.
+        ValueError: a setting is missing or wrong; the message says which.
 
     >>> data = read_frames("run.trr", topology="conf.gro", rigid="water", temperature_K=300.0)       # doctest: +SKIP
     """
@@ -128,18 +128,18 @@ def fit(
     """Fit priors and network to the mean forces of mapped frames.
 
     Args:
-        data: frames, or those of several data sets that are fitted together.
-        model: the name of an option (nequip, allegro, mace, schnet, pair), or what `network` makes.
-        prior: terms, each fitted to what those before it leave: names of options, or what `option("prior", "pairs",
-            cutoff_nm=0.8)` makes. Coulomb takes its part where beads carry charges.
-        trainer: the name of an option, or what `option("trainer", ...)` makes.
-        draws: mean forces with second draws, which tell how much of R2 is noise.
-        folder: for checkpoints; the same call goes on from there. Without, they are not kept.
-        platform: of OpenMM, for the forces of the priors.
-        **settings: of the trainer: max_epochs, batch_size, learning_rate, held_out_fraction, seed, ...
+        data: frames of one data set, or of several data sets that are fitted together.
+        model: name of a network (nequip, allegro, mace, schnet, pair), or what `network` returned.
+        prior: terms of the prior, each fitted to the forces that the terms before it leave: names, or what
+            `option("prior", "pairs", cutoff_nm=0.8)` returned. The Coulomb term is used only if beads are charged.
+        trainer: name of a trainer, or what `option("trainer", ...)` returned.
+        draws: mean forces with second draws, which tell how much of the force variance is noise.
+        folder: folder for checkpoints, from which the same call continues; None keeps no checkpoints.
+        platform: name of the OpenMM platform that computes the forces of the priors.
+        **settings: settings of the trainer: max_epochs, batch_size, learning_rate, held_out_fraction, seed, ...
 
     Raises:
-        ValueError: data that disagree with themselves, a setting that is wrong, or a fit that diverged.
+        ValueError: the tests of the data disagree, a setting is wrong, or the fit diverged.
 
     >>> fitted = fit(data, model=network("nequip", l_max=1), max_epochs=2)       # doctest: +SKIP
     """
@@ -150,7 +150,7 @@ def fit(
     terms: tuple[Any, ...] = tuple(option("prior", term) if isinstance(term, str) else term for term in named)
     for one in sets:
         _wanted("data", one, Frames, "frames, or a list of them")
-    _wanted("model", chosen, Architecture, 'a name, or cgnnp.network("nequip", l_max=1)')
+    _wanted("model", chosen, Architecture, 'a name, or what cgnnp.network("nequip", l_max=1) returns')
     for term in terms:
         _wanted("prior", term, PriorTerm, 'names, or cgnnp.option("prior", "pairs", cutoff_nm=0.8), alone or in a list')
     how = option("trainer", trainer, **settings) if isinstance(trainer, str) else trainer
@@ -158,7 +158,7 @@ def fit(
     if settings and how is trainer:
         given = ", ".join(settings)
         made = "cgnnp.option('trainer', 'force_matching', max_epochs=2)"
-        raise TypeError(f"{given}: give them where the trainer is made: {made}")
+        raise TypeError(f"{given}: the trainer is made already: give its settings where it is made: {made}")
     how.check_machine()
     plan = FitPlan(prior=terms, network=chosen, trainer=how, platform=platform)
     checked = check_sets(sets)
@@ -169,7 +169,7 @@ def fit(
 
 
 def network(name: str = "nequip", **settings: Any) -> Architecture:
-    """A network by the name of its option, with some of its settings changed.
+    """Return the network of this name (nequip, allegro, mace, schnet, pair); `settings` replace its default settings.
 
     Raises:
         ValueError: there is no such network, or it has no such setting.
@@ -181,10 +181,10 @@ def network(name: str = "nequip", **settings: Any) -> Architecture:
 
 
 def export(fitted: Fitted, directory: str | Path = "potential") -> PotentialBundle:
-    """Write a fitted model as a bundle, which replaces one that is there, and load it with its self-check.
+    """Write a fitted model as a bundle, load it again and run its self-check. A bundle that is already there is replaced.
 
     Raises:
-        ValueError: weights that are not finite.
+        ValueError: weights of the network are not finite.
     """
     _be_heard()
     _wanted("fitted", fitted, Fitted, "what cgnnp.fit returns")
@@ -203,25 +203,26 @@ def run_dynamics(
     concentration_M: float | None = None,
     **settings: Any,
 ) -> CoarseRun:
-    """Run a potential, or go on with a run that is there.
+    """Simulate a potential, or continue the simulation in the directory.
 
     Args:
-        potential: as `export` or `load` return it, or its folder.
-        directory: where the replicas write; a folder beside the potential without, named by the composition.
-        starts: frames that replicas start from; the potential's own configuration without.
-        n_pairs, box_nm, concentration_M: other numbers of molecules, or another cubic box, than the potential's own.
-        **settings: of the dynamics: length_ps, timestep_fs, replicas, temperature_K, seed, ...
+        potential: a potential that `export` or `load` returned, or its folder.
+        directory: folder for the replicas; None takes a folder beside the potential that is named after the composition.
+        starts: frames from which the replicas start; None takes the configuration in the potential.
+        n_pairs, box_nm, concentration_M: number of molecules of every kind (of ion pairs in a salt), edge of a cubic box in
+            nm, and concentration in mol/L. At most two of them may be given; the default is the system in the potential.
+        **settings: settings of the dynamics: length_ps, timestep_fs, replicas, temperature_K, seed, ...
 
     Raises:
-        ValueError: a setting that is wrong, or the directory holds frames of another potential or protocol.
-        SimulationFailed: a replica blew up, and the others finished first.
+        ValueError: a setting is wrong, or the directory has frames of another potential or protocol.
+        SimulationFailed: a replica blew up; the other replicas were finished before.
 
     >>> run = run_dynamics("potential", length_ps=240.0)       # doctest: +SKIP
     """
     _be_heard()
     bundle = potential if isinstance(potential, PotentialBundle) else load(potential, self_check=False)
     if bundle.directory is None:
-        raise ValueError("this potential has no files: export it first")
+        raise ValueError("potential: is only in memory, but a simulation needs its files: export it first")
     composition = Composition(n_pairs=n_pairs, box_nm=box_nm, concentration_M=concentration_M)
     values = {**option_values("simulation", "langevin"), **settings}
     plan = constructed(values, "simulation", OF_THE_POTENTIAL)(bundle.temperature)
@@ -238,17 +239,17 @@ def compare_frames(
     observables: Sequence[str | Observable] | None = None,
     **settings: dict[str, Any],
 ) -> Comparison:
-    """Compare a coarse-grained run with data of the same beads: g(r), angles, order, dimers, and of ions much more.
+    """Compare a coarse-grained run with data of the same beads: g(r), angles, order, dimers, and more for ions.
 
     Args:
         data: mapped atomistic frames; numbers of beads, box and temperature may differ from those of the run.
-        run: as `run_dynamics` returns it, or frames of one.
-        potential: of the run; needed for frames alone.
-        observables: names of those to compute, or your own; by default all that suit the beads.
-        **settings: of observables, by their names: rdf={"r_max_nm": 0.8}.
+        run: the run that `run_dynamics` returned, or coarse-grained frames.
+        potential: the potential of the run; it must be given if `run` is frames.
+        observables: observables to compare, by name or as objects of your own; by default all that apply to the beads.
+        **settings: settings of observables, by the name of the observable: rdf={"r_max_nm": 0.8}.
 
     Raises:
-        ValueError: frames without their potential, other beads, or a setting that is wrong.
+        ValueError: `run` is frames and `potential` is missing, the beads differ, or a setting is wrong.
 
     >>> found = compare_frames(data, run, angles={"shell_nm": 0.35})       # doctest: +SKIP
     """
@@ -256,7 +257,9 @@ def compare_frames(
     _wanted("data", data, Frames, "mapped atomistic frames")
     _wanted("run", run, CoarseRun | Frames, "what cgnnp.run_dynamics(potential) returns, or frames")
     if potential is None and not isinstance(run, CoarseRun):
-        raise ValueError("frames do not know their potential: name it, compare_frames(data, frames, potential)")
+        raise ValueError(
+            "potential: frames do not contain the potential of their run: pass it: compare_frames(data, frames, potential)"
+        )
     place = run.potential if isinstance(run, CoarseRun) and potential is None else potential
     bundle = place if isinstance(place, PotentialBundle) else load(str(place), self_check=False)
     check_same_beads(data, bundle)
@@ -274,14 +277,14 @@ def check_potential(
     """Test an exported potential: self-check, dimer walls, NVE drift, largest time step, stress runs, speed.
 
     Args:
-        potential: as `export` or `load` return it, or its folder.
-        quick: shorter runs, two minutes for 216 beads of water.
-        output: a folder for check.json and check.html, from which the same call goes on; None writes nothing.
-        **settings: tests, a list of names, timestep_fs, steps_fs, drift_ps, length_ps, seed, platform: see conf/check.yaml.
+        potential: a potential that `export` or `load` returned, or its folder.
+        quick: whether to make shorter runs, which take two minutes for 216 beads of water.
+        output: folder for check.json and check.html, from which the same call continues; None writes nothing.
+        **settings: tests (a list of names), timestep_fs, steps_fs, drift_ps, length_ps, seed, platform: see conf/check.yaml.
 
     Raises:
-        FileNotFoundError: no potential there.
-        ValueError: it is damaged, or a setting is wrong.
+        FileNotFoundError: the folder has no potential.
+        ValueError: the potential is damaged, or a setting is wrong.
 
     >>> found = check_potential("runs/water/potential", quick=True)       # doctest: +SKIP
     >>> print(found.table())       # doctest: +SKIP
@@ -302,10 +305,14 @@ def write_report(
     run: CoarseRun | None = None,
     found: Comparison | None = None,
 ) -> Path:
-    """Write a page on what was found, one self-contained file; the parts that are not given are left out.
+    """Write a report as one self-contained page and return its path. Parts that are None are left out.
 
-    Returns:
-        The path of the page.
+    Args:
+        path: path of the page.
+        data: mapped atomistic frames.
+        fitted: the fit that `fit` returned.
+        run: the run that `run_dynamics` returned.
+        found: the comparison that `compare_frames` returned.
     """
     _wanted("data", data, Frames, "mapped atomistic frames")
     for name, value, kind in (("fitted", fitted, Fitted), ("run", run, CoarseRun), ("found", found, Comparison)):
@@ -331,15 +338,15 @@ def write_report(
 
 
 def plot(value: Fitted | Comparison, file: str | Path | None = None, observable: str = "rdf") -> list[Axes]:
-    """Draw the history of a fit, or an observable of a comparison.
+    """Draw the history of a fit, or an observable of a comparison. A notebook shows the figure.
 
     Args:
-        value: what to draw.
-        file: where the picture is saved too; its suffix says how.
-        observable: of a comparison: rdf, angles, ...
+        value: the fit or the comparison.
+        file: file to which the figure is saved as well; the suffix determines its format.
+        observable: name of the observable of a comparison to draw: rdf, angles, ...
 
     Returns:
-        The axes of the figure, which a notebook shows.
+        The axes of the figure.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -363,7 +370,7 @@ def plot(value: Fitted | Comparison, file: str | Path | None = None, observable:
 
 
 def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platform: str) -> Frames:
-    """Mapped frames of a source, in the data cache."""
+    """Return the mapped frames of a source; make those first that the data cache does not have."""
     if not isinstance(mapping, Mapping):
         make = option("mapping", mapping) if isinstance(mapping, str) else mapping
         mapping = make(source.atomistic())
@@ -373,17 +380,17 @@ def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platfor
 
 
 def _wanted(name: str, value: Any, kind: Any, words: str) -> None:
-    """Refuse an argument of another kind.
+    """Check the type of an argument.
 
     Raises:
-        TypeError: names it, what was found and what is wanted.
+        TypeError: `value` is not of the type `kind`; the message says with `words` what it must be.
     """
     if not isinstance(value, kind):
-        raise TypeError(f"{name}: is a {type(value).__name__}, must be {words}")
+        raise TypeError(f"{name}: is a {type(value).__name__}, but must be {words}")
 
 
 def _be_heard() -> None:
-    """Let log lines be seen where nobody has set up a log."""
+    """Print log lines to the standard output if no logging is set up."""
     if not log.handlers and not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))

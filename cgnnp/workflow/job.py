@@ -1,4 +1,4 @@
-"""The main job: every stage once, in a run folder that can be gone on with after any interruption."""
+"""The main job: it runs every stage once, in a run folder, and continues there after any interruption."""
 
 import datetime
 import logging
@@ -49,14 +49,14 @@ log = logging.getLogger("cgnnp")
 PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "numpy")
 
 LOG_LINES = 40
-"""So many last lines of the log are on the page."""
+"""Number of lines from the end of the log that the report shows."""
 
 MEND = "delete it, and run python -m cgnnp.train with this run_dir again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the stages of a run have found so far."""
+    """The figures that the stages of a run have found so far."""
 
     data: DataFigures = field(default_factory=DataFigures)
     checks: CheckFigures = field(default_factory=CheckFigures)
@@ -68,41 +68,41 @@ class Found:
 
     @classmethod
     def load(cls, run: RunFolder) -> "Found":
-        """All that is kept in a run folder.
+        """Read the figures of all stages from a run folder; a stage without a result has empty figures.
 
         Raises:
-            ValueError: damaged.
+            ValueError: a file is damaged.
         """
         values = {}
         for stage, empty in vars(cls()).items():
             try:
                 known = load_figures(run.result(stage), type(empty), None, MEND)
             except OtherVersion:
-                if stage != "comparison":  # which is made anew
+                if stage != "comparison":  # a comparison is made anew
                     raise
                 known = None
             values[stage] = empty if known is None else known[0]
         return cls(**values)
 
     def summary(self, run: RunFolder) -> Summary:
-        """All of it as a summary."""
+        """Return the figures of all stages and of the job as a summary."""
         finished = {"fit": self.fit.r2_model, "refine": self.refinement.r2_refined, "export": self.export.potential}
         job = replace(run.job(), finished=[name for name, value in finished.items() if value is not None])
         return Summary.of(job, *vars(self).values())
 
 
 class Job:
-    """A run folder and what its stages have found; each stage is one method, and can be done alone."""
+    """A run folder with the figures of its stages. Each stage is one method, and can be run alone."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self.found = Found.load(run)
 
     def train(self, plan: TrainingPlan) -> Summary:
-        """All stages; what is finished is not done again.
+        """Run all stages. Stages that are finished are not repeated.
 
         Raises:
-            ValueError: the run was fitted to other data; and what the stages raise.
+            ValueError: the run was fitted to other data, or a stage raises.
         """
         started = time.perf_counter()
         self.run.note(versions=package_versions(PACKAGES), cores=available_cores(), processor=processor_name())
@@ -122,7 +122,7 @@ class Job:
         return summary
 
     def data(self, plan: TrainingPlan) -> TrainingData:
-        """Provide the frames, certify force maps, test that they are sound."""
+        """Sample or read the frames, certify their force maps, and test that positions and forces belong together."""
         with self._stage("sample"):
             data = provide_data(plan)
             self._check_same_data(data.figures)
@@ -137,12 +137,12 @@ class Job:
         return data
 
     def fit(self, data: TrainingData, plan: TrainingPlan) -> Fitted:
-        """Fit priors and network."""
+        """Fit priors and network, or read the fit if it is finished."""
         inputs = inputs_of(data.sets, plan.fit, plan.draws)
         with self._stage("fit"):
             fitted = Fitted.load(self.run.result("fit"), data.sets, inputs)
             if fitted is not None:
-                log.info("fit: finished before, reading %s", self.run.result("fit"))
+                log.info("fit: already finished, reading %s", self.run.result("fit"))
             else:
                 fitted = fit_model(data.sets, plan.fit, self.run.path, plan.draws)
                 fitted.save(self.run.result("fit"), inputs)
@@ -150,13 +150,13 @@ class Job:
         return fitted
 
     def refine(self, fitted: Fitted, plan: TrainingPlan, simulation: SimulationPlan) -> Fitted:
-        """Refine the pair splines by simulations of the model."""
+        """Refine the pair splines by simulations of the model, or read the result if it is finished."""
         with self._stage("refine"):
             folder, steps = self.run.result("refinement"), self.run.path / "refinement"
             inputs = refinement_inputs(fitted, plan.refinement)
             refined = Refined.load(folder, steps, fitted, inputs)
             if refined is not None:
-                log.info("refine: finished before, reading %s", steps)
+                log.info("refine: already finished, reading %s", steps)
             else:
                 simulated = simulations_in(steps, plan.refinement, simulation)
                 refined = refine(fitted, plan.refinement, simulated, plan.fit.trainer, steps, plan.fit.platform)
@@ -165,7 +165,7 @@ class Job:
         return refined.fitted
 
     def export(self, fitted: Fitted) -> None:
-        """Write the bundle, unless it is there."""
+        """Write the bundle, unless the folder has the bundle of this fit already."""
         inputs = fitted.digest
         potential = self.run.potential
         known = load_figures(self.run.result("export"), ExportFigures, inputs, MEND, anew=True)
@@ -185,7 +185,7 @@ class Job:
         log.info("export: %s", potential)
 
     def simulate(self, plan: SimulationPlan, starts: Frames | None) -> CoarseRun:
-        """Run the bundle; replicas start from atomistic frames spread over the data where there are any."""
+        """Simulate the exported potential. Replicas start from frames spread over `starts`, if there are any."""
         with self._stage("simulate"):
             coarse = run_potential(self.run.potential, self.run.simulation, plan, starts)
             coarse.save(self.run.result("simulation"))
@@ -200,14 +200,14 @@ class Job:
         compared_with: Path | None = None,
         again: bool = False,
     ) -> Summary:
-        """Compare with the data, unless that was done before, and write CSV files, pictures, summary and report.
+        """Compare the run with data, unless that was done before, and write CSV files, pictures, summary and report.
 
         Args:
-            frames: the data.
-            coarse: the run.
-            chosen: observables; by default all that suit the beads.
-            compared_with: where the data are, if they are not the run's own.
-            again: compare in any case.
+            frames: the mapped atomistic frames.
+            coarse: the coarse-grained run.
+            chosen: the observables to compare; by default all that apply to the beads.
+            compared_with: folder of the data, if they are not those of the run itself.
+            again: whether to compare even if the same comparison was made before.
         """
         folder = self.run.result("comparison")
         speeds = self.found.data.atomistic_ns_per_day, coarse.figures.cg_ns_per_day
@@ -221,7 +221,7 @@ class Job:
         comparison = None if again else Comparison.load(folder, inputs, chosen.observables)
         with self._stage("compare", again=comparison is None):
             if comparison is not None:
-                log.info("compare: finished before, reading %s", folder)
+                log.info("compare: already finished, reading %s", folder)
             else:
                 bundle = load(self.run.potential, self_check=False)
                 check_same_beads(frames, bundle)
@@ -234,7 +234,7 @@ class Job:
         return self.report(comparison)
 
     def report(self, comparison: Comparison | None) -> Summary:
-        """Write report.html with its pictures; the summary, which the last stage has written."""
+        """Write report.html with its pictures, and return the summary."""
         summary = self.found.summary(self.run)
         page = write_report(
             self.run.path,
@@ -253,7 +253,7 @@ class Job:
         return summary
 
     def _commands(self, summary: Summary) -> list[tuple[str, str]]:
-        """What a reader may want to type next."""
+        """Return commands that a reader of the report may want to run, each with a heading."""
         run_dir = shlex.quote(str(self.run.path))
         found = [("The whole run", summary.command)] if summary.command else []
         again = f"python -m cgnnp.simulate run={run_dir} simulation.length_ps=5000\npython -m cgnnp.compare run={run_dir}"
@@ -261,7 +261,7 @@ class Job:
 
     @contextmanager
     def _stage(self, name: str, again: bool = False) -> Iterator[None]:
-        """Time a stage and write the summary so far, also where the stage failed."""
+        """Measure the time of a stage and write the summary so far, also if the stage fails."""
         try:
             with self.run.stage(name, again):
                 yield
@@ -269,36 +269,37 @@ class Job:
             self.run.write_summary(self.found.summary(self.run))
 
     def frames(self) -> Frames | None:
-        """The frames of the first data set, None where they are no longer there."""
+        """Return the frames of the first data set; None if their folder no longer exists."""
         data = self.found.data
         return open_frames(data.data, n_frames=data.n_frames) if data.data and Path(data.data).is_dir() else None
 
     def _know(self, **figures: Any) -> None:
-        """Remember what a stage found, by its name."""
+        """Store the figures of a stage, by the name of the stage."""
         self.found = replace(self.found, **figures)
 
     def _check_same_data(self, data: DataFigures) -> None:
-        """Refuse to go on with a run that was fitted to other frames.
+        """Check that the run was not fitted to other frames than these.
 
         Raises:
-            ValueError: says to which.
+            ValueError: the run was fitted to other frames, or together with other data sets; the message says to which.
         """
         known = self.found.data
         if known.data_digest is None:
             return
         if known.data_digest != data.data_digest:
             raise ValueError(
-                f"run_dir={self.run.path}: was fitted to other frames than those now in {data.data} (sampled again?): "
-                "choose another run_dir, or restore the data"
+                f"run_dir={self.run.path}: was fitted to other frames than those now in {data.data} (were they sampled "
+                "again?): choose another run_dir, or restore the data"
             )
         if list(known.more_data) != list(data.more_data):
             raise ValueError(
-                f"run_dir={self.run.path}: was fitted together with {list(known.more_data)}: choose another run_dir"
+                f"run_dir={self.run.path}: was fitted with more_data={list(known.more_data)}, which has changed: set "
+                "the same more_data, or choose another run_dir"
             )
         if changed := [path for path, digest in data.more_data.items() if known.more_data[path] != digest]:
             raise ValueError(
-                f"run_dir={self.run.path}: the frames in {changed[0]} have changed since it was fitted to them: choose "
-                "another"
+                f"run_dir={self.run.path}: the frames in {changed[0]} have changed since the fit to them: choose another "
+                "run_dir, or restore the data"
             )
 
     def _priors(self) -> list[Prior] | None:

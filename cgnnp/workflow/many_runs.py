@@ -1,4 +1,4 @@
-"""Several runs beside each other: settings that differ, R2 on frames that none was fitted to, structure, speed."""
+"""Compare several runs with each other: differing settings, R2 on frames that no run was fitted to, structure and speed."""
 
 import json
 import logging
@@ -34,19 +34,25 @@ from cgnnp.workflow.simulation_folder import check_same_beads
 log = logging.getLogger("cgnnp")
 
 FEWEST_FRAMES = 20
-"""R2 of fewer common frames has no error, and is not compared."""
+"""R2 is compared on at least this many common frames, since fewer frames give no standard error."""
 
 MOST_FRAMES = 600
-"""So many common frames at most, spread over those there are: networks in plain torch are slow."""
+"""R2 is compared on at most this many frames, evenly spread over the common ones, since networks in plain torch are slow."""
 
 LEFT_OUT = (*FREE, "data", "more_data")
 
 
 @dataclass(frozen=True, eq=False)
 class OneRun:
-    """A run: its folder, settings, what its summary says, and its comparison, where it was simulated.
+    """One of the runs.
 
-    `squares` are sums over beads of the squared residual and force of every common frame, None where there are none.
+    Args:
+        folder: folder of the run.
+        settings: settings of the run, by their full names.
+        summary: summary of the run.
+        comparison: comparison of the run with atomistic data; None if the run was not simulated.
+        squares: sums over the beads of the squared residual force and of the squared mapped force (frames, 2),
+            (kJ/mol/nm)^2, for every common frame; None if there are no common frames.
     """
 
     folder: Path
@@ -57,18 +63,18 @@ class OneRun:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of the folder of the run."""
         return self.folder.name
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ManyRuns:
-    """Several runs, the first of which the others are compared with.
+    """Several runs. All others are compared with the first one.
 
     Args:
-        runs: in the order in which they were named.
-        common: what the frames are that R2 is compared on, or why there are none.
-        atomistic_is_one: whether all were compared with the same data.
+        runs: the runs, in the order in which they were named.
+        common: description of the frames on which R2 is compared, or the reason why there are no common frames.
+        atomistic_is_one: whether all runs were compared with the same atomistic data.
     """
 
     runs: tuple[OneRun, ...]
@@ -80,24 +86,28 @@ class ManyRuns:
 
     @cached_property
     def differing(self) -> list[str]:
-        """Names of the settings that are not the same in all runs."""
+        """Names of the settings that differ between the runs."""
         keys = dict.fromkeys(key for run in self.runs for key in run.settings)
         return [key for key in keys if len({json.dumps(run.settings.get(key)) for run in self.runs}) > 1]
 
     def label(self, run: OneRun) -> str:
-        """What tells a run from the others: its settings that differ, or the name of its folder where they are many."""
+        """Return a label that distinguishes a run from the others.
+
+        The label gives the differing settings. If they are more than three or do not distinguish all runs, it is the name of
+        the folder.
+        """
         words = [f"{key.rpartition('.')[2]} {_setting(run.settings.get(key))}" for key in self.differing]
         told_apart = {str([one.settings.get(key) for key in self.differing]) for one in self.runs}
         return ", ".join(words) if 0 < len(words) <= 3 and len(told_apart) == len(self.runs) else run.name
 
     def r2(self, run: OneRun) -> Estimate | None:
-        """Of a run on the common frames, with its block error."""
+        """Return R2 of a run on the common frames, with its block error; None without common frames."""
         if run.squares is None:
             return None
         return stratified_estimate([run.squares], lambda mean: 1.0 - mean[0] / mean[1])
 
     def gain(self, run: OneRun) -> Estimate | None:
-        """R2 of a run less that of the first, on the common frames, with its paired error."""
+        """Return R2 of a run minus R2 of the first run, on the common frames, with its paired error."""
         first = self.runs[0]
         if run.squares is None or first.squares is None or run is first:
             return None
@@ -105,12 +115,12 @@ class ManyRuns:
         return stratified_estimate([both], lambda mean: (mean[0] - mean[1]) / mean[2])
 
     def rows(self) -> list[Row]:
-        """One of each run, units in the names."""
+        """Return one row of figures for each run. The keys of the row contain the units."""
         return self._rows
 
     @cached_property
     def _rows(self) -> list[Row]:
-        """They have block errors, and are asked for by the table, the page and the file."""
+        """The rows. They are cached, because block errors take time, and the table, the page and the file all need them."""
         rows = []
         for run in self.runs:
             r2, gain, s = self.r2(run), self.gain(run), run.summary
@@ -128,11 +138,11 @@ class ManyRuns:
         return rows
 
     def to_dict(self) -> Row:
-        """What runs.json holds."""
+        """Return the contents of runs.json as plain data."""
         return {"common_frames": self.common, "differing": self.differing, "runs": self.rows()}
 
     def table(self) -> str:
-        """Lines of text, a run each."""
+        """Return the result as lines of text, one for each run."""
         lines = []
         for run, row in zip(self.runs, self.rows(), strict=True):
             value, stderr = _r2_of(row)
@@ -145,11 +155,11 @@ class ManyRuns:
         return "\n".join(lines)
 
     def sections(self) -> list[Section]:
-        """Tables of settings and figures, and pictures of what was compared with the same data."""
+        """Return the sections of the page: tables of figures and settings, and pictures of the structure."""
         return [self._figures(), *self._settings(), *self._pictures()]
 
     def _figures(self) -> Section:
-        columns: tuple[str, ...] = ("run", "R²", "R² less the first", "R² of the priors")
+        columns: tuple[str, ...] = ("run", "R²", "R² minus the first", "R² of the priors")
         whats = list(dict.fromkeys(one["what"] for row in self.rows() for one in row["judgements"]))
         columns += (*whats, "CG ns/day", "parameters", "fit (min)")
         rows = []
@@ -160,11 +170,12 @@ class ManyRuns:
             cells += [_judged(judged.get(what)) for what in whats]
             minutes = None if row["fit_s"] is None else row["fit_s"] / 60
             rows.append((*cells, number(row["cg_ns_per_day"]), number(row["n_parameters"]), number(minutes, 1)))
-        several = "" if self.atomistic_is_one else " The runs were compared with different data: compare no deviations."
+        several = "" if self.atomistic_is_one else " The runs were compared with different data: do not compare deviations."
         notes = [
-            f"R² is of {self.common}. Differences are paired: the noise that two models share is not in their errors.",
-            "Other columns have the deviation from the atomistic data and its judgement. Speeds are of all replicas of "
-            "each run, as it ran: compare those of one machine that did nothing else." + several,
+            f"R² is computed on {self.common}. Differences are paired: their errors do not contain the noise that two "
+            "models share.",
+            "Other columns show the deviation from the atomistic data, in the colour of its judgement. Speeds are those of "
+            "all replicas of a run together: compare only speeds from one machine that did nothing else." + several,
         ]
         return Section("Runs", (Table(columns, tuple(rows)),), notes)
 
@@ -176,7 +187,10 @@ class ManyRuns:
         return [Section("Settings that differ", (Table(("setting", *names), tuple(rows), names),))]
 
     def _pictures(self) -> list[Section]:
-        """Side by side, what the first run was compared by and can be drawn with others beside it."""
+        """Return the pictures of the observables of the first run, with the curves of the other runs in the same axes.
+
+        There are none if fewer than two runs were compared with atomistic data, or if these data differ.
+        """
         known = [(self.label(run), run.comparison) for run in self.runs if run.comparison is not None]
         if len(known) < 2 or not self.atomistic_is_one:
             return []
@@ -188,15 +202,18 @@ class ManyRuns:
                 panels += picture.panels or (picture.draw,)
         if not panels:
             return []
-        alt = "Distributions of all runs over the atomistic one"
+        alt = "Distributions of all runs, with the atomistic one"
         return [Section("Structure", (Picture("structure", alt, "", lambda theme: None, tuple(panels)),))]
 
 
 def runs_in(places: Sequence[str | Path]) -> list[Path]:
-    """The folders of runs that are named, or that are in folders that are named.
+    """Return the folders of runs.
+
+    Args:
+        places: folders of runs, or folders that contain folders of runs.
 
     Raises:
-        FileNotFoundError: no run there.
+        FileNotFoundError: a folder is not the folder of a run and contains none.
     """
     found: list[Path] = []
     for place in map(Path, places):
@@ -206,7 +223,7 @@ def runs_in(places: Sequence[str | Path]) -> list[Path]:
             else sorted(file.parent for file in place.glob("*/summary.json") if _is_run(file.parent))
         )
         if not inside:
-            raise FileNotFoundError(f"runs={place}: is not the folder of a run, and there is none in it (no summary.json)")
+            raise FileNotFoundError(f"runs={place}: is not the folder of a run and contains none (there is no summary.json)")
         found += inside
     return list(dict.fromkeys(found))
 
@@ -217,25 +234,28 @@ def compare_runs(
     """Compare runs with each other.
 
     Args:
-        places: folders of runs, or folders that hold some.
-        chosen: observables, where runs are compared with `data`.
-        data: frames that all runs are compared on, which none should have been fitted to; by default the frames of their own
-            data set that none was fitted to, and the comparisons that they have.
-        platform: of OpenMM, for the forces of the priors.
+        places: folders of runs, or folders that contain folders of runs.
+        chosen: the observables to compare, if `data` is given.
+        data: frames with which all runs are compared, and to which no run was fitted. By default R2 is compared on frames of
+            the runs' own data set to which no run was fitted, and the saved comparisons of the runs are used.
+        platform: name of the OpenMM platform that computes the forces of the priors.
 
     Raises:
-        FileNotFoundError: no run there.
-        ValueError: fewer than two runs, or runs of different beads.
+        FileNotFoundError: a folder has no run.
+        ValueError: there are fewer than two runs, the runs have different beads, or a run was fitted to `data`.
 
     >>> found = compare_runs(["runs/sweep"])       # doctest: +SKIP
     """
     folders = runs_in(places)
     if len(folders) < 2:
-        raise ValueError(f"runs={[str(place) for place in places]}: there is one run, {folders[0]}: name two or more")
+        raise ValueError(
+            f"runs={[str(place) for place in places]}: there is only one run, {folders[0]}: name two or more runs"
+        )
     runs = [_read(folder) for folder in folders]
     if data is not None and (fitted := [run.folder for run in runs if run.summary.data in _places(data)]):
         raise ValueError(
-            f"data={data.sources[0]}: {fitted[0]} was fitted to it: leave it out, or name data of which none was"
+            f"data={data.sources[0]}: {fitted[0]} was fitted to these data: leave data out, or name data to which no run "
+            "was fitted"
         )
     frames, common = _common_frames(runs) if data is None else (data, f"{len(data)} frames of {', '.join(data.sources)}")
     if frames is not None:
@@ -248,7 +268,7 @@ def compare_runs(
 
 
 def write_runs(found: ManyRuns, output: Path) -> Path:
-    """Write runs.json and runs.html to a folder; the page's path."""
+    """Write runs.json and runs.html to a folder, and return the path of the page."""
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "runs.json", found.to_dict())
     return write_runs_page(
@@ -273,16 +293,19 @@ def _read(folder: Path) -> OneRun:
         try:
             comparison = Comparison.load(result, observables=choice(run.config().get("compare")).observables)
         except (ValueError, FileNotFoundError) as error:
-            log.warning("compare: %s has no comparison that can be read: %s", folder, error)
+            log.warning("compare: the comparison of %s cannot be read: %s", folder, error)
     return OneRun(folder, settings, Job(run).found.summary(run), comparison)
 
 
 def _common_frames(runs: Sequence[OneRun]) -> tuple[Frames | None, str]:
-    """Frames of the one data set of all runs that none was fitted to, and what they are, or why there are none."""
+    """Return the frames that no run was fitted to, with a description; or None with the reason.
+
+    There are such frames only if all runs were fitted to the same data set.
+    """
     folders = {run.summary.data for run in runs}
-    own = "the held-out frames of each run's own: they are not the same"
+    own = "the held-out frames of each run, which are not the same for all runs"
     if len(folders) > 1 or any(run.summary.more_data for run in runs):
-        return None, f"{own}, since the runs were fitted to different data sets"
+        return None, f"{own}, since the runs were not all fitted to one and the same data set"
     folder = Path(str(folders.pop()))
     if not has_data(folder):
         return None, f"{own}, since the data set {folder} is no longer there"
@@ -291,16 +314,16 @@ def _common_frames(runs: Sequence[OneRun]) -> tuple[Frames | None, str]:
     for run in runs:
         n_frames, fitted = run.summary.n_frames or 0, run.summary.n_frames_train
         if fitted is None or frames_digest(folder, n_frames) != run.summary.data_digest:
-            return None, f"{own}, since the frames of {run.folder} are not the first ones of {folder}, or it was not fitted"
+            return None, f"{own}, since {run.folder} has no fit, or its frames are not the first frames of {folder}"
         first_unseen = max(first_unseen, fitted)
     unseen = frames[first_unseen:]
     if len(unseen) < FEWEST_FRAMES:
-        return None, f"{own}, since only {len(unseen)} frames of {folder} were fitted by none"
-    return unseen, f"the {len(unseen)} frames of {folder} that none of the runs was fitted to"
+        return None, f"{own}, since {folder} has only {len(unseen)} frames that no run was fitted to"
+    return unseen, f"the {len(unseen)} frames of {folder} that no run was fitted to"
 
 
 def _measured(run: OneRun, frames: Frames, platform: str) -> OneRun:
-    """A run with the residuals of its potential on common frames."""
+    """Add the squared residual forces of the run's potential on the common frames."""
     potential = run.folder / "potential"
     if not potential.is_dir():
         return run
@@ -308,12 +331,12 @@ def _measured(run: OneRun, frames: Frames, platform: str) -> OneRun:
     check_same_beads(frames, bundle)
     left = np.asarray(frames.forces, dtype=np.float64) - total_forces(bundle.model, bundle.priors, frames, platform)
     squares = [np.sum(np.square(x, dtype=np.float64), axis=(1, 2)) for x in (left, frames.forces)]
-    log.info("compare: %s: forces on %d common frames", run.folder, len(frames))
+    log.info("compare: %s: computed the forces on %d common frames", run.folder, len(frames))
     return replace(run, squares=np.column_stack(squares))
 
 
 def _compared(run: OneRun, data: Frames, chosen: Choice) -> OneRun:
-    """A run compared with other data than its own."""
+    """Compare the simulation of a run with `data`, and return the run with this comparison."""
     folder = RunFolder(run.folder)
     if not replica_folders(folder.simulation):
         return run
@@ -326,7 +349,7 @@ def _compared(run: OneRun, data: Frames, chosen: Choice) -> OneRun:
 
 
 def _r2_of(row: Row) -> tuple[float | None, float | None]:
-    """R2 on the common frames and its error, or on the run's own held-out ones where there are none."""
+    """Return R2 and its error on the common frames, or on the held-out frames of the run if there are no common frames."""
     kind = "r2_common" if row["r2_common"] is not None else "r2_own"
     return row[kind], row[f"{kind}_stderr"]
 

@@ -1,4 +1,4 @@
-"""What is to be done, as values: made once, and all that can be wrong with them is found before anything is sampled."""
+"""Plans of the jobs. All settings of a plan are checked when it is created, before anything is sampled."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ from cgnnp.workflow.quality import check_draws
 
 @dataclass(frozen=True, kw_only=True)
 class FitPlan:
-    """How a model is fitted to frames.
+    """Plan of a fit: priors, network and trainer.
 
     Args:
-        prior: terms, in the order in which they take their part of the forces.
-        network: what is fitted to the rest.
-        trainer: how.
-        platform: of OpenMM, for the forces of the priors.
+        prior: terms of the prior, each fitted to the forces that the terms before it leave.
+        network: kind and settings of the network that is fitted to the rest of the forces.
+        trainer: trainer that fits the network.
+        platform: name of the OpenMM platform that computes the forces of the priors.
 
     >>> FitPlan(trainer=ForceMatching(seed=2)).trainer.seed
     2
@@ -45,7 +45,7 @@ class FitPlan:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that a fit depends on beside its frames, as plain data: what is not at its default."""
+        """All settings that the result of a fit depends on, as plain data, without those that have their default values."""
         network = [self.network.kind.__qualname__, dict(self.network.settings)]
         terms = [[type(term).__qualname__, _changed(term)] for term in self.prior]
         changed = {key: value for key, value in _changed(self.trainer).items() if key != "accelerator"}
@@ -53,10 +53,10 @@ class FitPlan:
         return {"prior": terms, "network": network, "trainer": trainer}
 
     def check(self, sets: Sequence[DataDescription]) -> BeadTypes:
-        """Refuse what cannot be fitted together, or not with these settings; the bead types of all sets.
+        """Check that the data sets can be fitted together with these settings, and return the bead types of all of them.
 
         Raises:
-            ValueError: see `check_together`; or settings that the network refuses.
+            ValueError: `check_together` raises, or the network does not accept its settings.
         """
         types = check_together(sets, self.prior, self.trainer)
         self.network.create(types.names, self.trainer.dtype)
@@ -64,7 +64,7 @@ class FitPlan:
 
 
 def _changed(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass that are not at their defaults."""
+    """Return the fields of a dataclass that do not have their default values."""
     defaults = {
         entry.name: entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
         for entry in dataclasses.fields(value)
@@ -74,14 +74,14 @@ def _changed(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationPlan:
-    """A coarse-grained run: how long and on what, and its dynamics."""
+    """Plan of a coarse-grained run: `settings` give its length and platform, `protocol` its dynamics."""
 
     settings: SimulationSettings
     protocol: LangevinProtocol
 
 
 OF_THE_POTENTIAL = ("temperature_of_data_K",)
-"""Arguments of `langevin` that cannot be chosen."""
+"""Arguments of `langevin` that are taken from the potential, so that users cannot set them."""
 
 
 def langevin(
@@ -99,13 +99,13 @@ def langevin(
     platform: str = "auto",
     force_backend: str = "auto",
 ) -> SimulationPlan:
-    """Coarse-grained Langevin dynamics, by default at the temperature of the data (K).
+    """Return a plan of coarse-grained Langevin dynamics, by default at the temperature of the data (K).
 
     >>> langevin(300.0, length_ps=1000.0).protocol.temperature_K
     300.0
 
     Raises:
-        ValueError: a setting that is wrong, or a platform or back end that does not work here.
+        ValueError: a setting is wrong, or the platform or the force back end does not work on this machine.
     """
     settings = SimulationSettings(
         length_ps=length_ps, replicas=replicas, platform=platform, force_backend=force_backend, chunk_frames=chunk_frames
@@ -125,23 +125,23 @@ def langevin(
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """The main job.
+    """Plan of the main job: sample, fit, export, simulate and compare.
 
     Args:
-        source: where the frames come from.
-        mapping: of its atoms to beads.
-        data_root: where data sets are kept.
-        platform: that samples.
-        more: further data sets that are fitted together with the first, by their folders.
-        draws: mean forces with second draws, for the noise floor.
-        fit: how the model is fitted.
-        refinement: of its pair splines; none with 0 steps.
-        simulation: of the model; None stops after export.
-        comparison: the observables that the simulation is compared by.
+        source: source of the frames of the first data set.
+        mapping: mapping from the atoms of the source to beads.
+        data_root: folder of the data cache.
+        platform: OpenMM platform that samples the frames.
+        more: further data sets that are fitted together with the first one, by their folders.
+        draws: mean forces with second draws, which give the noise floor.
+        fit: plan of the fit.
+        refinement: settings of the refinement of the pair splines; with 0 steps there is no refinement.
+        simulation: plan of the coarse-grained run; None ends the job after the export.
+        comparison: observables by which the run is compared with the data.
 
     Raises:
-        ValueError: what `FitPlan.check` refuses, or a refinement without simulations, without pair splines or of sets with
-            different pairs.
+        ValueError: `FitPlan.check` or `check_draws` raises, or there is a refinement, but no simulation, no pair splines, or
+            data sets with different pairs.
     """
 
     source: Source
@@ -158,11 +158,13 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if self.refinement.steps and self.simulation is None:
             raise ValueError(
-                "a refinement needs simulations, and simulation=none has no settings: choose refinement=none too"
+                "refinement: a refinement needs simulations of the model, but simulation=none gives no settings for them: "
+                "choose a simulation, or refinement=none"
             )
         if self.refinement.steps and sum(isinstance(term, PairSplineFit) for term in self.fit.prior) != 1:
             raise ValueError(
-                "a refinement changes the pair splines: name them among the priors, once, or choose refinement=none"
+                "refinement: a refinement changes the pair splines, so the prior must have exactly one pairs term: change "
+                "prior, or choose refinement=none"
             )
         first, *_ = self.descriptions
         self.fit.check(self.descriptions)
@@ -173,7 +175,7 @@ class TrainingPlan:
 
     @property
     def descriptions(self) -> list[DataDescription]:
-        """Of the data set that the source makes, and of the further ones."""
+        """Descriptions of all data sets: the one that the source makes, and the further ones."""
         source = self.source
         first = DataDescription(
             "the first data set", source.meta(self.mapping), source.n_frames, source.box(), source.arrays

@@ -1,4 +1,4 @@
-"""What the summary says of how good a fit is: R2 beside the ceiling that belongs to it, errors free of noise."""
+"""Figures of the quality of a fit for the summary: R2, the largest R2 that is possible, and errors free of noise."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,32 +21,33 @@ from cgnnp.training.metrics import FitQuality
 
 
 def check_draws(draws: Frames, meta: FramesMeta) -> None:
-    """Refuse a data set that cannot say what the noise floor of other frames is.
+    """Check that a data set with second draws can give the noise floor of the frames to fit.
 
     Args:
         draws: frames with second draws.
-        meta: of the frames to fit.
+        meta: metadata of the frames to fit.
 
     Raises:
-        ValueError: of another mapping, temperature or system, or without second draws.
+        ValueError: `draws` have another mapping, temperature or system than the frames to fit, or no second draws.
     """
     source = ", ".join(draws.sources)
     if draws.mapping.digest != meta.mapping.digest:
-        names = f"'{draws.mapping.name}', the frames to fit are of '{meta.mapping.name}'"
-        raise ValueError(f"draws={source}: of mapping {names}: sample with the same")
+        names = f"'{draws.mapping.name}', but that of the frames to fit is '{meta.mapping.name}'"
+        raise ValueError(f"draws={source}: the mapping is {names}: sample draws with the same mapping")
     if draws.temperature != meta.temperature:
-        kelvin = f"{draws.temperature:g} K, the frames to fit are at {meta.temperature:g} K"
-        raise ValueError(f"draws={source}: at {kelvin}: sample at the same")
+        kelvin = f"{draws.temperature:g} K, but that of the frames to fit is {meta.temperature:g} K"
+        raise ValueError(f"draws={source}: the temperature is {kelvin}: sample draws at the same temperature")
     found, system_digest = draws.meta.provenance.get("system_digest"), meta.provenance.get("system_digest")
     if None not in (found, system_digest) and found != system_digest:
         raise ValueError(
-            f"draws={source}: of another system than the frames to fit: make them with the same system settings"
+            f"draws={source}: the draws are from another system than the frames to fit: sample draws with the same system "
+            "settings"
         )
     noise_floor(draws)
 
 
 def quality_rows(quality: FitQuality) -> dict[str, Any]:
-    """R2 of prior and model on the held-out frames."""
+    """Return the force errors and R2 of priors and model on the held-out frames, by their names in the summary."""
     return {
         "force_rms_kJ_mol_nm": quality.force_rms,
         "force_rmse_kJ_mol_nm": quality.force_rmse,
@@ -62,7 +63,7 @@ def quality_rows(quality: FitQuality) -> dict[str, Any]:
 
 
 def set_quality(quality: FitQuality) -> dict[str, float]:
-    """R2 on the held-out frames of one of several data sets."""
+    """Return R2 of priors and model on the held-out frames of one of several data sets, by names in the summary."""
     rows = quality_rows(quality)
     return {key: rows[key] for key in ("r2_prior", "r2_model", "r2_stderr")}
 
@@ -75,19 +76,20 @@ def noise_rows(
     draws: Frames | None,
     forces_on: Callable[[Frames], np.ndarray],
 ) -> dict[str, Any]:
-    """What second draws tell of the fit; null where there are none.
+    """Return the figures of the fit that come from second draws, by their names in the summary; None without second draws.
 
-    `r2_max` is the ceiling of `r2_model`, both against the forces that were fitted. Where those are averages,
-    `r2_instantaneous` and `r2_max_instantaneous` are the same two figures against single forces, which models can be
-    compared by whatever they were fitted to. The PMF error is of frames that were not fitted: `draws`, or the held-out ones.
+    `r2_max` is the largest possible `r2_model`, both with respect to the forces that were fitted. If these are averages,
+    `r2_instantaneous` and `r2_max_instantaneous` are the same two figures with respect to instantaneous forces. They allow a
+    comparison of models that were fitted to different kinds of forces. The PMF error is computed on frames that were not
+    fitted: `draws` if they are given, else the held-out frames.
 
     Args:
-        frames: all frames, for the ceiling, which does not depend on the model.
-        validation: the held-out ones among them.
-        model_forces: of prior and network on those.
-        r2_model: on those.
-        draws: another data set with second draws, for frames without.
-        forces_on: forces of prior and network on other frames.
+        frames: all frames, which give `r2_max`. It does not depend on the model.
+        validation: the held-out frames among them.
+        model_forces: forces of priors and network on the held-out frames, kJ/mol/nm.
+        r2_model: R2 of the model on the held-out frames.
+        draws: another data set with second draws; None if there is none.
+        forces_on: function that returns the forces of priors and network on any frames.
     """
     averaged = frames.labels is not None
     own, other = second_draws(frames), None if draws is None else second_draws(draws)
@@ -108,7 +110,7 @@ def noise_rows(
 
 
 def _ceiling_rows(floor: NoiseFloor | None, averaged: bool, r2_model: Estimate) -> dict[str, Any]:
-    """The ceiling of the forces that were fitted, and how much of it the model reaches."""
+    """Return the largest possible R2 for the forces that were fitted, and R2 of the model divided by it."""
     ceiling = None if floor is None else (floor.r2_label if averaged else floor.r2_max)
     rows = _pair("r2_max", ceiling)
     share: dict[str, Any] = {"r2_over_r2_max": None, "r2_over_r2_max_stderr": None}
@@ -120,7 +122,7 @@ def _ceiling_rows(floor: NoiseFloor | None, averaged: bool, r2_model: Estimate) 
 
 
 def _error_rows(error: UnbiasedError | None) -> dict[str, Any]:
-    """The distance from the mean force."""
+    """Return the errors of the model with respect to the mean force, by their names in the summary."""
     rms: dict[str, Any] = {"pmf_error_kJ_mol_nm": None, "pmf_error_stderr_kJ_mol_nm": None}
     if error is not None:
         rms = {"pmf_error_kJ_mol_nm": error.rms, "pmf_error_stderr_kJ_mol_nm": error.rms_stderr}
@@ -132,6 +134,6 @@ def _error_rows(error: UnbiasedError | None) -> dict[str, Any]:
 
 
 def _pair(key: str, estimate: Estimate | None) -> dict[str, Any]:
-    """A figure and its error."""
+    """Return an estimate and its standard error under the names `key` and `<key>_stderr`."""
     value, stderr = (None, None) if estimate is None else (float(estimate.value), float(estimate.stderr))
     return {key: value, f"{key}_stderr": stderr}

@@ -1,4 +1,4 @@
-"""The stage between fit and export that a run may have: its model is simulated, and the pair splines are refined."""
+"""The refinement of pair splines by simulations of the model: an optional stage between fit and export."""
 
 import logging
 import shutil
@@ -32,36 +32,42 @@ from cgnnp.workflow.running import starting_positions
 log = logging.getLogger("cgnnp")
 
 STRUCTURE_PS = 0.4
-"""Frames that are closer tell the distribution of pairs nothing new."""
+"""Frames closer than this in time add no information on the distribution of pairs."""
 
 SAME_BOX_NM = 1e-3
-"""Boxes in files are rounded by as much."""
+"""Boxes that differ by less count as the same, since files contain rounded boxes."""
 
-MEND = "delete it and those of later steps, they are made again"
+MEND = "delete it and the files of later steps; they are made again"
 MEND_ALL = "delete the folder: the same command refines again"
 
 NOISE_FRAMES = 200
-"""Frames that the noise of the forces is measured on."""
+"""The noise of the forces is measured on at most this many frames."""
 
 
 @brief
 @dataclass(frozen=True)
 class Refined:
-    """A fitted model with refined pair splines, and what the steps found."""
+    """A fitted model with refined pair splines, and the figures of the refinement steps."""
 
     fitted: Fitted
     figures: RefinementFigures
 
     def save(self, folder: Path, inputs: str = "") -> None:
-        """Write the figures to a folder; the files of the steps hold the priors."""
+        """Write the figures to a folder. The priors are in the files of the steps."""
         save_figures(folder, self.figures, inputs)
 
     @classmethod
     def load(cls, folder: Path, steps: Path, fitted: Fitted, inputs: str = "") -> "Refined | None":
-        """What was saved in a folder of steps that are in another one; None where there is nothing of these inputs.
+        """Read a finished refinement; return None if there is none that was made from these inputs.
+
+        Args:
+            folder: folder of the figures.
+            steps: folder of the files of the steps.
+            fitted: the fit that was refined.
+            inputs: digest of the inputs from which the refinement must have been made.
 
         Raises:
-            ValueError: damaged.
+            ValueError: a file is damaged.
         """
         known = load_figures(folder, RefinementFigures, inputs, MEND_ALL, anew=True)
         if known is None:
@@ -74,17 +80,20 @@ class Refined:
 
 
 Simulate = Callable[[Fitted, int], Frames]
-"""Frames of a simulation of a model, before the step of this number; all replicas together."""
+"""A function that simulates a model before the step of the given number, and returns the frames of all replicas."""
 
 
 def simulations_in(folder: Path, settings: RefinementSettings, simulation: SimulationPlan) -> Simulate:
-    """Simulations by OpenMM, each in a folder of its own beside the potential that it is of.
+    """Return a function that simulates models with OpenMM, as `refine` needs it.
 
-    They are as long as the refinement asks for, at the temperature of the data whatever the settings say, and what is
-    finished is not done again. Their configurational temperature is judged.
+    Each simulation and its potential have a folder of their own in `folder`. Finished simulations are not repeated. Their
+    length is that of the refinement settings, and their temperature is always that of the data. The configurational
+    temperature of each simulation is checked. The function raises `SimulationFailed` if the model blows up.
 
-    Raises:
-        SimulationFailed: by the simulations, where the model blew up.
+    Args:
+        folder: folder of the refinement.
+        settings: settings of the refinement.
+        simulation: plan of the coarse-grained run, which gives the other settings of the dynamics.
     """
     length = replace(simulation.settings, length_ps=settings.length_ps)
 
@@ -107,21 +116,22 @@ def refine(
     folder: Path,
     platform: str = "auto",
 ) -> Refined:
-    """Simulate and refine as often as asked for; what is finished in the folder is not done again.
+    """Simulate the model and refine its pair splines, as many times as the settings say. Finished steps are not repeated.
 
-    The configurations are those of the first data set and of others that are Boltzmann-distributed, of the same beads in the
-    same box; the forces are those of all. Held-out frames take no part: R2 on them is measured anew with the refined priors.
+    The configurations come from the first data set, and from other Boltzmann-distributed sets with the same beads in the
+    same box. The forces come from all data sets. Held-out frames are not used; R2 on them is measured again with the refined
+    priors.
 
     Args:
-        fitted: the model.
-        settings: of the refinement.
-        simulated: what runs a model, `simulations_in` or any other engine.
-        trainer: which frames are held out.
-        folder: for the results of the steps.
-        platform: that computes the forces of priors.
+        fitted: the fitted model.
+        settings: settings of the refinement.
+        simulated: function that simulates a model, from `simulations_in` or with another engine.
+        trainer: trainer of the fit, which knows which frames are held out.
+        folder: folder for the results of the steps.
+        platform: name of the OpenMM platform that computes the forces of the priors.
 
     Raises:
-        ValueError: too few frames, or a data set with other kinds of pairs than the first; and as `simulated`.
+        ValueError: there are too few frames, a data set has other kinds of pairs than the first, or `simulated` raises.
     """
     training, held_out = _split(fitted, trainer)
     inputs = refinement_inputs(fitted, settings)
@@ -135,14 +145,14 @@ def refine(
 
 
 def refinement_inputs(fitted: Fitted, settings: RefinementSettings) -> str:
-    """Hash of all that a refinement depends on: the fit and settings."""
+    """Return a hash of everything that a refinement depends on: the fit and the settings."""
     return data_digest([fitted.digest, vars(settings)])
 
 
 def _split(fitted: Fitted, trainer: Trainer) -> tuple[tuple[Frames, ...], tuple[Frames, ...]]:
-    """Training and held-out frames of all sets, refusing those that no refinement can be made of."""
+    """Return the training and the held-out frames of all sets, after checks that they allow a refinement."""
     if reason := untestable(fitted.sets[0]):
-        raise ValueError(f"refinement: {reason}: take refinement=none")
+        raise ValueError(f"refinement: {reason}: set refinement=none")
     training, held_out = zip(*(trainer.split(part, label) for label, part in numbered(fitted.sets).items()), strict=True)
     check_frames(_configurations(training), _spline(fitted.priors), "the data")
     for label, part in numbered(training).items():
@@ -152,7 +162,7 @@ def _split(fitted: Fitted, trainer: Trainer) -> tuple[tuple[Frames, ...], tuple[
 
 @dataclass(frozen=True)
 class _Steps:
-    """The steps of one refinement: what is the same in all of them."""
+    """The steps of one refinement, with everything that all of them have in common."""
 
     training: tuple[Frames, ...]
     simulated: Simulate
@@ -162,7 +172,7 @@ class _Steps:
     inputs: str
 
     def after(self, model: Fitted, k: int) -> tuple[Fitted, dict[str, float]]:
-        """The model after step k, and what was found; done once."""
+        """Return the model after step k, and the figures of the step. A finished step is read from its file."""
         file = self.folder / f"step_{k}.json"
         if not file.exists():
             forces = [(frames, _noise(model, frames, self.platform)) for frames in self.training]
@@ -171,28 +181,31 @@ class _Steps:
             _write_step(file, model.priors, step, self.inputs)
         priors, found = _read_step(file)
         log.info(
-            "refine: step %d: pairs were off by chi2/dof %.2f of %d functions, the pair potentials changed by up to %.2f kT",
+            "refine: step %d: pair counts deviate by chi2/dof %.2f (dof %d), pair potentials change by up to %.2f kT",
             *(k + 1, found["chi2_per_dof"], found["dof"], found["largest_kT"]),
         )
         return replace(model, priors=priors), found
 
 
 def _figures(model: Fitted, held_out: Sequence[Frames], rows: list[dict[str, float]], platform: str) -> RefinementFigures:
-    """What the steps found, and R2 of the refined model on the held-out frames."""
+    """Return the figures of the steps, and R2 of the refined model on the held-out frames."""
     sets = [ForceSet(part, prior_forces(model.priors, part, platform)) for part in held_out]
     quality = fit_quality(sets, [predict_forces(model.model, part) for part in sets]).r2_model
-    log.info("refine: R2 of priors and network %.4f(%.4f)", quality.value, quality.stderr)
+    log.info("refine: R2 of refined priors and network %.4f(%.4f)", quality.value, quality.stderr)
     return RefinementFigures(refinement=rows, r2_refined=float(quality.value), r2_refined_stderr=float(quality.stderr))
 
 
 def _spline(priors: Sequence[Prior]) -> PairSpline:
-    """The pair splines among the priors."""
+    """Return the pair splines among the priors."""
     (spline,) = [prior for prior in priors if isinstance(prior, PairSpline)]
     return spline
 
 
 def _configurations(sets: Sequence[Frames]) -> Frames:
-    """Boltzmann-distributed frames of the first set's system, set after set, no closer than they tell anything new."""
+    """Concatenate the Boltzmann-distributed frames of all sets with the beads and the box of the first one.
+
+    Frames that are closer in time than `STRUCTURE_PS` are thinned.
+    """
     first, parts = sets[0], []
     for frames in sets:
         same_beads = frames.mapping.bead_types == first.mapping.bead_types
@@ -204,7 +217,7 @@ def _configurations(sets: Sequence[Frames]) -> Frames:
 
 
 def _noise(fitted: Fitted, frames: Frames, platform: str) -> Float[np.ndarray, "beads"]:
-    """Variance of what the model leaves of the force on each bead, that of its type, (kJ/mol/nm)^2."""
+    """Return the variance of the residual force on each bead, averaged over the beads of its type, (kJ/mol/nm)^2."""
     some = frames[np.linspace(0, len(frames) - 1, min(len(frames), NOISE_FRAMES)).astype(int)]
     left = np.square(some.forces - fitted.forces(some, platform), dtype=np.float64).mean(axis=(0, 2))
     types = frames.mapping.types
@@ -212,31 +225,31 @@ def _noise(fitted: Fitted, frames: Frames, platform: str) -> Float[np.ndarray, "
 
 
 def _remove_others(folder: Path, inputs: str) -> None:
-    """Remove the steps of another fit.
+    """Delete the steps in the folder if they belong to another fit or to other settings.
 
     Raises:
-        ValueError: damaged.
+        ValueError: the file of the first step is damaged.
     """
     file = folder / "step_0.json"
     if file.exists():
         check_file(file, MEND)
         if read_json(file, MEND).get("inputs") != inputs:
-            log.info("refine: %s is of another fit: refining anew", file)
+            log.info("refine: %s belongs to another fit or to other settings: the refinement starts anew", file)
             shutil.rmtree(folder)
 
 
 def _write_step(file: Path, before: Sequence[Prior], step: RefinementStep, inputs: str) -> None:
-    """Keep the priors after a step, and what was found."""
+    """Write the priors after a step and the figures of the step to its file."""
     priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in before]
     found = {name: value for name, value in vars(step).items() if name != "prior"}
     write_checked(file, json_text({"priors": [prior.to_dict() for prior in priors], "found": found, "inputs": inputs}))
 
 
 def _read_step(file: Path) -> tuple[tuple[Prior, ...], dict[str, float]]:
-    """The priors that a step ended with, and what was found.
+    """Read the priors after a step and the figures of the step.
 
     Raises:
-        ValueError: damaged.
+        ValueError: the file is damaged.
     """
     check_file(file, MEND)
     stored = Entries(read_json(file, MEND), str(file), MEND)

@@ -1,7 +1,7 @@
-"""What a stage found, in a folder: the cache of a run, keyed by the digest of what it was made from.
+"""Save and load the result of a stage. These files are the cache of a run; each has the digest of the inputs of its result.
 
-Results are trees of dataclasses, sequences, dictionaries and numbers. figures.json has them as plain data, arrays.npz their
-arrays; types come from the annotations of what is read, never from a file.
+Results are trees of dataclasses, sequences, dictionaries and numbers. They are plain data in figures.json, and their arrays
+are in arrays.npz. Types come from the annotations of the classes that are read, never from a file.
 """
 
 import dataclasses
@@ -21,15 +21,16 @@ from cgnnp.runtime.storage import check_file, file_checksum, json_text, naming, 
 FIGURES, ARRAYS = "figures.json", "arrays.npz"
 
 ARRAY, NUMBER, PAIRS = "~array", "~number", "~pairs"
-"""Keys of what JSON has no word for: arrays (named as in the npz), numbers that are not finite, keys other than text."""
+"""Keys for values that JSON does not have: arrays (by their names in the npz), numbers that are not finite, and dictionaries
+with keys other than strings."""
 
 
 class OtherVersion(ValueError):
-    """A result that another version of cgnnp has written."""
+    """The error for a result that another version of cgnnp has written."""
 
 
 def save_figures(folder: str | Path, figures: Any, inputs: str, **more: Any) -> None:
-    """Write figures, the digest of what they were made from, and `more` values."""
+    """Write figures to a folder, with the digest `inputs` of everything they depend on, and with further values `more`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.ndarray] = {}
@@ -45,18 +46,19 @@ def save_figures(folder: str | Path, figures: Any, inputs: str, **more: Any) -> 
 def load_figures(
     folder: str | Path, kind: Any, inputs: str | None, mend: str, *, anew: bool = False, **more: Any
 ) -> tuple[Any, dict[str, Any]] | None:
-    """Figures of a kind that a folder holds and what is beside them, None where there are none.
+    """Read the figures in a folder. Return them and a dictionary of `inputs` and the further values; None without figures.
 
     Args:
-        folder: of the result.
-        kind: of the figures.
-        inputs: digest of what they must have been made from; None takes any.
-        mend: what a message says to do.
-        anew: what was made from other inputs counts as nothing, and is made again.
-        **more: kinds of the other values that are wanted.
+        folder: folder of the result.
+        kind: type of the figures.
+        inputs: digest of the inputs from which the figures must have been made; None accepts any.
+        mend: advice at the end of an error message.
+        anew: whether to return None, instead of an error, for figures that were made from other inputs.
+        **more: names and types of the further values to read.
 
     Raises:
-        ValueError: damaged, or made from other inputs; `OtherVersion` where another one wrote it.
+        OtherVersion: another version of cgnnp wrote the figures.
+        ValueError: the files are damaged, or the figures were made from other inputs.
     """
     folder = Path(folder)
     file = folder / FIGURES
@@ -71,7 +73,7 @@ def load_figures(
     arrays: dict[str, np.ndarray] = {}
     if more and stored.get("arrays"):
         if not (folder / ARRAYS).exists() or file_checksum(folder / ARRAYS) != stored["arrays"]:
-            return None  # killed between the two files
+            return None  # the process was killed after it wrote one of the two files
         with naming(folder / ARRAYS), np.load(folder / ARRAYS, allow_pickle=False) as opened:
             arrays = dict(opened)
     try:
@@ -82,7 +84,7 @@ def load_figures(
 
 
 def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """A value as JSON has it; its arrays are put into `arrays`."""
+    """Convert a value to plain data for JSON. Its arrays are added to `arrays`."""
     if isinstance(value, np.ndarray):
         name = f"array_{len(arrays)}"
         arrays[name] = value
@@ -100,12 +102,12 @@ def _plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _value(data: Any, kind: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Inverse of `_plain` for a value of an annotated kind."""
+    """Convert plain data back to a value of the annotated type `kind`: the inverse of `_plain`."""
     if isinstance(data, dict) and len(data) == 1 and ARRAY in data:
         return arrays[data[ARRAY]]
     if isinstance(data, dict) and len(data) == 1 and NUMBER in data:
         return float(data[NUMBER])
-    if data is None and kind is float:  # what was not finite, in earlier versions
+    if data is None and kind is float:  # earlier versions wrote null for numbers that are not finite
         return math.nan
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
@@ -132,7 +134,7 @@ def _key(data: Any, kind: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _member(data: Any, members: tuple[Any, ...]) -> Any:
-    """Which of several kinds plain data are of."""
+    """Return the member of a union type that plain data belong to."""
     wanted = [one for one in members if one is not type(None)]
     structured = [one for one in wanted if dataclasses.is_dataclass(one) or typing.get_origin(one) is not None]
     return next((one for one in structured if isinstance(data, dict | list)), wanted[0] if not structured else Any)

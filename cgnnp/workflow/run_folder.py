@@ -1,4 +1,4 @@
-"""The folder of one run: where everything is, its log, what its stages found, and the summary of that."""
+"""The folder of one run: its paths, settings and log, the results of its stages, and their summary."""
 
 import contextlib
 import datetime
@@ -27,15 +27,15 @@ FREE = (
     *("platform", "run_dir", "data_dir", "force_backend", "replica"),
     *("simulation.platform", "simulation.force_backend", "simulation.length_ps", "simulation.chunk_frames"),
 )
-"""Settings that may change between visits to a run (those of the simulation are checked against its frames)."""
+"""Settings that may differ when a run is continued (those of the simulation are checked against its frames)."""
 
 FREE_GROUPS = ("compare",)
-"""Groups of settings that may change: what was compared otherwise is compared again."""
+"""Groups of settings that may differ when a run is continued. A comparison with other settings is made again."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run.
+    """The folder of one run, with the paths of its files.
 
     >>> RunFolder(Path("runs/water")).potential
     PosixPath('runs/water/potential')
@@ -45,32 +45,32 @@ class RunFolder:
 
     @property
     def potential(self) -> Path:
-        """The exported bundle."""
+        """Folder of the exported potential."""
         return self.path / "potential"
 
     @property
     def simulation(self) -> Path:
-        """The coarse-grained runs."""
+        """Folder of the replicas of the coarse-grained simulation."""
         return self.path / "simulation"
 
     @property
     def summary_file(self) -> Path:
-        """What a script needs to judge the run."""
+        """File of the summary, which has all figures that a script needs to judge the run."""
         return self.path / "summary.json"
 
     @property
     def metrics_file(self) -> Path:
-        """One row per epoch."""
+        """File of the metrics of the fit, with one row per epoch."""
         return self.path / "metrics.csv"
 
     @property
     def config_file(self) -> Path:
-        """The resolved configuration."""
+        """File of the resolved configuration."""
         return self.path / "config.yaml"
 
     @classmethod
     def create(cls, path: str | Path | None, name: str) -> "RunFolder":
-        """The folder at `path`, or a new one `runs/<date>_<time>_<name>`.
+        """Create the folder `path` if it does not exist; if `path` is None, create `runs/<date>_<time>_<name>`.
 
         Raises:
             ValueError: the folder cannot be written.
@@ -83,11 +83,11 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
-        """The folder of a run that exists.
+        """Open the folder of an existing run.
 
         Raises:
-            FileNotFoundError: no run there.
-            ValueError: one of an earlier version.
+            FileNotFoundError: the folder has no run.
+            ValueError: an earlier version of cgnnp made the run.
         """
         folder = cls(Path(path))
         if not folder.summary_file.is_file():
@@ -96,22 +96,25 @@ class RunFolder:
         return folder
 
     def check_version(self) -> None:
-        """Refuse a run of an earlier version.
+        """Check that no earlier version of cgnnp made the run.
 
         Raises:
-            ValueError: says what to do.
+            ValueError: an earlier version made the run; the message says what to do.
         """
         if self.summary_file.is_file() and not (self.path / "results").is_dir():
             raise ValueError(
-                f"{self.path}: is a run of an earlier version of cgnnp, which cannot be gone on with: its potential runs "
-                f"(python -m cgnnp.simulate potential={self.potential}), and train in a new run_dir finds its data"
+                f"{self.path}: an earlier version of cgnnp made this run, so it cannot be continued: simulate its potential "
+                f"(python -m cgnnp.simulate potential={self.potential}), or train in a new run_dir, which finds its data"
             )
 
     def begin(self, config: str) -> None:
-        """Begin a run, or continue one of the same configuration.
+        """Begin a run, or continue a run with the same configuration.
+
+        Args:
+            config: the configuration as YAML.
 
         Raises:
-            ValueError: the folder holds a run of another or of a damaged configuration.
+            ValueError: the folder has a run with another configuration, or its configuration is damaged.
         """
         self.check_version()
         if self.config_file.exists():
@@ -122,59 +125,60 @@ class RunFolder:
         stored = self.config()
         if TARGET in (stored.get("prior") or {}):
             raise ValueError(
-                f"{self.path}: was begun by an earlier version of cgnnp, whose prior was no list of terms, and cannot be "
-                "gone on with: choose another run_dir, which finds its data"
+                f"{self.path}: an earlier version of cgnnp began this run, when the prior was not a list of terms, so it "
+                "cannot be continued: choose another run_dir, which finds its data"
             )
         if changed := _differences(stored, new):
             raise ValueError(
-                f"run_dir={self.path}: holds a run with other settings ({'; '.join(changed[:4])}): "
-                "repeat those to continue it, or choose another run_dir"
+                f"run_dir={self.path}: the folder has a run with other settings ({'; '.join(changed[:4])}): "
+                "set the same values to continue that run, or choose another run_dir"
             )
 
     def config(self) -> dict[str, Any]:
-        """The configuration that the run was begun with.
+        """Read the configuration with which the run was begun.
 
         Raises:
-            ValueError: missing or damaged.
+            ValueError: the file is missing or damaged.
         """
         return read_yaml(stored_text(self.config_file), self.config_file)
 
     def result(self, stage: str) -> Path:
-        """Where what a stage found is kept: the cache that the stages read, none of which reads the summary."""
+        """Folder of the result of a stage. Stages read each other's results from these folders, never from the summary."""
         return self.path / "results" / stage
 
     def job(self) -> JobFigures:
-        """Which job it is, and how long its stages took.
+        """Read the figures of the job: its command, versions, dates and the times of its stages.
 
         Raises:
-            ValueError: damaged.
+            ValueError: the file is damaged.
         """
         known = load_figures(self.result("job"), JobFigures, None, "delete it: it holds only the command, dates and times")
         return JobFigures(run=self.path.name) if known is None else replace(known[0], run=self.path.name)
 
     def note(self, **changes: Any) -> None:
-        """Change what is known of the job."""
+        """Change figures of the job, and write them."""
         save_figures(self.result("job"), replace(self.job(), **changes), "")
 
     def write_summary(self, summary: Summary) -> None:
-        """Write summary.json: all that is known so far."""
+        """Write summary.json, which has all figures so far."""
         write_json(self.summary_file, summary.to_dict())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other jobs out of the folder.
+        """Lock the folder, so that no other job can run in it.
 
         Raises:
-            ValueError: another job is in it.
+            ValueError: another job is running in the folder.
         """
         with lock_directory(self.path, "run"):
             yield
 
     @contextmanager
     def stage(self, name: str, again: bool = False) -> Iterator[None]:
-        """Time a stage and log that it ran.
+        """Log the name of a stage and measure its time.
 
-        Its time adds to that of earlier visits, which it continues, or replaces it where it does everything `again`.
+        The time is added to the time that the stage took before it was interrupted. If the stage starts anew (`again`), the
+        new time replaces the old one.
         """
         log.info("--- %s", name)
         started = time.perf_counter()
@@ -187,7 +191,7 @@ class RunFolder:
 
 
 def start_logging(file: Path | None = None) -> None:
-    """Log lines to the terminal and, with dates and the tracebacks of errors, to a file."""
+    """Write log lines to the terminal and, with dates and with tracebacks of errors, to a file."""
     log.setLevel(logging.DEBUG)
     log.propagate = False
     for handler in list(log.handlers):
@@ -204,38 +208,47 @@ def start_logging(file: Path | None = None) -> None:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that says once, in a line, that it cannot be written: logging's tracebacks would hide the job's error."""
+    """A log file that prints a single line if it cannot be written.
+
+    The tracebacks that `logging` prints by default would hide the error of the job itself.
+    """
 
     failed = False
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say it the first time."""
+        """Print that the file cannot be written, the first time that this happens."""
         if not self.failed:
             self.failed = True
             print(f"{self.baseFilename}: cannot be written ({sys.exc_info()[1]})", file=sys.stderr)
 
     def close(self) -> None:
-        """Close the file, which on a full disk fails too."""
+        """Close the file. Errors are ignored, since closing fails too when the disk is full."""
         with contextlib.suppress(OSError):
             super().close()
 
 
 def check_writable(path: Path, key: str) -> None:
-    """Refuse a directory that cannot be made or written; nothing is left behind. `key` is the setting that names it.
+    """Check that a folder can be created and written, without creating it.
+
+    Args:
+        path: path of the folder.
+        key: name of the setting that gives the path, for the message.
 
     Raises:
-        ValueError: says what stands in the way.
+        ValueError: the folder cannot be written; the message gives the reason.
     """
     existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if os.path.lexists(parent))
     try:
         with tempfile.TemporaryDirectory(dir=existing, prefix=".cgnnp-"):
             pass
     except OSError as error:
-        raise ValueError(f"{key}={path}: cannot be written ({existing}: {error.strerror}): choose another {key}") from error
+        raise ValueError(
+            f"{key}={path}: the folder cannot be written ({existing}: {error.strerror}): choose another {key}"
+        ) from error
 
 
 def _new_folder(root: Path, name: str) -> Path:
-    """Make a folder named by the time; of several jobs that start in the same second each gets its own."""
+    """Create a folder that is named after the current time. Jobs that start in the same second get different folders."""
     stem = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_{name}"
     root.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
@@ -247,18 +260,18 @@ def _new_folder(root: Path, name: str) -> Path:
 
 
 def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Settings that differ from a stored configuration, but for those that may change between visits to a run."""
+    """Return a description of each setting that differs from the stored configuration and must not differ."""
     one, two = flat_settings(stored), flat_settings(new)
     keys = [
         key for key in {**one, **two} if key not in FREE and not key.startswith(tuple(f"{name}." for name in FREE_GROUPS))
     ]
     if not all("simulation._target_" in side for side in (one, two)):
-        keys = [key for key in keys if not key.startswith("simulation")]  # simulation=none, then or now
-    return [f"{key} is {one.get(key)} there, {two.get(key)} now" for key in keys if one.get(key) != two.get(key)]
+        keys = [key for key in keys if not key.startswith("simulation")]  # one of the two has simulation=none
+    return [f"{key} was {one.get(key)}, is now {two.get(key)}" for key in keys if one.get(key) != two.get(key)]
 
 
 def flat_settings(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Settings by their full names.
+    """Return the settings of a nested configuration by their full names.
 
     >>> flat_settings({"model": {"l_max": 2}, "seed": 0})
     {'model.l_max': 2, 'seed': 0}

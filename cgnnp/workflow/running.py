@@ -1,4 +1,4 @@
-"""Run an exported potential, and judge whether the run was at its thermostat's temperature."""
+"""Simulate an exported potential, and check whether the run had the temperature of its thermostat."""
 
 import logging
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ from cgnnp.workflow.results import load_figures, save_figures
 log = logging.getLogger("cgnnp")
 
 STARTS = 8
-"""Replicas start from so many frames spread over the data."""
+"""Number of frames, evenly spread over the data, from which replicas start."""
 
 
 @dataclass(frozen=True, repr=False)
 class CoarseRun:
-    """A coarse-grained run: the folders of its replicas, and how it went.
+    """A coarse-grained run: the folders of its replicas, and the figures of the run.
 
     Args:
-        potential: what was run.
-        folders: of the replicas, each with trajectory.dcd, log.csv and its frames.
-        figures: speed, length and kinetic temperature.
-        consistency: what its frames tell of the temperature they were drawn at; None where that was not looked at yet.
-        kinetic: its kinetic temperature; None where that was not recorded, or not looked at yet.
+        potential: folder of the potential that was simulated.
+        folders: folders of the replicas, each with trajectory.dcd, log.csv and its frames.
+        figures: speed, length and kinetic temperature of the run.
+        consistency: configurational temperature and g-YBG residual of the frames; None if they were not computed yet.
+        kinetic: kinetic temperature of the run; None if it was not recorded or not computed yet.
     """
 
     potential: Path
@@ -60,24 +60,29 @@ class CoarseRun:
 
     @cached_property
     def frames(self) -> Frames:
-        """Frames of all replicas, one after the other.
+        """The frames of all replicas, one replica after the other.
 
         Raises:
-            FileNotFoundError: there are none.
+            FileNotFoundError: there are no frames.
         """
         return open_replicas(self.folders)
 
     def save(self, folder: Path) -> None:
-        """Write the figures to a folder; the frames are where they are, and know what they were made from."""
+        """Write the figures to a folder. The frames stay where they are, with the digest of their potential."""
         replicas = [path.name for path in self.folders]
         save_figures(folder, self.figures, "", replicas=replicas)
 
     @classmethod
     def load(cls, folder: Path, potential: Path, simulation: Path) -> "CoarseRun | None":
-        """What was saved in a folder of the run of a potential in another one, `simulation`; None where nothing was.
+        """Read a run that `save` wrote; return None if the folder has none.
+
+        Args:
+            folder: folder of the figures.
+            potential: folder of the potential that was simulated.
+            simulation: folder of the replicas.
 
         Raises:
-            ValueError: damaged.
+            ValueError: the file of the figures is damaged.
         """
         known = load_figures(folder, RunFigures, None, "run python -m cgnnp.simulate again", replicas=list[str])
         if known is None:
@@ -95,29 +100,30 @@ def run_potential(
     starts: Frames | None = None,
     composition: Composition | None = None,
 ) -> CoarseRun:
-    """Run a bundle, or go on with a run that is there, and judge its temperatures.
+    """Simulate an exported potential, or continue a simulation, and check its temperatures.
 
     Args:
-        potential: the exported bundle.
-        directory: where the replicas write.
-        plan: length, platform and dynamics.
-        starts: frames that replicas start from; the bundle's own configuration without.
-        composition: other numbers of beads, or another box, than the bundle's own.
+        potential: folder of the exported potential.
+        directory: folder for the replicas.
+        plan: length, platform and dynamics of the run.
+        starts: frames from which the replicas start; None takes the configuration in the potential.
+        composition: numbers of beads or box, if they are not those of the potential.
 
     Raises:
-        ValueError: the directory holds frames of another potential or protocol, or the beads do not fit the box.
-        SimulationFailed: a replica blew up, and the others finished first.
+        ValueError: the directory has frames of another potential or protocol, or the beads do not fit in the box.
+        SimulationFailed: a replica blew up; the other replicas were finished before.
     """
     if starts is not None and composition is not None and not composition.is_own:
         raise ValueError(
-            "starts are positions of the potential's own beads: leave them out, or n_pairs, box_nm and concentration_M"
+            "starts: these are positions of the beads in the potential, which do not fit another composition: leave out "
+            "starts, or n_pairs, box_nm and concentration_M"
         )
     positions = None if starts is None else starting_positions(starts)
     folders = simulate(potential, directory, plan.settings, plan.protocol, positions, composition)
     kinetic, consistency = judge_replicas(folders, plan.protocol)
     speed = speed_in_all(folders)
     meta, info = read_meta(folders[0] / FRAMES), chunk_infos(folders[0] / FRAMES)[-1]
-    log.info("simulate: %.0f ns/day in all (%d replicas, %d side by side)", speed, len(folders), side_by_side(len(folders)))
+    log.info("simulate: %.0f ns/day in total (%d replicas, %d at a time)", speed, len(folders), side_by_side(len(folders)))
     figures = RunFigures(
         cg_ns_per_day=speed,
         cg_replicas=len(folders),
@@ -133,5 +139,5 @@ def run_potential(
 
 
 def starting_positions(frames: Frames) -> Float[np.ndarray, "starts beads 3"]:
-    """Positions of frames spread over the data, the last first."""
+    """Return the positions (nm) of `STARTS` frames that are evenly spread over the data, beginning with the last frame."""
     return frames.positions[np.linspace(len(frames) - 1, 0, STARTS).astype(int)]

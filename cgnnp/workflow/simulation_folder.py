@@ -1,4 +1,4 @@
-"""A simulation of a potential outside the run that fitted it: where it came from, and its comparison with any data."""
+"""A simulation that is not in the folder of the run that fitted its potential, and its comparison with any data."""
 
 import logging
 import os
@@ -25,12 +25,12 @@ RESULT, WHERE = "results/simulation", "potential.json"
 
 
 def is_simulation(folder: Path) -> bool:
-    """Whether a folder holds replicas of a simulation, and is not that of a whole run."""
+    """Return whether a folder itself has replicas of a simulation; the folder of a whole run has them in a subfolder."""
     return bool(replica_folders(folder)) if folder.is_dir() else False
 
 
 def remember(coarse: CoarseRun, folder: Path) -> None:
-    """Keep with the replicas how the simulation went, and where its potential is."""
+    """Write the figures of a simulation, and the path of its potential, to the folder of the replicas."""
     coarse.save(folder / RESULT)
     write_json(folder / "results" / WHERE, {"potential": os.path.relpath(coarse.potential.resolve(), folder.resolve())})
 
@@ -38,17 +38,17 @@ def remember(coarse: CoarseRun, folder: Path) -> None:
 def compare_simulation(
     folder: Path, frames: Frames, chosen: Choice | None = None, potential: Path | None = None
 ) -> Comparison:
-    """Compare a simulation with data of the same beads, and write tables, pictures, summary and report into its folder.
+    """Compare a simulation with data of the same beads, and write tables, pictures, summary and report to its folder.
 
     Args:
-        folder: of the simulation.
-        frames: mapped atomistic frames; their numbers, box and temperature may differ.
-        chosen: observables; by default all that suit the beads.
-        potential: that was run, where the folder does not know it.
+        folder: folder of the simulation.
+        frames: mapped atomistic frames; numbers of beads, box and temperature may differ from those of the simulation.
+        chosen: the observables to compare; by default all that apply to the beads.
+        potential: folder of the potential that was simulated; None takes the path that the simulation has recorded.
 
     Raises:
-        FileNotFoundError: the potential is not known, or no longer there.
-        ValueError: other beads, or another potential than the one that was run.
+        FileNotFoundError: the simulation is not finished, or its potential is unknown or no longer exists.
+        ValueError: the data have other beads, or the potential is not the one that was simulated.
     """
     if not (folder / RESULT).is_dir():
         raise FileNotFoundError(f"{folder}: this simulation is not finished: run the same python -m cgnnp.simulate again")
@@ -90,7 +90,7 @@ def compare_simulation(
 
 
 def _commands(folder: Path, potential: Path, frames: Frames) -> list[tuple[str, str]]:
-    """What a reader may want to type next."""
+    """Return commands that a reader of the report may want to run, each with a heading."""
     data = f" data={shlex.quote(frames.sources[0])}" if frames.sources else ""
     run, used = shlex.quote(str(folder)), shlex.quote(str(potential))
     return [
@@ -100,17 +100,18 @@ def _commands(folder: Path, potential: Path, frames: Frames) -> list[tuple[str, 
 
 
 def check_same_beads(frames: Frames, bundle: PotentialBundle) -> None:
-    """Refuse data whose beads are not those of a potential; numbers, boxes and temperatures may differ.
+    """Check that data have the bead types of a potential. Numbers of beads, boxes and temperatures may differ.
 
     Raises:
-        ValueError: other types, masses or charges.
+        ValueError: the bead types, or their masses or charges, differ.
     """
     own, theirs = bundle.mapping, frames.mapping
     source = ", ".join(frames.sources) or "the data"
     if set(own.type_names) != set(theirs.type_names):
         names = ", ".join(theirs.type_names), ", ".join(own.type_names)
         raise ValueError(
-            f"{source}: has beads {names[0]}, the potential is of {names[1]}: compare with data of the same beads"
+            f"{source}: the bead types are {names[0]}, but those of the potential are {names[1]}: compare with data of the "
+            "same beads"
         )
     for what, unit, one, two in (
         ("mass", "Da", own.per_type(own.masses), theirs.per_type(theirs.masses)),
@@ -118,37 +119,50 @@ def check_same_beads(frames: Frames, bundle: PotentialBundle) -> None:
     ):
         for name, value in one.items():
             if abs(two[name] - value) > 1e-3 * max(1.0, abs(value)):
-                raise ValueError(f"{source}: {what} of {name} is {two[name]:g} {unit}, in the potential {value:g} {unit}")
+                raise ValueError(
+                    f"{source}: the {what} of {name} is {two[name]:g} {unit}, but {value:g} {unit} in the potential: "
+                    "compare with data of the same beads"
+                )
 
 
 def name_of(frames: Frames) -> str:
-    """What frames are of: the system that was sampled, or where they are from."""
+    """Return the name of the system that was sampled; if it is unknown, the sources of the frames."""
     system = frames.meta.provenance.get("system")
     name = system.get("name") if isinstance(system, dict) else None
     return str(name) if name else ", ".join(frames.sources) or "memory"
 
 
 def speed_of(frames: Frames) -> float | None:
-    """Of the simulation that frames are from, ns/day, where they are in the data cache."""
+    """Return the speed of the simulation that sampled the frames, ns/day; None if they are not in the data cache."""
     folders = [Path(source) for source in frames.sources]
     return speed_ns_per_day(folders[0]) if folders and folders[0].is_dir() else None
 
 
 def _potential_of(folder: Path) -> Path:
-    """The potential that a simulation remembers."""
+    """Return the folder of the potential, whose path the simulation has recorded."""
     file = folder / "results" / WHERE
     if not file.exists():
-        raise FileNotFoundError(f"{file}: no such file: name the potential that was run with potential=<exported potential>")
+        raise FileNotFoundError(
+            f"{file}: there is no such file, so the potential of the simulation is unknown: name it with "
+            "potential=<exported potential>"
+        )
     place = folder / str(read_json(file)["potential"])
     if not place.is_dir():
-        raise FileNotFoundError(f"{place}: the potential of {folder} is no longer there: name it with potential=<directory>")
+        raise FileNotFoundError(
+            f"{place}: the potential of {folder} no longer exists at this path: name it with potential=<directory>"
+        )
     return Path(os.path.relpath(place.resolve()))
 
 
 def _check_ran(coarse: Frames, bundle: PotentialBundle, place: Path) -> None:
-    """Refuse a potential that is not the one that was run."""
+    """Check that a potential is the one that was simulated.
+
+    Raises:
+        ValueError: the simulation was made with another potential.
+    """
     ran = coarse.meta.provenance.get("potential")
     if ran is not None and ran != bundle.digest:
         raise ValueError(
-            f"potential={place}: is not the one that was run (its digest is {bundle.digest}, that of the run {ran})"
+            f"potential={place}: is not the potential that was simulated: its digest is {bundle.digest}, but the simulation "
+            f"has recorded {ran}: name the potential that was simulated"
         )

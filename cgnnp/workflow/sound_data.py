@@ -1,4 +1,4 @@
-"""Certify force maps and test mapped frames, before anything is fitted to them."""
+"""Certify force maps and test mapped frames before anything is fitted to them."""
 
 import logging
 from collections.abc import Sequence
@@ -17,27 +17,33 @@ log = logging.getLogger("cgnnp")
 
 @dataclass(frozen=True)
 class Checked:
-    """What the tests of all data sets of a job say."""
+    """Results of the tests of all data sets of a job.
+
+    Args:
+        certificates: certificates of the force maps, one for each data set.
+        sound: results of the tests of positions, forces and boxes, one for each data set.
+        undeclared_bonds: what looks like undeclared bonds in the first set that has any, as plain data; None without any.
+    """
 
     certificates: tuple[Certificate, ...]
     sound: tuple[Soundness, ...]
     undeclared_bonds: dict[str, Any] | None
 
     def refuse_unsound(self) -> None:
-        """Refuse what no model should be fitted to; say what could not be tested.
+        """Raise an error if no model should be fitted to the data, and log a warning for each test that was not possible.
 
         Raises:
-            ValueError: what disagrees. (A g-YBG residual alone does not: it is more sensitive than a fit.)
+            ValueError: a test disagrees. The g-YBG residual alone raises no error, since it is more sensitive than a fit.
         """
         for one in self.sound:
             _refuse(one)
 
     def figures(self, names: Sequence[str | None], sets: Sequence[Frames]) -> CheckFigures:
-        """What a summary says of it.
+        """Return the results as figures for the summary.
 
         Args:
             names: folders of the data sets.
-            sets: their frames.
+            sets: frames of the data sets.
         """
         rows = []
         for name, frames, one in zip(names, sets, self.sound, strict=True):
@@ -54,10 +60,10 @@ class Checked:
 
 
 def check_sets(sets: Sequence[Frames]) -> Checked:
-    """Certify the force map of each set, and test whether its positions, forces and boxes belong together.
+    """Certify the force map of each set, and test whether its positions, forces and boxes belong together. Log the results.
 
     Raises:
-        ValueError: a force map is wrong.
+        ValueError: a force map cannot be certified.
     """
     certificates = tuple(certify(frames.mapping) for frames in sets)
     sound = []
@@ -75,7 +81,7 @@ def check_sets(sets: Sequence[Frames]) -> Checked:
 
 
 def temperature_figures(found: Consistency) -> TemperatureFigures:
-    """Both tests of positions and forces as a summary has them."""
+    """Return the configurational temperatures and the g-YBG residual as figures for the summary."""
     combined, by_pair = found.temperatures.combined, found.temperatures.by_pair
     return TemperatureFigures(
         pair=combined.name,
@@ -94,16 +100,22 @@ def _refuse(sound: Soundness) -> None:
         log.warning("map: not tested: %s", text)
     if sound.box.agrees() is False:
         raise ValueError(
-            f"{sound.box}: mend the boxes where the data come from, in the units of the positions, and map anew"
+            f"{sound.box}: correct the boxes in the original data, in the units of the positions, and map the data again"
         )
     if sound.density_agrees() is False:
-        raise ValueError(f"{sound.density:.3g} g/mL is more than any matter has: the boxes are too small, mend them")
+        raise ValueError(
+            f"the density of {sound.density:.3g} g/mL is impossibly high, so the boxes are too small: correct the boxes"
+        )
     temperature, result = sound.consistency.temperature, sound.consistency.temperatures.combined
     if result.agrees(temperature) is False:
         raise ValueError(f"{disagreement(result, temperature)}; see the certificate above")
     if sound.repeated:
-        raise ValueError(f"{sound.repeated[0]}: errors would be too small, and held-out frames fitted: leave them out")
+        raise ValueError(
+            f"{sound.repeated[0]}: with repeated frames errors are too small, and frames are fitted and held out at once: "
+            "leave the repeated frames out"
+        )
     if sound.outliers:
         raise ValueError(
-            f"{sound.outliers[0]}: one such force outweighs all others in a fit: leave such frames out, or sample them again"
+            f"{sound.outliers[0]}: a single force of this size outweighs all others in a fit: leave out frames with such "
+            "forces, or sample them again"
         )

@@ -1,4 +1,4 @@
-"""The frames of a main job: sampled or read as far as they are not there, with the further data sets."""
+"""The frames of the main job, including those of further data sets. Only missing frames are sampled or read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,14 @@ from cgnnp.workflow.results import save_figures
 @brief
 @dataclass(frozen=True)
 class TrainingData:
-    """Frames of all data sets of a job, the first of its own source."""
+    """Frames of all data sets of a job, and their figures for the summary. The first set is that of the job's source."""
 
     sets: tuple[Frames, ...]
     figures: DataFigures
 
     @property
     def names(self) -> list[str | None]:
-        """Folders of the sets."""
+        """Folders of the data sets."""
         return [self.figures.data, *self.figures.more_data]
 
     @property
@@ -32,15 +32,15 @@ class TrainingData:
         return data_digest([self.figures.data_digest, *self.figures.more_data.values()])
 
     def save(self, folder: Path) -> None:
-        """Write which frames they are; the frames stay where they are."""
+        """Write the figures, which identify the frames, to a folder. The frames stay where they are."""
         save_figures(folder, self.figures, self.digest)
 
 
 def provide_data(plan: TrainingPlan) -> TrainingData:
-    """Sample or map what is missing, and open the frames that the plan asks for.
+    """Sample or map the missing frames, and open all frames that the plan asks for.
 
     Raises:
-        ValueError: what the source raises.
+        ValueError: the source raises.
     """
     source = plan.source
     directory = source.complete(plan.mapping, plan.data_root, plan.platform)

@@ -161,7 +161,7 @@ def test_refinement_needs_simulations(refused, tmp_path):
     message = refused("train", *jobs.TRAINING, "simulation=none", "refinement=structure", cwd=tmp_path)
     assert "a refinement needs simulations" in message
     assert "simulation=none" in message
-    assert "choose refinement=none too" in message
+    assert "or refinement=none" in message
 
 
 @pytest.mark.parametrize("case", ARGUMENTS)
@@ -243,7 +243,7 @@ def test_other_settings_in_the_same_folder(job_copy, refused):
     before = jobs.snapshot(job_copy)
     message = refused("train", *SMALL, "run_dir=run", "model.features=5", "trainer.batch_size=2", cwd=job_copy)
     assert "run_dir=run" in message
-    assert "model.features is 4 there, 5 now" in message
+    assert "model.features was 4, is now 5" in message
     assert "trainer.batch_size" in message
     assert jobs.snapshot(job_copy) == before
 

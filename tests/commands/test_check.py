@@ -167,7 +167,7 @@ def test_bonded_beads_are_tested_by_the_pairs_that_are_not_bonded(run_here, tmp_
         (["potential=set", "tests=[drfit]"], "there is no test 'drfit'. Did you mean drift? Available: self_check, dimers"),
         (["potential=set", "tests=drift"], "tests='drift': must be a list of tests"),
         (["potential=set", "quick=perhaps"], "quick='perhaps': must be true or false"),
-        (["potential=set", "steps_fs=[]"], "steps_fs=[]: must be positive time steps, one at least"),
+        (["potential=set", "steps_fs=[]"], "steps_fs=[]: must be positive time steps, at least one"),
         (["potential=set", "length_ps=0.2"], "length_ps=0.2: must be 1 ps or more"),
         (["data=nowhere"], "nowhere/meta.json: no such file"),
         (["data=1.5"], "data=1.5: must be the name of a folder"),

@@ -24,7 +24,7 @@ def test_all_tests_of_a_potential_that_was_just_fitted(job_copy, run_here, capsy
     assert values["timestep_fs"] == 5.0  # that of its run
     rows = {row["name"]: row for row in values["rows"]}
     assert rows["self-check: relative deviation"]["verdict"] == "agrees"
-    assert rows["dimer wall W-W, 0.05 nm inside"]["verdict"] == "agrees"
+    assert rows["dimer wall W-W, rise within 0.05 nm"]["verdict"] == "agrees"
     assert rows["one replica over the atomistic simulation"]["value"] > 0
     assert len(values["time_steps"]) == 1
     page = (folder / "check.html").read_text()

@@ -198,10 +198,10 @@ def test_the_same_command_again_repeats_nothing(job_copy):
     again = jobs.run("train", *ALL, cwd=job_copy)
     assert time.perf_counter() - started < 60
     assert "60 frames are already in" in again.stderr
-    assert "finished before" in again.stderr
+    assert "already finished" in again.stderr
     assert "equilibrating" not in again.stderr
     assert "epoch" not in again.stderr
-    assert "compare: finished before" in again.stderr
+    assert "compare: already finished" in again.stderr
     after = jobs.snapshot(job_copy)
     same = [
         name
@@ -234,7 +234,7 @@ def test_compare_writes_its_files_again(job_copy, run_here, capsys):
     for file in written:
         file.unlink()
     run_here("compare", "run=run", cwd=job_copy)
-    assert "finished before" not in capsys.readouterr().err  # what is asked for is done
+    assert "already finished" not in capsys.readouterr().err  # what is asked for is done
     assert written[0].read_text() == text
     assert all(file.is_file() for file in written)
 
@@ -362,7 +362,7 @@ def test_a_job_killed_in_fit_and_in_simulation_ends_like_one_that_was_not(main_j
     assert not (run / "potential").exists()
     jobs.kill_when("train", *arguments, cwd=tmp_path, condition=a_chunk_is_there)
     result = jobs.run("train", *arguments, cwd=tmp_path)
-    assert "finished before" in result.stderr
+    assert "already finished" in result.stderr
     for replica in replicas(tmp_path):
         check_replica(replica, 40)
     weights, expected = (load_file(folder / "run/potential/model.safetensors") for folder in (tmp_path, main_job))

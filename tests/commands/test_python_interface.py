@@ -83,7 +83,7 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
     back = cgnnp.Fitted.load(str(tmp_path / "fitted"), [soft_spheres])
     assert (repr(back), back.digest, back.history) == (repr(fitted), fitted.digest, fitted.history)
     assert back.checks == fitted.checks
-    with pytest.raises(ValueError, match="frames do not know their potential"):
+    with pytest.raises(ValueError, match="frames do not contain the potential of their run"):
         cgnnp.compare_frames(soft_spheres, soft_spheres)
 
 
@@ -143,7 +143,7 @@ def test_arguments_of_another_kind_are_refused(tmp_path):
     named = [line.split(":")[0] for line in said]
     assert named == ["data", "prior", "model", "trainer", "fitted", "run", "value", "run"], done.stderr
     assert "must be what cgnnp.run_dynamics(potential) returns, or frames" in said[5]
-    assert "seed: give them where the trainer is made: cgnnp.option('trainer', 'force_matching'" in done.stdout
+    assert "give its settings where it is made: cgnnp.option('trainer', 'force_matching'" in done.stdout
 
 
 def test_defaults_are_those_of_the_commands():

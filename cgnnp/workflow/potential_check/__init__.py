@@ -1,1 +1,1 @@
-"""Is an exported potential sound? One test a function, entered in `all_tests.py`; a table and a page of what they find."""
+"""The check of an exported potential: its tests, listed in `all_tests.py`, and a table and a page of their results."""

@@ -1,4 +1,4 @@
-"""All tests of a potential: a new one is a function of the `Subject` that returns a `Finding`, and one entry in `TESTS`."""
+"""All tests of a potential. To add one, write a function from `Subject` to `Finding`, and enter it in `TESTS`."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from cgnnp.workflow.potential_check.subject import Subject
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test found: its rows, and what pictures show."""
+    """The result of a test: its rows, and the dimers and time steps that the pictures show."""
 
     rows: tuple[CheckRow, ...]
     dimers: tuple[IsolatedDimer, ...] = ()
@@ -35,7 +35,7 @@ def _time_step(subject: Subject) -> Finding:
 
 
 def _kept(name: str, make: Callable[[Subject], tuple[CheckRow, ...]]) -> Callable[[Subject], Finding]:
-    """A test whose rows are kept once it is finished."""
+    """Make a test of the function `make`; its rows are kept in a file under `name` when it is finished."""
     return lambda subject: Finding(subject.kept(name, tuple[CheckRow, ...], lambda: make(subject)))
 
 
@@ -47,17 +47,17 @@ TESTS: dict[str, Callable[[Subject], Finding]] = {
     **{name: _kept(name, functools.partial(stress_rows, name)) for name in STRESS},
     "speed": lambda subject: Finding(speed_rows(subject)),
 }
-"""By name, in the order in which they are made."""
+"""All tests by name, in the order in which they run."""
 
 
 def chosen_tests(names: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the tests to make, in their order; None is all of them.
+    """Return the names of the chosen tests in the order in which they run; None chooses all tests.
 
     >>> chosen_tests(["speed", "drift"])
     ('drift', 'speed')
 
     Raises:
-        ValueError: a test that there is not, or none at all.
+        ValueError: a test is unknown, or the list is empty.
     """
     known = ", ".join(TESTS)
     if names is None:

@@ -1,4 +1,4 @@
-"""The check of an exported potential: all chosen tests, one after the other, and one word for what they say."""
+"""The check of an exported potential: it runs the chosen tests one after the other, and has one verdict on all of them."""
 
 import logging
 from collections.abc import Sequence
@@ -24,17 +24,17 @@ log = logging.getLogger("cgnnp")
 @brief
 @dataclass(frozen=True)
 class PotentialCheck:
-    """What was found about a potential: a row for each figure, and one word for all of them.
+    """The result of the check of a potential: one row for each figure, and one verdict on all of them.
 
     Args:
-        potential: its folder.
-        beads: how many of which type, in words.
-        temperature: of its data, K.
-        timestep_fs: its usual time step.
-        settings: of the check.
-        machine: that ran the check.
-        rows: of all tests.
-        dimers: isolated dimers of every kind of pair, where they were tested.
+        potential: folder of the potential.
+        beads: number of beads of each type, in words.
+        temperature: temperature of the data that the potential was fitted to, K.
+        timestep_fs: usual time step of the potential, fs.
+        settings: settings of the check.
+        machine: machine that ran the check.
+        rows: rows of all tests.
+        dimers: isolated dimers of every kind of pair, if they were tested.
         steps: figures of every time step that was tried.
     """
 
@@ -50,16 +50,16 @@ class PotentialCheck:
 
     @property
     def verdict(self) -> str:
-        """Disagrees where one row does, else not tested where one was not, else agrees."""
+        """The verdict on all rows: disagrees if any row disagrees, else not tested if any was not tested, else agrees."""
         return worst_verdict(self.rows)
 
     @property
     def reasons(self) -> list[str]:
-        """The rows that have this verdict, in words; empty where all agrees."""
+        """The rows that cause this verdict, in words; empty if all rows agree."""
         return [str(row) for row in self.rows if row.verdict == self.verdict and row.verdict in (DISAGREES, NOT_TESTED)]
 
     def table(self) -> str:
-        """The result as lines of text."""
+        """Return the result as lines of text, one for each row."""
         lines = [f"{self.potential}: {self.beads}, {self.temperature:g} K, usual time step {self.timestep_fs:g} fs"]
         width = max((len(row.name) for row in self.rows), default=0)
         for row in self.rows:
@@ -70,7 +70,7 @@ class PotentialCheck:
         return "\n".join([*lines, f"  on {self.machine}", *said, f"all together: {self.verdict}"])
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, which check.json has."""
+        """Return the result as plain data for check.json."""
         return {
             "potential": str(self.potential),
             "beads": self.beads,
@@ -93,22 +93,22 @@ def check_potential(
     tests: Sequence[str] | None = None,
     **given: Any,
 ) -> PotentialCheck:
-    """Make the chosen tests of a potential.
+    """Run the chosen tests of a potential.
 
     Args:
-        potential: as it was loaded, or its folder.
-        folder: where finished tests are kept: the same call goes on from there. None keeps nothing.
-        tests: by name; None makes all of them.
-        **given: settings, see `CheckSettings`, and `quick` for shorter runs.
+        potential: a loaded potential, or its folder.
+        folder: folder in which finished tests are kept, so that the same call continues; None keeps nothing.
+        tests: names of the tests to run; None runs all of them.
+        **given: settings (see `CheckSettings`), and `quick` for shorter runs.
 
     Raises:
-        FileNotFoundError: no potential there.
-        ValueError: it is damaged, has no files, or a setting is wrong.
+        FileNotFoundError: the folder has no potential.
+        ValueError: the potential is damaged or has no files, or a setting is wrong.
     """
     names, settings = chosen_tests(tests), check_settings(**given)
     bundle = potential if isinstance(potential, PotentialBundle) else load(potential, self_check=False)
     if bundle.directory is None:
-        raise ValueError("potential: is in memory and has no files: export it first")
+        raise ValueError("potential: is only in memory, but the check needs its files: export it first")
     subject = Subject(bundle, settings, folder)
     rows, dimers, steps = list[CheckRow](), list[IsolatedDimer](), list[StepFigures]()
     for number, name in enumerate(names, start=1):
@@ -131,6 +131,6 @@ def check_potential(
 
 
 def _beads_in_words(bundle: PotentialBundle) -> str:
-    """How many beads of which type: 64 Na, 64 Cl."""
+    """Return the number of beads of each type in words, such as '64 Na, 64 Cl'."""
     types = list(bundle.mapping.bead_types)
     return ", ".join(f"{types.count(name)} {name}" for name in bundle.mapping.type_names)

@@ -1,4 +1,4 @@
-"""The picture of time steps: temperatures and drift against the step."""
+"""The picture of the time steps: temperatures and energy drift against the time step."""
 
 from collections.abc import Sequence
 
@@ -11,32 +11,32 @@ from cgnnp.workflow.potential_check.integration import MOST_DRIFT, StepFigures
 
 
 class TimeSteps:
-    """Draws figures of time steps, with bars of two standard errors.
+    """Draws the figures of the time steps, with error bars of two standard errors.
 
     Args:
-        steps: those that have figures.
-        temperature: of the thermostat, K.
-        usual_fs: the usual time step, which is marked.
+        steps: figures of the time steps that were measured.
+        temperature: temperature of the thermostat, K.
+        usual_fs: usual time step, which is marked, fs.
     """
 
     def __init__(self, steps: Sequence[StepFigures], temperature: float, usual_fs: float) -> None:
         self.steps, self.temperature, self.usual_fs = steps, temperature, usual_fs
 
     def both(self, theme: Theme = LIGHT) -> Figure:
-        """Temperatures and drift side by side."""
+        """Draw temperatures and drift side by side."""
         figure, ((left,), (right,)) = panel_grid(2, theme)
         self._temperatures(left, theme)
         self._drift(right, theme)
         return figure
 
     def temperatures(self, theme: Theme = LIGHT) -> Figure:
-        """Kinetic and configurational temperature."""
+        """Draw the kinetic and the configurational temperature."""
         figure, ((axes,),) = panel_grid(1, theme)
         self._temperatures(axes, theme)
         return figure
 
     def drift(self, theme: Theme = LIGHT) -> Figure:
-        """The drift at constant energy, linear up to the limit and logarithmic beyond."""
+        """Draw the drift at constant energy. Its axis is linear within the limits for the drift and logarithmic outside."""
         figure, ((axes,),) = panel_grid(1, theme)
         self._drift(axes, theme)
         return figure

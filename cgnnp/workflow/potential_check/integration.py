@@ -1,4 +1,4 @@
-"""How well a potential can be integrated: the drift at constant energy, and the largest time step that is sound."""
+"""Tests of the integration of a potential: the energy drift at constant energy, and the largest sound time step."""
 
 import functools
 from dataclasses import dataclass
@@ -11,30 +11,33 @@ from cgnnp.workflow.potential_check.rows import CheckRow, failed, first_sentence
 from cgnnp.workflow.potential_check.subject import Subject
 
 FINE_STEP = 5.0
-"""The usual time step over this one is so short that only forces that are no gradient of the energy make it drift."""
+"""The fine time step is the usual one divided by this number. There, the energy drifts only if the forces are not its
+gradient."""
 
 MOST_FINE_DRIFT = 0.5
-"""Per cent of the kinetic energy in 20 ps, at such a step."""
+"""Largest drift at the fine time step, in per cent of the kinetic energy over 20 ps."""
 
 WARMER_PERCENT = 1.0
 MOST_DRIFT = WARMER_PERCENT * 2 * FRICTION_PER_PS * DRIFT_SPAN_PS
-"""Per cent of the kinetic energy in 20 ps that the thermostat may have to take out.
+"""Largest drift at the usual time step, in per cent of the kinetic energy over 20 ps.
 
-A thermostat of friction g takes out 2 g (K - K_eq) (see `cgnnp.diagnostics.kinetic_temperature`), so a drift warms the beads
-by its rate over 2 g: by 1 % of the temperature at this limit.
+A Langevin thermostat with friction g removes energy at the rate 2 g (K - K_eq), with K the kinetic energy (see
+`cgnnp.diagnostics.kinetic_temperature`). A drift therefore raises K by the rate of the drift divided by 2 g. At this limit
+the beads are 1 % too warm.
 """
 
 SIGMAS = 2.0
-"""A drift beyond the limit by fewer standard errors than these may be within it."""
+"""A drift that exceeds the limit by at most this many standard errors may still be within it."""
 
-TOO_BLURRED = "the error of the drift is too large to tell, raise drift_ps"
+TOO_BLURRED = "the error of the drift is too large for a verdict, raise drift_ps"
 
 
 @dataclass(frozen=True)
 class StepFigures:
-    """One time step: kinetic and configurational temperature (K), the drift at constant energy, and whether they are right.
+    """Figures of one time step: kinetic and configurational temperature (K), the drift at constant energy, and the verdict.
 
-    `sound` is None where the configurational temperature could not be told; `reason` says what is wrong or missing.
+    `sound` is None if the error of a figure is too large for a verdict. `reason` says what is wrong or missing. The drift is
+    in per cent of the kinetic energy over 20 ps.
     """
 
     timestep_fs: float
@@ -49,16 +52,19 @@ class StepFigures:
 
 
 def drift_rows(subject: Subject) -> tuple[CheckRow, ...]:
-    """The drift at the usual time step, and at a fifth of it, where it tells whether forces are a gradient of the energy."""
+    """Measure the drift at the usual time step and at a fifth of it.
+
+    The drift at the fine time step shows whether the forces are the gradient of the energy.
+    """
     usual, fine = subject.timestep_fs, subject.timestep_fs / FINE_STEP
     return (
-        drift_row(subject, usual, MOST_DRIFT, f"it warms a run with a friction of {FRICTION_PER_PS:g} /ps"),
-        drift_row(subject, fine, MOST_FINE_DRIFT, "forces and energy do not belong together, or forces jump"),
+        drift_row(subject, usual, MOST_DRIFT, f"the drift makes a run with a friction of {FRICTION_PER_PS:g} /ps too warm"),
+        drift_row(subject, fine, MOST_FINE_DRIFT, "the forces are not the gradient of the energy, or are discontinuous"),
     )
 
 
 def drift_row(subject: Subject, timestep_fs: float, most: float, wrong: str) -> CheckRow:
-    """The drift at one time step; `wrong` is what it means where it is more than `most` per cent."""
+    """Measure the drift at one time step. `wrong` is the remark for a drift of more than `most` per cent."""
     heading = f"NVE drift over 20 ps at {timestep_fs:g} fs", "% of kinetic energy", f"within {most:g}"
     try:
         found = subject.run(timestep_fs=timestep_fs).drift(subject.settings.drift_ps)
@@ -71,7 +77,7 @@ def drift_row(subject: Subject, timestep_fs: float, most: float, wrong: str) -> 
 
 
 def drift_within(found: Drift, most: float) -> bool | None:
-    """Whether a drift is within a limit, in per cent; None where its error leaves that open.
+    """Return whether a drift is within a limit in per cent; None if the error of the drift is too large for a verdict.
 
     >>> [drift_within(Drift(percent, 0.2), most=0.5) for percent in (0.1, 0.6, -9.0)]
     [True, None, False]
@@ -81,20 +87,23 @@ def drift_within(found: Drift, most: float) -> bool | None:
 
 
 def time_step_rows(steps: tuple[StepFigures, ...], usual_fs: float) -> tuple[CheckRow, ...]:
-    """The largest step up to which all are sound, at least the usual one where it agrees; the others tell what limits it."""
+    """Return the row of the largest time step up to which all time steps are sound.
+
+    It agrees if this step is at least the usual one. The remark says what is wrong with longer steps.
+    """
     others = [f"{step.timestep_fs:g} fs: {step.reason}" for step in steps if step.sound is not True]
     first = next((number for number, step in enumerate(steps) if step.sound is not True), len(steps))
     largest = steps[first - 1].timestep_fs if first else None
     wrong = any(step.sound is False and step.timestep_fs <= usual_fs for step in steps)
     met = False if wrong else True if largest is not None and largest >= usual_fs else None
-    reason = "; ".join(others) or f"no longer step than {largest:g} fs was tried"
+    reason = "; ".join(others) or f"no time step longer than {largest:g} fs was tried"
     return (CheckRow("largest sound time step", largest, None, "fs", f">= {usual_fs:g}", verdict_of(met), reason),)
 
 
 def measured_steps(subject: Subject) -> tuple[StepFigures, ...]:
-    """Figures of the time steps, the usual one among them, from the shortest to the first that is wrong.
+    """Measure the time steps of the settings and the usual one, from the shortest up to the first one that is wrong.
 
-    Each is kept when it is finished.
+    The figures of each time step are kept when it is finished.
     """
     found: list[StepFigures] = []
     for step in sorted({*subject.settings.steps_fs, subject.timestep_fs}):
@@ -106,7 +115,7 @@ def measured_steps(subject: Subject) -> tuple[StepFigures, ...]:
 
 
 def measured_step(subject: Subject, timestep_fs: float) -> StepFigures:
-    """A run at constant temperature, and one at constant energy after it."""
+    """Measure the figures of one time step in a run at constant temperature, followed by a run at constant energy."""
     try:
         run = subject.run(timestep_fs=timestep_fs, place=100)
         sampled = run.sample(subject.settings.length_ps, f"check: {timestep_fs:g} fs")

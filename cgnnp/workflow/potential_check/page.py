@@ -1,4 +1,4 @@
-"""What the check of a potential found, for people: check.json, check.html and its pictures."""
+"""The files of the check of a potential: check.json, check.html and its pictures."""
 
 import functools
 import shlex
@@ -19,12 +19,12 @@ LEVELS = {AGREES: "good", DISAGREES: "poor", NOT_TESTED: "open", MEASURED: ""}
 
 
 def write_potential_check(found: PotentialCheck, output: Path, command: str | None = None) -> Path:
-    """Write check.json, the pictures dimers.png and time_step.png, and check.html, one self-contained page; its path.
+    """Write check.json, the pictures dimers.png and time_step.png, and the self-contained page check.html; return its path.
 
     Args:
-        found: what to write.
-        output: the folder.
-        command: that makes the check again; without, one that names the potential.
+        found: result of the check.
+        output: folder for the files.
+        command: command that repeats the check, which the page shows; None shows one that names the potential.
     """
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "check.json", found.to_dict())
@@ -41,21 +41,22 @@ def write_potential_check(found: PotentialCheck, output: Path, command: str | No
 
 
 def _figures(found: PotentialCheck) -> Section:
-    """All rows."""
+    """Return the section with a table of all rows."""
     said = f"{found.beads}, {found.temperature:g} K, usual time step {found.timestep_fs:g} fs."
     rows = [(row.name, row.figure, row.target, Toned(row.verdict, LEVELS[row.verdict]), row.reason) for row in found.rows]
-    table = Table(("test", "found", "asked", "verdict", "remarks"), tuple(rows), ("asked", "verdict", "remarks"))
-    return Section("All figures", (said, table), (f"On {found.machine}.",))
+    table = Table(("test", "found", "required", "verdict", "remarks"), tuple(rows), ("required", "verdict", "remarks"))
+    return Section("All figures", (said, table), (f"The check ran on {found.machine}.",))
 
 
 def _dimers(found: PotentialCheck) -> list[Section]:
-    """The isolated dimers whose walls rise least."""
+    """Return the section with pictures of the isolated dimers; if there are too many, of those whose walls rise least."""
     weakest = sorted(found.dimers, key=lambda dimer: float("inf") if dimer.wall_rise is None else dimer.wall_rise)
     shown = weakest[:MOST_PANELS]
     if not shown:
         return []
     caption = (
-        "The energy of two beads alone. Inside the first sampled distance there must be a wall: in a hole beads collapse."
+        "Energy of an isolated dimer. Below the first sampled distance there must be a wall; in a hole, beads collapse onto "
+        "each other."
     )
     draw = functools.partial(plot_dimers, shown)
     alt = "Energy of an isolated dimer against its distance"
@@ -63,7 +64,7 @@ def _dimers(found: PotentialCheck) -> list[Section]:
 
 
 def _time_steps(found: PotentialCheck) -> list[Section]:
-    """Every step that was tried."""
+    """Return the section with the picture and the table of all time steps that were tried."""
     if not found.steps:
         return []
     rows = []
@@ -75,16 +76,16 @@ def _time_steps(found: PotentialCheck) -> list[Section]:
             plus_minus(step.drift_percent, step.drift_stderr_percent, 2),
         )
         rows.append((f"{step.timestep_fs:g}", *numbers, Toned(verdict, LEVELS[verdict]), step.reason))
-    columns = ("step (fs)", "kinetic (K)", "configurational (K)", "NVE drift in 20 ps (%)", "verdict", "remarks")
+    columns = ("time step (fs)", "T_kin (K)", "T_conf (K)", "NVE drift in 20 ps (%)", "verdict", "remarks")
     table = Table(columns, tuple(rows), ("verdict", "remarks"))
     measured = [step for step in found.steps if step.t_kin_K is not None]
     if not measured:
         return [Section("Time steps", (table,))]
-    alt = "Temperatures, and the drift of the total energy, against the time step"
+    alt = "Temperatures and drift of the total energy against the time step"
     caption = (
-        "A step is sound while both temperatures are the thermostat's and the total energy does not drift. Bars are two "
+        "A time step is sound if both temperatures agree with the thermostat and the total energy does not drift. Error "
     )
-    caption += "standard errors."
+    caption += "bars are two standard errors."
     drawn = TimeSteps(measured, found.temperature, found.timestep_fs)
     picture = Picture("time_step", alt, caption, drawn.both, (drawn.temperatures, drawn.drift))
     return [Section("Time steps", (picture, table))]

@@ -1,4 +1,4 @@
-"""One row for each figure that a test of a potential finds, with its target and its verdict."""
+"""The rows of the check of a potential: one row for each figure, with its target and its verdict."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,16 @@ MEASURED = "measured"
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One figure: what it is of, its value with its standard error and unit, what is asked for, and whether it is met.
+    """One figure of the check.
 
-    `verdict` is agrees, disagrees, not tested or measured; `reason` says why where it does not agree, or how it was found.
+    Args:
+        name: name of the figure.
+        value: value of the figure; None if there is none.
+        stderr: standard error of the value; None if it is unknown.
+        unit: unit of the value.
+        target: requirement on the value, in words; empty if there is none.
+        verdict: agrees, disagrees, not tested or measured.
+        reason: why the verdict is not `agrees`, or how the figure was measured.
 
     >>> print(CheckRow("NVE drift", 0.02, 0.01, "%", "within 0.5", "agrees"))
     NVE drift: 0.02 ± 0.01 % (asked: within 0.5)
@@ -30,7 +37,7 @@ class CheckRow:
 
     @property
     def figure(self) -> str:
-        """The value with its error and unit; a dash where there is none."""
+        """The value with its error and unit; a dash if there is no value."""
         if self.value is None or not math.isfinite(self.value):
             return UNKNOWN
         error = "" if self.stderr is None else f" ± {self.stderr:.2g}"
@@ -42,17 +49,17 @@ class CheckRow:
 
 
 def verdict_of(met: bool | None) -> str:
-    """The word for a target that is met, is not, or could not be tested."""
+    """Return the verdict for a target that is met (True), is not met (False) or could not be tested (None)."""
     return {True: AGREES, False: DISAGREES, None: NOT_TESTED}[met]
 
 
 def failed(name: str, unit: str, target: str, error: Exception) -> CheckRow:
-    """The row of a test whose simulation blew up."""
+    """Return the row of a test whose simulation blew up; its verdict is `disagrees`."""
     return CheckRow(name, None, None, unit, target, DISAGREES, first_sentence(error))
 
 
 def first_sentence(error: Exception) -> str:
-    """What went wrong; the advice that follows is for those who run a simulation.
+    """Return the first sentence of an error, without the advice that follows, which is for users who run a simulation.
 
     >>> first_sentence(ValueError("it blew up at step 10. Lower the time step."))
     'it blew up at step 10'
@@ -61,12 +68,12 @@ def first_sentence(error: Exception) -> str:
 
 
 def untested(name: str, unit: str, target: str, reason: str) -> CheckRow:
-    """The row of a test that could not be made."""
+    """Return the row of a test that was not possible, with the reason."""
     return CheckRow(name, None, None, unit, target, NOT_TESTED, reason)
 
 
 def worst_verdict(rows: tuple[CheckRow, ...]) -> str:
-    """One word for all rows; those without a target do not count.
+    """Return one verdict on all rows. Rows without a target do not count.
 
     >>> worst_verdict((CheckRow("a", 1.0, None, "", "", "agrees"), CheckRow("b", None, None, "", "", "not tested")))
     'not tested'

@@ -1,4 +1,4 @@
-"""Settings of the check of a potential, parsed and judged in one place."""
+"""Settings of the check of a potential, and the tests of their values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from cgnnp.runtime.settings import checked_settings
 
 FULL: dict[str, Any] = {"drift_ps": 20.0, "length_ps": 100.0, "steps_fs": [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]}
 QUICK: dict[str, Any] = {"drift_ps": 10.0, "length_ps": 10.0, "steps_fs": [10.0, 15.0, 20.0]}
-"""What is not chosen; with `quick` all tests of 216 beads of water take two minutes on two cores."""
+"""Default settings of a full and of a quick check. All quick tests of 216 beads of water take two minutes on two cores."""
 
 SHORTEST_PS = 1.0
-"""Shorter runs tell nothing: ten frames."""
+"""Shortest length of a run, which gives only ten frames; shorter runs are useless."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckSettings:
-    """How long the runs of the tests are, and at which time steps. Which tests there are: `all_tests.py`.
+    """Lengths and time steps of the runs of the tests. The tests themselves are listed in `all_tests.py`.
 
     Args:
-        timestep_fs: the usual time step; None takes that of the run that the potential lies in, or 10 fs.
-        steps_fs: time steps of which the largest sound one is searched, from the shortest on.
-        drift_ps: length of every run at constant energy.
-        length_ps: length of every other run; that of eight times the size has a quarter of it.
-        seed: of velocities and thermostats.
-        platform: of OpenMM.
+        timestep_fs: usual time step, fs; None takes that of the run in whose folder the potential is, or else 10 fs.
+        steps_fs: time steps to try, fs; the check searches the largest sound one, from the shortest on.
+        drift_ps: length of every run at constant energy, ps.
+        length_ps: length of every other run, ps; the run with eight times the beads has a quarter of it.
+        seed: seed of velocities and thermostats.
+        platform: name of the OpenMM platform.
 
     Raises:
-        ValueError: no time steps, or a run that is too short.
+        ValueError: there are no time steps, or a run is too short.
     """
 
     timestep_fs: float | None = None
@@ -40,7 +40,7 @@ class CheckSettings:
 
     def __post_init__(self) -> None:
         if not self.steps_fs or not min(self.steps_fs) > 0:
-            raise SettingError("", f"steps_fs={list(self.steps_fs)}: must be positive time steps, one at least")
+            raise SettingError("", f"steps_fs={list(self.steps_fs)}: must be positive time steps, at least one")
         for name in ("drift_ps", "length_ps"):
             if not getattr(self, name) >= SHORTEST_PS:
                 raise SettingError("", f"{name}={getattr(self, name)}: must be {SHORTEST_PS:g} ps or more")
@@ -49,7 +49,7 @@ class CheckSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class _Given:
-    """The types of what may be given; None is not given."""
+    """The types of the settings that may be given; None stands for a setting that is not given."""
 
     quick: bool | None = None
     timestep_fs: float | None = None
@@ -61,13 +61,13 @@ class _Given:
 
 
 def check_settings(**given: Any) -> CheckSettings:
-    """The settings that are given, and for the others those of a full check, or with `quick` of a quick one.
+    """Return the given settings, completed by the defaults of a full check, or with `quick` by those of a quick check.
 
     >>> check_settings(steps_fs=[20.0, 10.0], quick=True).steps_fs
     (10.0, 20.0)
 
     Raises:
-        ValueError: a setting that there is not, or a value that cannot be used; says what is expected.
+        ValueError: a setting is unknown or has a wrong value; the message says what is expected.
     """
     lists = {name: list(value) for name, value in given.items() if isinstance(value, tuple)}
     checked = checked_settings(_Given, {**given, **lists}, "")

@@ -1,4 +1,4 @@
-"""How fast a potential runs on this machine, beside the atomistic simulation where its speed is known."""
+"""The speed of a potential on this machine, compared with the atomistic simulation if its speed is known."""
 
 import time
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from cgnnp.workflow.potential_check.subject import Subject
 
 BLOCKS, BLOCK_S = 10, 0.5
 
-SIDE_BY_SIDE = "as many replicas as there are cores run side by side"
+SIDE_BY_SIDE = "one replica uses one core; as many replicas as there are cores can run at a time"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What ran the check."""
+    """The machine that ran the check."""
 
     processor: str
     cores: int
@@ -28,12 +28,15 @@ class Machine:
 
 
 def this_machine(subject: Subject) -> Machine:
-    """Processor, the cores that this process may use, and the platform with its properties."""
+    """Return the processor, the number of cores that this process may use, and the OpenMM platform with its properties."""
     return Machine(processor_name(), available_cores(), str(subject.platform))
 
 
 def speed_rows(subject: Subject) -> tuple[CheckRow, ...]:
-    """Time of a step and ns/day of one replica on one core, and both in those of the atomistic simulation."""
+    """Measure the time of a step and the speed of one replica on one core.
+
+    If the speed of the atomistic simulation is known, two more rows give it and the ratio of both speeds.
+    """
     step_fs, machine = subject.timestep_fs, str(this_machine(subject))
     try:
         ms, stderr = step_time(subject)
@@ -45,7 +48,7 @@ def speed_rows(subject: Subject) -> tuple[CheckRow, ...]:
     atomistic = subject.known("atomistic_ns_per_day")
     if atomistic is None:
         return rows
-    recorded = "recorded when the data were sampled, on all cores of the machine that sampled them"
+    recorded = "this speed was recorded when the data were sampled, on all cores of that machine"
     ratio = CheckRow(
         "one replica over the atomistic simulation", speed / atomistic, None, "times", "", MEASURED, SIDE_BY_SIDE
     )
@@ -53,7 +56,7 @@ def speed_rows(subject: Subject) -> tuple[CheckRow, ...]:
 
 
 def step_time(subject: Subject) -> tuple[float, float]:
-    """Milliseconds of a time step: the median of ten blocks, with the standard error of a median of as many."""
+    """Return the median time of a step over ten blocks of steps, and its standard error, in milliseconds."""
     run, times = subject.run(place=200), []
     started = time.perf_counter()
     run.step(10)

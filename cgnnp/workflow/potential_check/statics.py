@@ -1,4 +1,4 @@
-"""What needs no dynamics: the self-check of the files, and isolated dimers."""
+"""The tests that need no dynamics: the self-check of the files, and the isolated dimers."""
 
 import itertools
 
@@ -13,16 +13,19 @@ from cgnnp.workflow.potential_check.subject import Subject
 
 
 def self_check_rows(subject: Subject) -> tuple[CheckRow, ...]:
-    """Energies and forces of the stored frames come out again; the files were compared with their checksums before."""
+    """Test that the potential reproduces the energies and forces that are stored with it.
+
+    The files were compared with their checksums when the potential was loaded.
+    """
     found = self_check_deviation(subject.bundle)
     met = found < SELF_CHECK_TOLERANCE
-    reason = "" if met else "energies and forces of the stored frames do not come out again: export the potential again"
+    reason = "" if met else "the stored energies and forces are not reproduced: export the potential again"
     target = f"< {SELF_CHECK_TOLERANCE:g}"
     return (CheckRow("self-check: relative deviation", found, None, "", target, verdict_of(met), reason),)
 
 
 def dimers(subject: Subject) -> tuple[IsolatedDimer, ...]:
-    """An isolated dimer of every kind of pair: those of the potential's own beads, and those that its priors know."""
+    """Return an isolated dimer of every kind of pair: the pairs of the beads in the potential, and those of its priors."""
     bundle = subject.bundle
     known = {*first_sampled(bundle.priors), *map(frozenset, PairKinds(bundle.mapping).names)}
     pairs = itertools.combinations_with_replacement(bundle.manifest["bead_masses_Da"], 2)
@@ -30,18 +33,19 @@ def dimers(subject: Subject) -> tuple[IsolatedDimer, ...]:
 
 
 def dimer_rows(found: tuple[IsolatedDimer, ...]) -> tuple[CheckRow, ...]:
-    """How much the wall of every kind of pair has risen 0.05 nm inside of the first sampled distance."""
+    """Return a row for each dimer: the rise of its wall within 0.05 nm below the first sampled distance."""
     return tuple(dimer_row(dimer) for dimer in found)
 
 
 def dimer_row(found: IsolatedDimer) -> CheckRow:
-    """One wall: no hole inside, and at least 5 kT high."""
+    """Return the row of one dimer. It agrees if the wall rises by more than 5 kT and there is no hole inside."""
     entry = found.to_dict()
-    name, unit, target = f"dimer wall {entry['pair']}, 0.05 nm inside", "kT", f"> {HOLE_KT:g}"
+    name, unit, target = f"dimer wall {entry['pair']}, rise within 0.05 nm", "kT", f"> {HOLE_KT:g}"
     rise, hole = found.wall_rise, has_hole(entry)
     if rise is None or hole is None:
         return untested(name, unit, target, NO_EDGE)
     met = rise > HOLE_KT and not hole
     where = f"{entry['lowest_inside_kT']:.1f} kT at {entry['lowest_inside_nm']:.3f} nm"
-    reason = "" if met else f"a hole inside of {entry['first_sampled_nm']:.3f} nm: the energy is {where}, beads may collapse"
+    edge = f"the first sampled distance, {entry['first_sampled_nm']:.3f} nm"
+    reason = "" if met else f"there is a hole below {edge}: the energy is {where}, beads may collapse"
     return CheckRow(name, rise, None, unit, target, verdict_of(met), reason)

@@ -1,4 +1,4 @@
-"""Runs that would find a hole in a potential: hot, dense, dilute, from a lattice, and of eight times the size."""
+"""Stress runs, which can reveal holes in a potential: hot, dense, dilute, from a lattice, and with eight times the beads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,26 +20,26 @@ from cgnnp.workflow.potential_check.subject import Subject
 
 HOT = 1.5
 MORE, LESS = 1.2, 0.5
-"""Densities of the dense and of the dilute run, in those of the potential's own box."""
+"""Densities of the dense and of the dilute run, over the density in the box of the potential."""
 LARGER = 8.0
 SHARE_OF_LARGE = 0.25
-"""The run of eight times the size is so much shorter than the others."""
+"""Length of the run with eight times the beads, over the length of the other runs."""
 
 LOOKED_FOR_NM = 0.6
-"""Pairs farther apart are not looked at."""
+"""Only pairs closer than this are examined."""
 
-NO_EDGE = "no prior says where the sampled distances begin"
+NO_EDGE = "the priors do not record a first sampled distance"
 
 
 @dataclass(frozen=True)
 class Stress:
-    """One such run.
+    """One stress run.
 
     Args:
-        label: of its rows.
-        beads: what is run; raises ValueError where there is no such system of these beads.
-        heat: factor of the temperature.
-        share: of the length of the runs.
+        label: name of the run in its rows.
+        beads: function that returns the beads to simulate; it raises ValueError if these beads allow no such system.
+        heat: temperature of the run over that of the potential.
+        share: length of the run over the length in the settings.
     """
 
     label: str
@@ -49,27 +49,27 @@ class Stress:
 
 
 def own(subject: Subject) -> BeadSystem:
-    """The beads as they were exported."""
+    """Return the beads with which the potential was exported."""
     return subject.beads
 
 
 def denser(subject: Subject) -> BeadSystem:
-    """A fifth more beads in the same box."""
+    """Return a fifth more beads in a cubic box of the same volume."""
     return _composed(subject, number=MORE)
 
 
 def diluted(subject: Subject) -> BeadSystem:
-    """The same beads in twice the volume."""
+    """Return the same number of beads in twice the volume."""
     return _composed(subject, volume=1 / LESS)
 
 
 def larger(subject: Subject) -> BeadSystem:
-    """Eight times the beads in eight times the volume."""
+    """Return eight times as many beads in eight times the volume."""
     return _composed(subject, number=LARGER, volume=LARGER)
 
 
 def on_a_lattice(subject: Subject) -> BeadSystem:
-    """A crystal of rock salt in the middle of the box for a 1:1 salt of single ions, else a simple cubic lattice."""
+    """Return beads on a lattice: a rock-salt crystal in the middle of the box for a 1:1 salt of single ions, else cubic."""
     return rock_salt(subject) or _composed(subject)
 
 
@@ -83,11 +83,14 @@ STRESS = {
 
 
 def stress_rows(name: str, subject: Subject) -> tuple[CheckRow, ...]:
-    """How near beads came to each other, less where sampling ends, and the kinetic temperature."""
+    """Simulate one stress run, and return its two rows: the closest approach of beads, and the kinetic temperature.
+
+    The closest approach is given as the pair distance minus the first sampled distance.
+    """
     stress = STRESS[name]
     thermostat = stress.heat * subject.bundle.temperature
-    nearest = f"{stress.label}: nearest pair from the edge of sampling", "nm", f"> {-WALL_DEPTH:g}"
-    kinetic = f"{stress.label}: kinetic temperature", "K", f"{thermostat:g} within 3 % or 4 errors"
+    nearest = f"{stress.label}: closest pair minus first sampled distance", "nm", f"> {-WALL_DEPTH:g}"
+    kinetic = f"{stress.label}: kinetic temperature", "K", f"within 3 % or 4 standard errors of {thermostat:g}"
     try:
         beads = stress.beads(subject)
     except ValueError as error:
@@ -109,12 +112,12 @@ def _nearest_row(subject: Subject, found: Sampled, name: str, unit: str, target:
     pair = min(depths, key=lambda one: depths[one])
     deep = depths[pair] <= -WALL_DEPTH
     where = depths[pair] + first_sampled(priors)[frozenset(pair)]
-    reason = f"two beads {'-'.join(pair)} came {where:.3f} nm close" if deep else ""
+    reason = f"a {'-'.join(pair)} pair came as close as {where:.3f} nm" if deep else ""
     return CheckRow(name, depths[pair], None, unit, target, verdict_of(not deep), reason)
 
 
 def depths_in_walls(frames: Frames, priors: Sequence[Prior]) -> dict[tuple[str, str], float]:
-    """The smallest distance of every pair of bead types less the first sampled one, nm: negative within the wall."""
+    """Return the smallest minus the first sampled distance of every kind of pair, nm. It is negative within the wall."""
     edges = first_sampled(priors)
     found = closest_approach(frames)
     return {pair: float(r - edges[frozenset(pair)]) for pair, r in found.items() if frozenset(pair) in edges}
@@ -122,12 +125,12 @@ def depths_in_walls(frames: Frames, priors: Sequence[Prior]) -> dict[tuple[str, 
 
 def _kinetic_row(found: Sampled, name: str, unit: str, target: str) -> CheckRow:
     wrong = found.kinetic.is_suspect()
-    reason = "the run does not hold the temperature of its thermostat" if wrong else ""
+    reason = "the run deviates from the temperature of its thermostat" if wrong else ""
     return CheckRow(name, found.kinetic.value, found.kinetic.stderr, unit, target, verdict_of(not wrong), reason)
 
 
 def closest_approach(frames: Frames) -> dict[tuple[str, str], float]:
-    """The smallest distance of every pair of bead types in any frame, nm; of pairs closer than 0.6 nm."""
+    """Return the smallest distance of every kind of pair in all frames, nm. Pairs beyond 0.6 nm are left out."""
     kinds, closest = PairKinds(frames.mapping), dict[tuple[str, str], float]()
     excluded = frames.mapping.topology.exclusions
     for positions, box in zip(frames.positions, frames.boxes, strict=True):
@@ -140,7 +143,10 @@ def closest_approach(frames: Frames) -> dict[tuple[str, str], float]:
 
 
 def rock_salt(subject: Subject) -> BeadSystem | None:
-    """A piece of rock salt with its ions at contact; None where the beads are no such salt, or the box is too small."""
+    """Return a piece of rock salt with its ions at contact distance.
+
+    Return None if the beads are not a 1:1 salt of single ions, the dimer has no contact minimum, or the box is too small.
+    """
     beads = subject.beads
     mapping, names = beads.mapping, beads.mapping.type_names
     half, charges = mapping.n_beads // 2, mapping.charges
@@ -161,7 +167,9 @@ def rock_salt(subject: Subject) -> BeadSystem | None:
 
 
 def rock_salt_sites(half: int) -> Float[np.ndarray, "sites 3"]:
-    """The sites nearest to the centre of a crystal, `half` of each kind of ion, in nearest-neighbour distances.
+    """Return the lattice sites nearest to the centre of a rock-salt crystal, in units of the nearest-neighbour distance.
+
+    There are `half` sites for each kind of ion.
 
     >>> np.abs(rock_salt_sites(1)[1] - rock_salt_sites(1)[0])
     array([0., 0., 1.])
@@ -175,7 +183,7 @@ def rock_salt_sites(half: int) -> Float[np.ndarray, "sites 3"]:
 
 
 def _composed(subject: Subject, *, number: float = 1.0, volume: float = 1.0) -> BeadSystem:
-    """Beads scattered over a lattice, in a cubic box, in multiples of the potential's own."""
+    """Return beads on a lattice in a cubic box. `number` and `volume` are multiples of those of the potential."""
     own_number = subject.beads.mapping.blocks[0].n_copies
     edge = float((volume * abs(np.linalg.det(subject.beads.box))) ** (1 / 3))
     composition = Composition(n_pairs=max(1, round(number * own_number)), box_nm=edge)

@@ -1,4 +1,4 @@
-"""What is tested: a potential with its beads, how it is tested, and where finished tests are kept."""
+"""The subject of the tests: a potential with its beads, the settings of the check, and the folder of finished tests."""
 
 import math
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from cgnnp.workflow.results import load_figures, save_figures
 Kind = TypeVar("Kind")
 
 FINISHED = "finished"
-"""Folder of finished tests in that of the check."""
+"""Name of the folder of finished tests, in the folder of the check."""
 
 
 def own_version() -> str:
-    """The version of cgnnp that makes the check."""
+    """Return the version of cgnnp that runs the check."""
     return str(package_versions(["cgnnp"])["cgnnp"])
 
 
@@ -31,9 +31,9 @@ class Subject:
     """A potential with the settings of its check.
 
     Args:
-        bundle: the potential, from its files.
-        settings: of the check.
-        folder: where finished tests are kept and found again; None keeps nothing.
+        bundle: the potential, loaded from its files.
+        settings: settings of the check.
+        folder: folder in which finished tests are kept and found again; None keeps nothing.
     """
 
     bundle: PotentialBundle
@@ -42,21 +42,24 @@ class Subject:
 
     @cached_property
     def beads(self) -> BeadSystem:
-        """The beads that the potential was exported with."""
+        """The beads with which the potential was exported."""
         return own_beads(self.bundle)
 
     @cached_property
     def platform(self) -> PlatformChoice:
-        """Of OpenMM, with one thread as replicas have."""
+        """The OpenMM platform, with one thread, as replicas have."""
         return choose_platform(self.settings.platform, threads=1)
 
     @property
     def timestep_fs(self) -> float:
-        """The usual time step."""
+        """The usual time step, fs: that of the settings, or of the run that fitted the potential, or else 10 fs."""
         return self.settings.timestep_fs or self.known("timestep_fs") or USUAL_STEP_FS
 
     def known(self, key: str) -> float | None:
-        """A positive number in the summary.json of the run that the potential lies in; None where there is none."""
+        """Return the number `key` in the summary.json of the run in whose folder the potential is.
+
+        Return None if there is no such file, or no positive number of this name in it.
+        """
         directory = self.bundle.directory
         file = None if directory is None else directory.resolve().parent / "summary.json"
         if file is None or not file.is_file():
@@ -70,13 +73,13 @@ class Subject:
     def run(
         self, beads: BeadSystem | None = None, *, heat: float = 1.0, timestep_fs: float | None = None, place: int = 0
     ) -> ShortRun:
-        """Begin a run, by default of the potential's own beads at its temperature and the usual time step.
+        """Begin a run, by default with the beads of the potential, at its temperature and with the usual time step.
 
         Args:
-            beads: others.
-            heat: factor of the temperature.
-            timestep_fs: another time step.
-            place: a number that gives the run random numbers of its own.
+            beads: beads to simulate; None takes those of the potential.
+            heat: temperature of the run over that of the potential.
+            timestep_fs: time step, fs; None takes the usual one.
+            place: number of the run; runs with different numbers have different random numbers.
         """
         return ShortRun(
             self.bundle,
@@ -88,7 +91,13 @@ class Subject:
         )
 
     def kept(self, name: str, kind: type[Kind] | Any, make: Callable[[], Kind]) -> Kind:
-        """What is found under a name, made once for this potential and these settings."""
+        """Return the result that is kept under a name; if there is none for this potential and these settings, make it.
+
+        Args:
+            name: name of the result, which is the name of its folder.
+            kind: type of the result.
+            make: function that makes the result.
+        """
         if self.folder is None:
             return make()
         place, inputs = self.folder / FINISHED / name, self._digest
@@ -101,7 +110,7 @@ class Subject:
 
     @cached_property
     def _digest(self) -> str:
-        """Of all that a run depends on."""
+        """Digest of everything that a run depends on."""
         chosen = {key: value for key, value in asdict(self.settings).items() if key != "steps_fs"}
         step = {"timestep_fs": self.timestep_fs, "platform": str(self.platform)}
         return data_digest({"manifest": self.bundle.manifest, "cgnnp": own_version(), **chosen, **step})

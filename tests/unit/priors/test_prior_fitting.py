@@ -239,7 +239,7 @@ def test_charged_beads_are_not_fitted_without_coulomb():
 def test_charged_beads_are_not_fitted_without_a_term_for_their_charges():
     described = [DataDescription.of_frames(ions(30), "the salt")]
     with pytest.raises(
-        ValueError, match=r"no term of prior has the interaction of charges, which the beads of the salt carry"
+        ValueError, match=r"the beads of the salt are charged, but no prior term describes the Coulomb interaction"
     ):
         check_together(described, [SPLINES], ForceMatching())
     assert check_together(described, [coulomb_term(), SPLINES], ForceMatching()).names == ("Na", "Cl")

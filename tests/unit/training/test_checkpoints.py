@@ -84,7 +84,7 @@ def test_incomplete_checkpoints(remove, message, content, tmp_path):
 def test_a_checkpoint_of_networks_that_have_changed(content, tmp_path):
     older = {**content, "cgnnp": {**content["cgnnp"], "version": 1}}
     torch.save(older, tmp_path / "old.ckpt")
-    with pytest.raises(ValueError, match=r"old.ckpt: has checkpoint version 1, .* structure has changed .*: fit again"):
+    with pytest.raises(ValueError, match=r"old.ckpt: has checkpoint version 1, .* networks has changed .*: fit again"):
         read_checkpoint(tmp_path / "old.ckpt")
 
 

@@ -176,14 +176,14 @@ def small_pairs():
 def test_frames_without_energies_are_refused(tmp_path):
     frames = replace(with_all(30), more={})
     plan = FitPlan(prior=(), network=small_pairs(), trainer=ForceMatching(loss={"forces": 1.0, "energies": 0.1}))
-    with pytest.raises(ValueError, match=r"data set 1 has no energies, which the trainer is to fit: .*mapping=atoms"):
+    with pytest.raises(ValueError, match=r"data set 1 has no energies, but the trainer is to fit them: .*mapping=atoms"):
         fit_model([frames], plan, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_energies_that_sampling_will_not_make_are_refused_before_it(tmp_path):
     options = ("trainer.loss.energies=0.1", f"data_dir={tmp_path}", f"run_dir={tmp_path / 'run'}", "platform=Reference")
-    with pytest.raises(ValueError, match=r"the first data set has no energies, which the trainer is to fit"):
+    with pytest.raises(ValueError, match=r"the first data set has no energies, but the trainer is to fit them"):
         training_plan(compose("train", *options))
 
 
@@ -198,7 +198,7 @@ def test_a_term_with_nothing_to_explain_is_refused():
     ("loss", "message"),
     [
         ({"force": 1.0}, r"loss\.force: there is no such term: choose from forces, energies, virials"),
-        ({"forces": -1.0}, r"loss\.forces=-1\.0: must be a number, 0 or more"),
+        ({"forces": -1.0}, r"loss\.forces=-1\.0: must be a finite number, 0 or more"),
         ({"forces": float("nan")}, r"loss\.forces=nan"),
         ({"forces": 0.0}, r"loss: all weights are 0"),
         ({}, r"loss: all weights are 0"),

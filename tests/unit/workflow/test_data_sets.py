@@ -218,7 +218,7 @@ def test_data_sets_of_other_temperatures_are_refused():
     one = gas({"A": 4, "B": 10}, 1.4, 2, 30)
     other = replace(one, meta=replace(one.meta, temperature=350.0))
     described = [DataDescription.of_frames(one, "the first data set"), DataDescription.of_frames(other, "more_data=hot")]
-    with pytest.raises(ValueError, match=r"more_data=hot: at 350 K, the first data set is at 300 K"):
+    with pytest.raises(ValueError, match=r"more_data=hot: .* is 350 K, but that of the first data set is 300 K"):
         FitPlan(prior=FIT).check(described)
 
 
@@ -237,10 +237,10 @@ def test_errors_of_several_sets_are_those_of_each():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frames: replace(frames, boxes=2 * frames.boxes), "box: .*: mend the boxes where the data come from"),
+        (lambda frames: replace(frames, boxes=2 * frames.boxes), "box: .*: correct the boxes in the original data"),
         (
             lambda frames: replace(frames, forces=frames.forces + (np.arange(len(frames)) == 7)[:, None, None] * 1e5),
-            "one such force",
+            "a single force of this size",
         ),
         (lambda frames: replace(frames, forces=-frames.forces), "the thermostat is at 300 K"),
     ],

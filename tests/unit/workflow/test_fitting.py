@@ -32,5 +32,5 @@ def test_a_fit_that_is_worse_than_its_prior_says_so(too_large, warned, tmp_path,
         platform="Reference",
     )
     fitted = fitting.fit_model([add_noise(exact, 3.0, seed=2)], plan, tmp_path)
-    assert ("worse than the prior alone" in caplog.text) is warned
+    assert ("worse than the priors alone" in caplog.text) is warned
     assert (fitted.figures.r2_gain < -fitting.WORSE_BY) is warned

@@ -75,7 +75,7 @@ def test_curves_of_all_runs_are_drawn_where_they_were_compared_with_one_data_set
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is not the folder of a run, and there is none in it"):
+    with pytest.raises(FileNotFoundError, match="is not the folder of a run and contains none"):
         runs_in([tmp_path])
     with pytest.raises(FileNotFoundError, match="runs="):
         compare_runs([tmp_path / "nothing"])

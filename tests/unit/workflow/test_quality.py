@@ -108,9 +108,9 @@ def test_what_is_not_known_is_null():
 def test_draws_that_tell_nothing_are_refused():
     frames, exact = mean_forces(8, n_frames=4)
     check_draws(frames, frames.meta)
-    with pytest.raises(ValueError, match=r"draws=memory: at 300 K, the frames to fit are at 310 K"):
+    with pytest.raises(ValueError, match=r"draws=memory: the temperature is 300 K, but that of the frames to fit is 310 K"):
         check_draws(frames, replace(frames.meta, temperature=310.0))
-    with pytest.raises(ValueError, match=r"draws=memory: of mapping 'atoms', the frames to fit are of 'others'"):
+    with pytest.raises(ValueError, match=r"draws=memory: the mapping is 'atoms', but that of the frames to fit is 'others'"):
         check_draws(frames, replace(frames.meta, mapping=replace(frames.mapping, name="others")))
     with pytest.raises(ValueError, match=r"0 of 4 frames have a second"):
         check_draws(instantaneous(frames, exact, seed=1), frames.meta)

@@ -59,7 +59,7 @@ def test_every_finding_comes_back(tmp_path, comparison):
     assert [one.title for one in back.sections()] == [one.title for one in comparison.sections()]
     assert Comparison.load(tmp_path, "others") is None
     assert list(Comparison.load(tmp_path)) == list(comparison)
-    with pytest.raises(FileNotFoundError, match="nothing: no comparison was saved there"):
+    with pytest.raises(FileNotFoundError, match="nothing: the folder has no comparison"):
         Comparison.load(tmp_path / "nothing")
 
 
@@ -72,7 +72,7 @@ def test_values_of_several_kinds_come_back(tmp_path, pressure):
 
 def test_a_finding_of_an_observable_that_is_not_known_is_named(tmp_path):
     save_figures(tmp_path, ComparisonFigures(), "", absent={}, names=["mine"], mine={"value": 1.0})
-    with pytest.raises(ValueError, match="holds an observable 'mine' that is not known: name it in `observables`"):
+    with pytest.raises(ValueError, match="the observable 'mine' is unknown: pass it in the argument observables"):
         Comparison.load(tmp_path)
 
 
