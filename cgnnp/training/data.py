@@ -30,8 +30,8 @@ class ForceSet:
         frames: the mapped frames.
         prior_forces: forces of the priors, kJ/mol/nm.
         weights: weight of each bead in the fit; None gives all beads the weight 1.
-        energies: energies without the part of the priors, kJ/mol (see `with_energies`); None if they are not fitted.
-        virials: virials without the part of the priors, kJ/mol; None if they are not fitted.
+        energies: energies minus those of priors and single beads, kJ/mol (see `with_energies`); None if not fitted.
+        virials: virials minus those of the priors, kJ/mol; None if they are not fitted.
     """
 
     frames: Frames
@@ -83,8 +83,8 @@ def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
     """Return the weights 1/sigma^2 of the beads of each data set, normalised to a mean of 1 over all beads of all frames.
 
     sigma^2 is the variance of the noise of a force component. It is pooled over the data set by bead type
-    (`cgnnp.diagnostics.noise_floor.force_variances`), because the few forces behind one averaged force do not determine its
-    own variance. With these weights, averaged and instantaneous forces can be fitted together.
+    (`cgnnp.diagnostics.noise_floor.force_variances`), because a single averaged force has too few samples to
+    estimate its own variance. With these weights, averaged and instantaneous forces can be fitted together.
     """
     raw = []
     for frames in parts:
@@ -102,7 +102,7 @@ def with_energies(
 
     A network is fitted to differences of energies only. The part that depends on nothing but the numbers of beads is
     therefore subtracted. The energies per bead are e = argmin sum_s N_s (<E>_s - sum_t n_st e_t)^2. Set s has N_s frames and
-    n_st beads of type t, and <E>_s is its mean energy without the part of the priors.
+    n_st beads of type t, and <E>_s is the mean of its energies minus those of the priors.
 
     Args:
         sets: data sets whose frames have energies.

@@ -38,7 +38,7 @@ from cgnnp.training.metrics_table import MetricsTable, read_metrics
 from cgnnp.training.trainer import Trained, Trainer
 
 log = logging.getLogger("cgnnp")
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its list of devices is of no interest
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # suppresses the list of devices
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -77,7 +77,7 @@ class ForceMatching(Trainer):
         check_positive("trainer", max_epochs=self.max_epochs, batch_size=self.batch_size)
         check_positive("trainer", learning_rate=self.learning_rate, patience=self.patience)
         if not 0 <= self.ema_decay < 1:
-            raise SettingError("trainer", f"ema_decay={self.ema_decay}: must be in [0, 1)")
+            raise SettingError("trainer", f"ema_decay={self.ema_decay}: must be at least 0 and less than 1")
         if self.gradient_clip < 0:
             raise SettingError("trainer", f"gradient_clip={self.gradient_clip}: must not be negative (0 turns it off)")
         if "energies" in self.objective.terms and self.batch_size == 1:
@@ -201,7 +201,7 @@ class ForceMatching(Trainer):
 def _continued_from(checkpoints: Path) -> Path | None:
     """Return the path of the last checkpoint; None if the fit has to start anew.
 
-    The fit starts anew without the best checkpoint too, since a continued fit might not write it again.
+    The fit also starts anew if the best checkpoint is missing, since a continued fit might not write it again.
     """
     best, last = checkpoints / BEST, checkpoints / LAST
     if not last.exists():

@@ -75,7 +75,7 @@ class Forces(LossTerm):
 
 
 class Energies(LossTerm):
-    """The term of energies per bead. They are compared after subtraction of their mean over the batch.
+    """The term of energies per bead: squared deviations, after subtraction of their mean over the batch.
 
     A constant energy per bead exerts no force, so it is not fitted.
     """

@@ -207,7 +207,7 @@ def check_frames(frames: Frames, prior: PairSpline, whose: str) -> None:
     """Raise an error if the frames are not enough for a refinement step; `whose` names them in the message.
 
     Raises:
-        ValueError: there are fewer than 40 frames, or `check_kinds` raises.
+        ValueError: there are fewer than 40 frames, or their pairs do not pass `check_kinds`.
     """
     if len(frames) < MIN_FRAMES:
         raise ValueError(

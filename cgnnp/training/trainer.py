@@ -1,4 +1,4 @@
-"""The base class of trainers. A trainer fits a network to the forces that the priors leave; each is in a file of its own."""
+"""The base class of trainers, which fit a network to the forces that the priors leave. Each trainer has its own file."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def fit(self, model: Potential, training: Sequence[ForceSet], held_out: Sequence[ForceSet], folder: Path) -> Trained:
-        """Fit a network that has its initial weights.
+        """Fit a network, starting from its initial weights.
 
         Args:
             model: the network, which may be changed in place.

@@ -44,7 +44,7 @@ WORSE_BY = 0.001
 """Warn when the network lowers R2 by more than this and by more than two standard errors."""
 
 STARTS_WITHIN = 1.0
-"""Largest energy of a bead with the initial weights, over the energy bound: above the bound a network learns nothing."""
+"""Initial weights give beads energies up to this share of the energy bound. Beyond the bound a network learns nothing."""
 
 PRIORS, INPUTS, ERRORS = "prior.json", "inputs.txt", "errors"
 
@@ -156,7 +156,7 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     """Fit the priors, subtract their forces from the mapped forces, fit the network to the rest, and measure the quality.
 
     One model with the bead types of all data sets is fitted to all of them; the last frames of each are held out. Averaged
-    forces are weighted by the noise of each bead type. If the folder has the files of an interrupted fit, it continues.
+    forces are weighted by the noise of each bead type. A fit that was interrupted in the folder is continued.
 
     Args:
         sets: mapped frames of each data set.
@@ -165,7 +165,7 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
         draws: other frames with second draws, which tell how much of the variance of instantaneous forces is noise.
 
     Raises:
-        ValueError: `FitPlan.check` raises, the data cannot determine a prior, or the fit diverged.
+        ValueError: the data do not pass `FitPlan.check`, they cannot determine a prior, or the fit diverged.
     """
     labels = list(numbered(sets))
     types = plan.check([DataDescription.of_frames(one, label) for one, label in zip(sets, labels, strict=True)])
@@ -301,7 +301,7 @@ def new_model(
     names = list(type_names)
     first = first_sampled(priors)
     residual = float(np.sqrt(residual_square(sets)))
-    scale = 0.1 * residual  # a residual force over 0.1 nm
+    scale = 0.1 * residual  # energy, kJ/mol, of a residual force over a distance of 0.1 nm
     cutoff = network.create(names).cutoff
     known = {
         "inner_cutoff_nm": [[first.get(frozenset((a, b)), 0.0) for b in names] for a in names],
@@ -358,7 +358,7 @@ def _force_sets(
 
 
 def _with_targets(sets: list[ForceSet], priors: Sequence[Prior], targets: Sequence[str]) -> list[ForceSet]:
-    """Add energies and virials without the part of the priors to the sets, if `targets` says that they are fitted."""
+    """Add energies and virials, minus those of the priors, to the sets if `targets` has their names."""
     if "energies" in targets:
         sets, single = with_energies(sets, [prior_energies(priors, data.frames) for data in sets])
         words = ", ".join(f"{name} {energy:.6g}" for name, energy in single.items())

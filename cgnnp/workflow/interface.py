@@ -150,11 +150,11 @@ def fit(
     terms: tuple[Any, ...] = tuple(option("prior", term) if isinstance(term, str) else term for term in named)
     for one in sets:
         _wanted("data", one, Frames, "frames, or a list of them")
-    _wanted("model", chosen, Architecture, 'a name, or what cgnnp.network("nequip", l_max=1) returns')
+    _wanted("model", chosen, Architecture, 'a name, or what cgnnp.network("nequip", ...) returns')
     for term in terms:
-        _wanted("prior", term, PriorTerm, 'names, or cgnnp.option("prior", "pairs", cutoff_nm=0.8), alone or in a list')
+        _wanted("prior", term, PriorTerm, 'names, or what cgnnp.option("prior", "pairs", ...) returns, alone or in a list')
     how = option("trainer", trainer, **settings) if isinstance(trainer, str) else trainer
-    _wanted("trainer", how, Trainer, 'a name, or cgnnp.option("trainer", "force_matching", max_epochs=2)')
+    _wanted("trainer", how, Trainer, 'a name, or what cgnnp.option("trainer", "force_matching", ...) returns')
     if settings and how is trainer:
         given = ", ".join(settings)
         made = "cgnnp.option('trainer', 'force_matching', max_epochs=2)"

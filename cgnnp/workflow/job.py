@@ -78,7 +78,7 @@ class Found:
             try:
                 known = load_figures(run.result(stage), type(empty), None, MEND)
             except OtherVersion:
-                if stage != "comparison":  # a comparison is made anew
+                if stage != "comparison":  # only a comparison of another version is made again
                     raise
                 known = None
             values[stage] = empty if known is None else known[0]
@@ -102,7 +102,7 @@ class Job:
         """Run all stages. Stages that are finished are not repeated.
 
         Raises:
-            ValueError: the run was fitted to other data, or a stage raises.
+            ValueError: the run was fitted to other data, or a stage fails.
         """
         started = time.perf_counter()
         self.run.note(versions=package_versions(PACKAGES), cores=available_cores(), processor=processor_name())

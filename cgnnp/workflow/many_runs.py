@@ -343,7 +343,7 @@ def _compared(run: OneRun, data: Frames, chosen: Choice) -> OneRun:
     coarse = CoarseRun.load(folder.result("simulation"), folder.potential, folder.simulation)
     if coarse is None:
         return run
-    log.info("compare: %s", run.folder)
+    log.info("compare: comparing %s with the data", run.folder)
     both = BothSides(data, coarse.frames, load(folder.potential, self_check=False), kinetic=coarse.kinetic)
     return replace(run, comparison=compare_sides(both, chosen))
 

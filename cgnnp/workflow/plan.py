@@ -56,7 +56,7 @@ class FitPlan:
         """Check that the data sets can be fitted together with these settings, and return the bead types of all of them.
 
         Raises:
-            ValueError: `check_together` raises, or the network does not accept its settings.
+            ValueError: the data sets do not pass `check_together`, or the network does not accept its settings.
         """
         types = check_together(sets, self.prior, self.trainer)
         self.network.create(types.names, self.trainer.dtype)
@@ -140,8 +140,8 @@ class TrainingPlan:
         comparison: observables by which the run is compared with the data.
 
     Raises:
-        ValueError: `FitPlan.check` or `check_draws` raises, or there is a refinement, but no simulation, no pair splines, or
-            data sets with different pairs.
+        ValueError: the data do not pass `FitPlan.check`, the draws do not pass `check_draws`, or a refinement lacks a
+            simulation or pair splines, or has data sets with different pairs.
     """
 
     source: Source

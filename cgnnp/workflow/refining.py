@@ -131,7 +131,7 @@ def refine(
         platform: name of the OpenMM platform that computes the forces of the priors.
 
     Raises:
-        ValueError: there are too few frames, a data set has other kinds of pairs than the first, or `simulated` raises.
+        ValueError: there are too few frames, a data set has other kinds of pairs than the first, or a simulation fails.
     """
     training, held_out = _split(fitted, trainer)
     inputs = refinement_inputs(fitted, settings)

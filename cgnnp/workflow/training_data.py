@@ -40,7 +40,7 @@ def provide_data(plan: TrainingPlan) -> TrainingData:
     """Sample or map the missing frames, and open all frames that the plan asks for.
 
     Raises:
-        ValueError: the source raises.
+        ValueError: the source cannot provide the frames; its message gives the reason.
     """
     source = plan.source
     directory = source.complete(plan.mapping, plan.data_root, plan.platform)

@@ -139,7 +139,7 @@ for call in (
 def test_arguments_of_another_kind_are_refused(tmp_path):
     """In a process of its own: in this one annotations are checked, and would be first."""
     done = subprocess.run([sys.executable, "-c", WRONG], cwd=tmp_path, capture_output=True, text=True)
-    said = [line for line in done.stdout.splitlines() if ", must be " in line]
+    said = [line for line in done.stdout.splitlines() if ", but must be " in line]
     named = [line.split(":")[0] for line in said]
     assert named == ["data", "prior", "model", "trainer", "fitted", "run", "value", "run"], done.stderr
     assert "must be what cgnnp.run_dynamics(potential) returns, or frames" in said[5]

@@ -101,7 +101,7 @@ def time_step_rows(steps: tuple[StepFigures, ...], usual_fs: float) -> tuple[Che
 
 
 def measured_steps(subject: Subject) -> tuple[StepFigures, ...]:
-    """Measure the time steps of the settings and the usual one, from the shortest up to the first one that is wrong.
+    """Measure the figures of the time steps in the settings and of the usual one, from the shortest to the first wrong one.
 
     The figures of each time step are kept when it is finished.
     """

@@ -20,10 +20,10 @@ from cgnnp.workflow.potential_check.subject import Subject
 
 HOT = 1.5
 MORE, LESS = 1.2, 0.5
-"""Densities of the dense and of the dilute run, over the density in the box of the potential."""
+"""Densities of the dense and of the dilute run, divided by the density in the box of the potential."""
 LARGER = 8.0
 SHARE_OF_LARGE = 0.25
-"""Length of the run with eight times the beads, over the length of the other runs."""
+"""Length of the run with eight times the beads, divided by the length of the other runs."""
 
 LOOKED_FOR_NM = 0.6
 """Only pairs closer than this are examined."""
@@ -38,8 +38,8 @@ class Stress:
     Args:
         label: name of the run in its rows.
         beads: function that returns the beads to simulate; it raises ValueError if these beads allow no such system.
-        heat: temperature of the run over that of the potential.
-        share: length of the run over the length in the settings.
+        heat: temperature of the run, divided by that of the potential.
+        share: length of the run, divided by the length in the settings.
     """
 
     label: str
@@ -117,7 +117,10 @@ def _nearest_row(subject: Subject, found: Sampled, name: str, unit: str, target:
 
 
 def depths_in_walls(frames: Frames, priors: Sequence[Prior]) -> dict[tuple[str, str], float]:
-    """Return the smallest minus the first sampled distance of every kind of pair, nm. It is negative within the wall."""
+    """Return the smallest distance in the frames minus the first sampled distance, nm, for every kind of pair.
+
+    The difference is negative if two beads were within the wall.
+    """
     edges = first_sampled(priors)
     found = closest_approach(frames)
     return {pair: float(r - edges[frozenset(pair)]) for pair, r in found.items() if frozenset(pair) in edges}

@@ -77,7 +77,7 @@ class Subject:
 
         Args:
             beads: beads to simulate; None takes those of the potential.
-            heat: temperature of the run over that of the potential.
+            heat: temperature of the run, divided by that of the potential.
             timestep_fs: time step, fs; None takes the usual one.
             place: number of the run; runs with different numbers have different random numbers.
         """
