@@ -61,7 +61,7 @@ def test_rows_and_table_hold_what_was_found(tmp_path):
     stored = json.loads((tmp_path / "out" / "runs.json").read_text())
     assert stored["common_frames"] == "frames of all"
     assert [row["r2_common"] for row in stored["runs"]] == pytest.approx([0.4, 0.5])
-    assert "R² is of frames of all." in page.read_text()
+    assert "R² is computed on frames of all." in page.read_text()
 
 
 def test_curves_of_all_runs_are_drawn_where_they_were_compared_with_one_data_set(tmp_path):
