@@ -1,1 +1,1 @@
-"""Molecular dynamics in OpenMM, for both sides: Langevin dynamics in chunks, starting positions, topologies."""
+"""Molecular dynamics in OpenMM, atomistic and coarse-grained: Langevin dynamics, starting positions and topologies."""

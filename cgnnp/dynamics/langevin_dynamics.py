@@ -1,4 +1,4 @@
-"""Langevin dynamics in OpenMM that writes mapped frames in chunks: shared by atomistic sampling and coarse-grained runs."""
+"""Langevin dynamics in OpenMM that writes mapped frames in chunks. Atomistic and coarse-grained runs both use it."""
 
 import hashlib
 import io
@@ -36,15 +36,26 @@ SECONDS_PER_DAY = 86400.0
 
 
 class SimulationFailed(RuntimeError):
-    """Forces are no longer finite, or the temperature is not the thermostat's; what was finished before stays on disk."""
+    """A simulation blew up, or its temperature is not that of the thermostat. Finished chunks stay on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LangevinProtocol:
-    """Constant volume and temperature with OpenMM's LangevinMiddleIntegrator (Zhang et al. 2019, 10.1021/acs.jpca.9b02771).
+    """Settings of a run at constant volume and temperature with OpenMM's LangevinMiddleIntegrator.
+
+    The integrator is that of Zhang et al. 2019, 10.1021/acs.jpca.9b02771.
+
+    Args:
+        temperature_K: temperature of the thermostat.
+        timestep_fs: time step.
+        friction_per_ps: friction coefficient of the thermostat.
+        equilibration_ps: length of the equilibration before the first frame.
+        frame_interval_ps: time between two frames.
+        seed: seed of velocities and thermostat.
 
     Raises:
-        ValueError: a temperature, time step or interval that is not positive.
+        ValueError: the temperature, time step or frame interval is not positive, or the friction or the equilibration time
+            is negative.
     """
 
     temperature_K: float = 300.0
@@ -63,12 +74,12 @@ class LangevinProtocol:
 
     @property
     def steps_per_frame(self) -> int:
-        """Time steps between two frames."""
+        """Number of time steps between two frames."""
         return max(1, round(self.frame_interval_ps * 1000 / self.timestep_fs))
 
     @property
     def frame_interval(self) -> float:
-        """Time between two frames in ps, a whole number of steps."""
+        """Time between two frames in ps, rounded to a whole number of time steps."""
         return self.steps_per_frame * self.timestep_fs / 1000
 
 
@@ -82,11 +93,23 @@ def start(
     *,
     minimize: bool = False,
 ) -> Any:
-    """A Simulation at the end of the last chunk in `directory`, or equilibrated from `positions` (particles, 3), nm.
+    """Set up an OpenMM Simulation that is ready to produce frames.
+
+    If `directory` holds chunks of frames, the simulation continues from the end of the last one. Otherwise it starts from
+    `positions` and is equilibrated.
+
+    Args:
+        topology: OpenMM topology.
+        system: OpenMM System.
+        positions: starting positions (particles, 3), nm.
+        protocol: settings of the dynamics.
+        platform: OpenMM platform to run on.
+        directory: data set that the run writes.
+        minimize: whether to minimise the energy of the starting positions.
 
     Raises:
-        ValueError: the last chunk has no readable state to continue from.
-        SimulationFailed: minimisation or equilibration blew up.
+        ValueError: the state in the last chunk cannot be read.
+        SimulationFailed: the minimisation or the equilibration blew up.
     """
     done = chunks(directory)
     integrator = openmm.LangevinMiddleIntegrator(
@@ -123,15 +146,22 @@ def run_chunks(
     chunk_frames: int = 50,
     on_chunk: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Run and map until every writer's data set has `n_frames` frames; each chunk carries the state to continue from.
+    """Run the simulation and write mapped frames, chunk by chunk, until each data set has `n_frames` frames.
 
-    The data sets are in step: they have the same number of frames and get the same ones. `on_chunk` receives the number of
-    new frames and the speed in ns/day.
+    With several writers the same atomistic frames are mapped and written for each of them, so their data sets must have
+    the same number of frames from the start. Each chunk also holds the state to continue from. A chunk whose kinetic
+    temperature is not that of the thermostat is not written, see `TemperatureWatch`.
 
-    A chunk whose kinetic temperature is not the thermostat's is not written, see `TemperatureWatch`.
+    Args:
+        simulation: simulation from `start`.
+        protocol: settings of the dynamics.
+        writers: one writer for each mapping.
+        n_frames: number of frames that each data set has at the end, including those that it has already.
+        chunk_frames: number of frames in a chunk.
+        on_chunk: function that is called after each chunk with the number of new frames and the speed in ns/day.
 
     Raises:
-        SimulationFailed: non-finite energies or forces, or a temperature that is not the thermostat's.
+        SimulationFailed: energies or forces are not finite, or the temperature is not that of the thermostat.
     """
     mappings = [writer.meta.mapping for writer in writers]
     watch = TemperatureWatch(simulation, protocol, chunk_infos(writers[0].directory))
@@ -160,13 +190,16 @@ def run_chunks(
 
 
 class TemperatureWatch:
-    """Judges the kinetic temperature of every chunk of a run, and of all its chunks together; warns once.
+    """Compare the kinetic temperature of a run with its thermostat, after every chunk and for all chunks together.
+
+    A large deviation stops the run. A smaller one gives a warning, once per run.
 
     Args:
-        simulation: what runs.
-        protocol: its dynamics.
-        earlier: chunk.json of the chunks that the run continues.
-        drawn_anew: whether every frame begins with new velocities, which constraints make a little too hot: no warnings.
+        simulation: simulation that runs.
+        protocol: settings of the dynamics.
+        earlier: contents of chunk.json for the chunks that the run continues.
+        drawn_anew: whether new velocities are drawn for every frame. With constraints they come out slightly too hot, so
+            there are no warnings then.
     """
 
     def __init__(
@@ -180,28 +213,36 @@ class TemperatureWatch:
         self.history = TemperatureHistory(thermometer, earlier, equilibration_ps=waited) if n_dof > 0 else None
 
     def judge(self, kinetic_energies: Float[np.ndarray, "frames"]) -> dict[str, Any]:
-        """What chunk.json records of these frames; nothing of a system that cannot move.
+        """Judge the temperature of the frames of one chunk, and return the entries that chunk.json records of it.
+
+        The result is empty for a system without degrees of freedom.
+
+        Args:
+            kinetic_energies: kinetic energy of each frame, kJ/mol.
 
         Raises:
-            SimulationFailed: their temperature, or that of all so far, is not the thermostat's.
+            SimulationFailed: the temperature of these frames, or of all frames so far, is not that of the thermostat.
         """
         if self.history is None:
             return {}
         found, known = self.history.add(kinetic_energies), self.protocol
         if wrong := self.history.wrong():
-            friction = "" if known.friction_per_ps else " (friction_per_ps=0 is no thermostat)"
+            friction = "" if known.friction_per_ps else " (with friction_per_ps=0 there is no thermostat)"
             raise _failure(self.simulation, wrong + friction)
         if not self.drawn_anew and (suspect := self.history.suspect()):
             log.warning(
-                "%s: lower the time step (timestep_fs=%g now); where only the beginning is off, equilibrate longer "
-                "(equilibration_ps=%g now)",
+                "%s: lower the time step (timestep_fs=%g now); if only the beginning of the run deviates, equilibrate "
+                "longer (equilibration_ps=%g now)",
                 *(suspect, known.timestep_fs, known.equilibration_ps),
             )
         return found
 
 
 def run_temperature(directories: Sequence[Path], protocol: LangevinProtocol) -> KineticTemperature | None:
-    """Kinetic temperature of independent runs of one protocol, from what their chunks record; none where none does."""
+    """Mean kinetic temperature of independent runs with the same protocol, from the records in their chunk.json files.
+
+    The result is None if no chunk records a kinetic temperature.
+    """
     found = []
     for directory in directories:
         infos = [info for info in chunk_infos(directory) if KINETIC_TEMPERATURE in info]
@@ -213,9 +254,11 @@ def run_temperature(directories: Sequence[Path], protocol: LangevinProtocol) -> 
 
 
 def degrees_of_freedom(system: openmm.System) -> int:
-    """Momenta that a thermostat drives: three of each particle with mass, less constraints, less three for CMMotionRemover.
+    """Number of momenta that a thermostat drives.
 
-    Constraints take no more from a molecule than makes it rigid: those on all distances of five atoms are one too many.
+    There are three for each particle with mass. Every constraint removes one, and a CMMotionRemover removes three. Redundant
+    constraints do not count: a group of atoms loses at most as many degrees of freedom as make it rigid. For example, of the
+    ten constraints on all distances between five atoms only nine count.
     """
     n = system.getNumParticles()
     masses = np.array([system.getParticleMass(k).value_in_unit(unit.dalton) for k in range(n)])
@@ -231,18 +274,21 @@ def degrees_of_freedom(system: openmm.System) -> int:
 
 
 def kinetic_energy(state: Any) -> float:
-    """Kinetic energy of a State that holds energies, kJ/mol."""
+    """Kinetic energy in kJ/mol of an OpenMM State that was requested with energies."""
     return float(state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole))
 
 
 def speed_ns_per_day(directory: Path) -> float | None:
-    """ns/day of the run that wrote a data set (its median chunk), None when it is not known."""
+    """Speed in ns/day of the run that wrote a data set: the median over its chunks, or None if they do not record it."""
     speeds = [info["ns"] / info["seconds"] * SECONDS_PER_DAY for info in chunk_infos(directory) if "ns" in info]
     return float(np.median(speeds)) if speeds else None
 
 
 def derived_seed(seed: int, index: int) -> int:
-    """A positive 31-bit seed of its own for every continuation; 0 would mean a random one to OpenMM."""
+    """Derive a different seed for each index, such as the number of a continuation of a run.
+
+    The result is a positive 31-bit integer: OpenMM takes 0 as a request for a random seed.
+    """
     digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
     return int.from_bytes(digest[:4], "big") % (2**31 - 2) + 1
 
@@ -250,9 +296,11 @@ def derived_seed(seed: int, index: int) -> int:
 def _run_chunk(
     simulation: Any, mappings: Sequence[Mapping], steps_per_frame: int, n_frames: int
 ) -> tuple[list[tuple[np.ndarray, np.ndarray, np.ndarray]], Float[np.ndarray, "frames"]]:
-    """Positions, forces and boxes of `n_frames` frames for each mapping, and their kinetic energies in kJ/mol.
+    """Run `n_frames` frames and map them.
 
-    The engine keeps molecules whole.
+    Returns:
+        Positions, forces and boxes of the frames for each mapping, and the kinetic energies in kJ/mol. OpenMM does not wrap
+        positions here, so molecules are whole when they are mapped.
     """
     boxes, kinetic = [], []
     mapped: list[tuple[list[np.ndarray], list[np.ndarray]]] = [([], []) for _ in mappings]
@@ -271,10 +319,10 @@ def _run_chunk(
 
 
 def finite_forces(simulation: Any, state: Any) -> Float[np.ndarray, "particles 3"]:
-    """The forces of a State that holds forces and energy, kJ/mol/nm.
+    """Return the forces in kJ/mol/nm of an OpenMM State that was requested with forces and energies.
 
     Raises:
-        SimulationFailed: forces or energy are not finite.
+        SimulationFailed: a force or the energy is not finite.
     """
     forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
     energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
@@ -286,7 +334,10 @@ def finite_forces(simulation: Any, state: Any) -> Float[np.ndarray, "particles 3
 
 
 def stored_state(context: Any) -> bytes:
-    """Positions, velocities and box in double precision, as plain arrays: OpenMM's own XML may hold code to run."""
+    """Return the content of a state file: positions, velocities and box as plain arrays in double precision.
+
+    OpenMM's own XML format is not used, because XML from an untrusted source may execute code when it is read.
+    """
     state = context.getState(positions=True, velocities=True)
     content = io.BytesIO()
     np.savez(
@@ -299,7 +350,7 @@ def stored_state(context: Any) -> bytes:
 
 
 def _restore(context: Any, path: Path) -> None:
-    """Set what `stored_state` stored."""
+    """Set positions, velocities and box of a Context to those in a file from `stored_state`."""
     try:
         with np.load(path, allow_pickle=False) as state:
             context.setPeriodicBoxVectors(*state["box"].tolist())
@@ -316,13 +367,13 @@ def _restore(context: Any, path: Path) -> None:
         openmm.OpenMMException,
     ) as error:
         raise ValueError(
-            f"{path}: no state to continue from ({error}): delete {path.parents[1]} to begin anew, or ask for the frames "
-            "that are there"
+            f"{path}: no state to continue from could be read ({error}): delete {path.parents[1]} to start again, or ask "
+            "for no more frames than there are"
         ) from error
 
 
 def advance(simulation: Any, steps: int) -> None:
-    """Take time steps.
+    """Run the simulation for a number of time steps.
 
     Raises:
         SimulationFailed: positions are no longer finite.

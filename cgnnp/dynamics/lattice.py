@@ -1,4 +1,4 @@
-"""Starting positions: molecules on the points of a lattice that fills a cubic box."""
+"""Starting positions: molecules on the points of a simple cubic lattice that fills a cubic box."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from openmm import app
 from scipy.spatial.transform import Rotation
 
 WATER_MOLAR_MASS = 18.01528
-"""g/mol."""
+"""Molar mass of water, g/mol."""
 
 
 @dataclass(frozen=True)
 class WaterShape:
-    """Geometry of a rigid molecule of water: O-H distance in nm and H-O-H angle in degrees."""
+    """Geometry of a rigid water molecule: O-H distance in nm and H-O-H angle in degrees."""
 
     oh_nm: float
     angle_degrees: float
@@ -26,23 +26,26 @@ class WaterShape:
 
 SPCE = WaterShape(0.1, 109.47)
 TIP = WaterShape(0.09572, 104.52)
-"""The molecule in the gas phase, which the TIP3P and TIP4P families have."""
+"""Gas-phase geometry of water, which the models of the TIP3P and TIP4P families use."""
 
 
 def per_side(n_points: int) -> int:
-    """Points along an edge of the smallest simple cubic lattice that has as many."""
+    """Number of points along an edge of the smallest simple cubic lattice that has at least `n_points` points."""
     return int(np.ceil(n_points ** (1 / 3) - 1e-9))
 
 
 def simple_cubic(n_points: int, length: float) -> Float[np.ndarray, "points 3"]:
-    """The first points of a simple cubic lattice that fills the box."""
+    """Return the first `n_points` points of a simple cubic lattice that fills a cubic box of edge `length` (nm)."""
     side = per_side(n_points)
     points = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)[:n_points]
     return (points + 0.5) * length / side
 
 
 def spread(points: Float[np.ndarray, "points 3"], count: int, length: float) -> list[int]:
-    """Numbers of points chosen one after the other, each as far from the chosen ones as can be (periodic, cubic)."""
+    """Choose points that are far from each other, and return their indices.
+
+    Each new point is the one that is farthest from all points chosen before, in a periodic cubic box of edge `length`.
+    """
     chosen, nearest = [0], np.full(len(points), np.inf)
     while len(chosen) < count:
         vectors = points - points[chosen[-1]]
@@ -53,7 +56,7 @@ def spread(points: Float[np.ndarray, "points 3"], count: int, length: float) -> 
 
 
 def add_waters(topology: app.Topology, count: int) -> None:
-    """A chain of molecules of water: O, H1, H2 with their bonds."""
+    """Add a chain of water molecules to the topology, each with atoms O, H1, H2 and two bonds."""
     chain = topology.addChain()
     for _ in range(count):
         residue = topology.addResidue("HOH", chain)
@@ -63,7 +66,10 @@ def add_waters(topology: app.Topology, count: int) -> None:
 
 
 def place_waters(points: Float[np.ndarray, "molecules 3"], shape: WaterShape) -> Float[np.ndarray, "atoms 3"]:
-    """Rigid molecules with their oxygens at the points, randomly turned; the seed is fixed."""
+    """Return atom positions of rigid water molecules with their oxygens at the points and random orientations.
+
+    The seed of the orientations is fixed, so the result is reproducible.
+    """
     half_angle = np.radians(shape.angle_degrees) / 2
     molecule = shape.oh_nm * np.array(
         [[0, 0, 0], [np.sin(half_angle), np.cos(half_angle), 0], [-np.sin(half_angle), np.cos(half_angle), 0]]

@@ -1,4 +1,4 @@
-"""Between OpenMM, mdtraj and `cgnnp.mapping.mapping`: what is constrained, what is virtual, and topologies of beads."""
+"""Conversion between OpenMM, mdtraj and mappings: rigid groups, virtual sites, and topologies of beads."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ Numbers: TypeAlias = Sequence[float] | Float[np.ndarray, "_"]
 
 
 def describe(topology: Any, system: System) -> Atomistic:
-    """Masses, charges, rigid groups and virtual sites of an OpenMM System, with its topology in mdtraj's form."""
+    """Collect masses, charges, rigid groups and virtual sites of an OpenMM System, and convert its topology to mdtraj."""
     n_atoms = system.getNumParticles()
     masses = [system.getParticleMass(k).value_in_unit(unit.dalton) for k in range(n_atoms)]
     charges = np.zeros(n_atoms)
@@ -38,13 +38,13 @@ def describe(topology: Any, system: System) -> Atomistic:
 
 
 def rigid_groups(system: System) -> tuple[tuple[int, ...], ...]:
-    """Connected clusters of atoms that distance constraints join."""
+    """Groups of atoms that distance constraints connect, directly or through other atoms."""
     pairs = [tuple(system.getConstraintParameters(k)[:2]) for k in range(system.getNumConstraints())]
     return connected_groups(pairs, system.getNumParticles())
 
 
 def connected_groups(pairs: Sequence[tuple[int, int]], n_atoms: int) -> tuple[tuple[int, ...], ...]:
-    """Clusters of atoms that pairs join, directly or through others."""
+    """Groups of atoms that the pairs connect, directly or through other atoms. Single atoms are no groups."""
     if not len(pairs):
         return ()
     first, second = np.array(pairs, dtype=int).T
@@ -56,11 +56,17 @@ def connected_groups(pairs: Sequence[tuple[int, int]], n_atoms: int) -> tuple[tu
 
 
 def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None, copies: int = 1) -> Any:
-    """OpenMM Topology with one atom per bead; bead types are atom names without elements, molecules are chains of residues.
+    """Build an OpenMM Topology with one atom per bead. The name of an atom is its bead type, and it has no element.
 
-    Residues are called CG_<molecule>: OpenMM gives atoms of residues that it knows (HOH, ALA, ...) other names, and bonds
-    of its own, when it reads them from a file. A bead whose type is in its residue already begins the next one, since files
-    find bonds by the names of atoms in residues.
+    All molecules of one block of the mapping are in one chain. Residues are named CG_<block>, because OpenMM renames the
+    atoms and adds bonds of residues that it knows (HOH, ALA, ...) when it reads them from a file. Atom names are unique
+    within a residue, because files identify bonded atoms by name and residue: a bead whose type already occurs in the
+    residue starts a new residue of the same molecule.
+
+    Args:
+        mapping: mapping that defines the beads.
+        box: box vectors as rows in nm; None for no box.
+        copies: number of times that all beads of the mapping are repeated.
     """
     topology = app.Topology()
     for _ in range(copies):
@@ -80,17 +86,26 @@ def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None,
 
 
 def topology_of(topology: Any, masses: Numbers, charges: Numbers) -> BeadTopology:
-    """The beads of an OpenMM topology that has an atom for each: types are names of atoms; masses in Da, charges in e.
+    """Build a `BeadTopology` from an OpenMM topology with one atom per bead. The name of an atom is its bead type.
 
-    What bonds join is a molecule, whose beads must follow each other. Masses and charges of a System: `describe`.
+    Beads that bonds connect form a molecule. The beads of a molecule must follow each other. `describe` gives the masses
+    and charges of a System.
+
+    Args:
+        topology: OpenMM topology.
+        masses: mass of every bead, Da.
+        charges: charge of every bead, e.
 
     Raises:
-        ValueError: masses or charges of another number of beads, or beads of a molecule that are apart.
+        ValueError: the numbers of beads, masses and charges differ, or other beads stand between those of one molecule.
     """
     atoms = list(topology.atoms())
     n_beads = len(atoms)
     if len(masses) != n_beads or len(charges) != n_beads:
-        raise ValueError(f"{n_beads} atoms, {len(masses)} masses and {len(charges)} charges: they must be of the same beads")
+        raise ValueError(
+            f"the topology has {n_beads} atoms, but there are {len(masses)} masses and {len(charges)} charges: give one "
+            "mass and one charge for each atom"
+        )
     bonds = [(bond[0].index, bond[1].index) for bond in topology.bonds()]
     members = {group[0]: group for group in connected_groups(bonds, n_beads)}
     joined = {bead for group in members.values() for bead in group}
@@ -102,7 +117,10 @@ def topology_of(topology: Any, masses: Numbers, charges: Numbers) -> BeadTopolog
     kinds: dict[tuple[Any, ...], list[int]] = {}
     for first, group in sorted(members.items()):
         if group != tuple(range(first, first + len(group))):
-            raise ValueError(f"beads {group[:4]}... are one molecule, and others stand between them: sort the topology")
+            raise ValueError(
+                f"beads {group[:4]}... belong to one molecule, but other beads stand between them: sort the topology by "
+                "molecule"
+            )
         names = tuple(atoms[bead].name for bead in group)
         numbers = [tuple(float(values[bead]) for bead in group) for values in (masses, charges)]
         kind = (atoms[first].residue.name, names, *numbers, tuple(sorted(own[first])))

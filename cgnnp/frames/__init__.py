@@ -1,1 +1,1 @@
-"""Mapped frames: what they hold, in memory and on disk, and the pairs of beads in them. numpy and scipy only."""
+"""Mapped frames in memory and on disk, and the pairs of beads in them. Imports numpy and scipy only."""

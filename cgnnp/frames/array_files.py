@@ -1,4 +1,7 @@
-"""Arrays in `.npy` files: written piece by piece, read as far as is asked for; nothing in them is run. numpy only."""
+"""Arrays in `.npy` files, written row by row and read only where they are indexed.
+
+Files that hold pickled objects are refused, so reading executes no code. Imports numpy only.
+"""
 
 import errno
 import io
@@ -11,7 +14,7 @@ import numpy as np
 
 
 def array_file(shape: tuple[int, ...], dtype: Any, rows: Iterable[np.ndarray]) -> Iterator[bytes]:
-    """What an `.npy` file of an array holds, from its rows one after the other; the array need not fit the memory.
+    """Yield the bytes of an `.npy` file from the rows of an array, one by one. The whole array need not fit into memory.
 
     >>> b"".join(array_file((2, 3), np.float32, np.ones((2, 3))))[1:6]
     b'NUMPY'
@@ -26,9 +29,18 @@ def array_file(shape: tuple[int, ...], dtype: Any, rows: Iterable[np.ndarray]) -
 
 @dataclass(frozen=True, eq=False)
 class FileArray:
-    """An array in an `.npy` file, or every so many of its rows. The file is open only while something is read.
+    """An array in an `.npy` file, or a regular subset of its rows. The file is open only while data are read.
 
-    A slice is another one; a number gives one row, and anything else what numpy would give, in memory.
+    A slice gives another `FileArray` and reads nothing. An integer reads one row. Any other index reads all rows and gives
+    the same as for a numpy array.
+
+    Args:
+        path: the `.npy` file.
+        dtype: type of the numbers in the file.
+        offset: number of bytes before the first number in the file.
+        whole: shape of the whole array in the file.
+        order: memory order of the array in the file.
+        rows: numbers of the rows that belong to this array.
     """
 
     path: Path
@@ -40,7 +52,7 @@ class FileArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of these rows."""
+        """Shape of the array of these rows."""
         return (len(self.rows), *self.whole[1:]) if self.whole else ()
 
     @property
@@ -55,7 +67,7 @@ class FileArray:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it would take in memory."""
+        """Size of the array in memory, bytes."""
         return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -76,10 +88,10 @@ class FileArray:
 
 
 def file_array(path: Path, mend: str) -> FileArray:
-    """The array in an `.npy` file, of which nothing is read yet.
+    """Open the array in an `.npy` file without reading its numbers. `mend` is advice that error messages end with.
 
     Raises:
-        ValueError: as `read_array`.
+        ValueError: the file is damaged, see `read_array`.
     """
     like = read_array(path, mend)
     order: Literal["C", "F"] = "C" if like.flags.c_contiguous else "F"
@@ -87,16 +99,16 @@ def file_array(path: Path, mend: str) -> FileArray:
 
 
 def read_array(path: Path, mend: str) -> np.memmap:
-    """A `.npy` file, memory-mapped; nothing in it is run. `mend` is what to do about a damaged one.
+    """Memory-map an `.npy` file. No code in the file is run. `mend` is advice that error messages end with.
 
     Raises:
-        ValueError: truncated, not an array, or one of objects.
+        ValueError: the file is truncated, cannot be read, holds no array, or holds an array of Python objects.
     """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES):  # nothing is wrong with the file
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES):  # the file itself is not damaged
             raise
         raise ValueError(f"{path}: cannot be read ({error}): {mend}") from error
     except (ValueError, EOFError, SyntaxError, MemoryError, TypeError, OverflowError) as error:
-        raise ValueError(f"{path}: not an array of numbers, or truncated ({error}): {mend}") from error
+        raise ValueError(f"{path}: is not an array of numbers, or is truncated ({error}): {mend}") from error

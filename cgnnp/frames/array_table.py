@@ -1,6 +1,7 @@
-"""The one table of what frames hold: name, shape, type, unit. It drives writing, reading, slicing, joining and checking.
+"""Table of all arrays that frames may have, with name, shape, type and unit.
 
-An array that frames may have is one entry here; attributes of frames, data sets on disk and messages follow. numpy only.
+Writing, reading, slicing, joining and checking of frames all use this table, so a new array needs only one entry here.
+Imports numpy only.
 """
 
 from collections.abc import Mapping
@@ -13,24 +14,24 @@ from cgnnp.frames.boxes import check_boxes
 from cgnnp.frames.joined_array import Array, JoinedArray
 
 BEADS = "beads"
-"""Stands for the number of beads in shapes."""
+"""Placeholder for the number of beads in shapes."""
 
 REAL_NUMBERS = "fiu"
-"""Kinds of numpy arrays that may hold coordinates: not texts, objects, complex or truth values."""
+"""Codes (`dtype.kind`) of the numpy types that arrays of frames may have: floats and integers."""
 
 
 @dataclass(frozen=True)
 class FrameArray:
-    """An array that frames may have, one entry a frame.
+    """An array that frames may have. Its first axis runs over the frames.
 
     Args:
-        name: of the array, and of its file.
-        shape: of one frame.
-        unit: of the package.
-        meaning: in words.
-        dtype: on disk.
-        needed: whether all frames have it.
-        gaps: whether frames may lack it, which NaN says.
+        name: name of the array and of its file.
+        shape: shape for one frame; `BEADS` stands for the number of beads.
+        unit: unit of the numbers.
+        meaning: description of the array.
+        dtype: type of the numbers on disk.
+        needed: whether all frames must have the array.
+        gaps: whether the array may have no value for some frames, which is written as NaN.
     """
 
     name: str
@@ -42,7 +43,7 @@ class FrameArray:
     gaps: bool = False
 
     def shape_of(self, n_frames: int, n_beads: int) -> tuple[int, ...]:
-        """Of the array of so many frames.
+        """Shape of the array for a given number of frames and beads.
 
         >>> ARRAYS["halves"].shape_of(10, 4)
         (10, 2, 4, 3)
@@ -51,50 +52,62 @@ class FrameArray:
 
 
 _TABLE = (
-    FrameArray("positions", (BEADS, 3), "nm", "where the beads are", needed=True),
-    FrameArray("forces", (BEADS, 3), "kJ/mol/nm", "mapped forces B f, of the unbiased Hamiltonian", needed=True),
-    FrameArray("boxes", (3, 3), "nm", "rows are box vectors; none with open boundaries", np.float64),
+    FrameArray("positions", (BEADS, 3), "nm", "positions of the beads", needed=True),
+    FrameArray("forces", (BEADS, 3), "kJ/mol/nm", "mapped forces B f of the unbiased Hamiltonian", needed=True),
+    FrameArray("boxes", (3, 3), "nm", "box vectors as rows; absent for open boundaries", np.float64),
     FrameArray("halves", (2, BEADS, 3), "kJ/mol/nm", "mean forces over each half of the averaging time"),
-    FrameArray("variance", (BEADS,), "(kJ/mol/nm)^2", "of a component of the instantaneous force about its mean"),
+    FrameArray("variance", (BEADS,), "(kJ/mol/nm)^2", "variance of a component of the instantaneous force"),
     FrameArray("second", (BEADS, 3), "kJ/mol/nm", "mean forces over a second draw of the eliminated atoms", gaps=True),
-    FrameArray("energies", (), "kJ/mol", "potential energy, where the beads are all atoms there are", np.float64),
-    FrameArray("virials", (3, 3), "kJ/mol", "sum_i r_i f_i = -V times the stress, as for energies", np.float64),
-    FrameArray("bias_energies", (), "kJ/mol", "of a bias on the beads that the frames were sampled with", np.float64),
-    FrameArray("bias_forces", (BEADS, 3), "kJ/mol/nm", "of that bias; they are not in `forces`"),
-    FrameArray("weights", (), "1", "how much a frame counts in averages of the unbiased ensemble", np.float64),
+    FrameArray("energies", (), "kJ/mol", "potential energies; only if the beads are all atoms", np.float64),
+    FrameArray(
+        "virials",
+        (3, 3),
+        "kJ/mol",
+        "virials sum_i r_i f_i (minus volume times stress); only if the beads are all atoms",
+        np.float64,
+    ),
+    FrameArray("bias_energies", (), "kJ/mol", "energies of the bias on the beads in a biased run", np.float64),
+    FrameArray("bias_forces", (BEADS, 3), "kJ/mol/nm", "forces of the bias; not included in `forces`"),
+    FrameArray("weights", (), "1", "weights of the frames in averages over the unbiased ensemble", np.float64),
 )
 
 ARRAYS = {array.name: array for array in _TABLE}
-"""What frames may hold, by name."""
+"""All arrays that frames may have, by name."""
 
 MAIN = ("positions", "forces", "boxes")
 LABELS = ("halves", "variance", "second")
-"""Those that averaged forces come with, all together."""
+"""Names of the arrays that accompany averaged forces: frames have all three of them, or none."""
 
 MORE = tuple(name for name in ARRAYS if name not in (*MAIN, *LABELS))
-"""Those that `Frames.more` may hold."""
+"""Names of the arrays that `Frames.more` may hold."""
 
 
 def on_disk(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
-    """The arrays in the types that files have."""
+    """Convert the arrays to the types of numbers that are stored on disk."""
     return {name: np.asarray(array, ARRAYS[name].dtype) for name, array in arrays.items()}
 
 
 def check_arrays(arrays: Mapping[str, Array], n_beads: int, source: str, *, judged: bool = False) -> None:
-    """Refuse arrays that are missing or unknown, of wrong shapes, of no real numbers, or with some that are not finite.
+    """Check that arrays are complete and known, and have the right shapes and finite real numbers.
 
-    Of those that were `judged` before, and of `JoinedArray`s, which were when their files were opened, only shapes and types
-    are looked at, which reads nothing from files.
+    Args:
+        arrays: arrays by name.
+        n_beads: number of beads.
+        source: origin of the arrays, which error messages name.
+        judged: whether the numbers were checked before. Then only shapes and types are checked, which reads no data from
+            files. The same holds for every `JoinedArray`, since its numbers were checked when its files were opened.
 
     Raises:
-        ValueError: names the array, what was found and what was expected.
+        ValueError: an array is unknown, missing or not valid; the message names it.
     """
     if unknown := sorted({*arrays} - {*ARRAYS}):
-        raise ValueError(f"{source}: {unknown[0]!r} is no array of frames, which may be {', '.join(ARRAYS)}")
+        raise ValueError(f"{source}: {unknown[0]!r} is not an array of frames; frames may have {', '.join(ARRAYS)}")
     if missing := [name for name, array in ARRAYS.items() if array.needed and name not in arrays]:
-        raise ValueError(f"{source}: no {missing[0]}, which all frames have")
+        raise ValueError(f"{source}: {missing[0]} are missing, but all frames must have them")
     if lost := [name for name in LABELS if any(other in arrays for other in LABELS) and name not in arrays]:
-        raise ValueError(f"{source}: no {lost[0]}; averaged forces have {', '.join(LABELS)}, or none of them")
+        raise ValueError(
+            f"{source}: {lost[0]} is missing: frames with averaged forces must have all of {', '.join(LABELS)}, or none"
+        )
     n_frames = len(arrays["positions"]) if arrays["positions"].ndim else 0
     for name in (name for name in ARRAYS if name in arrays):
         array, expected = arrays[name], ARRAYS[name].shape_of(n_frames, n_beads)
@@ -102,11 +115,15 @@ def check_arrays(arrays: Mapping[str, Array], n_beads: int, source: str, *, judg
             words = ", ".join(["frames", *map(str, ARRAYS[name].shape)])
             raise ValueError(f"{source}: {name} have shape {array.shape}, expected {expected} ({words})")
         if array.dtype.kind not in REAL_NUMBERS:
-            raise ValueError(f"{source}: {name} are of type {array.dtype}, expected real numbers: write them as such")
+            raise ValueError(
+                f"{source}: {name} are of type {array.dtype}, expected real numbers: convert them to floats or integers"
+            )
         if judged or isinstance(array, JoinedArray):
             continue
         if not ARRAYS[name].gaps and not np.isfinite(array).all():
             frame = int(np.argwhere(~np.isfinite(array))[0, 0])
-            raise ValueError(f"{source}: {name} of frame {frame} are not finite: the simulation that wrote it blew up")
+            raise ValueError(
+                f"{source}: {name} of frame {frame} are not finite: the simulation that wrote this frame blew up"
+            )
         if name == "boxes":
             check_boxes(np.asarray(array), source)

@@ -1,4 +1,4 @@
-"""The bead types that several data sets have together: masses, charges, densities. Imports numpy only."""
+"""Masses, charges and densities of the bead types of one or more data sets that are fitted together. Imports numpy only."""
 
 import itertools
 from collections.abc import Mapping as Named
@@ -14,16 +14,19 @@ from cgnnp.mapping.atomistic import SAME_MASS, SAME_VALUE
 from cgnnp.mapping.mapping import Mapping
 
 ROUNDED_MASS = 1e-4
-"""Share by which masses of two data sets may differ without a word: tables of masses are rounded to fewer digits."""
+"""Relative difference up to which two masses of one bead type count as equal, because tables of masses are rounded."""
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class BeadTypes:
-    """The bead types of all data sets of a fit, those of the first set first: masses (Da) and charges (e) by name.
+    """Bead types of all data sets of a fit, with the types of the first set first.
 
-    `unsampled` are the pairs of types that no set has.
+    Args:
+        masses: mass of each bead type in Da, by the name of the type.
+        charges: charge of each bead type in e, by the name of the type.
+        unsampled: pairs of bead types that occur together in none of the data sets.
     """
 
     masses: dict[str, float]
@@ -32,16 +35,19 @@ class BeadTypes:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a network that is fitted to the data is told."""
+        """Names of the bead types, as a network that is fitted to the data needs them."""
         return tuple(self.masses)
 
 
 def joint_types(mappings: Named[str, Mapping]) -> BeadTypes:
-    """The bead types of several data sets, by what errors call the sets.
+    """Collect the bead types of several data sets, and check that they agree.
+
+    Args:
+        mappings: mapping of each data set; the keys are the names of the data sets in error messages.
 
     Raises:
-        ValueError: sets that give one type different charges, or masses that differ by more than one percent, or a set
-            that shares no type with any other.
+        ValueError: two data sets give one type different charges or masses that differ by more than one percent, or a data
+            set shares no bead type with any other.
     """
     masses = joined_by_type({label: mapping.mass_by_type() for label, mapping in mappings.items()}, "mass", SAME_MASS)
     charges = joined_by_type({label: mapping.per_type(mapping.charges) for label, mapping in mappings.items()}, "charge")
@@ -49,8 +55,8 @@ def joint_types(mappings: Named[str, Mapping]) -> BeadTypes:
         others = {name for other, part in mappings.items() if other != label for name in part.type_names}
         if others and not others & set(mapping.type_names):
             raise ValueError(
-                f"{label}: has bead types {', '.join(mapping.type_names)}, and no other data set has any of them (they have "
-                f"{', '.join(sorted(others))}): give the same beads the same names, or fit the sets apart"
+                f"{label}: none of its bead types ({', '.join(mapping.type_names)}) occurs in the other data sets (which "
+                f"have {', '.join(sorted(others))}): give the same beads the same names, or fit the data sets separately"
             )
     sampled = {frozenset(pair) for mapping in mappings.values() for pair in PairKinds(mapping).names}
     pairs = itertools.combinations_with_replacement(masses, 2)
@@ -58,10 +64,10 @@ def joint_types(mappings: Named[str, Mapping]) -> BeadTypes:
 
 
 def other_masses(types: BeadTypes, mappings: Named[str, Mapping]) -> list[str]:
-    """What to say of data sets whose masses differ from those that the potential gets, by more than rounding."""
+    """Return one warning for each mass in the data sets that differs by more than rounding from the mass in `types`."""
     return [
-        f"{label}: beads {name} have {mass:.8g} Da, in the exported potential {types.masses[name]:.8g} Da, as in the first "
-        "set that has them (no mean force or structure depends on masses)"
+        f"{label}: beads {name} have a mass of {mass:.8g} Da, but the exported potential uses {types.masses[name]:.8g} Da "
+        "from the first data set that has this type (masses change neither mean forces nor structure)"
         for label, mapping in mappings.items()
         for name, mass in mapping.mass_by_type().items()
         if abs(mass / types.masses[name] - 1) > ROUNDED_MASS
@@ -69,7 +75,10 @@ def other_masses(types: BeadTypes, mappings: Named[str, Mapping]) -> list[str]:
 
 
 def density_ranges(sets: Sequence[Frames], type_names: Sequence[str]) -> dict[str, list[float]]:
-    """The lowest and the highest mean number density of each bead type in the data sets, per nm^3: 0 where one has none."""
+    """Return the lowest and the highest mean number density of each bead type among the data sets, per nm^3.
+
+    The density of a type in a data set without such beads is 0.
+    """
     volumes = [float(np.mean(np.abs(np.linalg.det(frames.boxes)))) for frames in sets]
     found = {}
     for name in type_names:
@@ -79,23 +88,25 @@ def density_ranges(sets: Sequence[Frames], type_names: Sequence[str]) -> dict[st
 
 
 def check_same_pairs(mappings: Named[str, Mapping]) -> None:
-    """Refuse to refine a fit to data sets with different pairs of bead types, of which one simulation shows only some.
+    """Refuse to refine a fit when the data sets do not all have the same pairs of bead types.
+
+    Refinement simulates the beads of the first data set only, so it cannot correct pairs that are missing there.
 
     Raises:
-        ValueError: names a data set that differs from the first, and the pairs of both.
+        ValueError: a data set has other pairs than the first one; the message names both.
     """
     (first, kinds), *others = ((label, PairKinds(mapping).names) for label, mapping in mappings.items())
     for other, names in others:
         if set(map(frozenset, names)) != set(map(frozenset, kinds)):
             own, firsts = (", ".join(map("-".join, pairs)) for pairs in (names, kinds))
             raise ValueError(
-                f"{other}: has pairs {own}, {first} has pairs {firsts}: refinement simulates {first} alone, whose pairs "
-                "must be those of all: take refinement=none"
+                f"{other}: has the pairs {own}, but {first} has the pairs {firsts}: refinement simulates only {first}, so "
+                "all data sets must have the same pairs: take refinement=none"
             )
 
 
 def numbered(values: Sequence[Value]) -> dict[str, Value]:
-    """Data sets, or what is known of each, by what errors call them.
+    """Label one value per data set with the name that error messages use for the data set.
 
     >>> numbered(["water"])
     {'data set 1': 'water'}
@@ -104,15 +115,16 @@ def numbered(values: Sequence[Value]) -> dict[str, Value]:
 
 
 def joined_by_type(sets: Named[str, dict[str, float]], what: str, relative: float = 0.0) -> dict[str, float]:
-    """The value of each bead type, from those of several data sets; types of the first set come first.
+    """Merge a property of the bead types, such as the mass, over several data sets; types of the first set come first.
 
     Args:
-        sets: values by bead type, by what errors call the data sets.
-        what: they are: charges (e) or masses (Da).
-        relative: those of one type may differ by this share, and always by rounding; the first counts.
+        sets: value of each bead type, for each data set; the outer keys are the names of the data sets in error messages.
+        what: name of the property in error messages, "mass" (Da) or "charge" (e).
+        relative: largest relative difference between the values of one type. A difference within rounding is always
+            accepted. The first value found is returned.
 
     Raises:
-        ValueError: two sets give one type different values; names both.
+        ValueError: two data sets give one type different values; the message names both.
 
     >>> joined_by_type({"one": {"Na": 1.0, "Cl": -1.0}, "other": {"K": 1.0, "Cl": -1.0}}, "charge")
     {'Na': 1.0, 'Cl': -1.0, 'K': 1.0}
@@ -125,7 +137,8 @@ def joined_by_type(sets: Named[str, dict[str, float]], what: str, relative: floa
             first = known_from.setdefault(name, label)
             if abs(value - known) > max(SAME_VALUE, relative * abs(known)):
                 raise ValueError(
-                    f"{label}: beads of type {name} have a {what} of {value:.8g}, those of {first} {known:.8g}: one type is "
-                    "the same in all data sets: give them types of their own, or fit the sets apart"
+                    f"{label}: beads of type {name} have a {what} of {value:.8g}, but {known:.8g} in {first}: a bead type "
+                    "must be the same in all data sets: give different beads different type names, or fit the data sets "
+                    "separately"
                 )
     return result

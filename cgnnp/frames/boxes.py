@@ -1,7 +1,7 @@
-"""Periodic boxes: rows are box vectors in nm, in reduced lower triangular form. Imports numpy only.
+"""Periodic boxes: matrices whose rows are box vectors in nm, in reduced lower triangular form. Imports numpy only.
 
-OpenMM's and GROMACS's form: a = (a_x, 0, 0), b = (b_x, b_y, 0), c = (c_x, c_y, c_z) with a positive diagonal and
-|b_x| <= a_x/2, |c_x| <= a_x/2, |c_y| <= b_y/2. The minimum image of `cgnnp.frames.pairs` is right for such boxes alone.
+This is the form of OpenMM and GROMACS: a = (a_x, 0, 0), b = (b_x, b_y, 0), c = (c_x, c_y, c_z) with a positive diagonal and
+|b_x| <= a_x/2, |c_x| <= a_x/2, |c_y| <= b_y/2. `cgnnp.frames.pairs.minimum_image` is correct only for boxes in this form.
 """
 
 import functools
@@ -10,19 +10,20 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 FLAT = 1e-6
-"""A cell whose volume is less than this part of the product of its edges is none; the same part of an edge is no tilt."""
+"""Relative tolerance for zero: a cell is flat when its volume is below this fraction of the product of its edge lengths, and
+an element above the diagonal counts as zero below this fraction of the largest diagonal element."""
 
 REDUCED = 1e-3
-"""A tilt may exceed half an edge by this part of the edge: boxes in files are rounded."""
+"""A tilt may exceed half an edge by this fraction of the edge, because boxes in files are rounded."""
 
 
 def box_heights(box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
-    """Perpendicular distances between opposite faces of a cell given by row vectors."""
+    """Perpendicular distances between opposite faces of a cell whose rows are the box vectors."""
     return np.abs(np.linalg.det(box)) / np.linalg.norm(np.cross(box[[1, 2, 0]], box[[2, 0, 1]]), axis=1)
 
 
 def smallest_height(box: Float[np.ndarray, "3 3"]) -> float:
-    """The smallest of the heights of a cell; that of the box before is remembered, which most frames have again."""
+    """Return the smallest perpendicular height of a cell. Results are cached, because most frames repeat the same box."""
     box = np.asarray(box)
     return _smallest_height(box.tobytes(), box.dtype.str)
 
@@ -33,19 +34,19 @@ def _smallest_height(box: bytes, dtype: str) -> float:
 
 
 def half_shortest(boxes: Float[np.ndarray, "frames 3 3"]) -> float:
-    """Half of the smallest height of all boxes, nm: up to this distance the minimum image is the only one."""
+    """Half of the smallest height of all boxes, nm. Within this distance a bead has at most one image of another bead."""
     return min(map(smallest_height, boxes)) / 2
 
 
 def has_volume(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "frames"]:
-    """Whether each matrix of box vectors is a cell: finite, with edges that span a volume."""
+    """Whether each matrix of box vectors is finite and spans a volume."""
     edges = np.linalg.norm(boxes, axis=2).prod(axis=1)
     with np.errstate(invalid="ignore"):
         return np.isfinite(boxes).all(axis=(1, 2)) & (np.abs(np.linalg.det(boxes)) > FLAT * edges)
 
 
 def is_reduced(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "frames"]:
-    """Whether each cell is in reduced form."""
+    """Whether each cell is in reduced lower triangular form."""
     diagonal = np.diagonal(boxes, axis1=1, axis2=2)
     upper = np.abs(boxes[:, [0, 0, 1], [1, 2, 2]]).max(axis=1)
     tilts, edges = np.abs(boxes[:, [1, 2, 2], [0, 0, 1]]), diagonal[:, [0, 0, 1]]
@@ -54,7 +55,9 @@ def is_reduced(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "fram
 
 
 def room_for(positions: Float[np.ndarray, "frames beads 3"]) -> Float[np.ndarray, "frames 3 3"]:
-    """Cubes so large that no image of anything is near: for what asks for boxes, of frames with open boundaries.
+    """Return cubic boxes for frames with open boundaries, so large that periodic images are never near.
+
+    They allow code that needs boxes to process such frames.
 
     >>> room_for(np.array([[[0.0, 0.0, 0.0], [1.0, 2.0, 0.5]]]))[0].diagonal().tolist()
     [9.0, 9.0, 9.0]
@@ -64,10 +67,14 @@ def room_for(positions: Float[np.ndarray, "frames beads 3"]) -> Float[np.ndarray
 
 
 def check_boxes(boxes: Float[np.ndarray, "frames 3 3"] | None, source: str) -> None:
-    """Refuse boxes that are no cells, or not in reduced form; frames with open boundaries have none.
+    """Refuse boxes without volume and boxes that are not in reduced form. None (open boundaries) is accepted.
+
+    Args:
+        boxes: box vectors as rows in nm, or None.
+        source: origin of the boxes, which error messages name.
 
     Raises:
-        ValueError: names `source`, the first such frame, what was found and what to do.
+        ValueError: a box is not valid; the message names the first such frame.
     """
     if boxes is None:
         return
@@ -75,11 +82,11 @@ def check_boxes(boxes: Float[np.ndarray, "frames 3 3"] | None, source: str) -> N
     if len(flat := np.flatnonzero(~has_volume(boxes))):
         raise ValueError(
             f"{source}: the box of frame {flat[0]} has no volume ({boxes[flat[0]].tolist()} nm): expected three box vectors "
-            "as rows; write the box of the simulation"
+            "as rows; provide the box of the simulation"
         )
     if len(wrong := np.flatnonzero(~is_reduced(boxes))):
         raise ValueError(
             f"{source}: the box of frame {wrong[0]} is not in reduced form ({boxes[wrong[0]].tolist()} nm): expected box "
             "vectors (a_x, 0, 0), (b_x, b_y, 0), (c_x, c_y, c_z) with a positive diagonal and tilts of at most half an edge "
-            "(OpenMM's form, openmm.app.internal.unitcell.reducePeriodicBoxVectors); reference=files brings cells into it"
+            "(OpenMM's form, openmm.app.internal.unitcell.reducePeriodicBoxVectors); reference=files converts boxes to it"
         )

@@ -1,17 +1,20 @@
-"""Mapped frames on disk: data sets that grow chunk by chunk and survive a kill. Imports numpy only.
+"""Mapped frames on disk: data sets that grow chunk by chunk and stay readable after a kill. Imports numpy only.
 
-A *shard* is a directory of chunks of plain `.npy` arrays beside one `meta.json`; a *data set* is a shard, or a directory of
-shards `replica_0`, `replica_1`, ... of independent runs, which are read as one:
+A *shard* is a directory with one `meta.json` and chunks of plain `.npy` arrays. A *data set* is either one shard, or a
+directory with one shard per independent run (`replica_0`, `replica_1`, ...); the shards are then read as one data set.
 
     meta.json                     units, temperature, ensemble, interval, the mapping as data, provenance
-    chunk_000000/positions.npy    and every other array that there is, as `cgnnp.frames.array_table` says
-                 chunk.json       number of frames, checksums, digest of meta.json, whatever the writer adds
-                 ...              attachments, e.g. the state from which sampling continues (in the last two chunks)
+    chunk_000000/positions.npy    one file for each array, see `cgnnp.frames.array_table`
+                 chunk.json       number of frames, checksums, digest of meta.json, and entries that the writer adds
+                 ...              attachments such as the state to continue from (only in the last two chunks)
 
-A chunk is written under another name and renamed: after a kill, what was finished is readable and nothing else is there.
-Checksums and digests find damage and careless editing, of the arrays as of meta.json; whoever forges both is not stopped.
-Numbers are judged when they are written; `judged` in chunk.json is the digest of the checksums of those arrays. Chunks
-without it, of earlier versions, are judged whenever they are opened: reading writes nothing into a data set.
+A chunk is written under a temporary name and then renamed. After a kill, all finished chunks are therefore readable, and
+unfinished ones are not taken for chunks. Checksums and digests detect damage and careless editing of the arrays and of
+meta.json. They do not protect against deliberate forgery.
+
+Arrays are checked for valid numbers when they are written. Then `judged` in chunk.json holds a digest of their checksums.
+Chunks of earlier versions have no such entry and are checked again whenever they are opened, because reading never writes
+into a data set.
 """
 
 import json
@@ -35,16 +38,21 @@ from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, JUDGED, KINETIC_TEM
 from cgnnp.runtime.storage import data_digest, file_checksum, json_text, lock_directory, naming, read_json, sync, write_json
 
 BESIDE_THE_DATA = ("replica", "solvent")
-"""Entries of the provenance in which shards of a data set may differ: frames do not depend on what is said of a solvent."""
+"""Provenance entries in which the shards of a data set may differ. The frames do not depend on the solvent entry."""
 
 
 class FramesWriter:
-    """Appends chunks of frames to a shard on disk.
+    """Append chunks of frames to a shard on disk.
 
-    Opening the directory of an existing shard continues it, and refuses to mix mappings, temperatures or intervals.
+    If the directory already holds a shard, it is continued, provided that its metadata are the same. The writer locks the
+    directory until `close`.
+
+    Args:
+        directory: directory of the shard; it is created if necessary.
+        meta: metadata of the frames.
 
     Raises:
-        ValueError: the shard is of other data, or has lost its meta.json; or the description is one that could not be read.
+        ValueError: the shard on disk has other metadata or has lost its meta.json, or `meta` is not valid.
     """
 
     def __init__(self, directory: str | Path, meta: FramesMeta) -> None:
@@ -59,16 +67,16 @@ class FramesWriter:
             check_same_data(self.directory, meta)
         elif chunks(self.directory):
             raise ValueError(
-                f"{described}: missing, and there are chunks of frames beside it: restore it, or move them away"
+                f"{described}: missing, although there are chunks of frames: restore it, or move the chunks away"
             )
         else:
             new = json.loads(json_text(meta.to_dict()))
-            FramesMeta.from_dict(new, str(described))  # what could not be read is not written
+            FramesMeta.from_dict(new, str(described))  # refuses metadata that could not be read back
             write_json(described, new)
         self._meta_digest = data_digest(read_json(described))
 
     def close(self) -> None:
-        """Let another process write."""
+        """Release the lock on the directory, so that another process can write."""
         self._release()
 
     def append(
@@ -81,12 +89,17 @@ class FramesWriter:
         labels: MeanForceLabels | None = None,
         more: AbstractMapping[str, Array] | None = None,
     ) -> Path:
-        """Write one chunk: arrays as `Frames` has them, and what else chunk.json is to say.
+        """Write one chunk and return its directory.
 
-        `attachments` are files kept in the two newest chunks (the last may turn out damaged).
+        Args:
+            positions, forces, boxes, labels, more: arrays as in `cgnnp.frames.frames.Frames`.
+            info: further entries of chunk.json.
+            attachments: contents of further files by name. They are kept in the two newest chunks only; the older copy
+                serves if the newest chunk is damaged.
 
         Raises:
-            ValueError: wrong shapes, numbers that are not finite, or other arrays than the chunks before have.
+            ValueError: an array has a wrong shape or numbers that are not finite, or the chunk does not have the same
+                arrays as the chunks before it.
         """
         labelled = {} if labels is None else vars(labels)
         given = {"positions": positions, "forces": forces, "boxes": boxes, **labelled, **(more or {})}
@@ -97,8 +110,8 @@ class FramesWriter:
         if done and {*_chunk_info(done[-1])["sha256"]} != {*arrays}:
             before = ", ".join(sorted(_chunk_info(done[-1])["sha256"]))
             raise ValueError(
-                f"{self.directory}: the chunks there have {before}, the frames to append {', '.join(sorted(arrays))}: use a "
-                "new directory"
+                f"{self.directory}: the chunks there have the arrays {before}, but the frames to append have "
+                f"{', '.join(sorted(arrays))}: use a new directory"
             )
         name = f"chunk_{len(done):06d}"
         temporary = self.directory / f".{name}"
@@ -124,7 +137,7 @@ class FramesWriter:
         attachments: AbstractMapping[str, bytes],
         info: AbstractMapping[str, Any],
     ) -> None:
-        """Put the files of a chunk on the disk."""
+        """Write the files of a chunk, and force them to the disk."""
         checksums = {}
         for key, array in arrays.items():
             np.save(directory / f"{key}.npy", array)
@@ -146,19 +159,25 @@ def open_frames(
     n_frames: int | None = None,
     most_in_memory: int | None = None,
 ) -> Frames:
-    """Read a data set, at most its first `n_frames`, refusing one made with another mapping than `mapping`.
+    """Open the frames of a data set.
 
-    Arrays of at most so many bytes (64 MB without) are read into memory. Others stay in their files, which are not open.
+    Args:
+        directory: directory of the data set.
+        mapping: mapping that the data set must have been made with; None accepts any.
+        n_frames: number of frames to read from the beginning; None reads all.
+        most_in_memory: largest size in bytes of an array that is read into memory (default 64 MiB). Larger arrays stay in
+            their files, which are opened only while something is read.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: damaged, in other units, of a newer format, empty, or made with another mapping.
+        FileNotFoundError: there is no data set in the directory.
+        ValueError: the data set is damaged, in other units, of a newer format or made with another mapping, or it is
+            empty or has fewer than `n_frames` frames.
     """
     meta = read_meta(directory)
     if mapping is not None and mapping.digest != meta.mapping.digest:
         raise ValueError(
-            f"{directory}: made with mapping '{meta.mapping.name}' (digest {meta.mapping.digest}), asked for "
-            f"'{mapping.name}' (digest {mapping.digest}): sample again or name the other data set"
+            f"{directory}: was made with mapping '{meta.mapping.name}' (digest {meta.mapping.digest}), but mapping "
+            f"'{mapping.name}' (digest {mapping.digest}) is needed: sample again, or give another data set"
         )
     parts: list[Frames] = []
     read = 0
@@ -168,18 +187,18 @@ def open_frames(
         if n_frames is not None and read >= n_frames:
             break
     if not parts:
-        raise ValueError(f"{directory}: holds no frames yet: run `python -m cgnnp.sample` to its first chunk")
+        raise ValueError(f"{directory}: holds no frames yet: run `python -m cgnnp.sample` until it has written a chunk")
     if n_frames is not None and read < n_frames:
-        raise ValueError(f"{directory}: holds {read} frames, {n_frames} were asked for: sample more or ask for fewer")
+        raise ValueError(f"{directory}: holds {read} frames, but {n_frames} were asked for: sample more or ask for fewer")
     return replace(concatenate(parts, most_in_memory), meta=meta)[:n_frames]
 
 
 def iterate_frames(directory: str | Path) -> Iterator[Frames]:
-    """The chunks of a data set, one at a time: memory does not grow with its length.
+    """Yield the frames of a data set chunk by chunk, so that memory use does not grow with the size of the data set.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: see `open_frames`.
+        FileNotFoundError: there is no data set in the directory.
+        ValueError: the data set is damaged, in other units or of a newer format.
     """
     for shard in shards(directory):
         meta = read_meta(shard)
@@ -189,15 +208,16 @@ def iterate_frames(directory: str | Path) -> Iterator[Frames]:
             info = _chunk_info(chunk)
             if info.get("meta_digest", described) != described:
                 raise ValueError(
-                    f"{shard / 'meta.json'}: is not the one that {chunk.name} was written under (changed by hand, or "
-                    "of another data set): restore it, or sample again"
+                    f"{shard / 'meta.json'}: is not the file that {chunk.name} was written with (it was changed by hand, "
+                    "or belongs to another data set): restore it, or sample again"
                 )
             arrays = {name: _read_array(chunk, name, info) for name in info["sha256"]}
             judged = info.get(JUDGED) == data_digest(info["sha256"])
             check_arrays(arrays, meta.mapping.n_beads, str(chunk), judged=judged)
             if (found := len(arrays["positions"])) != info["n_frames"]:
                 raise ValueError(
-                    f"{chunk / 'chunk.json'}: n_frames is {info['n_frames']}, the arrays hold {found} frames: {_mend(chunk)}"
+                    f"{chunk / 'chunk.json'}: n_frames is {info['n_frames']}, but the arrays hold {found} frames: "
+                    f"{_mend(chunk)}"
                 )
             places = number + np.arange(found)
             origin = np.stack([np.zeros_like(places), places], axis=1)
@@ -207,36 +227,37 @@ def iterate_frames(directory: str | Path) -> Iterator[Frames]:
 
 
 def shards(directory: str | Path) -> list[Path]:
-    """The shards of a data set: the directory itself, or its replicas in order of their numbers.
+    """Return the shards of a data set: the directory itself, or its replicas in the order of their numbers.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: it is a file, or the replicas are not of one data set.
+        FileNotFoundError: there is no data set in the directory.
+        ValueError: the path is a file, a meta.json is missing, the directory holds many systems or both frames and replicas,
+            or the metadata of the replicas differ.
     """
     directory = Path(directory)
     if directory.is_file():
         raise ValueError(
-            f"{directory}: is a file, a data set of mapped frames is a folder: name the folder, or map a trajectory first "
-            f"(python -m cgnnp.map reference.trajectory={directory} ..., see its --help)"
+            f"{directory}: is a file, but a data set of mapped frames is a folder: give the folder, or map a trajectory "
+            f"first (python -m cgnnp.map reference.trajectory={directory} ..., see its --help)"
         )
     replicas = [path for path in directory.glob("replica_*") if path.name.removeprefix("replica_").isdigit()]
     found = [path for path in replicas if (path / "meta.json").is_file()]
     if lost := [path for path in replicas if path not in found and chunks(path)]:
         raise ValueError(
-            f"{lost[0] / 'meta.json'}: missing, and there are chunks of frames beside it: restore it, or move them away"
+            f"{lost[0] / 'meta.json'}: missing, although there are chunks of frames: restore it, or move the chunks away"
         )
     if (directory / "meta.json").is_file():
         if found:
             raise ValueError(
-                f"{directory}: holds frames itself and in {found[0].name}: move its own chunks and meta.json into a replica "
-                "folder beside, to read all as one data set"
+                f"{directory}: holds frames itself, and others are in {found[0].name}: to read all as one data set, move "
+                "its own chunks and meta.json into another replica folder"
             )
         return [directory]
     if not found:
         where = directory / "meta.json"
         if any(directory.glob("system_*/**/meta.json")):
             raise ValueError(
-                f"{directory}: is a data set of many systems: open it with cgnnp.open_sets, or name one of them"
+                f"{directory}: is a data set of many systems: open it with cgnnp.open_sets, or name the folder of one system"
             )
         raise FileNotFoundError(f"{where}: no such file: '{directory}' is not a data set of mapped frames")
     found.sort(key=lambda path: int(path.name.removeprefix("replica_")))
@@ -244,12 +265,14 @@ def shards(directory: str | Path) -> list[Path]:
     for path, description in zip(found, descriptions, strict=True):
         if description != descriptions[0]:
             differing = ", ".join(key for key in descriptions[0] if description.get(key) != descriptions[0][key])
-            raise ValueError(f"{path}: not of the same data set as {found[0]} ({differing} differ): move one of them away")
+            raise ValueError(
+                f"{path}: does not belong to the same data set as {found[0]} ({differing} differ): move one of them away"
+            )
     return found
 
 
 def _without(entries: tuple[str, ...], description: dict[str, Any]) -> dict[str, Any]:
-    """A description without some entries of its provenance; nothing where it is none."""
+    """Return the content of a meta.json without some entries of its provenance; {} if the content is not a dictionary."""
     if not isinstance(description, dict):
         return {}
     provenance = description.get("provenance")
@@ -259,7 +282,7 @@ def _without(entries: tuple[str, ...], description: dict[str, Any]) -> dict[str,
 
 
 def has_data(directory: str | Path) -> bool:
-    """Whether there is a data set, with or without frames."""
+    """Whether the directory holds a data set, which may still be empty."""
     try:
         return bool(shards(directory))
     except FileNotFoundError:
@@ -267,47 +290,48 @@ def has_data(directory: str | Path) -> bool:
 
 
 def read_meta(directory: str | Path) -> FramesMeta:
-    """Description of the data set in a directory; of several shards that of the first.
+    """Read the metadata of a data set. If it has several shards, those of the first are returned.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: see `FramesMeta.from_dict`.
+        FileNotFoundError: there is no data set in the directory.
+        ValueError: the metadata are damaged or cannot be used, see `FramesMeta.from_dict` and `shards`.
     """
     path = shards(directory)[0] / "meta.json"
     return FramesMeta.from_dict(read_json(path), str(path))
 
 
 def check_same_data(directory: Path, meta: FramesMeta) -> None:
-    """Refuse a shard that was made otherwise.
+    """Refuse to continue a shard whose metadata differ from `meta`.
 
     Raises:
-        ValueError: mapping, temperature, interval, ensemble, averaging time or provenance differ (but for the solvent).
+        ValueError: the mapping, temperature, interval, ensemble, averaging time or provenance differ. The solvent entry of
+            the provenance is not compared.
     """
     stored, wanted = read_meta(directory).to_dict(), json.loads(json_text(meta.to_dict()))
     stored, wanted = _without(("solvent",), stored), _without(("solvent",), wanted)
     if stored != wanted:
         differing = ", ".join(key for key in wanted if stored.get(key) != wanted[key])
         raise ValueError(
-            f"{directory / 'meta.json'}: describes another data set than the one to be appended ({differing} differ): "
-            "use a new directory, or the settings it was made with"
+            f"{directory / 'meta.json'}: describes another data set than the one to be appended ({differing} differ): use a "
+            "new directory, or the settings that the existing data set was made with"
         )
 
 
 def chunks(shard: str | Path) -> list[Path]:
-    """Finished chunks of a shard, in order.
+    """Return the finished chunks of a shard, in order.
 
     Raises:
-        ValueError: one is missing among them.
+        ValueError: a chunk before the last one is missing.
     """
     found = sorted(path for path in Path(shard).glob("chunk_*") if path.is_dir())
     for k, path in enumerate(found):
         if path.name != f"chunk_{k:06d}":
-            raise ValueError(f"{shard}: chunk_{k:06d} is missing before {path.name}: delete the later chunks too")
+            raise ValueError(f"{shard}: chunk_{k:06d} is missing: restore it, or delete {path.name} and all later chunks")
     return found
 
 
 def chunk_infos(directory: str | Path) -> list[dict[str, Any]]:
-    """The `chunk.json` of every finished chunk of a data set; none where there is no data set."""
+    """Return the content of `chunk.json` for every finished chunk of a data set; empty if there is no data set."""
     if not has_data(directory):
         return []
     return [_chunk_info(chunk) for shard in shards(directory) for chunk in chunks(shard)]
@@ -320,7 +344,7 @@ def _chunk_info(chunk: Path) -> dict[str, Any]:
     info = read_json(path, mend)
     sums = info.get("sha256") if isinstance(info, dict) else None
     if not (isinstance(sums, dict) and {name for name, array in ARRAYS.items() if array.needed} <= {*sums} <= {*ARRAYS}):
-        raise ValueError(f"{path}: has no number of frames or no checksums: {mend}")
+        raise ValueError(f"{path}: holds no checksums of the arrays (entry 'sha256'): {mend}")
     entries = Entries(info, str(path), mend)
     entries.count("n_frames", least=1)
     for key in ("sha256", "attachments_sha256"):
@@ -341,19 +365,23 @@ def _mend(chunk: Path) -> str:
 
 
 def check_attachment(chunk: Path, name: str) -> None:
-    """Refuse an attachment that is not as it was written; one of an earlier version, without a checksum, passes.
+    """Refuse an attachment whose checksum is not the one in chunk.json.
+
+    Attachments that earlier versions wrote without a checksum are accepted.
 
     Raises:
-        ValueError: damaged.
+        ValueError: the attachment is damaged.
     """
     known = _chunk_info(chunk).get("attachments_sha256", {}).get(name)
     path = chunk / name
     if known is not None and path.is_file() and file_checksum(path) != known:
-        raise ValueError(f"{path}: damaged (checksum differs): {_mend(chunk)}; the chunk before it can be continued")
+        raise ValueError(
+            f"{path}: damaged (checksum differs): {_mend(chunk)}; the run can then continue from the chunk before"
+        )
 
 
 def frames_digest(directory: str | Path, n_frames: int) -> str:
-    """Hash of the chunks that hold the first `n_frames` frames: which data they are, not only how they were made."""
+    """Hash of the checksums of the chunks that hold the first `n_frames` frames. It identifies the data themselves."""
     sums, read = [], 0
     for info in chunk_infos(directory):
         if read >= n_frames:
@@ -364,7 +392,7 @@ def frames_digest(directory: str | Path, n_frames: int) -> str:
 
 
 def count_frames(directory: str | Path) -> int:
-    """Number of frames on disk; 0 where there is no data set."""
+    """Number of frames on disk; 0 if there is no data set."""
     return sum(info["n_frames"] for info in chunk_infos(directory))
 
 

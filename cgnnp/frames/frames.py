@@ -1,6 +1,6 @@
-"""Mapped frames in memory: bead positions, mapped forces and boxes, and what is known of them. Imports numpy only.
+"""Mapped frames in memory: bead positions, mapped forces, boxes and their metadata. Imports numpy only.
 
-`cgnnp.frames.dataset` has them on disk.
+`cgnnp.frames.dataset` reads and writes data sets of frames on disk.
 """
 
 import functools
@@ -25,13 +25,13 @@ from cgnnp.units import UNITS
 
 FORMAT_VERSION = 1
 MOST_IN_MEMORY = 64 * 2**20
-"""Arrays of data sets with more bytes stay in their files."""
+"""Largest size in bytes of an array that is read into memory; larger arrays stay in their files."""
 
 DIGESTED = 4096
-"""Frames that are read at a time for a digest."""
+"""Number of frames that are read at a time to compute a digest."""
 
 SHOWN = 1000
-"""So many frames at most are read for the size of forces that `repr` shows."""
+"""Approximate largest number of frames that `repr` reads to show the root mean square force."""
 
 ENSEMBLES = {
     "NVT": "constant volume, with a thermostat",
@@ -44,20 +44,25 @@ ENSEMBLES = {
     "coarse-grained": "configurations of a coarse-grained run",
     "other": "none of these",
 }
-"""How frames may have been drawn, in words: what a data set records."""
+"""Ensembles that frames may have been sampled from, with their descriptions. Every data set records its ensemble."""
 
 BOLTZMANN_ENSEMBLES = ("NVT", "NPT", "open")
-"""Those whose configurations are distributed as exp(-U/kT): positions and forces of all others cannot be tested."""
+"""Ensembles whose configurations are distributed as exp(-U/kT). Only for these can positions be tested against forces."""
 
 
 def known_ensemble(name: str, source: str, mend: str = "state one of these") -> str:
-    """An ensemble by its name, in upper or lower case; `source` is named in errors, and `mend` says what to do.
+    """Return the key of `ENSEMBLES` for a name in upper or lower case.
+
+    Args:
+        name: name of an ensemble.
+        source: origin of the name, which the error message states.
+        mend: advice at the end of the error message.
 
     >>> known_ensemble("nvt", "reference.ensemble")
     'NVT'
 
     Raises:
-        ValueError: none of `ENSEMBLES`.
+        ValueError: the name is none of `ENSEMBLES`.
     """
     found = {key.lower(): key for key in ENSEMBLES}.get(str(name).lower())
     if found is None:
@@ -67,17 +72,22 @@ def known_ensemble(name: str, source: str, mend: str = "state one of these") -> 
 
 
 MEND_ENSEMBLE = "change 'ensemble' in this file (of every replica) to the one that fits"
-"""Earlier versions took any words. Their chunks have no digest of meta.json, which may be changed."""
+"""Advice for data sets of earlier versions, which accepted any text as the ensemble. Their meta.json may be edited, because
+their chunks hold no digest of it."""
 
 
 @brief
 @dataclass(frozen=True)
 class FramesMeta:
-    """What is known of every frame of a data set.
+    """Metadata that all frames of a data set share.
 
-    `ensemble` is one of `ENSEMBLES`.
-    `interval` is the time between frames in ps, `averaging_ps` the time over which the forces were averaged with the beads
-    held still (0: instantaneous forces).
+    Args:
+        mapping: mapping from atoms to beads.
+        temperature: temperature in K.
+        interval: time between two frames in ps.
+        ensemble: ensemble that the frames were sampled from, one of `ENSEMBLES`.
+        averaging_ps: time over which the forces were averaged with the beads held fixed, in ps; 0 for instantaneous forces.
+        provenance: record of how the frames were made, as plain data.
     """
 
     mapping: Mapping
@@ -96,7 +106,7 @@ class FramesMeta:
         return self.ensemble in BOLTZMANN_ENSEMBLES
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, with format version and units."""
+        """Return the metadata as plain data, with the format version and the units."""
         return {
             "format": "cgnnp frames",
             "version": FORMAT_VERSION,
@@ -112,26 +122,31 @@ class FramesMeta:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], source: str) -> "FramesMeta":
-        """Inverse of `to_dict`; `source` is named in errors.
+        """Build the metadata from the output of `to_dict`, and check every entry. Error messages name `source`.
 
         Raises:
-            ValueError: not such a description, incomplete, of a newer format, in other units, with an entry of a wrong type
-                or out of range, or with another mapping than its digest is of.
+            ValueError: the data are not the metadata of frames, are of a newer format or in other units, an entry is
+                missing, of a wrong type or out of range, or the mapping does not match its digest.
         """
         if not isinstance(data, dict) or data.get("format") != "cgnnp frames":
-            raise ValueError(f"{source}: not the description of a data set of mapped frames (no 'format' entry)")
+            raise ValueError(
+                f"{source}: is not the description of a data set of mapped frames (its 'format' is not 'cgnnp frames')"
+            )
         entries = Entries(data, source, "damaged or changed by hand: restore it, or sample again")
         if entries.count("version", least=1) > FORMAT_VERSION:
             raise ValueError(
-                f"{source}: written in format {data['version']}, this cgnnp reads up to {FORMAT_VERSION}: upgrade cgnnp"
+                f"{source}: was written in format {data['version']}, but this cgnnp reads formats up to {FORMAT_VERSION}: "
+                "upgrade cgnnp"
             )
         if data.get("units") != UNITS:
-            raise ValueError(f"{source}: units are {data.get('units')}, expected {UNITS}: convert the arrays and the entry")
+            raise ValueError(
+                f"{source}: units are {data.get('units')}, expected {UNITS}: convert the arrays and this entry"
+            )
         mapping = Mapping.from_dict(entries.within("mapping").data, source)
         if entries.text("mapping_digest") != mapping.digest:
             raise ValueError(
-                f"{source}: the mapping is not the one that was written (its digest is {mapping.digest}, mapping_digest is "
-                f"{data['mapping_digest']}): {entries.mend}"
+                f"{source}: the mapping is not the one that was written (its digest is {mapping.digest}, but "
+                f"mapping_digest is {data['mapping_digest']}): {entries.mend}"
             )
         return cls(
             mapping,
@@ -148,7 +163,7 @@ if TYPE_CHECKING:
     Halves: TypeAlias = np.ndarray
     Variance: TypeAlias = np.ndarray
     Boxes: TypeAlias = np.ndarray
-else:  # large ones stay in their files; open boundaries have no boxes
+else:  # large arrays stay in their files; frames with open boundaries have no boxes
     PerBead = Float[np.ndarray, "frames beads 3"] | JoinedArray
     Halves = Float[np.ndarray, "frames 2 beads 3"] | JoinedArray
     Variance = Float[np.ndarray, "frames beads"] | JoinedArray
@@ -158,13 +173,13 @@ else:  # large ones stay in their files; open boundaries have no boxes
 @brief
 @dataclass(frozen=True)
 class MeanForceLabels:
-    """What is known of forces that were averaged over the eliminated atoms while the beads were held still.
+    """Additional data for forces that were averaged over the eliminated atoms with the beads held fixed.
 
     Args:
-        halves: averages over the first and the second half of the averaging time (a drift between them shows atoms that
-            had not relaxed), kJ/mol/nm.
-        variance: variance of a component of the instantaneous force about its average in the averaging time.
-        second: average over a second, independent draw of the eliminated atoms; NaN where none was made, kJ/mol/nm.
+        halves: average forces over the first and over the second half of the averaging time, kJ/mol/nm. A drift between
+            the two shows that the eliminated atoms had not relaxed.
+        variance: variance of a component of the instantaneous force about its average, (kJ/mol/nm)^2.
+        second: average force over a second, independent draw of the eliminated atoms, kJ/mol/nm; NaN for frames without.
     """
 
     halves: Halves
@@ -176,17 +191,23 @@ class MeanForceLabels:
 
     @property
     def has_second(self) -> np.ndarray:
-        """Which frames have a second draw, (frames,) of bool."""
+        """Whether each frame has a second draw, a boolean array (frames,)."""
         return np.isfinite(self.second).all(axis=(1, 2))
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Mapped frames of one system: positions (nm) and forces (kJ/mol/nm) of every bead, and the boxes.
+    """Mapped frames of one system. Large arrays are `JoinedArray`s, which read from disk only what is indexed.
 
-    Without boxes (None) boundaries are open. `labels` come with averaged forces; `more` are other arrays of `ARRAYS` by name
-    (energies, weights, ...), which are attributes too. `sources` and `origin` say where each frame came from: the number of
-    its source and its place there. Arrays of large data sets are `JoinedArray`s, which are read as far as is asked for.
+    Args:
+        positions: bead positions in nm.
+        forces: mapped forces on the beads in kJ/mol/nm.
+        boxes: box vectors as rows in nm; None for open boundaries.
+        meta: metadata that all frames share.
+        labels: additional data for averaged forces; None for instantaneous forces.
+        sources: names of the sources of the frames, such as files.
+        origin: index in `sources` and number within that source, for every frame.
+        more: further arrays of `cgnnp.frames.array_table.ARRAYS` by name (energies, weights, ...). They are attributes too.
 
     >>> from cgnnp.mapping.mapping import Block, Mapping
     >>> argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,),
@@ -208,7 +229,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         if clash := sorted({*self.more} & {*MAIN, *LABELS}):
-            raise ValueError(f"frames: {clash[0]} has a place of its own and cannot be among `more`")
+            raise ValueError(f"frames: {clash[0]} cannot be in `more`: pass it as the argument of its own or in `labels`")
         check_arrays(self.arrays, self.meta.mapping.n_beads, "frames")
         if not len(self.origin):
             object.__setattr__(self, "origin", _numbered(len(self.positions)))
@@ -219,34 +240,34 @@ class Frames:
     def __getattr__(self, name: str) -> Any:
         if name in MORE:
             return self.__dict__.get("more", {}).get(name)
-        raise AttributeError(f"frames have no '{name}'")
+        raise AttributeError(f"frames have no attribute '{name}'")
 
     @property
     def arrays(self) -> dict[str, Array]:
-        """Every array that there is, by its name in `cgnnp.frames.array_table.ARRAYS`."""
+        """All arrays of these frames, by their names in `cgnnp.frames.array_table.ARRAYS`."""
         found = {name: self.__dict__[name] for name in MAIN if self.__dict__[name] is not None}
         return found | ({} if self.labels is None else vars(self.labels)) | self.more
 
     @property
     def is_periodic(self) -> bool:
-        """Whether there are boxes; boundaries are open where there are none."""
+        """Whether the frames have periodic boxes. Without them the boundaries are open."""
         return self.boxes is not None
 
     @classmethod
     def of_arrays(cls, arrays: AbstractMapping[str, Any], meta: FramesMeta, **rest: Any) -> "Frames":
-        """Frames of arrays by their names; `rest` are sources and origin."""
+        """Build frames from arrays by name. `rest` may hold `sources` and `origin`."""
         labels = MeanForceLabels(*(arrays[name] for name in LABELS)) if LABELS[0] in arrays else None
         more = {name: arrays[name] for name in MORE if name in arrays}
         boxes: Any = arrays.get("boxes")
         return cls(arrays["positions"], arrays["forces"], boxes, meta, labels, more=more, **rest)
 
     def with_arrays(self, arrays: AbstractMapping[str, Any], **changes: Any) -> "Frames":
-        """The same frames with other arrays."""
+        """Return frames with these arrays and the same metadata; `changes` may replace `sources` and `origin`."""
         return self.of_arrays(arrays, self.meta, **{"sources": self.sources, "origin": self.origin, **changes})
 
     @functools.cached_property
     def content_digest(self) -> str:
-        """Hash of the mapping and of all arrays: which frames they are."""
+        """Hash of the mapping, the temperature and all arrays. Equal frames have equal hashes."""
         main = [_digest(self.arrays[name]) for name in (*MAIN, *LABELS) if name in self.arrays]
         others = [[name, _digest(array)] for name, array in sorted(self.more.items())]
         return data_digest([self.mapping.digest, self.meta.temperature, *main, *others])
@@ -277,28 +298,29 @@ class Frames:
         return self.with_arrays({name: array[index] for name, array in self.arrays.items()}, origin=self.origin[index])
 
     def box_or_room(self, number: int) -> Float[np.ndarray, "3 3"]:
-        """The box of a frame, nm; with open boundaries one so large that no images are near."""
+        """The box of a frame, nm. With open boundaries it is a cube so large that no periodic images are near."""
         if self.is_periodic:
             return np.asarray(self.boxes[number], dtype=np.float64)
         return room_for(np.asarray(self.positions[number])[None])[0]
 
     @property
     def mapping(self) -> Mapping:
-        """The mapping that made the frames."""
+        """Mapping that the frames were made with."""
         return self.meta.mapping
 
     @property
     def temperature(self) -> float:
-        """Temperature in K."""
+        """Temperature of the frames in K."""
         return self.meta.temperature
 
     def mapped(self, mapping: Mapping) -> "Frames":
-        """Frames of beads that a mapping makes of these, whose beads are its atoms in their order; also `mapping(frames)`.
+        """Apply a mapping to these frames; `mapping(frames)` does the same.
 
-        Energies, virials and the like are kept where the beads are all atoms, of which alone they are. Labels are left out.
+        The beads of these frames are the atoms of the mapping, in the same order. Weights are kept. Energies, virials and
+        the like are kept only by the identity mapping, because they belong to all atoms. Labels are dropped.
 
         Raises:
-            ValueError: these frames are not of its atoms.
+            ValueError: the number of beads of these frames is not the number of atoms of the mapping.
         """
         boxes = np.asarray(self.boxes, dtype=np.float64) if self.is_periodic else None
         arrays = {
@@ -310,25 +332,25 @@ class Frames:
         return Frames.of_arrays(arrays, replace(self.meta, mapping=mapping), sources=self.sources, origin=self.origin)
 
     def came_from(self, frame: int) -> str:
-        """Source of a frame and its number there."""
+        """Describe where a frame came from: its source and its number in that source."""
         source, number = self.origin[frame].tolist()
         return f"{self.sources[source]}, frame {number}"
 
     def thinned(self, stride: int) -> "Frames":
-        """Every `stride`-th frame.
+        """Keep every `stride`-th frame.
 
         Raises:
-            ValueError: the stride is not a positive number.
+            ValueError: the stride is less than 1.
         """
         if stride < 1:
             raise ValueError(f"stride={stride}: must be 1 or more")
         return replace(self[::stride], meta=replace(self.meta, interval=self.meta.interval * stride))
 
     def blocks(self, n_blocks: int) -> list["Frames"]:
-        """Contiguous blocks of frames of nearly equal length, for folds that are independent of each other.
+        """Cut the frames into contiguous blocks of nearly equal length, as nearly independent folds of cross-validation.
 
         Raises:
-            ValueError: more blocks than frames.
+            ValueError: the number of blocks is less than 1 or larger than the number of frames.
         """
         if not 1 <= n_blocks <= len(self):
             raise ValueError(f"cannot make {n_blocks} blocks of {len(self)} frames: ask for 1 to {len(self)}")
@@ -337,29 +359,36 @@ class Frames:
 
 
 def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, Frames]:
-    """Training frames and the last contiguous block as held-out frames (neighbouring frames are correlated).
+    """Split frames into training frames and held-out frames, which are the last contiguous block.
+
+    A random choice would be misleading, because neighbouring frames are correlated.
 
     Raises:
-        ValueError: one of the two would be empty.
+        ValueError: one of the two parts would be empty.
     """
     n_held_out = round(len(frames) * held_out_fraction)
     if not 0 < n_held_out < len(frames):
         raise ValueError(
-            f"holding out {held_out_fraction:g} of {len(frames)} frames leaves an empty set: ask for more frames"
+            f"holding out {held_out_fraction:g} of {len(frames)} frames leaves an empty set of training or held-out frames: "
+            "use more frames"
         )
     return frames[: len(frames) - n_held_out], frames[len(frames) - n_held_out :]
 
 
 def concatenate(parts: Sequence[Frames], most_in_memory: int | None = None) -> Frames:
-    """Frames of several runs of the same system, one after the other; their origins stay known.
+    """Concatenate frames of several runs of the same system. Every frame keeps its source and its number there.
 
-    An array of more bytes than `most_in_memory` (`MOST_IN_MEMORY` without) stays as it is, in pieces and in files.
+    Args:
+        parts: frames of each run.
+        most_in_memory: largest size in bytes of an array that is copied into memory, by default `MOST_IN_MEMORY`. Larger
+            arrays become `JoinedArray`s of their parts, which may stay in files.
 
     Raises:
-        ValueError: no parts, or mappings, temperatures, ensembles or averaging times that differ.
+        ValueError: there are no parts, their mappings, temperatures, ensembles or averaging times differ, or not all parts
+            have the same arrays.
     """
     if not parts:
-        raise ValueError("no frames to join")
+        raise ValueError("there are no frames to join")
     first = parts[0]
     for part in parts[1:]:
         for name in ("temperature", "ensemble", "averaging_ps"):
@@ -372,7 +401,10 @@ def concatenate(parts: Sequence[Frames], most_in_memory: int | None = None) -> F
                 f"'{part.mapping.name}', digest {part.mapping.digest}) into one array"
             )
         if (part.labels is None) != (first.labels is None):
-            raise ValueError("cannot join averaged forces with and without their variances: leave one of the sets out")
+            raise ValueError(
+                "cannot join instantaneous forces and averaged forces with labels (halves, variance, second): leave one of "
+                "the sets out"
+            )
         if {*part.arrays} != {*first.arrays}:
             differing = ", ".join(sorted({*part.arrays} ^ {*first.arrays}))
             raise ValueError(f"cannot join frames with and without {differing}: leave one of the sets out")
@@ -387,7 +419,7 @@ def concatenate(parts: Sequence[Frames], most_in_memory: int | None = None) -> F
 
 
 def _digest(array: Array) -> str:
-    """SHA-256 of the numbers of an array, piece by piece."""
+    """SHA-256 of the numbers of an array, which is read piece by piece."""
     digest = hashlib.sha256()
     for part in parts_of(array):
         for start in range(0, len(part), DIGESTED):
@@ -396,5 +428,5 @@ def _digest(array: Array) -> str:
 
 
 def _numbered(count: int) -> Int[np.ndarray, "frames 2"]:
-    """The origin of frames 0, 1, 2, ... of a single source."""
+    """Default of `Frames.origin`: frames are numbered 0, 1, 2, ... in a single source."""
     return np.stack([np.zeros(count, int), np.arange(count)], axis=1)

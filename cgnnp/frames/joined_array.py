@@ -1,4 +1,7 @@
-"""Arrays of frames that are in several pieces, most of them in files: what is not asked for is not read. numpy only."""
+"""Arrays of frames in several parts, in memory or in files, which are read only where they are indexed.
+
+Imports numpy only.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,10 +13,10 @@ from cgnnp.frames.array_files import FileArray
 
 
 class JoinedArray(NDArrayOperatorsMixin):
-    """Arrays of equal shape but for the first axis, in memory or in files, as if they were one array.
+    """Several arrays, in memory or in files, that behave like their concatenation along the first axis.
 
-    A slice is another one; a number gives one row, an array of numbers those rows, in memory. numpy's functions
-    read all of it.
+    A slice gives another `JoinedArray` and reads nothing. An integer gives one row and an array of integers gives these
+    rows, in memory. Functions of numpy read the whole array.
 
     >>> joined = JoinedArray([np.zeros((3, 2)), np.ones((2, 2))])
     >>> joined.shape, joined[3].tolist(), joined[2:4].shape
@@ -38,7 +41,7 @@ class JoinedArray(NDArrayOperatorsMixin):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it would take in memory."""
+        """Size of the array in memory, bytes."""
         return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -56,7 +59,7 @@ class JoinedArray(NDArrayOperatorsMixin):
         if isinstance(index, int | np.integer):
             number = int(index) + (len(self) if index < 0 else 0)
             if not 0 <= number < len(self):
-                raise IndexError(f"frame {index} of {len(self)}")
+                raise IndexError(f"frame {index} is out of range: there are {len(self)} frames")
             part = int(np.searchsorted(self._edges, number, side="right")) - 1
             return self.parts[part][number - self._edges[part]]
         if isinstance(index, slice) and index.indices(len(self))[2] > 0:
@@ -90,16 +93,19 @@ if TYPE_CHECKING:
     Array: TypeAlias = np.ndarray
 else:
     Array = np.ndarray | JoinedArray | FileArray
-"""In memory or in files."""
+"""An array in memory or in files."""
 
 
 def parts_of(array: Array) -> Sequence[Array]:
-    """The pieces of an array, one after the other."""
+    """Return the parts of a `JoinedArray` in order; any other array is its only part."""
     return array.parts if isinstance(array, JoinedArray) else (array,)
 
 
 def joined(arrays: Sequence[Array], most_in_memory: int) -> Any:
-    """Arrays one after the other: one array in memory where it has at most so many bytes."""
+    """Concatenate arrays along the first axis.
+
+    The result is in memory if it has at most `most_in_memory` bytes. Otherwise it is a `JoinedArray`, which copies nothing.
+    """
     if sum(array.nbytes for array in arrays) <= most_in_memory:
         return np.concatenate([np.asarray(array) for array in arrays])
     return JoinedArray([part for array in arrays for part in parts_of(array)])

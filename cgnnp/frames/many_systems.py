@@ -1,7 +1,9 @@
-"""Data sets of many systems: each has a mapping of its own, all are of one temperature and ensemble. numpy only.
+"""Data sets of many systems, each with its own mapping, at the same temperature and in the same ensemble.
 
-<data set>/system_000000/     a data set of one system, see `cgnnp.frames.dataset`
+<data set>/system_000000/     data set of one system, see `cgnnp.frames.dataset`
            system_000001/     ...
+
+Imports numpy only.
 """
 
 import itertools
@@ -14,7 +16,7 @@ PREFIX = "system_"
 
 
 def system_folder(directory: str | Path, number: int) -> Path:
-    """Where the frames of a system are kept, counted from 0.
+    """Folder of one system in a data set of many systems. Systems are numbered from 0.
 
     >>> system_folder("data/molecules", 7).name
     'system_000007'
@@ -23,27 +25,31 @@ def system_folder(directory: str | Path, number: int) -> Path:
 
 
 def systems_in(directory: str | Path) -> list[Path]:
-    """The folders of the systems of a data set, in order of their numbers; none where it is of one system.
+    """Return the folders of the systems of a data set, in the order of their numbers.
+
+    The list is empty for a data set of a single system, which has no such folders.
 
     Raises:
-        ValueError: two of one number.
+        ValueError: two folders have the same number.
     """
     named = ((path.name.removeprefix(PREFIX), path) for path in Path(directory).glob(f"{PREFIX}*") if path.is_dir())
     found = sorted((int(number), path) for number, path in named if number.isdigit())
     for (one, first), (two, second) in itertools.pairwise(found):
         if one == two:
-            raise ValueError(f"{second}: has the number of {first.name}: give each system its own")
+            raise ValueError(f"{second}: has the same number as {first.name}: give each system its own number")
     return [path for _, path in found]
 
 
 def open_sets(directory: str | Path) -> list[Frames]:
-    """The frames of every system of a data set, to be fitted together; a list of one where it is of one system.
+    """Open the frames of every system of a data set, which can then be fitted together.
 
-    What all of them together have in memory is what one large system may: beyond that all stay in their files.
+    A data set of a single system gives a list with one entry. Arrays of many systems are read into memory only if the
+    files of all systems together are not larger than `MOST_IN_MEMORY`.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: as `open_frames`; or systems of different temperatures or ensembles.
+        FileNotFoundError: there is no data set in the directory.
+        ValueError: a data set cannot be read (see `open_frames`), or the systems differ in temperature, ensemble or
+            averaging time.
     """
     folders = systems_in(directory) or [Path(directory)]
     size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*.npy"))
@@ -54,7 +60,7 @@ def open_sets(directory: str | Path) -> list[Frames]:
             own, first = getattr(frames.meta, name), getattr(sets[0].meta, name)
             if own != first:
                 raise ValueError(
-                    f"{folder / 'meta.json'}: {name} is {own}, in {folders[0].name} {first}: the systems of a data set "
-                    "have the same; keep others apart"
+                    f"{folder / 'meta.json'}: {name} is {own}, but {first} in {folders[0].name}: all systems of a data set "
+                    "must have the same; move this system to a data set of its own"
                 )
     return sets

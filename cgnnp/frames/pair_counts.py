@@ -1,4 +1,4 @@
-"""How many pairs of beads every frame has at which distance: what g(r) and the refinement of pair splines are made of."""
+"""Histograms of pair distances in every frame, from which g(r) and the refinement of pair splines are computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +14,14 @@ from cgnnp.runtime.representation import brief
 @brief
 @dataclass(frozen=True)
 class PairCounts:
-    """How many pairs of each kind (each pair once) every frame has in the shells between `edges` (nm); volumes in nm^3.
+    """Histograms of pair distances in every frame, for each kind of pair. Every pair of beads is counted once.
 
-    `n_pairs` are the pairs of each kind that a frame has at any distance.
+    Args:
+        pairs: the two bead types of each kind of pair.
+        n_pairs: number of pairs of each kind in a frame, at any distance.
+        edges: edges of the distance bins in nm.
+        counts: number of pairs of each kind in each frame and bin.
+        volumes: volume of the box in each frame, nm^3.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -26,12 +31,12 @@ class PairCounts:
     volumes: Float[np.ndarray, "frames"]
 
     def g(self, kind: int) -> Float[np.ndarray, "frames bins"]:
-        """g(r) of one kind in every frame; an ideal gas has 1 at every number of beads."""
+        """g(r) of one kind of pair in every frame, normalised so that an ideal gas has 1 for any number of beads."""
         shells = 4.0 / 3.0 * np.pi * np.diff(self.edges**3)
         return self.volumes[:, None] * self.counts[kind] / (self.n_pairs[kind] * shells)
 
     def in_order(self, pairs: Sequence[tuple[str, str]]) -> "PairCounts":
-        """The same counts in the order and with the names of these pairs; what they do not name comes last."""
+        """Return these counts in the order and with the spelling of `pairs`; all other kinds of pairs follow at the end."""
         names = {frozenset(pair): pair for pair in pairs}
         known = [self.pairs.index(own) for kind in names for own in self.pairs if frozenset(own) == kind]
         order = known + [k for k in range(len(self.pairs)) if k not in known]
@@ -39,7 +44,7 @@ class PairCounts:
         return replace(self, pairs=named, n_pairs=tuple(self.n_pairs[k] for k in order), counts=self.counts[order])
 
     def only(self, pairs: Sequence[tuple[str, str]]) -> "PairCounts":
-        """The same counts of these pairs alone, in their order and with their names."""
+        """Return the counts of the given pairs only, in their order and with their spelling."""
         found, n = self.in_order(pairs), len(pairs)
         return replace(found, pairs=found.pairs[:n], n_pairs=found.n_pairs[:n], counts=found.counts[:n])
 
@@ -47,7 +52,12 @@ class PairCounts:
 def pair_counts(
     frames: Frames, edges: Float[np.ndarray, "edges"], excluded: Sequence[tuple[int, int]] | Int[np.ndarray, "pairs 2"] = ()
 ) -> PairCounts:
-    """Count the pairs of every kind in shells between equally spaced edges (nm) from 0 on.
+    """Count the pairs of every kind by distance.
+
+    Args:
+        frames: frames with boxes.
+        edges: equally spaced edges of the distance bins in nm, starting at 0.
+        excluded: pairs of beads that are not counted.
 
     Raises:
         ValueError: the last edge is more than half the box.

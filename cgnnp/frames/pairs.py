@@ -1,6 +1,7 @@
-"""Pairs of beads within a distance, by minimum image: what g(r), T_conf and the spline fit all need. numpy and scipy.
+"""Pairs of beads within a cutoff, by the minimum image convention: for g(r), T_conf and the fit of pair splines.
 
-For distances up to half the box; the networks, which may look further, use `cgnnp.models.neighbors`.
+The cutoff is limited to half the box. The networks may reach further and use `cgnnp.models.neighbors`. Imports numpy and
+scipy only.
 """
 
 import functools
@@ -17,13 +18,19 @@ from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.representation import brief
 
 TREE_FROM_BEADS = 600
-"""From so many beads on a tree is faster than all pairs."""
+"""Number of beads from which a k-d tree finds close pairs faster than a loop over all pairs."""
 
 
 @brief
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs I < J of one frame: `vectors` point from J to I (R_I - R_J), with their lengths."""
+    """Pairs of beads of one frame.
+
+    Args:
+        i, j: numbers of the beads of each pair, with i < j.
+        vectors: shortest periodic images of R_i - R_j, nm; they point from j to i.
+        distances: lengths of the vectors, nm.
+    """
 
     i: Int[np.ndarray, "pairs"]
     j: Int[np.ndarray, "pairs"]
@@ -32,9 +39,10 @@ class Pairs:
 
 
 class PairKinds:
-    """Numbers the unordered pairs of bead types that a mapping has (one ion alone makes no pair with its like).
+    """Numbering of the kinds of pairs of a mapping. A kind is an unordered pair of bead types.
 
-    `names` are the pairs of type names, `n_pairs` how many pairs of beads each kind has in one frame.
+    Only kinds that occur are numbered: a type with a single bead has no pair with itself. `names` are the type names of each
+    kind. `n_pairs` is the number of pairs of beads of each kind in one frame.
     """
 
     def __init__(self, mapping: Mapping) -> None:
@@ -55,10 +63,10 @@ class PairKinds:
         return self._number[self.types[pairs.i], self.types[pairs.j]]
 
     def number(self, pair: tuple[str, str]) -> int:
-        """Index of a pair of type names, in either order.
+        """The kind of a pair of type names, which may be in either order: an index into `names`.
 
         Raises:
-            ValueError: there are no such pairs.
+            ValueError: the mapping has no such pairs.
         """
         found = [k for k, name in enumerate(self.names) if sorted(name) == sorted(pair)]
         if not found:
@@ -67,7 +75,10 @@ class PairKinds:
 
 
 def minimum_image(vectors: Float[np.ndarray, "pairs 3"], box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "pairs 3"]:
-    """Shortest periodic images, right for lengths up to half the smallest height of a reduced (lower triangular) cell."""
+    """Return the shortest periodic images of vectors, nm. Rows of `box` are the box vectors in reduced form.
+
+    An image is the shortest one if it is not longer than half the smallest height of the box. Longer ones may not be.
+    """
     components = [np.array(vectors[:, axis], dtype=np.float64) for axis in range(3)]
     _to_minimum_image(components, box)
     return np.stack(components, axis=1)
@@ -79,16 +90,24 @@ def near_pairs(
     cutoff: float,
     excluded: Sequence[tuple[int, int]] | Int[np.ndarray, "excluded 2"] = (),
 ) -> Pairs:
-    """All pairs closer than `cutoff` (nm) that are not excluded.
+    """Find all pairs of beads that are closer than the cutoff.
+
+    Args:
+        positions: bead positions in nm.
+        box: box vectors as rows in nm, in reduced form.
+        cutoff: largest distance in nm.
+        excluded: pairs of beads that are left out.
 
     Raises:
-        ValueError: the cutoff is more than half the box.
+        ValueError: the cutoff is more than half of the smallest height of the box.
     """
     half = smallest_height(box) / 2
     if cutoff > half * (1 + 1e-6):
-        raise ValueError(f"pair distances up to {cutoff:.4g} nm asked for, but half the box is {half:.4g} nm: use less")
+        raise ValueError(
+            f"pair distances up to {cutoff:.4g} nm were asked for, but half the box is {half:.4g} nm: use a smaller cutoff"
+        )
     i, j = _candidates(positions, box, cutoff)
-    # One array a component, and only what is near enough copied into vectors: several times faster than rows of three.
+    # One array per component, with only the near pairs copied into vectors, is several times faster than (pairs, 3) arrays.
     components = [np.subtract(x[i], x[j]) for x in np.ascontiguousarray(positions.T)]
     if (box == np.diag(np.diag(box))).all():
         chosen = _roughly_near(components, np.diag(box), cutoff)
@@ -110,7 +129,10 @@ def near_pairs(
 def _roughly_near(
     components: list[Float[np.ndarray, "pairs"]], lengths: Float[np.ndarray, "3"], cutoff: float
 ) -> Int[np.ndarray, "near"]:
-    """Which vectors may be within the cutoff in a rectangular box, from single precision: all that are, and a few more."""
+    """Preselect vectors that may be within the cutoff in a rectangular box, in single precision.
+
+    The result contains all vectors within the cutoff, and may contain some that are slightly longer.
+    """
     farthest = 0.0
     squares = np.zeros(len(components[0]), dtype=np.float32)
     for component, length in zip(components, lengths.astype(np.float32), strict=True):
@@ -126,7 +148,7 @@ def _roughly_near(
 
 
 def _to_minimum_image(components: list[Float[np.ndarray, "pairs"]], box: Float[np.ndarray, "3 3"]) -> None:
-    """Change x, y and z of vectors to those of their shortest images."""
+    """Replace the components x, y, z of vectors, in place, by those of their shortest periodic images."""
     for axis in (2, 1, 0):
         images = np.round(components[axis] / box[axis, axis])
         for k in np.flatnonzero(box[axis]):
@@ -151,5 +173,5 @@ def _candidates(
     wrapped = np.mod(positions.astype(np.float64), lengths)
     wrapped[wrapped >= lengths] = 0.0
     pairs = cKDTree(wrapped, boxsize=lengths).query_pairs(cutoff * (1 + 1e-5), output_type="ndarray")
-    # In the order of all pairs, so that sums over them are the same to the last bit.
+    # Sorted like the list of all pairs, so that sums over pairs do not depend on the search method to the last bit.
     return np.divmod(np.sort(pairs[:, 0] * len(positions) + pairs[:, 1]), len(positions))

@@ -326,7 +326,7 @@ def test_data_of_another_mapping(job_copy, refused):
     meta["mapping_digest"] = data_digest(meta["mapping"])
     (other / "meta.json").write_text(json.dumps(meta))
     before = jobs.snapshot(job_copy)
-    assert "is not the one that chunk_000000 was written under" in refused("compare", "run=run", "data=other", cwd=job_copy)
+    assert "is not the file that chunk_000000 was written with" in refused("compare", "run=run", "data=other", cwd=job_copy)
     shutil.rmtree(data)
     other.rename(data)
     message = refused("train", *SMALL, "run_dir=new", cwd=job_copy)

@@ -65,7 +65,7 @@ def test_the_deviation_of_two_curves():
 
 def test_distances_beyond_half_the_box_are_refused():
     gas = ideal_gas(3, 5, 1.0, seed=0)
-    with pytest.raises(ValueError, match=r"up to 0\.6 nm asked for, but half the box is 0\.5 nm"):
+    with pytest.raises(ValueError, match=r"up to 0\.6 nm were asked for, but half the box is 0\.5 nm"):
         rdf(gas, 0.6)
     smaller = replace(gas, boxes=gas.boxes * np.array([1.0, 0.9, 1.0])[:, None, None])
     with pytest.raises(ValueError, match=r"half the box is 0\.45 nm"):

@@ -66,7 +66,7 @@ def test_at_most_the_first_frames_are_read(directory, asked, got):
 
 
 def test_more_frames_than_there_are_is_an_error(directory):
-    with pytest.raises(ValueError, match="holds 7 frames, 100 were asked for"):
+    with pytest.raises(ValueError, match="holds 7 frames, but 100 were asked for"):
         open_frames(directory, n_frames=100)
 
 
@@ -307,7 +307,7 @@ def test_replicas_are_read_as_one_data_set(tmp_path):
 def test_replicas_of_other_data_are_refused(tmp_path):
     FramesWriter(tmp_path / "replica_0", META).append(*arrays(2))
     FramesWriter(tmp_path / "replica_1", replace(META, temperature=350.0)).append(*arrays(2))
-    with pytest.raises(ValueError, match=r"replica_1: not of the same data set as .*replica_0 \(temperature differ"):
+    with pytest.raises(ValueError, match=r"replica_1: does not belong to the same data set .*replica_0 \(temperature differ"):
         open_frames(tmp_path)
 
 
@@ -315,13 +315,13 @@ def test_replicas_of_another_system_are_refused(tmp_path):
     for k, system in enumerate(("spce", "tip3p")):
         meta = replace(META, provenance={"replica": k, "system_digest": system})
         FramesWriter(tmp_path / f"replica_{k}", meta).append(*arrays(2))
-    with pytest.raises(ValueError, match=r"replica_1: not of the same data set as .*\(provenance differ"):
+    with pytest.raises(ValueError, match=r"replica_1: does not belong to the same data set as .*\(provenance differ"):
         open_frames(tmp_path)
 
 
 def test_replicas_beside_frames_of_the_folder_itself_are_not_passed_over(directory):
     FramesWriter(directory / "replica_1", META).append(*arrays(2))
-    with pytest.raises(ValueError, match="holds frames itself and in replica_1: move"):
+    with pytest.raises(ValueError, match="holds frames itself, and others are in replica_1: to read all"):
         count_frames(directory)
 
 
@@ -384,7 +384,7 @@ def test_values_of_a_mapping_are_those_that_were_written(directory, key, value):
 
 def test_a_description_that_was_edited_is_not_that_of_the_chunks(directory):
     edit_meta(directory, temperature=400.0)
-    with pytest.raises(ValueError, match=r"meta\.json: is not the one that chunk_000000 was written under"):
+    with pytest.raises(ValueError, match=r"meta\.json: is not the file that chunk_000000 was written with"):
         open_frames(directory)
 
 
@@ -399,7 +399,7 @@ def test_chunks_of_earlier_versions_know_no_description(directory):
 
 def test_chunks_that_lost_their_description_get_no_other(directory):
     (directory / "meta.json").unlink()
-    with pytest.raises(ValueError, match=r"meta\.json: missing, and there are chunks of frames beside it: restore it"):
+    with pytest.raises(ValueError, match=r"meta\.json: missing, although there are chunks of frames: restore it"):
         FramesWriter(directory, replace(META, temperature=400.0))
     assert not (directory / "meta.json").exists()
 

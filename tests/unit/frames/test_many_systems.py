@@ -44,7 +44,7 @@ def test_one_system_is_a_list_of_one(tmp_path):
 def test_systems_that_do_not_go_together_are_refused(tmp_path):
     write(tmp_path, 0)
     write(tmp_path, 1, replace(META, temperature=310.0))
-    with pytest.raises(ValueError, match=r"system_000001/meta\.json: temperature is 310\.0, in system_000000 300\.0"):
+    with pytest.raises(ValueError, match=r"system_000001/meta\.json: temperature is 310\.0, but 300\.0 in system_000000"):
         open_sets(tmp_path)
     (tmp_path / "system_1").mkdir()
     with pytest.raises(ValueError, match="has the number of system_"):

@@ -103,7 +103,7 @@ def test_excluded_pairs_are_left_out_in_either_order(monkeypatch, tree_from):
 
 
 def test_cutoff_of_more_than_half_the_box_is_refused():
-    with pytest.raises(ValueError, match=r"up to 0\.6 nm asked for, but half the box is 0\.5 nm"):
+    with pytest.raises(ValueError, match=r"up to 0\.6 nm were asked for, but half the box is 0\.5 nm"):
         near_pairs(np.zeros((2, 3)), np.eye(3), 0.6)
 
 
