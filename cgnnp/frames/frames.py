@@ -139,9 +139,7 @@ class FramesMeta:
                 "upgrade cgnnp"
             )
         if data.get("units") != UNITS:
-            raise ValueError(
-                f"{source}: units are {data.get('units')}, expected {UNITS}: convert the arrays and this entry"
-            )
+            raise ValueError(f"{source}: units are {data.get('units')}, expected {UNITS}: convert the arrays and this entry")
         mapping = Mapping.from_dict(entries.within("mapping").data, source)
         if entries.text("mapping_digest") != mapping.digest:
             raise ValueError(

@@ -1,1 +1,1 @@
-"""The coarse-grained side: the exported bundle, its forces in OpenMM, and the runs. Imports torch and openmm."""
+"""Coarse-grained simulation: the exported potential, its forces in OpenMM, and its runs. Imports torch and openmm."""

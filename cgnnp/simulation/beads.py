@@ -1,4 +1,4 @@
-"""Which beads a potential is run with: those it was exported with, or any other number of them in any other box."""
+"""The beads that a potential is simulated with: those it was exported with, or another number of them in another box."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,15 @@ from cgnnp.units import AVOGADRO_PER_NM3
 @brief
 @dataclass(frozen=True)
 class BeadSystem:
-    """Beads in a box (rows are its vectors, nm), with starting positions in nm; `scattered` ones are of no simulation."""
+    """Beads in a periodic box with their starting positions.
+
+    Args:
+        mapping: mapping that defines the beads.
+        box: box vectors as rows in nm.
+        positions: starting positions in nm.
+        scattered: whether the positions are random lattice sites rather than a frame of a simulation, so that the energy
+            must be minimised before a run.
+    """
 
     mapping: Mapping
     box: Float[np.ndarray, "3 3"]
@@ -28,15 +36,18 @@ class BeadSystem:
 
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """A number of molecules of every kind and a cubic box; what is None stays as it was, at the same density.
+    """Number of molecules in a cubic box, for a run with other beads than those that a potential was exported with.
+
+    At most two of the three values may be given. With `n_pairs` alone, the density that the potential was exported with is
+    kept. With `box_nm` or `concentration_M` alone, the number of molecules is kept.
 
     Args:
-        n_pairs: molecules of every kind: ion pairs of a salt.
+        n_pairs: number of molecules of each kind, such as the number of ion pairs of a salt.
         box_nm: edge of the box.
-        concentration_M: mol/L of every kind, in place of one of the two.
+        concentration_M: concentration of each kind of molecule in mol/L.
 
     Raises:
-        ValueError: a number that is not positive, or all three.
+        SettingError: a value is not positive, or all three are given.
 
     >>> Composition(n_pairs=512, concentration_M=4.0).edge(64, 2.98)
     5.967...
@@ -54,22 +65,22 @@ class Composition:
         if len(given) == 3:
             raise SettingError(
                 "system",
-                "n_pairs, box_nm and concentration_M are given: two of them determine the third, leave one null",
+                "n_pairs, box_nm and concentration_M are all given, but two of them determine the third: leave one null",
             )
 
     @property
     def is_own(self) -> bool:
-        """Whether nothing is asked for."""
+        """Whether no value is given, so that the beads of the exported potential are used."""
         return self.n_pairs is None and self.box_nm is None and self.concentration_M is None
 
     @property
     def folder_name(self) -> str:
-        """Where beads of this composition are simulated, beside the potential."""
+        """Name of the folder, beside the potential, for simulations of this composition."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         return "_".join(["simulation", *(f"{name}_{value:g}" for name, value in given.items())])
 
     def number(self, own_number: int) -> int:
-        """Molecules of every kind, of a potential that has `own_number`."""
+        """Number of molecules of each kind, for a potential that was exported with `own_number` of each."""
         if self.n_pairs is not None:
             return self.n_pairs
         if self.concentration_M is None or self.box_nm is None:
@@ -77,7 +88,12 @@ class Composition:
         return max(1, round(self.concentration_M * AVOGADRO_PER_NM3 * self.box_nm**3))
 
     def edge(self, own_number: int, own_edge: float) -> float:
-        """Edge of the box in nm, of a potential that has `own_number` molecules of every kind in one of `own_edge`."""
+        """Edge of the box in nm.
+
+        Args:
+            own_number: number of molecules of each kind that the potential was exported with.
+            own_edge: edge of the box that the potential was exported with, nm.
+        """
         if self.box_nm is not None:
             return self.box_nm
         number = self.number(own_number)
@@ -86,10 +102,10 @@ class Composition:
 
 
 def own_beads(bundle: PotentialBundle) -> BeadSystem:
-    """The beads and the configuration that a bundle on disk was exported with.
+    """Read the beads and the configuration that a potential on disk was exported with.
 
     Raises:
-        ValueError: it is not on disk, or its topology.cif is not what was written.
+        ValueError: the potential was not saved, or its topology.cif is damaged or does not match its manifest.
     """
     if bundle.directory is None:
         raise ValueError("this potential has no files yet: save it first")
@@ -100,18 +116,29 @@ def own_beads(bundle: PotentialBundle) -> BeadSystem:
         box = np.array(file.topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer))
         positions = np.asarray(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64)
         names = [atom.name for atom in file.topology.atoms()]
-    except Exception as error:  # whatever OpenMM's reader stumbles on
+    except Exception as error:  # OpenMM's reader raises many kinds of exceptions for damaged files
         raise ValueError(f"{path}: cannot be read ({error!r}): export the potential again") from error
     if names != list(bundle.mapping.bead_types) or not np.isfinite(positions).all():
-        raise ValueError(f"{path}: its beads are not those of manifest.json: export the potential again")
+        raise ValueError(
+            f"{path}: its beads are not those of manifest.json, or their positions are not finite: export the potential "
+            "again"
+        )
     return BeadSystem(bundle.mapping, box, positions)
 
 
 def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0) -> BeadSystem:
-    """As many beads as asked for, scattered over the sites of a cubic lattice at random.
+    """Place the beads of another composition on random sites of a simple cubic lattice.
+
+    If the composition is empty, the beads of the exported potential are returned.
+
+    Args:
+        bundle: potential on disk.
+        composition: number of molecules and box.
+        seed: seed of the random choice of sites.
 
     Raises:
-        ValueError: the potential has different numbers of its molecules, or so many beads do not fit the box.
+        ValueError: the potential was exported with different numbers of its kinds of molecules, or so many beads do not fit
+            into the box.
     """
     own = own_beads(bundle)
     if composition.is_own:
@@ -119,7 +146,10 @@ def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0
     numbers = {block.name: block.n_copies for block in own.mapping.blocks}
     if len(set(numbers.values())) > 1:
         listed = ", ".join(f"{count} {name}" for name, count in numbers.items())
-        raise ValueError(f"the potential has {listed}: system.* is for as many molecules of every kind, as of a 1:1 salt")
+        raise ValueError(
+            f"the potential was exported with {listed}, but system.* is only for as many molecules of every kind, as in a "
+            "1:1 salt"
+        )
     own_edge = float(abs(np.linalg.det(own.box)) ** (1 / 3))
     number = composition.number(own.mapping.blocks[0].n_copies)
     edge = composition.edge(own.mapping.blocks[0].n_copies, own_edge)
@@ -129,20 +159,20 @@ def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0
 
 
 def _closest(bundle: PotentialBundle) -> float:
-    """The first sampled distance of the pair of bead types that come closest, nm; 0 where none is known."""
+    """Smallest first sampled distance among all pairs of bead types, nm; 0 if the priors know none."""
     return min(first_sampled(bundle.priors).values(), default=0.0)
 
 
 def _scattered(n_beads: int, edge: float, closest: float, seed: int) -> Float[np.ndarray, "beads 3"]:
-    """Random sites of a simple cubic lattice that fills the box.
+    """Choose random sites of a simple cubic lattice that fills the box.
 
     Raises:
-        ValueError: the sites are closer than beads ever come.
+        ValueError: neighbouring sites are closer than any two beads in the data, which is the distance `closest` (nm).
     """
     side = per_side(n_beads)
     if edge / side < closest:
         raise ValueError(
-            f"{n_beads} beads do not fit a box of {edge:.3f} nm: they would start {edge / side:.3f} nm apart, and come "
+            f"{n_beads} beads do not fit a box of {edge:.3f} nm: they would start {edge / side:.3f} nm apart, but come "
             f"no closer than {closest:.3f} nm in the data: raise box_nm or lower n_pairs"
         )
     sites = simple_cubic(side**3, edge)

@@ -1,6 +1,6 @@
-"""The exported potential as data: priors and network, what beads they are of, and where they hold.
+"""The exported potential in memory: priors, network, beads, and the range of states that it was trained for.
 
-`cgnnp.simulation.potential_files` writes and reads its folder; what knows an engine stands beside it, in
+`cgnnp.simulation.potential_files` writes and reads the folder of a potential. Code that depends on OpenMM's forces is in
 `cgnnp.simulation.openmm`.
 """
 
@@ -32,13 +32,21 @@ from cgnnp.units import SAME_TEMPERATURE, UNITS
 log = logging.getLogger("cgnnp")
 
 DENSITY_TOLERANCE = 0.1
+"""Relative deviation from the densities of the data above which a warning is given."""
 
 
 @dataclass(frozen=True)
 class PotentialBundle:
-    """A coarse-grained potential: priors and network, with what is known of where it holds.
+    """A coarse-grained potential: priors and network, with a manifest that describes the data it was trained on.
 
-    `cgnnp.create_system` makes an OpenMM System of it for any number of beads in any box.
+    `cgnnp.create_system` builds an OpenMM System from it, for any number of beads in any box.
+
+    Args:
+        model: the network.
+        priors: priors that are added to the network.
+        mapping: mapping of the first data set that the potential was fitted to.
+        manifest: content of manifest.json.
+        directory: folder of the potential; None if it is only in memory.
     """
 
     model: Potential
@@ -65,43 +73,52 @@ class PotentialBundle:
 
     @property
     def topology(self) -> BeadTopology:
-        """The beads that it was exported with; potentials of earlier versions have that of their mapping."""
+        """Beads that the potential was exported with. Earlier versions did not store them; then those of the mapping."""
         if self.manifest.get("topology") is None:
             return self.mapping.topology
         return BeadTopology.from_entries(Entries(self.manifest, "manifest.json", MEND), "topology")
 
     @property
     def temperature(self) -> float:
-        """Temperature of the data, K."""
+        """Temperature of the training data, K."""
         return float(self.manifest["temperature_K"])
 
     @property
     def digest(self) -> str:
-        """Hash of what a run depends on: network, weights, priors, masses, mapping. Two exports of one fit have the same."""
+        """Hash of everything that a run depends on: network, weights, priors, masses and mapping.
+
+        Two exports of the same fit have the same hash.
+        """
         sums = self.manifest["checksums_sha256"]
         parts = {name: sums.get(name) for name in ("model.json", "model.safetensors", "prior.json")}
         return data_digest({**parts, "masses": self.manifest["bead_masses_Da"], "mapping": self.mapping.to_dict()})
 
     def check_beads(self, names: Sequence[str], box: Float[np.ndarray, "3 3"]) -> None:
-        """Warn when the density of beads of these types is not that of the data.
+        """Check that the potential can describe beads in a box, and warn when their density is not that of the data.
+
+        Args:
+            names: bead type of every bead.
+            box: box vectors as rows in nm.
 
         Raises:
-            ValueError: unknown bead types, or a box too small for a prior.
+            ValueError: a bead type is unknown, or the box is too small for the cutoff of a prior.
         """
         masses = self.manifest["bead_masses_Da"]
         if unknown := set(names) - set(masses):
-            raise ValueError(f"the potential knows bead types {list(masses)}, the topology has {sorted(unknown)} too")
+            raise ValueError(
+                f"the topology has bead types {sorted(unknown)}, but the potential knows only the bead types {list(masses)}"
+            )
         self._warn_of_density(names, box)
         for prior in self.priors:
             if prior.cutoff is not None:
                 check_cutoff(prior.cutoff, box)
 
     def warn_of_temperature(self, temperature: float) -> None:
-        """Say when a temperature is not that of the data: the potential is a free energy and depends on it."""
+        """Warn when a temperature (K) is not that of the data. The potential is a free energy, so it depends on it."""
         if abs(temperature - self.temperature) > SAME_TEMPERATURE:
             warnings.warn(
-                f"this potential is a free energy at {self.temperature:g} K and is used at {temperature:g} K: it holds "
-                "its own entropy, so other temperatures are extrapolation",
+                f"this potential is a free energy at {self.temperature:g} K, but it is used at {temperature:g} K: it "
+                "includes entropy at its own temperature, so other temperatures are extrapolation",
                 stacklevel=3,
             )
 
@@ -112,8 +129,8 @@ class PotentialBundle:
             if not low * (1 - DENSITY_TOLERANCE) <= found <= high * (1 + DENSITY_TOLERANCE):
                 trained = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
                 warnings.warn(
-                    f"{found:.4g} beads {name} per nm^3, but the potential was trained at {trained}: it depends on "
-                    "density and composition, so this is extrapolation",
+                    f"there are {found:.4g} beads {name} per nm^3, but the potential was trained at {trained}: it depends "
+                    "on density and composition, so this is extrapolation",
                     stacklevel=4,
                 )
 
@@ -121,7 +138,16 @@ class PotentialBundle:
 def manifest_of(
     model: Potential, priors: Sequence[Prior], sets: Sequence[Frames], made_from: dict[str, Any]
 ) -> dict[str, Any]:
-    """All entries but those of the files and the self-check; says where masses differ between the sets."""
+    """Return all entries of the manifest except the checksums of files and the self-check.
+
+    A warning is logged for every bead type whose mass differs between the data sets.
+
+    Args:
+        model: the fitted network.
+        priors: priors that are added to the network.
+        sets: data sets that the potential was fitted to.
+        made_from: entries that describe the fit.
+    """
     mappings = numbered([frames.mapping for frames in sets])
     types = joint_types(mappings)
     for line in other_masses(types, mappings):
@@ -148,7 +174,10 @@ def manifest_of(
 
 
 def _solvent(priors: Sequence[Prior], sets: Sequence[Frames]) -> dict[str, Any]:
-    """The dielectric constant that the model has, and what else is known of the solvent; nothing without charges."""
+    """Return the manifest entries on the solvent: the dielectric constant of the priors, and what the data record of it.
+
+    The result is empty if the priors contain no Coulomb interaction.
+    """
     if (eps_r := dielectric_constant(priors)) is None:
         return {}
     charged = next((frames for frames in sets if frames.mapping.is_charged), sets[0])
@@ -160,7 +189,7 @@ def _solvent(priors: Sequence[Prior], sets: Sequence[Frames]) -> dict[str, Any]:
 
 
 def package_versions(packages: Sequence[str]) -> dict[str, str | None]:
-    """Installed versions, None for what is not installed."""
+    """Return the installed version of each package; None if it is not installed."""
     found: dict[str, str | None] = {}
     for package in packages:
         try:

@@ -1,6 +1,6 @@
-"""The manifest of an exported potential: what a bundle says of itself, judged entry by entry when it is read.
+"""The manifest of an exported potential: it describes the potential, and every entry is checked when it is read.
 
-The digest of the manifest and the checksums in it find damage and careless editing, not forgery.
+The digest of the manifest and the checksums in it detect damage and careless editing, but not deliberate forgery.
 """
 
 import json
@@ -18,50 +18,53 @@ from cgnnp.units import UNITS
 BUNDLE_VERSION = 4
 OLDEST_VERSION = 2
 DIGEST, DIGITS = "manifest_sha256", 64
-"""Key of the manifest's own digest, since version 4, and its length."""
+"""Key of the digest of the manifest itself, which exists since version 4, and number of hexadecimal digits of it."""
 
 FILES = ("model.pt", "model.safetensors", "model.json", "prior.json", "topology.cif", "state.xml", "system.xml")
 REQUIRED = ("temperature_K", "number_density_nm3", "bead_masses_Da", "mapping", "checksums_sha256", "self_check")
 OPTIONAL = ("system.xml",)
-"""Files that are not written where openmm-torch cannot be used."""
+"""Files that may be missing, because they are not written where openmm-torch cannot be used."""
 
 MEND = "damaged or changed by hand: restore it, or export the potential again"
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
-    """Write manifest.json with its digest."""
+    """Write manifest.json and add its digest."""
     entries = json.loads(json_text({key: value for key, value in manifest.items() if key != DIGEST}))
     write_json(directory / "manifest.json", {**entries, DIGEST: data_digest(entries, DIGITS)})
 
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:
-    """What a bundle says of itself.
+    """Read and check the manifest of an exported potential.
 
     Raises:
-        FileNotFoundError: not a bundle.
-        ValueError: damaged, of a newer version, or in other units.
+        FileNotFoundError: the directory is not an exported potential.
+        ValueError: the manifest is damaged, of a version that cannot be read, or in other units.
     """
     path = Path(directory) / "manifest.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file: '{directory}' is not an exported potential")
-    manifest = read_json(path, literals=True)  # versions 2 and 3 may hold NaN; the digest of later ones tells
+    manifest = read_json(path, literals=True)  # versions 2 and 3 may hold NaN; later ones are protected by their digest
     if not isinstance(manifest, dict) or manifest.get("format") != "cgnnp potential":
-        raise ValueError(f"{path}: not the manifest of an exported potential (no 'format' entry)")
+        raise ValueError(f"{path}: is not the manifest of an exported potential (its 'format' is not 'cgnnp potential')")
     entries = Entries(manifest, str(path), MEND)
     version = entries.count("version", least=1)
     if version > BUNDLE_VERSION:
-        raise ValueError(f"{path}: version {version}, this cgnnp reads up to {BUNDLE_VERSION}: upgrade cgnnp")
+        raise ValueError(
+            f"{path}: is of version {version}, but this cgnnp reads versions up to {BUNDLE_VERSION}: upgrade cgnnp"
+        )
     if version < OLDEST_VERSION:
         raise ValueError(
-            f"{path}: version {version}, of networks whose structure has changed since (this cgnnp reads version "
-            f"{BUNDLE_VERSION}): export again; its system.xml still runs in OpenMM as it is"
+            f"{path}: is of version {version}, but the structure of the networks has changed since (this cgnnp reads "
+            f"versions {OLDEST_VERSION} to {BUNDLE_VERSION}): export the potential again; its system.xml still runs in "
+            "OpenMM"
         )
     if manifest.get("units") != UNITS:
         raise ValueError(f"{path}: units are {manifest.get('units')}, expected {UNITS}: export the potential again")
     if missing := [key for key in REQUIRED if manifest.get(key) is None]:
         raise ValueError(f"{path}: has no {', '.join(missing)}: export the potential again")
     _check_digest(entries, version)
-    if version == 2:  # it knew one density of each type, not the range of several data sets
+    if version == 2:  # this version stored one density for each type instead of a range
         densities = entries.within("number_density_nm3").data
         manifest["number_density_nm3"] = {name: [value, value] for name, value in densities.items()}
     _check_entries(entries)
@@ -69,28 +72,28 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
 
 
 def _check_digest(entries: Entries, version: int) -> None:
-    """Refuse a manifest that is not as it was written; those of versions 2 and 3 have no digest.
+    """Refuse a manifest whose content does not match its digest. Versions 2 and 3 have no digest.
 
     Raises:
-        ValueError: changed, or without the digest that its version has.
+        ValueError: the manifest was changed, or a manifest of version 4 or later has no digest.
     """
     if DIGEST in entries or version >= 4:
         rest = {key: value for key, value in entries.data.items() if key != DIGEST}
         if entries.text(DIGEST) != data_digest(rest, DIGITS):
-            raise ValueError(f"{entries.source}: is not as it was written ({DIGEST} differs): {MEND}")
+            raise ValueError(f"{entries.source}: its content does not match its digest ({DIGEST}): {MEND}")
 
 
 def _check_entries(entries: Entries) -> None:
-    """Types, signs and ranges of all entries that are used.
+    """Check types, signs and ranges of all entries that are used.
 
     Raises:
-        ValueError: names the entry, what was found and what was expected.
+        ValueError: an entry is missing or not valid; the message names it.
     """
     mapping = Mapping.from_dict(entries.within("mapping").data, entries.source)
     entries.number("temperature_K", above=0)
     _check_beads(entries, mapping)
     if "topology" in entries and BeadTopology.from_entries(entries, "topology").bead_types != mapping.bead_types:
-        raise ValueError(f"{entries.source}: topology has other beads than the mapping: {MEND}")
+        raise ValueError(f"{entries.source}: 'topology' has other beads than 'mapping': {MEND}")
     if "prior_cutoffs_nm" in entries:
         for cutoff in entries.rows("prior_cutoffs_nm"):
             if cutoff is not None:
@@ -109,10 +112,10 @@ def _check_entries(entries: Entries) -> None:
 
 
 def _check_beads(entries: Entries, mapping: Mapping) -> None:
-    """What is said of the bead types; masses and charges are in the mapping too.
+    """Check the entries on bead types. Masses and charges must also agree with those in the mapping.
 
     Raises:
-        ValueError: names the entry, what was found and what was expected.
+        ValueError: an entry is missing or not valid; the message names it.
     """
     masses, densities = entries.within("bead_masses_Da"), entries.within("number_density_nm3")
     for name in (*mapping.type_names, *masses.data):
@@ -121,7 +124,7 @@ def _check_beads(entries: Entries, mapping: Mapping) -> None:
         low, high = [*densities.numbers(name, least=2), 0.0][:2]
         if len(densities.data[name]) != 2 or not 0 <= low <= high or not high > 0:
             raise ValueError(
-                f"{densities.source}: {name} is {densities.data[name]}, expected a lowest and a highest: {MEND}"
+                f"{densities.source}: {name} is {densities.data[name]}, expected a lowest and a highest density: {MEND}"
             )
     for key, least in (("bead_charges_e", -math.inf), ("first_sampled_nm", 0)):
         if key in entries:
@@ -133,18 +136,23 @@ def _check_beads(entries: Entries, mapping: Mapping) -> None:
             known = entries.data.get(key) or {}
             for name, value in zip(block.bead_types, values, strict=True):
                 if not math.isclose(known.get(name, value), value, rel_tol=share, abs_tol=SAME_VALUE):
-                    raise ValueError(f"{entries.source}: {key} of {name} is {known[name]}, in the mapping {value}: {MEND}")
+                    raise ValueError(
+                        f"{entries.source}: {key} of {name} is {known[name]}, but {value} in the mapping: {MEND}"
+                    )
 
 
 def check_files(directory: Path, checksums: dict[str, str]) -> None:
-    """Refuse a bundle that has not all of its files as they were written, or lists others.
+    """Refuse a potential whose files do not match the checksums in its manifest.
 
     Raises:
-        ValueError: names the file.
+        ValueError: a file is missing or changed, or the manifest lists a file that does not belong to a potential; the
+            message names the file.
     """
     file = directory / "manifest.json"
     if unknown := [name for name in checksums if name not in FILES]:
-        raise ValueError(f"{file}: checksums_sha256 has {str(unknown[0])[:60]!r}, which is no file of a potential: {MEND}")
+        raise ValueError(
+            f"{file}: checksums_sha256 lists {str(unknown[0])[:60]!r}, which is not a file of a potential: {MEND}"
+        )
     for name in FILES:
         file = directory / name
         if name in OPTIONAL and name not in checksums and not file.exists():

@@ -1,15 +1,16 @@
-"""The folder of an exported potential: it stands alone, with a check of itself.
+"""The folder of an exported potential, which can be used on its own and contains data to check itself.
 
 system.xml          OpenMM System: native priors and a TorchForce that embeds the network
-model.pt            the network with neighbour list as TorchScript: positions, box -> energy, forces
-model.safetensors   its weights, and model.json its architecture, to rebuild it for other boxes and back ends
-prior.json          the priors as data
-topology.cif        beads (PDBx), with positions and box
-state.xml           the same as an OpenMM State, to start from
+model.pt            network with neighbour list as TorchScript: positions, box -> energy, forces
+model.safetensors   weights of the network, to rebuild it for other boxes and back ends
+model.json          architecture of the network
+prior.json          priors as data
+topology.cif        beads with positions and box (PDBx)
+state.xml           the same positions and box as an OpenMM State, to start from
 manifest.json       units, temperature, densities, bead types, cutoffs, versions, checksums, self-check frames, digest
 
-Checksums, the digest and the self-check find damage and careless editing, not forgery. `cgnnp.load` reads data only and is
-safe; model.pt and system.xml are code.
+Checksums, the digest and the self-check detect damage and careless editing, but not deliberate forgery. `cgnnp.load` reads
+only data and is safe. model.pt and system.xml may contain executable code.
 """
 
 import logging
@@ -44,6 +45,7 @@ log = logging.getLogger("cgnnp")
 
 SELF_CHECK_FRAMES = 2
 SELF_CHECK_TOLERANCE = 1e-4
+"""Largest relative difference of energy and forces with which the self-check passes."""
 
 
 def save_bundle(
@@ -53,19 +55,22 @@ def save_bundle(
     sets: Sequence[Frames],
     made_from: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a bundle; it appears complete or not at all, replacing one that is there.
+    """Export a potential to a folder. The folder is complete or not written at all; an earlier potential is replaced.
 
     Args:
-        directory: of the bundle.
+        directory: folder of the potential.
         model: the fitted network.
-        priors: what it was fitted on top of.
-        sets: the frames it was fitted to. It holds for the beads of the first set, whose last frame is its starting
-            configuration, and for the bead types and densities of all.
-        made_from: what the manifest says of the fit.
+        priors: priors that the network was fitted on top of.
+        sets: data sets that the potential was fitted to. Beads and starting configuration of the potential are those of the
+            last frame of the first set. Bead types and densities come from all sets.
+        made_from: entries of the manifest that describe the fit.
+
+    Returns:
+        The folder of the potential.
 
     Raises:
-        ValueError: weights that are not finite, beads of one type that differ in mass or charge, or a folder that holds
-            something else.
+        ValueError: a weight is not finite, beads of one type differ in mass or charge between the data sets, or the folder
+            exists and is not an exported potential.
     """
     model = model.to("cpu").eval()
     if not are_finite(model):
@@ -89,14 +94,14 @@ def save_bundle(
 
 
 def _holds_something_else(directory: Path) -> bool:
-    """Whether a place is taken by what is no bundle."""
+    """Whether the path exists and is not an exported potential."""
     if not directory.is_dir():
         return directory.exists()
     return any(directory.iterdir()) and not any((directory / name).exists() for name in ("manifest.json", *FILES))
 
 
 def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> None:
-    """Everything in a bundle, the manifest last."""
+    """Write all files of an exported potential, and the manifest last."""
     box, positions = frames.boxes[-1], np.asarray(frames.positions[-1], dtype=np.float64)
     topology = bead_topology(frames.mapping, box)
     _write_network(directory, bundle.model, frames)
@@ -108,7 +113,10 @@ def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> No
     if backend == "torch":
         (directory / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
     else:
-        log.warning("openmm-torch cannot be used here: the bundle has no system.xml, only cgnnp.load can run it")
+        log.warning(
+            "openmm-torch cannot be used here, so the potential is exported without system.xml: it can only be used through "
+            "cgnnp.load"
+        )
     (directory / "state.xml").write_text(_state_xml(system, positions))
     sums = {name: file_checksum(directory / name) for name in FILES if (directory / name).exists()}
     checks = {"checksums_sha256": sums, "self_check": _self_check_frames(bundle, frames)}
@@ -116,16 +124,21 @@ def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> No
 
 
 def load(directory: str | Path, self_check: bool = True, force_backend: str = "auto") -> PotentialBundle:
-    """Read a bundle and repeat its self-check: energies and forces of its stored frames must come out again.
+    """Load an exported potential and repeat its self-check.
 
-    `directory` is a folder, or the name of a potential that comes with cgnnp: `cgnnp.load("water_spce_300K")`.
+    The self-check computes the energies and forces of the stored frames again, with the Systems that `create_system`
+    builds, and compares them with the stored values. `system.xml` is not read: it is meant for programs without cgnnp, and
+    it may contain executable code.
 
-    The check is of the Systems that `create_system` makes with this back end. `system.xml` is not read: it is for programs
-    without cgnnp, and what is in it could run as code.
+    Args:
+        directory: folder of the potential, or the name of a potential that comes with cgnnp, as in
+            `cgnnp.load("water_spce_300K")`.
+        self_check: whether to repeat the self-check.
+        force_backend: back end of the forces in the self-check, see `cgnnp.simulation.openmm.forces.choose_backend`.
 
     Raises:
-        FileNotFoundError: not a bundle, and no name of one that comes with cgnnp.
-        ValueError: a file that is missing or damaged, a manifest that is, a newer version, or a self-check that fails.
+        FileNotFoundError: there is no such potential.
+        ValueError: a file is missing or damaged, the manifest is damaged or of a newer version, or the self-check fails.
     """
     directory = potential_folder(directory)
     manifest = read_manifest(directory)
@@ -133,8 +146,8 @@ def load(directory: str | Path, self_check: bool = True, force_backend: str = "a
     model = read_network(directory, "delete the folder and export it again")
     if set(model.type_names) != set(manifest["bead_masses_Da"]):
         raise ValueError(
-            f"{directory / DESCRIPTION}: the network is of bead types {', '.join(model.type_names)}, manifest.json has "
-            f"{', '.join(manifest['bead_masses_Da'])}: they are of different bundles: export it again"
+            f"{directory / DESCRIPTION}: the network has bead types {', '.join(model.type_names)}, but manifest.json has "
+            f"{', '.join(manifest['bead_masses_Da'])}: the files belong to different potentials: export the potential again"
         )
     priors = priors_from_data(read_json(directory / "prior.json"), str(directory / "prior.json"))
     bundle = PotentialBundle(
@@ -150,7 +163,7 @@ def load(directory: str | Path, self_check: bool = True, force_backend: str = "a
 
 
 def self_check_deviation(bundle: PotentialBundle, force_backend: str = "auto") -> float:
-    """By how much energies and forces of the stored frames differ from what was stored: the largest relative difference."""
+    """Largest relative difference between the stored energies and forces of the self-check frames and those computed now."""
     return float(np.max([_off(bundle, entry, force_backend)[:2] for entry in bundle.manifest["self_check"]]))
 
 
@@ -159,14 +172,18 @@ def _repeat_self_check(bundle: PotentialBundle, force_backend: str) -> None:
         off, energy_off, energy = _off(bundle, entry, force_backend)
         if not max(off, energy_off) < SELF_CHECK_TOLERANCE:
             raise ValueError(
-                f"{bundle.directory}: the self-check fails on frame {number}: energy {energy:.6g}, stored "
-                f"{entry['energy_kJ_mol']:.6g} kJ/mol; forces differ by {off:.2g} of their size: the files do not belong "
-                "together or this torch computes something else; export the potential again"
+                f"{bundle.directory}: the self-check fails on frame {number}: the energy is {energy:.6g} kJ/mol, but "
+                f"{entry['energy_kJ_mol']:.6g} kJ/mol were stored, and the relative difference of the forces is {off:.2g}: "
+                "the files do not belong together, or this version of torch gives other results; export the potential again"
             )
 
 
 def _off(bundle: PotentialBundle, entry: dict[str, Any], force_backend: str) -> tuple[float, float, float]:
-    """Relative differences of forces and energy of a stored frame, and the energy that comes out (kJ/mol)."""
+    """Compute energy and forces of a stored frame and compare them with the stored values.
+
+    Returns:
+        The relative difference of the forces, the relative difference of the energy, and the energy computed (kJ/mol).
+    """
     energy, forces = energy_and_forces(bundle, np.array(entry["positions_nm"]), np.array(entry["box_nm"]), force_backend)
     expected = np.array(entry["forces_kJ_mol_nm"])
     size = max(float(np.mean(expected**2)), np.finfo(float).tiny)
@@ -177,13 +194,13 @@ def _off(bundle: PotentialBundle, entry: dict[str, Any], force_backend: str) -> 
 def _write_network(directory: Path, model: Potential, frames: Frames) -> None:
     topology = frames.mapping.topology
     save_module(compile_module(model, model.types_of(topology), PairClasses.of(topology)), directory / "model.pt")
-    write_file(directory / WEIGHTS, weights_as_bytes(model))  # the library's own errors of a full disk say nothing
+    write_file(directory / WEIGHTS, weights_as_bytes(model))  # safetensors' own message for a full disk is not helpful
     write_json(directory / DESCRIPTION, model_to_dict(model))
 
 
 def _self_check_frames(bundle: PotentialBundle, frames: Frames) -> list[dict[str, Any]]:
     result = []
-    # By what needs no compiled code, where that is there: the check is then one of compiled code too.
+    # TorchForce uses no compiled evaluators. Loading with PythonForce then also checks the compiled code.
     backend = "torch" if has_torch_force() else "python"
     for t in np.unique(np.linspace(0, len(frames) - 1, SELF_CHECK_FRAMES).astype(int)):
         positions = np.asarray(frames.positions[t], dtype=np.float64)

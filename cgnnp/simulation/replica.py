@@ -1,4 +1,4 @@
-"""One replica of a coarse-grained run: its dynamics, its files, and how they go on after a kill."""
+"""One replica of a coarse-grained run: its dynamics, its files, and how it continues after a kill."""
 
 import struct
 import warnings
@@ -25,7 +25,8 @@ from cgnnp.simulation.potential_files import load
 
 TRAJECTORY, LOG, STATE, FRAMES = "trajectory.dcd", "log.csv", "state.xml", "frames"
 DCD_COUNT, DCD_HEADER, DCD_BOX = 8, 276, 56
-"""Bytes in OpenMM's DCD files: where the number of frames stands, the header, and the box before each frame."""
+"""Layout of OpenMM's DCD files in bytes: offset of the number of frames, size of the header, and size of the box record
+before each frame."""
 
 
 def run_replica(
@@ -38,17 +39,30 @@ def run_replica(
     chunk_frames: int,
     beads: BeadSystem,
 ) -> None:
-    """One replica, in a process of its own, with one thread for torch: OpenMM's and torch's must not fight."""
+    """Run one replica to its length, in a process of its own.
+
+    Torch uses a single thread, so that it does not compete with OpenMM for cores.
+
+    Args:
+        bundle_directory: folder of the exported potential.
+        directory: folder of the replica.
+        protocol: settings of the dynamics.
+        n_frames: number of frames at the end, including those that the replica has already.
+        platform: OpenMM platform to run on.
+        backend: back end of the network's forces, "torch" or "python".
+        chunk_frames: number of frames in a chunk.
+        beads: beads, box and starting positions.
+    """
     torch.set_num_threads(1)
     bundle = load(bundle_directory, self_check=False)
-    # Built from data that were checked: system.xml is for programs without cgnnp, and a network in it may hold any code.
+    # The System is built from checked data. system.xml is not used, because a network in it may contain arbitrary code.
     topology = bead_topology(beads.mapping, beads.box)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the density: said once, by whoever started the replicas
+        warnings.simplefilter("ignore")  # the caller has already warned of the density, once for all replicas
         system = create_system(bundle, topology, backend)
     frames_directory = directory / FRAMES
     writer = FramesWriter(frames_directory, replica_meta(bundle, beads, protocol, backend))
-    (directory / STATE).unlink(missing_ok=True)  # it is there when the replica is finished
+    (directory / STATE).unlink(missing_ok=True)  # this file marks a finished replica
     begin = np.asarray(beads.positions, dtype=np.float64)
     simulation = start(topology, system, begin, protocol, platform, frames_directory, minimize=beads.scattered)
     _add_reporters(simulation, directory, protocol, count_frames(frames_directory))
@@ -58,7 +72,7 @@ def run_replica(
 
 
 def replica_meta(bundle: PotentialBundle, beads: BeadSystem, protocol: LangevinProtocol, backend: str) -> FramesMeta:
-    """What the frames of a replica are."""
+    """Return the metadata of the frames of a replica."""
     return FramesMeta(
         beads.mapping.of_beads(),
         temperature=protocol.temperature_K,
@@ -74,7 +88,16 @@ def replica_meta(bundle: PotentialBundle, beads: BeadSystem, protocol: LangevinP
 
 
 def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol, done: int) -> None:
-    """OpenMM's own reporters; after a restart what they wrote past the last chunk is cut off first."""
+    """Add OpenMM's reporters for trajectory.dcd and log.csv.
+
+    After a restart, frames and lines beyond the last finished chunk are first removed from these files.
+
+    Args:
+        simulation: simulation to which the reporters are added.
+        directory: folder of the replica.
+        protocol: settings of the dynamics.
+        done: number of frames in finished chunks.
+    """
     trajectory, table = directory / TRAJECTORY, directory / LOG
     if trajectory.exists():
         _keep_frames(trajectory, done, simulation.topology.getNumAtoms())
@@ -99,9 +122,9 @@ def _add_reporters(simulation: Any, directory: Path, protocol: LangevinProtocol,
 
 
 def _keep_frames(path: Path, n_frames: int, n_beads: int) -> None:
-    """Cut off, in place, what a DCD file holds beyond its first frames, and half a frame at its end.
+    """Shorten a DCD file, in place, to at most `n_frames` complete frames.
 
-    It may have fewer, where an earlier file was moved away or a power cut took what was not yet on the disk.
+    The file may have fewer frames, if an earlier file was moved away or frames were lost in a power cut.
     """
     one = DCD_BOX + 3 * (4 * n_beads + 8)
     whole = min(n_frames, max(0, path.stat().st_size - DCD_HEADER) // one)

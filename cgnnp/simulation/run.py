@@ -1,4 +1,4 @@
-"""Coarse-grained molecular dynamics from a bundle: independent replicas side by side, restartable."""
+"""Coarse-grained molecular dynamics with an exported potential: independent, restartable replicas that run in parallel."""
 
 import logging
 from collections.abc import Sequence
@@ -27,7 +27,18 @@ log = logging.getLogger("cgnnp")
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
-    """How a coarse-grained potential is run; `length_ps` is the sum over replicas, after equilibration."""
+    """Settings of a coarse-grained run.
+
+    Args:
+        length_ps: total length of all replicas together, without equilibration.
+        replicas: number of replicas; None for one per core (at most two) on a CPU, and one on a GPU.
+        platform: name of the OpenMM platform, or "auto".
+        force_backend: back end of the network's forces, see `cgnnp.simulation.openmm.forces.choose_backend`.
+        chunk_frames: number of frames in a chunk.
+
+    Raises:
+        SettingError: a number is out of range.
+    """
 
     length_ps: float = 240.0
     replicas: int | None = None
@@ -52,23 +63,23 @@ def simulate(
     starts: Float[np.ndarray, "starts beads 3"] | None = None,
     composition: Composition | None = None,
 ) -> list[Path]:
-    """Run the replicas of a bundle to their length and return their folders.
+    """Run all replicas of a coarse-grained simulation to their length, and return their folders.
 
-    Each writes `replica_<k>/` with trajectory.dcd, log.csv, state.xml and its frames with forces. What is there already
-    is continued. On a CPU every replica has one thread, as many as cores run at a time, and by default there are as many as
-    cores (at most two); a GPU runs one.
+    Each replica writes trajectory.dcd, log.csv, state.xml and its frames with forces into `replica_<k>/`. Replicas that are
+    already there are continued. Each replica runs in one process with one thread, and as many run at a time as there are
+    cores.
 
     Args:
-        bundle_directory: of the exported potential.
-        directory: where the replicas write.
-        settings: length, replicas, platform and back end.
-        protocol: the dynamics; replicas get seeds of their own.
-        starts: starting positions, one for each replica in turn; the bundle's own without.
-        composition: other numbers of beads, or another box, than the bundle's own.
+        bundle_directory: folder of the exported potential.
+        directory: folder in which the folders of the replicas are written.
+        settings: length, number of replicas, platform and back end.
+        protocol: settings of the dynamics; each replica gets its own seed, derived from the seed given here.
+        starts: starting positions in nm, which the replicas take in turn; None for those of the exported potential.
+        composition: number of molecules and box; None for those of the exported potential.
 
     Raises:
-        ValueError: the folders hold frames of another potential or protocol, or the beads do not fit the box.
-        SimulationFailed: a replica blew up or its process was killed, and the others finished first.
+        ValueError: the folders hold frames of another potential or protocol, or the beads do not fit into the box.
+        SimulationFailed: a replica blew up or its process was killed. The other replicas are finished first.
     """
     platform = choose_platform(settings.platform, threads=1)
     bundle = load(bundle_directory, force_backend=settings.force_backend)
@@ -87,9 +98,11 @@ def simulate(
         systems = [other_beads(bundle, composition, seeded.seed) for seeded in protocols]
     if starts is not None:
         systems = [replace(system, positions=starts[k % len(starts)]) for k, system in enumerate(systems)]
-    bundle.check_beads(systems[0].mapping.bead_types, systems[0].box)  # warns and refuses here, not in each replica
+    bundle.check_beads(systems[0].mapping.bead_types, systems[0].box)  # warnings and errors come once, not per replica
     if systems[0].scattered:
-        log.info("simulate: %d beads, scattered in %.3f nm", systems[0].mapping.n_beads, systems[0].box[0, 0])
+        log.info(
+            "simulate: %d beads, placed at random in a box of %.3f nm", systems[0].mapping.n_beads, systems[0].box[0, 0]
+        )
     metas = [replica_meta(bundle, system, seeded, backend) for system, seeded in zip(systems, protocols, strict=True)]
     if all(_is_finished(folder, meta, n_frames) for folder, meta in zip(folders, metas, strict=True)):
         log.info("simulate: all frames are already in %s", directory)
@@ -105,35 +118,39 @@ def simulate(
 
 
 def side_by_side(replicas: int) -> int:
-    """How many replicas run at a time: one on a core."""
+    """Number of replicas that run at a time: at most one per core."""
     return min(replicas, available_cores())
 
 
 def speed_in_all(folders: Sequence[Path]) -> float:
-    """ns/day of the replicas that run at a time, from the speed of those that have run."""
+    """Total speed in ns/day of all replicas that run at a time, estimated from the mean speed so far; 0 if none has run."""
     speeds = [speed for folder in folders if (speed := speed_ns_per_day(folder / FRAMES))]
     return float(np.mean(speeds)) * side_by_side(len(folders)) if speeds else 0.0
 
 
 def replica_folders(directory: Path) -> list[Path]:
-    """The folders of the replicas in a directory, in the order of their numbers."""
+    """Return the folders of the replicas in a directory, in the order of their numbers."""
     return sorted(directory.glob("replica_*"), key=lambda folder: int(folder.name.removeprefix("replica_")))
 
 
 def open_replicas(folders: Sequence[Path]) -> Frames:
-    """Frames of several replicas, one after the other.
+    """Open and concatenate the frames of several replicas. Replicas without frames are left out.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: no replica has frames.
     """
     finished = [folder for folder in folders if count_frames(folder / FRAMES)]
     if not finished:
-        raise FileNotFoundError("no finished frames of any replica: run `python -m cgnnp.simulate` first")
+        raise FileNotFoundError("no replica has any finished frames: run `python -m cgnnp.simulate` first")
     return concatenate([open_frames(folder / FRAMES) for folder in finished])
 
 
 def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:
-    """Whether a replica has its frames; refuses those of another protocol."""
+    """Whether a replica has run to its end.
+
+    Raises:
+        ValueError: the folder holds frames of another potential or protocol.
+    """
     if not count_frames(folder / FRAMES):
         return False
     try:
@@ -141,13 +158,13 @@ def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:
     except ValueError as error:
         raise ValueError(
             f"{folder.parent}: holds frames of another potential or other settings: name another folder, or delete this one "
-            f"to run anew ({error})"
+            f"to start again ({error})"
         ) from error
     return count_frames(folder / FRAMES) >= n_frames and (folder / STATE).is_file()
 
 
 def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
-    """Report frames as they appear on disk, then raise what a replica raised."""
+    """Show the progress of the replicas from the frames on disk, and finally raise the first error of a replica, if any."""
     done = sum(count_frames(folder / FRAMES) for folder in folders)
     with progress("simulate: frame", total, done) as counter:
         while wait(jobs, timeout=1.0).not_done:

@@ -1,4 +1,4 @@
-"""Potentials that come with cgnnp, by their names, and folders of others."""
+"""Find the folder of a potential, which may be one that comes with cgnnp."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +9,7 @@ PACKAGE = "cgnnp.potentials"
 
 
 def shipped() -> list[str]:
-    """The names of the potentials that come with cgnnp.
+    """Return the names of the potentials that come with cgnnp.
 
     >>> "water_spce_300K" in shipped()
     True
@@ -18,7 +18,9 @@ def shipped() -> list[str]:
 
 
 def potential_folder(place: str | Path) -> Path:
-    """The folder of a potential: as it is named, or of that name among those that come with cgnnp.
+    """Return the folder of a potential, given as a path or as the name of a potential that comes with cgnnp.
+
+    An existing path takes precedence over a name.
 
     >>> potential_folder("water_spce_300K").name
     'water_spce_300K'
@@ -32,12 +34,16 @@ def potential_folder(place: str | Path) -> Path:
     if str(place) in (names := shipped()):
         return Path(str(files(PACKAGE).joinpath(str(place))))
     hint = did_you_mean(str(place), names)
-    known = f"{hint} Those that come with cgnnp: {', '.join(names)}"
+    known = f"{hint} Potentials that come with cgnnp: {', '.join(names)}"
     raise FileNotFoundError(f"{place}: is not an exported potential, there is no such folder.{known}")
 
 
 def beside(folder: Path, name: str) -> Path:
-    """Where something of this name goes that is made with a potential: beside it, or here if it came with cgnnp."""
+    """Return the path for results that are made with a potential.
+
+    Results go beside the folder of the potential. For a potential that comes with cgnnp they go into the working directory,
+    with the name of the potential in front.
+    """
     if folder.resolve().is_relative_to(Path(str(files(PACKAGE))).resolve()):
         return Path(f"{folder.name}_{name}")
     return folder.parent / name

@@ -1,4 +1,4 @@
-"""Short runs of a potential: at constant temperature, then at constant energy, in this process."""
+"""Short simulations of a potential in this process, at constant temperature or at constant energy."""
 
 import warnings
 from dataclasses import dataclass
@@ -32,17 +32,17 @@ EQUILIBRATION_PS, EQUILIBRATION_FRICTION_PER_PS = 3.0, 10.0
 MINIMISATION_STEPS = 500
 DRIFT_POINTS = 100
 DRIFT_SPAN_PS = 20.0
-"""Drifts are given for so long a time, however long was looked at."""
+"""Energy drifts are reported per this time, regardless of the length of the run at constant energy."""
 
 USUAL_STEP_FS = 10.0
-"""The time step of `simulation=langevin`, where no run says another one."""
+"""Default time step of `simulation=langevin`."""
 
 LANGEVIN, VERLET = 0, 1
 
 
 @dataclass(frozen=True)
 class Drift:
-    """By how much the total energy changes in 20 ps at constant energy, in per cent of the kinetic energy."""
+    """Drift of the total energy in 20 ps at constant energy, in per cent of the mean kinetic energy, with its error."""
 
     percent: float
     stderr: float
@@ -50,26 +50,26 @@ class Drift:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Frames of a run, and its kinetic temperature."""
+    """Frames of a run and their mean kinetic temperature."""
 
     frames: Frames
     kinetic: KineticTemperature
 
 
 class ShortRun:
-    """Beads under a potential at constant temperature, equilibrated.
+    """A simulation of a potential at constant temperature. The constructor equilibrates it for 3 ps.
 
     Args:
         bundle: the potential.
-        beads: with their box and starting positions, which are relaxed first where they are of no simulation.
-        platform: of OpenMM.
-        temperature: of the thermostat, K.
-        timestep_fs: of all that is run.
-        seed: of velocities and thermostat.
+        beads: beads with box and starting positions. The energy of scattered beads is minimised first.
+        platform: OpenMM platform to run on.
+        temperature: temperature of the thermostat, K.
+        timestep_fs: time step.
+        seed: seed of velocities and thermostat.
 
     Raises:
-        SimulationFailed: it blew up.
-        ValueError: the box is too small for a prior.
+        SimulationFailed: the simulation blew up.
+        ValueError: a bead type is unknown, or the box is too small for the cutoff of a prior.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ShortRun:
         self.beads, self.temperature, self.timestep_fs = beads, temperature, timestep_fs
         topology = bead_topology(beads.mapping, beads.box)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # other densities are what is tested
+            warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # these runs test other densities on purpose
             system = create_system(bundle, topology)
         self.n_dof = degrees_of_freedom(system)
         langevin = openmm.LangevinMiddleIntegrator(temperature, EQUILIBRATION_FRICTION_PER_PS, timestep_fs / 1000)
@@ -110,10 +110,14 @@ class ShortRun:
             ) from error
 
     def sample(self, length_ps: float, what: str) -> Sampled:
-        """Run on for `length_ps` and keep a frame every 0.1 ps; progress is shown as `what`.
+        """Continue at constant temperature for `length_ps`, and keep a frame every 0.1 ps.
+
+        Args:
+            length_ps: length of the run.
+            what: name of the run on the progress bar.
 
         Raises:
-            SimulationFailed: it blew up.
+            SimulationFailed: the simulation blew up.
         """
         steps = self._steps(FRAME_PS)
         interval, n_frames = steps * self.timestep_fs / 1000, max(2, round(length_ps / FRAME_PS))
@@ -133,10 +137,10 @@ class ShortRun:
         return Sampled(frames, thermometer.read(np.array(kinetic)))
 
     def drift(self, length_ps: float) -> Drift:
-        """Run on for `length_ps` at constant energy.
+        """Continue at constant energy for `length_ps`, and return the drift of the total energy.
 
         Raises:
-            SimulationFailed: it blew up.
+            SimulationFailed: the simulation blew up.
         """
         self.simulation.integrator.setCurrentIntegrator(VERLET)
         steps, totals, kinetic = max(1, self._steps(length_ps / DRIFT_POINTS)), [], []
@@ -153,10 +157,10 @@ class ShortRun:
         return Drift(scale * slope, scale * stderr)
 
     def step(self, n_steps: int) -> None:
-        """Take time steps at constant temperature.
+        """Run `n_steps` time steps at constant temperature.
 
         Raises:
-            SimulationFailed: it blew up.
+            SimulationFailed: the simulation blew up.
         """
         advance(self.simulation, n_steps)
 
@@ -165,7 +169,7 @@ class ShortRun:
 
 
 def slope_with_error(t: Float[np.ndarray, "points"], values: Float[np.ndarray, "points"]) -> tuple[float, float]:
-    """Slope of the straight line through the values, with the standard error that their correlated residuals give it.
+    """Fit a straight line, and return its slope with a standard error that accounts for correlated residuals.
 
     >>> slope, stderr = slope_with_error(np.arange(4.0), np.array([1.0, 3.0, 5.0, 7.0]))
     >>> round(slope, 6), round(stderr, 6)

@@ -1,4 +1,4 @@
-"""Was a coarse-grained run at the temperature it should be at? Its kinetic and its configurational temperature, in words."""
+"""Compare the kinetic and configurational temperatures of a coarse-grained run with its thermostat, and log the result."""
 
 import logging
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ log = logging.getLogger("cgnnp")
 
 
 def judge_replicas(folders: Sequence[Path], protocol: LangevinProtocol) -> tuple[KineticTemperature | None, Consistency]:
-    """Both temperatures of the replicas of a run; the log says whether they are the thermostat's.
+    """Return the kinetic temperature and the consistency tests of a run, and log how they compare with the thermostat.
 
-    The kinetic one is None where an earlier version ran them, which did not record it.
+    The kinetic temperature is None if an earlier version, which did not record it, ran the replicas.
 
     Raises:
         FileNotFoundError: no replica has frames.
@@ -29,9 +29,14 @@ def judge_replicas(folders: Sequence[Path], protocol: LangevinProtocol) -> tuple
 
 
 def judge_structure(coarse: Frames, stage: str) -> Consistency:
-    """Test whether the structure of a run is of its thermostat's temperature, and say so in the log of a stage.
+    """Test whether the configurations of a run have the temperature of its thermostat, and log the result.
 
-    Positions and forces are of one potential, so a disagreement is of the dynamics: the time step, or equilibration.
+    Positions and forces come from the same potential here. A disagreement therefore points to the dynamics: a time step that
+    is too long, or an equilibration that is too short.
+
+    Args:
+        coarse: frames of the coarse-grained run.
+        stage: name of the stage, with which log lines begin.
     """
     found = check_consistency(coarse)
     result, agrees = found.temperatures.combined, found.temperatures.combined.agrees(coarse.temperature)
@@ -44,7 +49,7 @@ def judge_structure(coarse: Frames, stage: str) -> Consistency:
         protocol = coarse.meta.provenance.get("protocol", {})
         log.warning(
             "%s: %s disagrees with the thermostat (%g K): lower the time step (timestep_fs=%s now) or equilibrate "
-            "longer (equilibration_ps=%s now), and run anew",
+            "longer (equilibration_ps=%s now), and run again",
             *(stage, result, coarse.temperature, protocol.get("timestep_fs"), protocol.get("equilibration_ps")),
         )
     log.info("%s: %s", stage, found.ybg)

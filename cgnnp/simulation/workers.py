@@ -1,8 +1,9 @@
-"""Functions called in processes of their own, which know nothing of the script that started them.
+"""Call functions in worker processes that do not import the script that started them.
 
-`multiprocessing` imports the user's script again in every process it spawns, and a script without an
-`if __name__ == "__main__":` then starts itself over and over. Here a process is a bare interpreter: it reads the call from
-its standard input, which stays open for as long as the parent lives, and writes what it has to say to its standard output.
+`multiprocessing` imports the user's script again in every process that it spawns. A script without
+`if __name__ == "__main__":` then starts itself over and over. Here a worker is a bare interpreter. It reads the call from
+its standard input, which stays open as long as the parent process lives, and writes log records and the outcome of the call
+to its standard output.
 """
 
 import contextlib
@@ -24,13 +25,14 @@ log = logging.getLogger("cgnnp")
 
 
 class WorkerDied(RuntimeError):
-    """A process ended before its function did."""
+    """A worker process ended before its function had finished."""
 
 
 class Workers:
-    """Processes that run calls of module-level functions, so many at a time. The end of a `with` ends those that still run.
+    """A pool of worker processes that call module-level functions, at most `at_a_time` at once.
 
-    What they log as a warning or worse is logged here. Ctrl-C and a closed terminal reach them through this process alone.
+    Use it in a `with` statement, which kills the processes that still run at its end. Log records of workers are handled in
+    this process if they are warnings or errors. Workers ignore Ctrl-C and a closed terminal; this process ends them.
     """
 
     def __init__(self, at_a_time: int) -> None:
@@ -39,9 +41,9 @@ class Workers:
         self._lock, self._closed = threading.Lock(), False
 
     def submit(self, function: Callable[..., None], *arguments: Any) -> "Future[None]":
-        """Call a function when a process is free; its exception is that of the Future.
+        """Call a function in a worker process as soon as fewer than `at_a_time` of them run.
 
-        The Future has WorkerDied where the process is killed or crashes.
+        The Future raises the exception of the function, or WorkerDied if the process is killed or crashes.
         """
         return self._threads.submit(self._run, pickle.dumps((function, arguments)))
 
@@ -88,9 +90,9 @@ class Workers:
 
 
 def main() -> None:
-    """What a process does: one call."""
+    """Entry point of a worker process: read one call from standard input, run it, and report how it ended."""
     channel = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no message
+    os.dup2(2, 1)  # output that libraries print goes to standard error, not into the channel of messages
     function, arguments = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     logger = logging.getLogger("cgnnp")
@@ -106,7 +108,11 @@ def main() -> None:
 
 
 def _listen(channel: BinaryIO) -> Exception | None:
-    """Log what a process says until it says how its call ended: the exception, or None; EOFError where it does not."""
+    """Handle the log records of a worker process until it reports the end of its call.
+
+    Returns:
+        The exception that the function raised, None if it succeeded, or an EOFError if the process ended without a report.
+    """
     while True:
         try:
             message = pickle.load(channel)
@@ -123,39 +129,39 @@ def _send(channel: BinaryIO, message: object) -> None:
 
 
 class _Sender(logging.Handler):
-    """Sends warnings to the parent."""
+    """Logging handler that sends warnings and errors to the parent process."""
 
     def __init__(self, channel: BinaryIO) -> None:
         super().__init__(logging.WARNING)
         self.channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        """As text, since what is put into it need not be known there."""
+        """Send a record with its message already formatted, because its arguments may not be picklable."""
         record.msg, record.args = record.getMessage(), None
         record.exc_info = None
         _send(self.channel, record)
 
 
 def _portable(error: Exception) -> Exception:
-    """An exception that can be sent, with its traceback as a note."""
+    """Return an exception that can be pickled, with the traceback as a note. It is a RuntimeError if this one cannot be."""
     text = "".join(traceback.format_exception(error))
     try:
         sent = pickle.loads(pickle.dumps(error))
     except Exception:
         sent = RuntimeError(f"{type(error).__name__}: {error}")
-    sent.add_note(f"in a process of its own:\n{text}")
+    sent.add_note(f"traceback in the worker process:\n{text}")
     return sent
 
 
 def _ending(code: int) -> str:
-    """How a process ended, in words."""
+    """Describe how a process with this exit code ended."""
     if code == -signal.SIGKILL:
         return "was killed (out of memory?)"
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _die_with_parent() -> None:
-    """End this process when standard input is closed, so that a killed job leaves nothing running."""
+    """End this process when its standard input is closed, so that no workers keep running after the parent was killed."""
     while os.read(0, 1):
         pass
     os._exit(1)

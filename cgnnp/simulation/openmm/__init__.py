@@ -1,1 +1,1 @@
-"""All that knows how OpenMM runs a network: the back ends, and TorchScript."""
+"""Networks as forces in OpenMM: the back ends and the TorchScript modules."""

@@ -1,4 +1,4 @@
-"""Networks as OpenMM forces: the back ends, and which one to take."""
+"""Networks as OpenMM forces: the back ends, and the choice between them."""
 
 import contextlib
 import copy
@@ -28,17 +28,21 @@ from cgnnp.simulation.openmm.torchscript import compile_module
 log = logging.getLogger("cgnnp")
 
 BACKENDS = ("torch", "python")
-"""`torch`: TorchForce of openmm-torch. `python`: OpenMM's own PythonForce, for any torch."""
+"""Back ends: `torch` is TorchForce of openmm-torch, and `python` is OpenMM's own PythonForce, for any version of torch."""
 
 
 def choose_backend(name: str = "auto") -> str:
-    """The back end to use; `auto` takes PythonForce on a CPU with a compiler, TorchForce elsewhere.
+    """Return the back end to use, "torch" or "python".
 
-    With a compiler PythonForce has compiled pair splines and compiled forms of NequIP and of pair networks; others take as
-    long by either. With a GPU TorchForce is the faster one; without openmm-torch there is PythonForce alone.
+    `auto` takes PythonForce on a CPU with a compiler, and TorchForce otherwise. With a compiler, PythonForce runs compiled
+    code for pair splines, NequIP and pair networks; other networks are equally fast with both back ends. On a GPU TorchForce
+    is faster. Without openmm-torch only PythonForce is available.
+
+    Args:
+        name: "auto", "torch" or "python".
 
     Raises:
-        ValueError: an unknown back end, or one that is not installed.
+        ValueError: the back end is unknown or not installed.
     """
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"force_backend={name}: choose one of auto, {', '.join(BACKENDS)}")
@@ -47,16 +51,17 @@ def choose_backend(name: str = "auto") -> str:
         name = "torch" if has_torch_force() and not compiled else "python"
     if name == "torch" and not has_torch_force():
         raise ValueError(
-            "force_backend=torch needs openmm-torch with the torch it was built for: see README, or use force_backend=python"
+            "force_backend=torch needs openmm-torch and the version of torch that it was built for: see the README, or use "
+            "force_backend=python"
         )
     if name == "python" and not hasattr(openmm, "PythonForce"):
-        raise ValueError(f"force_backend=python needs OpenMM 8.5 or newer, this is {openmm.version.version}")
+        raise ValueError(f"force_backend=python needs OpenMM 8.5 or newer, but this is {openmm.version.version}")
     return name
 
 
 @functools.cache
 def has_torch_force() -> bool:
-    """Whether openmm-torch is installed and works: its 1.5 crashes with other versions than torch 2.9 and OpenMM 8.5."""
+    """Whether openmm-torch is installed and works. Version 1.5 crashes with any torch but 2.9 and any OpenMM but 8.5."""
     try:
         version = importlib.metadata.version("openmmtorch")
         import_torch_force()
@@ -66,16 +71,21 @@ def has_torch_force() -> bool:
     needed = torch.__version__.startswith("2.9.") and openmm.version.version.startswith("8.5.")
     if version.startswith("1.5") and not needed:
         versions = version, torch.__version__, openmm.version.version
-        log.info("openmm-torch %s needs torch 2.9 and OpenMM 8.5, these are %s and %s: not used", *versions)
+        log.info("openmm-torch %s is not used: it needs torch 2.9 and OpenMM 8.5, but these are %s and %s", *versions)
         return False
     return True
 
 
 def network_force(model: Potential, topology: BeadTopology, backend: str) -> openmm.Force:
-    """The network as an OpenMM force for these beads, periodic.
+    """Build an OpenMM force, with periodic boundaries, that evaluates the network for these beads.
+
+    Args:
+        model: the network.
+        topology: the beads.
+        backend: "torch" or "python".
 
     Raises:
-        ValueError: a bead type that the network does not know.
+        ValueError: the network does not know one of the bead types.
     """
     beads = model.types_of(topology), PairClasses.of(topology)
     force = torch_force(compile_module(model, *beads)) if backend == "torch" else python_force(model, *beads)
@@ -86,12 +96,12 @@ def network_force(model: Potential, topology: BeadTopology, backend: str) -> ope
 
 @functools.cache
 def import_torch_force() -> Any:
-    """The class TorchForce; importing it is also what lets OpenMM read one back from XML.
+    """Import openmm-torch and return its class TorchForce. The import also enables OpenMM to read a TorchForce from XML.
 
-    The kernels of openmm-torch need torch's libraries. Where OpenMM was imported before torch they failed to load with
-    the other plugins, so they are loaded again here.
+    The kernels of openmm-torch need the libraries of torch. If OpenMM was imported before torch, these kernels failed to
+    load with the other plugins, so they are loaded again here.
     """
-    # openmmtorch warns, through print or logging, of a deprecated import of its own.
+    # openmmtorch prints or logs a warning about a deprecated import of its own, which is suppressed here.
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -102,27 +112,34 @@ def import_torch_force() -> Any:
     failures = openmm.Platform.getPluginLoadFailures()
     for library in Path(openmm.version.openmm_library_path, "plugins").glob("libOpenMMTorch*"):
         if any(library.name in failure for failure in failures):
-            with contextlib.suppress(openmm.OpenMMException):  # a platform that is not on this machine
+            with contextlib.suppress(openmm.OpenMMException):  # the platform is not available on this machine
                 openmm.Platform.loadPluginLibrary(str(library))
     return TorchForce
 
 
 def torch_force(module: "torch.jit.ScriptModule | str") -> Any:
-    """A TorchForce of a module that returns energy and forces."""
+    """Build a TorchForce from a TorchScript module (or its file) that returns energy and forces."""
     force = import_torch_force()(module)
     force.setOutputsForces(True)
     return force
 
 
 def python_force(model: Potential, types: torch.Tensor, pair_classes: PairClasses | None = None) -> openmm.Force:
-    """A PythonForce that evaluates the network, compiled where that is possible."""
+    """Build a PythonForce that evaluates the network, with compiled code where possible.
+
+    Args:
+        model: the network.
+        types: number of the bead type of every bead.
+        pair_classes: pairs of beads within molecules, which the network clamps separately; None if there are none.
+    """
     return openmm.PythonForce(NetworkComputation(model, types, pair_classes))
 
 
 def add_fast_priors(system: openmm.System, priors: Sequence[Prior], topology: BeadTopology) -> None:
-    """Add priors to a System as `add_priors` does, pair splines compiled: OpenMM's CPU platform takes far longer for them.
+    """Add priors to a System like `add_priors`, but evaluate pair splines with compiled code.
 
-    They are the same functions. A pair spline with exclusions stays OpenMM's, as do all without a compiler or with a GPU.
+    The compiled code computes the same functions, and is much faster than OpenMM's CPU platform. OpenMM's own forces are
+    used if pairs are excluded, if there is no compiler, or if there is a GPU.
     """
     for group, prior in enumerate(priors):
         force = None if len(topology.exclusions) else _compiled_prior(prior, topology.bead_types)
@@ -138,7 +155,7 @@ def _compiled_prior(prior: Prior, bead_types: tuple[str, ...]) -> openmm.Force |
     try:
         force = openmm.PythonForce(PairComputation(prior, bead_types))
     except CompilationError as error:
-        log.warning("the pair spline is OpenMM's, slower: %s", error)
+        log.warning("the pair spline could not be compiled, so OpenMM's slower force is used: %s", error)
         return None
     force.setUsesPeriodicBoundaryConditions(True)
     force.setName("cgnnp pair spline")
@@ -146,19 +163,19 @@ def _compiled_prior(prior: Prior, bead_types: tuple[str, ...]) -> openmm.Force |
 
 
 class Computation:
-    """What PythonForce calls: State in, energy (kJ/mol) and forces (beads, 3) in kJ/mol/nm out."""
+    """Callable for a PythonForce: it takes an OpenMM State and returns energy (kJ/mol) and forces (beads, 3), kJ/mol/nm."""
 
     forces: Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
     def __call__(self, state: Any) -> tuple[float, np.ndarray]:
-        """Evaluate one state."""
+        """Compute energy and forces of one State."""
         positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
         box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
         return self.forces(positions, box)
 
 
 class NetworkComputation(Computation):
-    """A network, compiled where that is possible."""
+    """Callable for a PythonForce that evaluates a network, with compiled code where possible."""
 
     def __init__(self, model: Potential, types: torch.Tensor, pair_classes: PairClasses | None = None) -> None:
         self.model, self.types, self.pair_classes = copy.deepcopy(model).eval().requires_grad_(False), types, pair_classes
@@ -169,7 +186,7 @@ class NetworkComputation(Computation):
 
 
 class PairComputation(Computation):
-    """A pair spline, compiled."""
+    """Callable for a PythonForce that evaluates a pair spline with compiled code."""
 
     def __init__(self, prior: PairSpline, bead_types: tuple[str, ...]) -> None:
         self.prior, self.bead_types = prior, bead_types
@@ -183,7 +200,10 @@ class PairComputation(Computation):
 def in_plain_torch(
     model: Potential, positions: torch.Tensor, box: torch.Tensor, types: torch.Tensor
 ) -> tuple[float, np.ndarray]:
-    """Energy (kJ/mol) and forces (beads, 3) of the network in plain torch, from positions and box in nm (float64)."""
+    """Compute energy (kJ/mol) and forces (beads, 3), kJ/mol/nm, of the network in plain torch.
+
+    Positions and box are in nm (float64). The result is NaN if a position is not finite.
+    """
     if not torch.isfinite(positions).all():
         return float("nan"), np.full(tuple(positions.shape), np.nan)
     device = next(model.parameters()).device

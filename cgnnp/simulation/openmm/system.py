@@ -15,18 +15,24 @@ from cgnnp.simulation.openmm.forces import add_fast_priors, choose_backend, netw
 
 
 def create_system(bundle: PotentialBundle, topology: Any, force_backend: str = "auto") -> openmm.System:
-    """An OpenMM System for the beads of an OpenMM topology with a box (atom names are bead types).
+    """Build an OpenMM System of a potential for the beads of an OpenMM topology.
 
-    Warns when the density is not that of the data. At which temperature the System will be run it cannot know: who runs
-    it calls `warn_of_temperature`.
+    A warning is given when the density is not that of the data. The temperature of the later run is not known here, so the
+    caller should use `bundle.warn_of_temperature`.
+
+    Args:
+        bundle: the potential.
+        topology: OpenMM topology with a periodic box and one atom for each bead; atom names are bead types.
+        force_backend: back end of the network's forces, see `cgnnp.simulation.openmm.forces.choose_backend`.
 
     Raises:
-        ValueError: unknown bead types, no box, a box too small for a prior, or a back end that is not there.
+        ValueError: a bead type is unknown, there is no box, the box is too small for a prior, or the back end is not
+            available.
     """
     names = [atom.name for atom in topology.atoms()]
     vectors = topology.getPeriodicBoxVectors()
     if vectors is None:
-        raise ValueError("the topology has no periodic box: topology.setPeriodicBoxVectors(...) first")
+        raise ValueError("the topology has no periodic box: call topology.setPeriodicBoxVectors(...) first")
     box = np.array(vectors.value_in_unit(unit.nanometer))
     bundle.check_beads(names, box)
     system = openmm.System()
@@ -49,7 +55,14 @@ def energy_and_forces(
     box: Float[np.ndarray, "3 3"],
     force_backend: str = "auto",
 ) -> tuple[float, Float[np.ndarray, "beads 3"]]:
-    """Total energy (kJ/mol) and forces (kJ/mol/nm) of one frame of the bundle's own beads, on the Reference platform."""
+    """Compute the total energy (kJ/mol) and the forces (kJ/mol/nm) of one frame on OpenMM's Reference platform.
+
+    Args:
+        bundle: the potential.
+        positions: positions of the beads of the bundle's mapping, nm.
+        box: box vectors as rows in nm.
+        force_backend: back end of the network's forces, see `cgnnp.simulation.openmm.forces.choose_backend`.
+    """
     system = create_system(bundle, bead_topology(bundle.mapping, box), force_backend)
     context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
     context.setPositions(positions)

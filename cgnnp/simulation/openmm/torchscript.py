@@ -1,6 +1,6 @@
-"""All that knows TorchScript: the self-contained module behind `model.pt` and TorchForce.
+"""The self-contained TorchScript module that is saved as `model.pt` and that TorchForce runs.
 
-TorchScript is deprecated in torch; when openmm-torch leaves it, this is the file to replace.
+Torch has deprecated TorchScript, and only this file depends on it. Replace this file when openmm-torch stops using it.
 """
 
 import copy
@@ -18,10 +18,15 @@ from cgnnp.runtime.storage import write_file
 
 
 class ForceModule(nn.Module):
-    """Energy and forces from positions and box: neighbour list, network and differentiation in one module.
+    """Torch module that computes energy and forces from positions and box: neighbour list, network and differentiation.
 
-    Positions are wrapped and the list is made in the precision they come in; only the vectors between neighbours are
-    rounded to the network's.
+    The neighbour list is computed in the precision of the positions. Only the vectors between neighbours are rounded to the
+    precision of the network.
+
+    Args:
+        model: the network.
+        types: number of the bead type of every bead.
+        pair_classes: pairs of beads within molecules, which the network clamps separately; None if there are none.
     """
 
     types: Tensor
@@ -41,10 +46,10 @@ class ForceModule(nn.Module):
         self.register_buffer("precision", torch.zeros(0, dtype=model.precision()))
 
     def forward(self, positions: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-        """Energy (a scalar, float64, kJ/mol) and forces (beads, 3), kJ/mol/nm, from nm."""
+        """Compute the energy (kJ/mol, float64 scalar) and the forces (beads, 3), kJ/mol/nm. Positions and box are in nm."""
         box = box.to(positions.dtype)
         if not bool(torch.isfinite(positions).all()):
-            # Let the simulation see that it blew up, instead of an error from inside the neighbour list.
+            # NaN lets the simulation report that it blew up; the neighbour list would raise an obscure error instead.
             return torch.full([], float("nan"), dtype=torch.float64, device=positions.device), torch.full_like(
                 positions, float("nan")
             )
@@ -63,7 +68,13 @@ class ForceModule(nn.Module):
 
 
 def compile_module(model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> torch.jit.ScriptModule:
-    """The TorchScript module of a network for beads of these types (beads,), some of one molecule."""
+    """Compile a network to a TorchScript module for fixed beads.
+
+    Args:
+        model: the network, which is copied.
+        types: number of the bead type of every bead (beads,).
+        pair_classes: pairs of beads within molecules, which the network clamps separately; None if there are none.
+    """
     module = ForceModule(copy.deepcopy(model), types, pair_classes).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -73,7 +84,7 @@ def compile_module(model: Potential, types: Tensor, pair_classes: PairClasses | 
 
 
 def save_module(module: torch.jit.ScriptModule, path: Path) -> None:
-    """Write `model.pt`."""
+    """Write a TorchScript module to a file, such as `model.pt`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         torch.jit.save(module, content := io.BytesIO())

@@ -111,7 +111,7 @@ def test_few_beads_and_one_frame_a_chunk_are_not_stopped(tmp_path):
 
 def test_no_friction_is_no_thermostat(tmp_path):
     """Beads that start far from equilibrium stay there."""
-    with pytest.raises(SimulationFailed, match=r"friction_per_ps=0 is no thermostat"):
+    with pytest.raises(SimulationFailed, match=r"with friction_per_ps=0 there is no thermostat"):
         run(tmp_path, 20, count=4000, friction_per_ps=0.0, equilibration_ps=1.0, timestep_fs=300.0)
 
 

@@ -93,9 +93,9 @@ def test_other_arrays_are_refused_by_name(changes, message):
 
 def test_averaged_forces_have_all_their_labels_or_none():
     found = {name: values(name, 3) for name in ("positions", "forces", "halves", "variance")}
-    with pytest.raises(ValueError, match="second is missing: .* must have all of halves, variance, second"):
+    with pytest.raises(ValueError, match=r"second is missing: .* must have all of halves, variance, second"):
         check_arrays(found, 5, "x")
-    with pytest.raises(ValueError, match="x: no forces, which all frames have"):
+    with pytest.raises(ValueError, match="x: forces are missing, but all frames must have them"):
         check_arrays({"positions": found["positions"]}, 5, "x")
 
 

@@ -307,7 +307,7 @@ def test_replicas_are_read_as_one_data_set(tmp_path):
 def test_replicas_of_other_data_are_refused(tmp_path):
     FramesWriter(tmp_path / "replica_0", META).append(*arrays(2))
     FramesWriter(tmp_path / "replica_1", replace(META, temperature=350.0)).append(*arrays(2))
-    with pytest.raises(ValueError, match=r"replica_1: does not belong to the same data set .*replica_0 \(temperature differ"):
+    with pytest.raises(ValueError, match=r"replica_1: does not belong to the same .*replica_0 \(temperature differ"):
         open_frames(tmp_path)
 
 

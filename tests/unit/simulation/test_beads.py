@@ -39,7 +39,7 @@ def test_what_is_not_positive_is_refused(setting):
 
 
 def test_all_three_are_refused():
-    with pytest.raises(ValueError, match="two of them determine the third, leave one null"):
+    with pytest.raises(ValueError, match="two of them determine the third: leave one null"):
         Composition(n_pairs=3, box_nm=2.0, concentration_M=1.0)
 
 
