@@ -1,1 +1,1 @@
-"""Are mapped data sound, and at the temperature that they are said to be at? numpy and scipy only."""
+"""Tests of mapped frames: are positions, forces, boxes and temperature consistent? Imports numpy and scipy only."""

@@ -1,17 +1,19 @@
-"""Does the box belong to the positions? What a wrong box leaves in the frames of a homogeneous system.
+"""Test whether boxes belong to the positions, by the traces that a wrong box leaves in frames of a homogeneous system.
 
-*Seam.* A pair is *shifted* when its shortest vector needs a shift by box vectors from the positions as they are stored. In
-the right box nothing else tells shifted pairs from the others: at each distance the mean force along them is that of all
-pairs, and the fraction of pairs that are shifted is a smooth function of distance (of wrapped positions the mean of
-1 - (1 - |x|/L_x)(1 - |y|/L_y)(1 - |z|/L_z); of unwrapped ones that have diffused another). In a wrong box shifted pairs
-are at wrong distances, and their number and forces show it. Both are judged by Hotelling's test over distances. Where
-one sort of pairs keeps away from distances that the other has, as beads that overlap do, no statistics is needed.
+*Seam.* A pair of beads is *shifted* if its shortest vector is not the difference of the stored positions, but differs from
+it by box vectors: the pair crosses a face of the box. In a correct box shifted pairs are like all others. At each distance
+the mean force along them is that of all pairs. The fraction of pairs that are shifted is a smooth function of distance. (For
+wrapped positions it is the mean of 1 - (1 - |x|/L_x)(1 - |y|/L_y)(1 - |z|/L_z). For unwrapped positions that have diffused
+it is another function.) In a wrong box shifted pairs are at wrong distances, which changes their number and their mean
+force. Both are judged by Hotelling's test over distances. If one sort of pairs is absent at distances where the other sort
+occurs, no statistics are needed. This happens, for example, when beads overlap across a wrong face.
 
-*Gap.* Wrapped positions leave a part of a box that is too large empty, and fill the rest evenly to its edge.
+*Gap.* If a box is too large for wrapped positions, one part of it is empty and the rest is evenly filled up to the gap.
 
-*Images.* Unwrapped positions of a liquid, in a box k times too long, keep away from each other's images at a k-th of it.
+*Images.* If a box is k times too long for unwrapped positions of a liquid, there are no beads near the points that are 1/k
+of the box away from another bead, because these are the places of its periodic images.
 
-What is inhomogeneous (a slab, a droplet), or has too few pairs across its faces, is not tested. Imports numpy only.
+Inhomogeneous systems (a slab, a droplet) and systems with too few pairs across the faces are not tested. Imports numpy only.
 """
 
 from dataclasses import dataclass, replace
@@ -26,55 +28,59 @@ from cgnnp.mapping.mapping import Mapping
 from cgnnp.statistics import MIN_BLOCKS, SIGMAS, block_estimate, hotelling_test, slowest
 
 NEIGHBOURS = 60
-"""Pairs are counted up to the distance within which a bead has so many neighbours, at most half the box."""
+"""Pairs are counted up to the distance within which a bead has this mean number of neighbours, or up to half the box."""
 
 MOST_FRAMES, MOST_PAIRS = 1500, 2_000_000
-"""At most so many frames, evenly spread, with so many pairs in all."""
+"""Largest number of frames that are examined, evenly spaced, and largest total number of pairs in them."""
 
 FINE, COARSE, DEGREE = 240, 12, 3
-"""Bins in which pairs are counted, bins that are tested, degree in distance of the fraction of shifted pairs."""
+"""Number of distance bins for counting, number of coarser bins for the test, and degree of the polynomial in the distance
+that describes the fraction of shifted pairs."""
 
 FEWEST_FRAMES, WINDOW, WINDOWS = 40, 20, 20
-"""Frames that are needed, and frames in a window of time, of which there are at most so many: the fraction of shifted pairs
-is fitted in each, since it changes as unwrapped positions diffuse."""
+"""Smallest number of frames for the test, smallest number of frames in a time window, and largest number of time windows.
+The fraction of shifted pairs is fitted in each window, because it changes as unwrapped positions diffuse."""
 
 MIN_PAIRS = 300
-"""Fewer shifted pairs, or fewer others, in all frames are too few to compare."""
+"""Smallest number of shifted pairs, and of other pairs, in all frames together for a comparison."""
 
 ABSENT, MIN_EXPECTED, MIN_DISTINCT = 0.02, 50.0, 12.0
-"""Pairs keep away from a distance, or beads from a place, where less than this part of so many expected ones is found. The
-expected pairs must also be so many distinct ones: one pair in contact is seen in every frame."""
+"""Pairs are absent at a distance (or beads at a place) if fewer than the fraction ABSENT of those expected are found, and at
+least MIN_EXPECTED are expected. The expected ones must also include MIN_DISTINCT distinct pairs of beads, because a single
+pair in lasting contact is counted in every frame."""
 
 MIN_VISITS = 20.0
-"""A part of the box is empty for a reason where so many visits of beads to it were expected."""
+"""A part of the box is not empty by chance if at least this number of visits of beads to it were expected."""
 
 SLICES, UNEVEN, GAP, EVEN = 10, 0.5, 0.015, 0.35
-"""The density of slices of the box is compared: one that is off by more than a half (and four standard errors) is uneven.
-A gap that is wider than this part of an edge leaves the rest evenly filled where no slice is off by more than EVEN."""
+"""Limits for the density in SLICES slices along each box vector. It is uneven if that of a slice deviates from the mean by
+more than the fraction UNEVEN and by more than four standard errors. A gap must be wider than the fraction GAP of the edge,
+and the rest is evenly filled if no slice of it deviates by more than the fraction EVEN."""
 
 BOX_UNLIKELY = 1e-6
-"""A difference is no noise below this probability: contacts last, and the tail of their number is not Gaussian."""
+"""A difference is significant below this probability. The limit is low because contacts last long, so that the distribution
+of their number has tails that are not Gaussian."""
 
 WRONG_BY = 1.05
-"""The test must be able to find out a box with one edge that is wrong by this factor."""
+"""The result of the test counts only if the test would detect a box with one edge that is too long by this factor."""
 
 CONSTANT_VOLUME, ROUNDED = ("NVT", "NVE"), 1e-3
-"""Ensembles of one box, which files may round by this part of an edge."""
+"""Ensembles in which the box is constant, and the fraction of an edge by which rounding in files may change it."""
 
 FRACTIONS = range(2, 11)
-"""Boxes so many times too long are found by the images of their beads."""
+"""Factors k for which a box that is k times too long is detected from the periodic images of its beads."""
 
 
 @dataclass(frozen=True)
 class BoxCheck:
-    """Whether boxes belong to positions.
+    """Result of the test whether boxes belong to the positions.
 
     Args:
-        wrong: what is wrong, in words; empty where nothing is.
-        reason: why it could not be tested; empty where it was.
-        open_boundaries: there is none.
-        p_value: probability of a larger difference between pairs across the faces and others by chance; None where there
-            are none to compare.
+        wrong: description of what is wrong; empty if nothing is.
+        reason: reason why the box could not be tested; empty if it was tested.
+        open_boundaries: whether the frames have no boxes.
+        p_value: probability that the difference between pairs across the faces and all pairs is larger by chance; None if
+            there was no such comparison.
     """
 
     wrong: str = ""
@@ -83,7 +89,7 @@ class BoxCheck:
     p_value: float | None = None
 
     def agrees(self) -> bool | None:
-        """None where it could not be tested."""
+        """Whether the boxes belong to the positions; None if that could not be tested."""
         return False if self.wrong else None if self.reason else True
 
     def __str__(self) -> str:
@@ -95,7 +101,10 @@ class BoxCheck:
 
 
 def check_box(frames: Frames) -> BoxCheck:
-    """Test the boxes of frames by the pairs between molecules; those of one molecule alone need no box."""
+    """Test whether the boxes of frames belong to the positions, from the pairs of beads in different molecules.
+
+    A single molecule has no such pairs and passes without a test.
+    """
     if frames.boxes is None:
         return BoxCheck(open_boundaries=True)
     if wrong := _varying(frames):
@@ -111,7 +120,7 @@ def check_box(frames: Frames) -> BoxCheck:
     for axis, name in enumerate("abc") if found.agrees() else ():
         stretch = np.where(np.arange(3) == axis, WRONG_BY, 1.0)
         if _seam(replace(frames, boxes=frames.boxes * stretch), molecules).agrees() is not False:
-            longer = f"one {100 * (WRONG_BY - 1):.0f} % longer along {name}"
+            longer = f"a box that is {100 * (WRONG_BY - 1):.0f} % longer along {name}"
             return BoxCheck(
                 reason=f"{longer} would pass this test too: the pairs are too few (more frames help) or too alike"
             )
@@ -119,9 +128,12 @@ def check_box(frames: Frames) -> BoxCheck:
 
 
 def _varying(frames: Frames) -> str:
-    """What to say where boxes change within a run that should not, or do not where they should; else nothing."""
+    """Describe in words if boxes change at constant volume, or stay the same at constant pressure; else return ""."""
     if frames.meta.ensemble == "NPT" and len(frames) >= FEWEST_FRAMES and (frames.boxes == frames.boxes[0]).all():
-        return f"it is the same in all {len(frames)} frames, and a barostat changes it: state the ensemble NVT, or its boxes"
+        return (
+            f"it is the same in all {len(frames)} frames, but a barostat (ensemble NPT) would change it: state the ensemble "
+            "NVT, or provide the box of every frame"
+        )
     if frames.meta.ensemble not in CONSTANT_VOLUME:
         return ""
     for source in np.unique(frames.origin[:, 0]):
@@ -133,26 +145,26 @@ def _varying(frames: Frames) -> str:
         if off[worst] > ROUNDED:
             where = frames.came_from(int(numbers[worst]))
             return (
-                f"it is {100 * off[worst]:.3g} % off in {where}, and {frames.meta.ensemble} has one box; a run at constant "
-                "pressure is mapped with the ensemble NPT"
+                f"it differs by {100 * off[worst]:.3g} % in {where}, but the box is constant in the ensemble "
+                f"{frames.meta.ensemble}; map a run at constant pressure with the ensemble NPT"
             )
     return ""
 
 
 def _molecules(mapping: Mapping) -> Int[np.ndarray, "beads"]:
-    """The number of every bead's molecule."""
+    """Number of the molecule of every bead."""
     sizes = [block.n_beads for block in mapping.blocks for _ in range(block.n_copies)]
     return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def _hardly_move(frames: Frames, size: float) -> bool:
-    """Whether most beads are within their size (nm) of where they were in the first frame."""
+    """Whether most beads are in the last frame closer than their size (nm) to their positions in the first frame."""
     moved = np.asarray(frames.positions[-1], dtype=np.float64) - frames.positions[0]
     return bool(np.median(np.linalg.norm(moved, axis=1)) < size)
 
 
 def _spread(frames: Frames, number: int) -> Frames:
-    """So many frames, evenly spread, in order."""
+    """Return at most `number` evenly spaced frames, in order."""
     return frames[np.unique(np.linspace(0, len(frames) - 1, min(number, len(frames))).astype(int))]
 
 
@@ -161,10 +173,16 @@ def _spread(frames: Frames, number: int) -> Frames:
 
 @dataclass(frozen=True)
 class _Counts:
-    """Pairs of every frame by distance `r` (nm): all and the shifted ones, and the sums of the forces along both.
+    """Histograms over pair distances in every frame.
 
-    `distinct` is the number of distinct pairs of beads that were closer than each distance in any frame, where they are
-    close.
+    Args:
+        r: centres of the distance bins, nm.
+        every: number of pairs.
+        shifted: number of shifted pairs.
+        every_force: sum of the force differences along all pairs.
+        shifted_force: sum of the force differences along the shifted pairs.
+        distinct: number of distinct pairs of beads that are ever in this bin or closer. Only the lower half of the bins
+            is counted.
     """
 
     r: Float[np.ndarray, "fine"]
@@ -176,18 +194,19 @@ class _Counts:
 
     @property
     def basis(self) -> Float[np.ndarray, "fine functions"]:
-        """Polynomials of the distance."""
+        """Chebyshev polynomials of the distance, in which the fraction of shifted pairs is expanded."""
         return np.polynomial.chebyshev.chebvander(2 * self.r / self.r[-1] - 1, DEGREE)
 
 
 def _seam(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> BoxCheck:
-    """Shifted pairs beside all pairs at the same distances."""
+    """Compare shifted pairs with all pairs at the same distances, and test whether the density is homogeneous."""
     pairs = len(frames.positions[0]) ** 2 // 2
     found = _count(_spread(frames, int(np.clip(MOST_PAIRS // max(pairs, 1), FEWEST_FRAMES, MOST_FRAMES))), molecules)
     n_shifted, n_every, n_frames = int(found.shifted.sum()), int(found.every.sum()), len(found.every)
     if min(n_shifted, n_every - n_shifted) < MIN_PAIRS or n_frames < FEWEST_FRAMES:
         few = BoxCheck(
-            reason=f"{n_shifted} of {n_every} near pairs in {n_frames} frames cross it: too few of one sort to compare"
+            reason=f"{n_shifted} of {n_every} near pairs in {n_frames} frames cross its faces: too few of one sort to "
+            "compare"
         )
         return _filling(_spread(frames, MOST_FRAMES)) or few
     fraction = _smooth_fraction(found)
@@ -196,7 +215,10 @@ def _seam(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> BoxCheck:
     if (filling := _filling(_spread(frames, MOST_FRAMES))) is not None:
         return filling
     if _hardly_move(frames, float(found.r[np.flatnonzero(found.every.sum(axis=0))[0]])):
-        return BoxCheck(reason="most beads have moved less than their size: a solid, or too short a run, for pairs to mix")
+        return BoxCheck(
+            reason="most beads have moved less than their size, so pairs have not mixed: this is a solid, or the run is too "
+            "short"
+        )
     starts = np.unique(np.linspace(np.flatnonzero(found.every.sum(axis=0))[0], FINE, COARSE + 1).astype(int)[:-1])
 
     def coarse(array: np.ndarray) -> np.ndarray:
@@ -210,14 +232,14 @@ def _seam(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> BoxCheck:
     differing = [name for name, (p_value, _) in tests.items() if p_value < BOX_UNLIKELY]
     if differing and not any(tests[name][1] for name in differing):
         return BoxCheck(
-            reason=f"pairs across its faces differ from others, but there are not {MIN_BLOCKS} independent frames"
+            reason=f"pairs across its faces differ from others, but there are fewer than {MIN_BLOCKS} independent frames"
         )
     text = f"pairs across its faces are not like others at the same distance ({' and '.join(differing)})"
     return BoxCheck(wrong=text if differing else "", p_value=min(p_value for p_value, _ in tests.values()))
 
 
 def _count(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> _Counts:
-    """Count the pairs between molecules."""
+    """Count the pairs of beads in different molecules by distance, and sum the forces along them."""
     density = len(molecules) / float(np.abs(np.linalg.det(frames.boxes[0])))
     cutoff = min((NEIGHBOURS / (4 / 3 * np.pi * density)) ** (1 / 3), half_shortest(frames.boxes))
     sums, close = np.zeros((4, len(frames), FINE)), []
@@ -243,7 +265,7 @@ def _count(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> _Counts:
 
 
 def _smooth_fraction(found: _Counts) -> Float[np.ndarray, "frames fine"]:
-    """The fraction of pairs that are shifted, a polynomial of distance in every window of time."""
+    """Fit the fraction of pairs that are shifted by a polynomial of the distance, separately in every time window."""
     fraction, basis = np.empty_like(found.every), found.basis
     for window in np.array_split(np.arange(len(fraction)), min(WINDOWS, len(fraction) // WINDOW)):
         every, shifted = found.every[window].sum(axis=0), found.shifted[window].sum(axis=0)
@@ -253,7 +275,7 @@ def _smooth_fraction(found: _Counts) -> Float[np.ndarray, "frames fine"]:
 
 
 def _absent(found: _Counts, fraction: Float[np.ndarray, "frames fine"]) -> str:
-    """What to say where one sort of pairs never comes as close as the other; else nothing."""
+    """Describe in words if one sort of pairs (shifted or not) never comes as close as the other; else return ""."""
     shifted, every = found.shifted.sum(axis=0).cumsum(), found.every.sum(axis=0).cumsum()
     expected = (np.clip(fraction, 0.0, 1.0) * found.every).sum(axis=0).cumsum()
     sorts = {
@@ -265,12 +287,17 @@ def _absent(found: _Counts, fraction: Float[np.ndarray, "frames fine"]) -> str:
         where = np.flatnonzero((wanted > MIN_EXPECTED) & (pairs > MIN_DISTINCT) & (seen < ABSENT * wanted))
         if len(where):
             other = next(key for key in sorts if key != name)
-            return f"{name} are never closer than {found.r[where[-1]]:.3g} nm, where {other} are"
+            return f"{name} are never closer than {found.r[where[-1]]:.3g} nm, but {other} are"
     return ""
 
 
 def _p_value(samples: Float[np.ndarray, "frames quantities"]) -> tuple[float, bool]:
-    """Of averages that should be zero (1 where nothing varies), and whether there are enough independent frames for it."""
+    """Test whether averages are zero.
+
+    Returns:
+        The p value of Hotelling's test (1 if the test is not possible, as when nothing varies), and whether there are enough
+        independent frames for it.
+    """
     tau, reliable = slowest(samples)
     found = hotelling_test(samples, tau)
     return (1.0, True) if found is None else (found.p_value, reliable)
@@ -280,14 +307,19 @@ def _p_value(samples: Float[np.ndarray, "frames quantities"]) -> tuple[float, bo
 
 
 def _filling(frames: Frames) -> BoxCheck | None:
-    """What is found where the density is not the same all over the box."""
+    """Test whether the density is the same everywhere in the box.
+
+    Returns:
+        A failed test if part of the box is empty and the rest is evenly filled. A result without a verdict, but with a
+        reason, if the density is uneven in another way. None if the density is even.
+    """
     boxes, positions = (np.asarray(array, dtype=np.float64) for array in (frames.boxes, frames.positions))
     places = np.einsum("tbx,txk->tbk", positions, np.linalg.inv(boxes)) % 1.0
     for axis, name in enumerate("abc"):
         along = places[..., axis]
         if (empty := _sharp_gap(along)) > 0:
             return BoxCheck(
-                wrong=f"no bead is in {100 * empty:.0f} % of it along {name}, and the rest is evenly filled to its edge"
+                wrong=f"no bead is in {100 * empty:.0f} % of it along {name}, and the rest is evenly filled up to this gap"
             )
         slices = np.searchsorted(np.linspace(0.0, 1.0, SLICES + 1)[1:-1], along, "right")
         slices += SLICES * np.arange(len(along))[:, None]
@@ -306,7 +338,7 @@ def _filling(frames: Frames) -> BoxCheck | None:
 
 
 def _sharp_gap(along: Float[np.ndarray, "frames beads"]) -> float:
-    """The part of an edge that no bead is ever in, where the rest is filled evenly; else 0."""
+    """Return the fraction of an edge in which there is never a bead, if the rest is evenly filled; else 0."""
     counts = np.histogram(along, bins=20 * SLICES, range=(0.0, 1.0))[0]
     first, length = _longest_gap(counts == 0)
     gap = length / len(counts)
@@ -319,13 +351,13 @@ def _sharp_gap(along: Float[np.ndarray, "frames beads"]) -> float:
 
 
 def _visits(along: Float[np.ndarray, "frames beads"]) -> int:
-    """How many twentieths of an edge the beads were in, counted for every bead: a bead that stays is counted once."""
+    """Count the visits of all beads to twentieths of an edge. A bead counts at most once in each of them."""
     places = (20 * along).astype(int) % 20
     return len(np.unique(places + 20 * np.arange(along.shape[1])))
 
 
 def _longest_gap(empty: Bool[np.ndarray, "bins"]) -> tuple[int, int]:
-    """First bin and length of the longest run of empty bins, the last followed by the first."""
+    """Return the first bin and the length of the longest run of empty bins. The bins are periodic."""
     filled = np.flatnonzero(~empty)
     lengths = np.diff(np.append(filled, filled[0] + len(empty))) - 1
     return int(filled[np.argmax(lengths)] + 1) % len(empty), int(lengths.max())
@@ -335,7 +367,7 @@ def _longest_gap(empty: Bool[np.ndarray, "bins"]) -> tuple[int, int]:
 
 
 def _image_hole(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> str:
-    """What to say where beads keep away from each other's places a whole fraction of the box apart; else nothing."""
+    """Describe in words if the box is a multiple of the true one, so that no bead comes near images of others; else ""."""
     chosen = np.unique(np.linspace(0, len(molecules) - 1, min(len(molecules), 300)).astype(int))
     i, j = (chosen[index] for index in np.triu_indices(len(chosen), k=1))
     i, j = i[molecules[i] != molecules[j]], j[molecules[i] != molecules[j]]
@@ -345,7 +377,7 @@ def _image_hole(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> str:
         minimum_image(part[i].astype(np.float64) - part[j], box) for part, box in zip(some.positions, boxes, strict=True)
     ]
     closest = 0.9 * min(float(np.sqrt(np.square(part).sum(axis=1).min())) for part in vectors)
-    if _hardly_move(frames, closest):  # a solid has holes of its own
+    if _hardly_move(frames, closest):  # a solid has such holes even in the correct box
         return ""
     expected = 2 * len(i) * 4 / 3 * np.pi * closest**3 / float(np.abs(np.linalg.det(boxes[0])))
     number = int(np.clip(4 * MIN_EXPECTED / max(expected, 1e-9), 1, len(vectors)))
@@ -367,7 +399,16 @@ def _keep_away(
     steps: Float[np.ndarray, "steps 3"],
     radius: float,
 ) -> bool:
-    """Whether there is a hole around the places one step from beads: (almost) none within the radius, many within twice."""
+    """Whether there is a hole around the points that are one step away from beads.
+
+    There is a hole if hardly any bead is within the radius (nm) of these points, although many are within twice the radius.
+
+    Args:
+        vectors: vectors between beads in every frame, nm.
+        boxes: box vectors of every frame, nm.
+        steps: step in every frame, nm.
+        radius: radius of the hole, nm.
+    """
     inside = around = 0
     for part, box, step in zip(vectors, boxes, steps, strict=False):
         for sign in (1.0, -1.0):

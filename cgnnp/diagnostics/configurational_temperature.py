@@ -1,9 +1,9 @@
-"""Configurational temperature of mapped frames: do positions and forces belong to one Boltzmann distribution?
+"""Configurational temperature T_conf of mapped frames: do positions and forces belong to one Boltzmann distribution?
 
-For the sums n and d of a pair field (`cgnnp.diagnostics.pair_fields`) the Boltzmann average gives < n > = - k_B T < d >. It
-holds for instantaneous mapped forces exactly when they average to the mean force, so a wrong force map, temperature, unit or
-box shows from the data alone. Several fields are combined by generalised least squares, with the covariance W^-1 of n + k_B
-T d between them:
+For the sums n and d of a pair field (`cgnnp.diagnostics.pair_fields`) a Boltzmann average gives < n > = - k_B T < d >. For
+instantaneous mapped forces this holds exactly if they average to the mean force. A wrong force map, temperature, unit or
+box is therefore visible from the data alone. Several fields are combined by generalised least squares, where W is the
+inverse of the covariance matrix of n + k_B T d:
 
     T_conf = - <d>.W <n> / ( k_B <d>.W <d> )
 """
@@ -21,8 +21,10 @@ from cgnnp.statistics import MIN_SIGNIFICANCE, SIGMAS, Estimate, block_estimate
 from cgnnp.units import BOLTZMANN
 
 TOLERANCE = 0.02
+"""Relative deviation from the temperature of the data within which T_conf always agrees."""
+
 MIN_FRAMES = 4
-"""Each half has a covariance of its own, which needs two frames."""
+"""Smallest number of frames: each half of them needs its own covariance matrix, and so at least two frames."""
 
 TOO_FEW = "{} frames with too few close pairs for a test: sample more frames, or more beads of these types"
 TOO_FLAT = (
@@ -33,10 +35,16 @@ TOO_FLAT = (
 
 @dataclass(frozen=True)
 class ConfigurationalTemperature:
-    """T_conf in K with its block error and the range of the bumps in nm; null with a reason where it has no value.
+    """T_conf of one or more kinds of pairs, or the reason why it could not be determined.
 
-    `pairs` are the kinds of pairs that it is of. `tau_frames` and `reliable` are those of the error, see
-    `cgnnp.statistics.Estimate`.
+    Args:
+        pairs: kinds of pairs that were used.
+        start, end: range of distances that the bumps cover, nm.
+        value: T_conf in K; None if it could not be determined.
+        stderr: block error of T_conf, K.
+        reason: reason why there is no value.
+        tau_frames: autocorrelation time in frames, see `cgnnp.statistics.Estimate`.
+        reliable: whether the error is reliable, see `cgnnp.statistics.Estimate`.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -50,15 +58,15 @@ class ConfigurationalTemperature:
 
     @property
     def name(self) -> str:
-        """For example Na-Cl, or Na-Na, Na-Cl for two kinds of pairs together."""
+        """Names of the kinds of pairs, for example "Na-Cl", or "Na-Na, Na-Cl" for two kinds together."""
         return ", ".join("-".join(pair) for pair in self.pairs)
 
     def agrees(self, temperature: float) -> bool | None:
-        """Whether it is a temperature (K) within 2 % or four standard errors; none without a value."""
+        """Whether T_conf equals a temperature (K) within 2 % or four standard errors; None if T_conf has no value."""
         return None if self.value is None or self.stderr is None else agrees(self.value, self.stderr, temperature)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, units in the names."""
+        """Return the result as plain data, with units in the names of the entries."""
         values = asdict(self)
         return {
             "pair": self.name,
@@ -76,7 +84,10 @@ class ConfigurationalTemperature:
 
 @dataclass(frozen=True)
 class Temperatures:
-    """T_conf of every kind of pair, and of all that have one together."""
+    """T_conf of each kind of pair, and T_conf of all kinds together.
+
+    `combined` uses the kinds of pairs that have a value themselves.
+    """
 
     by_pair: tuple[ConfigurationalTemperature, ...]
     combined: ConfigurationalTemperature
@@ -85,13 +96,15 @@ class Temperatures:
 def configurational_temperature(
     frames: Frames, pair: tuple[str, str] | None = None, windows: Sequence[tuple[float, float]] | None = None
 ) -> ConfigurationalTemperature:
-    """T_conf from the pairs of two bead types; by default of all kinds of pairs together, see `temperatures`.
+    """Compute T_conf of one kind of pair, or by default of all kinds of pairs together.
 
-    Without `windows` (start and end of each bump, nm) up to twelve half overlapping bumps cover the first 0.4 nm from the
-    first sampled distance on; with them and without a pair they are those of the kind that there are most of.
+    Args:
+        frames: the data set.
+        pair: the two bead types. Without it, all kinds of pairs are used; with `windows`, the most frequent kind.
+        windows: start and end of each bump, nm; by default the bumps of `default_fields`.
 
     Raises:
-        ValueError: there are no such pairs.
+        ValueError: there are no pairs of these types.
     """
     kinds = PairKinds(frames.mapping)
     if pair is not None:
@@ -109,11 +122,13 @@ def configurational_temperature(
 
 
 def temperatures(frames: Frames, sums: PairSums | None = None) -> Temperatures:
-    """T_conf of every kind of pair, and one of all: one least squares over the bumps of all kinds that have a value.
+    """Compute T_conf of each kind of pair, and T_conf of all kinds together.
+
+    The latter is one least-squares fit over the bumps of all kinds of pairs that have a value themselves.
 
     Args:
-        frames: the frames.
-        sums: of pair fields over these frames, where they were computed before.
+        frames: the data set.
+        sums: sums of pair fields over these frames, if they are known already.
     """
     names = PairKinds(frames.mapping).names
     if reason := untestable(frames):
@@ -132,7 +147,7 @@ def temperatures(frames: Frames, sums: PairSums | None = None) -> Temperatures:
 
 
 def agrees(value: float, stderr: float, temperature: float) -> bool:
-    """Whether T_conf is a temperature (K) within 2 % or four standard errors."""
+    """Whether T_conf (value and standard error in K) equals a temperature (K) within 2 % or four standard errors."""
     return abs(value - temperature) <= max(TOLERANCE * temperature, SIGMAS * stderr)
 
 
@@ -141,7 +156,7 @@ def _without_value(pairs: tuple[tuple[str, str], ...], reason: str) -> Configura
 
 
 def _of_kind(sums: PairSums, pair: tuple[str, str]) -> ConfigurationalTemperature:
-    """T_conf of one kind of pair."""
+    """Compute T_conf of one kind of pair from the sums of its fields."""
     if not sums.fields or len(sums) < max(MIN_FRAMES, 2 * len(sums.fields)):
         return _without_value((pair,), TOO_FEW.format(len(sums)))
     return _result((pair,), sums, _generalised_least_squares(sums))
@@ -156,10 +171,10 @@ def _result(pairs: tuple[tuple[str, str], ...], sums: PairSums, estimate: Estima
 
 
 def _generalised_least_squares(sums: PairSums) -> Estimate | None:
-    """T_conf with its error; none where the denominator is too close to zero.
+    """Combine the fields to T_conf with its error. The result is None if the denominator is too close to zero.
 
-    Each half of the frames is weighted with the covariance of the other half: weights fitted to the frames they are used
-    on would follow their noise, and the error would come out too small. They hold the thermostat's temperature fixed.
+    The weights for each half of the frames come from the other half. Weights from the same frames would follow their noise,
+    and the error would be underestimated. The covariance matrix is computed at the temperature of the thermostat.
     """
     n, d, residual = sums.n, sums.d, sums.residual
     half = len(sums) // 2

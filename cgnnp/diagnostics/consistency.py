@@ -1,4 +1,4 @@
-"""Both tests of mapped data in one pass over its pairs: configurational temperatures and the g-YBG residual."""
+"""Consistency of positions with forces: configurational temperature and g-YBG residual, in one pass over the pairs."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from cgnnp.frames.frames import Frames
 
 CAUSES = {
     -1.0: "the forces have the wrong sign, as gradients of the energy have",
-    10.0: "positions are in Angstrom where nm was stated, or forces per nm where it was per Angstrom",
-    0.1: "forces are per Angstrom where nm was stated, or positions in nm where it was Angstrom",
+    10.0: "positions are in Angstrom where nm was stated, or forces are per nm where per Angstrom was stated",
+    0.1: "forces are per Angstrom where per nm was stated, or positions are in nm where Angstrom was stated",
     4.184: "forces are in kJ where kcal was stated",
     1 / 4.184: "forces are in kcal where kJ was stated",
     41.84: "forces are in kJ/mol/nm where kcal/mol/Angstrom was stated",
@@ -19,14 +19,17 @@ CAUSES = {
     1 / 96.4853: "forces are in eV where kJ/mol was stated",
     1 / 964.853: "forces are in eV/Angstrom where kJ/mol/nm was stated",
 }
-"""What T_conf over the temperature says of units that were mistaken for others."""
+"""Ratios of T_conf to the temperature of the data that result from common mistakes of units, and the mistakes in words."""
 
 NEAR, CELSIUS = 0.1, 273.15
-"""A ratio is taken for one of these within this part of it, or three standard errors."""
+"""Relative deviation within which a ratio matches one of `CAUSES` (three standard errors if that is more), and the zero of
+the Celsius scale in K."""
 
 
 def likely_cause(found: ConfigurationalTemperature, temperature: float) -> str:
-    """Why T_conf may differ from a temperature (K): what its ratio to it is known from, or all that it can be.
+    """Suggest why T_conf differs from the temperature of the data (K).
+
+    A mistake of units is named if it explains the ratio of the two. Otherwise all possible causes are listed.
 
     >>> row = ConfigurationalTemperature((("W", "W"),), 0.25, 0.65, 1258.0, 3.0)
     >>> likely_cause(row, 300.0)
@@ -43,20 +46,26 @@ def likely_cause(found: ConfigurationalTemperature, temperature: float) -> str:
 
 
 def disagreement(found: ConfigurationalTemperature, temperature: float) -> str:
-    """What to say of a T_conf that is not a temperature (K)."""
+    """Describe in words how T_conf deviates from the temperature of the thermostat (K), and the likely cause."""
     return f"{found}, but the thermostat is at {temperature:g} K: {likely_cause(found, temperature)}"
 
 
 @dataclass(frozen=True)
 class Consistency:
-    """T_conf of every kind of pair and of all, and the g-YBG residual, of frames at a temperature in K."""
+    """Results of the consistency tests of a data set.
+
+    Args:
+        temperatures: T_conf of each kind of pair and of all pairs together.
+        ybg: residual of the g-YBG equation.
+        temperature: temperature of the data, K.
+    """
 
     temperatures: Temperatures
     ybg: YvonBornGreen
     temperature: float
 
     def disagreements(self) -> list[str]:
-        """What is not as it should be, in words; nothing where all agrees or cannot be tested."""
+        """Describe every failed test in words. The list is empty if every test passes or cannot be done."""
         rows = (*self.temperatures.by_pair, self.temperatures.combined)
         wrong = [disagreement(row, self.temperature) for row in dict.fromkeys(rows) if row.agrees(self.temperature) is False]
         return wrong + ([str(self.ybg)] if self.ybg.agrees() is False else [])

@@ -1,7 +1,7 @@
-"""What a model leaves of held-out forces: how its forces lie beside the reference, and what is left along pairs.
+"""Errors of a model on held-out forces: a histogram of model against reference forces, and mean residuals along pairs.
 
-Most of the scatter of instantaneous forces is thermal noise, which no model explains. The mean residual along the pairs of
-some distance is free of it: it is zero where the pair forces are right, whatever the noise.
+Most of the scatter of instantaneous forces is thermal noise, which no model explains. In the mean residual force over many
+pairs at the same distance the noise averages out: this mean is zero where the pair forces of the model are right.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,29 @@ from cgnnp.statistics import block_estimate
 
 BINS = 80
 REACH = 3.5
-"""Components beyond this many standard deviations of the forces are counted in the outermost bins."""
+"""Range of the histogram in standard deviations of the forces; components beyond it are counted in the outermost bins."""
 
 BIN_WIDTH = 0.02
 FARTHEST = 0.9
+"""Width of the distance bins of pair residuals, and largest distance, nm."""
+
 MOST_FRAMES = 400
+"""Approximate largest number of frames that are compared."""
 
 
 @brief
 @dataclass(frozen=True)
 class PairResidual:
-    """Mean residual force per pair of one kind at distances r (nm), kJ/mol/nm, with its error.
+    """Mean residual force along the pairs of one kind, as a function of distance.
 
-    It is half of the difference of the residuals of both beads along the line between them; where it is positive the
-    reference repels more than the model. NaN where there are no pairs.
+    The residual of a pair is half the difference between the residual forces on its two beads, projected on the line
+    between them. It is positive where the reference is more repulsive than the model, and NaN where there are no pairs.
+
+    Args:
+        pair: the two bead types.
+        r: centres of the distance bins, nm.
+        force: mean residual force per pair, kJ/mol/nm.
+        stderr: standard error of the mean residual force, kJ/mol/nm.
     """
 
     pair: tuple[str, str]
@@ -41,14 +50,20 @@ class PairResidual:
 
     @property
     def name(self) -> str:
-        """For example Na-Cl."""
+        """Name of the kind of pair, for example Na-Cl."""
         return "-".join(self.pair)
 
 
 @brief
 @dataclass(frozen=True)
 class ForceErrors:
-    """Counts of components of the forces, reference against model, between `edges` (kJ/mol/nm), and residuals of pairs."""
+    """Comparison of model forces with reference forces.
+
+    Args:
+        edges: edges of the force bins, kJ/mol/nm.
+        counts: two-dimensional histogram of force components, reference (first axis) against model (second axis).
+        pairs: mean residual forces along each kind of pair.
+    """
 
     edges: Float[np.ndarray, "edges"]
     counts: Int[np.ndarray, "bins bins"]
@@ -56,11 +71,11 @@ class ForceErrors:
 
 
 def force_errors(frames: Frames, model_forces: Float[np.ndarray, "frames beads 3"]) -> ForceErrors:
-    """Compare the forces of a model with those of held-out frames, of 400 of them at most.
+    """Compare the forces of a model with those of held-out frames. At most 400 evenly spaced frames are used.
 
     Args:
-        frames: that were not fitted.
-        model_forces: of priors and network on them, kJ/mol/nm.
+        frames: frames that the model was not fitted to.
+        model_forces: forces of the model, priors and network together, on these frames, kJ/mol/nm.
     """
     stride = -(-len(frames) // MOST_FRAMES)
     chosen, forces = frames[::stride], np.asarray(model_forces[::stride], dtype=np.float64)
@@ -90,7 +105,13 @@ def _pair_residuals(frames: Frames, residual: Float[np.ndarray, "frames beads 3"
 
 
 def _mean(pair: tuple[str, str], r: Float[np.ndarray, "bins"], sums: Float[np.ndarray, "frames 2 bins"]) -> PairResidual:
-    """The mean over pairs, a ratio of sums, with its jackknife error."""
+    """Mean residual over pairs as a ratio of sums, with its jackknife error.
+
+    Args:
+        pair: the two bead types.
+        r: centres of the distance bins, nm.
+        sums: for every frame and bin, the sum of the residuals of all pairs and the number of pairs.
+    """
     seen = sums[:, 1].sum(axis=0) > 0
     force, stderr = np.full(len(r), np.nan), np.full(len(r), np.nan)
     if len(sums) > 1 and seen.any():

@@ -1,13 +1,14 @@
-"""Kinetic temperature of Langevin dynamics: is it the thermostat's, within what its own fluctuations allow?
+"""Kinetic temperature of Langevin dynamics, compared with the thermostat within its expected fluctuations.
 
-    T = 2 K / (n k_B),    K the kinetic energy of n degrees of freedom
+    T = 2 K / (n k_B),    with K the kinetic energy of n degrees of freedom
 
-In the canonical ensemble 2 K / (k_B T) has a chi-squared distribution of n degrees of freedom, so one frame has the variance
-2 T^2 / n. Frames are correlated. Friction gamma alone exchanges energy with the bath, d<E>/dt = -2 gamma <K - K_eq>; K and
-the potential energy are independent of each other, so the integral of the autocorrelation of K is 1 / (2 gamma) whatever the
-interactions are. It is taken to decay as exp(-2 gamma t), as it does for free particles.
+In the canonical ensemble 2 K / (k_B T) has a chi-squared distribution with n degrees of freedom, so T of a single frame has
+the variance 2 T^2 / n. Successive frames are correlated. Energy is exchanged with the heat bath only through the friction
+gamma, d<E>/dt = -2 gamma <K - K_eq>. Since K is independent of the potential energy, the integral of the autocorrelation
+function of K is 1 / (2 gamma) for any interactions. The function itself is assumed to be exp(-2 gamma t), which is exact for
+free particles.
 
-Bounded energies and walls keep a run finite whose time step is far too long. Its temperature tells.
+The test detects time steps that are far too long even where bounded energies and walls keep the forces finite.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,39 +22,47 @@ from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
 from cgnnp.units import BOLTZMANN
 
 STOP_WITHIN, STOP_SIGMAS = 0.1, 6.0
-"""A run farther from its thermostat than both is stopped. The figures are ours.
+"""A run is stopped when its temperature deviates by more than this fraction and by more than this number of standard errors.
 
-Six standard errors happen by chance in 2 of 10^9 chunks. Ten per cent leave room for time steps that are long but in use:
-the kinetic temperature of leap-frog velocities is off by O(dt^2) where configurations are still good.
+The values are our choice. Six standard errors are exceeded by chance in 2 of 10^9 chunks. Ten per cent tolerate the long
+time steps that are common in practice: the kinetic temperature of leap-frog velocities has an error of O(dt^2), even where
+configurations are still accurate.
 """
 
 WARN_WITHIN, WARN_SIGMAS = 0.03, 4.0
-"""A run farther from its thermostat than both is warned of. The figures are ours.
+"""A warning is given when the temperature deviates by more than this fraction and this number of standard errors.
 
-Water at the default steps (atomistic 4 fs, one bead a molecule 10 fs) is within 1 %; beads are 3 % too hot at 17 fs, 40 % at
-20 fs.
+The values are our choice. Water at the default time steps (4 fs atomistic, 10 fs with one bead per molecule) deviates by
+less than 1 %. One-bead water is 3 % too hot at 17 fs, and 40 % at 20 fs.
 """
 
 SETTLING = 5.0
-"""A run is judged from this many times 1 / gamma on after its start, equilibration included. The figure is ours.
+"""Time after the start of a run, in units of 1 / gamma and including equilibration, before its frames are judged.
 
-A minimised start has velocities of the thermostat and no thermal potential energy, so half of K is soon lost. Where K is
-half of the energy, d<E>/dt = -2 gamma <K - K_eq> restores it as exp(-gamma t), in water somewhat more slowly.
+The value is our choice. A run from minimised positions starts with thermal velocities but without thermal potential energy,
+so about half of K is soon lost. If K is half of the energy, d<E>/dt = -2 gamma <K - K_eq> restores it as exp(-gamma t). In
+water this takes somewhat longer.
 """
 
 BLOWN_UP = 2.0
-"""A run hotter than this many times its thermostat blew up, and is stopped before it has settled too.
+"""A run that is hotter than this multiple of the thermostat's temperature has blown up. It is stopped at any time.
 
-There is no such bound on the cold side: oscillators that all start in their minimum lose all of K for a moment.
+There is no such bound for low temperatures: oscillators that all start in their minimum lose all of K for a moment.
 """
 
 NEGLIGIBLE = 30.0
-"""Correlations beyond this many correlation times, exp(-30), are left out of sums."""
+"""Sums over the autocorrelation function are cut off at this number of correlation times, where it is exp(-30)."""
 
 
 @dataclass(frozen=True)
 class KineticTemperature:
-    """Mean over some frames with the standard error that the canonical ensemble gives it, and the thermostat's, all in K."""
+    """Mean kinetic temperature of some frames, with the temperature of the thermostat.
+
+    Args:
+        value: mean kinetic temperature, K.
+        stderr: its standard error in the canonical ensemble, K.
+        thermostat: temperature of the thermostat, K.
+    """
 
     value: float
     stderr: float
@@ -61,21 +70,22 @@ class KineticTemperature:
 
     @property
     def sigmas(self) -> float:
-        """Standard errors between the two.
+        """Deviation from the thermostat in standard errors, positive when the run is too hot.
 
-        Few degrees of freedom are skewed (hot frames are more likely than a Gaussian says), so the cube root is compared,
-        which is Gaussian for any number of them (Wilson and Hilferty 1931, 10.1073/pnas.17.12.684).
+        For few degrees of freedom the distribution of the temperature is skewed towards high values. Its cube root is very
+        nearly Gaussian for any number of them, so cube roots are compared (Wilson and Hilferty 1931,
+        10.1073/pnas.17.12.684).
         """
         spread = (self.stderr / self.thermostat) ** 2 / 9
         return float((np.cbrt(self.value / self.thermostat) - (1 - spread)) / np.sqrt(spread))
 
     @property
     def is_wrong(self) -> bool:
-        """Whether it is beyond both 10 % and six standard errors, or no number."""
+        """Whether the deviation exceeds both 10 % and six standard errors, or the temperature is not a number."""
         return self._beyond(STOP_WITHIN, STOP_SIGMAS)
 
     def is_suspect(self, sigmas: float = WARN_SIGMAS) -> bool:
-        """Whether it is beyond both 3 % and some standard errors."""
+        """Whether the deviation exceeds both 3 % and a number of standard errors, or the temperature is not a number."""
         return self._beyond(WARN_WITHIN, sigmas)
 
     def _beyond(self, within: float, sigmas: float) -> bool:
@@ -88,15 +98,16 @@ class KineticTemperature:
 
 @dataclass(frozen=True)
 class Thermometer:
-    """Kinetic temperatures of frames of a Langevin thermostat.
+    """Calculator of mean kinetic temperatures and their standard errors, for frames of Langevin dynamics.
 
-    Without friction there is no thermostat, and the energy stays that of the start: any number of frames counts as one.
+    Without friction there is no thermostat and the energy does not change. Any number of frames then counts as one
+    independent frame.
 
     Args:
-        n_dof: degrees of freedom.
+        n_dof: number of degrees of freedom.
         thermostat_K: temperature of the thermostat.
-        friction_per_ps: its friction.
-        interval_ps: time between two frames; infinite where each has velocities of its own.
+        friction_per_ps: friction of the thermostat.
+        interval_ps: time between two frames; infinite if new velocities are drawn for every frame.
     """
 
     n_dof: int
@@ -105,12 +116,12 @@ class Thermometer:
     interval_ps: float
 
     def read(self, kinetic_energies: Float[np.ndarray, "frames"]) -> KineticTemperature:
-        """The mean over frames in order of time, from kinetic energies in kJ/mol."""
+        """Mean kinetic temperature of successive frames, from their kinetic energies in kJ/mol."""
         value = 2 * float(np.mean(kinetic_energies)) / (self.n_dof * BOLTZMANN)
         return self._of(value, len(kinetic_energies))
 
     def of_chunks(self, infos: Iterable[Mapping[str, Any]]) -> KineticTemperature | None:
-        """The mean over chunks, from their chunk.json; none where none of them records it."""
+        """Mean kinetic temperature over chunks, from the contents of their chunk.json; None if none of them records it."""
         known = [(info["n_frames"], info[KINETIC_TEMPERATURE]) for info in infos if KINETIC_TEMPERATURE in info]
         if not known:
             return None
@@ -119,7 +130,7 @@ class Thermometer:
 
     @property
     def settling_ps(self) -> float:
-        """How long a run needs to forget its start; without friction it never does, and is judged at once."""
+        """Time in ps that a run needs to forget its start. It is 0 without friction: such a run is judged at once."""
         return SETTLING / self.friction_per_ps if self.friction_per_ps else 0.0
 
     def _of(self, value: float, n_frames: int) -> KineticTemperature:
@@ -129,16 +140,17 @@ class Thermometer:
 
 
 class TemperatureHistory:
-    """The chunks of a run, judged as they come: each one, and all together.
+    """Kinetic temperatures of a run, judged after every chunk: those of the last chunk, and of all chunks together.
 
-    Chunks may be so short that one alone tells nothing; together they do. For a warning one chunk must be as many standard
-    errors off as would stop the run, since there are many chunks; and one warning is enough. Frames of the time that a run
-    needs to settle are left out; until then only one that blew up is stopped.
+    A single chunk may be too short to show a deviation, so all frames together are judged, too. A single chunk must deviate
+    by as many standard errors for a warning as for a stop (`STOP_SIGMAS`), because a run has many chunks. There is at most
+    one warning. Frames from before the run has settled (`SETTLING`) are not judged, except that a run that blows up is
+    always stopped.
 
     Args:
-        thermometer: reads the temperatures.
-        earlier: chunk.json of the chunks that the run continues.
-        equilibration_ps: how long it ran before its first chunk; infinite where it has forgotten its start.
+        thermometer: calculator of the temperatures.
+        earlier: contents of chunk.json for the chunks that the run continues.
+        equilibration_ps: length of the run before its first chunk; infinite if the run has settled already.
     """
 
     def __init__(
@@ -155,7 +167,11 @@ class TemperatureHistory:
         self._is_settled, self._has_warned = True, False
 
     def add(self, kinetic_energies: Float[np.ndarray, "frames"]) -> dict[str, Any]:
-        """Take in the frames of a chunk, from kinetic energies in kJ/mol, and return what chunk.json records of them."""
+        """Add the frames of a chunk, and return the entries that chunk.json records of them.
+
+        Args:
+            kinetic_energies: kinetic energy of each frame, kJ/mol.
+        """
         settled = kinetic_energies[self._settled(len(kinetic_energies))]
         self._n_frames += len(kinetic_energies)
         self._is_settled = len(settled) > 0
@@ -174,13 +190,13 @@ class TemperatureHistory:
         }
 
     def _settled(self, count: int) -> Bool[np.ndarray, "frames"]:
-        """Which of the next frames are of a run that has settled."""
+        """Whether the run has settled at each of the next `count` frames."""
         frames = self._n_frames + 1 + np.arange(count)
         times = self.equilibration_ps + frames * self.thermometer.interval_ps
         return times >= self.thermometer.settling_ps
 
     def wrong(self) -> str | None:
-        """What is wrong, if the temperature of the last chunk or of all is far from the thermostat's."""
+        """Return a message if the temperature of the last chunk or of all chunks is wrong, so that the run must stop."""
         for where, found in self._last.items():
             holds = found.value < BLOWN_UP * found.thermostat
             if found.is_wrong and not (holds and not self._is_settled):
@@ -190,18 +206,18 @@ class TemperatureHistory:
         return None
 
     def suspect(self) -> str | None:
-        """What is suspect, the first time that it is."""
+        """Return a warning if the temperature is suspect. Later calls after the first warning return None."""
         if not self._is_settled:
             return None
         for (where, found), sigmas in zip(self._last.items(), (STOP_SIGMAS, WARN_SIGMAS), strict=False):
             if not self._has_warned and found.is_suspect(sigmas):
                 self._has_warned = True
-                return f"the kinetic temperature is {found} in {where}, the thermostat is at {found.thermostat:g} K"
+                return f"the kinetic temperature is {found} in {where}, but the thermostat is at {found.thermostat:g} K"
         return None
 
 
 def independent_frames(n_frames: int, interval_ps: float, friction_per_ps: float) -> float:
-    """How many independent kinetic energies have a mean as precise as that of correlated ones.
+    """Number of independent frames whose mean kinetic energy is as precise as that of these correlated frames.
 
     >>> independent_frames(100, 0.4, 2.0)
     66.6...
@@ -215,7 +231,10 @@ def independent_frames(n_frames: int, interval_ps: float, friction_per_ps: float
 
 
 def combined(temperatures: Sequence[KineticTemperature]) -> KineticTemperature | None:
-    """The mean over independent runs at one thermostat; none of no run."""
+    """Mean kinetic temperature of independent runs with the same thermostat, weighted by inverse variance.
+
+    The result is None if there are no runs.
+    """
     if not temperatures:
         return None
     weights = np.array([one.stderr for one in temperatures]) ** -2.0

@@ -1,11 +1,12 @@
-"""What no model can explain: the noise floor of mapped forces, from independent draws of the eliminated atoms.
+"""Noise floor of mapped forces, which no model can explain, from two independent draws of the eliminated atoms.
 
-F1 and F2 are averages over two independent draws of the eliminated atoms at the same beads R, F(R) the mean force. Their
-errors are independent of each other and of any model that has not seen them, so products of the two are free of noise:
+Let F(R) be the mean force at bead positions R, and F1 and F2 average forces over two independent draws of the eliminated
+atoms at the same R. Their errors are independent of each other, and of any model Fm that was not fitted to them. Products of
+F1 and F2 are therefore free of noise on average:
 
     <F1 . F2> = <|F|^2>          <(F1 - Fm) . (F2 - Fm)> = <|F - Fm|^2>
 
-A square of one of them is not: <|F1|^2> = <|F|^2> + noise. Imports numpy only.
+Squares are not: <|F1|^2> = <|F|^2> + noise. Imports numpy only.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cgnnp.runtime.representation import brief
 from cgnnp.statistics import Estimate, block_estimate
 
 MIN_DRAWS = 2
-"""Frames with two draws that an error estimate needs."""
+"""Smallest number of frames with two draws from which an error can be estimated."""
 
 
 @brief
@@ -27,11 +28,11 @@ class NoiseFloor:
     """The largest R2 that any model can reach.
 
     Args:
-        r2_max: for instantaneous forces f, <F1 . F2> / (<|F1|^2> + 3 <v>): with v the variance of a component of f about F1
-            within the window of F1, the denominator is <|f|^2> exactly, whatever the window.
-        r2_label: for the averaged forces, <F1 . F2> / <(|F1|^2 + |F2|^2) / 2>.
-        r2_max_of, r2_label_of: the same for the beads of each type.
-        n_draws: frames with two draws.
+        r2_max: largest R2 for instantaneous forces f, <F1 . F2> / (<|F1|^2> + 3 <v>). Here v is the variance of a component
+            of f about F1 during the averaging time. The denominator is exactly <|f|^2> for any averaging time.
+        r2_label: largest R2 for the averaged forces, <F1 . F2> / <(|F1|^2 + |F2|^2) / 2>.
+        r2_max_of, r2_label_of: the same quantities for the beads of each type.
+        n_draws: number of frames with two draws.
     """
 
     r2_max: Estimate
@@ -44,12 +45,13 @@ class NoiseFloor:
 @brief
 @dataclass(frozen=True)
 class UnbiasedError:
-    """How far a model's forces are from the mean force, free of noise.
+    """Deviation of a model's forces from the mean force, without the noise of the reference forces.
 
     Args:
-        mean_square: <(F1 - Fm) . (F2 - Fm)> per component, (kJ/mol/nm)^2; below zero within its error for a perfect model.
-        relative: the same divided by <F1 . F2>: the part of the mean force's variance that the model misses.
-        n_draws: frames with two draws.
+        mean_square: <(F1 - Fm) . (F2 - Fm)> per component, (kJ/mol/nm)^2. For a good model it may be negative within its
+            error.
+        relative: the mean square divided by <F1 . F2>, the fraction of the variance of the mean force that the model misses.
+        n_draws: number of frames with two draws.
     """
 
     mean_square: Estimate
@@ -58,21 +60,24 @@ class UnbiasedError:
 
     @property
     def rms(self) -> float:
-        """Root mean square error of a component of the mean force, kJ/mol/nm; 0 where noise makes the square negative."""
+        """Root mean square error of a component of the mean force, kJ/mol/nm; 0 if the mean square is negative."""
         return float(np.sqrt(max(0.0, float(self.mean_square.value))))
 
     @property
     def rms_stderr(self) -> float:
-        """Standard error of `rms`; where that is nearly zero, the rms that the error of the square allows."""
+        """Standard error of `rms`, at most the square root of the standard error of `mean_square`.
+
+        The limit applies where `rms` is nearly zero, since linear error propagation fails there.
+        """
         error = float(self.mean_square.stderr)
         return min(error / (2 * self.rms), np.sqrt(error)) if self.rms > 0 else float(np.sqrt(error))
 
 
 def noise_floor(frames: Frames) -> NoiseFloor:
-    """The noise floor of frames of which some have a second draw, with block errors over those frames.
+    """Estimate the noise floor from the frames that have a second draw, with block errors.
 
     Raises:
-        ValueError: fewer than two of them have one.
+        ValueError: fewer than two frames have a second draw.
     """
     chosen, labels = _with_second(frames)
     first, second = np.asarray(chosen.forces, np.float64), np.asarray(labels.second, np.float64)
@@ -94,13 +99,17 @@ def noise_floor(frames: Frames) -> NoiseFloor:
 
 
 def second_draws(frames: Frames) -> Frames | None:
-    """The frames that have a second draw, None where there are too few for an error."""
+    """Return the frames that have a second draw, or None if they are too few to estimate an error."""
     which = np.flatnonzero(_has_second(frames))
     return frames[which] if len(which) >= MIN_DRAWS else None
 
 
 def unbiased_error(frames: Frames, model_forces: Float[np.ndarray, "frames beads 3"]) -> UnbiasedError:
-    """The distance of a model's forces (prior and network) from the mean force, on frames that it was not fitted to.
+    """Estimate the deviation of a model from the mean force without noise, from the frames that have a second draw.
+
+    Args:
+        frames: frames that the model was not fitted to.
+        model_forces: forces of the model, priors and network together, on all of these frames, kJ/mol/nm.
 
     Raises:
         ValueError: fewer than two frames have a second draw.
@@ -115,9 +124,14 @@ def unbiased_error(frames: Frames, model_forces: Float[np.ndarray, "frames beads
 
 
 def instantaneous_r2(frames: Frames, model_forces: Float[np.ndarray, "frames beads 3"]) -> Estimate:
-    """R2 that a model has against instantaneous forces, from their averages F1 and variances v: what belongs to `r2_max`.
+    """Compute R2 of a model against the instantaneous forces behind averaged forces F1. It can be compared with `r2_max`.
 
-    1 - (<|F1 - Fm|^2> + 3 <v>) / (<|F1|^2> + 3 <v>), exactly what the forces that were averaged would give.
+    The result 1 - (<|F1 - Fm|^2> + 3 <v>) / (<|F1|^2> + 3 <v>), with v the variance of a component of the force, is exactly
+    that of the instantaneous forces themselves.
+
+    Args:
+        frames: frames with averaged forces.
+        model_forces: forces of the model, priors and network together, on these frames, kJ/mol/nm.
 
     Raises:
         ValueError: the forces are not averages, or there are fewer than two frames.
@@ -130,17 +144,17 @@ def instantaneous_r2(frames: Frames, model_forces: Float[np.ndarray, "frames bea
 
 
 def drift(frames: Frames) -> Estimate:
-    """How much the average force grows between the halves of the averaging time, relative to itself.
+    """Compute the relative change of the average force between the two halves h1 and h2 of the averaging time.
 
-    <(h2 - h1) . F1> / <|F1|^2> with F1 = (h1 + h2) / 2. Zero within its error where the eliminated atoms are in
-    equilibrium from the start, as those of a frame of an unconstrained run are; those of a biased or hot frame need not be,
-    and the force relaxes.
+    The result is <(h2 - h1) . F1> / <|F1|^2> with F1 = (h1 + h2) / 2. It is zero within its error if the eliminated atoms
+    are in equilibrium from the start, as in frames of an unbiased run. In frames of a biased or hot run they need not be,
+    and then the force relaxes.
 
     Raises:
         ValueError: the forces are not averages, or there are fewer than two frames.
     """
     if frames.labels is None:
-        raise ValueError("these are instantaneous forces: without averages there are no halves to compare")
+        raise ValueError("these are instantaneous forces, so there are no halves of the averaging time to compare")
     halves = np.asarray(frames.labels.halves, np.float64)
     average = halves.mean(axis=1)
     growth = np.sum((halves[:, 1] - halves[:, 0]) * average, axis=(1, 2))
@@ -148,10 +162,10 @@ def drift(frames: Frames) -> Estimate:
 
 
 def force_variances(frames: Frames) -> dict[str, float]:
-    """Noise of a component of the force on a bead of each type, pooled over all of them, (kJ/mol/nm)^2.
+    """Estimate the noise variance of a force component for each bead type, (kJ/mol/nm)^2.
 
-    <|F1 - F2|^2> / 2 per component from second draws. Without them, and for instantaneous forces, the mean square of the
-    force itself: an upper bound, close where the mean force is a small part of it.
+    With second draws this is <|F1 - F2|^2> / 2 per component. Without them it is the mean square of the force itself. That
+    is an upper bound, and a close one if the mean force is small compared with the noise.
     """
     which = _has_second(frames)
     if which.any() and frames.labels is not None:
@@ -168,16 +182,16 @@ def _has_second(frames: Frames) -> Bool[np.ndarray, "frames"]:
 
 
 def _with_second(frames: Frames) -> tuple[Frames, MeanForceLabels]:
-    """The frames that have a second draw, with their labels.
+    """Return the frames that have a second draw, and their labels.
 
     Raises:
-        ValueError: fewer than two.
+        ValueError: fewer than two frames have a second draw.
     """
     chosen = second_draws(frames)
     if chosen is None or chosen.labels is None:
         raise ValueError(
             f"{_has_second(frames).sum()} of {len(frames)} frames have a second, independent draw of the eliminated atoms, "
-            f"at least {MIN_DRAWS} are needed: sample with reference=mean_force and a smaller second_every"
+            f"but at least {MIN_DRAWS} are needed: sample with reference=mean_force and a smaller second_every"
         )
     return chosen, chosen.labels
 

@@ -1,4 +1,4 @@
-"""What no simulation makes: single forces beyond all others, frames that are there twice, beads that never move."""
+"""Defects that no simulation produces: outlying forces, repeated frames, and beads that never move."""
 
 import hashlib
 
@@ -7,17 +7,18 @@ import numpy as np
 from cgnnp.frames.frames import Frames
 
 FACTOR, RARE = 10.0, 0.02
-"""Of the largest forces of all frames, one that is so many times the next lower one is an outlier, and so are those above
-it, where they are no more than this part of the frames. The tail of a distribution has no such gap."""
+"""The largest forces of all frames are sorted. If one is larger than the next lower one by at least this factor, it and all
+larger ones are outliers, provided that they are at most this fraction of the frames. The tail of a distribution has no such
+gap."""
 
 MIN_FRAMES = 20
-"""Fewer frames do not show a distribution."""
+"""Smallest number of frames in which outliers are searched for; fewer do not show the distribution of the forces."""
 
 
 def outliers(frames: Frames) -> list[str]:
-    """Each type of beads with outlying forces, in words: the largest one and where it is; empty where there is none.
+    """Search for outlying forces, and describe the largest one of every bead type that has any.
 
-    A single such force can outweigh all others in a least squares fit. Nothing is judged of fewer than 20 frames.
+    A single outlier can outweigh all other forces in a least-squares fit. Fewer than 20 frames are not judged.
 
     >>> from cgnnp.mapping.mapping import Block, Mapping
     >>> from cgnnp.frames.frames import FramesMeta
@@ -27,7 +28,7 @@ def outliers(frames: Frames) -> list[str]:
     >>> forces[7, 2, 0] = 1e6
     >>> meta = FramesMeta(Mapping("argon", 4, (argon,)), temperature=100.0, interval=1.0)
     >>> outliers(Frames(np.zeros((100, 4, 3)), forces, np.tile(3 * np.eye(3), (100, 1, 1)), meta))
-    ['the force on bead 2 (AR) in memory, frame 7, is 1e+06 kJ/mol/nm; the largest but for 1 of 100 frames is 3.9']
+    ['the force on bead 2 (AR) in memory, frame 7, is 1e+06 kJ/mol/nm; the largest force in 99 of 100 frames is 3.9']
     """
     if len(frames) < MIN_FRAMES:
         return []
@@ -43,13 +44,16 @@ def outliers(frames: Frames) -> list[str]:
             bead = beads[int(np.argmax(squares[frame, beads]))]
             found.append(
                 f"the force on bead {bead} ({name}) in {frames.came_from(frame)}, is {falling[0]:.3g} kJ/mol/nm; the "
-                f"largest but for {n_frames} of {len(frames)} frames is {falling[n_frames]:.2g}"
+                f"largest force in {len(frames) - n_frames} of {len(frames)} frames is {falling[n_frames]:.2g}"
             )
     return found
 
 
 def repeated(frames: Frames) -> list[str]:
-    """What to say of frames that occur more than once: errors would be too small, and held-out frames fitted."""
+    """Search for frames that occur more than once, and describe them in words.
+
+    With repeated frames, errors are underestimated and held-out frames may also be among the training frames.
+    """
     seen: dict[bytes, list[int]] = {}
     for number, positions in enumerate(frames.positions):
         seen.setdefault(hashlib.blake2b(np.ascontiguousarray(positions).tobytes()).digest(), []).append(number)
@@ -61,8 +65,11 @@ def repeated(frames: Frames) -> list[str]:
 
 
 def motionless(frames: Frames) -> list[str]:
-    """What to say of beads that are in one place in all frames: no thermostat drew their positions."""
+    """Search for beads that never move while others do, and describe them in words. No thermostat samples such positions."""
     still = np.flatnonzero((frames.positions == frames.positions[:1]).all(axis=(0, 2)))
     if len(frames) < 2 or not len(still) or len(still) == frames.mapping.n_beads:
         return []
-    return [f"{len(still)} of {frames.mapping.n_beads} beads never move (bead {still[0]}): their distribution is not known"]
+    return [
+        f"{len(still)} of {frames.mapping.n_beads} beads never move (the first is bead {still[0]}), so their distribution "
+        "is not known"
+    ]

@@ -1,13 +1,14 @@
-"""Pair fields: what positions and forces are tested with. Bumps g(r) over the pairs of two bead types, summed over frames.
+"""Pair fields: vector fields built from bumps g(r) over the pairs of two bead types, to test positions against forces.
 
-The vector field u_I = sum_J g(R_IJ) R_IJ/|R_IJ|, J over the beads that make a pair of the wanted types with I, has in every
-frame the sums over pairs I < J
+The field on bead I is u_I = sum_J g(R_IJ) R_IJ/|R_IJ|, where J runs over the beads that form a pair of the given types with
+I. For every frame three sums over pairs I < J are computed:
 
     n = sum_I F_I.u_I = sum g(R) (F_I - F_J).(R_I - R_J)/R        d = sum_I div_I u_I = sum 2 (g'(R) + 2 g(R)/R)
     w = sum g(R)
 
-and < n > = - k_B T < d > when the forces average to the mean force of Boltzmann-distributed positions (integration by
-parts; the hypervirial theorem, Jepps, Ayton, Evans 2000, 10.1103/PhysRevE.62.4757). Fields add: so do their n, d and w.
+If positions are Boltzmann-distributed and forces average to the mean force, then < n > = - k_B T < d >. This follows from
+integration by parts (the hypervirial theorem; Jepps, Ayton, Evans 2000, 10.1103/PhysRevE.62.4757). The sum of two fields is
+a field again, and its n, d and w are the sums of theirs.
 """
 
 from collections.abc import Sequence
@@ -24,14 +25,17 @@ from cgnnp.units import thermal_energy
 
 MOST_BUMPS = 12
 REACH = 0.4
+"""Length in nm of the range of distances that the bumps cover."""
+
 FARTHEST = 1.2
 MIN_PAIRS_PER_FRAME = 1.0
 RARE = 0.05
-"""Bumps begin where one pair per frame is closer, or this fraction of the pairs where there are few."""
+"""Bumps begin at the distance within which there is one pair per frame, or this fraction of all pairs if that is fewer."""
 
 MIN_PAIRS_SEEN = 50
 FRAMES_PER_BUMP = 5
-"""Fewer frames cannot determine the covariance that weights the bumps; short data get fewer bumps."""
+"""Number of frames required for each bump, so that short data sets get fewer bumps. Fewer frames cannot determine the
+covariance matrix from which the bumps are weighted."""
 
 BIN_WIDTH = 0.001
 MOST_PAIRS_AT_ONCE = 100_000
@@ -49,7 +53,15 @@ class PairField:
 @brief
 @dataclass(frozen=True)
 class PairSums:
-    """n, d and w of every frame and field (kJ/mol/nm, 1/nm, 1), see the module, and the temperature of the frames in K."""
+    """Sums over pairs for every frame and field. The docstring of this module defines n, d and w.
+
+    Args:
+        fields: the pair fields.
+        n: projections of the forces on the fields, kJ/mol/nm.
+        d: divergences of the fields, 1/nm.
+        w: sums of the bumps.
+        temperature: temperature of the frames, K.
+    """
 
     fields: tuple[PairField, ...]
     n: Float[np.ndarray, "frames fields"]
@@ -62,22 +74,23 @@ class PairSums:
 
     @property
     def residual(self) -> Float[np.ndarray, "frames fields"]:
-        """n + k_B T d, which averages to zero."""
+        """n + k_B T d, which averages to zero if forces and positions are consistent."""
         return self.n + thermal_energy(self.temperature) * self.d
 
     def select(self, wanted: Int[np.ndarray, "wanted"]) -> "PairSums":
-        """The sums of some of the fields."""
+        """Return the sums for the fields with the given indices."""
         fields = tuple(self.fields[k] for k in wanted)
         return replace(self, fields=fields, n=self.n[:, wanted], d=self.d[:, wanted], w=self.w[:, wanted])
 
     def of_pairs(self, pairs: Sequence[tuple[str, str]]) -> "PairSums":
-        """The sums of the fields of some kinds of pairs."""
+        """Return the sums for the fields of the given kinds of pairs."""
         return self.select(np.array([k for k, field in enumerate(self.fields) if field.pair in pairs], dtype=int))
 
     def at_most(self, number: int) -> "PairSums":
-        """The sums of fewer fields, neighbours of the same kind added up first: the sum of fields is a field.
+        """Reduce the number of fields to at most `number`, by adding up fields of neighbouring bumps.
 
-        Where there are more kinds of pairs than `number`, different kinds are added too and named after the first.
+        Fields of one kind of pair are added. If there are more kinds of pairs than `number`, fields of different kinds are
+        added, too, and the sum has the name of the first.
         """
         if len(self.fields) <= number:
             return self
@@ -91,14 +104,17 @@ class PairSums:
 def bump(
     r: Float[np.ndarray, "pairs"], start: float, end: float
 ) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
-    """The C1 bump g(r) = (1 - x^2)^2 on [start, end], with x from -1 to 1, and its derivative."""
+    """Evaluate the bump g(r) = (1 - x^2)^2, with x from -1 at `start` to 1 at `end`, and its derivative g'(r).
+
+    Both are zero outside this range, and continuous at its ends.
+    """
     half = (end - start) / 2
     x = np.clip((r - start) / half - 1.0, -1.0, 1.0)
     return (1 - x**2) ** 2, -4 * x * (1 - x**2) / half
 
 
 def untestable(frames: Frames) -> str | None:
-    """Why positions and forces of these frames cannot be tested, if so."""
+    """Return the reason why positions of these frames cannot be tested against forces, or None if they can."""
     if not PairKinds(frames.mapping).names:
         return "a single bead has no pairs"
     if not frames.meta.is_boltzmann:
@@ -109,11 +125,18 @@ def untestable(frames: Frames) -> str | None:
 
 
 def default_fields(frames: Frames, n_bumps: int | None = None) -> tuple[PairField, ...]:
-    """Half overlapping bumps over the first 0.4 nm from the first sampled distance on, for every kind of pair.
+    """Choose pair fields for a data set: for each kind of pair, bumps that cover 0.4 nm from the first sampled distance on.
 
-    Distances are those of up to 100 frames, within 1.2 nm and half the box; where no beads are as close, as in positions
-    of another unit, all lengths are those of half the box. Up to twelve bumps unless `n_bumps` is given; a kind that was
-    hardly seen, or frames too few for two per bump, get none.
+    Neighbouring bumps overlap by half. The sampled distances are taken from about 100 frames, up to 1.2 nm and at most half
+    the box. If hardly any beads are that close, as when positions are in a wrong unit, all lengths are scaled in proportion
+    to half the box. Kinds with fewer than 50 pairs get no bumps.
+
+    Args:
+        frames: the data set.
+        n_bumps: number of bumps for each kind of pair; by default up to twelve, depending on the number of frames.
+
+    Returns:
+        The fields; empty if there are fewer than two frames per bump.
     """
     half = half_shortest(frames.boxes)
     part, cutoff, scale = frames[:: max(1, len(frames) // 100)], min(FARTHEST, half), 1.0
@@ -138,7 +161,7 @@ def default_fields(frames: Frames, n_bumps: int | None = None) -> tuple[PairFiel
 
 
 def _distances(frames: Frames, kinds: PairKinds, cutoff: float, width: float) -> Int[np.ndarray, "kinds bins"]:
-    """How many pairs of every kind there are by distance, bonded ones left out."""
+    """Histograms of the distances of each kind of pair, without bonded pairs, in bins of `width` nm."""
     bins = np.zeros((len(kinds.names), int(np.ceil(cutoff / width)) + 1), dtype=int)
     for positions, box in zip(frames.positions, frames.boxes, strict=True):
         pairs = near_pairs(positions, box, cutoff, frames.mapping.bonds)
@@ -149,15 +172,15 @@ def _distances(frames: Frames, kinds: PairKinds, cutoff: float, width: float) ->
 def pair_sums(
     frames: Frames, fields: Sequence[PairField], forces: Float[np.ndarray, "frames beads 3"] | None = None
 ) -> PairSums:
-    """n, d and w of every frame and field; bonded pairs are left out.
+    """Compute n, d and w for every frame and field. Bonded pairs are left out.
 
     Args:
-        frames: positions and boxes, and the forces unless others are given.
-        fields: see `default_fields`.
-        forces: other forces at the same positions, for example those of a model.
+        frames: the data set.
+        fields: pair fields, such as those of `default_fields`.
+        forces: forces to use instead of those of the frames, for example those of a model, kJ/mol/nm.
 
     Raises:
-        ValueError: a field of a pair that there is not, or that reaches beyond half the box.
+        ValueError: a field is for a kind of pair that does not exist, or reaches beyond half the box.
     """
     forces = frames.forces if forces is None else forces
     kinds = PairKinds(frames.mapping)
@@ -186,7 +209,17 @@ def _add_bumps(
     r: Float[np.ndarray, "pairs"],
     along: Float[np.ndarray, "pairs"],
 ) -> None:
-    """Add what pairs of several frames `t` give to all fields; `numbers` are the kinds of these."""
+    """Add the contributions of some pairs to the sums of all fields.
+
+    Args:
+        sums: n, d and w for every frame and field, which are changed in place.
+        fields: the pair fields.
+        numbers: kind of pair of each field.
+        t: frame of each pair.
+        kind: kind of each pair.
+        r: distance of each pair, nm.
+        along: difference of the forces on the two beads, projected on the line between them, kJ/mol/nm.
+    """
     order = _by_kind_and_distance(kind, r)
     t, kind, r, along = t[order], kind[order], r[order], along[order]
     for k, field in enumerate(fields):
@@ -198,7 +231,10 @@ def _add_bumps(
 
 
 def _by_kind_and_distance(kind: Int[np.ndarray, "pairs"], r: Float[np.ndarray, "pairs"]) -> Int[np.ndarray, "pairs"]:
-    """The order that sorts pairs by kind, then distance, then place: by the faster, unstable sort where none are equal."""
+    """Return the order that sorts pairs by kind, then by distance, with equal ones in their original order.
+
+    A faster, unstable sort is used if there is only one kind and no two distances are equal, since the order is then unique.
+    """
     if (kind[1:] != kind[:-1]).any():
         return np.lexsort((r, kind))
     order = np.argsort(r)
@@ -206,7 +242,10 @@ def _by_kind_and_distance(kind: Int[np.ndarray, "pairs"], r: Float[np.ndarray, "
 
 
 def _group_starts(pairs: Sequence[tuple[str, str]], number: int) -> list[int]:
-    """Where to cut a list of fields to leave at most `number` groups, of one kind each where that is possible."""
+    """Divide a list of fields into at most `number` groups, and return the index of the first field in each group.
+
+    Each group holds a single kind of pair, unless there are more kinds than groups.
+    """
     kinds = list(dict.fromkeys(pairs))
     if len(kinds) > number:
         return [int(part[0]) for part in np.array_split(np.arange(len(pairs)), number)]

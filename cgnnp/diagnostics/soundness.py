@@ -1,4 +1,4 @@
-"""Is a data set sound? All tests of mapped frames together, and one word for what they say."""
+"""Soundness of a data set: all tests of mapped frames together, and one verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,21 +15,28 @@ from cgnnp.units import AVOGADRO_PER_NM3
 AGREES, DISAGREES, NOT_TESTED = "agrees", "disagrees", "not tested"
 
 THINNEST_G_ML, DENSEST_G_ML = 0.2, 25.0
-"""Densities (g/mL) between which condensed matter is: the former is below the critical density of water, the latter above
-that of osmium."""
+"""Range of densities of condensed matter, g/mL: from below the critical density of water to above the density of osmium."""
 
 ION_NAMES = frozenset(("Li", "Na", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cl", "Br"))
-"""Types of beads that are ions; single letters may be anything."""
+"""Bead types that are taken for ions. Names of a single letter are not included, because they may mean anything."""
 
 UNRESOLVED = 0.0625
-"""A T_conf with a larger relative standard error tests nothing: four of them are a quarter of the temperature."""
+"""Largest relative standard error of T_conf with which it is a useful test; four standard errors are then a quarter of the
+temperature."""
 
 
 @dataclass(frozen=True)
 class Soundness:
-    """What the tests of a data set say: T_conf and g-YBG residual, boxes and density, forces and frames that stand out.
+    """Results of all tests of a data set.
 
-    `density` is in g/mL, None where the mapping leaves molecules out, so that it says nothing.
+    Args:
+        consistency: T_conf and g-YBG residual.
+        box: test of the boxes.
+        density: density in g/mL; None if it cannot be judged, see the function `density`.
+        outliers: descriptions of outlying forces.
+        repeated: descriptions of repeated frames.
+        motionless: descriptions of beads that never move.
+        uncharged: descriptions of beads that are named like ions but carry no charge.
     """
 
     consistency: Consistency
@@ -41,27 +48,32 @@ class Soundness:
     uncharged: tuple[str, ...]
 
     def density_agrees(self) -> bool | None:
-        """Whether it is one of condensed matter; None of a gas, which boxes that are too large look like."""
+        """Whether the density is that of condensed matter.
+
+        The result is None without a density, and for the density of a gas, because boxes that are too large look the same.
+        """
         if self.density is None or self.density < THINNEST_G_ML:
             return None
         return self.density <= DENSEST_G_ML
 
     def disagreements(self) -> list[str]:
-        """What is wrong, in words."""
+        """Describe every failed test in words."""
         found = self.consistency.disagreements()
         found += [str(self.box)] if self.box.agrees() is False else []
         if self.density_agrees() is False:
-            found.append(f"density: {self.density:.3g} g/mL is more than any matter has, the boxes are too small")
+            found.append(f"density: {self.density:.3g} g/mL is higher than that of any matter, so the boxes are too small")
         return [*found, *(f"outlier: {text}" for text in self.outliers), *self.repeated]
 
     def untested(self) -> list[str]:
-        """What could not be tested, in words, with the reason."""
+        """Describe in words every test that could not be done, with the reason."""
         combined = self.consistency.temperatures.combined
         found = [f"T_conf: {combined.reason}"] if combined.value is None else []
         if self.consistency.ybg.agrees() is None:
             found.append(str(self.consistency.ybg))
         if combined.stderr is not None and combined.stderr > UNRESOLVED * self.consistency.temperature:
-            found.append(f"{combined}: its error is too large to tell a wrong force or temperature, sample more frames")
+            found.append(
+                f"{combined}: this error is too large to detect wrong forces or a wrong temperature, sample more frames"
+            )
         found += [str(self.box)] if self.box.agrees() is None else []
         if self.density is not None and self.density_agrees() is None:
             found.append(f"density: {self.density:.3g} g/mL is that of a gas, or of boxes that are too large")
@@ -69,23 +81,23 @@ class Soundness:
 
     @property
     def verdict(self) -> str:
-        """One word for all. It agrees only where T_conf, the g-YBG residual and the boxes could be tested.
+        """Overall verdict: "disagrees" if any test fails, "not tested" if any test could not be done, or "agrees".
 
-        (Single kinds of pairs may have no T_conf: the residual is of all of them.)
+        Single kinds of pairs may lack a T_conf, since the g-YBG residual covers all of them.
         """
         return DISAGREES if self.disagreements() else NOT_TESTED if self.untested() else AGREES
 
     def reasons(self) -> list[str]:
-        """Why the verdict is not that all agrees."""
+        """Reasons for the verdict: the failed tests, or else those that could not be done. Empty if all tests agree."""
         return self.disagreements() or self.untested()
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, for summaries and manifests: the verdict and its reasons."""
+        """Return the verdict, its reasons and the density as plain data, for summaries and manifests."""
         return {"verdict": self.verdict, "reasons": self.reasons(), "density_g_mL": self.density}
 
 
 def check_soundness(frames: Frames) -> Soundness:
-    """Test positions, forces and boxes of a data set against each other."""
+    """Do all tests of the positions, forces and boxes of a data set."""
     return Soundness(
         check_consistency(frames),
         check_box(frames),
@@ -98,22 +110,25 @@ def check_soundness(frames: Frames) -> Soundness:
 
 
 def worst(found: Sequence[Soundness]) -> dict[str, Any]:
-    """The verdict on several data sets, with the reasons of those that have it."""
+    """Return the worst verdict on several data sets, with the reasons from the data sets that have this verdict."""
     order = (AGREES, NOT_TESTED, DISAGREES)
     verdict = max((one.verdict for one in found), key=order.index)
     return {"verdict": verdict, "reasons": [text for one in found if one.verdict == verdict for text in one.reasons()]}
 
 
 def uncharged_ions(frames: Frames) -> list[str]:
-    """What to say of beads that are named like ions and carry no charge, unless that was stated."""
+    """Describe beads that are named like ions but carry no charge. The list is empty if the user has stated the charges."""
     if frames.mapping.is_charged or "charges" in (frames.meta.provenance.get("stated") or {}):
         return []
     named = [name for name in frames.mapping.type_names if name in ION_NAMES]
-    return [f"charges: beads {', '.join(named)} carry none, and are named like ions"] if named else []
+    return [f"charges: beads {', '.join(named)} are named like ions, but carry no charge"] if named else []
 
 
 def density(frames: Frames) -> float | None:
-    """Density of the beads in g/mL, where the mapping keeps something of every molecule and unites atoms into beads."""
+    """Density of the beads in g/mL, or None if it cannot be judged.
+
+    It cannot be judged without boxes, if the mapping leaves molecules out, or if every atom is a bead of its own.
+    """
     mapping = frames.mapping
     in_beads = sum(block.n_copies * len(block.offsets) for block in mapping.blocks)
     if in_beads < mapping.n_atoms or mapping.n_beads == mapping.n_atoms or not frames.is_periodic:

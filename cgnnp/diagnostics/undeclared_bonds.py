@@ -1,20 +1,23 @@
 """Pairs of beads that look bonded although no bond is declared. Imports numpy and scipy only.
 
-Files without bonds (extended XYZ, PDB without CONECT, lists of types) give molecules as free particles, and a model that is
-fitted to them has nothing that holds them together: pair splines are flat inside their walls, and its molecules come apart.
+Files without bonds (extended XYZ, PDB without CONECT, lists of types) describe molecules as free particles. A model that is
+fitted to such data has nothing that holds its molecules together: pair splines are flat inside their walls, so the
+molecules come apart.
 
-A pair is looked at that is close in the first frame; it looks bonded when its distance stays where it is in all frames that
-are looked at:
+All pairs that are close in the first frame are examined. A pair looks bonded if its distance hardly changes over the
+examined frames, by one of two criteria:
 
     narrow      the standard deviation of the distance is below 5 % of its mean (3 % for beads of opposite charge)
-    systematic  it is below 12 %, and nine tenths of the beads of a type have such a partner, and few of them
+    systematic  it is below 12 %, and nine tenths of the beads of a type have such a partner, but no more than four
 
-and in both cases its vector turns by much more than its length changes, and such pairs are not the chance extremes of many
-at that distance that the run was too short to part.
+In both cases the vector between the beads must also turn by much more than its length changes. Furthermore, such pairs must
+not be a minority of the pairs that stayed at like distances: in a short run many contacts last, and some of them have a
+narrow distribution by chance.
 
-Bonds of atoms spread by 2 to 4 %, bonds of coarse-grained beads by 3 to 10 %. Two beads in contact only by chance, such as
-a pair of ions or of waters, spread by 6 to 12 % while they are, and never do all beads of a type keep their partners
-unless the run is too short to tell anything or the system is a solid, whose beads keep many.
+The standard deviation is 2 to 4 % of the mean for bonds between atoms, and 3 to 10 % for bonds between coarse-grained beads.
+Beads that are in contact without a bond, such as pairs of ions or of waters, reach 6 to 12 % while the contact lasts. It
+never happens that all beads of a type keep such partners, unless the run is too short to tell or the system is a solid,
+whose beads keep many partners.
 """
 
 import logging
@@ -35,39 +38,48 @@ from cgnnp.mapping.mapping import Mapping
 log = logging.getLogger("cgnnp")
 
 N_FRAMES = 60
-"""So many frames, spread over the data, are looked at: a hundredth of the cost of judging the data."""
+"""Number of frames, evenly spaced over the data, that are examined. This costs a hundredth of all tests of a data set."""
 
 FEWEST_FRAMES = 20
-"""With fewer the spread of a distance is not known, and nothing is said."""
+"""Smallest number of frames. With fewer, the spread of a distance is not known and no bonds are reported."""
 
 LONGEST_NM = 0.8
-"""Bonds are shorter, between beads of several residues too."""
+"""Upper limit for the length of a bond, nm, which also holds for beads of several residues."""
 
 NARROW, NARROW_OPPOSITE, SYSTEMATIC = 0.05, 0.03, 0.12
-"""Spreads of distances, see above. Ions of opposite charge are the narrowest of all contacts."""
+"""Limits for the relative standard deviation of a distance, see the docstring of this module. The limit is lower for beads
+of opposite charge, because contacts of counter-ions have the narrowest distributions of all contacts."""
 
 NEARLY_ALL, FEW = 0.9, 4
-"""A systematic bond is one that this part of the beads of a type have, and bonded beads have no more partners than this."""
+"""Fraction of the beads of a type that must have a systematic bond, and largest number of partners of a bonded bead."""
 
 FEWEST_BEADS = 5
-"""Of fewer beads that nearly all have a partner may be chance."""
+"""Smallest number of beads of a type for systematic bonds: fewer may all have a partner by chance."""
 
 LEFT = 0.5
-"""A distance that changes by this part of what it was at first is no bond's: those spread by 12 % at most."""
+"""A pair whose distance differs from that in the first frame by this fraction in any frame is not bonded."""
 
 TURNS = 4.0
-"""A bonded pair turns by this many times what its length changes by; what is only close drifts alike in all directions."""
+"""The sideways motion of a bonded pair must exceed this multiple of the standard deviation of its length. Beads that are
+only close to each other drift equally in all directions."""
 
 LIKE = 1.2
-"""Distances within this factor are alike."""
+"""Distances are alike if they differ by less than this factor."""
 
 EXTREME = 5.0
-"""A pair that was once this many standard deviations from its mean, in 60 frames, has been apart."""
+"""A pair is not bonded if its distance is ever more than this number of standard deviations from its mean."""
 
 
 @dataclass(frozen=True)
 class UndeclaredBonds:
-    """Pairs of beads (I < J) that look bonded, their mean distances (nm), spreads over the mean, and bead types."""
+    """Pairs of beads that look bonded.
+
+    Args:
+        pairs: numbers of the two beads of each pair, the smaller one first.
+        distances: mean distances, nm.
+        spreads: standard deviations of the distances, divided by the means.
+        types: bead types of each pair.
+    """
 
     pairs: Int[np.ndarray, "bonds 2"]
     distances: Float[np.ndarray, "bonds"]
@@ -81,14 +93,14 @@ class UndeclaredBonds:
         (i, j), first = self.pairs[0].tolist(), "-".join(self.types[0])
         kinds = ", ".join(dict.fromkeys("-".join(sorted(pair)) for pair in self.types))
         return (
-            f"{len(self)} pairs of beads look bonded ({kinds}), and no bond is declared: beads {i} and {j} ({first}) stay "
-            f"at {self.distances[0]:.3f} nm within {100 * self.spreads[0]:.1f} %. The model has no bonds, so that their "
-            "molecules will come apart in it: choose one bead per molecule, or declare the bonds (CONECT records), with "
-            "which data can be mapped and checked, and not yet fitted"
+            f"{len(self)} pairs of beads look bonded ({kinds}), but no bond is declared: beads {i} and {j} ({first}) stay "
+            f"at {self.distances[0]:.3f} nm within {100 * self.spreads[0]:.1f} %. A model of these data has no bonds, so "
+            "its molecules will come apart: choose one bead per molecule, or declare the bonds (CONECT records); data with "
+            "bonds can be mapped and checked, but not yet fitted"
         )
 
     def to_dict(self) -> dict[str, Any] | None:
-        """For summaries: their number and the first as an example; None where there are none."""
+        """Return the number of pairs and the first pair as an example, for summaries; None if there are no pairs."""
         if not len(self):
             return None
         example = {"beads": self.pairs[0].tolist(), "types": list(self.types[0])}
@@ -97,7 +109,12 @@ class UndeclaredBonds:
 
 
 def warn_of_undeclared_bonds(frames: Frames, source: str = "map") -> dict[str, Any] | None:
-    """Look for them, say in the log what they mean for a fit, and return them for a summary; `source` begins the line."""
+    """Search for undeclared bonds, log a warning if there are any, and return them for a summary (None if there are none).
+
+    Args:
+        frames: the data set.
+        source: word that the log line begins with.
+    """
     found = undeclared_bonds(frames)
     if len(found):
         log.warning("%s: %s", source, found)
@@ -105,9 +122,9 @@ def warn_of_undeclared_bonds(frames: Frames, source: str = "map") -> dict[str, A
 
 
 def undeclared_bonds(frames: Frames) -> UndeclaredBonds:
-    """The pairs of beads that look bonded in mapped frames and are in no molecule whose bonds are declared.
+    """Find pairs of beads that look bonded, although declared bonds do not connect them into one molecule.
 
-    None in fewer than `FEWEST_FRAMES` frames.
+    No pairs are found in fewer than `FEWEST_FRAMES` frames.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, N_FRAMES).astype(int))
     mapping = frames.mapping
@@ -133,14 +150,18 @@ def undeclared_bonds(frames: Frames) -> UndeclaredBonds:
 
 
 def _lasting(frames: Frames, chosen: Int[np.ndarray, "chosen"]) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (pairs, 2) near in all chosen frames, those of declared molecules left out, and vectors (chosen, pairs, 3)."""
+    """Find the pairs of beads that stay near each other in all chosen frames, without pairs in declared molecules.
+
+    Returns:
+        The pairs (pairs, 2), and the vectors between their beads in every chosen frame (chosen, pairs, 3), nm.
+    """
     mapping, box = frames.mapping, frames.box_or_room(int(chosen[0]))
     longest = min(LONGEST_NM, 0.49 * smallest_height(box))
     near = near_pairs(np.asarray(frames.positions[chosen[0]], dtype=float), box, longest)
     molecule = _molecules(mapping.n_beads, mapping.bonds)
     free = molecule[near.i] != molecule[near.j]
     pairs, lengths = np.stack([near.i, near.j], axis=1)[free], near.distances[free]
-    for number in chosen[:0:-1].tolist():  # the last first, by when most have left
+    for number in chosen[:0:-1].tolist():  # the last frame comes first, because by then most pairs have come apart
         found = np.linalg.norm(_vectors(frames, number, pairs), axis=1)
         constant = np.abs(found / lengths - 1) < LEFT
         pairs, lengths = pairs[constant], lengths[constant]
@@ -153,7 +174,7 @@ def _vectors(frames: Frames, number: int, pairs: Int[np.ndarray, "pairs 2"]) -> 
 
 
 def _turning(vectors: Float[np.ndarray, "chosen pairs 3"]) -> Float[np.ndarray, "pairs"]:
-    """How far vectors go sideways: standard deviation of a component across their mean direction, nm."""
+    """Standard deviation of the components of each vector that are perpendicular to its mean direction, nm."""
     mean = vectors.mean(axis=0)
     direction = mean / np.linalg.norm(mean, axis=1, keepdims=True)
     along = np.einsum("fpx,px->fp", vectors, direction)
@@ -161,7 +182,7 @@ def _turning(vectors: Float[np.ndarray, "chosen pairs 3"]) -> Float[np.ndarray, 
 
 
 def _molecules(n_beads: int, bonds: Iterable[tuple[int, int]]) -> Int[np.ndarray, "beads"]:
-    """Number of the molecule of every bead, by declared bonds."""
+    """Number of the molecule of every bead. Molecules are the groups of beads that declared bonds connect."""
     array = np.array(list(bonds), dtype=int).reshape(-1, 2)
     graph = coo_array((np.ones(len(array)), (array[:, 0], array[:, 1])), shape=(n_beads, n_beads))
     return connected_components(graph, directed=False)[1]
@@ -172,13 +193,13 @@ def _partners(pairs: Int[np.ndarray, "pairs 2"], chosen: np.ndarray) -> Int[np.n
 
 
 def _few_partners(pairs: Int[np.ndarray, "pairs 2"], chosen: np.ndarray) -> np.ndarray:
-    """Which of the chosen pairs are of beads that have few partners: beads in a solid have many."""
+    """Select those of the chosen pairs whose beads both have few partners. Beads in a solid have many."""
     partners = _partners(pairs, chosen)
     return chosen & (partners[pairs] <= FEW).all(axis=1)
 
 
 def _systematic(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], chosen: np.ndarray) -> np.ndarray:
-    """Which of the chosen pairs are of kinds of which nearly all beads of a type have one, and few."""
+    """Select the chosen pairs of systematic kinds: nearly all beads of a type have such a pair, but each has only a few."""
     few = _few_partners(pairs, chosen)
     result, types = np.zeros(len(pairs), bool), mapping.types[pairs]
     total = np.bincount(mapping.types)
@@ -192,9 +213,9 @@ def _systematic(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], chosen: np.
 
 
 def _stand_out(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], means: np.ndarray, bonded: np.ndarray) -> np.ndarray:
-    """Which pairs are of types of which at most as many others, at like distances, have lasted as look bonded.
+    """Select the pairs of those types for which most lasting pairs at like distances look bonded.
 
-    Of the many contacts of a run that is too short to break them some are narrow by chance.
+    In a run that is too short to break contacts, many contacts last, and some of them have a narrow distribution by chance.
     """
     types = np.sort(mapping.types[pairs], axis=1)
     result = np.zeros(len(pairs), bool)
@@ -207,7 +228,10 @@ def _stand_out(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], means: np.nd
 
 
 def _between_bonded(pairs: Int[np.ndarray, "pairs 2"], means: np.ndarray, bonded: np.ndarray) -> np.ndarray:
-    """Which bonded pairs are the longest side of a triangle of such: ends of an angle, which bonds explain."""
+    """Select the bonded pairs that are the longest side of a triangle of bonded pairs.
+
+    These are the ends of an angle, and the other two bonds explain why they stay together.
+    """
     sides = {tuple(pair): mean for pair, mean in zip(pairs[bonded].tolist(), means[bonded], strict=True)}
     partners: dict[int, set[int]] = {}
     for i, j in sides:

@@ -1,17 +1,18 @@
-"""Residual of the generalised Yvon-Born-Green equation: where, as a function of distance, are forces not the mean force?
+"""Residual of the generalised Yvon-Born-Green (g-YBG) equation: it shows at which distances forces are not the mean force.
 
-The equation (Mullinax, Noid 2009, 10.1103/PhysRevLett.103.198104) balances the mean force along a pair against the slope
-of the distribution of pairs. Projected on the pair fields k of `cgnnp.diagnostics.pair_fields` it says that
+The equation (Mullinax, Noid 2009, 10.1103/PhysRevLett.103.198104) balances the mean force along a pair with the slope of
+the distribution of pairs. Projected on the pair fields k of `cgnnp.diagnostics.pair_fields` it states that
 
     e_k = < n_k > + k_B T < d_k >
 
-is zero for Boltzmann-distributed positions and forces that average to the mean force. e_k / 2 < w_k > is the force per
-pair (kJ/mol/nm, positive is repulsion) that is too much around the distance of bump k, and T_k = - < n_k > / k_B < d_k >
-the temperature there. With the forces of a coarse-grained run this shows errors of its time step or sampling; with forces
-of a model on atomistic frames it shows where the model is too small, free of the noise of the atomistic forces.
+is zero if positions are Boltzmann-distributed and forces average to the mean force. The excess force per pair around the
+distance of bump k is e_k / (2 < w_k >), in kJ/mol/nm and positive for repulsion. The local temperature is
+T_k = - < n_k > / (k_B < d_k >). For forces of a coarse-grained run, the residual shows errors of the time step or of the
+sampling. For forces of a model on atomistic frames, it shows errors of the model without the noise of the atomistic forces.
 
-All e_k together are judged by chi^2 with their covariance S from m block averages (Hotelling's test, exact for Gaussian
-blocks): e.S^-1 e (m - K) / K (m - 1) is F-distributed with K and m - K degrees of freedom, about one.
+All e_k together are judged by Hotelling's test (exact for Gaussian block averages). With their covariance matrix S from m
+block averages and K fields, e.S^-1 e (m - K) / (K (m - 1)) follows an F distribution with K and m - K degrees of freedom,
+whose mean is about one.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -34,9 +35,16 @@ MIN_FRAMES_WITH_PAIRS = 20
 @brief
 @dataclass(frozen=True)
 class LocalResidual:
-    """Around one distance: the residual force per pair, kJ/mol/nm, and the temperature, K, with their block errors.
+    """Residual around one distance, from a single bump.
 
-    The temperature is null where < d_k > is within ten standard errors of zero: near the extrema of r^2 g(r).
+    Args:
+        pair: the two bead types.
+        start, end: range of the bump, nm.
+        force: residual force per pair, kJ/mol/nm.
+        force_stderr: block error of the force, kJ/mol/nm.
+        temperature: local temperature, K. It is None if < d_k > is within ten standard errors of zero, which happens near
+            the extrema of r^2 g(r).
+        temperature_stderr: block error of the temperature, K.
     """
 
     pair: tuple[str, str]
@@ -49,18 +57,26 @@ class LocalResidual:
 
     @property
     def r(self) -> float:
-        """The distance in nm, the middle of the bump."""
+        """Distance in nm: the middle of the bump."""
         return (self.start + self.end) / 2
 
 
 @brief
 @dataclass(frozen=True)
 class YvonBornGreen:
-    """The residual as a function of distance for every kind of pair, and how likely all of it is noise.
+    """Residual of the g-YBG equation for each kind of pair, and a joint test whether it is zero.
 
-    `chi2_per_dof` is about one for noise, `p_value` the probability of a larger one, over `dof` functions with a covariance
-    from `n_blocks` blocks. `relative` is the part of the residual that noise does not explain, relative to k_B T < d > and
-    in the metric of their noise; null where k_B T < d > itself is hardly seen. All null with a reason without a value.
+    Args:
+        local: residuals for each kind of pair and each bump.
+        chi2_per_dof: test statistic, which is about one if the residual is only noise; None if there was no test.
+        p_value: probability of a larger value of the statistic by chance.
+        relative: residual beyond noise divided by k_B T < d >, both measured in the metric of the inverse covariance matrix;
+            None if k_B T < d > itself is not significant.
+        dof: number of functions in the test.
+        n_blocks: number of block averages that the covariance matrix was computed from.
+        tau_frames: autocorrelation time of the slowest function, in frames.
+        reliable: whether there are enough independent frames for the test.
+        reason: reason why there was no test.
     """
 
     local: tuple[LocalResidual, ...]
@@ -74,13 +90,13 @@ class YvonBornGreen:
     reason: str | None = None
 
     def agrees(self) -> bool | None:
-        """Whether it is zero within four sigma, or else within 2 % of k_B T < d >; none without a value."""
+        """Whether the residual is zero within four standard errors, or at most 2 % of k_B T < d >; None without a test."""
         if self.p_value is None:
             return None
         return self.p_value >= UNLIKELY or (self.relative is not None and self.relative <= TOLERANCE)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, units in the names."""
+        """Return the result as plain data, with units in the names of the entries."""
         rows = [
             {
                 "pair": "-".join(row.pair),
@@ -104,12 +120,13 @@ class YvonBornGreen:
 def ybg_residual(
     frames: Frames, forces: Float[np.ndarray, "frames beads 3"] | None = None, sums: PairSums | None = None
 ) -> YvonBornGreen:
-    """The residual over the default bumps of every kind of pair.
+    """Compute the residual of the g-YBG equation, by default over the bumps of `default_fields`.
 
     Args:
-        frames: positions, boxes, and the forces unless others are given.
-        forces: others at the same positions, for example those of a model.
-        sums: of other fields, or of the default ones where they were computed before; `forces` then does not count.
+        frames: the data set.
+        forces: forces to use instead of those of the frames, for example those of a model, kJ/mol/nm.
+        sums: sums of pair fields over these frames, if they are known already or other fields are wanted. `forces` is then
+            ignored.
     """
     if reason := untestable(frames):
         return _without_value(reason)
@@ -126,7 +143,7 @@ def _without_value(reason: str) -> YvonBornGreen:
 
 
 def _local(sums: PairSums, k: int) -> LocalResidual:
-    """Residual and temperature of one field."""
+    """Compute residual force and local temperature of field k."""
     residual = sums.residual[:, k]
     samples = np.stack([residual, sums.w[:, k], sums.n[:, k], sums.d[:, k]], axis=1)
     force = block_estimate(samples[:, :2], lambda mean: mean[0] / (2 * mean[1]), correlate=residual)
@@ -139,7 +156,7 @@ def _local(sums: PairSums, k: int) -> LocalResidual:
 
 
 def _chi2(sums: PairSums) -> YvonBornGreen:
-    """All residuals together, neighbouring fields added up until there are two blocks for each."""
+    """Test all residuals together. Neighbouring fields are first added up until there are at least two blocks per field."""
     tau, reliable = slowest(sums.residual)
     m = len(block_edges(len(sums), tau)) - 1
     sums = sums.at_most(m // 2)

@@ -28,7 +28,7 @@ def test_mapping_an_extended_xyz_file_says_what_it_looks_like(tmp_path, run_here
     run_here("map", *settings, "mapping=atoms", cwd=tmp_path)
     said = capfd.readouterr().err
     assert "not read" not in said
-    assert "12 pairs of beads look bonded (C-C), and no bond is declared" in said
+    assert "12 pairs of beads look bonded (C-C), but no bond is declared" in said
     (directory,) = (tmp_path / "data").glob("atoms-*")
     frames = open_frames(directory)
     assert (len(frames), frames.mapping.type_names) == (80, ("C",))

@@ -74,7 +74,7 @@ def test_wrong_forces_of_one_kind_show_in_its_pairs(two_kinds):
         (-1.0, 1.0, 300.0, "wrong sign"),
         (4.184, 1.0, 300.0, "kJ where kcal was stated"),
         (1 / 4.184, 1.0, 300.0, "kcal where kJ was stated"),
-        (0.1, 1.0, 300.0, "per Angstrom where nm was stated"),
+        (0.1, 1.0, 300.0, "per Angstrom where per nm was stated"),
         (1.0, 10.0, 300.0, "positions are in Angstrom"),
         (1 / 96.4853, 1.0, 300.0, "eV where kJ/mol was stated"),
         (1.0, 1.0, 26.85, "degrees Celsius"),

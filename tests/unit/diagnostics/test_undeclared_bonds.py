@@ -69,7 +69,7 @@ def test_bonds_in_a_fluid_are_found_and_nothing_else(constant, spread):
     assert result.distances == pytest.approx(0.3, abs=0.02)
     assert result.spreads.mean() == pytest.approx(spread, rel=0.1)
     assert set(result.types) == {("A", "A")}
-    assert str(result).startswith(f"{len(pairs)} pairs of beads look bonded (A-A), and no bond is declared: beads ")
+    assert str(result).startswith(f"{len(pairs)} pairs of beads look bonded (A-A), but no bond is declared: beads ")
     assert result.to_dict()["count"] == len(pairs)
     assert len(result.to_dict()["example"]["beads"]) == 2
 
