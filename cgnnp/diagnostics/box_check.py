@@ -158,7 +158,7 @@ def _molecules(mapping: Mapping) -> Int[np.ndarray, "beads"]:
 
 
 def _hardly_move(frames: Frames, size: float) -> bool:
-    """Whether most beads are in the last frame closer than their size (nm) to their positions in the first frame."""
+    """Whether most beads have moved less than `size` (nm) between the first and the last frame."""
     moved = np.asarray(frames.positions[-1], dtype=np.float64) - frames.positions[0]
     return bool(np.median(np.linalg.norm(moved, axis=1)) < size)
 
@@ -387,8 +387,8 @@ def _image_hole(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> str:
             far = np.linalg.norm(steps, axis=1).min() > 3 * closest
             if far and _keep_away(vectors[:number], boxes, steps, closest):
                 return (
-                    f"no bead comes near the points 1/{fraction} of it along {name} away from another bead, as if "
-                    f"images were there: it is {fraction} times too long"
+                    f"no bead comes near the points that are 1/{fraction} of it along {name} away from another bead, as if "
+                    f"periodic images were there: it is {fraction} times too long"
                 )
     return ""
 

@@ -26,7 +26,7 @@ TOLERANCE = 0.02
 MIN_FRAMES = 4
 """Smallest number of frames: each half of them needs its own covariance matrix, and so at least two frames."""
 
-TOO_FEW = "{} frames with too few close pairs for a test: sample more frames, or more beads of these types"
+TOO_FEW = "{} frames have too few close pairs for a test: sample more frames, or more beads of these types"
 TOO_FLAT = (
     "no test, since the number of close pairs hardly changes with distance, or is not known well enough (the denominator is "
     "within 10 standard errors of zero): sample more frames, or more beads of these types"

@@ -137,7 +137,7 @@ def instantaneous_r2(frames: Frames, model_forces: Float[np.ndarray, "frames bea
         ValueError: the forces are not averages, or there are fewer than two frames.
     """
     if frames.labels is None:
-        raise ValueError("these are instantaneous forces, not averages: their R2 is 1 - <|F - Fm|^2> / <|F|^2>")
+        raise ValueError("these are instantaneous forces, not averages: compute R2 as 1 - <|F - Fm|^2> / <|F|^2>")
     forces, variance = np.asarray(frames.forces, np.float64), 3 * np.sum(frames.labels.variance, axis=1, dtype=np.float64)
     left, total = (np.sum(x**2, axis=(1, 2)) + variance for x in (forces - model_forces, forces))
     return block_estimate(np.stack([left, total], axis=1), lambda mean: 1.0 - mean[0] / mean[1])

@@ -11,7 +11,7 @@ examined frames, by one of two criteria:
     systematic  it is below 12 %, and nine tenths of the beads of a type have such a partner, but no more than four
 
 In both cases the vector between the beads must also turn by much more than its length changes. Furthermore, such pairs must
-not be a minority of the pairs that stayed at like distances: in a short run many contacts last, and some of them have a
+not be a minority of the pairs that stayed at similar distances: in a short run many contacts last, and some of them have a
 narrow distribution by chance.
 
 The standard deviation is 2 to 4 % of the mean for bonds between atoms, and 3 to 10 % for bonds between coarse-grained beads.
@@ -64,7 +64,7 @@ TURNS = 4.0
 only close to each other drift equally in all directions."""
 
 LIKE = 1.2
-"""Distances are alike if they differ by less than this factor."""
+"""Two distances count as similar if they differ by less than this factor."""
 
 EXTREME = 5.0
 """A pair is not bonded if its distance is ever more than this number of standard deviations from its mean."""
@@ -213,7 +213,7 @@ def _systematic(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], chosen: np.
 
 
 def _stand_out(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], means: np.ndarray, bonded: np.ndarray) -> np.ndarray:
-    """Select the pairs of those types for which most lasting pairs at like distances look bonded.
+    """Select the pairs of those types for which most lasting pairs at similar distances look bonded.
 
     In a run that is too short to break contacts, many contacts last, and some of them have a narrow distribution by chance.
     """
@@ -230,7 +230,7 @@ def _stand_out(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], means: np.nd
 def _between_bonded(pairs: Int[np.ndarray, "pairs 2"], means: np.ndarray, bonded: np.ndarray) -> np.ndarray:
     """Select the bonded pairs that are the longest side of a triangle of bonded pairs.
 
-    These are the ends of an angle, and the other two bonds explain why they stay together.
+    The beads of such a pair are the ends of an angle, and the two other bonds explain why they stay together.
     """
     sides = {tuple(pair): mean for pair, mean in zip(pairs[bonded].tolist(), means[bonded], strict=True)}
     partners: dict[int, set[int]] = {}

@@ -134,7 +134,7 @@ def ybg_residual(
     seen = np.flatnonzero((sums.w > 0).sum(axis=0) >= MIN_FRAMES_WITH_PAIRS)
     sums = sums.select(seen)
     if len(frames) < MIN_FRAMES or not sums.fields:
-        return _without_value(f"{len(frames)} frames with too few close pairs for a covariance: sample more frames")
+        return _without_value(f"{len(frames)} frames have too few close pairs for a covariance matrix: sample more frames")
     return replace(_chi2(sums), local=tuple(_local(sums, k) for k in range(len(sums.fields))))
 
 

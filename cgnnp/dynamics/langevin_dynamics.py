@@ -328,7 +328,7 @@ def finite_forces(simulation: Any, state: Any) -> Float[np.ndarray, "particles 3
     energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
         bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
-        where = f"forces on particles {bad[:5].tolist()}" if len(bad) else f"energy {energy}"
+        where = f"the forces on particles {bad[:5].tolist()} are" if len(bad) else f"the energy ({energy}) is"
         raise _failure(simulation, f"blew up: {where} not finite")
     return forces
 
@@ -392,5 +392,6 @@ def _failure(simulation: Any, what: str) -> SimulationFailed:
     timestep_fs = simulation.integrator.getStepSize().value_in_unit(unit.femtosecond)
     return SimulationFailed(
         f"the simulation {what} at step {step} ({time_ps:.3f} ps). Finished chunks are kept; lower the time step "
-        f"(timestep_fs={timestep_fs:g} now), check the starting positions, equilibrate longer, or train on more frames"
+        f"(timestep_fs={timestep_fs:g} now), check the starting positions, equilibrate longer, or train the potential on "
+        "more frames"
     )

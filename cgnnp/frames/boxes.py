@@ -34,7 +34,7 @@ def _smallest_height(box: bytes, dtype: str) -> float:
 
 
 def half_shortest(boxes: Float[np.ndarray, "frames 3 3"]) -> float:
-    """Half of the smallest height of all boxes, nm. Within this distance a bead has at most one image of another bead."""
+    """Half of the smallest height of all boxes, nm: the largest distance at which the minimum image is unique."""
     return min(map(smallest_height, boxes)) / 2
 
 

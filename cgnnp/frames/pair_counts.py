@@ -36,7 +36,10 @@ class PairCounts:
         return self.volumes[:, None] * self.counts[kind] / (self.n_pairs[kind] * shells)
 
     def in_order(self, pairs: Sequence[tuple[str, str]]) -> "PairCounts":
-        """Return these counts in the order and with the spelling of `pairs`; all other kinds of pairs follow at the end."""
+        """Return the same counts with the kinds of pairs, and the two types in each name, in the order of `pairs`.
+
+        Kinds that are not in `pairs` follow at the end.
+        """
         names = {frozenset(pair): pair for pair in pairs}
         known = [self.pairs.index(own) for kind in names for own in self.pairs if frozenset(own) == kind]
         order = known + [k for k in range(len(self.pairs)) if k not in known]
@@ -44,7 +47,7 @@ class PairCounts:
         return replace(self, pairs=named, n_pairs=tuple(self.n_pairs[k] for k in order), counts=self.counts[order])
 
     def only(self, pairs: Sequence[tuple[str, str]]) -> "PairCounts":
-        """Return the counts of the given pairs only, in their order and with their spelling."""
+        """Return the counts of the given kinds of pairs only; order and names are as in `in_order`."""
         found, n = self.in_order(pairs), len(pairs)
         return replace(found, pairs=found.pairs[:n], n_pairs=found.n_pairs[:n], counts=found.counts[:n])
 

@@ -108,7 +108,7 @@ def own_beads(bundle: PotentialBundle) -> BeadSystem:
         ValueError: the potential was not saved, or its topology.cif is damaged or does not match its manifest.
     """
     if bundle.directory is None:
-        raise ValueError("this potential has no files yet: save it first")
+        raise ValueError("this potential has not been written to a folder yet: save it first")
     path = bundle.directory / "topology.cif"
     try:
         with path.open() as text:

@@ -159,5 +159,5 @@ def check_files(directory: Path, checksums: dict[str, str]) -> None:
             continue
         if name not in checksums or not file.is_file() or file_checksum(file) != checksums[name]:
             raise ValueError(
-                f"{file}: missing, truncated or changed (checksum differs): delete the folder and export it again"
+                f"{file}: missing, truncated or changed (checksum differs): delete the folder and export the potential again"
             )

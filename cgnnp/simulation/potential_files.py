@@ -74,9 +74,9 @@ def save_bundle(
     """
     model = model.to("cpu").eval()
     if not are_finite(model):
-        raise ValueError(f"{directory}: the network has weights that are not finite, nothing is exported: fit again")
+        raise ValueError(f"{directory}: the network has weights that are not finite, so nothing is exported: fit again")
     if _holds_something_else(directory):
-        raise ValueError(f"{directory}: exists, and is not an exported potential: choose another folder")
+        raise ValueError(f"{directory}: exists, but is not an exported potential: choose another folder")
     manifest = manifest_of(model, priors, sets, made_from or {})
     bundle = PotentialBundle(model, tuple(priors), sets[0].mapping, manifest)
     temporary = directory.with_name(f".{directory.name}.part")

@@ -35,7 +35,7 @@ def potential_folder(place: str | Path) -> Path:
         return Path(str(files(PACKAGE).joinpath(str(place))))
     hint = did_you_mean(str(place), names)
     known = f"{hint} Potentials that come with cgnnp: {', '.join(names)}"
-    raise FileNotFoundError(f"{place}: is not an exported potential, there is no such folder.{known}")
+    raise FileNotFoundError(f"{place}: is not an exported potential, because there is no such folder.{known}")
 
 
 def beside(folder: Path, name: str) -> Path:

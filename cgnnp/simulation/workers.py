@@ -82,7 +82,7 @@ class Workers:
         pipe = subprocess.PIPE
         with self._lock:
             if self._closed:
-                raise WorkerDied("was not started")
+                raise WorkerDied("was not started, because the run was ended")
             with deaf_children():
                 process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe)
             self._processes.add(process)

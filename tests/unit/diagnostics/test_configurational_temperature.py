@@ -28,7 +28,7 @@ def test_ideal_gas_has_no_configurational_temperature():
 def test_too_few_frames_or_pairs_have_no_temperature(n_frames):
     result = configurational_temperature(ideal_gas(n_frames, 4, 4.0, seed=3))
     assert result.value is None
-    assert f"{n_frames} frames with too few close pairs" in result.reason
+    assert f"{n_frames} frames have too few close pairs" in result.reason
 
 
 def test_unknown_bead_type_is_refused():

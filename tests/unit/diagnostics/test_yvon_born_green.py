@@ -46,8 +46,8 @@ def test_without_variation_there_is_no_covariance():
     [
         (60, 1, "NVT", "a single bead has no pairs"),
         (60, 20, "hot", "frames are not Boltzmann-distributed (hot)"),
-        (30, 20, "NVT", "30 frames with too few close pairs for a covariance: sample more frames"),
-        (60, 2, "NVT", "60 frames with too few close pairs for a covariance: sample more frames"),
+        (30, 20, "NVT", "30 frames have too few close pairs for a covariance matrix: sample more frames"),
+        (60, 2, "NVT", "60 frames have too few close pairs for a covariance matrix: sample more frames"),
     ],
 )
 def test_what_has_no_value_says_why(n_frames, n_beads, ensemble, reason):

@@ -32,7 +32,7 @@ def test_the_three_verdicts(soft_spheres, caplog):
     assert "disagrees with the thermostat (250 K): lower the time step (timestep_fs=17.0 now)" in text
     level, text = said(caplog, soft_spheres[:3], "refine")
     assert level == logging.INFO
-    assert "was not tested: 3 frames with too few close pairs" in text
+    assert "was not tested: 3 frames have too few close pairs" in text
 
 
 @pytest.mark.medium
