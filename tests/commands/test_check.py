@@ -120,7 +120,9 @@ def test_the_page_keeps_the_capitals_of_what_it_says_of_the_box(soft_spheres, ru
     boxes[7] *= 1.01
     store(tmp_path / "DATA", replace(soft_spheres, boxes=boxes))
     assert check(run_here, tmp_path, "data=DATA", "output=out") == 1
-    (text,) = [text for text in result(tmp_path / "out")["disagreements"] if "NVT has one box" in text]
+    (text,) = [
+        text for text in result(tmp_path / "out")["disagreements"] if "the box is constant in the ensemble NVT" in text
+    ]
     assert "DATA" in text
     assert f"<p>B{text.removeprefix('b')}." in (tmp_path / "out" / "check.html").read_text()
 

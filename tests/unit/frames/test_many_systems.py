@@ -47,7 +47,7 @@ def test_systems_that_do_not_go_together_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"system_000001/meta\.json: temperature is 310\.0, but 300\.0 in system_000000"):
         open_sets(tmp_path)
     (tmp_path / "system_1").mkdir()
-    with pytest.raises(ValueError, match="has the number of system_"):
+    with pytest.raises(ValueError, match="has the same number as system_"):
         open_sets(tmp_path)
 
 

@@ -69,7 +69,7 @@ def test_too_many_beads_are_refused(exported):
 
 def test_a_bundle_without_files_has_no_beads(exported):
     bundle = exported.bundle
-    with pytest.raises(ValueError, match="no files yet"):
+    with pytest.raises(ValueError, match="has not been written to a folder yet"):
         own_beads(PotentialBundle(bundle.model, bundle.priors, bundle.mapping, bundle.manifest))
 
 

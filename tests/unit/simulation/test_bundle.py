@@ -163,9 +163,9 @@ def test_two_copies_have_twice_the_energy(exported, gas):
 def test_warns_outside_the_density_and_temperature_of_its_data(exported):
     with pytest.warns(UserWarning, match=r"beads AR per nm\^3, but the potential was trained at 7\.1"):
         create_system(exported.bundle, topology(["AR"] * 24, 2.0))
-    with pytest.warns(UserWarning, match="at 300 K and is used at 350 K"):
+    with pytest.warns(UserWarning, match="at 300 K, but it is used at 350 K"):
         exported.bundle.warn_of_temperature(350.0)
-    with pytest.warns(UserWarning, match="at 300 K and is used at 300.5 K"):
+    with pytest.warns(UserWarning, match="at 300 K, but it is used at 300.5 K"):
         exported.bundle.warn_of_temperature(300.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

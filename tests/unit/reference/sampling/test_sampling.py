@@ -97,7 +97,7 @@ def test_a_damaged_last_chunk_can_be_deleted_and_the_run_continued(water_27, tmp
     shutil.rmtree(chunks(directory)[-1])
     shutil.rmtree(chunks(directory)[-1])
     with pytest.raises(
-        ValueError, match=r"chunk_000000/state\.npz: no state to continue from.*: delete .*data to begin anew"
+        ValueError, match=r"chunk_000000/state\.npz: no state to continue from.*: delete .*data to start again"
     ):
         sample_water(water_27, directory, n_frames=6, chunk_frames=2)
 
