@@ -355,7 +355,7 @@ FURTHER = {
     "charges": (({"K": 0.8, "Cl": -0.8}, {}), [], ["more_data=other: beads of type Cl have a charge of -0.8", "set -1:"]),
     "solvent": ((KCL, {"provenance": {"solvent": {"eps_r": 60.0}}}), [], ["other: differs in the dielectric", "60", "78"]),
     "no solvent": ((KCL, {"provenance": {}}), [], ["prior.coulomb.eps_r=auto", "K +1, Cl -1"]),
-    "pairs to refine": ((KCL, {}), ["refinement=structure"], ["has pairs K-K, K-Cl, Cl-Cl", "take refinement=none"]),
+    "pairs to refine": ((KCL, {}), ["refinement=structure"], ["has the pairs K-K, K-Cl, Cl-Cl", "take refinement=none"]),
     "weight of no type": ((KCL, {}), ["+trainer.type_weights.Rb=2"], ["trainer.type_weights.Rb", "only Na, Cl, K"]),
     "negative weight": ((KCL, {}), ["+trainer.type_weights.K=-2"], ["trainer.type_weights.K=-2", "positive"]),
     "infinite weight": ((KCL, {}), ["+trainer.type_weights.K=inf"], ["trainer.type_weights.K=inf", "finite"]),

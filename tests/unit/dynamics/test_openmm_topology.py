@@ -153,5 +153,5 @@ def test_the_topology_of_beads_comes_back_from_openmm():
     system.addForce(force)
     known = describe(topology, system)
     assert topology_of(topology, known.masses, known.charges) == expected
-    with pytest.raises(ValueError, match="8 atoms, 7 masses and 8 charges"):
+    with pytest.raises(ValueError, match="has 8 atoms, but there are 7 masses and 8 charges"):
         topology_of(topology, known.masses[1:], known.charges)

@@ -193,7 +193,7 @@ def test_sets_of_different_solvents_are_refused_unless_one_constant_is_given():
 
 def test_sets_of_different_charges_are_refused():
     half = {name: charge / 2 for name, charge in SALT.items()}
-    with pytest.raises(ValueError, match=r"data set 2: beads of type Na have a charge of 0\.5, those of data set 1 1: "):
+    with pytest.raises(ValueError, match=r"data set 2: beads of type Na have a charge of 0\.5, but 1 in data set 1: "):
         fit(ions(4), ions(4, charges=half))
 
 
