@@ -79,8 +79,8 @@ class BoxCheck:
         wrong: description of what is wrong; empty if nothing is.
         reason: reason why the box could not be tested; empty if it was tested.
         open_boundaries: whether the frames have no boxes.
-        p_value: probability that the difference between pairs across the faces and all pairs is larger by chance; None if
-            there was no such comparison.
+        p_value: probability that chance alone gives a larger difference between pairs across the faces and all pairs; None
+            if there was no such comparison.
     """
 
     wrong: str = ""

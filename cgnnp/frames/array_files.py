@@ -52,7 +52,7 @@ class FileArray:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the array of these rows."""
+        """Shape of the array, which has only the selected rows."""
         return (len(self.rows), *self.whole[1:]) if self.whole else ()
 
     @property
