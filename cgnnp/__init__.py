@@ -5,7 +5,7 @@
 >>> potential = cgnnp.export(cgnnp.fit(data), "potential")           # doctest: +SKIP
 >>> system = cgnnp.create_system(potential, topology)                       # doctest: +SKIP
 
-Names are imported when they are first used; importing the package itself imports nothing heavy.
+Names are imported when they are first used, so importing the package itself is fast.
 """
 
 import importlib

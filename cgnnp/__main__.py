@@ -1,4 +1,4 @@
-"""`python -m cgnnp`: what the commands are."""
+"""`python -m cgnnp`: list the commands."""
 
 from cgnnp.commands.overview import main
 

@@ -1,6 +1,6 @@
-"""`python -m cgnnp.check`: is a data set of mapped frames sound, or an exported potential?
+"""`python -m cgnnp.check`: test whether a data set of mapped frames or an exported potential is sound.
 
-Exit code 0 when all agrees, 1 when something does not, 3 when something could not be tested.
+The exit code is 0 when all tests agree, 1 when a test disagrees, and 3 when a test could not be made.
 """
 
 import sys
@@ -19,7 +19,7 @@ KEYS = (*FOLDERS, *OF_POTENTIALS)
 
 
 def job(config: "DictConfig") -> None:
-    """Test the data set or the potential, print a table, write check.json and check.html."""
+    """Test the data set or the potential, print a table, and write check.json and check.html."""
     values = _settings(config)
     from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED
 
@@ -58,11 +58,11 @@ def _check_potential(values: dict[str, Any]) -> str:
 
 
 def _output(values: dict[str, Any], key: str, tested: Path, default: Path) -> Path:
-    """The folder of the result."""
+    """Return the folder for the result, which must not be inside the tested folder."""
     output = default if values["output"] is None else Path(str(values["output"]))
     if output.resolve().is_relative_to(tested.resolve()):
         what = "data set" if key == "data" else "potential"
-        raise ValueError(f"output={output}: is in the {what}, which stays as it is: choose another folder")
+        raise ValueError(f"output={output}: is inside the {what}, which must not be changed: choose another folder")
     return output
 
 
@@ -77,18 +77,18 @@ def _settings(config: "DictConfig") -> dict[str, Any]:
             raise ValueError(f"{key}={value!r}: must be the name of a folder")
     given = [key for key in ("data", "potential") if values[key] not in (None, "")]
     if len(given) != 1:
-        raise ValueError("name either a data set, data=data/..., or a potential, potential=runs/.../potential, and not both")
+        raise ValueError("set either data=data/... (a data set) or potential=runs/.../potential (a potential), not both")
     others = [key for key in OF_POTENTIALS if values[key] not in (None, False)]
     if given == ["data"] and others:
         raise ValueError(
-            f"{others[0]}={values[others[0]]}: is a setting of the check of a potential: leave it out with data="
+            f"{others[0]}={values[others[0]]}: is a setting for the check of a potential: leave it out with data="
         )
     return values | {key: None for key in ("data", "potential") if key not in given}
 
 
 def main() -> None:
-    """Console script."""
-    with stoppable():  # from the imports on
+    """Run the command."""
+    with stoppable():  # includes the imports below, which take seconds
         from cgnnp.commands import hydra_job
 
         hydra_job.run("check", job)

@@ -1,4 +1,4 @@
-"""`python -m cgnnp.compare`: compare a coarse-grained run with atomistic data."""
+"""`python -m cgnnp.compare`: compare a coarse-grained run with atomistic data, or several runs with each other."""
 
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ def job(config: "DictConfig") -> None:
 
 
 def main() -> None:
-    """Console script."""
-    with stoppable():  # from the imports on
+    """Run the command."""
+    with stoppable():  # includes the imports below, which take seconds
         from cgnnp.commands import hydra_job
 
         hydra_job.run("compare", job)

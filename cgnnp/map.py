@@ -1,4 +1,4 @@
-"""`python -m cgnnp.map`: a mapping of atoms that were kept, or of trajectories in files."""
+"""`python -m cgnnp.map`: map stored atoms, or trajectories in files, to beads."""
 
 from typing import TYPE_CHECKING
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """This stage alone."""
+    """Map the frames."""
     from cgnnp.commands.frames import map_frames
 
     map_frames(config)
 
 
 def main() -> None:
-    """Console script."""
-    with stoppable():  # from the imports on
+    """Run the command."""
+    with stoppable():  # includes the imports below, which take seconds
         from cgnnp.commands import hydra_job
 
         hydra_job.run("map", job)

@@ -1,4 +1,4 @@
-"""`python -m cgnnp.sample`: sample an atomistic system into the data cache."""
+"""`python -m cgnnp.sample`: sample an atomistic system and store the mapped frames."""
 
 from typing import TYPE_CHECKING
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """This stage alone."""
+    """Sample the system."""
     from cgnnp.commands.frames import sample
 
     sample(config)
 
 
 def main() -> None:
-    """Console script."""
-    with stoppable():  # from the imports on
+    """Run the command."""
+    with stoppable():  # includes the imports below, which take seconds
         from cgnnp.commands import hydra_job
 
         hydra_job.run("sample", job)

@@ -1,4 +1,4 @@
-"""`python -m cgnnp.simulate`: run an exported potential, or extend a run."""
+"""`python -m cgnnp.simulate`: simulate an exported potential, or extend the simulation of a run."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """This stage alone."""
+    """Run the simulation."""
     from cgnnp.commands import hydra_job
     from cgnnp.commands.training import simulate
 
@@ -17,8 +17,8 @@ def job(config: "DictConfig") -> None:
 
 
 def main() -> None:
-    """Console script."""
-    with stoppable():  # from the imports on
+    """Run the command."""
+    with stoppable():  # includes the imports below, which take seconds
         from cgnnp.commands import hydra_job
 
         hydra_job.run("simulate", job)

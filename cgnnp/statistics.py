@@ -1,8 +1,8 @@
-"""Errors of averages over correlated frames, the one implementation.
+"""Errors of averages over correlated frames. All errors in the package are computed here.
 
-Block errors: at least 20 blocks, ten integrated autocorrelation times long where the series allows, else at least two
-(Flyvbjerg and Petersen 1989, 10.1063/1.457480; window of Sokal, 10.1007/978-1-4899-0319-8_6). Functions of averages
-(ratios) get jackknife errors.
+Block errors use at least 20 blocks, which are ten integrated autocorrelation times long if the series is long enough for it
+(Flyvbjerg and Petersen 1989, 10.1063/1.457480; window of Sokal, 10.1007/978-1-4899-0319-8_6). Functions of averages, such as
+ratios, get jackknife errors.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,18 +18,18 @@ MIN_BLOCKS = 20
 
 SIGMAS = 4.0
 UNLIKELY = float(2 * ndtr(-SIGMAS))
-"""Tests of whole data sets disagree beyond four standard errors, or below this probability, that of four of a Gaussian."""
+"""Tests of whole data sets disagree beyond four standard errors, or below the probability of this for a Gaussian."""
 
 MIN_SIGNIFICANCE = 10.0
-"""A denominator must be so many standard errors from zero."""
+"""A denominator must differ from zero by at least this many standard errors."""
 
 
 @brief
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its standard error; `tau_frames` is the integrated autocorrelation time that sized the blocks.
+    """A value with its standard error. `tau_frames` is the integrated autocorrelation time that determined the block size.
 
-    `reliable` is False where the series is too short for 20 blocks of two autocorrelation times.
+    `reliable` is False if the series is too short for 20 blocks of two autocorrelation times.
     """
 
     value: float | Float[np.ndarray, "..."]
@@ -40,9 +40,9 @@ class Estimate:
 
 
 def autocorrelation_time(series: Float[np.ndarray, "frames"]) -> float:
-    """Integrated autocorrelation time in frames, 1/2 + sum_k rho(k), summed to Sokal's window of five times itself.
+    """Return the integrated autocorrelation time in frames, 1/2 + sum_k rho(k), summed up to five times itself (Sokal).
 
-    0.5 for independent frames.
+    It is 0.5 for independent frames.
     """
     deviation = np.asarray(series, dtype=np.float64) - np.mean(series)
     n = len(deviation)
@@ -64,15 +64,15 @@ def block_estimate(
     function: Function | None = None,
     correlate: Float[np.ndarray, "frames"] | None = None,
 ) -> Estimate:
-    """A function of the averages of several quantities, with its delete-one-block jackknife error.
+    """Estimate a function of the averages of several quantities, with its delete-one-block jackknife error.
 
     Args:
         samples: one row per frame, in order of time.
-        function: of the row of averages; the averages themselves by default.
-        correlate: the series whose autocorrelation time sizes the blocks; by default the longest of the columns'.
+        function: function of the row of averages; None returns the averages themselves.
+        correlate: series whose autocorrelation time determines the block size; None takes the column with the longest time.
 
     Raises:
-        ValueError: fewer than two frames.
+        ValueError: there are fewer than two frames.
     """
     return stratified_estimate([samples], function, None if correlate is None else [correlate])
 
@@ -82,17 +82,18 @@ def stratified_estimate(
     function: Function | None = None,
     correlate: Sequence[Float[np.ndarray, "_"]] | None = None,
 ) -> Estimate:
-    """The same for frames of several systems: what differs between systems is no noise, and no block is of two of them.
+    """Estimate a function of averages over the frames of several systems, with its jackknife error.
 
-    Averages are over all frames of all systems; the variance is the sum of what the blocks of each system give. The time
-    reported is the longest of the systems', and all must be long enough for the error to be `reliable`.
+    Differences between the systems do not count as noise, and each block is within one system. Averages are over all frames
+    of all systems, and the variance is the sum of the contributions of the systems. `tau_frames` is the longest time of the
+    systems, and the error is `reliable` only if every system is long enough.
 
     Raises:
-        ValueError: fewer than two frames of a system.
+        ValueError: a system has fewer than two frames.
     """
     parts = [np.asarray(samples, dtype=np.float64) for samples in strata]
     if (fewest := min(map(len, parts))) < 2:
-        raise ValueError(f"an error needs at least 2 frames, got {fewest}")
+        raise ValueError(f"a standard error needs at least 2 frames, but there are {fewest}")
     function = function or (lambda averages: averages)
     shares = np.array([len(part) for part in parts]) / sum(map(len, parts))
     average = sum(share * part.mean(axis=0) for share, part in zip(shares, parts, strict=True))
@@ -112,11 +113,12 @@ def stratified_estimate(
 
 
 def block_edges(n_frames: int, tau_frames: float) -> Int[np.ndarray, "edges"]:
-    """Where blocks of frames begin and end.
+    """Return the edges of blocks of frames.
 
-    There are at least 20 blocks (or as many as frames), ten integrated autocorrelation times long where the series allows.
+    There are at least 20 blocks (or as many as frames). They are ten integrated autocorrelation times long if the series is
+    long enough.
     """
-    # Blocks of 2 tau are still correlated (the error is a quarter too small); of 10 tau hardly.
+    # Blocks of 2 tau are still correlated, so the error is a quarter too small; blocks of 10 tau hardly are.
     n_blocks = min(n_frames, max(MIN_BLOCKS, n_frames // max(1, int(np.ceil(10 * tau_frames)))))
     return np.linspace(0, n_frames, n_blocks + 1).astype(int)
 
@@ -124,7 +126,7 @@ def block_edges(n_frames: int, tau_frames: float) -> Int[np.ndarray, "edges"]:
 def block_averages(
     samples: Float[np.ndarray, "frames quantities"], tau_frames: float
 ) -> Float[np.ndarray, "blocks quantities"]:
-    """Averages of blocks of frames, in order of time."""
+    """Return the averages of blocks of frames, in order of time."""
     edges = block_edges(len(samples), tau_frames)
     return np.add.reduceat(samples, edges[:-1], axis=0) / np.diff(edges)[:, None]
 
@@ -132,7 +134,7 @@ def block_averages(
 def _without_each_block(
     samples: Float[np.ndarray, "frames quantities"], tau: float
 ) -> Float[np.ndarray, "blocks quantities"]:
-    """Averages of all but one block, for each block."""
+    """Return for each block the averages over all other blocks."""
     edges = block_edges(len(samples), tau)
     sums = np.add.reduceat(samples, edges[:-1], axis=0)
     return (sums.sum(axis=0) - sums) / (len(samples) - np.diff(edges))[:, None]
@@ -141,18 +143,18 @@ def _without_each_block(
 def explained_variance(
     residuals: Float[np.ndarray, "frames beads 3"], forces: Float[np.ndarray, "frames beads 3"]
 ) -> Estimate:
-    """R2 = 1 - <|F - F_model|^2> / <|F|^2>, about zero mean force, with its block error."""
+    """Return R2 = 1 - <|F - F_model|^2> / <|F|^2>, about a mean force of zero, with its block error."""
     squares = np.stack([np.sum(np.square(x, dtype=np.float64), axis=(1, 2)) for x in (residuals, forces)], axis=1)
     return block_estimate(squares, lambda mean: 1.0 - mean[0] / mean[1])
 
 
 @dataclass(frozen=True)
 class Hotelling:
-    """Whether the averages of several quantities are zero together (Hotelling's test on the averages of blocks).
+    """Result of a test whether the averages of several quantities are all zero (Hotelling's test on block averages).
 
-    `f` is about one for noise and `p_value` the probability of a larger one. `relative` is what noise does not explain of
-    the averages, relative to a signal of the same quantities and in the metric of their noise; None where no signal was
-    given, or it is hardly seen.
+    `f` is about one for noise alone, and `p_value` is the probability of a larger f. `relative` is the part of the averages
+    that noise does not explain, relative to a signal of the same quantities and in the metric of their noise. It is None if
+    no signal was given or the signal is not significant.
     """
 
     f: float
@@ -163,7 +165,10 @@ class Hotelling:
 
 
 def slowest(samples: Float[np.ndarray, "frames quantities"]) -> tuple[float, bool]:
-    """The longest integrated autocorrelation time of the columns (frames), and whether there are 20 blocks of two of it."""
+    """Return the longest integrated autocorrelation time of the columns (frames), and whether it is reliable.
+
+    It is reliable if there are at least 20 blocks of two autocorrelation times.
+    """
     tau = max(autocorrelation_time(column) for column in samples.T)
     return tau, len(samples) // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
 
@@ -173,15 +178,16 @@ def hotelling_test(
     tau_frames: float,
     signal: Float[np.ndarray, "quantities"] | None = None,
 ) -> Hotelling | None:
-    """Test whether the averages are zero: e.S^-1 e (m - K) / K (m - 1) is F-distributed with K and m - K degrees of freedom.
+    """Test whether averages are zero with Hotelling's statistic e.S^-1 e (m - K) / K (m - 1).
 
-    S is the covariance of the averages e of K quantities from m blocks. Quantities that do not vary are left out; None
-    where none is left, or too many for the blocks.
+    S is the covariance of the averages e of K quantities, from m blocks. For noise alone, the statistic has an F
+    distribution with K and m - K degrees of freedom. Quantities that do not vary are left out. The result is None if no
+    quantity is left, or if there are too many for the blocks.
 
     Args:
-        samples: one row per frame, in order of time; at most half as many quantities as there are blocks.
-        tau_frames: the autocorrelation time that sizes the blocks, see `block_edges`.
-        signal: what `relative` is relative to.
+        samples: one row per frame, in order of time, with at most half as many quantities as there are blocks.
+        tau_frames: autocorrelation time that determines the block size, see `block_edges`.
+        signal: values of the quantities that `relative` is measured against.
     """
     blocks = block_averages(samples, tau_frames)
     scale, m = blocks.std(axis=0, ddof=1), len(blocks)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """The main job; what is finished in `run_dir` or in the data cache is not done again."""
+    """Run all stages. Stages that are finished in `run_dir` or whose data sets exist are not repeated."""
     from cgnnp.commands import hydra_job
     from cgnnp.commands.training import train
 
@@ -17,8 +17,8 @@ def job(config: "DictConfig") -> None:
 
 
 def main() -> None:
-    """Console script."""
-    with stoppable():  # from the imports on
+    """Run the command."""
+    with stoppable():  # includes the imports below, which take seconds
         from cgnnp.commands import hydra_job
 
         hydra_job.run("train", job)

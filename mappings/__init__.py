@@ -1,4 +1,5 @@
-"""Mappings from atoms to beads, one small module per family. They may use mdtraj and `cgnnp.mapping.mapping`, nothing else.
+"""Mappings from atoms to beads, one small module per family. They may import mdtraj and `cgnnp.mapping`, nothing else.
 
-A mapping is any function `(atomistic: Atomistic, *, name, ...) -> Mapping`; a configuration names it by `_target_`.
+A mapping is any function `(atomistic: Atomistic, *, name, ...) -> Mapping`. A configuration names the function by
+`_target_`.
 """

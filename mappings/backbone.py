@@ -1,14 +1,14 @@
-"""Peptides and proteins by their backbone: C-alpha atoms, or five beads a residue (N, CA, CB, C, O).
+"""Mappings of peptides and proteins to their backbone: C-alpha atoms, or five beads per residue (N, CA, CB, C, O).
 
 >>> mapping = c_alpha(atomistic)                                                                     # doctest: +SKIP
 >>> mapping = five_beads(atomistic, selection="protein")                                             # doctest: +SKIP
 
-Beads sit on atoms and carry the force on them and on the hydrogens that constraints hold to them. The other atoms of the
-chain are free, so the optimal force map (`cgnnp.mapping.optimal_force_map`) is less noisy. Bead types are residue names, or
-names of atom and residue: free energies of different residues differ.
+A bead is at its atom and carries the force on it and on the hydrogens that constraints join to it. The other atoms of the
+chain are free, so the optimal force map (`cgnnp.mapping.optimal_force_map`) is less noisy. Bead types include the residue
+name by default, since different residues have different free energies.
 
-The potential of mean force of a chiral chain is not symmetric under reflection, while energies that only know distances are:
-such a mapping needs a dihedral prior or a network that knows handedness.
+The potential of mean force of a chiral chain is not symmetric under reflection, but energies that depend on distances alone
+are. Such a mapping needs a dihedral prior, or a network that can distinguish handedness.
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name
@@ -21,16 +21,16 @@ BACKBONE = ("N", "CA", "CB", "C", "O")
 def c_alpha(
     atomistic: Atomistic, *, name: str = "c_alpha", selection: str = "protein", residue_types: bool = True
 ) -> Mapping:
-    """A bead at every C-alpha atom, bonded along the chain.
+    """Place a bead at every C-alpha atom, bonded along the chain.
 
     Args:
-        atomistic: the system.
-        name: stored with the data.
-        selection: mdtraj selection; whole chains are taken.
-        residue_types: types are residue names (ALA); false calls all beads CA.
+        atomistic: the atomistic system.
+        name: name of the mapping, which is stored with the data.
+        selection: mdtraj selection; every chain with a selected atom is mapped as a whole.
+        residue_types: whether bead types are residue names (ALA); with False all beads have the type CA.
 
     Raises:
-        ValueError: nothing is selected, or it has no C-alpha atoms.
+        ValueError: nothing is selected, or the selected chains have no C-alpha atoms.
     """
     return _map(atomistic, name, selection, ("CA",), "{residue}" if residue_types else "CA")
 
@@ -38,12 +38,13 @@ def c_alpha(
 def five_beads(
     atomistic: Atomistic, *, name: str = "five_beads", selection: str = "protein", residue_types: bool = True
 ) -> Mapping:
-    """Beads at N, CA, CB, C and O of every residue (those of them that it has), bonded as the atoms are.
+    """Place beads at N, CA, CB, C and O of every residue, where these atoms exist. Beads are bonded as their atoms are.
 
-    With `residue_types` types are names of atom and residue (CA_ALA), else of the atom. Other arguments as of `c_alpha`.
+    With `residue_types`, bead types are made of atom and residue name (CA_ALA), else of the atom name alone. The other
+    arguments are those of `c_alpha`.
 
     Raises:
-        ValueError: nothing is selected, or it has no such atoms.
+        ValueError: nothing is selected, or the selected chains have no such atoms.
     """
     return _map(atomistic, name, selection, BACKBONE, "{atom}_{residue}" if residue_types else "{atom}")
 

@@ -1,10 +1,10 @@
-"""Every atom a bead: an ordinary interatomic potential by the same road.
+"""Every atom is a bead, so the model is an ordinary interatomic potential, made with the same commands.
 
 >>> mapping = atoms(atomistic)                                                                       # doctest: +SKIP
 >>> mapping = atoms(atomistic, selection="resname MOL", types="name")                                # doctest: +SKIP
 
-Valid for atoms without constraints. Where constraints hold atoms together the certificate refuses it: the force on one atom
-of a rigid molecule is not a mean force of anything. To keep atoms and map them later, sample with `keep_atoms=true`.
+The mapping is valid for atoms without constraints. Where constraints join atoms, the certificate refuses it, since the force
+on one atom of a rigid molecule is not a mean force. To keep atoms and map them later, sample with `keep_atoms=true`.
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name
@@ -16,20 +16,20 @@ TYPES = ("element", "name")
 
 
 def atoms(atomistic: Atomistic, *, name: str = "atoms", selection: str = "all", types: str = "element") -> Mapping:
-    """A bead at every atom of the selected molecules; virtual sites have none.
+    """Place a bead at every atom of the selected molecules, except at virtual sites.
 
     Args:
-        atomistic: the system.
-        name: stored with the data.
-        selection: mdtraj selection; whole molecules are taken.
-        types: what bead types are named by, element or (atom) name. Particles of no element, such as beads of a
-            coarse-grained simulation, go by their names.
+        atomistic: the atomistic system.
+        name: name of the mapping, which is stored with the data.
+        selection: mdtraj selection; every molecule with a selected atom is mapped as a whole.
+        types: source of the bead types: element, or name for atom names. Particles without an element, such as beads of a
+            coarse-grained simulation, always get their names.
 
     Raises:
-        ValueError: nothing is selected, or `types` is something else.
+        ValueError: nothing is selected, or `types` has another value.
     """
     if types not in TYPES:
-        raise SettingError("mapping", f"types={types}: mapping '{name}': choose one of {', '.join(TYPES)}")
+        raise SettingError("mapping", f"types={types}: unknown to mapping '{name}': choose one of {', '.join(TYPES)}")
 
     def beads(molecule: Molecule) -> list[Bead]:
         elements = molecule.elements if types == "element" else ("",) * len(molecule.names)

@@ -1,12 +1,12 @@
-"""Ions in implicit solvent: every ion a bead of its own, the solvent left out.
+"""Ions in implicit solvent: every ion is one bead, and the solvent is left out.
 
 >>> mapping = keep(atomistic, selection="resname NA CL")                                             # doctest: +SKIP
 >>> mapping.type_names, mapping.per_type(mapping.charges)                                            # doctest: +SKIP
 (('Na', 'Cl'), {'Na': 1.0, 'Cl': -1.0})
 
-An ion that is one unconstrained atom carries the force on itself: the solvent's atoms are free, so no combination with
-*their* forces is a valid constant map that would be less noisy (the noise is large: R2_max is about a tenth for NaCl at
-4 mol/L; see `reference=mean_force` for labels with less of it).
+An ion that is one unconstrained atom carries the force on itself. The atoms of the solvent are free, so adding multiples of
+their forces gives no valid constant map with less noise. The noise is large: R2_max is about 0.1 for NaCl at 4 mol/L. With
+`reference=mean_force` the fitted forces have less noise.
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name
@@ -16,15 +16,15 @@ from cgnnp.runtime.errors import SettingError
 
 
 def keep(atomistic: Atomistic, *, name: str = "ions", selection: str = "not water") -> Mapping:
-    """A bead for every selected molecule of a single atom, of the type of its element.
+    """Place a bead at every selected molecule with a single atom. The bead type is its element.
 
     Args:
-        atomistic: the system.
-        name: stored with the data.
+        atomistic: the atomistic system.
+        name: name of the mapping, which is stored with the data.
         selection: mdtraj selection of the ions, e.g. "resname NA CL" or "element Na Cl".
 
     Raises:
-        ValueError: nothing is selected, or what is selected has several atoms.
+        ValueError: nothing is selected, or a selected molecule has several atoms.
     """
 
     def beads(molecule: Molecule) -> list[Bead]:
@@ -32,7 +32,7 @@ def keep(atomistic: Atomistic, *, name: str = "ions", selection: str = "not wate
             raise SettingError(
                 "mapping",
                 f"selection={selection!r}: mapping '{name}' found {molecule.label}, which has {len(molecule.names)} atoms, "
-                "ions have one: select less, or use mapping=molecules for molecular ions",
+                "but an ion must have one atom: select ions only, or use mapping=molecules for molecular ions",
             )
         return [Bead(as_name(molecule.elements[0] or molecule.names[0]), [0])]
 

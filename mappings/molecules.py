@@ -1,12 +1,12 @@
-"""One bead per molecule, or per residue: at the centre of mass, at the centre of geometry, or with weights of one's own.
+"""One bead per molecule or per residue, at the centre of mass, at the centre of geometry, or with given weights.
 
 >>> mapping = per_molecule(atomistic)                                   # every molecule one bead    # doctest: +SKIP
 >>> mapping = per_residue(atomistic, selection="protein")               # a polymer bead by bead     # doctest: +SKIP
 >>> mapping = per_molecule(atomistic, center="geometry", types={"HOH": "W"})                         # doctest: +SKIP
 >>> mapping = per_molecule(atomistic, weights={"O": 1.0, "H1": 0.2, "H2": 0.2})                      # doctest: +SKIP
 
-Positions are averaged, forces are *summed*: a mean of forces, weighted by mass or otherwise, is a common mistake that the
-certificate refuses.
+Positions are averaged, but forces are *summed*. A mean of forces, weighted by mass or otherwise, is a common mistake; the
+certificate refuses it.
 """
 
 from collections.abc import Mapping as AbstractMapping
@@ -29,18 +29,18 @@ def per_molecule(
     weights: AbstractMapping[str, float] | None = None,
     types: AbstractMapping[str, str] | None = None,
 ) -> Mapping:
-    """A bead for every molecule.
+    """Make one bead for every molecule.
 
     Args:
-        atomistic: the system.
-        name: stored with the data.
-        selection: mdtraj selection; whole molecules are taken.
-        center: mass or geometry.
-        weights: instead of `center`, weights by atom name; atoms that are not named have none.
-        types: bead types by molecule name (its residue names, joined by _); the molecule's name without.
+        atomistic: the atomistic system.
+        name: name of the mapping, which is stored with the data.
+        selection: mdtraj selection; every molecule with a selected atom is mapped as a whole.
+        center: place of the bead, mass or geometry.
+        weights: weights by atom name, instead of `center`; other atoms have no weight.
+        types: bead types by molecule name (its residue names, joined by _); by default the molecule's name.
 
     Raises:
-        ValueError: nothing is selected, an unknown center, or weights that fit no atom of a molecule.
+        ValueError: nothing is selected, `center` is not known, or the weights fit no atom of a molecule.
     """
 
     def beads(molecule: Molecule) -> list[Bead]:
@@ -59,10 +59,12 @@ def per_residue(
     weights: AbstractMapping[str, float] | None = None,
     types: AbstractMapping[str, str] | None = None,
 ) -> Mapping:
-    """A bead for every residue of the selected molecules, bonded where residues are. Arguments as of `per_molecule`.
+    """Make one bead for every residue of the selected molecules, bonded where the residues are bonded.
+
+    The arguments are those of `per_molecule`, with `types` by residue name.
 
     Raises:
-        ValueError: as `per_molecule`.
+        ValueError: see `per_molecule`.
     """
 
     def beads(molecule: Molecule) -> list[Bead]:
@@ -89,10 +91,10 @@ def _bead(
         if not known:
             raise SettingError(
                 "mapping",
-                f"weights={dict(weights)}: mapping '{mapping}' finds none of these in {molecule.label}, which has atoms "
-                f"{', '.join(molecule.names[atom] for atom in atoms)}: name some of these",
+                f"weights={dict(weights)}: mapping '{mapping}' finds none of these atoms in {molecule.label}, which has the "
+                f"atoms {', '.join(molecule.names[atom] for atom in atoms)}: name at least one of them",
             )
         return Bead(kind, known, [float(weights[molecule.names[atom]]) for atom in known])
     if center not in CENTERS:
-        raise SettingError("mapping", f"center={center}: mapping '{mapping}': choose one of {', '.join(CENTERS)}")
+        raise SettingError("mapping", f"center={center}: unknown to mapping '{mapping}': choose one of {', '.join(CENTERS)}")
     return Bead(kind, atoms, None if center == "mass" else [1.0] * len(atoms))

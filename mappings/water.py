@@ -1,12 +1,12 @@
-"""Water, one bead per molecule: at the centre of mass, or at the oxygen.
+"""Water with one bead per molecule, at the centre of mass or at the oxygen.
 
 >>> mapping = center_of_mass(atomistic)         # bead W, 216 of them for 216 molecules              # doctest: +SKIP
 >>> certify(mapping, atomistic)                 # the net force on the molecule is right: proved     # doctest: +SKIP
 
-For *rigid* water (SETTLE, SHAKE) both carry the net force on the molecule: constraints demand one coefficient for the three
-atoms, so it is the only valid constant force map wherever the bead is. The force on the oxygen alone is then wrong, not only
-noisy. For *flexible* water the bead at the oxygen carries the force on the oxygen. Virtual sites (the M site of four-site
-water) count in neither map: the engine has spread their force over the atoms already.
+For *rigid* water (SETTLE, SHAKE), both mappings carry the net force on the molecule: constraints demand one coefficient for
+the three atoms, so this is the only valid constant force map, wherever the bead is. The force on the oxygen alone would be
+wrong, not only noisy. For *flexible* water, the bead at the oxygen carries the force on the oxygen. Virtual sites (the M
+site of four-site water) are in neither map, since the engine has already spread their force over the atoms.
 """
 
 from cgnnp.mapping.atomistic import Atomistic
@@ -16,12 +16,12 @@ from cgnnp.runtime.errors import SettingError
 
 
 def center_of_mass(atomistic: Atomistic, *, name: str = "water_cg", selection: str = "water", bead: str = "W") -> Mapping:
-    """A bead at the centre of mass of every water molecule.
+    """Place a bead at the centre of mass of every water molecule.
 
     Args:
-        atomistic: the system.
-        name: stored with the data.
-        selection: mdtraj selection of the water molecules; whole molecules are taken.
+        atomistic: the atomistic system.
+        name: name of the mapping, which is stored with the data.
+        selection: mdtraj selection of the water molecules; every molecule with a selected atom is mapped as a whole.
         bead: name of the bead type.
 
     Raises:
@@ -33,10 +33,10 @@ def center_of_mass(atomistic: Atomistic, *, name: str = "water_cg", selection: s
 
 
 def oxygen(atomistic: Atomistic, *, name: str = "water_oxygen", selection: str = "water", bead: str = "OW") -> Mapping:
-    """A bead at the oxygen of every water molecule. Arguments as of `center_of_mass`.
+    """Place a bead at the oxygen of every water molecule. The arguments are those of `center_of_mass`.
 
     Raises:
-        ValueError: nothing is selected, or a molecule does not have one oxygen.
+        ValueError: nothing is selected, or a molecule does not have exactly one oxygen.
     """
 
     def beads(molecule: Molecule) -> list[Bead]:
@@ -45,7 +45,7 @@ def oxygen(atomistic: Atomistic, *, name: str = "water_oxygen", selection: str =
             raise SettingError(
                 "mapping",
                 f"selection={selection!r}: mapping '{name}' found {molecule.label}, which has {len(oxygens)} oxygen atoms, "
-                "expected one: select water only",
+                "but a water molecule has one: select water only",
             )
         return [Bead(bead, oxygens)]
 

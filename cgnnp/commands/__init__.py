@@ -1,1 +1,1 @@
-"""From configurations to plans: what knows hydra, and words errors for people."""
+"""Turn command lines and configurations into plans. Only this package uses hydra and rewords its errors for users."""

@@ -1,4 +1,4 @@
-"""What a person reads of an error: our words in place of hydra's, and the right names where only a wrong one is known."""
+"""Turn errors into messages for users. Hydra's messages are reworded, and a wrong name is reported with the valid names."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ from cgnnp.runtime.settings import unknown_setting
 
 
 def in_our_words(error: BaseException, config_name: str) -> str:
-    """The message in our words, with the right names where hydra says only that one is wrong."""
+    """Return the message of an error for the user. Where hydra only says that a name is wrong, the valid names are added."""
     cause = error.__cause__
     if cause is not None and "Error in call to target" in str(error):
         error = cause
@@ -33,13 +33,13 @@ def in_our_words(error: BaseException, config_name: str) -> str:
     if wrong:
         return _unknown_key(_full_key(message, wrong.group(1)), config_name)
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}' on the command line: settings are written key=value ({error.message})"
-    # Hydra's and omegaconf's further lines are about themselves.
+        return f"cannot read '{error.override}' on the command line: write settings as key=value ({error.message})"
+    # The further lines of messages of hydra and omegaconf are about their internals.
     return re.split(r"\n\s*(?:Config search path|full_key:|See https)", message)[0].strip()
 
 
 def _unknown_key(full_key: str, config_name: str) -> str:
-    """Names what is known at the deepest level that exists."""
+    """Return the message about an unknown setting, with the names that are valid at the deepest level that exists."""
     config = _chosen(config_name)
     parents = full_key.split(".")
     node, depth = config, 0
@@ -52,8 +52,8 @@ def _unknown_key(full_key: str, config_name: str) -> str:
         meant = " or ".join(f"{group}.{full_key}" for group in groups)
         return f"there is no setting '{full_key}': write {meant}" if meant else unknown_setting(deepest, names)
     if node.get(parents[depth]) is None:
-        return f"{deepest} is empty: what is put into it is written with a plus, +{full_key}=value"
-    return f"there is no setting '{full_key}': {deepest} is one value"
+        return f"{deepest} is empty: add an entry to it with a plus sign, +{full_key}=value"
+    return f"there is no setting '{full_key}': {deepest} is a single value and has no settings"
 
 
 def _full_key(message: str, key: str) -> str:
@@ -63,18 +63,18 @@ def _full_key(message: str, key: str) -> str:
 
 
 def _chosen(config_name: str) -> DictConfig:
-    """The command's configuration with the options of groups that the command line chooses, and no other overrides."""
+    """Return the configuration of the command, composed only from the options of groups that the command line chooses."""
     options = [text for text in sys.argv[1:] if _is_option(*text.partition("=")[::2])]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):
         try:
             return hydra.compose(config_name, options)
-        except HydraException:  # a group that this command does not have
+        except HydraException:  # the command does not have one of the groups
             return hydra.compose(config_name)
 
 
 def _is_option(group: str, name: str) -> bool:
     if not group.isidentifier() or not (files("cgnnp.conf") / group).is_dir():
         return False
-    names = [one.strip() for one in name.strip("[]").split(",")] if name != "[]" else []  # of a list of options
+    names = [one.strip() for one in name.strip("[]").split(",")] if name != "[]" else []  # the value may be a list
     return set(names) <= set(options_of(group))

@@ -1,4 +1,7 @@
-"""What a configuration says of frames, and the commands that need no network: sampling and mapping. Loads no torch."""
+"""Construct the source of frames and the mappings from a configuration, and run the commands `sample` and `map`.
+
+These commands need no network, so this module does not import torch.
+"""
 
 import functools
 import inspect
@@ -38,15 +41,15 @@ KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("keep_atoms", "optimal"), (bool,)),
     **dict.fromkeys(("also", "more_data"), (list,)),
 }
-"""What may stand beside the groups in the commands' configurations, and its types."""
+"""Keys that the configuration of a command may have beside its groups, and their types."""
 
 
 LOOKED_AT = 3000
-"""So many frames of a new data set are searched for undeclared bonds: no time and no memory beside making them."""
+"""Number of frames of a new data set that are searched for undeclared bonds. This takes little time and memory."""
 
 
 def sample(config: DictConfig) -> list[Path]:
-    """Sampling alone, into the shards of one replica; prints where the data sets are."""
+    """Sample one replica of a system into its data sets, and print the folders of the data sets."""
     start_logging()
     check_command(config)
     source = configured_source(config)
@@ -67,12 +70,12 @@ def sample(config: DictConfig) -> list[Path]:
 
 
 def map_frames(config: DictConfig) -> list[Path]:
-    """Map atomistic frames that exist, stored ones (`data=`) or those of files; prints where the data sets are."""
+    """Map existing atomistic frames, stored ones (`data=`) or files, and print the folders of the data sets."""
     start_logging()
     check_command(config)
     root, stored, n_frames = Path(str(config.data_dir)), named(config, "data"), config.n_frames
     if n_frames is not None and n_frames < 1:
-        raise ValueError(f"n_frames={n_frames}: must be 1 or more, or null for all there are")
+        raise ValueError(f"n_frames={n_frames}: must be 1 or more, or null to map all frames")
     check_writable(root, "data_dir")
     if stored is None:
         directories = _map_files(config, root)
@@ -89,7 +92,7 @@ def map_frames(config: DictConfig) -> list[Path]:
 
 
 def _look_for_bonds(directory: Path) -> Frames:
-    """Warn of beads that look bonded in the first frames, `LOOKED_AT` of them, which are returned."""
+    """Warn if beads look bonded in the first `LOOKED_AT` frames of a data set, and return these frames."""
     frames = open_frames(directory, n_frames=min(count_frames(directory), LOOKED_AT))
     warn_of_undeclared_bonds(frames, str(directory))
     return frames
@@ -101,12 +104,13 @@ def _all_stored(stored: Path) -> Iterator[AtomFrames]:
 
 def _map_files(config: DictConfig, root: Path) -> list[Path]:
     if (n_frames := config.n_frames) is not None:
-        raise ValueError(f"n_frames={n_frames} is for stored atoms (data=): of files ask for reference.n_frames")
+        raise ValueError(f"n_frames={n_frames}: is for stored atoms (data=): for files set reference.n_frames instead")
     make = configured(config, "reference")
     if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
         raise ValueError(
-            "python -m cgnnp.map maps frames that exist: name stored atoms with data=data/atoms-... (python -m cgnnp.sample "
-            "keep_atoms=true), or files with reference.trajectory=...; to simulate and map use python -m cgnnp.sample"
+            "python -m cgnnp.map maps existing frames: name stored atoms with data=data/atoms-... (made by python -m "
+            "cgnnp.sample keep_atoms=true), or files with reference.trajectory=...; to simulate and map use python -m "
+            "cgnnp.sample"
         )
     source: FileSource = make()
     mappings = configured_mappings(config, source.atomistic())
@@ -117,10 +121,10 @@ def _map_files(config: DictConfig, root: Path) -> list[Path]:
 
 
 def configured_source(config: DictConfig) -> Source:
-    """Where frames come from.
+    """Construct the source of frames that the configuration asks for.
 
     Raises:
-        ValueError: a setting that is wrong.
+        ValueError: a setting is wrong.
     """
     replica = config.replica
     if replica < 0:
@@ -131,18 +135,18 @@ def configured_source(config: DictConfig) -> Source:
     given = {"system": lambda: configured(config, "system"), "replica": lambda: replica}
     takes = inspect.signature(make).parameters
     if replica and "replica" not in takes:
-        raise ValueError(f"replica={replica}: this reference has no replicas: leave replica=0")
+        raise ValueError(f"replica={replica}: the chosen reference has no replicas: leave replica=0")
     source: Source = make(**{key: value() for key, value in given.items() if key in takes})
     return source
 
 
 def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mapping]:
-    """The mapping of the configuration, and those of `also`, which are options of the installed group.
+    """Construct the mapping of the configuration, and the mappings of `also`.
 
-    Not all options can stand there: `custom` names no function.
+    Names in `also` are options of the installed group `mapping`, except those that name no function, such as `custom`.
 
     Raises:
-        ValueError: an option that does not exist, or the same mapping twice.
+        ValueError: an option does not exist, or a mapping is named twice.
     """
     folder = files("cgnnp.conf.mapping")
     loaded = {entry.name: OmegaConf.load(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml")}
@@ -151,22 +155,27 @@ def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mappin
     for name in as_dict(config)["also"]:
         if name not in options:
             raise ValueError(
-                f"also={name}: no such mapping.{did_you_mean(str(name), options)} Available: {', '.join(options)}"
+                f"also={name}: there is no such mapping.{did_you_mean(str(name), options)} Available: {', '.join(options)}"
             )
         one = OmegaConf.create({"mapping": loaded[f"{name}.yaml"]})
         mappings.append(configured(one, "mapping")(atomistic))
     digests = [mapping.digest for mapping in mappings]
     if twice := [mapping.name for k, mapping in enumerate(mappings) if mapping.digest in digests[:k]]:
-        raise ValueError(f"also: mapping '{twice[0]}' is named twice")
+        raise ValueError(f"also: mapping '{twice[0]}' is named twice: remove it from also")
     return mappings
 
 
 def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) -> Path:
-    """Where data sets are kept; those that are there already for these settings must be readable and theirs."""
+    """Return the folder of the data sets.
+
+    Raises:
+        ValueError: a data set for these settings exists there, but cannot be read or belongs to another mapping.
+        OSError: frames have to be added, but the folder is not writable.
+    """
     root = Path(str(config.data_dir))
     directories = [source.directory(root, mapping) for mapping in mappings]
     counts = [count_frames(directory) for directory in directories]
-    if min(counts) < source.n_frames:  # a complete data set may lie on a disk that can only be read
+    if min(counts) < source.n_frames:  # a complete data set may be on a read-only disk
         check_writable(root, "data_dir")
     for mapping, directory, count in zip(mappings, directories, counts, strict=True):
         if count:
@@ -175,7 +184,7 @@ def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) ->
 
 
 def check_command(config: DictConfig) -> None:
-    """Refuse keys that were added at the top level, and values there of the wrong type."""
+    """Refuse unknown keys at the top level of a configuration, and values of the wrong type."""
     values = {key: value for key, value in as_dict(config).items() if key not in GROUPS}
     known = [key for key in config if key in KEYS or key in GROUPS]
     for key, value in values.items():
@@ -191,21 +200,21 @@ def check_command(config: DictConfig) -> None:
 
 
 def named(config: DictConfig, key: str) -> Path | None:
-    """The file or folder that a key of the command names, if any."""
+    """Return the file or folder that a key of the configuration names, or None."""
     value = config.get(key)
     return None if value is None else Path(str(value))
 
 
 def configured(config: DictConfig, group: str) -> Any:
-    """What a group of the configuration constructs.
+    """Construct the object that a group of the configuration describes.
 
     Raises:
-        ValueError: a setting that is wrong.
+        ValueError: a setting is wrong.
     """
     return constructed(as_dict(config[group]), group)
 
 
 def as_dict(config: DictConfig) -> dict[str, Any]:
-    """A group of settings as a plain dictionary."""
+    """Return a group of settings as a plain dictionary."""
     values = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The `--help` of a command, of what the comments in its files in `conf/` say and of the settings that it composes."""
+"""Write the `--help` page of a command from the comments of its files in `conf/` and the settings that it composes."""
 
 import math
 import re
@@ -21,15 +21,15 @@ INTERPOLATION = re.compile(r"\$\{(?:oc\.select:)?([\w.]+).*\}")
 
 
 def help_text(command: str, words: Sequence[str]) -> str:
-    """What a command does and all of its settings, or, where words name groups or settings, those alone.
+    """Return the description of a command with all of its settings, or only the groups or settings that the words name.
 
     Args:
-        command: without `python -m cgnnp.`.
-        words: of the command line: options, settings and names of groups; flags are passed over.
+        command: name of the command, without `python -m cgnnp.`.
+        words: words of the command line: options, settings and names of groups. Flags are ignored.
 
     Raises:
-        ValueError: a word without an equals sign that is no group of the command.
-        HydraException: words that cannot be composed.
+        ValueError: a word without an equals sign is not a group of the command.
+        HydraException: hydra cannot compose a configuration from the words.
     """
     words = [word for word in words if not word.startswith("-")]
     groups = groups_of(command)
@@ -46,7 +46,7 @@ def help_text(command: str, words: Sequence[str]) -> str:
 
 
 def composed(command: str, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, list[str]]]:
-    """The configuration of a command, and the options that are chosen in it, by group."""
+    """Return the configuration of a command, and the options that are chosen in it, by group."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):
         config = hydra.compose(command, list(overrides), return_hydra_config=True)
@@ -55,7 +55,7 @@ def composed(command: str, overrides: Sequence[str]) -> tuple[DictConfig, dict[s
 
 
 def chosen_options(command: str, config: DictConfig, of_hydra: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The options that are chosen, by group; `of_hydra` has them for groups of which one is chosen."""
+    """Return the chosen options by group. `of_hydra` has the choice for every group in which one option is chosen."""
 
     def of_group(group: str) -> list[str]:
         if group not in LISTED:
@@ -66,17 +66,17 @@ def chosen_options(command: str, config: DictConfig, of_hydra: Mapping[str, Any]
 
 
 def comments(command: str, chosen: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """What the files say of each setting, by its full name."""
+    """Return the comment of each setting, by the full name of the setting."""
     result = dict(of_command(command).keys)
     for group, names in chosen.items():
-        if group != "preset":  # whose remarks are about what it changes
+        if group != "preset":  # the comments of a preset are about the changes that it makes
             for name in names:
                 result |= of_option(group, name).keys
     return result
 
 
 class _Page:
-    """The parts of a page."""
+    """The parts of a help page."""
 
     def __init__(self, command: str, config: DictConfig, chosen: dict[str, list[str]]) -> None:
         self.command, self.chosen = command, chosen
@@ -85,21 +85,21 @@ class _Page:
         self.settings = dict(self._flat(resolved, raw, ""))
 
     def of_all(self) -> Iterator[str]:
-        """What the command does, its groups, the settings, and what else there is to know.
+        """Yield the description of the command, its groups, its settings and further hints.
 
-        Settings of a group that stand together under a name and a remark of their own are left to `--help group`.
+        Nested settings of a group that have a common name and comment are shown as one line; `--help group` lists them.
         """
         yield from paragraphs(self.of_command)
         if self.chosen:
-            heading = "Groups. group=option chooses another option, --help group tells of the options:"
+            heading = "Groups. group=option chooses another option; --help group describes the options:"
             yield f"{heading}\n{table([self._group(group) for group in self.chosen])}"
-        yield f"Settings. key=value on the command line changes one:\n{self._rows('')}"
+        yield f"Settings. key=value on the command line changes a setting:\n{self._rows('')}"
         for group in self.chosen:
             yield from self._sections(group)
         yield self._hints()
 
     def of_groups(self, asked: set[str]) -> Iterator[str]:
-        """The options of groups, all that is said of those that are chosen, and their settings."""
+        """Yield the options of the groups that were asked for, and the description and settings of the chosen options."""
         if asked - self.chosen.keys():
             yield f"Settings of python -m cgnnp.{self.command}:\n{self._rows('')}"
         for group in (group for group in self.chosen if group in asked):
@@ -114,7 +114,7 @@ class _Page:
             yield self._rows(group) if group in LISTED else ""
 
     def _sections(self, group: str) -> Iterator[str]:
-        """The settings of a group under what it is; of a list of options those of each under its own name."""
+        """Yield the settings of a group under the description of its option, or of each option of a list."""
         names = self.chosen[group]
         if group in LISTED:
             yield f"{self._choice(group)}:\n{self._rows(group)}"
@@ -132,13 +132,16 @@ class _Page:
         return f"{group}=[{','.join(names)}]" if group in LISTED else f"{group}={names[0]}"
 
     def _rows(self, place: str, together: bool = False) -> str:
-        """The settings of an option, or of a group that stand beside its options; of no place those beside the groups."""
+        """Return the table of the settings at one place.
+
+        The place is an option, a group whose settings are beside a list of options, or "" for the top level.
+        """
         names = [f"{key}." for key, (left, _) in self.settings.items() if together and left.endswith(".*")]
         shown = {key: row for key, row in self.settings.items() if not key.startswith(tuple(names))}
         return table([row for key, row in shown.items() if self._place_of(key) == place])
 
     def _place_of(self, key: str) -> str:
-        """Where a setting stands: `prior.pairs`, `mapping`, or nothing for those beside the groups."""
+        """Return the place of a setting: `prior.pairs`, `mapping`, or "" for settings at the top level."""
         group, name = key.split(".")[:2] if "." in key else (key, "")
         return "" if group not in self.chosen else _place(group, name) if name in self.chosen[group] else group
 
@@ -153,23 +156,23 @@ class _Page:
                 yield full, (f"{full}={_text(value)}", self._said(full, value, raw[key]))
 
     def _said(self, key: str, value: Any, raw: Any) -> str:
-        """The comment of a setting, and whether it must be set or follows another one."""
+        """Return the comment of a setting, and whether it must be set or takes the value of another setting."""
         follows = INTERPOLATION.fullmatch(raw) if isinstance(raw, str) else None
-        first = "must be set" if value == MISSING else f"as {follows.group(1)}" if follows else ""
+        first = "must be set" if value == MISSING else f"follows {follows.group(1)}" if follows else ""
         return "; ".join(filter(None, [first, self.comments.get(key, "")]))
 
     def _hints(self) -> str:
         hints = []
         if self.chosen:
             group = "mapping" if "mapping" in self.chosen else next(iter(self.chosen))
-            hints = [(f"--help {group}", "the options of a group, and all settings of the one that is chosen")]
+            hints = [(f"--help {group}", "shows the options of a group, and all settings of the chosen option")]
             others = [name for name in options_of(group) if name not in self.chosen[group]]
-            hints += [(f"--help {group}={name}", "the settings of another option") for name in others[:1]]
+            hints += [(f"--help {group}={name}", "shows the settings of another option") for name in others[:1]]
         hints += [
-            ("-m key=a,b", "a sweep: one job for every combination of the values that commas separate"),
-            ("--cfg job", "prints the settings that the command line makes, and does nothing else"),
+            ("-m key=a,b", "runs a sweep: one job for every combination of the comma-separated values"),
+            ("--cfg job", "prints all settings as this command line sets them, and does nothing else"),
         ]
-        return f"Also:\n{table(hints)}"
+        return f"More:\n{table(hints)}"
 
 
 def _place(group: str, name: str) -> str:
@@ -177,7 +180,7 @@ def _place(group: str, name: str) -> str:
 
 
 def _of_preset(name: str) -> list[tuple[str, str]]:
-    """What a preset chooses and sets."""
+    """Return the options that a preset chooses and the settings that it changes, with comments."""
     values = file_of_option("preset", name)
     chosen = [(f"{group}={one}", "") for group, one in choices(name).items()]
     values.pop("defaults", None)
@@ -192,7 +195,7 @@ def _of_preset(name: str) -> list[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """A value as it is written on the command line."""
+    """Return a value as it is written on the command line."""
     if isinstance(value, str):
         return f"'{value}'" if " " in value else value
     return yaml.safe_dump(value, default_flow_style=True, width=math.inf).splitlines()[0]

@@ -1,4 +1,4 @@
-"""What the commands share: hydra, errors for people, exit codes. Imports hydra and nothing heavy."""
+"""Functions that all commands share: composition with hydra, error messages, exit codes. Imports hydra but nothing slow."""
 
 import logging
 import math
@@ -26,20 +26,23 @@ from cgnnp.commands.presets import expanded
 from cgnnp.runtime import signals
 
 PARALLEL_JOBS = "CGNNP_PARALLEL_JOBS"
-"""Environment variable with the number of jobs that run side by side, see `cgnnp.runtime.platforms.available_cores`."""
+"""Environment variable with the number of jobs that run in parallel, see `cgnnp.runtime.platforms.available_cores`."""
 USER_ERRORS = (ValueError, OSError, HydraException, OmegaConfBaseException)
 log = logging.getLogger("cgnnp")
 
 
 class JobFailed(Exception):
-    """A job of a sweep that failed and has said why; the others go on. Holds the exit code."""
+    """A job of a sweep failed, and its error message was printed. The other jobs continue. The argument is the exit code."""
 
 
 class ShareCores(Callback):
-    """Tells the jobs of a sweep how many run side by side, so that each takes its share of the cores, and what is swept."""
+    """Hydra callback that tells the jobs of a sweep which settings are swept and how many jobs run in parallel.
+
+    Each job then takes its share of the cores.
+    """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Count them before any is started; hydra's own launcher runs one at a time."""
+        """Count the parallel jobs before the first one starts. Hydra's default launcher runs one at a time."""
         from joblib import effective_n_jobs
         from joblib.externals.loky.backend import resource_tracker
 
@@ -51,15 +54,16 @@ class ShareCores(Callback):
         if workers is not None:
             jobs = math.prod(len(list(one.sweep_string_iterator())) for one in parsed if one.is_sweep_override())
             os.environ[PARALLEL_JOBS] = str(min(jobs, effective_n_jobs(workers)))
-            with signals.deaf_children():  # it cleans up after all jobs, and must outlive them when a terminal is closed
+            with signals.deaf_children():  # the tracker cleans up after all jobs, so it must survive a closed terminal
                 resource_tracker.ensure_running()
 
 
 def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
-    """Compose the configuration `conf/<config_name>.yaml` with the command line's overrides and do the job.
+    """Compose the configuration `conf/<config_name>.yaml` with the overrides of the command line, and run the job.
 
-    Errors that a user can mend are one message and exit code 2, a simulation that blew up is one message and exit code
-    1; the traceback goes to the run's log file. A job of a sweep that fails leaves the others running, a signal ends all.
+    An error that the user can correct prints one message and exits with code 2. A simulation that blew up prints one message
+    and exits with code 1. Tracebacks go to the log file of the run. If a job of a sweep fails, the other jobs continue; a
+    signal ends all of them.
     """
     main_process = os.getpid()
 
@@ -75,7 +79,7 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
                     raise
                 _fail(config_name, error, code=1)
 
-    # Without hydra's own handling of errors, which would print a message of its own and exit with 1.
+    # This turns off hydra's own error handling, which would print another message and exit with code 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         sys.argv[1:], said = expanded(config_name, sys.argv[1:])
@@ -92,7 +96,8 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
     except BrokenProcessPool:
         signals.check()
         message = (
-            "the process of a job was killed (out of memory?) or crashed: finished chunks are kept; the same command goes on"
+            "the process of a job was killed (out of memory?) or crashed; finished chunks are kept: run the same command "
+            "again to continue"
         )
         print(f"{config_name}: error: {message}", file=sys.stderr)
         sys.exit(1)
@@ -101,7 +106,7 @@ def run(config_name: str, body: Callable[[DictConfig], object]) -> None:
 
 
 def _compare_sweep() -> None:
-    """Compare the runs of a sweep that has ended, also where some failed."""
+    """Compare the runs of a sweep that has ended, even if some jobs failed."""
     if (folder := sweeps.end()) is not None:
         sweeps.compare(folder)
 
@@ -120,21 +125,21 @@ def _message(config_name: str, error: BaseException, code: int) -> int:
 
 
 def command_line() -> str:
-    """How this job was started, to be started again."""
+    """Return the command line that starts this job again."""
     job = HydraConfig.get()
     return f"python -m cgnnp.{job.job.config_name} {shlex.join(job.overrides.task)}".strip()
 
 
 def job_name() -> str:
-    """What tells this job from the others of its sweep; nothing outside a sweep."""
+    """Return the overrides that distinguish this job from the others of its sweep, or "" outside a sweep."""
     return sweeps.job_name(overrides())
 
 
 def overrides() -> list[str]:
-    """What the command line changes."""
+    """Return the overrides on the command line."""
     return list(HydraConfig.get().overrides.task)
 
 
 def resolved_yaml(config: DictConfig) -> str:
-    """The resolved configuration as YAML."""
+    """Return the resolved configuration as YAML."""
     return OmegaConf.to_yaml(config, resolve=True)

@@ -1,4 +1,4 @@
-"""Pages of text for a terminal: paragraphs, tables of two columns, command lines. Imports nothing heavy."""
+"""Lay out text for a terminal: paragraphs, tables with two columns, and command lines. Imports nothing slow."""
 
 import re
 import textwrap
@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from cgnnp.commands.yaml_comments import Comments, Example
 
 WIDTH, COLUMN = 100, 38
-"""Of a page, and where second columns begin at most."""
+"""Width of a page, and the last column where the second column of a table may begin."""
 
 
 def wrapped(text: str) -> str:
-    """A paragraph."""
+    """Return a paragraph, wrapped to the width of the page."""
     return "\n".join(_lines(text, WIDTH))
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
-    """Two columns, the second wrapped.
+    """Return a table with two columns. The second column is wrapped.
 
     >>> print(table([("seed=0", "of the fit"), ("layers=3", "")]))
       seed=0    of the fit
@@ -27,7 +27,7 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def examples(found: Sequence[Example]) -> str:
-    """Command lines, broken with backslashes where they are long, with remarks behind or below them.
+    """Return command lines with their remarks. Long command lines are broken with backslashes.
 
     >>> print(examples([Example("python -m cgnnp.train preset=nacl", "ions")]))
       python -m cgnnp.train preset=nacl  # ions
@@ -36,7 +36,7 @@ def examples(found: Sequence[Example]) -> str:
 
 
 def paragraphs(found: Comments) -> Iterator[str]:
-    """The header of a file, command lines that follow each other together."""
+    """Yield the parts of the header of a file. Consecutive command lines form one part."""
     together: list[Example] = []
     for part in found.header:
         if isinstance(part, Example):
@@ -55,7 +55,7 @@ def _example(example: Example) -> Iterator[str]:
     if len(line) <= WIDTH:
         yield line
         return
-    words = re.findall(r"(?:'[^']*'|\S)+", example.command)  # what stands in quotes is not broken
+    words = re.findall(r"(?:'[^']*'|\S)+", example.command)  # quoted text is not broken
     lines = [f"  {words[0]}"]
     for word in words[1:]:
         if len(lines[-1]) + len(word) + 3 > WIDTH:

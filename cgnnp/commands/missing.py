@@ -1,4 +1,4 @@
-"""Settings that a command cannot do without, all that are missing in one message, before any work begins."""
+"""Find the settings that a command needs but that are not set, and report all of them in one message before work begins."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,16 @@ ONE_OF = {
     "compare": ("run", "runs"),
     "check": ("data", "potential"),
 }
-"""Settings of commands of which one must be set."""
+"""For each command, settings of which at least one must be set."""
 
 ONE_OF_A_GROUP = (("reference.topology", "reference.types"),)
-"""The same of options, where their group has these settings. A file says of each other setting that must be set: `???`."""
+"""Settings of options of which at least one must be set, if the group has them.
+
+Every other setting that must be set has the value `???` in its file.
+"""
 
 NOT_WITH_DATA = {"train": ("system", "reference", "mapping"), "map": ("reference",)}
-"""Groups of which a command constructs nothing where `data` names a data set."""
+"""Groups that a command does not use when `data` names a data set."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,20 @@ class Missing:
     keys: tuple[str, ...]
 
     def rows(self, said: Mapping[str, str]) -> list[tuple[str, str]]:
-        """Each with its comment."""
+        """Return the settings, each with its comment."""
         return [(key if k == 0 else f"  or {key}", said.get(key, "")) for k, key in enumerate(self.keys)]
 
 
 def check_complete(command: str, config: DictConfig, of_hydra: Mapping[str, Any]) -> None:
-    """Refuse a configuration in which settings are missing that its command needs.
+    """Refuse a configuration in which settings are missing that the command needs.
 
     Args:
-        command: without `python -m cgnnp.`.
-        config: as it was composed.
-        of_hydra: the options that are chosen, by group, as hydra has them.
+        command: name of the command, without `python -m cgnnp.`.
+        config: the composed configuration.
+        of_hydra: the chosen option of each group, from hydra.
 
     Raises:
-        ValueError: names all of them, says what they are, and gives an example.
+        ValueError: settings are missing. The message names all of them, describes them and gives an example.
     """
     found = _missing(command, config)
     if not found:
@@ -62,17 +65,17 @@ def check_complete(command: str, config: DictConfig, of_hydra: Mapping[str, Any]
     ]
     if command == "map" and "reference" in groups:
         names.add("data")
-        parts += ["or, in place of what reference needs:", table([("data", said["data"])])]
+        parts += ["or set data instead of the settings of reference:", table([("data", said["data"])])]
     parts += ["for example:", examples(_examples(command, chosen, names))]
     options = "".join(f" {group}={name}" for group in groups for name in chosen[group])
-    raise ValueError("\n".join([*parts, f"more of it: python -m cgnnp.{command} --help{options}"]))
+    raise ValueError("\n".join([*parts, f"for more, see: python -m cgnnp.{command} --help{options}"]))
 
 
 def _missing(command: str, config: DictConfig) -> list[Missing]:
-    """What is missing."""
+    """Return the settings that are missing."""
     unused = () if _empty(config, "data") else NOT_WITH_DATA.get(command, ())
     if "trajectory" in _names(config, "reference"):
-        unused = (*unused, "system")  # frames come from files
+        unused = (*unused, "system")  # the frames come from files, so no system is simulated
     alternatives = [ONE_OF.get(command, ()), *ONE_OF_A_GROUP]
     known = [tuple(key for key in keys if _is_there(config, key)) for keys in alternatives]
     wanted = [*known, *((key,) for key in OmegaConf.missing_keys(config))]
@@ -81,7 +84,7 @@ def _missing(command: str, config: DictConfig) -> list[Missing]:
 
 
 def _examples(command: str, chosen: Mapping[str, Sequence[str]], names: set[str]) -> list[Example]:
-    """Command lines in the files of the command, and of the options that are chosen, which set one of these names."""
+    """Return the command lines, in the files of the command and of its chosen options, that set one of these names."""
     files = [of_command(command), *(of_option(group, name) for group, options in chosen.items() for name in options)]
     all_there_are = dict.fromkeys(one for file in files for one in file.examples)
     found = [one for one in all_there_are if any(f" {name}=" in one.command.replace("'", " ") for name in names)]
@@ -89,7 +92,7 @@ def _examples(command: str, chosen: Mapping[str, Sequence[str]], names: set[str]
 
 
 def _names(config: DictConfig, group: str) -> list[str]:
-    """The settings of a group, those included that are not set; none where there is no such group."""
+    """Return the names of the settings of a group, including unset ones, or [] if there is no such group."""
     found = config.get(group) if group else config
     return [str(key) for key in found] if isinstance(found, DictConfig) else []
 

@@ -1,4 +1,4 @@
-"""`python -m cgnnp`: says what the commands are, or runs the one that is named. Imports nothing heavy."""
+"""`python -m cgnnp`: describe the commands, or run the command that is named. Imports nothing slow."""
 
 import importlib
 import sys
@@ -11,19 +11,19 @@ COMMANDS = ("sample", "map", "train", "simulate", "compare", "check")
 
 
 def overview() -> str:
-    """A line for each command, and an example."""
+    """Return a line for each command, and an example."""
     return f"""From an atomistic simulation to a coarse-grained one with the same free energy, in OpenMM.
 
 {table([(f"python -m cgnnp.{name}", of_command(name).summary) for name in COMMANDS])}
 
-For example, all of it for water:
+For example, the whole way for water:
 {examples(of_command("train").examples[:1])}
 
-python -m cgnnp.train --help says what can be set, and so of every other command."""
+python -m cgnnp.train --help lists the settings of this command; every other command has --help too."""
 
 
 def main() -> None:
-    """Console script: `cgnnp train ...` is `python -m cgnnp.train ...`."""
+    """Run the console script: `cgnnp train ...` is the same as `python -m cgnnp.train ...`."""
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help", "help"):
         print(overview())

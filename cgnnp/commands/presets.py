@@ -1,7 +1,8 @@
-"""Words of the command line: presets, and what earlier versions called things. Imports nothing heavy.
+"""Rewrite words of the command line: presets, and names that earlier versions used. Imports nothing slow.
 
-`preset=nacl` chooses options of several groups and settings that suit them. `train` has the group, whose files hydra
-composes. The other commands have some of the groups alone: for them the word stands for what the preset chooses of these.
+`preset=nacl` chooses options of several groups, and settings that suit them. `train` has the group `preset`, which hydra
+composes. The other commands have only some of the groups, so the word is replaced by the options that the preset chooses for
+these groups.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,17 @@ import yaml
 from cgnnp.runtime.options import file_of_option
 
 FORMER = {"mapping=ions_nacl": "preset=nacl", "trainer=default": "trainer=force_matching"}
-"""What options were called."""
+"""Former names of options, and their names now."""
 
 SPLINES = ("knot_spacing_nm", "max_frames", "min_count", "smoothing", "ridge", "wall_kT", "walls_only")
 FORMER_KEYS = {"prior.eps_r": "prior.coulomb.eps_r", **{f"prior.{name}": f"prior.pairs.{name}" for name in SPLINES}}
-"""What settings were called before the prior became a list of terms."""
+"""Former names of settings, from before the prior was a list of terms, and their names now."""
 
 PRESET = "preset="
 
 
 def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words of a command line with presets as hydra takes them, and what to say of words that were changed.
+    """Return the words of a command line, with presets in the form that hydra takes, and remarks about changed words.
 
     >>> expanded("train", ["mapping=ions_nacl", "seed=1"])
     (['preset=nacl', 'seed=1'], ['mapping=ions_nacl is preset=nacl now'])
@@ -32,11 +33,11 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
     ['system=electrolyte', 'reference=langevin_dense', 'mapping=atoms']
 
     Raises:
-        ValueError: a preset that there is not, or that chooses what to sample where the command samples nothing.
+        ValueError: a preset does not exist, or it chooses a system to sample and the command does not sample.
     """
     for word in words:
         if word.startswith("mapping=") and "," in word and "ions_nacl" in word:
-            raise ValueError(f"{word}: ions_nacl is preset=nacl now, and no mapping: sweep over preset=none,nacl")
+            raise ValueError(f"{word}: ions_nacl is preset=nacl now and not a mapping: sweep over preset=none,nacl")
     said = [f"{word} is {FORMER[word]} now" for word in words if word in FORMER]
     words = [FORMER.get(word, word) for word in words]
     keys = [word.partition("=")[0] for word in words]
@@ -54,33 +55,35 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _choices(command: str, groups: Sequence[str], word: str, words: Sequence[str]) -> list[str]:
-    """What a preset chooses of the groups that a command has, but for those that the command line chooses itself."""
+    """Return the options that a preset chooses for the groups of a command, except where the command line chooses."""
     if "mapping" not in groups:
         return [word]
     if "," in word:
-        raise ValueError(f"{word}: {command} takes one preset: sweep over what it chooses")
+        raise ValueError(f"{word}: {command} takes only one preset: sweep over the options that the presets choose")
     chosen = choices(word.removeprefix(PRESET))
     if "system" in chosen and "system" not in groups:
-        raise ValueError(f"{word} chooses a system to sample, and {command} samples none: take mapping={chosen['mapping']}")
+        raise ValueError(
+            f"{word}: chooses a system to sample, but {command} does not sample: set mapping={chosen['mapping']} instead"
+        )
     given = {other.partition("=")[0] for other in words}
     return [f"{group}={option}" for group, option in chosen.items() if group in groups and group not in given]
 
 
 def choices(preset: str) -> dict[str, str]:
-    """The options that a preset chooses, by group.
+    """Return the options that a preset chooses, by group.
 
     >>> choices("nacl")["mapping"]
     'ions'
 
     Raises:
-        ValueError: there is no such preset.
+        ValueError: the preset does not exist.
     """
     defaults = file_of_option("preset", preset).get("defaults", [])
     return {key.removeprefix("override /"): option for entry in defaults for key, option in entry.items()}
 
 
 def groups_of(command: str) -> list[str]:
-    """The groups that a command has, in the order in which they are composed.
+    """Return the groups of a command, in the order in which they are composed.
 
     >>> groups_of("map")
     ['reference', 'mapping']

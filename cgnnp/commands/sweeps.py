@@ -1,6 +1,6 @@
-"""A sweep (-m): one folder for its runs, named by what was swept, and their comparison when all are done.
+"""A sweep (-m): one folder for its runs, named after the swept settings, and a comparison of the runs at the end.
 
-The jobs of a sweep may run in processes of their own, which inherit the environment: it tells them where the sweep is.
+The jobs of a sweep may run in separate processes. They inherit environment variables that tell them the folder.
 """
 
 import logging
@@ -14,18 +14,18 @@ from cgnnp.runtime.storage import data_digest
 log = logging.getLogger("cgnnp")
 
 FOLDER, SWEPT = "CGNNP_SWEEP", "CGNNP_SWEPT"
-"""Environment variables: the folder of the sweep, and the settings that are swept, with commas between them."""
+"""Environment variables: the folder of the sweep, and the names of the swept settings, separated by commas."""
 
 JOBS = "jobs.txt"
 
 
 def begin(swept: Sequence[str], words: Sequence[str], root: Path = Path("runs")) -> None:
-    """Tell the jobs of a sweep where it is and what is swept; the same command has the same folder, and goes on there.
+    """Tell the jobs of a sweep its folder and which settings are swept. The same command gets the same folder and continues.
 
     Args:
-        swept: settings.
-        words: of the whole command line.
-        root: where its folder goes.
+        swept: names of the swept settings.
+        words: all words of the command line.
+        root: folder that contains the folder of the sweep.
     """
     names = "_".join(key.rpartition(".")[2] for key in swept)
     os.environ[FOLDER] = str(root / f"sweep_{names}_{data_digest(sorted(words), 6)}")
@@ -33,13 +33,13 @@ def begin(swept: Sequence[str], words: Sequence[str], root: Path = Path("runs"))
 
 
 def end() -> Path | None:
-    """The folder of the sweep that is over, where any job has begun."""
+    """Return the folder of the sweep that has ended, or None if no job has begun."""
     folder, _ = os.environ.pop(FOLDER, None), os.environ.pop(SWEPT, None)
     return Path(folder) if folder and Path(folder).is_dir() else None
 
 
 def job_name(overrides: Sequence[str]) -> str:
-    """The overrides of a job that tell it from the others of its sweep; nothing outside a sweep.
+    """Return the overrides that distinguish a job from the others of its sweep, or "" outside a sweep.
 
     >>> os.environ[SWEPT] = "model.l_max,seed"
     >>> job_name(["mapping=water_cg", "model.l_max=0", "seed=1"])
@@ -51,9 +51,9 @@ def job_name(overrides: Sequence[str]) -> str:
 
 
 def sweep_folder(name: str) -> Path | None:
-    """Where a job of a sweep has its run, named by its overrides; None outside a sweep.
+    """Return the run folder of a job of a sweep, named after its overrides, or None outside a sweep.
 
-    Names have no signs that a command line would take for its own.
+    Characters that a shell or hydra would interpret are replaced in the name.
     """
     folder = os.environ.get(FOLDER)
     if not folder or not name:
@@ -63,7 +63,7 @@ def sweep_folder(name: str) -> Path | None:
 
 
 def note_job(run: Path) -> None:
-    """Remember that a run is of the sweep, wherever its folder is."""
+    """Record that a run belongs to the sweep, wherever the folder of the run is."""
     if folder := os.environ.get(FOLDER):
         Path(folder).mkdir(parents=True, exist_ok=True)
         with (Path(folder) / JOBS).open("a") as file:
@@ -71,7 +71,7 @@ def note_job(run: Path) -> None:
 
 
 def compare(folder: Path) -> None:
-    """Compare the runs of a sweep that are there, and write the page into its folder; says why where it cannot."""
+    """Compare the finished runs of a sweep, and write the page into its folder. A failure is logged as a warning."""
     from cgnnp.workflow.many_runs import compare_runs, write_runs
     from cgnnp.workflow.run_folder import start_logging
 
@@ -80,12 +80,12 @@ def compare(folder: Path) -> None:
         runs = [Path(line) for line in (folder / JOBS).read_text().splitlines()]
         finished = [run for run in dict.fromkeys(runs) if (run / "summary.json").is_file()]
         if len(finished) < 2:
-            log.info("sweep: %d of its runs can be compared: nothing to compare", len(finished))
+            log.info("sweep: %d of its runs have a result, and a comparison needs at least 2: no comparison", len(finished))
             return
         found = compare_runs([os.path.relpath(run) for run in finished])
         page = write_runs(found, folder)
     except (ValueError, OSError) as error:
-        log.warning("sweep: its runs were not compared: %s", error)
+        log.warning("sweep: could not compare the runs: %s", error)
         return
     print(found.table())
-    log.info("sweep: %s", page)
+    log.info("sweep: comparison written to %s", page)

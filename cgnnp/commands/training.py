@@ -1,4 +1,4 @@
-"""The commands that need a network: a configuration becomes a plan, the plan a job."""
+"""The commands that need a network. A configuration becomes a plan, and a job carries out the plan."""
 
 import logging
 from collections.abc import Sequence
@@ -42,24 +42,24 @@ log = logging.getLogger("cgnnp")
 Kind = TypeVar("Kind")
 
 SHARED = ("seed", "platform", "force_backend")
-"""Settings of a command that are those of its simulation too."""
+"""Settings of a command that also apply to its simulation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OfAllTerms:
-    """Settings of `prior` that stand beside its terms, which refer to them."""
+    """Settings of `prior` that are beside its terms; the terms refer to them."""
 
     cutoff_nm: float = 0.9
 
 
 def train(config: DictConfig, config_text: str, command: str, job_name: str = "") -> None:
-    """The main job. What can be wrong with the settings is found before anything is sampled.
+    """Run the main job. All settings are checked before anything is sampled.
 
     Args:
-        config: of the command.
-        config_text: the resolved configuration.
-        command: how the job was started.
-        job_name: of a job of a sweep, its overrides; its folder has that name, in the folder of the sweep.
+        config: configuration of the command.
+        config_text: the resolved configuration as YAML.
+        command: command line that started the job.
+        job_name: overrides that distinguish a job of a sweep, "" otherwise. They name its folder in the folder of the sweep.
     """
     plan = training_plan(config)
     run_dir = named(config, "run_dir")
@@ -75,11 +75,11 @@ def train(config: DictConfig, config_text: str, command: str, job_name: str = ""
 
 
 def training_plan(config: DictConfig) -> TrainingPlan:
-    """What a configuration asks for, constructed and checked.
+    """Construct and check the plan that a configuration describes.
 
     Raises:
-        FileNotFoundError: a data set that is not there.
-        ValueError: a setting that is wrong.
+        FileNotFoundError: a data set does not exist.
+        ValueError: a setting is wrong.
     """
     check_command(config)
     fit = fit_plan(config)
@@ -103,14 +103,14 @@ def training_plan(config: DictConfig) -> TrainingPlan:
 
 
 def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
-    """Run or extend the simulation of a run (`run=`), or run any exported potential (`potential=`).
+    """Run or extend the simulation of a run (`run=`), or simulate any exported potential (`potential=`).
 
-    A run keeps the settings of its own config.yaml but for the `overrides` of the command line.
+    A run keeps the settings in its own config.yaml, except for the `overrides` on the command line.
     """
     check_command(config)
     run, potential = named(config, "run"), named(config, "potential")
     if (run is None) == (potential is None):
-        raise ValueError("name either run=<folder of a run> or potential=<exported potential>, and not both")
+        raise ValueError("set either run=<folder of a run> or potential=<exported potential>, not both")
     composition = Composition(**checked_settings(Composition, as_dict(config.system), "system"))
     if run is not None:
         _simulate_again(RunFolder.open(str(run)), config, composition, overrides)
@@ -123,11 +123,11 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     check_writable(directory, "output")
     found = run_potential(potential, directory, plan, composition=composition)
     remember(found, directory)
-    log.info("frames in %s", ", ".join(map(str, found.folders)))
+    log.info("the frames are in %s", ", ".join(map(str, found.folders)))
 
 
 def _potential(config: DictConfig) -> Path | None:
-    """The folder of the potential that is named, or that comes with cgnnp by this name."""
+    """Return the folder of the potential that the configuration names, by a path or as a potential shipped with cgnnp."""
     place = named(config, "potential")
     return None if place is None else potential_folder(place)
 
@@ -137,8 +137,8 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
     manifest = read_manifest(run.potential)
     if not composition.is_own:
         raise ValueError(
-            f"run={run.path}: continues the run's own simulation; for other numbers of beads use "
-            f"potential={run.potential} with the same system settings"
+            f"run={run.path}: extends the run's own simulation, whose numbers of beads and box are fixed: use "
+            f"potential={run.potential} with these system settings instead"
         )
     values = as_dict(config.simulation)
     values = (_settings_of_run(run, values, overrides) or values) if TARGET in values else values
@@ -146,7 +146,7 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
         plan = _simulation(values, manifest["temperature_K"])
     except ValueError as error:
         said = error.configured if isinstance(error, SettingError) else error
-        raise ValueError(f"{said} (in {run.config_file}, or on the command line)") from error
+        raise ValueError(f"{said} (set in {run.config_file} or on the command line)") from error
     plan = _needed(plan)
     with run.locked():
         start_logging(run.path / "train.log")
@@ -156,14 +156,14 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
 
 def _needed(plan: SimulationPlan | None) -> SimulationPlan:
     if plan is None:
-        raise ValueError("simulation=none leaves nothing to simulate: choose simulation=langevin")
+        raise ValueError("simulation=none: leaves nothing to simulate: choose simulation=langevin")
     return plan
 
 
 def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     """Compare the simulation of a run with its data, that of a potential with any data, or several runs with each other.
 
-    A run is compared by the observables of its own config.yaml but for the `overrides` of the command line.
+    A run is compared by the observables in its own config.yaml, except for the `overrides` on the command line.
     """
     check_command(config)
     folder, data, potential = named(config, "run"), named(config, "data"), _potential(config)
@@ -171,46 +171,47 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     runs = [] if given is None else [given] if isinstance(given, str | int) else list(given)
     if (folder is None) == (not runs):
         raise ValueError(
-            "name either run=<folder of a run, or of a simulation>, or runs=[...]: a list of runs, or a folder of them"
+            "set either run=<folder of a run or of a simulation>, or runs=<list of run folders, or a folder that contains "
+            "them>"
         )
     if folder is None:
         if potential is not None:
-            raise ValueError(f"potential={potential}: every run has its own: leave it out with runs=")
+            raise ValueError(f"potential={potential}: every run has its own potential: leave it out with runs=")
         if data is None and (named_here := [word for word in overrides if word.lstrip("+").startswith(f"{GROUP}.")]):
             raise ValueError(
-                f"{named_here[0]}: runs are shown as each was compared: run python -m cgnnp.compare run=... with it, or "
-                "name data="
+                f"{named_here[0]}: runs= shows the comparisons that the runs already have: run python -m cgnnp.compare "
+                "run=... with this setting for each run, or set data= to compare all runs anew"
             )
         _compare_runs(config, runs, data)
     elif (output := named(config, "output")) is not None:
-        raise ValueError(f"output={output}: what is found of one run goes into its folder: leave it out with run=")
+        raise ValueError(f"output={output}: the comparison of one run goes into its folder: leave output out with run=")
     elif is_simulation(folder):
         chosen = choice(as_dict(config.compare))
-        frames = _data_of(data, f"run={folder}: is a simulation of a potential, and its data have to be named")
+        frames = _data_of(data, f"run={folder}: is a simulation of a potential, so the data to compare with must be set")
         start_logging()
         compare_simulation(folder, frames, chosen, potential)
     elif potential is not None:
-        raise ValueError(f"potential={potential}: run={folder} has its own: leave it out")
+        raise ValueError(f"potential={potential}: run={folder} has its own potential: leave potential out")
     else:
         _compare_run(config, RunFolder.open(str(folder)), data, overrides)
 
 
 def _compare_run(config: DictConfig, run: RunFolder, data: Path | None, overrides: Sequence[str]) -> None:
-    """Compare the simulation of a run, and write its report again."""
+    """Compare the simulation of a run with data, and write its report again."""
     with run.locked():
         job = Job(run)
         known = job.found.data
         frames = _data_of(data or Path(known.data or ""), n_frames=known.n_frames if data is None else None)
         coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
-        if coarse is None:  # a first run that was interrupted: all that there is
+        if coarse is None:  # the first simulation was interrupted, so its frames so far are taken
             coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), job.found.simulation)
         chosen = _choice_of_run(run, as_dict(config.compare), overrides)
-        start_logging(run.path / "train.log")  # a command that is refused leaves no trace
+        start_logging(run.path / "train.log")  # only here, so that a refused command writes nothing to the log
         job.compare(frames, coarse, chosen, data, again=True)
 
 
 def _compare_runs(config: DictConfig, runs: Sequence[Any], data: Path | None) -> None:
-    """Compare several runs with each other; the page goes into the folder that holds them, or beside the first."""
+    """Compare several runs with each other. The page goes into the folder that contains them, or beside the first run."""
     places = [Path(str(place)) for place in runs]
     frames = None if data is None else _data_of(data)
     output = named(config, "output") or (places[0] if len(places) == 1 else places[0].resolve().parent / "comparison")
@@ -219,26 +220,26 @@ def _compare_runs(config: DictConfig, runs: Sequence[Any], data: Path | None) ->
     found = compare_runs(places, choice(as_dict(config.compare)), frames)
     page = write_runs(found, output)
     print(found.table())
-    log.info("compare: %s", page)
+    log.info("compare: comparison written to %s", page)
 
 
 def _data_of(data: Path | None, needed: str = "", n_frames: int | None = None) -> Frames:
-    """The frames to compare with.
+    """Return the frames to compare with.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: none is named, and one is needed.
+        FileNotFoundError: there is no data set at this place.
+        ValueError: data are needed, but no data set is named.
     """
     if data is None:
         raise ValueError(f"{needed}: data=data/...")
     if not has_data(data):
-        missing = "not a data set of mapped frames (no meta.json)"
-        raise FileNotFoundError(f"{data}: {missing}: name one with data=<directory>")
+        missing = "is not a data set of mapped frames (it has no meta.json)"
+        raise FileNotFoundError(f"{data}: {missing}: name a data set with data=<directory>")
     return open_frames(data, n_frames=n_frames)
 
 
 def _choice_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> Choice:
-    """The observables that a run was compared by, with what the command line changes."""
+    """Return the observables that a run was compared by, with the changes on the command line."""
     made = run.config().get(GROUP)
     if not isinstance(made, dict):
         return choice(values)
@@ -254,35 +255,35 @@ def _choice_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[s
 
 
 def _settings_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The simulation settings that a run was made with, and of `values` those that the command line names.
+    """Return the simulation settings of a run, updated with those of `values` that the command line names.
 
     Raises:
-        ValueError: the run's config.yaml is damaged.
+        ValueError: the config.yaml of the run is damaged.
     """
     made = run.config().get("simulation")
     if not isinstance(made, dict) or TARGET not in made:
         return {}
-    names = [text.lstrip("+").partition("=")[0] for text in overrides]  # +key=value and ++key=value are hydra's ways to add
+    names = [text.lstrip("+").partition("=")[0] for text in overrides]  # hydra adds settings with +key=value or ++key=value
     changed = [name.removeprefix("simulation.") for name in names if name.startswith("simulation.") or name in SHARED]
     return {**made, **{name: values[name] for name in changed if name in values}}
 
 
 def _simulation(values: dict[str, Any], temperature: float) -> SimulationPlan | None:
-    """The plan of a simulation of a potential of this temperature (K), None for `simulation=none`.
+    """Return the plan of a simulation of a potential that is valid at this temperature (K), or None for `simulation=none`.
 
     Raises:
-        ValueError: a setting that is wrong.
+        ValueError: a setting is wrong.
     """
     if TARGET not in values:
         return None
     plan = constructed(values, "simulation", OF_THE_POTENTIAL)(temperature)
     if not isinstance(plan, SimulationPlan):
-        raise ValueError(f"simulation._target_={values[TARGET]}: must make a {SimulationPlan.__module__}.SimulationPlan")
+        raise ValueError(f"simulation._target_={values[TARGET]}: must return a {SimulationPlan.__module__}.SimulationPlan")
     return plan
 
 
 def fit_plan(config: DictConfig) -> FitPlan:
-    """How to fit, of parts that are constructed."""
+    """Construct the plan of the fit: the terms of the prior, the network and the trainer."""
     trainer = _of_kind(as_dict(config.trainer), "trainer", Trainer)  # type: ignore[type-abstract]
     terms = _prior_terms(as_dict(config.prior))
     trainer.check_machine()
@@ -292,10 +293,12 @@ def fit_plan(config: DictConfig) -> FitPlan:
 
 
 def _prior_terms(values: dict[str, Any]) -> tuple[PriorTerm, ...]:
-    """The terms of the prior, in their order; what a preset sets of a term that was not chosen is left out.
+    """Construct the terms of the prior, in their order.
+
+    Settings that a preset has for a term that is not chosen are ignored.
 
     Raises:
-        ValueError: a setting that is wrong.
+        ValueError: a setting is wrong.
     """
     shared = {key: value for key, value in values.items() if not isinstance(value, dict)}
     checked_settings(OfAllTerms, shared, "prior")
@@ -312,16 +315,16 @@ def _prior_terms(values: dict[str, Any]) -> tuple[PriorTerm, ...]:
 
 
 def _check_package(values: dict[str, Any], group: str, package: str) -> None:
-    """Refuse what is to be stored and is not of this package."""
+    """Refuse a class from outside of a package, since the class is stored in files by its name."""
     if not home_of(str(values.get(TARGET))).startswith(package):
         raise ValueError(
-            f"{group}._target_={values.get(TARGET)}: must be one of {package}*, since stored files name it and no code "
-            "comes from files: add it to the package (CONTRIBUTING.md says how)"
+            f"{group}._target_={values.get(TARGET)}: must be in {package}*, since stored files name the class and cgnnp "
+            "loads no code from elsewhere: add the class to the package (CONTRIBUTING.md says how)"
         )
 
 
 def _of_kind(values: dict[str, Any], group: str, kind: type[Kind]) -> Kind:
-    """What the settings of a group construct, which must be of one kind."""
+    """Construct the object that the settings of a group describe, and check that it is of one class."""
     made = constructed(values, group)
     if not isinstance(made, kind):
         raise ValueError(f"{group}._target_={values[TARGET]}: must be {kind.__module__}.{kind.__name__}")
@@ -329,10 +332,10 @@ def _of_kind(values: dict[str, Any], group: str, kind: type[Kind]) -> Kind:
 
 
 def _further_sets(config: DictConfig) -> dict[Path, Frames]:
-    """The data sets of `more_data`, and the further systems of `data`, where it is of many.
+    """Return the data sets of `more_data`. If `data` is a data set of several systems, its further systems come first.
 
     Raises:
-        FileNotFoundError: no data set there.
+        FileNotFoundError: a data set does not exist.
     """
     first = named(config, "data")
     paths = systems_in(first)[1:] if first is not None else []
@@ -341,17 +344,17 @@ def _further_sets(config: DictConfig) -> dict[Path, Frames]:
     found: dict[Path, Frames] = {}
     for directory in paths:
         if not has_data(directory):
-            raise FileNotFoundError(f"more_data={directory}: not a data set of mapped frames (no meta.json)")
+            raise FileNotFoundError(f"more_data={directory}: is not a data set of mapped frames (it has no meta.json)")
         found[directory] = open_frames(directory)
     return found
 
 
 def _draws(config: DictConfig, mapping: Mapping) -> Frames | None:
-    """The data set of second draws that `draws` names.
+    """Return the data set of second draws that `draws` names, or None.
 
     Raises:
-        FileNotFoundError: no data set there.
-        ValueError: of another mapping.
+        FileNotFoundError: the data set does not exist.
+        ValueError: the data set has another mapping.
     """
     draws = named(config, "draws")
     return None if draws is None else open_frames(draws, mapping)

@@ -1,4 +1,4 @@
-"""Comments of the files in `conf/`: the help of the commands and the message for missing settings are made of them."""
+"""Read the comments of the files in `conf/`. The help of the commands and the message about missing settings use them."""
 
 import functools
 import re
@@ -13,7 +13,7 @@ from cgnnp.runtime.options import LISTED, file_of_option, options_of
 
 @dataclass(frozen=True)
 class Example:
-    """A command line, without line breaks, and the remark behind it."""
+    """A command line, without line breaks, and the remark that follows it."""
 
     command: str
     remark: str
@@ -21,11 +21,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Comments:
-    """What the comments of a file say.
+    """The comments of one configuration file.
 
     Args:
-        header: of the file: paragraphs, and command lines between them.
-        keys: by the full name of a setting; those of `defaults` are of the groups.
+        header: header of the file: paragraphs, and the command lines between them.
+        keys: comment of each setting, by the full name of the setting. Comments on entries of `defaults` describe the
+            groups.
     """
 
     header: tuple[str | Example, ...]
@@ -33,7 +34,7 @@ class Comments:
 
     @property
     def summary(self) -> str:
-        """The first sentence; of a command without its name.
+        """Return the first sentence of the header. The name of the command is left out.
 
         >>> of_command("train").summary[:21]
         'from a force field to'
@@ -43,18 +44,20 @@ class Comments:
 
     @property
     def examples(self) -> list[Example]:
-        """The command lines."""
+        """The command lines in the header."""
         return [part for part in self.header if isinstance(part, Example)]
 
 
 def of_command(command: str) -> Comments:
-    """Those of the primary file of a command."""
+    """Return the comments of the primary configuration file of a command."""
     return comments_of((files("cgnnp.conf") / f"{command}.yaml").read_text("utf-8"))
 
 
 @functools.cache
 def of_option(group: str, name: str) -> Comments:
-    """Those of the file of an option, with keys as in the whole configuration; what it builds on has the first word.
+    """Return the comments in the file of an option. The keys are full names, as in the whole configuration.
+
+    If the option builds on another option, the comments of that option are included; a comment of its own replaces them.
 
     >>> of_option("model", "nequip_ions").keys["model.radial_basis"]
     'Bessel functions'
@@ -72,9 +75,9 @@ def of_option(group: str, name: str) -> Comments:
 
 
 def comments_of(text: str) -> Comments:
-    """Those of a YAML file.
+    """Return the comments in the text of a YAML file.
 
-    >>> comments_of("# A file.\\na: {b: 1} # first\\n  # and more\\nc: 'x # y' # last").keys
+    >>> comments_of("# A file.\na: {b: 1} # first\n  # and more\nc: 'x # y' # last").keys
     {'a': 'first and more', 'a.b': '', 'c': 'last'}
     """
     lines = text.splitlines()
@@ -83,7 +86,10 @@ def comments_of(text: str) -> Comments:
 
 
 def _header(lines: list[str]) -> Iterator[str | Example]:
-    """Paragraphs, joined, and command lines, which are indented; what is indented further continues one."""
+    """Yield the paragraphs of the header, each joined to one line, and its command lines.
+
+    Command lines are indented. A line that is indented further continues the command line above it.
+    """
     paragraph: list[str] = []
     command = ""
     for line in [*lines, ""]:
@@ -111,7 +117,7 @@ def _split_remark(line: str) -> tuple[str, str]:
 
 
 def _of_keys(node: yaml.Node, lines: list[str], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Full keys and what stands behind their values, or behind the keys of what has further ones."""
+    """Yield the full name and the comment of each key. A key with nested keys has its comment behind the key itself."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _of_keys(item, lines, prefix)
@@ -126,7 +132,7 @@ def _of_keys(node: yaml.Node, lines: list[str], prefix: str = "") -> Iterator[tu
 
 
 def _behind(lines: list[str], number: int, column: int, indent: int) -> str:
-    """The comment behind a column, and the comments on the lines below it that are indented more than the key."""
+    """Return the comment behind a column, joined with the comment lines below it that are indented more than the key."""
     rest = lines[number][column:].lstrip(" :")
     parts = [rest.removeprefix("#")] if rest.startswith("#") else []
     for line in lines[number + 1 :]:

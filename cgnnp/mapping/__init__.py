@@ -1,1 +1,4 @@
-"""From atoms to beads: the linear maps, how they are made, and the certificate of the force map. numpy and scipy only."""
+"""Mappings from atoms to beads: the linear maps, their construction, and the certificate of the force map.
+
+Imports numpy and scipy only.
+"""

@@ -1,4 +1,4 @@
-"""What a mapping needs to know of the atoms, and what beads may be called. Imports numpy only."""
+"""The facts about atoms that a mapping needs, and the rules for names of beads. Imports numpy only."""
 
 import re
 from dataclasses import dataclass
@@ -10,19 +10,25 @@ from jaxtyping import Float
 from cgnnp.runtime.representation import brief
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
-"""Names of molecules and bead types: words in a PDBx file, and free of the hyphen that joins the names of a pair."""
+"""Pattern of the names of molecules and bead types.
+
+They are words in a PDBx file and have no hyphen, since a hyphen joins the two names of a pair.
+"""
 
 
 SAME_VALUE = 1e-6
-"""Charges of one bead type may differ by this much, that of rounding."""
+"""Largest difference between charges (e) of beads of one type; it allows for rounding."""
 
 SAME_MASS = 0.01
-"""Share by which masses of one bead type may differ. Tables of masses are rounded differently, and no mean force or
-structure depends on a mass. Beyond it the bead is likely another one."""
+"""Largest relative difference between masses of beads of one type.
+
+Tables of masses are rounded differently, and no mean force or structure depends on a mass. A larger difference suggests that
+the beads are different.
+"""
 
 
 def as_name(text: str, otherwise: str = "X") -> str:
-    """A name that molecules and bead types may have, from one that an engine gave: Cl- becomes Cl.
+    """Return a valid name for a molecule or bead type from the name that an engine gave: Cl- becomes Cl.
 
     >>> as_name("Cl-"), as_name("H 1"), as_name("-")
     ('Cl', 'H_1', 'X')
@@ -34,10 +40,10 @@ def as_name(text: str, otherwise: str = "X") -> str:
 @brief
 @dataclass(frozen=True, kw_only=True)
 class Atomistic:
-    """What a mapping needs to know about the atoms: plain facts, whatever engine they come from.
+    """The facts about the atoms that a mapping needs, whatever engine they come from.
 
-    `topology` is an mdtraj Topology (held, never used, here). `rigid_groups` are the connected clusters of atoms that
-    constraints hold at fixed distances, `virtual_sites` the atoms without mass whose place other atoms give.
+    `topology` is an mdtraj Topology, which is only stored here. `rigid_groups` are the connected clusters of atoms whose
+    distances are fixed by constraints. `virtual_sites` are the atoms without mass whose positions follow from other atoms.
     """
 
     topology: Any
@@ -48,5 +54,5 @@ class Atomistic:
 
     @property
     def n_atoms(self) -> int:
-        """Number of atoms, virtual sites included."""
+        """Number of atoms, including virtual sites."""
         return len(self.masses)

@@ -1,4 +1,4 @@
-"""The maps of one kind of molecule, and where its copies are. Imports numpy and scipy only."""
+"""The maps of one kind of molecule, and the places of its copies. Imports numpy and scipy only."""
 
 import itertools
 import math
@@ -16,26 +16,26 @@ from cgnnp.mapping.atomistic import NAME
 from cgnnp.runtime.representation import brief
 
 Run = tuple[int, int, int]
-"""First atoms of equally spaced copies: (first, step, count)."""
+"""First atoms of equally spaced copies, as (first, step, count)."""
 
 if TYPE_CHECKING:
     Coefficients: TypeAlias = csr_array
 else:
-    Coefficients = csr_array | Float[np.ndarray, "beads atoms"]  # what a Block is made with; it holds csr_arrays
+    Coefficients = csr_array | Float[np.ndarray, "beads atoms"]  # a Block also accepts arrays, and stores csr_arrays
 
 
 @brief
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """The maps of one kind of molecule, and where its copies are.
+    """The maps of one kind of molecule, and the places of its copies.
 
-    Atom numbers inside a block count from 0 in the molecule; `offsets` are their distances from the molecule's first
-    atom in the system. `parents[i]` is the atom that atom i is made whole against (itself for the first). The maps may be
-    given as arrays and are held as sparse ones, (beads, atoms).
+    Atoms in a block are numbered from 0 in the molecule; `offsets` are the differences between their numbers in the system
+    and that of the molecule's first atom. `parents[i]` is the atom next to which atom i is placed when the molecule is made
+    whole (i itself for the first). The maps (beads, atoms) may be given as arrays and are stored as sparse arrays.
 
     Raises:
-        ValueError: a name that files could not hold, a mass that is not positive (that of virtual sites alone may be 0), a
-            charge that is not finite, numbers of atoms or beads out of range, or parents that go round in a circle.
+        ValueError: a name is not valid in files, a mass is not positive (only beads of virtual sites alone may have mass 0),
+            a charge is not finite, a number of an atom or bead is out of range, or the parents form a cycle.
     """
 
     name: str
@@ -54,7 +54,8 @@ class Block:
     def __post_init__(self) -> None:
         if wrong := [name for name in (self.name, *self.bead_types) if not NAME.fullmatch(name)]:
             raise ValueError(
-                f"molecule {self.name!r}: {wrong[0]!r} cannot name a molecule or a bead type: use letters, digits, _ + ' *"
+                f"molecule {self.name!r}: {wrong[0]!r} is not a valid name of a molecule or bead type: use letters, digits, "
+                "_ + ' *"
             )
         for key in ("configuration", "force"):
             matrix = csr_array(getattr(self, key), dtype=np.float64)
@@ -64,7 +65,7 @@ class Block:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        """Refuse values that no molecule has."""
+        """Refuse values that are not possible for a molecule."""
         n_beads, n_atoms = len(self.bead_types), len(self.offsets)
         maps = [(key, getattr(self, key)) for key in ("configuration", "force")]
         sound = {
@@ -88,7 +89,7 @@ class Block:
         _ = self.generations
 
     def _is_mass(self, mass: float, bead: int) -> bool:
-        """Whether a bead can have this mass; only those of virtual sites have none."""
+        """Return whether a bead can have this mass. Only beads of virtual sites alone can have mass zero."""
         if mass == 0:
             first, end = self.configuration.indptr[bead : bead + 2]
             return set(self.configuration.indices[first:end].tolist()) <= set(self.virtual_sites)
@@ -101,44 +102,44 @@ class Block:
 
     @property
     def last_atom(self) -> int:
-        """The highest number of an atom."""
+        """The largest number of an atom in the system."""
         return max(first + step * (count - 1) for first, step, count in self.copies) + max(self.offsets)
 
     @property
     def n_beads(self) -> int:
-        """Beads of one molecule."""
+        """Number of beads of one molecule."""
         return len(self.bead_types)
 
     @cached_property
     def generations(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-        """Atoms and their parents, by the number of steps to an atom that is its own parent."""
+        """Atoms and their parents, grouped by the number of steps to an atom that is its own parent."""
         parents = np.asarray(self.parents)
         done = parents == np.arange(len(parents))
         result = []
         while not done.all():
             ready = np.flatnonzero(~done & done[parents])
             if not len(ready):
-                raise ValueError(f"molecule {self.name}: parents {self.parents} go round in a circle")
+                raise ValueError(f"molecule {self.name}: parents {self.parents} form a cycle")
             result.append((ready, parents[ready]))
             done[ready] = True
         return tuple(result)
 
     @cached_property
     def atoms(self) -> Int[np.ndarray, "copies atoms"]:
-        """System-wide numbers of the atoms of every copy."""
+        """Numbers in the system of the atoms of every copy."""
         first = np.concatenate([start + step * np.arange(count) for start, step, count in self.copies])
         return first[:, None] + np.asarray(self.offsets)
 
     def to_dict(self) -> dict[str, Any]:
-        """The block as plain data; maps are lists of their entries."""
+        """Return the block as plain data. The maps become lists of their entries."""
         return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
 
     @classmethod
     def from_dict(cls, entry: dict[str, Any]) -> "Block":
-        """Inverse of `to_dict`.
+        """Build a block from the output of `to_dict`.
 
         Raises:
-            LookupError, TypeError, ValueError: damaged.
+            LookupError, TypeError, ValueError: the data are damaged.
         """
         values = {key: _tuples(value) for key, value in entry.items()}
         shape = len(values["bead_types"]), len(values["offsets"])
@@ -150,7 +151,7 @@ class Block:
     def whole(
         self, positions: Float[np.ndarray, "frames atoms 3"], boxes: Float[np.ndarray, "frames 3 3"]
     ) -> Float[np.ndarray, "frames copies local 3"]:
-        """Positions of the atoms of every copy, each shifted to the periodic image nearest to its parent."""
+        """Return the positions of the atoms of every copy, each shifted to the periodic image nearest to its parent."""
         whole = np.array(positions[:, self.atoms], dtype=np.float64)
         for atoms, parents in self.generations:
             delta = whole[:, :, atoms] - whole[:, :, parents]
@@ -162,7 +163,7 @@ class Block:
 
 
 def runs(first_atoms: Iterable[int]) -> tuple[Run, ...]:
-    """Compress first atoms into equally spaced runs.
+    """Compress a series of first atoms into equally spaced runs.
 
     >>> runs([0, 3, 6, 20])
     ((0, 3, 3), (20, 1, 1))
@@ -175,20 +176,21 @@ def runs(first_atoms: Iterable[int]) -> tuple[Run, ...]:
             result[-1][2] += 1
         else:
             result.append([atom, 1, 1])
-    # A pair that no third copy confirmed is as good a run as any.
+    # Any two copies form a run, even if no third copy follows with the same step.
     return tuple((start, step, count) for start, step, count in result)
 
 
 def bead_mass(coefficients: Float[np.ndarray, "atoms"], masses: Float[np.ndarray, "atoms"]) -> float:
-    """Mass of a bead, 1/M = sum_i c_i^2 / m_i over its atoms (Noid et al. 2008, eq. 26); massless sites do not count."""
+    """Return the mass of a bead, 1/M = sum_i c_i^2 / m_i over its atoms with mass (Noid et al. 2008, eq. 26)."""
     used = (coefficients != 0) & (masses > 0)
     return float(1.0 / np.sum(coefficients[used] ** 2 / masses[used]))
 
 
 def parents_of(configuration: csr_array) -> tuple[int, ...]:
-    """The atom that each is made whole against: that of its bead which is placed already; itself for the first of all.
+    """Return for each atom the atom next to which it is placed when molecules are made whole.
 
-    Beads that share atoms are placed one after the other, so that all their atoms are whole together.
+    This is an atom of the same bead that is placed already; the first atom of all is its own parent. Beads that share atoms
+    are placed one after the other, so all their atoms are whole together.
 
     >>> parents_of(csr_array(np.array([[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0]])))
     (0, 0, 1, 3)
@@ -216,14 +218,14 @@ def parents_of(configuration: csr_array) -> tuple[int, ...]:
 
 
 def on_copies(matrix: csr_array, local: Float[np.ndarray, "frames copies atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:
-    """The map of one molecule on all its copies."""
+    """Apply the map of one molecule to all its copies."""
     frames, copies, atoms, _ = local.shape
     flat = np.asarray(local, dtype=np.float64).transpose(2, 0, 1, 3).reshape(atoms, -1)
     return (matrix @ flat).reshape(-1, frames, copies, 3).transpose(1, 2, 0, 3).reshape(frames, -1, 3)
 
 
 def _plain(value: Any) -> Any:
-    """A sparse matrix as lists of its entries; anything else as it is."""
+    """Return a sparse matrix as lists of its entries, and any other value unchanged."""
     if not isinstance(value, csr_array):
         return value
     entries = value.tocoo()
@@ -231,7 +233,7 @@ def _plain(value: Any) -> Any:
 
 
 def _are_numbers(values: Iterable[Any], end: int | None) -> bool:
-    """Whether these are numbers of atoms or beads: 0 or more, and below `end`."""
+    """Return whether the values can be numbers of atoms or beads: integers from 0 on, and below `end` if it is given."""
     return all(isinstance(value, int) and value >= 0 and (end is None or value < end) for value in values)
 
 

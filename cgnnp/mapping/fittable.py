@@ -1,4 +1,7 @@
-"""What can be sampled, mapped and checked, and not be fitted yet: one judgement for all who say so. Imports numpy only."""
+"""Decide whether a model can be fitted to frames of a mapping. Other frames can only be sampled, mapped and checked.
+
+This is the only place that decides it. Imports numpy only.
+"""
 
 import logging
 
@@ -9,13 +12,13 @@ log = logging.getLogger("cgnnp")
 
 
 def why_not_fitted(mapping: Mapping) -> str | None:
-    """Why no model can be fitted to frames of this mapping, None where one can.
+    """Return the reason why no model can be fitted to frames of this mapping, or None if one can be fitted.
 
-    A single bead; beads of one type that differ; charges that do not add up to zero; or bonds, which neither the pair spline
-    nor the network, flat inside its inner cutoff, would hold together.
+    Reasons are a single bead, beads of one type that differ, charges that do not add up to zero, and bonds. Neither the pair
+    splines nor the network, which is constant below its inner cutoff, would hold bonded beads together.
     """
     if mapping.n_beads < 2:
-        return f"mapping '{mapping.name}' makes a single bead, on which no other acts: there is nothing to fit"
+        return f"mapping '{mapping.name}' makes a single bead, on which no other bead acts: there is nothing to fit"
     try:
         mapping.mass_by_type()
         mapping.per_type(mapping.charges)
@@ -25,23 +28,23 @@ def why_not_fitted(mapping: Mapping) -> str | None:
         return str(error)
     if mapping.bonds:
         return (
-            f"mapping '{mapping.name}' has {len(mapping.bonds)} bonds between beads, and there is no prior for bonds yet: "
+            f"mapping '{mapping.name}' has {len(mapping.bonds)} bonds between beads, but there is no prior for bonds yet: "
             "choose a mapping with one bead per molecule"
         )
     return None
 
 
 def check_fittable(mapping: Mapping, label: str = "") -> None:
-    """Refuse what can be sampled but not fitted; `label` is what errors call the data set.
+    """Refuse a mapping whose frames cannot be fitted. `label` is the name of the data set in errors.
 
     Raises:
-        ValueError: see `why_not_fitted`.
+        ValueError: no model can be fitted, see `why_not_fitted`.
     """
     if (reason := why_not_fitted(mapping)) is not None:
         raise ValueError(f"{label}: {reason}" if label else reason)
 
 
 def warn_if_not_fitted(mapping: Mapping) -> None:
-    """Say before hours are spent on frames that training will refuse them; they may be wanted for something else."""
+    """Warn before a long sampling that training will refuse the frames. They may still have other uses."""
     if (reason := why_not_fitted(mapping)) is not None:
         log.warning("training will refuse these frames: %s", reason)

@@ -1,12 +1,12 @@
-"""How the force map B is found, and how it is certified before anything is trained on it.
+"""Construct the force map B, and certify it before anything is fitted.
 
 Conditions on a constant B (Noid et al. 2008, 10.1063/1.2938860; Ciccotti, Kapral, Vanden-Eijnden 2005,
 10.1002/cphc.200400669; Kraemer, Durumeric et al. 2023, 10.1021/acs.jctc.3c00183):
 
-* rows of C sum to one, and B C^T = 1;
-* within every group of atoms held rigid by constraints each row of B has one common coefficient;
-* virtual sites have zero in both maps, because the engine has already spread their force to real atoms;
-* no atom is in two molecules, so that the conditions may be checked molecule by molecule.
+* the rows of C sum to one, and B C^T = 1;
+* each row of B has one common coefficient for all atoms of a group that constraints hold rigid;
+* virtual sites have zero in both maps, because the engine has already spread their force over real atoms;
+* no atom is in two molecules, so that the conditions can be checked for each molecule.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was checked for a mapping, with the largest violation found (all below the tolerance)."""
+    """The largest violation of each condition on a mapping. All of them are below the tolerance."""
 
     mapping: str
     row_sum_error: float
@@ -35,7 +35,7 @@ class Certificate:
     n_virtual_sites: int
 
     def to_dict(self) -> dict[str, float | int | str]:
-        """As plain data."""
+        """Return the certificate as plain data."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -51,9 +51,10 @@ def net_force_map(
     virtual_sites: Sequence[int] = (),
     rigid_groups: Sequence[Sequence[int]] = (),
 ) -> Float[np.ndarray, "beads atoms"]:
-    """B that sums the forces on the atoms of each bead and on all that is held rigid with one of them; 0 at virtual sites.
+    """Return the B that sums the forces on the atoms of each bead and on all atoms held rigid with one of them.
 
-    Valid when no atom and no rigid group belongs to two beads; otherwise `certify` refuses it.
+    Virtual sites have zero. The map is valid when no atom and no rigid group belongs to two beads; otherwise `certify`
+    refuses it.
     """
     force = (np.asarray(configuration) != 0).astype(float)
     for group in rigid_groups:
@@ -63,13 +64,13 @@ def net_force_map(
 
 
 def certify(mapping: Mapping, atomistic: Atomistic | None = None) -> Certificate:
-    """Check the conditions above for every block.
+    """Check the conditions on the force map for every block.
 
-    With `atomistic` also that the mapping knows every rigid group and virtual site of the system that it touches: a
-    mapping that leaves the hydrogens of rigid water out cannot see that it breaks their constraints.
+    With `atomistic`, also check that the mapping declares every rigid group and virtual site of the system that it touches.
+    A mapping that leaves out the hydrogens of rigid water would otherwise break their constraints unnoticed.
 
     Raises:
-        ValueError: a condition fails; the message names the molecule, the bead and the atoms that break it.
+        ValueError: a condition is violated. The message names the molecule, the bead and the atoms.
     """
     _check_atoms(mapping)
     if atomistic is not None:
@@ -98,15 +99,17 @@ def _check_atoms(mapping: Mapping) -> None:
     if outside or repeated:
         atom = (outside or repeated)[0]
         names = ", ".join(block.name for block in mapping.blocks if atom in block.atoms)
-        problem = f"but the system has {mapping.n_atoms} atoms" if outside else "which another copy uses"
+        problem = f"but the system has {mapping.n_atoms} atoms" if outside else "which another copy uses too"
         raise ValueError(f"mapping '{mapping.name}', molecule {names}: uses atom {atom}, {problem}: correct the copies")
 
 
 def _check_against_system(mapping: Mapping, atomistic: Atomistic) -> None:
-    """Rigid groups and virtual sites of the system itself, whatever the mapping declares."""
+    """Check the rigid groups and virtual sites of the system itself, whatever the mapping declares."""
     if atomistic.n_atoms != mapping.n_atoms:
-        raise ValueError(f"mapping '{mapping.name}' is of {mapping.n_atoms} atoms, the system has {atomistic.n_atoms}")
-    # For every atom the molecule it is mapped with and its column of B; atoms without force coefficients have none.
+        raise ValueError(
+            f"mapping '{mapping.name}' is for {mapping.n_atoms} atoms, but the system has {atomistic.n_atoms} atoms"
+        )
+    # For every atom: the molecule that it is mapped with, and its column of B (empty without force coefficients).
     molecule = np.full(mapping.n_atoms, -1)
     column: list[tuple[float, ...]] = [()] * mapping.n_atoms
     in_bead = np.zeros(mapping.n_atoms, dtype=bool)

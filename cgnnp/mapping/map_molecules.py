@@ -1,7 +1,7 @@
-"""Molecules of a system, and mappings made from a rule for one molecule: what every mapping module is written with.
+"""Find the molecules of a system, and make mappings from a rule for one molecule. All mapping modules use this one.
 
-A *molecule* is what bonds, rigid groups and virtual sites hold together; molecules that are alike (names, masses, charges,
-bonds) are copies of one kind. A mapping is made by saying which beads one molecule of each kind gets.
+A *molecule* is a set of atoms that bonds, rigid groups and virtual sites hold together. Molecules with the same names,
+masses, charges and bonds are copies of one kind. A rule states the beads of one molecule of each kind.
 """
 
 import itertools
@@ -23,9 +23,9 @@ from cgnnp.runtime.errors import SettingError
 
 @dataclass(frozen=True)
 class Bead:
-    """One bead: its type, and the atoms of the molecule (counted from 0) that it is the weighted mean of.
+    """One bead: its type, and the atoms of the molecule (counted from 0) whose weighted mean is its position.
 
-    Weights need not be normalised; without them the masses are taken, so that the bead is at the centre of mass.
+    Weights need not be normalised. Without weights the masses are used, so that the bead is at the centre of mass.
     """
 
     type: str
@@ -34,12 +34,12 @@ class Bead:
 
 
 IONS = frozenset(("Li", "Na", "K", "Rb", "Cs", "F", "Cl", "Br", "I", "Mg", "Ca", "Zn"))
-"""Elements whose atoms are molecules of their own where a residue has no bonds."""
+"""Elements whose atoms are separate molecules if their residue has no bonds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Molecule:
-    """One kind of molecule: atoms counted from 0, and the numbers of the first atom of every copy.
+    """One kind of molecule: its atoms, counted from 0, and the numbers of the first atom of every copy.
 
     `residues` numbers the residues in the molecule; `elements` are symbols, empty for virtual sites.
     """
@@ -59,19 +59,22 @@ class Molecule:
 
     @property
     def name(self) -> str:
-        """Names of its residues in order, e.g. HOH; of long chains the first and the last."""
+        """Names of the residues in order, such as HOH.
+
+        For chains of more than three residues: the first name, the number of residues and the last name.
+        """
         names = [self.residue_names[self.residues.index(k)] for k in range(max(self.residues) + 1)]
         return as_name("_".join(names if len(names) <= 3 else [names[0], str(len(names)), names[-1]]), "MOL")
 
     def find(self, name: str, residue: int | None = None) -> int | None:
-        """The atom of a name, in one residue where one is given; None when there is no such atom."""
+        """Return the atom with this name, in one residue if it is given, or None if there is no such atom."""
         for atom, found in enumerate(self.names):
             if found == name and residue in (None, self.residues[atom]):
                 return atom
         return None
 
     def in_residue(self, residue: int) -> list[int]:
-        """The atoms of a residue."""
+        """Return the atoms of a residue."""
         return [atom for atom, number in enumerate(self.residues) if number == residue]
 
 
@@ -83,18 +86,19 @@ def map_molecules(
     selection: str = "all",
     force_map: Callable[..., np.ndarray] = net_force_map,
 ) -> Mapping:
-    """A mapping from a rule that says which beads one molecule has (none: it is left out).
+    """Make a mapping from a rule that returns the beads of one molecule, or no beads to leave the molecule out.
 
-    Molecules with an atom in the mdtraj `selection` are mapped. Each bead gets the net force on its atoms (and on what is
-    held rigid with them; `force_map` takes C, virtual sites and rigid groups of a molecule and says otherwise), the mass
-    1/M = sum c^2/m, the charge of the atoms that it is the nearest bead of, and bonds to the beads that it is linked to by
-    bonds or by atoms of no bead.
+    Molecules with at least one atom in the mdtraj `selection` are mapped. The force on a bead is the net force on its atoms
+    and on all atoms held rigid with them; another `force_map` can replace this rule and is called with C, the virtual sites
+    and the rigid groups of a molecule. The mass of a bead is 1/M = sum c^2/m. Its charge is that of all atoms that are
+    nearest to it along bonds. Two beads are bonded if they are joined by a bond, or by a path of bonds over atoms that are
+    in no bead.
 
     >>> rule = lambda molecule: [Bead("W", range(len(molecule.names)))]
     >>> map_molecules(atomistic, rule, name="water")                      # doctest: +SKIP
 
     Raises:
-        ValueError: nothing is selected, no molecule gets a bead, or a bead names atoms that there are not.
+        ValueError: nothing is selected, no molecule gets a bead, or a bead names atoms that the molecule does not have.
     """
     chosen = set(select(atomistic, selection, name))
     blocks = []
@@ -106,24 +110,24 @@ def map_molecules(
     if not blocks:
         raise SettingError(
             "mapping",
-            f"selection={selection!r}: mapping '{name}' makes no beads of the selected molecules; "
+            f"selection={selection!r}: mapping '{name}' makes no beads from the selected molecules; "
             f"the topology has residues {_residues(atomistic)}: select others, or choose another mapping",
         )
     return Mapping(name, atomistic.n_atoms, tuple(blocks))
 
 
 def select(atomistic: Atomistic, selection: str, name: str) -> list[int]:
-    """Atoms of an mdtraj selection; `name` is the mapping's.
+    """Return the atoms of an mdtraj selection. `name` is the name of the mapping, for messages.
 
     Raises:
-        ValueError: nothing is selected, or the words are not of mdtraj's selection language.
+        ValueError: nothing is selected, or the text is not valid in the selection language of mdtraj.
     """
     try:
         found = atomistic.topology.select(selection).tolist()
     except Exception as error:  # mdtraj raises what its parser and Python's compiler raise
         raise SettingError(
             "mapping",
-            f"selection={selection!r}: mapping '{name}' cannot read it as mdtraj's selection language ({error}): "
+            f"selection={selection!r}: mapping '{name}' cannot read this as an mdtraj selection ({error}): "
             "write e.g. 'water', 'resname NA CL', 'protein and name CA'",
         ) from error
     if not found:
@@ -137,7 +141,7 @@ def select(atomistic: Atomistic, selection: str, name: str) -> list[int]:
 
 
 def find_molecules(atomistic: Atomistic) -> list[Molecule]:
-    """The kinds of molecules of a system, in order of their first copies."""
+    """Return the kinds of molecules of a system, in the order of their first copies."""
     atoms = list(atomistic.topology.atoms)
     bonds = [(a.index, b.index) for a, b in atomistic.topology.bonds]
     labels = _connected(atomistic, atoms, bonds)
@@ -176,7 +180,10 @@ def _molecule(signature: tuple[Any, ...], firsts: list[int], label: str, atomist
 
 
 def _connected(atomistic: Atomistic, atoms: list[Any], bonds: list[tuple[int, int]]) -> Int[np.ndarray, "atoms"]:
-    """The molecule of every atom: joined by bonds and constraints, virtual sites (and what has no bonds) by residue."""
+    """Return the number of the molecule of every atom. Bonds and constraints join atoms.
+
+    Virtual sites and atoms without bonds are joined to the other atoms of their residue, unless the residue has only ions.
+    """
     pairs = list(bonds)
     pairs += [(group[0], other) for group in atomistic.rigid_groups for other in group[1:]]
     bonded = {atom for pair in pairs for atom in pair}
@@ -193,7 +200,7 @@ def _connected(atomistic: Atomistic, atoms: list[Any], bonds: list[tuple[int, in
 
 
 def _symbol(atom: Any) -> str:
-    """Symbol of the element, empty for virtual sites and where it is not known."""
+    """Return the symbol of the element, or "" for virtual sites and unknown elements."""
     return "" if atom.element is None else atom.element.symbol.replace("VS", "")
 
 
@@ -217,17 +224,20 @@ def _block_of(
         atoms = np.asarray(bead.atoms, dtype=int)
         where = f"mapping '{mapping}', molecule {molecule.label}, bead {bead.type}"
         if not len(atoms) or atoms.min() < 0 or atoms.max() >= n_atoms:
-            raise ValueError(f"{where}: atoms {atoms.tolist()}, but the molecule has atoms 0 to {n_atoms - 1}")
+            raise ValueError(
+                f"{where}: its atoms are {atoms.tolist()}, but the molecule has atoms 0 to {n_atoms - 1}: correct them"
+            )
         weights = molecule.masses[atoms] if bead.weights is None else np.asarray(bead.weights, dtype=float)
         if weights.shape != atoms.shape or not weights.sum() > 0:
             raise ValueError(
-                f"{where}: {weights.size} weights with sum {weights.sum():g} for {len(atoms)} atoms: give one each"
+                f"{where}: there are {weights.size} weights with sum {weights.sum():g} for {len(atoms)} atoms: give one "
+                "weight for each atom, with a positive sum"
             )
         np.add.at(row, atoms, weights / weights.sum())
         if not molecule.masses[row != 0].any():
             raise ValueError(
-                f"{where}: none of its atoms has a mass: they are virtual sites or fixed, and no bead can be there; select "
-                "others"
+                f"{where}: none of its atoms has a mass, since they are virtual sites or fixed, so no bead can be there: "
+                "select other atoms"
             )
     nearest = _nearest_beads(molecule, configuration)
     charges = [round(float(molecule.charges[nearest == k].sum()), 9) + 0.0 for k in range(len(beads))]
@@ -248,7 +258,7 @@ def _block_of(
 
 
 def _graph(molecule: Molecule) -> csr_array:
-    """Bonds and what else holds a molecule together, as a symmetric matrix."""
+    """Return the bonds and other links that hold a molecule together, as a symmetric matrix."""
     n_atoms = len(molecule.names)
     pairs = [*molecule.bonds, *((group[0], other) for group in molecule.rigid_groups for other in group[1:])]
     linked = {atom for pair in pairs for atom in pair}
@@ -262,13 +272,13 @@ def _graph(molecule: Molecule) -> csr_array:
 
 
 def _parents(molecule: Molecule) -> tuple[int, ...]:
-    """The atom through which each atom is reached from the first one."""
+    """Return for each atom the atom through which it is reached from the first atom along the links."""
     _, found = breadth_first_order(_graph(molecule), 0, directed=False)
     return tuple(atom if parent < 0 else int(parent) for atom, parent in enumerate(found))
 
 
 def _nearest_beads(molecule: Molecule, configuration: Float[np.ndarray, "beads atoms"]) -> Int[np.ndarray, "atoms"]:
-    """The bead that each atom belongs to, or the first that is reached from it along bonds."""
+    """Return for each atom the bead that it belongs to, or the first bead that is reached from it along bonds."""
     nearest = np.where((configuration != 0).any(axis=0), np.abs(configuration).argmax(axis=0), -1)
     graph = _graph(molecule)
     front = np.flatnonzero(nearest >= 0)
@@ -284,7 +294,7 @@ def _nearest_beads(molecule: Molecule, configuration: Float[np.ndarray, "beads a
 
 
 def _bead_bonds(molecule: Molecule, configuration: Float[np.ndarray, "beads atoms"]) -> tuple[tuple[int, int], ...]:
-    """Beads joined by a bond, or by a path of bonds over atoms that are in no bead."""
+    """Return the pairs of beads that are joined by a bond, or by a path of bonds over atoms that are in no bead."""
     members = configuration != 0
     free = ~members.any(axis=0)
     pairs = np.array(molecule.bonds, dtype=int).reshape(-1, 2)

@@ -1,13 +1,13 @@
 """The mapping: linear maps C and B from atoms to beads, as plain data. Imports numpy and scipy only.
 
-A `Mapping` is a list of *blocks*, one per kind of molecule. A block holds the sparse matrices of one molecule and where its
-copies begin, so 100,000 waters cost what one costs.
+A `Mapping` is a list of *blocks*, one for each kind of molecule. A block has the sparse matrices of one molecule and the
+places of its copies, so the maps of 100,000 water molecules need as much memory as those of one.
 
     R_I = sum_i C_Ii r_i        F_I = sum_i B_Ii f_i
 
-with r the atomic positions and f = -grad u the forces of the engine (constraint forces not included). When B is right,
-the mean of F_I at fixed R is minus the gradient of the potential of mean force (Noid et al., 10.1063/1.2938860;
-Ciccotti, Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.mapping.force_map` finds B and certifies it.
+Here r are the atomic positions and f = -grad u the forces of the engine, without constraint forces. When B is right, the
+mean of F_I at fixed R is minus the gradient of the potential of mean force (Noid et al., 10.1063/1.2938860; Ciccotti,
+Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.mapping.force_map` constructs B and certifies it.
 """
 
 import json
@@ -30,17 +30,17 @@ from cgnnp.units import NEUTRAL
 
 @runtime_checkable
 class Mappable(Protocol):
-    """Frames of atoms, which know how to be mapped."""
+    """Frames of atoms that can be mapped to beads."""
 
     def mapped(self, mapping: "Mapping") -> Any:
-        """The frames of beads that a mapping makes of them."""
+        """Return the frames of beads that a mapping makes from these frames."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mapping:
-    """A coarse-graining of one system: configuration map C, force map B, and what the beads are.
+    """A coarse-graining of one system: the configuration map C, the force map B, and the properties of the beads.
 
-    Beads are ordered block by block, molecule by molecule. Mappings are equal when their data are.
+    Beads are ordered by blocks, and by molecules within a block. Mappings with equal data are equal.
 
     >>> import numpy as np
     >>> dimer = Block(name="N2", configuration=np.array([[0.5, 0.5]]), force=np.array([[1.0, 1.0]]), bead_types=("N2",),
@@ -68,19 +68,19 @@ class Mapping:
         bonds: Sequence[tuple[int, int]] = (),
         name: str = "beads",
     ) -> "Mapping":
-        """The mapping R = C r, F = B f of two matrices (beads, atoms), dense or sparse, of all the system.
+        """Make a mapping of a whole system from the two matrices of R = C r and F = B f (beads, atoms), dense or sparse.
 
-        Atoms of one bead are made whole about its first one; beads that share atoms are made whole together.
+        Atoms of one bead are made whole next to its first atom; beads that share atoms are made whole together.
 
         Args:
-            configuration: C; its rows add up to 1.
-            force: B, see `cgnnp.mapping.force_map`.
-            bead_types, masses, charges: of every bead; Da and e (none without).
-            bonds: pairs of beads.
-            name: of the mapping.
+            configuration: the matrix C; its rows sum to 1.
+            force: the matrix B, see `cgnnp.mapping.force_map`.
+            bead_types, masses, charges: type, mass (Da) and charge (e) of every bead; without charges all are zero.
+            bonds: pairs of bonded beads.
+            name: name of the mapping.
 
         Raises:
-            ValueError: see `Block`.
+            ValueError: the data do not make a valid `Block`.
 
         >>> dimers = np.kron(np.eye(2), [0.5, 0.5])
         >>> mapping = Mapping.from_matrices(dimers, 2 * dimers, bead_types=["N2"] * 2, masses=[28.0] * 2)
@@ -104,7 +104,10 @@ class Mapping:
         return cls(name, n_atoms, (block,))
 
     def __call__(self, frames: "Mappable") -> Any:
-        """Frames of all atoms (`cgnnp.Frames` with an atom a bead, or `AtomFrames` of a trajectory) as frames of beads."""
+        """Map frames of all atoms to frames of beads.
+
+        The frames are `cgnnp.Frames` with one atom per bead, or `AtomFrames` of a trajectory.
+        """
         return frames.mapped(self)
 
     def __eq__(self, other: object) -> bool:
@@ -132,17 +135,17 @@ class Mapping:
 
     @cached_property
     def bead_types(self) -> tuple[str, ...]:
-        """Type name of every bead."""
+        """Type of every bead."""
         return tuple(self._per_bead("bead_types"))
 
     @cached_property
     def type_names(self) -> tuple[str, ...]:
-        """The distinct bead types, in order of appearance."""
+        """Distinct bead types, in order of appearance."""
         return tuple(dict.fromkeys(name for block in self.blocks for name in block.bead_types))
 
     @cached_property
     def types(self) -> Int[np.ndarray, "beads"]:
-        """Index of every bead's type in `type_names`."""
+        """Index in `type_names` of the type of every bead."""
         return np.array([self.type_names.index(name) for name in self.bead_types], dtype=np.int64)
 
     @cached_property
@@ -157,12 +160,14 @@ class Mapping:
 
     @property
     def is_charged(self) -> bool:
-        """Whether any bead carries a charge."""
+        """Whether any bead has a charge."""
         return bool(np.any(np.abs(self.charges) > NEUTRAL))
 
     @cached_property
     def is_identity(self) -> bool:
-        """Whether the beads are all atoms there are, each with its own force: energies of the atoms are then theirs."""
+        """Whether every atom of the system is a bead with its own force. The energies of the atoms are then valid for the
+        beads.
+        """
         return self.n_beads == self.n_atoms and all(
             matrix.shape[0] == matrix.shape[1] and abs(matrix - eye_array(matrix.shape[0])).sum() == 0
             for block in self.blocks
@@ -171,12 +176,12 @@ class Mapping:
 
     @cached_property
     def topology(self) -> BeadTopology:
-        """What the beads are and how they are bonded, for priors and evaluators."""
+        """Types, masses, charges and bonds of the beads, for priors and evaluators."""
         return BeadTopology.of_blocks(self.blocks)
 
     @cached_property
     def bonds(self) -> tuple[tuple[int, int], ...]:
-        """Bonded pairs of beads; `topology.exclusions` has the pairs that nonbonded priors leave out."""
+        """Pairs of bonded beads. `topology.exclusions` has the pairs that non-bonded priors leave out."""
         pairs, start = [], 0
         for block in self.blocks:
             for copy in range(block.n_copies):
@@ -186,14 +191,16 @@ class Mapping:
         return tuple(pairs)
 
     def per_type(self, values: Float[np.ndarray, "beads"], relative: float = 0.0) -> dict[str, float]:
-        """The value that the beads of each type have in common (their mass, their charge): that of the first of them.
+        """Return the value (a mass or charge) that the beads of each type have in common, by type.
+
+        It is the value of the first bead of the type.
 
         Args:
-            values: of all beads.
-            relative: those of one type may differ by this share, and always by rounding.
+            values: value of every bead.
+            relative: largest relative difference between values of one type; differences by rounding are always allowed.
 
         Raises:
-            ValueError: beads of one type have different ones.
+            ValueError: beads of one type have different values.
         """
         result = {}
         for number, name in enumerate(self.type_names):
@@ -201,13 +208,13 @@ class Mapping:
             if np.ptp(found) > max(SAME_VALUE, relative * float(np.abs(found).max())):
                 raise ValueError(
                     f"mapping '{self.name}': beads of type {name} have different masses or charges "
-                    f"({np.unique(found)[:4].tolist()}): give them types of their own"
+                    f"({np.unique(found)[:4].tolist()}): give them different types"
                 )
             result[name] = float(found[0])
         return result
 
     def mass_by_type(self) -> dict[str, float]:
-        """Mass of each bead type in Da.
+        """Return the mass of each bead type in Da.
 
         Raises:
             ValueError: masses of one type differ by more than one percent.
@@ -215,9 +222,9 @@ class Mapping:
         return self.per_type(self.masses, SAME_MASS)
 
     def of_beads(self, copies: int | None = None) -> "Mapping":
-        """The identity mapping of the beads themselves, as a coarse-grained run has them.
+        """Return the identity mapping of the beads, as a coarse-grained run has it.
 
-        With `copies` there are so many molecules of every kind.
+        `copies` sets another number of molecules of every kind.
         """
         blocks, start = [], 0
         for block in self.blocks:
@@ -241,10 +248,10 @@ class Mapping:
     def map_positions(
         self, positions: Float[np.ndarray, "frames atoms 3"], boxes: Float[np.ndarray, "frames 3 3"] | None = None
     ) -> Float[np.ndarray, "frames beads 3"]:
-        """Bead positions, nm. With boxes (rows are box vectors) molecules are made whole first.
+        """Return the bead positions, nm. With boxes (rows are box vectors), molecules are made whole first.
 
         Raises:
-            ValueError: the number of atoms is not the mapping's, or the cells are not lower triangular.
+            ValueError: the number of atoms is not that of the mapping, or the boxes are not lower triangular.
         """
         self._check_atoms(positions)
         if boxes is not None and np.triu(boxes, 1).any():
@@ -256,10 +263,10 @@ class Mapping:
         return np.concatenate(mapped, axis=1)
 
     def map_forces(self, forces: Float[np.ndarray, "frames atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:
-        """Bead forces B f, kJ/mol/nm.
+        """Return the bead forces B f, kJ/mol/nm.
 
         Raises:
-            ValueError: the number of atoms is not the mapping's.
+            ValueError: the number of atoms is not that of the mapping.
         """
         self._check_atoms(forces)
         return np.concatenate([on_copies(block.force, forces[:, block.atoms]) for block in self.blocks], axis=1)
@@ -268,34 +275,34 @@ class Mapping:
         if array.ndim != 3 or array.shape[1:] != (self.n_atoms, 3):
             raise ValueError(
                 f"mapping '{self.name}' expects arrays of shape (frames, {self.n_atoms}, 3), got {array.shape}: "
-                "these are not the frames of the system that the mapping was made for"
+                "use frames of the system that the mapping was made for"
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """The mapping as plain data (numbers, strings, lists), for JSON."""
+        """Return the mapping as plain data (numbers, strings, lists) for JSON."""
         blocks = [block.to_dict() for block in self.blocks]
         return json.loads(json.dumps({"name": self.name, "n_atoms": self.n_atoms, "blocks": blocks}))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], source: str = "mapping") -> "Mapping":
-        """Inverse of `to_dict`; `source` is named in errors.
+        """Build a mapping from the output of `to_dict`. Errors name `source`.
 
         Raises:
-            ValueError: incomplete, or not a mapping.
+            ValueError: the data are incomplete or not a mapping.
         """
         try:
             if not (isinstance(data["name"], str) and type(data["n_atoms"]) is int):
-                raise ValueError("name or n_atoms is of a wrong type")
+                raise ValueError("name or n_atoms has the wrong type")
             if not (isinstance(data["blocks"], list) and data["blocks"]):
                 raise ValueError("there are no blocks")
             mapping = cls(data["name"], data["n_atoms"], tuple(Block.from_dict(entry) for entry in data["blocks"]))
             if (last := max(block.last_atom for block in mapping.blocks)) >= mapping.n_atoms:
-                raise ValueError(f"atom {last} of a system of {mapping.n_atoms} atoms")
+                raise ValueError(f"it uses atom {last}, but the system has {mapping.n_atoms} atoms")
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-            raise ValueError(f"{source}: holds a mapping that is damaged ({error}): make the file again") from error
+            raise ValueError(f"{source}: the mapping in this file is damaged ({error}): make the file again") from error
         return mapping
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the mapping as data; what stored frames are compared by."""
+        """Hash of the mapping's data, by which stored frames are compared."""
         return data_digest(self.to_dict())

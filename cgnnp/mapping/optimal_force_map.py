@@ -1,12 +1,14 @@
-"""The linear force map of least noise, in closed form. Imports numpy only.
+"""The linear force map with the least noise, in closed form. Imports numpy only.
 
-The mean force is the same for every valid constant map B, so the one whose forces have the least mean square adds the least
-noise (Kraemer, Durumeric et al. 2023, 10.1021/acs.jctc.3c00183). For every bead I of a molecule
+The mean force is the same for every valid constant map B. The map whose forces have the smallest mean square therefore has
+the least noise (Kraemer, Durumeric et al. 2023, 10.1021/acs.jctc.3c00183). For every bead I of a molecule
 
     min_w < |sum_i w_i f_i|^2 >   subject to   C w = e_I,   w equal inside each rigid group, 0 at virtual sites.
 
-With K the 0/1 matrix that gives the atoms of a rigid group one coefficient, P = < (f K)^T (f K) > / 3 + lambda tr(P)/n and
-Chat = C K, all beads at once:  w_I = K P^-1 Chat^T (Chat P^-1 Chat^T)^-1 e_I.
+The 0/1 matrix K gives all atoms of a rigid group one coefficient. With P = < (f K)^T (f K) > / 3 + lambda tr(P)/n and Chat =
+C K, the solution for all beads at once is
+
+    w_I = K P^-1 Chat^T (Chat P^-1 Chat^T)^-1 e_I.
 """
 
 from collections.abc import Iterable
@@ -21,7 +23,7 @@ from cgnnp.runtime.representation import brief
 from cgnnp.statistics import block_estimate
 
 SIGMAS = 2.0
-"""A map is called less noisy when its mean square is smaller by this many standard errors."""
+"""A map counts as less noisy if its mean square is smaller by this many standard errors."""
 
 
 @brief
@@ -29,8 +31,8 @@ SIGMAS = 2.0
 class NoiseReduction:
     """Mean squares of the forces on the beads of one molecule, on held-out frames, (kJ/mol/nm)^2 per component.
 
-    `ratio` is before / after with its block error; `used` says whether the optimal map was taken. The mean squares contain
-    that of the mean force itself, so the ratio of the noise alone is larger.
+    `ratio` is before / after with its block error, and `used` tells whether the optimal map is used. The mean squares
+    include that of the mean force, so the ratio of the noise alone is larger.
     """
 
     molecule: str
@@ -43,7 +45,7 @@ class NoiseReduction:
     def __str__(self) -> str:
         ratio = f"ratio {self.ratio:.3f}({self.ratio_stderr:.3f})"
         what = f"{self.molecule}: mean square {self.before:.4g} -> {self.after:.4g}, {ratio}"
-        return what if self.used else f"{what}: not less noisy, the map stays as it was"
+        return what if self.used else f"{what}: the optimal map is not less noisy, so the map is not changed"
 
 
 def optimal_map(
@@ -53,16 +55,19 @@ def optimal_map(
     *,
     ridge: float = 1e-6,
 ) -> tuple[Mapping, tuple[NoiseReduction, ...]]:
-    """The mapping with the optimal force map where that is less noisy on held-out frames than the map it had.
+    """Return the mapping with the optimal force map for each molecule for which it is less noisy on held-out frames.
 
     Args:
-        mapping: whose force map is to be replaced.
-        training: chunks of atomistic forces (kJ/mol/nm) that the map is optimised on; read once.
-        held_out: chunks of other frames that decide.
+        mapping: mapping whose force map is optimised.
+        training: chunks of atomistic forces (kJ/mol/nm) to optimise the map on; they are read once.
+        held_out: chunks of forces of other frames, on which the old and the new map are compared.
         ridge: lambda, relative to the mean diagonal of P.
 
+    Returns:
+        The mapping, and the comparison for each kind of molecule.
+
     Raises:
-        ValueError: no training frames or fewer than two to hold out, or beads that share a rigid group.
+        ValueError: there are no training frames or fewer than two held-out frames, or two beads share a rigid group.
     """
     sums = [np.zeros((n, n)) for n in (_free_coefficients(block).shape[1] for block in mapping.blocks)]
     count = 0
@@ -75,7 +80,7 @@ def optimal_map(
             reduced = local @ _free_coefficients(block)
             sums[k] += reduced.T @ reduced / block.n_copies / 3
     if not count:
-        raise ValueError(f"mapping '{mapping.name}': no frames to optimise the force map on")
+        raise ValueError(f"mapping '{mapping.name}': there are no frames to optimise the force map on")
     blocks = [
         replace(block, force=_least_squares(mapping.name, block, total / count, ridge))
         for block, total in zip(mapping.blocks, sums, strict=True)
@@ -87,7 +92,7 @@ def optimal_map(
 
 
 def _free_coefficients(block: Block) -> Float[np.ndarray, "atoms free"]:
-    """K: one column for every rigid group and for every other atom that is not a virtual site."""
+    """Return K, which has one column for every rigid group and for every other atom that is not a virtual site."""
     group_of = np.arange(len(block.offsets))
     for group in block.rigid_groups:
         group_of[list(group)] = min(group)
@@ -105,8 +110,8 @@ def _least_squares(
     reduced = block.configuration @ spread
     if np.linalg.matrix_rank(reduced) < block.n_beads:
         raise ValueError(
-            f"mapping '{name}', molecule {block.name}: no constant force map tells its beads {', '.join(block.bead_types)} "
-            "apart: two of them are in one rigid group: put one bead on the group"
+            f"mapping '{name}', molecule {block.name}: no constant force map exists for its beads "
+            f"{', '.join(block.bead_types)}, since two of them share a rigid group: use one bead for the group"
         )
     damped = covariance + ridge * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     solved = np.linalg.solve(damped, reduced.T)
@@ -116,7 +121,7 @@ def _least_squares(
 def _compare(
     before: Mapping, after: Mapping, held_out: Iterable[Float[np.ndarray, "_ atoms 3"]]
 ) -> tuple[NoiseReduction, ...]:
-    """Mean squares of both maps on the same frames, molecule by molecule, and their ratio with a paired error."""
+    """Compare the mean squares of both maps on the same frames, for each kind of molecule. The ratio has a paired error."""
     parts: list[np.ndarray] = []
     for forces in held_out:
         parts.append(np.stack([np.square(mapping.map_forces(forces)).mean(axis=2) for mapping in (before, after)], axis=2))

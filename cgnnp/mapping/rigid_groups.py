@@ -1,8 +1,8 @@
-"""Whether the atoms that are said to be rigid are, and whether others are that are not said to be. Imports numpy only.
+"""Verify against frames that the declared rigid groups are rigid, and that no other bond is rigid. Imports numpy only.
 
-A force map must give one coefficient to all atoms that constraints join (`cgnnp.mapping.force_map`), so what is constrained
-must be known. Files of other engines do not say: it is stated, and here verified against the frames. A constraint holds a
-distance fixed, so the distance does not vary from frame to frame.
+A force map must give one coefficient to all atoms that constraints join (`cgnnp.mapping.force_map`), so the constraints must
+be known. Files of other engines do not record them, so the user states them and they are verified here. A constraint fixes a
+distance, which then does not vary from frame to frame.
 """
 
 import itertools
@@ -18,22 +18,23 @@ from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.runtime.representation import brief
 
 MIN_FRAMES = 10
-"""Fewer frames cannot tell a stiff bond from a constraint."""
+"""Smallest number of frames that can distinguish a stiff bond from a constraint."""
 
 LONGEST_BOND_NM = 0.2
-"""What is closer in a residue without bonds is taken for bonded."""
+"""In a residue without bonds, atoms that are closer than this are taken as bonded."""
 
 LARGE_GROUP = 30
-"""Of larger rigid groups only pairs of atoms that follow each other or are bonded are looked at: they connect it as well."""
+"""In larger rigid groups, only pairs of consecutive or bonded atoms are tested. These pairs connect the group as well."""
 
 
 @brief
 @dataclass(frozen=True)
 class RigidReport:
-    """What was verified: largest spread of the distances that hold the rigid groups together, and how much others vary.
+    """Result of the verification: the spread of distances in the rigid groups and of bonds outside them.
 
-    A spread is the standard deviation of a distance over the frames divided by its mean; `smallest_free_spread` is that of
-    the stiffest kind of bond outside the rigid groups (None where there is none).
+    A spread is the standard deviation of a distance over the frames divided by its mean. `largest_rigid_spread` is the
+    largest one in the rigid groups, and `smallest_free_spread` is that of the stiffest kind of bond outside them (None if
+    there is none).
     """
 
     n_frames: int
@@ -43,7 +44,7 @@ class RigidReport:
     smallest_free_spread: float | None
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """As plain data."""
+        """Return the report as plain data."""
         return asdict(self)
 
 
@@ -55,26 +56,28 @@ def verify_rigid_groups(
     tolerance: float = 1e-3,
     precision_nm: float = 0.0,
 ) -> RigidReport:
-    """Verify declared rigid groups against frames, in both directions.
+    """Verify the declared rigid groups against frames, in both directions.
 
-    Every group must be connected by distances that do not vary: those of a methyl group are its three C-H, while its H-H
-    may vary as the angles do. And no bond outside the groups, nor the H-H of a water molecule, may be constant: one kind of
-    bond (the same atoms of the same residue) is judged by the mean of its variances over all its copies.
+    Every group must be connected by distances that do not vary. In a methyl group with constrained bonds these are the three
+    C-H distances; the H-H distances may vary with the angles. In turn, no bond outside the groups may be constant, nor the
+    H-H distance of a water molecule. Each kind of bond (the same atoms of the same residue) is judged by the mean of its
+    variances over all its copies.
 
     Args:
-        atomistic: the system, with the groups declared.
-        positions: atoms of at least `MIN_FRAMES` frames, best far apart, nm.
-        boxes: rows are box vectors in reduced form, nm.
-        tolerance: a distance does not vary if its standard deviation is below this part of its mean, ...
-        precision_nm: ... plus this: the step in which the file stores positions (0.001 nm in XTC and .gro files).
+        atomistic: the system with the declared groups.
+        positions: positions of the atoms in at least `MIN_FRAMES` frames, preferably far apart in time, nm.
+        boxes: box vectors as rows, in reduced form, nm.
+        tolerance: a distance is constant if its standard deviation is at most this fraction of its mean plus `precision_nm`.
+        precision_nm: step in which the file stores positions (0.001 nm in XTC and .gro files).
 
     Raises:
-        ValueError: too few frames, another number of atoms, a group that is not rigid, or a constraint that is not declared.
+        ValueError: there are too few frames, the number of atoms differs, a group is not rigid, or a constraint is not
+            declared.
     """
     if len(positions) < MIN_FRAMES or positions.shape[1] != atomistic.n_atoms or len(boxes) != len(positions):
         raise ValueError(
-            f"{len(positions)} frames of {positions.shape[1]} atoms and {len(boxes)} boxes: at least {MIN_FRAMES} frames "
-            f"are needed to see what is rigid, and the system has {atomistic.n_atoms} atoms"
+            f"there are {len(positions)} frames of {positions.shape[1]} atoms and {len(boxes)} boxes: at least {MIN_FRAMES} "
+            f"frames of the {atomistic.n_atoms} atoms of the system are needed to verify the rigid groups"
         )
     inside = [_pairs_inside(group, atomistic) for group in atomistic.rigid_groups]
     outside = _bonds_outside(atomistic, positions[0], boxes[0])
@@ -101,7 +104,7 @@ def _pairs_inside(group: Sequence[int], atomistic: Atomistic) -> list[tuple[int,
 
 
 def _bonds(atomistic: Atomistic) -> Iterable[tuple[int, int]]:
-    """Bonds of the topology between atoms with mass, and the H-H of water molecules, each pair once."""
+    """Return the bonds of the topology between atoms with mass, and the H-H pairs of water molecules, each pair once."""
     virtual = set(atomistic.virtual_sites)
     pairs = {tuple(sorted((first.index, second.index))) for first, second in atomistic.topology.bonds}
     for residue in atomistic.topology.residues:
@@ -114,7 +117,7 @@ def _bonds(atomistic: Atomistic) -> Iterable[tuple[int, int]]:
 def _close_in_residues_without_bonds(
     atomistic: Atomistic, position: Float[np.ndarray, "atoms 3"], box: Float[np.ndarray, "3 3"]
 ) -> list[tuple[int, int]]:
-    """Where the file has no bonds in a residue, the pairs of its atoms that are as close as bonds are."""
+    """Return pairs of atoms that are as close as bonded atoms, in residues for which the file has no bonds."""
     bonded = {atom.index for bond in atomistic.topology.bonds for atom in bond}
     virtual = set(atomistic.virtual_sites)
     pairs: list[tuple[int, int]] = []
@@ -139,7 +142,7 @@ def _distance_statistics(
     boxes: Float[np.ndarray, "frames 3 3"],
     pairs: Int[np.ndarray, "pairs 2"],
 ) -> tuple[Float[np.ndarray, "pairs"], Float[np.ndarray, "pairs"]]:
-    """Mean and standard deviation over the frames of minimum-image distances, one frame at a time."""
+    """Return mean and standard deviation over the frames of minimum-image distances, computed one frame at a time."""
     first, total, squares = np.zeros(len(pairs)), np.zeros(len(pairs)), np.zeros(len(pairs))
     for k, (position, box) in enumerate(zip(positions, np.asarray(boxes, dtype=np.float64), strict=True)):
         vectors = position[pairs[:, 0]].astype(np.float64) - position[pairs[:, 1]]
@@ -158,7 +161,7 @@ def _distance_statistics(
 def _check_group(
     atomistic: Atomistic, group: Sequence[int], pairs: list[tuple[int, int]], constant: np.ndarray, spread: np.ndarray
 ) -> None:
-    """Refuse a group that constant distances do not connect."""
+    """Refuse a group that is not connected by constant distances."""
     neighbors = defaultdict(set)
     for (i, j), fixed in zip(pairs, constant, strict=True):
         if fixed:
@@ -175,7 +178,8 @@ def _check_group(
         raise ValueError(
             f"atoms {names} are declared rigid, but {_label(atomistic, free[0])} moves against "
             f"{_label(atomistic, group[0])} (its distances to the others vary by at least {min(between):.2g} of their "
-            "length): they were not constrained in the simulation; state rigid as it was there, or 'none'"
+            "length), so they were not constrained in the simulation: set rigid to the constraints of the simulation, or "
+            "to 'none'"
         )
 
 
@@ -187,7 +191,7 @@ def _check_bonds(
     tolerance: float,
     precision_nm: float,
 ) -> float | None:
-    """Refuse bonds outside the groups that are constant, kind by kind; the smallest spread of those that are not."""
+    """Refuse kinds of bonds outside the groups that are constant, and return the smallest spread of the other kinds."""
     kinds = defaultdict(list)
     for number, (i, j) in enumerate(bonds):
         kinds[tuple((_atom(atomistic, k).residue.name, _atom(atomistic, k).name) for k in (i, j))].append(number)
@@ -198,11 +202,11 @@ def _check_bonds(
         if spread <= tolerance * length + precision_nm:
             i, j = bonds[numbers[0]]
             symbols = [_symbol(_atom(atomistic, k)) for k in (i, j)]
-            rule = "'h-bonds' (or 'water', if only water is)" if "H" in symbols else "'all-bonds'"
+            rule = "'h-bonds' (or 'water', if only water is constrained)" if "H" in symbols else "'all-bonds'"
             raise ValueError(
                 f"bond {_atom(atomistic, i).name}-{_atom(atomistic, j).name} of {_label(atomistic, i)} never changes "
-                f"({length:.4f} nm, spread {spread / length:.1g}; {len(numbers)} such bonds) but is in no rigid group: it "
-                f"was constrained in the simulation: state rigid={rule}, or take the groups from the engine's own system"
+                f"({length:.4f} nm, spread {spread / length:.1g}; {len(numbers)} such bonds) but is in no rigid group, so "
+                f"it was constrained in the simulation: set rigid={rule}, or take the groups from the engine's own system"
             )
     return min(spreads) if spreads else None
 

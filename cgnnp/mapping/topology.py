@@ -1,7 +1,8 @@
-"""What beads are, and how they are bonded: what priors and evaluators need to know of a system. numpy and scipy only.
+"""Types, masses, charges and bonds of beads, as priors and evaluators need them. Imports numpy and scipy only.
 
-A topology is a list of kinds of molecules and where their copies begin, so 100,000 waters cost what one costs. It comes from
-a mapping (`Mapping.topology`), from an OpenMM topology (`cgnnp.dynamics.openmm_topology.topology_of`), or is given.
+A topology is a list of the kinds of molecules with the places of their copies, so 100,000 water molecules need as much
+memory as one. It comes from a mapping (`Mapping.topology`), from an OpenMM topology
+(`cgnnp.dynamics.openmm_topology.topology_of`), or is given.
 """
 
 import itertools
@@ -21,34 +22,38 @@ from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.representation import paragraph
 
 PAIR_CLASSES = ("other", "1-2", "1-3", "1-4", "same molecule")
-"""Pairs of beads by how many bonds are between them; `other` are those of two molecules, or of a molecule and an image."""
+"""Classes of pairs of beads by the number of bonds between them.
+
+`other` are pairs from two molecules, or from a molecule and its periodic image.
+"""
 
 EXCLUDED_BONDS = 2
-"""Pairs with so many bonds between them, or fewer, have no non-bonded prior."""
+"""Pairs with at most this many bonds between them have no non-bonded prior."""
 
 MOST_BEADS = 10**8
-"""In one topology: our limit, for damaged files."""
+"""Largest number of beads in a topology. The limit is a choice of this package against damaged files."""
 
 Places = tuple[tuple[int, ...], ...]
-"""Groups of beads, numbered inside their molecule."""
+"""Groups of beads, numbered in their molecule."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Molecule:
-    """One kind of molecule: its beads, what joins them, and where its copies are.
+    """One kind of molecule: its beads, their bonds, and the places of its copies.
 
-    Beads are numbered from 0 in the molecule and follow each other in the system. `angles`, `dihedrals` and `exclusions` are
-    what the bonds imply where none are given: every chain of two and of three bonds, and the pairs that one or two join.
+    Beads are numbered from 0 in the molecule and are consecutive in the system. If `angles`, `dihedrals` and `exclusions`
+    are not given, they follow from the bonds: every chain of two or of three bonds, and the pairs joined by one or two
+    bonds.
 
     Args:
-        name: of the molecule.
-        bead_types, masses, charges: of each bead; Da and e.
-        copies: first beads, as runs (first, step, count).
-        bonds, angles, dihedrals, impropers: two, three and four beads each.
+        name: name of the molecule.
+        bead_types, masses, charges: type, mass (Da) and charge (e) of each bead.
+        copies: first beads of the copies, as runs (first, step, count).
+        bonds, angles, dihedrals, impropers: groups of two, three, four and four beads.
         exclusions: pairs without non-bonded priors.
 
     Raises:
-        ValueError: masses or charges of another number, or beads that the molecule has not.
+        ValueError: the number of masses or charges is wrong, or a group names a bead that the molecule does not have.
     """
 
     name: str
@@ -67,7 +72,7 @@ class Molecule:
         for name in ("masses", "charges"):
             if len(getattr(self, name)) != size:
                 raise ValueError(
-                    f"molecule {self.name!r}: {size} beads have {len(getattr(self, name))} {name}: give one each"
+                    f"molecule {self.name!r}: {size} beads have {len(getattr(self, name))} {name}: give one for each bead"
                 )
         if not all(len(run) == 3 and run[0] >= 0 and run[1] >= 0 and run[2] > 0 for run in self.copies):
             raise ValueError(f"molecule {self.name!r}: copies are {self.copies}, expected runs (first, step, count)")
@@ -99,35 +104,35 @@ class Molecule:
 
     @cached_property
     def first_beads(self) -> Int[np.ndarray, "copies"]:
-        """The first bead of every copy, in the system."""
+        """Number in the system of the first bead of every copy."""
         return np.concatenate([start + step * np.arange(count) for start, step, count in self.copies])
 
     def everywhere(self, groups: Places, length: int) -> Int[np.ndarray, "groups length"]:
-        """Groups of beads of one molecule in all its copies, in the numbers of the system."""
+        """Return groups of beads of one molecule in all its copies, with the numbers of beads in the system."""
         own = np.array(groups, dtype=np.int64).reshape(-1, length)
         return (self.first_beads[:, None, None] + own).reshape(-1, length)
 
     @cached_property
     def classes(self) -> dict[tuple[int, int], int]:
-        """Class of every pair of beads of the molecule, as a number in `PAIR_CLASSES`."""
+        """Class of every pair of beads of the molecule, as an index in `PAIR_CLASSES`."""
         away = _bonds_between(self.bonds, len(self.bead_types))
         pairs = itertools.combinations(range(len(self.bead_types)), 2)
         return {(i, j): int(away[i, j]) if away[i, j] <= 3 else PAIR_CLASSES.index("same molecule") for i, j in pairs}
 
     def _near(self) -> Places:
-        """Pairs that have no non-bonded prior."""
+        """Return the pairs that have no non-bonded prior."""
         return tuple(pair for pair, kind in self.classes.items() if kind <= EXCLUDED_BONDS)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the molecule as plain data."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     @classmethod
     def from_entries(cls, entry: Entries) -> "Molecule":
-        """Inverse of `to_dict`, from a file.
+        """Build a molecule from the output of `to_dict` that was read from a file.
 
         Raises:
-            ValueError: incomplete, of wrong types, or no molecule.
+            ValueError: the data are incomplete, have wrong types, or are not a molecule.
         """
         masses, charges = (tuple(entry.numbers(key)) for key in ("masses", "charges"))
         groups: dict[str, Any] = {
@@ -142,10 +147,10 @@ class Molecule:
 
 @dataclass(frozen=True)
 class BeadTopology:
-    """The beads of a system, molecule by molecule.
+    """The beads of a system, by molecules.
 
     Raises:
-        ValueError: beads that two molecules have, or none has.
+        ValueError: a bead belongs to two molecules or to none.
 
     >>> water = Molecule(name="HOH", bead_types=("W",), masses=(18.015,), charges=(0.0,), copies=((0, 1, 3),))
     >>> chain = Molecule(name="C3", bead_types=("C", "C", "C"), masses=(15.0,) * 3, charges=(0.0,) * 3, copies=((3, 3, 1),),
@@ -162,7 +167,8 @@ class BeadTopology:
         numbers = np.sort(np.concatenate([places.ravel() for places in beads])) if beads else np.empty(0, int)
         if not np.array_equal(numbers, np.arange(len(numbers))):
             raise ValueError(
-                "a topology must have every bead in one molecule, numbered from 0: see `copies` of the molecules"
+                "every bead of a topology must be in exactly one molecule, with numbers from 0: correct `copies` of the "
+                "molecules"
             )
 
     def __repr__(self) -> str:
@@ -191,17 +197,17 @@ class BeadTopology:
 
     @cached_property
     def type_names(self) -> tuple[str, ...]:
-        """The distinct bead types, molecule by molecule in order of appearance."""
+        """Distinct bead types, by molecules in order of appearance."""
         return tuple(dict.fromkeys(name for one in self.molecules for name in one.bead_types))
 
     @cached_property
     def masses(self) -> Float[np.ndarray, "beads"]:
-        """Masses, Da."""
+        """Mass of every bead, Da."""
         return self._per_bead("masses").astype(np.float64)
 
     @cached_property
     def charges(self) -> Float[np.ndarray, "beads"]:
-        """Charges, e."""
+        """Charge of every bead, e."""
         return self._per_bead("charges").astype(np.float64)
 
     @cached_property
@@ -211,12 +217,12 @@ class BeadTopology:
 
     @cached_property
     def angles(self) -> Int[np.ndarray, "angles 3"]:
-        """Beads of every angle, the vertex in the middle."""
+        """Beads of every angle; the vertex is in the middle."""
         return self._groups("angles", 3)
 
     @cached_property
     def dihedrals(self) -> Int[np.ndarray, "dihedrals 4"]:
-        """Beads of every dihedral, along the chain."""
+        """Beads of every dihedral, in the order of the chain."""
         return self._groups("dihedrals", 4)
 
     @cached_property
@@ -234,14 +240,17 @@ class BeadTopology:
 
     @cached_property
     def classes(self) -> tuple[Int[np.ndarray, "pairs 2"], Int[np.ndarray, "pairs"]]:
-        """All pairs of beads of one molecule, and the class of each, a number in `PAIR_CLASSES`; others are `other`."""
+        """All pairs of beads within a molecule, and the class of each as an index in `PAIR_CLASSES`.
+
+        Pairs that are not listed have the class `other`.
+        """
         pairs = [one.everywhere(tuple(one.classes), 2) for one in self.molecules]
         kinds = [np.tile(np.array(list(one.classes.values()), dtype=np.int64), one.n_copies) for one in self.molecules]
         return np.concatenate(pairs), np.concatenate(kinds)
 
     @classmethod
     def of_blocks(cls, blocks: Iterable[Block]) -> "BeadTopology":
-        """The topology of the beads that the blocks of a mapping make."""
+        """Return the topology of the beads of a mapping, from its blocks."""
         molecules, start = [], 0
         for block in blocks:
             molecules.append(_molecule(block, start))
@@ -250,7 +259,7 @@ class BeadTopology:
 
     @classmethod
     def of_types(cls, bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]] = ()) -> "BeadTopology":
-        """Beads that nothing joins, of mass 1 and without charges; with exclusions they are one molecule.
+        """Return a topology of beads without bonds, with mass 1 and no charge. With exclusions they form one molecule.
 
         >>> BeadTopology.of_types(["A", "B", "A"]).bead_types
         ('A', 'B', 'A')
@@ -277,15 +286,15 @@ class BeadTopology:
         )
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """As plain data: a list of molecules."""
+        """Return the topology as plain data, a list of molecules."""
         return [one.to_dict() for one in self.molecules]
 
     @classmethod
     def from_entries(cls, entries: Entries, key: str) -> "BeadTopology":
-        """Inverse of `to_dict`, from a file.
+        """Build a topology from the output of `to_dict` that was read from a file.
 
         Raises:
-            ValueError: incomplete, of wrong types, or no topology.
+            ValueError: the data are incomplete, have wrong types, or are not a topology.
         """
         molecules = tuple(Molecule.from_entries(entry) for entry in entries.tables(key, least=1))
         try:
@@ -295,7 +304,7 @@ class BeadTopology:
 
 
 def _molecule(block: Block, start: int) -> Molecule:
-    """The beads of a block of a mapping, of which the first has this number."""
+    """Return the beads of a block of a mapping as a molecule. `start` is the number of the first bead."""
     return Molecule(
         name=block.name,
         bead_types=block.bead_types,
@@ -307,7 +316,7 @@ def _molecule(block: Block, start: int) -> Molecule:
 
 
 def _chains(bonds: Places, length: int) -> Places:
-    """Chains of so many different beads that bonds join one after the other, each once."""
+    """Return each chain of `length` different beads in which consecutive beads are bonded, once."""
     near = defaultdict(set)
     for i, j in bonds:
         near[i].add(j)
@@ -319,14 +328,14 @@ def _chains(bonds: Places, length: int) -> Places:
 
 
 def _bonds_between(bonds: Iterable[tuple[int, ...]], n_beads: int) -> Float[np.ndarray, "beads beads"]:
-    """Number of bonds on the shortest way from bead to bead; infinite where there is none."""
+    """Return the number of bonds on the shortest path between each pair of beads, infinite if there is no path."""
     first, second = np.array([*bonds], dtype=int).reshape(-1, 2).T
     graph = csr_array((np.ones(len(first)), (first, second)), shape=(n_beads, n_beads))
     return shortest_path(graph, directed=False, unweighted=True)
 
 
 def _places(entry: Entries, key: str) -> Any:
-    """Lists of whole numbers, as tuples."""
+    """Return lists of whole numbers as tuples."""
     rows = entry.rows(key)
     for row in rows:
         if not (isinstance(row, list) and all(type(number) is int for number in row)):

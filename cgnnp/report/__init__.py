@@ -1,1 +1,1 @@
-"""What a run found: summary.json as a value, what it says in words, and the HTML page."""
+"""The results of a run: the entries of summary.json, their judgement in words, and the HTML page."""

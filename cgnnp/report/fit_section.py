@@ -1,4 +1,4 @@
-"""What a page says of the fit: its history, what it leaves of held-out forces, its priors."""
+"""The section of a page about the fit: its history, the errors of held-out forces, and the priors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from cgnnp.diagnostics.force_errors import ForceErrors
 from cgnnp.report.summary import Summary
 
 IN_WORDS = ("screened_coulomb", "pair_spline")
-"""Priors that the page has words for."""
+"""Kinds of priors that the page describes by a name of its own."""
 
 
 def fit_section(
@@ -18,32 +18,32 @@ def fit_section(
     priors: Sequence[Any] | None = None,
     errors: ForceErrors | None = None,
 ) -> Section | None:
-    """The section on the fit; None where nothing is known of it.
+    """Return the section about the fit, or None if nothing is known about it.
 
     Args:
-        summary: of the run.
-        metrics: a row an epoch.
-        priors: the prior potentials; None where they are not known.
-        errors: what is left of held-out forces.
+        summary: summary of the run.
+        metrics: metrics of the fit, one row per epoch.
+        priors: the prior potentials; None if they are not known.
+        errors: errors of the forces on held-out frames.
     """
     pictures: list[Picture] = []
     if metrics:
-        loss = " and the training loss, which is 1 for a network without forces" if _has_loss(metrics) else ""
-        caption = f"R² on held-out frames after each epoch; below, the learning rate{loss}."
+        loss = " and the training loss, which is 1 for a network that predicts zero forces" if _has_loss(metrics) else ""
+        caption = f"Top: R² on held-out frames after each epoch. Bottom: the learning rate{loss}."
         pictures.append(
-            Picture("history", "R² after each epoch, learning rate", caption, lambda theme: plot_history(metrics, theme))
+            Picture("history", "R² and learning rate per epoch", caption, lambda theme: plot_history(metrics, theme))
         )
     if errors is not None:
         said = (
-            "Components of held-out forces, mapped and by the model, by their number. Most of the scatter is thermal "
-            "noise of what was averaged away, which no model explains."
+            "Components of held-out forces: model against mapped forces. The colour counts the components. Most of the "
+            "scatter is thermal noise of the atoms that were left out, which no model can explain."
         )
         pictures.append(
             Picture("parity", "Forces of the model against mapped forces", said, lambda theme: plot_parity(errors, theme))
         )
         said = (
-            "The mean force per pair that is left at each distance, free of that noise: zero where pair forces are "
-            "right. Bands are two standard errors."
+            "Mean residual force per pair at each distance, in which that noise averages out. It is zero where the pair "
+            "forces of the model are right. Bands are two standard errors."
         )
         alt = "Residual force per pair against distance"
         pictures.append(Picture("pair_residuals", alt, said, lambda theme: plot_pair_residuals(errors, theme)))
@@ -57,7 +57,7 @@ def fit_section(
 
 
 def priors_in_words(summary: Summary, priors: Sequence[Any] | None) -> str:
-    """The priors of a fit, to begin a sentence with.
+    """Return the names of the priors of a fit, as the beginning of a sentence.
 
     >>> priors_in_words(Summary(), [])
     'No prior'
@@ -75,13 +75,13 @@ def priors_in_words(summary: Summary, priors: Sequence[Any] | None) -> str:
 def _of_the_prior(priors: Sequence[Any]) -> str:
     others = [prior.kind.replace("_", " ") for prior in priors if prior.kind not in IN_WORDS]
     charged = any(prior.kind == "screened_coulomb" for prior in priors)
-    beside = " beside the screened Coulomb energy, which is not drawn" if charged else ""
+    beside = " in addition to the screened Coulomb energy, which is not drawn" if charged else ""
     what = (
-        f"The pair splines, which go with {', '.join(others)} and mean nothing alone"
+        f"The pair splines, which were fitted together with {', '.join(others)} and have no meaning without these terms"
         if others
         else "The best pair potential"
     )
-    return f"{what}{beside}. Where nothing was sampled (shaded) it goes on as a repulsive wall."
+    return f"{what}{beside}. Below the first sampled distance (shaded), the energy continues as a repulsive wall."
 
 
 def _has_loss(metrics: Sequence[dict[str, float]]) -> bool:

@@ -1,6 +1,6 @@
-"""What a summary says in words: does the model have the atomistic structure, and what should a reader look at?
+"""Judge a summary in words: whether the model has the atomistic structure, and what needs the reader's attention.
 
-Every word is computed from the numbers in the summary; thresholds are ours.
+Every judgement is computed from the numbers in the summary. The thresholds are choices of this package.
 """
 
 from collections.abc import Iterable
@@ -22,13 +22,13 @@ from cgnnp.runtime.formatting import UNKNOWN, number, percent, plus_minus
 from cgnnp.units import SAME_TEMPERATURE
 
 PEAK_HEIGHT, PEAK_SHIFT_NM = 0.04, 0.004
-"""What counts as agreement: relative height and shift (nm) of the first peak."""
+"""Thresholds of agreement: relative difference of the heights of the first peaks, and their distance (nm)."""
 
 LOOK_CLOSER, NOT_COMPARED = "look closer", "not compared"
-"""What a page says where g(r) agrees and something else does not, and where there is no g(r)."""
+"""Labels of a page on which g(r) agrees but there are concerns, and of a page without g(r)."""
 
 DRIFT_SIGMAS = 4
-"""A drift of averaged forces beyond this many standard errors is called one."""
+"""Averaged forces drift if their drift is larger than this many standard errors."""
 
 SENTENCES = {
     Agreement.AGREES: "The g(r) of the coarse-grained model agrees with that of {system} within errors",
@@ -38,7 +38,7 @@ SENTENCES = {
 }
 
 PLURAL = ("angles", "neighbours")
-"""Quantities that are many."""
+"""First words of the quantities whose names are plural."""
 
 TESTED_FRAMES = {"t_conf": "mapped data", "t_conf_cg": "coarse-grained run"}
 
@@ -47,9 +47,10 @@ T_CONF_OF = {key: f"T_conf of the {side}" for key, side in TESTED_FRAMES.items()
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement in plain words: `level` is good, fair, poor or open; `concerns` say what a reader should look at.
+    """A judgement in words.
 
-    `label` is the level in a word or two.
+    `level` is good, fair, poor or open, and `label` says it in a word or two. `concerns` are sentences on what needs the
+    reader's attention.
     """
 
     level: str
@@ -59,9 +60,9 @@ class Verdict:
 
 
 def judge(summary: Summary) -> Verdict:
-    """Does the coarse-grained model have the atomistic structure?
+    """Judge whether the coarse-grained model has the atomistic structure.
 
-    From the residual of g(r), and from the concerns, each of which takes the green from a page.
+    The judgement comes from g(r) and the other compared quantities. If there are any concerns, the level is at best fair.
     """
     rdf = summary.rdf
     concerns = [text for entry in rdf for text in _peak_concerns(entry)]
@@ -84,36 +85,36 @@ def judge(summary: Summary) -> Verdict:
 
 
 def _without_rdf(summary: Summary, worst: Judgement | None, system: str, concerns: list[str]) -> Verdict:
-    """The verdict where g(r) was not compared: that of what was."""
+    """Return the verdict if g(r) was not compared. It comes from the other quantities."""
     if worst is None:
         return Verdict("open", _fit_headline(summary), concerns, NOT_COMPARED)
     told = worst.agreement is not Agreement.OPEN
-    what = f"{_capital(worst.what)} beside {system}: {worst.in_words}" if told else "The runs are too short to tell"
+    what = f"{_capital(worst.what)} compared with {system}: {worst.in_words}" if told else "The runs are too short to tell"
     return Verdict(LEVELS[worst.agreement], f"{what}. The g(r) was not compared.", concerns, str(worst.agreement))
 
 
 def judgement_of(row: dict[str, Any]) -> Judgement:
-    """The judgement that a row of g(r) says of its pair."""
+    """Return the judgement of one kind of pair from its row of g(r)."""
     noise = row["residual"].get("expected_deviation")
     noise = np.nan if noise is None else noise
     return Judgement(f"g(r) of {row['pair']}", Agreement(row["verdict"]), row["deviation"], noise)
 
 
 def worst_row(summary: Summary) -> dict[str, Any] | None:
-    """The row of g(r) to judge a model by: that of the worst judgement."""
+    """Return the row of g(r) with the worst judgement, which decides the verdict."""
     known = [row for row in summary.rdf if number(row.get("deviation")) != UNKNOWN]
     worst = worst_of([judgement_of(row) for row in known])
     return next((row for row in known if worst is not None and judgement_of(row) == worst), None)
 
 
 def _others(summary: Summary) -> list[Judgement]:
-    """Judgements of other quantities than g(r)."""
+    """Return the judgements of quantities other than g(r)."""
     found = [Judgement.from_dict(row) for row in summary.judgements]
     return [one for one in found if not one.what.startswith("g(r)")]
 
 
 def _also(summary: Summary) -> str:
-    """A sentence on what disagrees beside g(r), or else on what agrees too."""
+    """Return a sentence on the other quantities: on those that disagree, or else on those that agree as g(r) does."""
     wrong = [one for one in _others(summary) if one.agreement is Agreement.DISAGREES]
     if wrong:
         many = len(wrong) > 1 or _is(wrong[0].what) == "are"
@@ -125,13 +126,16 @@ def _also(summary: Summary) -> str:
 
 
 def _other_concerns(summary: Summary) -> Iterable[str]:
-    """Quantities beside g(r) that are close or disagree; where the runs are too short to tell, the sections say so."""
+    """Yield a concern for each quantity other than g(r) that is close or disagrees.
+
+    The sections report the quantities for which the runs are too short.
+    """
     for one in _others(summary):
         if one.agreement is Agreement.CLOSE:
-            yield f"{_capital(one.what)} {_is(one.what)} close to the atomistic: {one.size}."
+            yield f"{_capital(one.what)} {_is(one.what)} close to the atomistic result: {one.size}."
         elif one.agreement is Agreement.DISAGREES:
             verb = "disagree" if _is(one.what) == "are" else "disagrees"
-            yield f"{_capital(one.what)} {verb} with the atomistic: {one.size}."
+            yield f"{_capital(one.what)} {verb} with the atomistic result: {one.size}."
 
 
 def _capital(text: str) -> str:
@@ -159,17 +163,17 @@ def _fit_headline(summary: Summary) -> str:
 def _peak_concerns(entry: dict[str, Any]) -> Iterable[str]:
     height, shift = relative(entry.get("peak_g_atomistic"), entry.get("peak_g_cg")), peak_shift(entry)
     if height is not None and abs(height) > PEAK_HEIGHT:
-        off = f"{number(100 * height, 1, sign=True)} % off (asked: within {percent(PEAK_HEIGHT)})"
+        off = f"{number(100 * height, 1, sign=True)} % off (threshold: {percent(PEAK_HEIGHT)})"
         yield f"The height of the first {entry['pair']} peak is {off}."
     if shift is not None and abs(shift) > PEAK_SHIFT_NM:
-        yield f"The first {entry['pair']} peak sits {number(shift, 4, sign=True)} nm off (asked: within {PEAK_SHIFT_NM} nm)."
+        yield f"The first {entry['pair']} peak is {number(shift, 4, sign=True)} nm off (threshold: {PEAK_SHIFT_NM} nm)."
 
 
 def _temperature_concerns(summary: Summary) -> Iterable[str]:
-    """T_conf that is not the thermostat's, or that has no value although the run got so far."""
+    """Yield concerns about temperatures that differ from the thermostat, and about missing values of T_conf."""
     advice = {
-        "t_conf": "positions and forces are not of one Boltzmann distribution, doubt the force map",
-        "t_conf_cg": "its time step or its temperature is not right",
+        "t_conf": "positions and forces do not belong to one Boltzmann distribution, so the force map may be wrong",
+        "t_conf_cg": "the time step or the temperature of the run is not right",
     }
     for key, what in T_CONF_OF.items():
         found: TemperatureFigures = getattr(summary, key)
@@ -182,7 +186,7 @@ def _temperature_concerns(summary: Summary) -> Iterable[str]:
         ybg = found.ybg or {}
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
-            yield f"The g-YBG residual of the {TESTED_FRAMES[key]} is more than noise ({chi2}): {advice[key]}."
+            yield f"The g-YBG residual of the {TESTED_FRAMES[key]} is larger than its noise ({chi2}): {advice[key]}."
     measured, stderr, expected = summary.cg_temperature_K, summary.cg_temperature_stderr_K, summary.cg_thermostat_K
     if measured and stderr and expected and KineticTemperature(measured, stderr, expected).is_suspect():
         yield (
@@ -196,7 +200,7 @@ def _temperature_concerns(summary: Summary) -> Iterable[str]:
 
 
 def _wrong_sets(summary: Summary) -> list[dict[str, Any]]:
-    """The further data sets whose T_conf is not that of the first set's thermostat."""
+    """Return the rows of the further data sets whose T_conf disagrees with the thermostat of the first data set."""
     return [
         row
         for row in summary.data_sets[1:]
@@ -206,13 +210,13 @@ def _wrong_sets(summary: Summary) -> list[dict[str, Any]]:
 
 
 def _state_concerns(summary: Summary) -> Iterable[str]:
-    """A run at a temperature that is not that of the free energy, or in another state than the data."""
+    """Yield concerns about a run at another temperature than the potential, or in another state than the data."""
     data, run = summary.temperature_K, summary.cg_thermostat_K
     of, own = ("data", data) if summary.potential_temperature_K is None else ("potential", summary.potential_temperature_K)
     if own and run and abs(run - own) > SAME_TEMPERATURE:
         yield (
-            f"The coarse-grained run is at {run:g} K, the {of} at {own:g} K: a potential of mean force is a free energy of "
-            "one temperature, with its own entropy in it, so this is extrapolation."
+            f"The coarse-grained run is at {run:g} K, the {of} at {own:g} K: a potential of mean force is a free energy, "
+            "which includes the entropy at one temperature, so this is an extrapolation."
         )
     elif data and run and abs(run - data) > SAME_TEMPERATURE:
         yield f"The coarse-grained run is at {run:g} K, the data at {data:g} K: two different states are compared."
@@ -224,30 +228,32 @@ def _state_concerns(summary: Summary) -> Iterable[str]:
 
 
 def _ion_concerns(summary: Summary) -> Iterable[str]:
-    """A run at a temperature that is not the free energy's, holes between beads, charges that are not neutralised."""
+    """Yield concerns about the state of the run, about wells inside the repulsive wall, and about electroneutrality."""
     yield from _state_concerns(summary)
     for row in summary.dimers:
         if has_hole(row):
             where = (
-                f"{number(row['lowest_inside_nm'], 3)} nm, inside the first sampled {number(row['first_sampled_nm'], 3)} nm"
+                f"{number(row['lowest_inside_nm'], 3)} nm, below the first sampled distance of "
+                f"{number(row['first_sampled_nm'], 3)} nm"
             )
             yield (
-                f"An isolated dimer {row['pair']} may collapse: at {where}, their energy is "
-                f"{number(row['lowest_inside_kT'], 1, sign=True)} kT from that of the first sampled distance, where a wall "
-                f"should be (asked: above {number(HOLE_KT, 0, sign=True)} kT)."
+                f"An isolated dimer {row['pair']} may collapse: at {where}, its energy relative to that distance is "
+                f"{number(row['lowest_inside_kT'], 1, sign=True)} kT, where a repulsive wall should be (threshold: "
+                f"{number(HOLE_KT, 0, sign=True)} kT)."
             )
     for row in (summary.observables.get("kirkwood_buff") or {}).get("electroneutrality") or []:
         for side, run in SIDES.items():
             if is_neutral(row, side) is False:
                 found = plus_minus(row[f"sum_{side}"], row.get(f"sum_stderr_{side}"), 3)
                 yield (
-                    f"The charges around {row['type']} add up to {found} of its own in the {run} run, not to 1 as "
-                    "they must whatever the model: it is too short, or its box too small, for Kirkwood-Buff integrals."
+                    f"In the {run} run, the charge around {row['type']} is {found} times the opposite of its own charge. "
+                    "Electroneutrality demands 1 for any model: the run is too short, or its box too small, for "
+                    "Kirkwood-Buff integrals."
                 )
 
 
 def _drift_concerns(summary: Summary) -> Iterable[str]:
-    """Averaged forces that still grow or shrink while the beads are held: the rest had not relaxed."""
+    """Yield a concern if averaged forces still change during the averaging time, so that the solvent had not relaxed."""
     value, stderr = summary.label_drift, summary.label_drift_stderr
     if value is not None and stderr and abs(value) > DRIFT_SIGMAS * stderr:
         found = f"{number(100 * value, 1, sign=True)} ± {number(100 * stderr, 1)} %"
@@ -255,7 +261,7 @@ def _drift_concerns(summary: Summary) -> Iterable[str]:
 
 
 def _error_concerns(summary: Summary) -> Iterable[str]:
-    """Errors of runs that are too short for them: fewer than 20 blocks of two autocorrelation times."""
+    """Yield concerns about errors from runs that are too short: fewer than 20 blocks of two autocorrelation times."""
     runs = [
         (summary.r2_reliable, "R²", "held-out part of the atomistic run"),
         (summary.t_conf.reliable, T_CONF_OF["t_conf"], "atomistic run"),
@@ -273,7 +279,7 @@ def _error_concerns(summary: Summary) -> Iterable[str]:
 
 
 def _data_check_concerns(summary: Summary) -> Iterable[str]:
-    """What the check of the data found wrong, or could not test, beside what `_temperature_concerns` says."""
+    """Yield what the check of the data found wrong or could not test, without what `_temperature_concerns` already says."""
     check, said = summary.data_check or {}, _temperature_reasons(summary)
     given = [str(reason).rstrip(".") for reason in check.get("reasons") or []]
     left = [text for text in given if not any(text.startswith(start) and figure in text for start, figure in said)]
@@ -287,7 +293,7 @@ def _data_check_concerns(summary: Summary) -> Iterable[str]:
 
 
 def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
-    """Beginnings and figures of those reasons of the check that `_temperature_concerns` says of the data."""
+    """Return the beginnings and figures of reasons of the data check that `_temperature_concerns` already reports."""
     found, first = summary.t_conf, {"t_conf_K": summary.t_conf.K, "t_conf_stderr_K": summary.t_conf.stderr_K}
     wrong = [first] * (temperature_agrees(found, summary.temperature_K) is False) + _wrong_sets(summary)
     said = [("T_conf ", f": {row['t_conf_K']:.1f}({row.get('t_conf_stderr_K') or 0.0:.1f}) K, but") for row in wrong]
@@ -300,32 +306,35 @@ def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _is_reached(summary: Summary, key: str) -> bool:
-    """Whether the run got so far that T_conf (`key` is t_conf or t_conf_cg) should have a value."""
+    """Return whether the run got far enough for T_conf to have a value. `key` is t_conf or t_conf_cg."""
     return bool(summary.rdf) or (key == "t_conf" and summary.r2_model is not None)
 
 
 def _bond_concerns(summary: Summary) -> Iterable[str]:
-    """Beads that look bonded in the data, which a model without bonds does not hold together."""
+    """Yield a concern if beads look bonded in the data: a model without bonds does not hold them together."""
     if found := summary.undeclared_bonds:
         yield f"In the data {found['says']}."
 
 
 def temperature_agrees(found: TemperatureFigures, expected: float | None) -> bool | None:
-    """Whether T_conf is that of a thermostat (K) within 2 % or four standard errors; None where one is not known."""
+    """Return whether T_conf agrees with a thermostat temperature (K) within 2 % or four standard errors.
+
+    None if one of the two is not known.
+    """
     return None if found.K is None or not expected else bool(agrees(found.K, found.stderr_K or 0.0, expected))
 
 
 def thermostat(summary: Summary, key: str) -> float | None:
-    """The temperature (K) that T_conf (`key` is t_conf or t_conf_cg) should have: that of its own run."""
+    """Return the temperature (K) that T_conf should have: that of its own run. `key` is t_conf or t_conf_cg."""
     return (summary.cg_thermostat_K if key == "t_conf_cg" else None) or summary.temperature_K
 
 
 def peak_shift(entry: dict[str, Any]) -> float | None:
-    """How far the first coarse-grained peak is from the atomistic one, nm."""
+    """Return the position of the first coarse-grained peak minus that of the first atomistic peak, in nm."""
     atomistic, cg = entry.get("peak_r_nm_atomistic"), entry.get("peak_r_nm_cg")
     return None if atomistic is None or cg is None else cg - atomistic
 
 
 def relative(reference: float | None, value: float | None) -> float | None:
-    """(value - reference) / reference, where it exists."""
+    """Return (value - reference) / reference, or None if it cannot be computed."""
     return None if not reference or value is None else (value - reference) / reference

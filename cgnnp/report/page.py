@@ -1,7 +1,7 @@
-"""What a run found, for people: one self-contained HTML page, pictures and a CSV of the curves.
+"""The result of a run for readers: one self-contained HTML page and its pictures.
 
-Every word of judgement on the page is computed from the numbers in the summary. Pictures are drawn twice, for light and
-for dark screens.
+Every judgement on the page is computed from the numbers in the summary. Each picture is drawn twice, for light and for dark
+screens.
 """
 
 import functools
@@ -40,14 +40,14 @@ from cgnnp.runtime.formatting import duration, number, percent, plus_minus, sign
 from cgnnp.runtime.storage import write_file
 
 INDEX = re.compile(r"(?<!\w)(T(?=_conf)|g(?=_CG|_atomistic)|G(?=_cc)|φ(?=_w)|ε(?=_r)|R(?=_max))_([A-Za-z]+)")
-"""Letters with an index in a text: T_conf."""
+"""Symbols with a subscript in a text, such as T_conf."""
 
 CODE = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture in base64, for light and for dark screens, and its size in pixels."""
+    """A picture in base64, once for light and once for dark screens, and its size in pixels."""
 
     light: str
     dark: str
@@ -56,7 +56,7 @@ class Image:
 
 
 def marked(text: Any) -> Markup:
-    """A text as HTML: T_conf gets an index, `code` its letters.
+    """Return a text as HTML, with subscripts in symbols such as T_conf and with `code` in a fixed-width font.
 
     >>> marked("T_conf < 300 K")
     Markup('T<sub>conf</sub> &lt; 300 K')
@@ -80,26 +80,26 @@ def write_report(
     commands: Sequence[tuple[str, str]] = (),
     potential: str | None = None,
 ) -> Path:
-    """Write a self-contained page.
+    """Write a self-contained page about a run.
 
-    Parts that a run does not have are left out of the page, which then says so.
+    If the run has no results for a part of the page, the page leaves the part out or says that it is missing.
 
     Args:
-        run_dir: the folder.
-        summary: of the run; what is None is shown as unknown.
-        name: of the page.
-        metrics: of the fit, a row an epoch.
-        priors: the prior potentials; None where they are not known.
-        errors: what the fit leaves of held-out forces.
-        sections: of the comparison, in their order.
+        run_dir: folder that the page is written to.
+        summary: summary of the run; entries that are None are shown as unknown.
+        name: file name of the page.
+        metrics: metrics of the fit, one row per epoch.
+        priors: the prior potentials; None if they are not known.
+        errors: errors of the forces on held-out frames.
+        sections: sections of the comparison, in their order on the page.
         config_yaml: the resolved configuration.
         log_tail: last lines of the log.
-        picture_files: write the pictures beside the page too (rdf.png, angles.png, ...).
-        commands: what to type to do it again or to go on, each with what it does.
-        potential: the folder of the potential, as it is named from here.
+        picture_files: whether to write the pictures beside the page too (rdf.png, angles.png, ...).
+        commands: commands that repeat or continue the run, as pairs of a description and the command.
+        potential: folder of the potential, relative to the current folder.
 
     Returns:
-        The path of the page.
+        Path of the page.
     """
     fit = fit_section(summary, metrics, priors, errors)
     ybg = _ybg_picture(summary)
@@ -114,17 +114,17 @@ def write_report(
 
 
 def _ybg_picture(summary: Summary) -> Picture | None:
-    """The g-YBG residual of both sides, where it is known."""
+    """Return the picture of the g-YBG residuals of data and simulation, or None if neither is known."""
     residuals = ybg_curves([row[:3] for row in temperatures(summary)])
     return Picture("ybg", "", "", lambda theme: plot_ybg(residuals, theme)) if residuals else None
 
 
 def drawn(sections: Iterable[Section], folder: Path | None = None) -> dict[str, list[Image]]:
-    """The pictures of sections, by name, as pages have them; those without anything to draw are left out.
+    """Draw the pictures of sections, and return their panels by the name of the picture. Empty pictures are left out.
 
     Args:
-        sections: whose pictures are drawn.
-        folder: where they are written too, each in one file with all its panels; without, they are not.
+        sections: sections whose pictures are drawn.
+        folder: folder where each picture is also written as one PNG file with all its panels; None writes no files.
     """
     images: dict[str, list[Image]] = {}
     for picture in (one for section in sections for one in section.pictures):
@@ -139,7 +139,7 @@ def drawn(sections: Iterable[Section], folder: Path | None = None) -> dict[str, 
 
 
 def panels_of(picture: Picture) -> list[Image]:
-    """Each panel for light and for dark screens; none where there is nothing to draw."""
+    """Draw each panel of a picture for light and for dark screens. Panels without content are left out."""
     images = []
     for draw in picture.panels or (picture.draw,):
         if (light := draw(LIGHT)) is not None and (dark := draw(DARK)) is not None:
@@ -149,14 +149,14 @@ def panels_of(picture: Picture) -> list[Image]:
 
 
 def _png_of(picture: Picture) -> bytes | None:
-    """All panels in one file."""
+    """Draw all panels of a picture in one PNG file."""
     figure = picture.draw(LIGHT)
     return None if figure is None else png(figure)
 
 
 @functools.cache
 def page_template(name: str) -> jinja2.Template:
-    """A template of the package, with the filters that pages use."""
+    """Return a template of the package, with the filters that the pages use."""
     loader = jinja2.FunctionLoader(
         lambda file: resources.files("cgnnp.report").joinpath("templates", file).read_text("utf-8")
     )
@@ -171,7 +171,7 @@ def page_template(name: str) -> jinja2.Template:
 
 
 def render(summary: Summary, images: Mapping[str, Sequence[Image]], sections: Sequence[Section] = (), **text: Any) -> str:
-    """The page, from the summary, pictures by name, and the sections of the comparison."""
+    """Return the HTML of the page from the summary, the images by picture name, and the sections of the comparison."""
     timings = {name: seconds for name, seconds in summary.timings_s.items() if seconds}
     limits = {"height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
     values = {"s": summary, "rdf": summary.rdf, "images": images, "verdict": judge(summary), "timings": timings}
@@ -180,7 +180,10 @@ def render(summary: Summary, images: Mapping[str, Sequence[Image]], sections: Se
 
 
 def temperatures(summary: Summary) -> list[tuple[TemperatureFigures, str, float | None, bool | None]]:
-    """T_conf of both sides: what was found, of what, the thermostat, and whether they agree."""
+    """Return T_conf of the mapped data and of the coarse-grained run.
+
+    Each item holds the figures, the name of the frames, the thermostat temperature, and whether T_conf agrees with it.
+    """
     sides = [(getattr(summary, key), name, thermostat(summary, key)) for key, name in TESTED_FRAMES.items()]
     return [(found, name, expected, temperature_agrees(found, expected)) for found, name, expected in sides]
 
@@ -188,7 +191,7 @@ def temperatures(summary: Summary) -> list[tuple[TemperatureFigures, str, float 
 def ybg_curves(
     sides: Sequence[tuple[TemperatureFigures, str, float | None]],
 ) -> list[tuple[str, float, list[dict[str, Any]]]]:
-    """Name, thermostat and rows of every g-YBG residual there is, for `plot_ybg`."""
+    """Return name, thermostat temperature and rows of every g-YBG residual that is known, for `plot_ybg`."""
     known = [(name, expected, (found.ybg or {}).get("local")) for found, name, expected in sides]
     return [(name, expected, rows) for name, expected, rows in known if rows and expected]
 

@@ -1,4 +1,4 @@
-"""The page that shows several runs beside each other."""
+"""Write the page that compares several runs."""
 
 import shlex
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from cgnnp.runtime.storage import write_file
 
 
 def write_runs_page(page: Path, title: str, sections: Sequence[Section], folders: Sequence[str]) -> Path:
-    """Write a self-contained page of these sections.
+    """Write a self-contained page with these sections.
 
     Args:
-        page: its path.
-        title: of the page.
-        sections: tables and pictures.
-        folders: of the runs, for the command that makes the page again.
+        page: path of the page.
+        title: title of the page.
+        sections: sections with tables and pictures.
+        folders: folders of the runs, for the command that makes the page again.
     """
     images = drawn(sections)
     command = shlex.join(["python", "-m", "cgnnp.compare", f"runs=[{','.join(folders)}]"])

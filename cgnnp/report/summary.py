@@ -1,7 +1,7 @@
-"""summary.json as a value: what a job found, one field an entry, by the stages that find it.
+"""The contents of summary.json: one field for each entry, grouped by the stages of a job that produce them.
 
-Entries keep their names and meaning between versions; new ones are added, and `schema_version` grows when one changes.
-Those of stages that a run does not have are null. Imports the standard library only.
+Entries keep their names and meanings between versions of cgnnp. New entries may be added; `schema_version` increases when
+the meaning of an entry changes. Entries of stages that a run does not have are null. Imports the standard library only.
 """
 
 import dataclasses
@@ -9,25 +9,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SCHEMA_VERSION = 3
-"""1 had no such entry; 2 had coordination, potentials of mean force and Kirkwood-Buff integrals in `electrolyte`."""
+"""Version of summary.json.
+
+Version 1 had no entry with the version. Version 2 had coordination, potentials of mean force and Kirkwood-Buff integrals in
+`electrolyte`.
+"""
 
 Row = dict[str, Any]
-"""Plain data with units in its keys."""
+"""Plain data, with units in the keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobFigures:
-    """Which job it was.
+    """Identity of the job, and where it ran.
 
     Args:
         run: name of the run folder.
-        command: the command line.
-        created: when it was begun, local time (ISO 8601).
-        versions: of packages, null for those that are not installed.
-        cores: that the job may use.
-        processor: their name, as the machine has it.
-        timings_s: wall time of every stage in all visits to the run, seconds.
-        finished: stages that will not be done again.
+        command: command line of the job.
+        created: local time at which the job began (ISO 8601).
+        versions: versions of packages; null for packages that are not installed.
+        cores: number of CPU cores that the job may use.
+        processor: name of the processor, as the operating system reports it.
+        timings_s: wall time of each stage in seconds, summed over all jobs that worked on the run.
+        finished: stages that are complete and will not be repeated.
     """
 
     run: str | None = None
@@ -42,17 +46,17 @@ class JobFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFigures:
-    """The frames of the job.
+    """The frames that the job uses.
 
     Args:
-        system: what was sampled.
+        system: name of the sampled system.
         mapping: name of the mapping.
-        temperature_K: of the frames.
+        temperature_K: temperature of the frames.
         data: folder of the first data set.
-        data_digest: hash of the frames in it that are used.
-        n_frames: of them.
+        data_digest: hash of the frames of the first data set that are used.
+        n_frames: number of these frames.
         more_data: hashes of the further data sets, by folder.
-        atomistic_ns_per_day: speed of the atomistic simulation; null where it was not run here.
+        atomistic_ns_per_day: speed of the atomistic simulation; null if this job did not sample.
     """
 
     system: str | None = None
@@ -67,16 +71,16 @@ class DataFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class TemperatureFigures:
-    """A configurational temperature and the g-YBG residual; in the file each entry begins with the name of the field.
+    """A configurational temperature and a g-YBG residual. In the file, entry names begin with the name of the field.
 
     Args:
-        pair: kinds of pairs that it is of.
-        K, stderr_K: value and standard error.
-        reason: why it has no value.
-        tau_frames: integrated autocorrelation time.
-        reliable: whether the run is long enough for its error.
-        pairs: the same of every kind of pair.
-        ybg: the residual (`ybg`, `ybg_cg` in the file).
+        pair: kinds of pairs that the temperature is computed from.
+        K, stderr_K: value and standard error, in K.
+        reason: reason why the temperature has no value.
+        tau_frames: integrated autocorrelation time in frames.
+        reliable: whether the run is long enough for a reliable error.
+        pairs: the same figures for every kind of pair.
+        ybg: the g-YBG residual (`ybg`, `ybg_cg` in the file).
     """
 
     pair: str | None = None
@@ -91,14 +95,14 @@ class TemperatureFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckFigures:
-    """Whether the mapped frames are sound.
+    """Results of the checks of the mapped frames.
 
     Args:
-        certificate: of the force map.
+        certificate: certificate of the force map.
         data_check: `verdict` (agrees, disagrees, not tested) and `reasons`.
-        undeclared_bonds: pairs of beads that look bonded, null where none do.
-        t_conf: of the first data set.
-        set_rows: of several data sets: folder, frames, beads and T_conf of each (in `data_sets` in the file).
+        undeclared_bonds: pairs of beads that look bonded; null if there are none.
+        t_conf: configurational temperature of the first data set.
+        set_rows: folder, frames, beads and T_conf of each of several data sets (in `data_sets` in the file).
     """
 
     certificate: Row | None = None
@@ -110,27 +114,31 @@ class CheckFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class FitFigures:
-    """How good prior and network are on held-out frames of all data sets.
+    """Quality of prior and network on held-out frames of all data sets.
 
     Args:
-        n_frames_train, n_frames_validation: frames that were fitted, and held out.
-        n_parameters: of the network.
-        seed: of the network and its fit; null where the trainer has none.
-        force_rms_kJ_mol_nm, force_rmse_kJ_mol_nm: of a component of the mapped forces, and of what the model leaves of it.
-        r2_prior, r2_prior_stderr: explained variance of the priors alone.
-        r2_model, r2_stderr: of priors and network.
-        r2_tau_frames, r2_reliable: autocorrelation time of its error, and whether the run is long enough for it.
-        r2_gain, r2_gain_stderr: the difference of the two, with its paired error.
-        averaging_ps: time that forces were averaged over; 0 for instantaneous ones.
-        r2_max, r2_max_stderr: the largest that any model can reach with these forces, from second draws.
-        r2_over_r2_max, r2_over_r2_max_stderr: how much of it the model reaches.
-        r2_instantaneous, r2_instantaneous_stderr, r2_max_instantaneous, r2_max_instantaneous_stderr: the same against
-            instantaneous forces, whatever was fitted.
-        label_drift, label_drift_stderr: relative change of averaged forces between the halves of the averaging time.
-        pmf_error_kJ_mol_nm, pmf_error_stderr_kJ_mol_nm: distance from the mean force, free of noise.
-        pmf_error_relative, pmf_error_relative_stderr: the same as a part of the variance of the mean force.
-        n_second_draws: frames with second draws that these are of.
-        quality_rows: R2 of each of several data sets (in `data_sets` in the file).
+        n_frames_train, n_frames_validation: numbers of frames that were fitted, and that were held out.
+        n_parameters: number of parameters of the network.
+        seed: seed of the network and its fit; null if the trainer has none.
+        force_rms_kJ_mol_nm, force_rmse_kJ_mol_nm: root mean square of a component of the mapped forces, and root mean square
+            error of the model.
+        r2_prior, r2_prior_stderr: R2 of the priors alone.
+        r2_model, r2_stderr: R2 of priors and network.
+        r2_tau_frames, r2_reliable: autocorrelation time that the error of R2 is based on, and whether the run is long enough
+            for a reliable error.
+        r2_gain, r2_gain_stderr: R2 of priors and network minus R2 of the priors, with its paired error.
+        averaging_ps: averaging time of the forces; 0 for instantaneous forces.
+        r2_max, r2_max_stderr: the largest R2 that any model can reach with these forces, from second draws.
+        r2_over_r2_max, r2_over_r2_max_stderr: R2 of the model relative to r2_max.
+        r2_instantaneous, r2_instantaneous_stderr, r2_max_instantaneous, r2_max_instantaneous_stderr: R2 and R2_max against
+            instantaneous forces, whatever forces were fitted.
+        label_drift, label_drift_stderr: relative change of averaged forces between the two halves of the averaging time.
+        pmf_error_kJ_mol_nm, pmf_error_stderr_kJ_mol_nm: root mean square error of the model relative to the mean force, free
+            of noise.
+        pmf_error_relative, pmf_error_relative_stderr: the mean square of this error relative to the variance of the mean
+            force.
+        n_second_draws: number of frames with second draws that these figures come from.
+        quality_rows: R2 on each of several data sets (in `data_sets` in the file).
     """
 
     n_frames_train: int | None = None
@@ -168,11 +176,11 @@ class FitFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class RefinementFigures:
-    """What the refinement of the pair splines did.
+    """Results of the refinement of the pair splines.
 
     Args:
-        refinement: chi2 per function, number of functions and largest change (kT) of every step.
-        r2_refined, r2_refined_stderr: explained variance of the refined model.
+        refinement: chi2 per function, number of functions, and largest change (kT) of every step.
+        r2_refined, r2_refined_stderr: R2 of the refined model.
     """
 
     refinement: list[Row] | None = None
@@ -185,9 +193,9 @@ class ExportFigures:
     """The exported potential.
 
     Args:
-        potential: its folder, within that of the run.
-        eps_r: dielectric constant of its Coulomb prior; null without one.
-        potential_temperature_K: that it is a free energy at; null where it is that of the data.
+        potential: folder of the potential, relative to the folder of the run.
+        eps_r: dielectric constant of the Coulomb prior; null without such a prior.
+        potential_temperature_K: temperature at which the potential is a free energy; null if it is that of the data.
     """
 
     potential: str | None = None
@@ -200,13 +208,13 @@ class RunFigures:
     """The coarse-grained simulation.
 
     Args:
-        cg_ns_per_day: of all replicas that run side by side.
-        cg_replicas: their number.
-        cg_length_ps: of all together.
-        cg_temperature_K, cg_temperature_stderr_K: kinetic temperature, measured.
-        cg_thermostat_K: what it should be.
-        timestep_fs: of the dynamics.
-        force_backend, platform: what computed the forces.
+        cg_ns_per_day: speed of all parallel replicas together.
+        cg_replicas: number of replicas.
+        cg_length_ps: total length of all replicas.
+        cg_temperature_K, cg_temperature_stderr_K: measured kinetic temperature.
+        cg_thermostat_K: temperature of the thermostat.
+        timestep_fs: time step of the dynamics.
+        force_backend, platform: back end and OpenMM platform that computed the forces.
     """
 
     cg_ns_per_day: float | None = None
@@ -222,18 +230,20 @@ class RunFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonFigures:
-    """The coarse-grained run beside the atomistic data.
+    """Comparison of the coarse-grained run with the atomistic data.
 
     Args:
-        rdf: D, its noise, the residual and the first peaks of g(r) of every kind of pair.
-        t_conf_cg: of the coarse-grained run.
-        independent_frames_per_s: `atomistic` and `cg`, by the slowest first-shell coordination number.
+        rdf: D, its noise, the residual and the first peaks of g(r), for every kind of pair.
+        t_conf_cg: configurational temperature of the coarse-grained run.
+        independent_frames_per_s: independent frames per second, `atomistic` and `cg`, from the slowest first-shell
+            coordination number.
         dimers: isolated dimers of the model.
         solvent_eliminated: whether the beads are solutes whose solvent was left out.
-        virial_pressure: of charged beads.
+        virial_pressure: virial pressure of charged beads.
         observables: rows of the other observables, by their names.
-        judgements: of every quantity that is compared: `what` it is, `verdict`, `deviation`, `expected_deviation`.
-        compared_with: another data set than the run's own that it was compared with.
+        judgements: judgement of every compared quantity: name of the quantity (`what`), `verdict`, `deviation`,
+            `expected_deviation`.
+        compared_with: data set of the comparison, if it is not the run's own.
     """
 
     rdf: list[Row] = field(default_factory=list)
@@ -251,7 +261,7 @@ class ComparisonFigures:
 class Summary(
     ComparisonFigures, RunFigures, ExportFigures, RefinementFigures, FitFigures, CheckFigures, DataFigures, JobFigures
 ):
-    """All that a job found.
+    """All results of a job.
 
     >>> Summary(r2_model=0.65).r2_model
     0.65
@@ -259,7 +269,7 @@ class Summary(
 
     @classmethod
     def of(cls, *found: Any) -> "Summary":
-        """The figures of several stages together.
+        """Combine the figures of several stages into one summary.
 
         >>> Summary.of(DataFigures(n_frames=60), RunFigures(cg_replicas=2)).cg_replicas
         2
@@ -271,12 +281,12 @@ class Summary(
 
     @property
     def data_sets(self) -> list[Row]:
-        """What is known of each of several data sets."""
+        """The entries of each of several data sets."""
         quality: list[Row] = self.quality_rows or [{} for _ in self.set_rows]
         return [row | found for row, found in zip(self.set_rows, quality, strict=True)]
 
     def to_dict(self) -> Row:
-        """The entries of summary.json."""
+        """Return the entries of summary.json."""
         entries: Row = {"schema_version": SCHEMA_VERSION}
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
@@ -288,13 +298,13 @@ class Summary(
 
     @classmethod
     def from_dict(cls, data: Row) -> "Summary":
-        """Inverse of `to_dict`; entries that are missing are null.
+        """Build a summary from the entries of summary.json. Missing entries are null.
 
         Raises:
-            ValueError: of another version, or entries that there are not.
+            ValueError: the entries are from another version, or there is an unknown entry.
         """
         if (version := data.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
-            raise ValueError(f"schema_version is {version}, this cgnnp reads {SCHEMA_VERSION}")
+            raise ValueError(f"schema_version is {version}, but this version of cgnnp reads {SCHEMA_VERSION}")
         data = {key: value for key, value in data.items() if key != "schema_version"}
         sets = data.pop("data_sets", None) or []
         for name in ("t_conf", "t_conf_cg"):
@@ -302,7 +312,7 @@ class Summary(
             data[name] = TemperatureFigures(**{entry: value for entry, value in given.items() if value is not None})
         known = {entry.name for entry in dataclasses.fields(cls)}
         if unknown := sorted(set(data) - known):
-            raise ValueError(f"a summary has no entry '{unknown[0]}'")
+            raise ValueError(f"unknown entry '{unknown[0]}' in a summary")
         return cls(**{key: value for key, value in data.items() if value is not None}, set_rows=sets)
 
 
@@ -314,5 +324,5 @@ def _key(name: str, entry: str) -> str:
 
 
 def temperature_entries(name: str, value: TemperatureFigures) -> Row:
-    """The entries of a file for a configurational temperature of some name."""
+    """Return the entries that a configurational temperature with this name has in the file."""
     return {_key(name, entry): getattr(value, entry) for entry in TEMPERATURE_ENTRIES}

@@ -1,1 +1,1 @@
-"""Complete files, judged settings, errors, progress, signals, platforms: what everything else stands on."""
+"""Utilities for all other packages: complete files, checked settings, errors, progress, signals, platforms."""

@@ -1,4 +1,4 @@
-"""Dictionaries that were read from files: every entry is judged when it is taken. Imports the standard library only."""
+"""Dictionaries that were read from files. Every entry is checked when it is read. Imports the standard library only."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 SHOWN = 60
-"""So many characters of a wrong value are shown in a message; files may hold anything."""
+"""Number of characters of a wrong value that a message shows, since values in files can be arbitrarily long."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Entries:
     """Plain data from a file, by key.
 
     Args:
-        data: what was read.
-        source: the file, and the place in it, for messages.
-        mend: what a message says to do.
+        data: data that were read from the file.
+        source: name of the file, and the place in it, for messages.
+        mend: advice at the end of a message on what to do.
 
     Raises:
         ValueError: the data are not a dictionary.
@@ -37,10 +37,10 @@ class Entries:
         return self.data.get(key) is not None
 
     def number(self, key: str, *, above: float = -math.inf, least: float = -math.inf) -> float:
-        """A finite number above one bound and not below the other.
+        """Return a finite number that is greater than `above` and not less than `least`.
 
         Raises:
-            ValueError: it is missing, or something else.
+            ValueError: the entry is missing or is something else.
         """
         value = self._entry(key)
         if not _is_number(value) or not value > above or not value >= least:
@@ -49,10 +49,10 @@ class Entries:
         return value
 
     def count(self, key: str, *, least: int = 0) -> int:
-        """A whole number.
+        """Return a whole number that is not less than `least`.
 
         Raises:
-            ValueError: it is missing, or something else.
+            ValueError: the entry is missing or is something else.
         """
         value = self._entry(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -60,10 +60,10 @@ class Entries:
         return value
 
     def text(self, key: str) -> str:
-        """A string.
+        """Return a string.
 
         Raises:
-            ValueError: it is missing, or something else.
+            ValueError: the entry is missing or is something else.
         """
         value = self._entry(key)
         if not isinstance(value, str):
@@ -71,10 +71,10 @@ class Entries:
         return value
 
     def rows(self, key: str, *, least: int = 0) -> list[Any]:
-        """A list of at least so many items.
+        """Return a list with at least `least` items.
 
         Raises:
-            ValueError: it is missing, or something else.
+            ValueError: the entry is missing or is something else.
         """
         value = self._entry(key)
         if not isinstance(value, list) or len(value) < least:
@@ -82,10 +82,10 @@ class Entries:
         return value
 
     def numbers(self, key: str, *, least: int = 0) -> list[float]:
-        """A list of at least so many finite numbers.
+        """Return a list with at least `least` finite numbers.
 
         Raises:
-            ValueError: it is missing, or something else.
+            ValueError: the entry is missing or is something else.
         """
         values = self.rows(key, least=least)
         if not all(map(_is_number, values)):
@@ -93,38 +93,38 @@ class Entries:
         return values
 
     def texts(self, key: str) -> list[str]:
-        """A list of strings.
+        """Return a list of strings.
 
         Raises:
-            ValueError: it is missing, or something else.
+            ValueError: the entry is missing or is something else.
         """
         if not all(isinstance(value, str) for value in self.rows(key)):
             self._wrong(key, "a list of texts")
         return self.rows(key)
 
     def array(self, key: str, shape: tuple[int, ...]) -> None:
-        """Judge nested lists of finite numbers.
+        """Check that an entry consists of nested lists of finite numbers with this shape.
 
         Raises:
-            ValueError: it is missing, or something else, or of another shape.
+            ValueError: the entry is missing, is something else, or has another shape.
         """
         if not _has_shape(self._entry(key), shape):
             self._wrong(key, f"finite numbers of shape {shape}")
 
     def tables(self, key: str, *, least: int = 0) -> Iterator["Entries"]:
-        """A list of dictionaries.
+        """Yield the dictionaries of a list, each as `Entries`.
 
         Raises:
-            ValueError: it is missing, or something else.
+            ValueError: the entry is missing or is something else.
         """
         for number, item in enumerate(self.rows(key, least=least)):
             yield Entries(item, f"{self.source}: {key} {number}", self.mend)
 
     def within(self, key: str) -> "Entries":
-        """The entries of a dictionary in this one.
+        """Return the entries of a nested dictionary.
 
         Raises:
-            ValueError: it is missing, or something else.
+            ValueError: the entry is missing or is something else.
         """
         return Entries(self._entry(key), f"{self.source}: {key}", self.mend)
 

@@ -1,12 +1,12 @@
-"""The error for an argument that is wrong: the library names the argument, the commands the key of the configuration."""
+"""The error for a wrong argument. The library names the argument; the commands name the key of the configuration."""
 
 
 class SettingError(ValueError):
-    """An argument with a value that cannot be used.
+    """An argument has a value that cannot be used.
 
     Args:
-        group: of the configuration where the commands have it; empty for keys beside the groups.
-        message: begins with the name of the argument.
+        group: group of the configuration that contains the setting; empty for settings beside the groups.
+        message: message that begins with the name of the argument.
 
     >>> error = SettingError("model", "layers=1000: must be 1 to 20")
     >>> str(error), error.configured
@@ -19,7 +19,7 @@ class SettingError(ValueError):
 
     @property
     def configured(self) -> str:
-        """The message with the key of the configuration in place of the argument's name."""
+        """The message with the key of the configuration instead of the name of the argument."""
         return f"{self.group}.{self.message}" if self.group else self.message
 
     def __str__(self) -> str:

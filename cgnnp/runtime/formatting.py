@@ -1,4 +1,4 @@
-"""Numbers as people read them; what is not known is a dash."""
+"""Format numbers for readers. Unknown values are shown as a dash."""
 
 import math
 from numbers import Real
@@ -8,32 +8,32 @@ UNKNOWN = "–"
 
 
 def number(value: Any, digits: int = 0, sign: bool = False) -> str:
-    """A number with thousands separated, or a dash where there is none."""
+    """Format a number with separated thousands, or return a dash if there is no finite number."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(float(value)):
         return UNKNOWN
     return f"{float(value):{'+' if sign else ''},.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def significant(value: Any) -> str:
-    """A number with two significant figures; more where it is 100 or larger."""
+    """Format a number with two significant figures. Numbers of 100 and more are rounded to integers."""
     known = number(value) != UNKNOWN and value != 0
     return number(value, max(0, 1 - math.floor(math.log10(abs(value)))) if known else 0)
 
 
 def percent(fraction: Any) -> str:
-    """A fraction in percent, with two figures where it is small."""
+    """Format a fraction in percent. Small fractions have one or two decimals."""
     digits = 0 if number(fraction) == UNKNOWN or fraction >= 0.0995 else 1 if fraction >= 0.00995 else 2
     return UNKNOWN if number(fraction) == UNKNOWN else f"{number(100 * fraction, digits)} %"
 
 
 def plus_minus(value: Any, stderr: Any, digits: int) -> str:
-    """A number and, where it is known, its standard error."""
+    """Format a number with its standard error, or without it if the error is not known."""
     error = number(stderr or None, digits)
     return number(value, digits) + (f" ± {error}" if UNKNOWN not in (error, number(value)) else "")
 
 
 def duration(seconds: Any) -> str:
-    """Seconds as a person says them."""
+    """Format a duration in seconds, minutes and hours."""
     if number(seconds) == UNKNOWN:
         return UNKNOWN
     minutes, rest = divmod(round(seconds), 60)

@@ -1,9 +1,9 @@
-"""Names that files hold, apart from where the code is: moving a module must not make anyone sample or fit again.
+"""Names that are stored in files. They do not change when code moves to another module, so old files remain valid.
 
-Three kinds of files name things: the `meta.json` of a data set says which source made it, which is part of the hash that
-names the data set; `model.json` and checkpoints name the class of a network; `config.yaml` of a run names what was
-constructed. Here is the one table of names that the code has apart from its modules. What a class itself calls itself in
-files stands in the class: the `kind` of a prior. Imports the standard library only.
+Three kinds of files store such names. The `meta.json` of a data set names the source of the frames, which is part of the
+hash that names the data set. `model.json` and checkpoints name the class of a network. The `config.yaml` of a run names what
+was constructed. This module has the only table in which stored names differ from the places in the code. Names that a class
+itself gives, such as the `kind` of a prior, are in the class. Imports the standard library only.
 """
 
 FROM_LANGEVIN = "cgnnp.reference.sampling"
@@ -11,13 +11,13 @@ FROM_MEAN_FORCES = "cgnnp.reference.mean_force"
 FROM_FILES = "cgnnp.reference.file_source"
 FROM_REPORTER = "cgnnp.MappedReporter"
 FROM_COARSE_RUN = "cgnnp.simulation.run"
-"""What `provenance.source` says of the frames of each source."""
+"""Values of `provenance.source` for the frames of each source."""
 
 KINETIC_TEMPERATURE, DEGREES_OF_FREEDOM = "kinetic_temperature_K", "degrees_of_freedom"
-"""What chunk.json records of the velocities of a chunk."""
+"""Entries of chunk.json about the velocities of a chunk."""
 
 JUDGED = "judged"
-"""Digest of the checksums of the arrays of a chunk whose numbers were looked at."""
+"""Entry with the digest of the checksums of those arrays of a chunk whose values have been checked."""
 
 HOMES = {
     "cgnnp.priors.refinement.RefinementSettings": "cgnnp.training.relative_entropy.RefinementSettings",
@@ -31,13 +31,13 @@ HOMES = {
     "cgnnp.reference.systems.water": "cgnnp.reference.systems.water.water",
     "cgnnp.reference.systems.water_spce": "cgnnp.reference.systems.water.water_spce",
 }
-"""Where that is now which has another name in files: of earlier versions, or for good."""
+"""Names in files, and the current places in the code. Some are from earlier versions; others differ permanently."""
 
 _WRITTEN = {home: name for name, home in HOMES.items()}
 
 
 def home_of(name: str) -> str:
-    """Where to import what a file names.
+    """Return the place to import a class or function from that a file names.
 
     >>> home_of("cgnnp.reference.systems.water"), home_of("my_module.my_mapping")
     ('cgnnp.reference.systems.water.water', 'my_module.my_mapping')
@@ -46,7 +46,7 @@ def home_of(name: str) -> str:
 
 
 def name_in_files(home: str) -> str:
-    """What files call a class or function of this module and name.
+    """Return the name that files use for a class or function at this place.
 
     >>> name_in_files("cgnnp.models.nequip.NequIP")
     'cgnnp.models.nequip.NequIP'

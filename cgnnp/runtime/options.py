@@ -1,4 +1,4 @@
-"""Options by name: what the files in `conf/` construct, with the settings that they state. Knows nothing of hydra."""
+"""Construct the options in `conf/` by name, with the settings in their files. Does not use hydra."""
 
 import functools
 import importlib
@@ -14,17 +14,17 @@ from cgnnp.runtime.settings import checked_settings, did_you_mean
 TARGET, PARTIAL = "_target_", "_partial_"
 
 MISSING = "???"
-"""Stands in a file for a value that has no default."""
+"""Value in a file for a setting that has no default and must be set."""
 
 LISTED = ("prior",)
-"""Groups of which several options stand side by side, each with its settings under its own name."""
+"""Groups that can have several options at once. Each option has its settings under its own name."""
 
 
 def option(group: str, name: str, **settings: Any) -> Any:
-    """An option of a group, as the commands construct it: `conf/<group>/<name>.yaml` with some settings changed.
+    """Construct an option of a group as the commands do, from `conf/<group>/<name>.yaml` with some settings changed.
 
     Raises:
-        ValueError: there is no such option, or a setting is wrong.
+        ValueError: the option does not exist, or a setting is wrong.
 
     >>> option("trainer", "force_matching", max_epochs=2).max_epochs
     2
@@ -37,10 +37,12 @@ def option(group: str, name: str, **settings: Any) -> Any:
 
 
 def option_values(group: str, name: str) -> dict[str, Any]:
-    """The settings in the file of an option and in those that it builds on; what refers to other settings is left out.
+    """Return the settings in the file of an option and in the files that it builds on.
+
+    Settings that refer to other settings are left out.
 
     Raises:
-        ValueError: there is no such option.
+        ValueError: the option does not exist.
     """
     values = file_of_option(group, name)
     result: dict[str, Any] = {}
@@ -51,10 +53,10 @@ def option_values(group: str, name: str) -> dict[str, Any]:
 
 
 def file_of_option(group: str, name: str) -> dict[str, Any]:
-    """What the file of an option holds, as it stands there.
+    """Return the contents of the file of an option.
 
     Raises:
-        ValueError: there is no such option.
+        ValueError: the option does not exist.
     """
     groups = sorted(entry.name for entry in files("cgnnp.conf").iterdir() if entry.is_dir() and entry.name.isalpha())
     if group not in groups:
@@ -65,7 +67,7 @@ def file_of_option(group: str, name: str) -> dict[str, Any]:
 
 
 def options_of(group: str) -> list[str]:
-    """The names of the options of a group, sorted.
+    """Return the names of the options of a group, sorted.
 
     >>> options_of("prior")
     ['coulomb', 'pairs']
@@ -75,25 +77,25 @@ def options_of(group: str) -> list[str]:
 
 
 def no_option(group: str, name: str, known: Sequence[str], prefix: str = "") -> str:
-    """The message for an option that there is not; `prefix` is put before the one that may have been meant."""
+    """Return the message about an option that does not exist. `prefix` is put before the suggested name."""
     return f"there is no {group} '{name}'.{did_you_mean(name, known, prefix)} Available: {', '.join(known)}"
 
 
 def settings_in(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings among the values of an option: all but what says what they are for."""
+    """Return the settings among the values of an option, without entries such as `_target_`."""
     return {key: value for key, value in values.items() if not key.startswith("_")}
 
 
 def constructed(values: Mapping[str, Any], group: str, from_data: Sequence[str] = ()) -> Any:
-    """What `_target_` makes of the other settings, or with `_partial_` will make, after a look at names and types.
+    """Check the settings, and construct the object that `_target_` names, or a partial function with `_partial_`.
 
     Args:
-        values: settings; those that are not set are left out, and what is constructed says what it needs.
-        group: what errors put before the names of settings.
-        from_data: settings that cannot be chosen.
+        values: settings. Settings that must be set but are not are left out, so the constructor reports them.
+        group: group that errors put before the names of settings.
+        from_data: settings that are taken from the data and cannot be chosen.
 
     Raises:
-        ValueError: nothing to import, or a setting that is wrong.
+        ValueError: `_target_` cannot be imported, or a setting is wrong.
     """
     kind = target(values, group)
     settings = {key: value for key, value in settings_in(values).items() if value != MISSING}
@@ -102,10 +104,10 @@ def constructed(values: Mapping[str, Any], group: str, from_data: Sequence[str] 
 
 
 def target(values: Mapping[str, Any], group: str) -> Callable[..., Any]:
-    """The class or function that settings are for.
+    """Return the class or function that `_target_` names.
 
     Raises:
-        ValueError: it is not set, or cannot be imported.
+        ValueError: `_target_` is not set or cannot be imported.
     """
     name = str(values.get(TARGET))
     if name == MISSING:
@@ -113,5 +115,5 @@ def target(values: Mapping[str, Any], group: str) -> Callable[..., Any]:
     module, _, attribute = home_of(name).rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a module of the user's may fail in any way
+    except Exception as error:  # a user's module may raise any exception
         raise ValueError(f"{group}._target_={name}: cannot be imported ({error})") from error

@@ -1,4 +1,4 @@
-"""Which OpenMM platform to run on, and with how many threads. Imports openmm, lazily."""
+"""Choose the OpenMM platform and its number of threads. Imports openmm only when it is needed."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PlatformChoice:
-    """An OpenMM platform by name, with the properties to create Contexts with."""
+    """Name of an OpenMM platform, and the properties that Contexts are created with."""
 
     name: str
     properties: dict[str, str] = field(default_factory=dict)
@@ -20,17 +20,17 @@ class PlatformChoice:
 
     @property
     def is_gpu(self) -> bool:
-        """Whether it runs on an accelerator."""
+        """Whether the platform runs on a GPU or another accelerator."""
         return self.name not in ("CPU", "Reference")
 
     def context(self, system: Any, integrator: Any) -> Any:
-        """A Context of a System on this platform."""
+        """Create a Context of a System on this platform."""
         import openmm
 
         return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(self.name), self.properties)
 
     def simulation(self, topology: Any, system: Any, integrator: Any) -> Any:
-        """A Simulation of a System on this platform."""
+        """Create a Simulation of a System on this platform."""
         import openmm
         from openmm import app
 
@@ -39,9 +39,9 @@ class PlatformChoice:
 
 
 def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Cores this process may use: its affinity and its container's quota, not the machine's count.
+    """Return the number of CPU cores that this process may use, by its affinity and the quota of its container.
 
-    The jobs of a sweep that run side by side share them (their number is in the environment, CGNNP_PARALLEL_JOBS).
+    Parallel jobs of a sweep share the cores. Their number is in the environment variable CGNNP_PARALLEL_JOBS.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):  # no such file, or no limit ("max")
@@ -51,7 +51,7 @@ def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
 
 
 def processor_name(file: Path = Path("/proc/cpuinfo")) -> str:
-    """The name of the processor, as the machine has it.
+    """Return the name of the processor, as the operating system reports it.
 
     >>> bool(processor_name())
     True
@@ -65,7 +65,7 @@ def processor_name(file: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def choose_platform(name: str = "auto", threads: int | None = None) -> PlatformChoice:
-    """The fastest platform on which a Context can be created, or the one named.
+    """Return the named platform, or for "auto" the fastest one on which a Context can be created.
 
     Raises:
         ValueError: the platform does not exist or does not work here.
@@ -78,7 +78,9 @@ def choose_platform(name: str = "auto", threads: int | None = None) -> PlatformC
     for candidate in wanted:
         if candidate in by_speed and _works(candidate):
             return PlatformChoice(candidate, _properties(candidate, threads))
-    raise ValueError(f"OpenMM platform '{name}' does not work here: choose one of {', '.join(['auto', *by_speed])}")
+    raise ValueError(
+        f"OpenMM platform '{name}' does not work on this machine: choose one of {', '.join(['auto', *by_speed])}"
+    )
 
 
 def _properties(name: str, threads: int | None) -> dict[str, str]:

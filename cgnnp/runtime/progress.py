@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal, plain lines in a log."""
+"""Show the progress of long work: as a bar in a terminal, as plain lines in a log."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ LINE_EVERY_S = 20.0
 
 
 class Progress:
-    """Counts units of work done; `note` is shown beside the count (a speed, say)."""
+    """Counter of finished units of work. A `note`, such as a speed, is shown beside the count."""
 
     def __init__(self, description: str, total: int, done: int = 0) -> None:
         self.description, self.total, self.done = description, total, done
@@ -21,7 +21,7 @@ class Progress:
         self._bar = tqdm(total=total, initial=done, desc=description) if sys.stderr.isatty() else None
 
     def update(self, amount: int, note: str = "") -> None:
-        """Report that `amount` more units are done."""
+        """Report that `amount` more units are finished."""
         self.done += amount
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
@@ -32,14 +32,14 @@ class Progress:
             self._log.info("%s: %d/%d, %s, %.0f s left", self.description, self.done, self.total, note, left)
 
     def close(self) -> None:
-        """Finish the bar."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
 
 @contextmanager
 def progress(description: str, total: int, done: int = 0) -> Iterator[Progress]:
-    """A `Progress` that is closed at the end."""
+    """Return a context manager with a `Progress` that is closed at the end."""
     counter = Progress(description, total, done)
     try:
         yield counter

@@ -1,7 +1,7 @@
-"""Ranges of numeric settings, by their names, which mean the same wherever they stand. Imports the standard library only.
+"""Ranges of numeric settings by name; a name means the same in every group. Imports the standard library only.
 
-A setting beyond its range would not be wrong so much as never come to an end, or fill the memory: the ranges are ours, ten
-times and more beyond what anybody has had a use for.
+With a setting outside its range, a computation would not finish or would fill the memory. The ranges are choices of this
+package, at least ten times wider than any known use.
 """
 
 import math
@@ -10,10 +10,10 @@ from typing import Any
 from cgnnp.runtime.errors import SettingError
 
 LARGEST_SEED = 2**63 - 1
-"""What torch takes; OpenMM's own seeds are derived."""
+"""Largest seed that torch accepts. OpenMM's seeds are derived from it."""
 
 RANGES: dict[str, tuple[float, float]] = {
-    # of a system
+    # settings of systems
     "n_molecules": (1, 1e6),
     "n_pairs": (1, 1e6),
     "n_water": (1, 1e6),
@@ -23,7 +23,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "cutoff_nm": (0.01, 10.0),
     "eps_r": (1e-3, 1e6),
     "eps_r_stderr": (0.0, 1e6),
-    # of a protocol
+    # settings of protocols
     "temperature_K": (1e-3, 1e5),
     "timestep_fs": (1e-4, 1000.0),
     "friction_per_ps": (1e-4, 1e5),
@@ -42,7 +42,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "replica": (0, 1e5),
     "replicas": (1, 1000),
     "chunk_frames": (1, 1e5),
-    # of pair splines
+    # settings of pair splines
     "knot_spacing_nm": (1e-3, 1.0),
     "max_frames": (1, 1e7),
     "min_count": (1, 1e8),
@@ -50,7 +50,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "ridge": (1e-30, 1e3),
     "wall_kT": (0.1, 1e4),
     "steps": (1, 100),
-    # of networks and fits
+    # settings of networks and fits
     "layers": (1, 20),
     "features": (1, 512),
     "scalars": (1, 2048),
@@ -67,14 +67,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "patience": (1, 1e6),
     "seed": (0, LARGEST_SEED),
 }
-"""The lowest and the highest value of each. Small whole numbers such as `l_max` and `correlation` have their own checks."""
+"""Lowest and highest value of each setting. Small whole numbers such as `l_max` and `correlation` are checked elsewhere."""
 
 POSITIVE = {"cutoff_nm", "density_g_mL", "box_nm", "temperature_K", "timestep_fs", "frame_interval_ps", "stride"}
-"""Those that are refused here where they are not positive; of others whoever takes them has more to say."""
+"""Settings that are refused here if they are not positive. For the others, the code that takes them has a better message."""
 
 
 def check_range(group: str, name: str, value: Any) -> None:
-    """Refuse a number, or one in a list, that is beyond the range of the setting of this name.
+    """Refuse a number, or a list with a number, that is outside the range of the setting with this name.
 
     >>> check_range("model", "layers", 3)
     >>> check_range("model", "layers", 1000)
@@ -82,7 +82,7 @@ def check_range(group: str, name: str, value: Any) -> None:
     cgnnp.runtime.errors.SettingError: layers=1000: must be 1 to 20 (our limit: beyond it a computation does not finish)
 
     Raises:
-        SettingError: names the setting, what was found and the range.
+        SettingError: a number is out of range. The message names the setting, the value and the range.
     """
     if name not in RANGES:
         return

@@ -1,4 +1,4 @@
-"""What objects with large arrays show of themselves in a notebook: shapes and ranges, in ten lines at most."""
+"""Short representations of objects with large arrays: shapes and ranges in at most ten lines."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import numpy as np
 Kind = TypeVar("Kind", bound=type)
 
 LINES, WIDTH = 10, 120
-"""A repr has at most so many lines, of so many characters."""
+"""Largest number of lines of a repr, and of characters in a line."""
 
 LONGEST = 100
-"""Characters of one entry; what is longer is shown by its size, or cut."""
+"""Largest number of characters of one entry. Longer sequences are shown by their size; other entries are cut."""
 
 
 def brief(kind: Kind) -> Kind:
-    """Decorates a dataclass, above `@dataclass`: its repr shows arrays and long sequences by their size and range.
+    """Class decorator, placed above `@dataclass`: the repr shows arrays and long sequences by their size and range.
 
     >>> from dataclasses import dataclass
     >>> @brief
@@ -33,14 +33,14 @@ def brief(kind: Kind) -> Kind:
 
 
 def short(value: Any) -> str:
-    """One entry of a repr.
+    """Return one entry of a repr.
 
     >>> short(list(range(1000)))
     '<1000 of int, 0 to 999>'
     """
     if isinstance(value, np.ndarray):
         return f"<{value.dtype} {value.shape}{_range(value)}>"
-    if hasattr(value, "dtype") and hasattr(value, "shape"):  # of another library, perhaps on an accelerator
+    if hasattr(value, "dtype") and hasattr(value, "shape"):  # an array of another library, perhaps on an accelerator
         return f"<{value.dtype} {tuple(value.shape)}>"
     if isinstance(value, list | tuple) and len(value) > 8:
         kinds = ", ".join(sorted({type(item).__name__ for item in value}))
@@ -56,7 +56,7 @@ def short(value: Any) -> str:
 
 
 def paragraph(lines: Sequence[str]) -> str:
-    """These lines, long ones cut, and ten of them at most."""
+    """Join lines to a text. Long lines are cut, and at most ten lines are kept."""
     shown = [line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines]
     return "\n".join(shown if len(shown) <= LINES else [*shown[: LINES - 1], f"  ... {len(shown) - LINES + 1} lines more"])
 

@@ -1,4 +1,4 @@
-"""Settings against the signature of what takes them: unknown names and wrong types are found before any work starts."""
+"""Check settings against the signature that takes them: unknown names and wrong types are found before work starts."""
 
 import difflib
 import inspect
@@ -17,19 +17,20 @@ WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 def checked_settings(
     target: Callable[..., Any], settings: Mapping[str, Any], prefix: str, from_data: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The settings, whole numbers as floats where `target` declares floats (300 and 300.0 are the same data set).
+    """Return the checked settings. Whole numbers become floats where `target` declares floats.
 
-    `from_data` are parameters of `target` that are not chosen but found in the data later.
+    So 300 and 300.0 describe the same data set. `from_data` are parameters of `target` that are taken from the data later
+    and cannot be chosen.
 
     >>> def fit(*, features: int = 16): ...
     >>> checked_settings(fit, {"features": 4}, "model")
     {'features': 4}
 
     Raises:
-        ValueError: one that `target` does not take, that is found in the data, of another type or out of range; names
-            `prefix.key`, what was found and expected.
+        ValueError: `target` does not take a setting, or the setting is taken from the data, has another type or is out of
+            range. The message names `prefix.key`, the value and what was expected.
     """
-    declared = getattr(target, "Settings", target)  # of a network, a dataclass of its own
+    declared = getattr(target, "Settings", target)  # a network has its settings in a dataclass
     parameters = inspect.signature(declared).parameters
     hints = typing.get_type_hints(declared.__init__ if inspect.isclass(declared) else declared)
     result = dict(settings)
@@ -49,10 +50,10 @@ def checked_settings(
 
 
 def check_positive(group: str, **values: float) -> None:
-    """Refuse arguments that are not above zero.
+    """Refuse arguments that are not greater than zero.
 
     Raises:
-        SettingError: names the argument and what was found.
+        SettingError: an argument is not positive. The message names the argument and its value.
     """
     for name, value in values.items():
         if not value > 0:
@@ -60,14 +61,14 @@ def check_positive(group: str, **values: float) -> None:
 
 
 def unknown_setting(full_key: str, known: Sequence[str]) -> str:
-    """The message for a setting that does not exist; `known` are the names at the level of its last part."""
+    """Return the message about a setting that does not exist. `known` are the valid names at the level of its last part."""
     parent, _, key = full_key.rpartition(".")
     hint = did_you_mean(key, known, f"{parent}." if parent else "")
     return f"there is no setting '{full_key}'.{hint} Known{f' in {parent}' if parent else ''}: {', '.join(sorted(known))}"
 
 
 class UnknownSetting(SettingError):
-    """An argument that there is not; `known` are those that there are."""
+    """An argument does not exist. `known` are the valid names."""
 
     def __init__(self, group: str, name: str, known: Sequence[str]) -> None:
         super().__init__(group, unknown_setting(name, known))
@@ -75,24 +76,24 @@ class UnknownSetting(SettingError):
 
     @property
     def configured(self) -> str:
-        """The message with keys of the configuration."""
+        """The message with the keys of the configuration."""
         return self.in_full
 
 
 def did_you_mean(name: str, known: Sequence[str], prefix: str = "") -> str:
-    """A sentence with the closest known name, or nothing."""
+    """Return a sentence with the closest known name, or "" if none is close."""
     close = difflib.get_close_matches(name, known, n=1)
     return f" Did you mean {prefix}{close[0]}?" if close else ""
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value from a configuration is what plain annotations ask for; others are not judged."""
+    """Return whether a value fits a type annotation. Values of other than plain types are not checked."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in typing.get_args(hint))
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_fits(item, part) for part in typing.get_args(hint) for item in value)
     if typing.get_origin(hint) is dict:
-        of_values = typing.get_args(hint)[1]  # numbers that are not finite are judged by those who know their names
+        of_values = typing.get_args(hint)[1]  # the code that takes the numbers checks whether they are finite
         is_number = of_values is float
         return isinstance(value, dict) and all(
             type(one) in (int, float) if is_number else _fits(one, of_values) for one in value.values()
@@ -111,7 +112,7 @@ def _describe(hint: Any) -> str:
 
 def _word(hint: Any) -> str:
     if typing.get_origin(hint) is list:
-        return f"a list, of each {' or '.join(_word(part) for part in typing.get_args(hint))}"
+        return f"a list, each item {' or '.join(_word(part) for part in typing.get_args(hint))}"
     if typing.get_origin(hint) is dict:
-        return "numbers by name, as {A: 2.0}" if typing.get_args(hint)[1] is float else "matrices by name"
+        return "numbers by name, such as {A: 2.0}" if typing.get_args(hint)[1] is float else "matrices by name"
     return WORDS.get(hint, str(hint))

@@ -1,4 +1,4 @@
-"""Signals that end a command: Ctrl-C, SIGTERM and a closed terminal. Imports the standard library only."""
+"""Handle signals that end a command: Ctrl-C, SIGTERM and a closed terminal. Imports the standard library only."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGH
 OF_TERMINALS = {signal.SIGINT, signal.SIGHUP}
 
 GRACE_S = 3.0
-"""Children have this long to write their last line before they are killed, which loses nothing that is finished."""
+"""Seconds that child processes have to write their last line before they are killed. Finished work is not lost."""
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -29,12 +29,13 @@ _received: signal.Signals | None = None
 class Stopped(BaseException):
     """A signal ends this command.
 
-    It is no Exception, so that nobody takes it for an error, and no KeyboardInterrupt, after which Lightning exits with 1.
+    It is not an Exception, so that no handler takes it for an error. It is not a KeyboardInterrupt, because Lightning would
+    then exit with code 1.
     """
 
 
 def check() -> None:
-    """Raise `Stopped` again where a signal came and a library made another exception of it, as OpenMM does in its callbacks.
+    """Raise `Stopped` if a signal came. Libraries such as OpenMM replace the exception when it passes through a callback.
 
     Raises:
         Stopped: a signal came.
@@ -45,9 +46,9 @@ def check() -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """For the main process of a command: a signal is one line on stderr and exit code 128 plus its number.
+    """Wrap the main process of a command: a signal prints one line to stderr and gives exit code 128 plus its number.
 
-    Signals that the parent process has ignored, as nohup does, stay ignored.
+    Signals that the parent process ignores, as under nohup, remain ignored.
     """
     with _handlers():
         try:
@@ -57,14 +58,17 @@ def stoppable() -> Iterator[None]:
             if _received is None:
                 raise
             line = _log_stop()
-            with contextlib.suppress(OSError):  # of a terminal that is gone
+            with contextlib.suppress(OSError):  # the terminal may be closed
                 print(line, file=sys.stderr, flush=True)
             sys.exit(128 + _received)
 
 
 @contextmanager
 def stoppable_job(started_by: int) -> Iterator[None]:
-    """For one job of a sweep: nothing in the process `started_by`, and in any other a line in the log and the end of it."""
+    """Wrap one job of a sweep. In a process other than `started_by`, a signal writes a line to the log and ends the process.
+
+    In the process `started_by` it does nothing.
+    """
     if os.getpid() == started_by:
         yield
         return
@@ -75,12 +79,12 @@ def stoppable_job(started_by: int) -> Iterator[None]:
             if _received is None:
                 raise
             _log_stop()
-            os._exit(128 + _received)  # its parent, which has the signal too, would give it the next job
+            os._exit(128 + _received)  # at once, since the parent process would otherwise send the next job
 
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Processes that are started within it never see what a terminal sends to all of them: their parent ends them."""
+    """Block signals of the terminal in the processes that are started within this context. Their parent ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINALS)
     try:
         yield
@@ -90,7 +94,7 @@ def deaf_children() -> Iterator[None]:
 
 def _log_stop() -> str:
     line = f"{WORDS[_received]}; the same command continues" if _received is not None else ""
-    log.debug(line)  # for the file of the run, where there is one: the terminal has it from elsewhere
+    log.debug(line)  # only for the log file of the run: the main process prints the line to the terminal
     return line
 
 
@@ -106,7 +110,7 @@ def _handlers() -> Iterator[None]:
     try:
         yield
     finally:
-        for number in mine:  # who was told to stop is not told again on its way out
+        for number in mine:  # after a signal, further signals are ignored while the command ends
             signal.signal(number, before[number] if _received is None else signal.SIG_IGN)
 
 

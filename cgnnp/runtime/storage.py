@@ -1,7 +1,8 @@
-"""Files that are either complete or as they were, checksums beside them, and locks on directories.
+"""Write files that are always complete, with checksums beside them, and lock directories.
 
-Imports the standard library only. What a checksum is for: damage (a disk, a copy cut short) and careless editing. Whoever
-wants to can change a file and its checksum together; a file is no safer for having one.
+A file is either complete or unchanged, even if the process is killed. Checksums detect damage (by a disk or a truncated
+copy) and accidental edits. They do not protect against intent, since a file and its checksum can be changed together.
+Imports the standard library only.
 """
 
 import contextlib
@@ -15,18 +16,19 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 CHECKSUM = ".sha256"
-"""Ending of the file beside another that holds its checksum, in the form of `sha256sum`."""
+"""Suffix of the file with the checksum of another file, in the format of `sha256sum`."""
 
 
 Content = str | bytes | Iterable[bytes]
-"""Of a file: at once, or piece by piece."""
+"""Contents of a file, at once or piece by piece."""
 
 
 def write_file(path: Path, data: Content) -> None:
-    """Write a file so that, whatever happens meanwhile, it is complete or as it was.
+    """Write a file. Whatever happens meanwhile, the file is either complete or unchanged.
 
     Raises:
-        OSError: with the name of the file, which a full disk does not say.
+        OSError: the file cannot be written. The message names the file, which the system's message about a full disk does
+            not.
     """
     with _beside_its_place(path, data):
         pass
@@ -34,7 +36,7 @@ def write_file(path: Path, data: Content) -> None:
 
 @contextlib.contextmanager
 def _beside_its_place(path: Path, data: Content) -> Iterator[str]:
-    """The SHA-256 of the content, which is on the disk under another name; at the end it is put in its place."""
+    """Write the content to a temporary file and yield its SHA-256. At the end, the temporary file replaces the file."""
     temporary = path.with_name(f".{path.name}.part")
     with naming(path), _alone(temporary):
         try:
@@ -59,12 +61,12 @@ def _fill(path: Path, data: Content) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a file that no other process writes meanwhile; what a killed process left there is taken over."""
+    """Hold a lock on a file so that no other process writes it. A file left by a killed process is reused."""
     while True:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            if _is_still(path, handle):  # whoever held the lock before may have put the file in its place
+            if _is_still(path, handle):  # the previous holder of the lock may have renamed the file
                 yield
                 return
         finally:
@@ -72,7 +74,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _is_still(path: Path, handle: int) -> bool:
-    """Whether an open file is the one of this name."""
+    """Return whether an open file still has this name."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
@@ -81,7 +83,7 @@ def _is_still(path: Path, handle: int) -> bool:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name a file or folder in system errors that name none: those of a full disk come without."""
+    """Add the name of a file or folder to system errors that name none, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -91,20 +93,20 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def named(error: OSError, path: Path) -> OSError:
-    """A system error that says which file or folder could not be written."""
+    """Return a system error that names the file or folder that could not be written."""
     if error.filename is not None or str(path) in str(error):
         return error
     reason = error.strerror or str(error)
-    return OSError(f"{path}: cannot be written ({reason}): mend that (free some space), then the same command continues")
+    return OSError(f"{path}: cannot be written ({reason}): correct that (free some space), then run the same command again")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write plain data so that the file is complete or as it was; numbers that are not finite become null."""
+    """Write plain data as JSON. The file is complete or unchanged; numbers that are not finite become null."""
     write_file(path, json_text(data))
 
 
 def json_text(data: Any) -> str:
-    """Plain data as JSON. NaN and infinities are no JSON: they become null."""
+    """Return plain data as JSON. NaN and infinities become null, since JSON does not have them."""
     try:
         return json.dumps(data, indent=1, allow_nan=False) + "\n"
     except ValueError:
@@ -120,12 +122,13 @@ def _finite(data: Any) -> Any:
 
 
 def read_json(path: Path, mend: str = "delete it and make it again", *, literals: bool = False) -> Any:
-    """Plain data from a file; `mend` is what the message says to do when it is damaged.
+    """Read plain data from a JSON file.
 
-    With `literals` NaN and Infinity are read as null: earlier versions wrote them into summaries.
+    `mend` is the advice in the message about a damaged file. With `literals`, NaN and Infinity are read as null, since
+    earlier versions wrote them into summaries.
 
     Raises:
-        ValueError: damaged or truncated, an entry that stands there twice, or a number that is not finite.
+        ValueError: the file is damaged or truncated, has an entry twice, or has a number that is not finite.
     """
     constant = (lambda _: None) if literals else _refuse_number
     try:
@@ -143,7 +146,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        raise ValueError(f"the entry {next(name for name in names if names.count(name) > 1)!r} is there twice")
     return result
 
 
@@ -157,20 +160,21 @@ def _refuse_number(text: str) -> NoReturn:
 
 
 def data_digest(data: Any, digits: int = 12) -> str:
-    """So many hexadecimal digits of the SHA-256 of plain data, whatever the order of keys and the layout of their file."""
+    """Return the first hexadecimal digits of the SHA-256 of plain data. The order of keys does not matter."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:digits]
 
 
 def file_checksum(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_checked(path: Path, data: Content) -> None:
-    """Write a file and, beside it, its checksum; `check_file` compares them.
+    """Write a file and its checksum, which `check_file` compares.
 
-    After a kill at any moment the two belong together: while the file is replaced, the checksums of both are there.
+    If the process is killed at any moment, the two files match: while the file is replaced, the checksums of the old and the
+    new file are both stored.
     """
     beside = _beside(path)
     with _beside_its_place(path, data) as new:
@@ -180,15 +184,15 @@ def write_checked(path: Path, data: Content) -> None:
 
 
 def check_file(path: Path, mend: str, *, unknown: bool = True) -> None:
-    """Refuse a file that is not as it was written.
+    """Refuse a file that has changed since it was written.
 
     Args:
-        path: of the file.
-        mend: what a message says to do.
-        unknown: whether one without a checksum beside it passes, as earlier versions wrote them.
+        path: path of the file.
+        mend: advice in the message on what to do.
+        unknown: whether a file without a checksum is accepted; earlier versions wrote such files.
 
     Raises:
-        ValueError: it was damaged or changed.
+        ValueError: the file is damaged or was changed.
     """
     known = _checksums(path)
     if known is None and not unknown:
@@ -212,7 +216,10 @@ def _lines(path: Path, sums: list[str]) -> str:
 
 
 def _checksums(path: Path) -> list[str] | None:
-    """The checksums beside a file, None where there are none; a damaged list of them holds none that fits."""
+    """Return the checksums stored beside a file, or None if there is no such file.
+
+    A damaged list contains no checksum that matches.
+    """
     beside = _beside(path)
     if not beside.exists():
         return None
@@ -220,7 +227,7 @@ def _checksums(path: Path) -> list[str] | None:
 
 
 def sync(path: Path) -> None:
-    """Have the system put a file, or the names in a directory, on the disk now: a rename must not arrive before them."""
+    """Flush a file, or the names in a directory, to the disk, so that a later rename cannot reach the disk first."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -229,10 +236,12 @@ def sync(path: Path) -> None:
 
 
 def lock_directory(directory: Path, what: str) -> IO[str]:
-    """Hold a lock on a directory until the returned file is closed: one writer at a time. `what` it is, for the message.
+    """Lock a directory until the returned file is closed, so that only one process writes it.
+
+    `what` describes the directory in the message.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: another process holds the lock.
     """
     file = (directory / ".lock").open("w")
     try:

@@ -1,4 +1,7 @@
-"""YAML that this package wrote: mappings of plain values, without aliases, of which a few lines can stand for gigabytes."""
+"""Read YAML that this package wrote: mappings of plain values.
+
+Aliases are refused, because a few lines of them can expand to gigabytes.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,10 @@ class _WithoutAliases(yaml.SafeLoader):
 
 
 def stored_text(path: Path) -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Raises:
-        ValueError: it is missing, or no text.
+        ValueError: the file is missing or is not text.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -28,10 +31,10 @@ def stored_text(path: Path) -> str:
 
 
 def read_yaml(text: str, source: Path | str) -> dict[str, Any]:
-    """The settings in a text of YAML; `source` is named in errors.
+    """Return the settings in a YAML text. Errors name `source`.
 
     Raises:
-        ValueError: empty, damaged, nested without end, with aliases, or no mapping.
+        ValueError: the text is empty, damaged, nested too deeply, has aliases, or is not a mapping.
     """
     try:
         values = yaml.load(text, _WithoutAliases)
