@@ -165,7 +165,7 @@ class Mapping:
 
     @cached_property
     def is_identity(self) -> bool:
-        """Whether every atom of the system is a bead with its own force. The energies of the atoms are then valid for the
+        """Whether every atom of the system is a bead with its own force. If so, energies of the atoms are energies of the
         beads.
         """
         return self.n_beads == self.n_atoms and all(

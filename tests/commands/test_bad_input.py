@@ -33,7 +33,7 @@ ARGUMENTS = {
     "unknown key": (["sed=1"], ["'sed'", "Did you mean seed?", "run_dir"]),
     "unknown key in a group": (["model.featurs=3"], ["'model.featurs'", "Did you mean model.features?", "l_max"]),
     "unknown key below a value": (["trainer.foo.bar=1"], ["'trainer.foo'", "max_epochs"]),
-    "key below one value": (["trainer.max_epochs.x=1"], ["'trainer.max_epochs.x'", "trainer.max_epochs is one value"]),
+    "key below one value": (["trainer.max_epochs.x=1"], ["'trainer.max_epochs.x'", "trainer.max_epochs is a single value"]),
     "key of one's own without a plus": (["trainer.type_weights.W=2"], ["with a plus, +trainer.type_weights.W=value"]),
     "setting that the data decide": (["+model.energy_scale=2"], ["model.energy_scale", "taken from the data"]),
     "key added at the top": (["+foo=1"], ["'foo'", "run_dir"]),

@@ -77,7 +77,7 @@ def test_wrong_data_are_exit_code_one_and_say_what_disagrees(soft_spheres, run_h
     assert "g-YBG residual" in values["disagreements"][1]
     out = capsys.readouterr().out
     assert out.count("DISAGREES: ") == 2
-    assert "disagrees with itself" in (tmp_path / "here" / "out" / "check.html").read_text()
+    assert "is not consistent" in (tmp_path / "here" / "out" / "check.html").read_text()
 
 
 def test_a_wrong_force_map_is_reported_with_the_rest(soft_spheres, run_here, tmp_path, capsys):
@@ -159,12 +159,12 @@ def test_bonded_beads_are_tested_by_the_pairs_that_are_not_bonded(run_here, tmp_
         ([], "python -m cgnnp.check data=data/"),
         (
             ["data=set", "potential=run/potential"],
-            "name either a data set, data=data/..., or a potential, potential=runs/.../potential, and not both",
+            "set either data=data/... (a data set) or potential=runs/.../potential (a potential), not both",
         ),
-        (["data=set", "quick=true"], "quick=True: is a setting of the check of a potential: leave it out with data="),
-        (["data=set", "tests=[drift]"], "tests=['drift']: is a setting of the check of a potential"),
+        (["data=set", "quick=true"], "quick=True: is a setting for the check of a potential: leave it out with data="),
+        (["data=set", "tests=[drift]"], "tests=['drift']: is a setting for the check of a potential"),
         (["potential=set"], "'set' is not an exported potential"),
-        (["potential=set", "output=set/out"], "is in the potential, which stays as it is: choose another folder"),
+        (["potential=set", "output=set/out"], "is inside the potential, which must not be changed: choose another folder"),
         (["potential=true"], "potential=True: must be the name of a folder"),
         (["potential=set", "tests=[drfit]"], "there is no test 'drfit'. Did you mean drift? Available: self_check, dimers"),
         (["potential=set", "tests=drift"], "tests='drift': must be a list of tests"),

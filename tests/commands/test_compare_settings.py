@@ -106,7 +106,7 @@ def test_a_simulation_of_another_box_is_compared_with_any_data_of_its_beads(job_
     (data,) = (job_copy / "data").iterdir()
     before = jobs.snapshot(job_copy / "data")
     message = refused(capsys, run_here, f"run={folder}", cwd=job_copy)
-    assert "its data have to be named: data=data/..." in message
+    assert "the data to compare with must be set: data=data/..." in message
     run_here("compare", f"run={folder}", f"data={data}", cwd=job_copy)
     found = summary(folder)
     (row,) = found["rdf"]

@@ -104,7 +104,7 @@ def test_values_are_those_that_the_words_make():
     assert {"model.l_max=1", "model.layers=2", "model.cutoff_nm=1.0"} <= rows(page("train", "preset=nacl", "model"))
     text = page("train", "prior.cutoff_nm=0.7")
     assert "prior.pairs.cutoff_nm=0.7" in rows(text)
-    assert "as prior.cutoff_nm; force and slope vanish here" in said(text)
+    assert "follows prior.cutoff_nm; cutoff, where the force and its slope vanish" in said(text)
     assert "mapping.selection='not water'" in page("map", "mapping=ions")
     assert "mapping._target_=???" in page("map", "mapping=custom")
     assert "must be set" in page("map", "mapping=custom")
@@ -114,7 +114,7 @@ def test_values_are_those_that_the_words_make():
 def test_help_of_a_preset_says_what_it_chooses_and_sets():
     text = page("train", "preset=nacl")
     assert {f"{group}={name}" for group, name in choices("nacl").items()} <= rows(text)
-    assert "prior.pairs.max_frames=100000 the forces on ions are mostly noise" in said(text)
+    assert "prior.pairs.max_frames=100000 the forces on ions are mostly noise, so the fit needs many frames" in said(text)
 
 
 def test_the_header_and_comments_of_a_file_come_out_as_they_stand():

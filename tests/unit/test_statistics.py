@@ -56,7 +56,7 @@ def test_constant_series_has_no_error():
 
 
 def test_error_of_one_frame_is_refused():
-    with pytest.raises(ValueError, match="at least 2 frames, got 1"):
+    with pytest.raises(ValueError, match="at least 2 frames, but there are 1"):
         block_estimate(np.zeros((1, 2)))
 
 

@@ -158,7 +158,7 @@ def test_entries_of_the_description_of_a_chunk_are_judged(directory, key, value,
 def test_a_damaged_description_of_a_data_set_is_named(directory, change):
     file = directory / "meta.json"
     write_json(file, {**read_json(file), **change})
-    with pytest.raises(ValueError, match=r"meta\.json: (holds a mapping that is damaged|version is 'new')"):
+    with pytest.raises(ValueError, match=r"meta\.json: (the mapping in this file is damaged|version is 'new')"):
         open_frames(directory)
 
 
@@ -377,7 +377,7 @@ def test_values_of_a_mapping_are_those_that_were_written(directory, key, value):
     mapping["blocks"][0][key] = value
     edit_meta(directory, mapping=mapping)
     with pytest.raises(
-        ValueError, match=r"meta\.json: (holds a mapping that is damaged|the mapping is not the one that was w)"
+        ValueError, match=r"meta\.json: (the mapping in this file is damaged|the mapping is not the one that was w)"
     ):
         open_frames(directory)
 

@@ -195,5 +195,5 @@ def test_virtual_sites_that_are_not_declared_are_refused_only_with_the_system(co
 
 
 def test_another_system_is_refused():
-    with pytest.raises(ValueError, match=r"'water_cg' is of 12 atoms, the system has 15"):
+    with pytest.raises(ValueError, match=r"'water_cg' is for 12 atoms, but the system has 15"):
         certify(water_mapping(), waters(n_atoms=15))

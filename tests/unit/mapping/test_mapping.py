@@ -224,7 +224,7 @@ def test_bead_masses():
 def test_values_that_no_molecule_has(key, value):
     block = trimer_block()
     assert (block.n_beads, len(block.offsets)) == (2, 3)
-    with pytest.raises(ValueError, match=rf"(: {key} (is|has shape)|go round in a circle)"):
+    with pytest.raises(ValueError, match=rf"(: {key} (is|has shape)|form a cycle)"):
         replace(block, **{key: value})
 
 
@@ -242,7 +242,7 @@ def test_only_virtual_sites_have_no_mass():
 def test_mappings_that_are_no_data_of_ours(change):
     data = Mapping("m", 9, (trimer_block(copies=((0, 3, 3),)),)).to_dict()
     Mapping.from_dict(data)
-    with pytest.raises(ValueError, match=r"meta\.json: holds a mapping that is damaged"):
+    with pytest.raises(ValueError, match=r"meta\.json: the mapping in this file is damaged"):
         Mapping.from_dict({**data, **change}, "meta.json")
 
 

@@ -156,9 +156,9 @@ def test_auto_without_a_recorded_solvent_says_what_to_give(provenance):
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan")])
 def test_dielectric_constants_that_are_not_positive_are_refused(wrong):
-    with pytest.raises(ValueError, match=rf"eps_r={wrong}: a dielectric constant is positive"):
+    with pytest.raises(ValueError, match=rf"eps_r={wrong}: a dielectric constant must be positive"):
         CoulombTerm(eps_r=wrong)
-    with pytest.raises(ValueError, match=rf"eps_r={wrong}: a dielectric constant is positive"):
+    with pytest.raises(ValueError, match=rf"eps_r={wrong}: a dielectric constant must be positive"):
         prior_of(charged({"Na": 1, "Cl": 1}, SALT), {"solvent": {"eps_r": wrong}})
 
 

@@ -338,8 +338,8 @@ def test_the_worst_row_is_that_of_the_worst_word_and_then_the_largest_d(summary)
 @pytest.mark.parametrize(
     ("agreement", "words"),
     [
-        (Agreement.CLOSE, "Tetrahedral order is close to the atomistic: systematic deviation of 4.0 %."),
-        (Agreement.DISAGREES, "Tetrahedral order disagrees with the atomistic: systematic deviation of 4.0 %."),
+        (Agreement.CLOSE, "Tetrahedral order is close to the atomistic result: systematic deviation of 4.0 %."),
+        (Agreement.DISAGREES, "Tetrahedral order disagrees with the atomistic result: systematic deviation of 4.0 %."),
         (Agreement.AGREES, None),
         (Agreement.OPEN, None),
     ],
@@ -359,8 +359,8 @@ def test_many_quantities_are_plural(summary):
     one = Judgement("angles W-W-W", Agreement.CLOSE, 0.05, 0.03).to_dict()
     other = Judgement("neighbours W around W", Agreement.DISAGREES, 0.5, 0.0).to_dict()
     first, second = judge(summary | {"judgements": [one, other]}).concerns
-    assert first == "Angles W-W-W are close to the atomistic: systematic deviation of 4.0 %."
-    assert second == "Neighbours W around W disagree with the atomistic: systematic deviation of 50 %."
+    assert first == "Angles W-W-W are close to the atomistic result: systematic deviation of 4.0 %."
+    assert second == "Neighbours W around W disagree with the atomistic result: systematic deviation of 50 %."
 
 
 def test_sections_are_set_part_by_part_in_their_order(summary, tmp_path):
@@ -463,13 +463,13 @@ def test_the_page_states_the_thermostat_and_not_the_measured_temperature(summary
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"t_conf_K": 315.0}, "doubt the force map"),
+        ({"t_conf_K": 315.0}, "the force map may be wrong"),
         ({"t_conf_cg_K": 330.0}, "time step"),
-        ({"t_conf_cg_K": 330.0, "cg_temperature_K": None}, "at a thermostat of 300 K: its time step"),
+        ({"t_conf_cg_K": 330.0, "cg_temperature_K": None}, "at a thermostat of 300 K: the time step"),
         ({"cg_thermostat_K": 302.0}, "coarse-grained run is at 302 K, the data at 300 K: a potential of mean force"),
         (
             {"cg_temperature_K": 310.0, "cg_temperature_stderr_K": 1.0, "cg_thermostat_K": 300.0},
-            "kinetic temperature of the coarse-grained run is 310.0 ± 1.0 K at a thermostat of 300 K: its time step",
+            "kinetic temperature of the coarse-grained run is 310.0 ± 1.0 K at a thermostat of 300 K: the time step",
         ),
         ({"t_conf_K": None, "t_conf_reason": "too few pairs"}, "T_conf of the mapped data has no value: too few pairs."),
         ({"t_conf_cg_K": None, "t_conf_cg_reason": "a short run"}, "coarse-grained run has no value: a short run."),
@@ -486,7 +486,7 @@ def test_the_page_states_the_thermostat_and_not_the_measured_temperature(summary
             "error of g(r) (W-W) is not reliable: the coarse-grained run is too short for it.",
         ),
         ({"rdf": {"peak_g_cg": 3.2}}, "height of the first W-W peak is +11.0 %"),
-        ({"rdf": {"peak_r_nm_cg": 0.27}}, "sits −0.0083 nm off"),
+        ({"rdf": {"peak_r_nm_cg": 0.27}}, "is −0.0083 nm off"),
     ],
 )
 def test_what_is_wrong_is_said_and_lowers_the_verdict(summary, changes, words):
@@ -558,7 +558,7 @@ def test_figures_have_units_on_their_axes(metrics, priors):
 
 
 def test_the_loss_is_drawn_and_named_where_there_is_one(tmp_path, summary, metrics):
-    assert "1 for a network without forces" in text_of(write_report(tmp_path, summary, [], metrics, [], "").read_text())
+    assert "1 for a network that predicts zero forces" in text_of(write_report(tmp_path, summary, [], metrics, [], "").read_text())
     right = plot_history(metrics).axes[-1]
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [1.31, 0.83])
     without = [{key: value for key, value in row.items() if key != "loss"} for row in metrics]
@@ -576,14 +576,14 @@ def test_r2_is_shown_against_its_ceiling(summary):
     known = {"r2_max": 0.7204, "r2_max_stderr": 0.013, "r2_over_r2_max": 0.878, "r2_over_r2_max_stderr": 0.021}
     error = {"pmf_error_kJ_mol_nm": 14.25, "pmf_error_stderr_kJ_mol_nm": 0.61, "pmf_error_relative": 0.0342}
     page = render({**summary, **known, **error, "pmf_error_relative_stderr": 0.004, "n_second_draws": 37})
-    assert "The fit is to instantaneous forces" in page
+    assert "The model is fitted to instantaneous forces" in page
     assert "R²<sub>max</sub> = 0.720 ± 0.013" in page
     assert "R² / R²<sub>max</sub> = 0.88 ± 0.02" in page
     assert "14.25 ± 0.61 kJ/mol/nm" in page
-    assert "3.4 ± 0.4 % of its variance, on 37 frames" in page
+    assert "3.4 ± 0.4 % of the variance of the mean force. Both are computed on 37 held-out frames" in page
     unknown = render(summary)
-    assert "its ceiling is not known" in unknown
-    assert "Free of noise" not in unknown
+    assert "the largest possible R² is not known" in unknown
+    assert "With the noise removed" not in unknown
 
 
 def test_averaged_forces_are_called_that_and_drifts_are_a_concern(summary):
@@ -591,7 +591,7 @@ def test_averaged_forces_are_called_that_and_drifts_are_a_concern(summary):
     drifting = {"label_drift": -0.12, "label_drift_stderr": 0.02}
     page = render({**summary, **averaged})
     assert "forces averaged over 1 ps with the beads held still" in page
-    assert "Against single forces it has R² = 0.0181, where 0.0204 can be reached." in page
+    assert "Against instantaneous forces its R² is 0.0181, and the best that can be reached is 0.0204." in page
     assert not judge({**summary, **averaged, "label_drift": 0.03, "label_drift_stderr": 0.01}).concerns
     (concern,) = judge({**summary, **averaged, **drifting}).concerns
     assert "change by \N{MINUS SIGN}12.0 ± 2.0 % between the halves" in concern
@@ -602,7 +602,7 @@ def test_the_page_has_both_tests_of_both_sides_and_their_picture(tmp_path, summa
     text = text_of(page)
     assert "0.93 of 12 (p = 0.51)" in text
     assert "1.21 of 12 (p = 0.27)" in text
-    assert "all together" not in text
+    assert "all pairs" not in text
     assert (tmp_path / "ybg.png").read_bytes().startswith(b"\x89PNG")
     assert 'class="poor"' not in page
 
@@ -614,14 +614,14 @@ def test_every_kind_of_pair_has_a_row_and_those_without_a_value_their_reason(tmp
     text = text_of(page)
     assert re.search(r"Na-Cl\s*299\.0 ± 2\.0 K\s*340\.0 ± 3\.0 K", text)
     assert re.search(r"Na-Na\s*few of them\s*–", text)
-    assert re.search(r"all together\s*299\.4 ± 1\.1 K\s*302\.2 ± 1\.4 K", text)
+    assert re.search(r"all pairs\s*299\.4 ± 1\.1 K\s*302\.2 ± 1\.4 K", text)
     assert page.count('class="poor"') == 1
 
 
 @pytest.mark.parametrize(("key", "side"), [("ybg", "mapped data"), ("ybg_cg", "coarse-grained run")])
 def test_a_residual_beyond_noise_is_a_concern(summary, key, side):
     (concern,) = judge(summary | {key: residual(7.31, 1e-12, False)}).concerns
-    assert f"g-YBG residual of the {side} is more than noise (χ² per function 7.3 instead of about 1)" in concern
+    assert f"g-YBG residual of the {side} is larger than its noise (χ² per function 7.3 instead of about 1)" in concern
 
 
 def test_summaries_of_older_runs_make_pages_without_the_tests_by_pair(tmp_path, summary, curves):
@@ -686,7 +686,7 @@ def test_a_fit_of_several_data_sets_says_which_is_which(summary):
 def test_further_data_sets_of_which_only_the_paths_are_known(summary):
     text = text_of(render(summary | {"more_data": {"a": "1", "b": "2"}}))
     assert "water_spce at 300 K and 2 further data sets, fitted together: 1,500 frames" in text
-    assert "data sets of this fit" not in text
+    assert "data set of this fit" not in text
     alone = text_of(render(summary | {"data_sets": SETS[:1], "more_data": {}}))
     assert "water_spce at 300 K: 1,500 frames" in alone
     assert "data set" not in alone
@@ -701,7 +701,7 @@ def test_a_further_data_set_with_another_temperature_than_its_thermostat_is_a_co
 
 @pytest.mark.parametrize(("off", "concern"), [(0.05, False), (0.5, True)])
 def test_temperatures_within_a_tenth_of_a_kelvin_are_the_same(summary, off, concern):
-    assert any("is extrapolation" in text for text in judge(summary | {"cg_thermostat_K": 300.0 + off}).concerns) is concern
+    assert any("is an extrapolation" in text for text in judge(summary | {"cg_thermostat_K": 300.0 + off}).concerns) is concern
 
 
 def test_a_salt_that_is_sound_has_no_concerns(salt):
@@ -716,8 +716,8 @@ def test_charges_that_do_not_add_up_are_a_concern(salt, value, stderr, concern):
     """Off by more than both 0.05 and three standard errors."""
     salt["observables"]["kirkwood_buff"]["electroneutrality"][0] |= {"sum_cg": value, "sum_stderr_cg": stderr}
     found = judge(salt).concerns
-    assert [text.split(" add")[0] for text in found] == ["The charges around Na"] * concern
-    assert ("in the coarse-grained run, not to 1" in "".join(found)) is concern
+    assert [text.split(" is")[0] for text in found] == ["In the coarse-grained run, the charge around Na"] * concern
+    assert ("Electroneutrality demands 1 for any model" in "".join(found)) is concern
 
 
 @pytest.mark.parametrize(("lowest", "concern"), [(5.1, False), (4.9, True), (-480.0, True)])

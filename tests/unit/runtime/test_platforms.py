@@ -5,7 +5,7 @@ from cgnnp.runtime.platforms import PlatformChoice, available_cores, choose_plat
 
 
 def test_unknown_platform_is_refused_with_the_list():
-    with pytest.raises(ValueError, match=r"'Abacus' does not work here: choose one of auto, .*CPU.*Reference"):
+    with pytest.raises(ValueError, match=r"'Abacus' does not work on this machine: choose one of auto, .*CPU.*Reference"):
         choose_platform("Abacus")
 
 
@@ -44,7 +44,7 @@ def test_jobs_side_by_side_share_the_cores(monkeypatch):
 def test_auto_skips_platforms_that_do_not_work(monkeypatch):
     monkeypatch.setattr("cgnnp.runtime.platforms._works", lambda name: name == "Reference")
     assert choose_platform().name == "Reference"
-    with pytest.raises(ValueError, match="'CPU' does not work here"):
+    with pytest.raises(ValueError, match="'CPU' does not work on this machine"):
         choose_platform("CPU")
 
 

@@ -120,7 +120,7 @@ def test_one_writer_at_a_time(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        *[('{"a": 1, "a": 2}', "'a' stands there twice"), ("[NaN]", "NaN is not a finite number")],
+        *[('{"a": 1, "a": 2}', "the entry 'a' is there twice"), ("[NaN]", "NaN is not a finite number")],
         *[("[-Infinity]", "-Infinity is not"), ("[1e999]", "1e999 is not"), ("[" * 100_000, "damaged or truncated")],
         ("1" * 5000, "damaged or truncated"),
     ],

@@ -101,7 +101,7 @@ def test_a_mapping_with_wrong_values(key, value, bundle):
     mapping = manifest_of(bundle)["mapping"]
     mapping["blocks"][0][key] = value
     older(bundle, mapping=mapping)
-    with pytest.raises(ValueError, match=r"manifest\.json: holds a mapping that is damaged"):
+    with pytest.raises(ValueError, match=r"manifest\.json: the mapping in this file is damaged"):
         cgnnp.load(bundle)
 
 

@@ -251,13 +251,13 @@ def test_the_error_of_a_slope_is_its_spread():
         ({"tests": "dimers"}, r"tests='dimers': must be a list of tests"),
         ({"steps_fs": []}, r"steps_fs=\[\]: must be positive time steps"),
         ({"steps_fs": [10, -1.0]}, r"steps_fs=\[10.0, -1.0\]: must be positive"),
-        ({"steps_fs": ["ten"]}, r"steps_fs=\['ten'\]: must be a list, of each a number"),
+        ({"steps_fs": ["ten"]}, r"steps_fs=\['ten'\]: must be a list, each item a number"),
         ({"length_ps": 0.1}, r"length_ps=0.1: must be 1 ps or more"),
         ({"drift_ps": -1.0}, r"drift_ps=-1.0: must be 1 ps or more"),
         ({"timestep_fs": 0.0}, r"timestep_fs=0.0: must be positive"),
         ({"quick": "yes"}, r"quick='yes': must be true or false"),
         ({"lenght_ps": 1.0}, r"there is no setting 'lenght_ps'. Did you mean length_ps\?"),
-        ({"platform": "none"}, r"OpenMM platform 'none' does not work here"),
+        ({"platform": "none"}, r"OpenMM platform 'none' does not work on this machine"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_run(sound, given, message):
@@ -282,7 +282,7 @@ def test_the_page_stands_alone_and_has_every_row(sound, with_a_hole, tmp_path, m
         assert all(row.name in page for row in found.rows)
         assert page.count("data:image/png;base64,") == 6
         assert not re.search(r'(src|href)="(?!data:)', page)
-        assert ("not what they should be" in page) == (found.verdict == "disagrees")
+        assert ("not as expected" in page) == (found.verdict == "disagrees")
         assert {"dimers.png", "time_step.png"} <= {path.name for path in (tmp_path / name).iterdir()}
 
 

@@ -96,7 +96,7 @@ def test_summaries_hold_no_nan_and_are_read_again(run):
     assert (stored["r2_model"], stored["rdf"], stored["t_conf_K"]) == (None, [{"deviation": None}], 300.0)
     assert stored["schema_version"] == SCHEMA_VERSION
     assert Summary.from_dict(stored).to_dict() == stored
-    with pytest.raises(ValueError, match="a summary has no entry 'r3_model'"):
+    with pytest.raises(ValueError, match="unknown entry 'r3_model' in a summary"):
         Summary.from_dict({"r3_model": 1.0})
 
 

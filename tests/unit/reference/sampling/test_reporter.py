@@ -156,7 +156,7 @@ def test_what_cannot_become_a_data_set_is_refused(water_27, tmp_path):
     refused("state it, as in MappedReporter", integrator=openmm.VerletIntegrator(0.001))
     refused("thermostat is at 310 K", temperature_K=300.0)
     refused("held rigid", mapping=with_force_map(water_27.mapping, [[1.0, 0.0, 0.0]]))
-    refused("of 84 atoms, the system has 81", mapping=replace(water_27.mapping, n_atoms=84))
+    refused("for 84 atoms, but the system has 81", mapping=replace(water_27.mapping, n_atoms=84))
     open_system = openmm.System()
     for _ in range(81):
         open_system.addParticle(18.0)

@@ -27,7 +27,7 @@ def test_every_water_has_a_cited_value():
 
 @pytest.mark.parametrize("value", [0.0, -72.0, float("nan"), float("inf")])
 def test_a_value_that_is_none_is_refused(value):
-    with pytest.raises(ValueError, match=r"eps_r=\S+: a dielectric constant is positive"):
+    with pytest.raises(ValueError, match=r"eps_r=\S+: a dielectric constant must be positive"):
         solvent(value, "spce")
 
 
