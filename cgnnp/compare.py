@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """Compare, and write the report again."""
+    """Compare the run or the runs, and write the report again."""
     from cgnnp.commands.hydra_job import overrides
     from cgnnp.commands.training import compare
 

@@ -180,7 +180,7 @@ def _place(group: str, name: str) -> str:
 
 
 def _of_preset(name: str) -> list[tuple[str, str]]:
-    """Return the options that a preset chooses and the settings that it changes, with comments."""
+    """Return the rows for a preset: the options that it chooses, and the settings that it changes with their comments."""
     values = file_of_option("preset", name)
     chosen = [(f"{group}={one}", "") for group, one in choices(name).items()]
     values.pop("defaults", None)

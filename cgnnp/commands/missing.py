@@ -30,7 +30,7 @@ NOT_WITH_DATA = {"train": ("system", "reference", "mapping"), "map": ("reference
 
 @dataclass(frozen=True)
 class Missing:
-    """Settings of which one must be set, and none is."""
+    """A set of settings of which one must be set, but none is."""
 
     keys: tuple[str, ...]
 

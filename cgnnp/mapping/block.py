@@ -83,8 +83,8 @@ class Block:
             value = getattr(self, wrong[0])
             found = f"has shape {value.shape}" if isinstance(value, csr_array) else f"is {str(value)[:60]}"
             raise ValueError(
-                f"molecule {self.name!r} of {n_beads} beads and {n_atoms} atoms: {wrong[0]} {found}: masses must be "
-                "positive and charges finite, one for each bead; atoms and beads are numbered from 0"
+                f"molecule {self.name!r} of {n_beads} beads and {n_atoms} atoms: {wrong[0]} {found}: each bead needs a "
+                "positive mass and a finite charge, and atoms and beads are numbered from 0"
             )
         _ = self.generations
 

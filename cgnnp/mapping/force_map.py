@@ -188,8 +188,7 @@ def _check_identity(name: str, block: Block) -> float:
         row, column = np.unravel_index(error.argmax(), error.shape)
         raise ValueError(
             f"mapping '{name}', molecule {block.name}: (B C^T)[{row}, {column}] is {product[row, column]:.6g}, expected "
-            f"{float(row == column):g}: the force map of bead {block.bead_types[row]} does not move bead "
-            f"{block.bead_types[row]} alone by one unit (a mass-weighted mean of forces is the usual cause: positions "
-            "are averaged, forces are summed)"
+            f"{float(row == column):g}: the forces that bead {block.bead_types[row]} collects must act on this bead alone, "
+            "with weight 1 (the usual cause is a mass-weighted mean of forces: average positions, but sum forces)"
         )
     return float(error.max())

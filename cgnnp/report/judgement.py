@@ -85,7 +85,7 @@ def judge(summary: Summary) -> Verdict:
 
 
 def _without_rdf(summary: Summary, worst: Judgement | None, system: str, concerns: list[str]) -> Verdict:
-    """Return the verdict if g(r) was not compared. It comes from the other quantities."""
+    """Return the verdict from the other quantities if g(r) was not compared."""
     if worst is None:
         return Verdict("open", _fit_headline(summary), concerns, NOT_COMPARED)
     told = worst.agreement is not Agreement.OPEN

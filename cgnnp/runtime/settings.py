@@ -76,7 +76,7 @@ class UnknownSetting(SettingError):
 
     @property
     def configured(self) -> str:
-        """The message with the keys of the configuration."""
+        """The message with the keys of the configuration instead of the names of arguments."""
         return self.in_full
 
 

@@ -179,7 +179,9 @@ def test_centres_and_weights():
         certify(mapping, atoms)
     with pytest.raises(ValueError, match=r"center=mas: mapping 'molecules': choose one of mass, geometry"):
         molecules.per_molecule(atoms, center="mas")
-    with pytest.raises(ValueError, match=r"weights=\{'X': 1\.0\}: .* none of these atoms in NA0, which has the atoms NA: name at least"):
+    with pytest.raises(
+        ValueError, match=r"weights=\{'X': 1\.0\}: .* none of these atoms in NA0, which has the atoms NA: name at"
+    ):
         molecules.per_molecule(atoms, weights={"X": 1.0})
 
 

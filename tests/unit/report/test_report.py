@@ -558,7 +558,9 @@ def test_figures_have_units_on_their_axes(metrics, priors):
 
 
 def test_the_loss_is_drawn_and_named_where_there_is_one(tmp_path, summary, metrics):
-    assert "1 for a network that predicts zero forces" in text_of(write_report(tmp_path, summary, [], metrics, [], "").read_text())
+    assert "1 for a network that predicts zero forces" in text_of(
+        write_report(tmp_path, summary, [], metrics, [], "").read_text()
+    )
     right = plot_history(metrics).axes[-1]
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [1.31, 0.83])
     without = [{key: value for key, value in row.items() if key != "loss"} for row in metrics]
@@ -701,7 +703,9 @@ def test_a_further_data_set_with_another_temperature_than_its_thermostat_is_a_co
 
 @pytest.mark.parametrize(("off", "concern"), [(0.05, False), (0.5, True)])
 def test_temperatures_within_a_tenth_of_a_kelvin_are_the_same(summary, off, concern):
-    assert any("is an extrapolation" in text for text in judge(summary | {"cg_thermostat_K": 300.0 + off}).concerns) is concern
+    assert (
+        any("is an extrapolation" in text for text in judge(summary | {"cg_thermostat_K": 300.0 + off}).concerns) is concern
+    )
 
 
 def test_a_salt_that_is_sound_has_no_concerns(salt):
