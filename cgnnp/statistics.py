@@ -1,8 +1,8 @@
 """Errors of averages over correlated frames. All errors in the package are computed here.
 
-There are at least 20 blocks. Each is ten integrated autocorrelation times long if the series is long enough, else at least
-two (Flyvbjerg and Petersen 1989, 10.1063/1.457480; window of Sokal, 10.1007/978-1-4899-0319-8_6). Functions of averages,
-such as ratios, get jackknife errors.
+There are at least 20 blocks. Each is ten integrated autocorrelation times long if the series is long enough; errors are
+reliable if it is at least two long (Flyvbjerg and Petersen 1989, 10.1063/1.457480; window of Sokal,
+10.1007/978-1-4899-0319-8_6). Functions of averages, such as ratios, get jackknife errors.
 """
 
 from collections.abc import Callable, Sequence

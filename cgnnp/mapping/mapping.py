@@ -165,7 +165,7 @@ class Mapping:
 
     @cached_property
     def is_identity(self) -> bool:
-        """Whether every atom of the system is a bead with its own force. Then the energy of the atoms is that of the beads."""
+        """Whether each atom of the system is a bead with its own force. Energies of atoms are then energies of beads."""
         return self.n_beads == self.n_atoms and all(
             matrix.shape[0] == matrix.shape[1] and abs(matrix - eye_array(matrix.shape[0])).sum() == 0
             for block in self.blocks

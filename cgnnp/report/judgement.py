@@ -191,7 +191,7 @@ def _temperature_concerns(summary: Summary) -> Iterable[str]:
     if measured and stderr and expected and KineticTemperature(measured, stderr, expected).is_suspect():
         yield (
             f"The kinetic temperature of the coarse-grained run is {plus_minus(measured, stderr, 1)} K at a thermostat of "
-            f"{expected:g} K: its time step is too long, or its equilibration too short."
+            f"{expected:g} K: the time step of the run is too long, or its equilibration too short."
         )
     for row in _wrong_sets(summary):
         value = plus_minus(row["t_conf_K"], row.get("t_conf_stderr_K"), 1)

@@ -681,7 +681,7 @@ def test_a_fit_of_several_data_sets_says_which_is_which(summary):
     assert "water_spce at 300 K (1,500 frames) and 1 further data set, fitted together: 2,200 frames" in text
     assert "the last 220 (those of each set) held out" in text
     assert re.search(r"data/1M\s*700\s*40\s*301\.0 ± 3\.0\s*0\.5000\s*0\.7000 ± 0\.0040", text)
-    assert "The coarse-grained run is of the first data set" in text
+    assert "The coarse-grained run has the beads and the box of the first data set" in text
     assert "of the beads and the box of the first data set" in text
 
 
