@@ -60,7 +60,8 @@ def check_permittivity(group: str, value: float) -> None:
     if not 0 < value < float("inf"):
         raise SettingError(
             group,
-            f"eps_r={value}: a dielectric constant must be positive (1 in vacuum, near 70 in water): set the solvent's",
+            f"eps_r={value}: a dielectric constant must be positive (1 in vacuum, near 70 in water): set the value of the "
+            "solvent",
         )
 
 

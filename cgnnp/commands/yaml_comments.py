@@ -77,7 +77,7 @@ def of_option(group: str, name: str) -> Comments:
 def comments_of(text: str) -> Comments:
     """Return the comments in the text of a YAML file.
 
-    >>> comments_of("# A file.\na: {b: 1} # first\n  # and more\nc: 'x # y' # last").keys
+    >>> comments_of("# A file.\\na: {b: 1} # first\\n  # and more\\nc: 'x # y' # last").keys
     {'a': 'first and more', 'a.b': '', 'c': 'last'}
     """
     lines = text.splitlines()

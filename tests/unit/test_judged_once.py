@@ -99,7 +99,7 @@ def test_every_judgement_says_of_what():
         ),
         (
             lambda: cgnnp.option("prior", "coulomb", eps_r=-1.0),
-            "prior.coulomb.eps_r=-1.0: a dielectric constant is",
+            "prior.coulomb.eps_r=-1.0: a dielectric constant must be",
         ),
         (lambda: cgnnp.option("system", "electrolyte", cation="Mg"), "system.cation=Mg: "),
         (lambda: cgnnp.sample_frames(n_frames=0), "reference.n_frames=0: must be a whole number"),

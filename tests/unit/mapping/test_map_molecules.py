@@ -177,7 +177,7 @@ def test_centres_and_weights():
     np.testing.assert_allclose(weighted.blocks[0].configuration.toarray(), [[0.75, 0, 0.25]])
     for mapping in (geometric, weighted):
         certify(mapping, atoms)
-    with pytest.raises(ValueError, match=r"center=mas: mapping 'molecules': choose one of mass, geometry"):
+    with pytest.raises(ValueError, match=r"center=mas: unknown to mapping 'molecules': choose one of mass, geometry"):
         molecules.per_molecule(atoms, center="mas")
     with pytest.raises(
         ValueError, match=r"weights=\{'X': 1\.0\}: .* none of these atoms in NA0, which has the atoms NA: name at"
@@ -241,8 +241,8 @@ def test_a_rule_that_gives_no_beads_is_refused():
 @pytest.mark.parametrize(
     ("bead", "message"),
     [
-        (Bead("X", [3]), r"atoms \[3\], but the molecule has atoms 0 to 2"),
-        (Bead("X", []), r"atoms \[\], but the molecule has atoms"),
+        (Bead("X", [3]), r"atoms are \[3\], but the molecule has atoms 0 to 2"),
+        (Bead("X", []), r"atoms are \[\], but the molecule has atoms"),
         (Bead("X", [0, 1], [1.0]), "1 weights with sum 1 for 2 atoms"),
         (Bead("X", [0, 1], [1.0, -1.0]), "2 weights with sum 0 for 2 atoms"),
     ],

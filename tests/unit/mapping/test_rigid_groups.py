@@ -163,5 +163,5 @@ def test_too_few_frames_or_other_atoms():
     positions, boxes = tumbling(WATER, 20, 30, vibration=0.0)
     with pytest.raises(ValueError, match=f"9 frames of 60 atoms.*at least {MIN_FRAMES}"):
         verify_rigid_groups(waters(20, GROUPS), positions[:9], boxes[:9])
-    with pytest.raises(ValueError, match="has 57 atoms"):
+    with pytest.raises(ValueError, match="the 57 atoms of the system"):
         verify_rigid_groups(waters(19, GROUPS[:19]), positions, boxes)
