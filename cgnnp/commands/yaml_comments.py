@@ -60,7 +60,7 @@ def of_option(group: str, name: str) -> Comments:
     If the option builds on another option, the comments of that option are included; a comment of its own replaces them.
 
     >>> of_option("model", "nequip_ions").keys["model.radial_basis"]
-    'Bessel functions'
+    'number of Bessel functions'
     >>> of_option("model", "somebodys_own")  # which hydra finds elsewhere
     Comments(header=(), keys={})
     """

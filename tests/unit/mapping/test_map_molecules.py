@@ -241,10 +241,10 @@ def test_a_rule_that_gives_no_beads_is_refused():
 @pytest.mark.parametrize(
     ("bead", "message"),
     [
-        (Bead("X", [3]), r"atoms are \[3\], but the molecule has atoms 0 to 2"),
-        (Bead("X", []), r"atoms are \[\], but the molecule has atoms"),
-        (Bead("X", [0, 1], [1.0]), "1 weights with sum 1 for 2 atoms"),
-        (Bead("X", [0, 1], [1.0, -1.0]), "2 weights with sum 0 for 2 atoms"),
+        (Bead("X", [3]), r"its atoms are \[3\], but the molecule has atoms 0 to 2"),
+        (Bead("X", []), r"its atoms are \[\], but the molecule has atoms"),
+        (Bead("X", [0, 1], [1.0]), "there are 1 weights with sum 1 for 2 atoms"),
+        (Bead("X", [0, 1], [1.0, -1.0]), "there are 2 weights with sum 0 for 2 atoms"),
     ],
 )
 def test_beads_of_wrong_atoms_or_weights_are_refused(bead, message):
