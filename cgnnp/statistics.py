@@ -1,7 +1,7 @@
 """Errors of averages over correlated frames. All errors in the package are computed here.
 
-There are at least 20 blocks. Each is ten integrated autocorrelation times long if the series is long enough; errors are
-reliable if it is at least two long (Flyvbjerg and Petersen 1989, 10.1063/1.457480; window of Sokal,
+There are at least 20 blocks. Each is ten integrated autocorrelation times long if the series is long enough; a reliable
+error needs blocks of at least two autocorrelation times (Flyvbjerg and Petersen 1989, 10.1063/1.457480; window of Sokal,
 10.1007/978-1-4899-0319-8_6). Functions of averages, such as ratios, get jackknife errors.
 """
 
@@ -165,9 +165,9 @@ class Hotelling:
 
 
 def slowest(samples: Float[np.ndarray, "frames quantities"]) -> tuple[float, bool]:
-    """Return the longest integrated autocorrelation time of the columns (frames), and whether it is reliable.
+    """Return the longest integrated autocorrelation time of the columns (frames), and whether block errors are reliable.
 
-    It is reliable if there are at least 20 blocks of two autocorrelation times.
+    They are reliable if there are at least 20 blocks of two autocorrelation times.
     """
     tau = max(autocorrelation_time(column) for column in samples.T)
     return tau, len(samples) // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS

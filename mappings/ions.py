@@ -4,8 +4,8 @@
 >>> mapping.type_names, mapping.per_type(mapping.charges)                                            # doctest: +SKIP
 (('Na', 'Cl'), {'Na': 1.0, 'Cl': -1.0})
 
-An ion that is one unconstrained atom carries the force on itself. The atoms of the solvent are free, so adding multiples of
-their forces gives no valid constant map with less noise. The noise is large: R2_max is about 0.1 for NaCl at 4 mol/L. With
+A single-atom ion without constraints carries the force on itself. The atoms of the solvent are free, so no valid constant
+map adds their forces to reduce the noise. The noise is large: R2_max is about 0.1 for NaCl at 4 mol/L. With
 `reference=mean_force` the fitted forces have less noise.
 """
 

@@ -156,7 +156,7 @@ class _Page:
                 yield full, (f"{full}={_text(value)}", self._said(full, value, raw[key]))
 
     def _said(self, key: str, value: Any, raw: Any) -> str:
-        """Return the comment of a setting, and whether it must be set or takes the value of another setting."""
+        """Return the comment of a setting, preceded by "must be set", or by the setting whose value it follows."""
         follows = INTERPOLATION.fullmatch(raw) if isinstance(raw, str) else None
         first = "must be set" if value == MISSING else f"follows {follows.group(1)}" if follows else ""
         return "; ".join(filter(None, [first, self.comments.get(key, "")]))

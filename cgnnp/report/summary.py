@@ -324,5 +324,5 @@ def _key(name: str, entry: str) -> str:
 
 
 def temperature_entries(name: str, value: TemperatureFigures) -> Row:
-    """Return the entries that a configurational temperature with this name has in the file."""
+    """Return the entries of summary.json for a configurational temperature. `name` is t_conf or t_conf_cg."""
     return {_key(name, entry): getattr(value, entry) for entry in TEMPERATURE_ENTRIES}

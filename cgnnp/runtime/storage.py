@@ -61,7 +61,7 @@ def _fill(path: Path, data: Content) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock on a file so that no other process writes it. A file left by a killed process is reused."""
+    """Hold a lock on a temporary file, so that no other process writes it. A file left by a killed process is reused."""
     while True:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
