@@ -197,7 +197,7 @@ def test_arguments_of_the_main_job(case, refused, tmp_path):
         ("train", ["data=nowhere"], ["data=nowhere", "not a data set of mapped frames"]),
         ("map", [], ["data=", "keep_atoms=true"]),
         ("map", ["data=file", "n_frames=0"], ["n_frames=0", "1 or more"]),
-        ("map", ["mapping=ions_nacl"], ["preset=nacl chooses a system to sample", "set mapping=ions"]),
+        ("map", ["mapping=ions_nacl"], ["preset=nacl: chooses a system to sample", "set mapping=ions"]),
         ("train", ["preset=salt"], ["there is no preset 'salt'", "Available: nacl, none"]),
         ("map", ["data=nowhere"], ["nowhere", "not a data set"]),
         ("simulate", [], ["run=", "potential="]),
