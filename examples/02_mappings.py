@@ -22,7 +22,8 @@ import cgnnp
 from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.diagnostics.configurational_temperature import configurational_temperature
 from cgnnp.dynamics.openmm_topology import describe
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mappings import ions, molecules, water
 from cgnnp.reference.systems.electrolyte import electrolyte
 from cgnnp.reference.systems.water import water_spce

@@ -21,7 +21,8 @@ from cgnnp.analysis.figures import LIGHT as THEME
 from cgnnp.diagnostics.noise_floor import force_variances, noise_floor
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, start
 from cgnnp.dynamics.openmm_topology import describe
-from cgnnp.frames.frames import Frames, FramesMeta, MeanForceLabels
+from cgnnp.frames.frames import Frames, MeanForceLabels
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mappings import ions
 from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun
 from cgnnp.reference.systems.electrolyte import electrolyte

@@ -12,7 +12,8 @@ from scipy.special import erfc
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
 from cgnnp.dynamics.openmm_topology import describe
 from cgnnp.frames.dataset import open_frames
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.frames.pairs import minimum_image
 from cgnnp.mapping.block import Block
 from cgnnp.mapping.mapping import Mapping

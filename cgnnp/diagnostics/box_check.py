@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from cgnnp.diagnostics.box_variation import wrong_variation
 from cgnnp.frames.boxes import half_shortest, smallest_height
 from cgnnp.frames.frames import Frames
 from cgnnp.frames.pairs import minimum_image, near_pairs
@@ -64,9 +65,6 @@ of their number has tails that are not Gaussian."""
 WRONG_BY = 1.05
 """The result of the test counts only if the test would detect a box with one edge that is too long by this factor."""
 
-CONSTANT_VOLUME, ROUNDED = ("NVT", "NVE"), 1e-3
-"""Ensembles in which the box is constant, and the fraction of an edge by which rounding in files may change it."""
-
 FRACTIONS = range(2, 11)
 """Factors k for which a box that is k times too long is detected from the periodic images of its beads."""
 
@@ -107,7 +105,7 @@ def check_box(frames: Frames) -> BoxCheck:
     """
     if frames.boxes is None:
         return BoxCheck(open_boundaries=True)
-    if wrong := _varying(frames):
+    if wrong := wrong_variation(frames):
         return BoxCheck(wrong=wrong)
     molecules = _molecules(frames.mapping)
     if molecules[-1] == 0:
@@ -125,30 +123,6 @@ def check_box(frames: Frames) -> BoxCheck:
                 reason=f"{longer} would pass this test too: the pairs are too few (more frames help) or too alike"
             )
     return found
-
-
-def _varying(frames: Frames) -> str:
-    """Describe in words if boxes change at constant volume, or stay the same at constant pressure; else return ""."""
-    if frames.meta.ensemble == "NPT" and len(frames) >= FEWEST_FRAMES and (frames.boxes == frames.boxes[0]).all():
-        return (
-            f"it is the same in all {len(frames)} frames, but a barostat (ensemble NPT) would change it: state the ensemble "
-            "NVT, or provide the box of every frame"
-        )
-    if frames.meta.ensemble not in CONSTANT_VOLUME:
-        return ""
-    for source in np.unique(frames.origin[:, 0]):
-        numbers = np.flatnonzero(frames.origin[:, 0] == source)
-        boxes = np.asarray(frames.boxes[numbers], dtype=np.float64)
-        usual = np.median(boxes, axis=0)
-        off = np.abs(boxes - usual).max(axis=(1, 2)) / np.diagonal(usual).max()
-        worst = int(np.argmax(off))
-        if off[worst] > ROUNDED:
-            where = frames.came_from(int(numbers[worst]))
-            return (
-                f"it differs by {100 * off[worst]:.3g} % in {where}, but the box is constant in the ensemble "
-                f"{frames.meta.ensemble}; map a run at constant pressure with the ensemble NPT"
-            )
-    return ""
 
 
 def _molecules(mapping: Mapping) -> Int[np.ndarray, "beads"]:

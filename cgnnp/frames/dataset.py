@@ -1,4 +1,4 @@
-"""Mapped frames on disk: data sets that grow chunk by chunk and stay readable after a kill. Imports numpy only.
+"""Mapped frames on disk: data sets that grow chunk by chunk and stay readable after a kill.
 
 A *shard* is a directory with one `meta.json` and chunks of plain `.npy` arrays. A *data set* is either one shard, or a
 directory with one shard per independent run (`replica_0`, `replica_1`, ...); the shards are then read as one data set.
@@ -9,12 +9,8 @@ directory with one shard per independent run (`replica_0`, `replica_1`, ...); th
                  ...              attachments such as the state to continue from (only in the last two chunks)
 
 A chunk is written under a temporary name and then renamed. After a kill, all finished chunks are therefore readable, and
-unfinished ones are not taken for chunks. Checksums and digests detect damage and careless editing of the arrays and of
-meta.json. They do not protect against deliberate forgery.
-
-Arrays are checked for valid numbers when they are written. Then `judged` in chunk.json holds a digest of their checksums.
-Chunks of earlier versions have no such entry and are checked again whenever they are opened, because reading never writes
-into a data set.
+unfinished ones are not taken for chunks. Checksums and digests detect damage and careless editing, but not forgery.
+Arrays are checked when they are written, but chunks of earlier versions whenever they are opened.
 """
 
 import json
@@ -30,8 +26,9 @@ import numpy as np
 
 from cgnnp.frames.array_files import file_array
 from cgnnp.frames.array_table import ARRAYS, check_arrays, on_disk
-from cgnnp.frames.frames import Boxes, Frames, FramesMeta, MeanForceLabels, PerBead, concatenate
+from cgnnp.frames.frames import Boxes, Frames, MeanForceLabels, PerBead, concatenate
 from cgnnp.frames.joined_array import Array, JoinedArray
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, JUDGED, KINETIC_TEMPERATURE

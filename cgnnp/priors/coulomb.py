@@ -18,7 +18,8 @@ import openmm
 from jaxtyping import Float
 
 from cgnnp.frames.bead_types import joined_by_type, numbered
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.topology import BeadTopology
 from cgnnp.priors.prior import Prior
 from cgnnp.priors.term import PriorTerm

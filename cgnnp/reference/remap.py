@@ -9,7 +9,7 @@ import numpy as np
 
 from cgnnp.dynamics.langevin_dynamics import STATE_FILE
 from cgnnp.frames.dataset import FramesWriter, chunk_infos, chunks, count_frames, iterate_frames, read_meta, shards
-from cgnnp.frames.frames import FramesMeta
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.force_map import certify
 from cgnnp.mapping.mapping import Mapping

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.frames.dataset import BESIDE_THE_DATA, count_frames, has_data, iterate_frames, open_frames, read_meta
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.errors import SettingError

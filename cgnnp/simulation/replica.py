@@ -14,7 +14,7 @@ from openmm import app
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, run_chunks, start
 from cgnnp.dynamics.openmm_topology import bead_topology
 from cgnnp.frames.dataset import FramesWriter, count_frames
-from cgnnp.frames.frames import FramesMeta
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.runtime.names_in_files import FROM_COARSE_RUN
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.storage import write_file

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, SimulationFailed, derived_seed, speed_ns_per_day
 from cgnnp.frames.dataset import check_same_data, count_frames, open_frames
-from cgnnp.frames.frames import Frames, FramesMeta, concatenate
+from cgnnp.frames.frames import Frames, concatenate
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.platforms import available_cores, choose_platform
 from cgnnp.runtime.progress import Progress, progress

@@ -18,7 +18,8 @@ from cgnnp.dynamics.langevin_dynamics import (
     kinetic_energy,
 )
 from cgnnp.dynamics.openmm_topology import bead_topology
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.runtime.platforms import PlatformChoice
 from cgnnp.runtime.progress import progress
 from cgnnp.simulation.beads import BeadSystem

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.frames.bead_types import BeadTypes, joint_types
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.fittable import check_fittable
 from cgnnp.priors import PriorTerm
 from cgnnp.priors.prior import check_cutoff

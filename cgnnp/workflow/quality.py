@@ -15,7 +15,8 @@ from cgnnp.diagnostics.noise_floor import (
     second_draws,
     unbiased_error,
 )
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.statistics import Estimate
 from cgnnp.training.metrics import FitQuality
 

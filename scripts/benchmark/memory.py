@@ -20,7 +20,7 @@ import numpy as np
 from rows import Row, parser, report
 
 from cgnnp.frames.dataset import FramesWriter, count_frames
-from cgnnp.frames.frames import FramesMeta
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.block import Block
 from cgnnp.mapping.mapping import Mapping
 

@@ -32,7 +32,8 @@ from cgnnp.diagnostics.configurational_temperature import agrees, configurationa
 from cgnnp.diagnostics.noise_floor import noise_floor
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, run_chunks, start
 from cgnnp.frames.dataset import FramesWriter, count_frames
-from cgnnp.frames.frames import Frames, FramesMeta, concatenate
+from cgnnp.frames.frames import Frames, concatenate
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.force_map import certify
 from cgnnp.mapping.mapping import Mapping

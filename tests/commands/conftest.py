@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from once import once
 
 from cgnnp.runtime.storage import write_checked
 from commands import jobs
@@ -13,10 +14,12 @@ from commands import jobs
 
 @pytest.fixture(scope="session")
 def main_job(tmp_path_factory) -> Path:
-    """The folder in which a tiny main job has run once, with `data` and `run`. Do not write into it."""
-    folder = tmp_path_factory.mktemp("main_job")
-    jobs.run("train", *jobs.TRAINING, *jobs.SIMULATION, "run_dir=run", cwd=folder)
-    return folder
+    """The folder in which a tiny main job has run once, with `data` and `run`, for all workers. Do not write into it."""
+
+    def make(folder: Path) -> None:
+        jobs.run("train", *jobs.TRAINING, *jobs.SIMULATION, "run_dir=run", cwd=folder)
+
+    return once("main_job", tmp_path_factory, make)
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """A main job of seconds, and ways to run the commands."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 SAMPLING = [
@@ -46,16 +49,61 @@ def start(command: str, *arguments: str, cwd: Path, preexec_fn: Callable[[], obj
     return subprocess.Popen(line, cwd=cwd, env=ENVIRONMENT, preexec_fn=preexec_fn, **options)
 
 
+PRELOADED = [
+    "cgnnp.commands.training",
+    "cgnnp.workflow.data_check",
+    "lightning",
+    "matplotlib.pyplot",
+    "mdtraj",
+    "openmm",
+    "torch",
+]
+SERVER = get_context("forkserver")
+SERVER.set_forkserver_preload(PRELOADED)
+
+
 def run(command: str, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, expecting an exit code."""
+    """Run a command to its end in a fork of a process that has imported everything, expecting an exit code."""
+    line = [f"cgnnp.{command}", *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder) / name for name in ("stdout", "stderr")]
+        process = SERVER.Process(target=_module, args=(line, cwd, said, ENVIRONMENT))
+        process.start()
+        process.join(400)
+        if process.exitcode is None and process.pid is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+        return _expected(code, line, process.exitcode, *(file.read_text() for file in said))
+
+
+def _module(line: list[str], cwd: Path, said: list[Path], environment: dict[str, str]) -> None:
+    """What `python -m` does, in a process group of its own."""
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    for stream, file in zip((1, 2), said, strict=True):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), stream)
+    sys.path[:] = [path for path in sys.path if Path(path) != Path(__file__).parents[1]]
+    sys.path.insert(0, str(cwd))
+    sys.argv = line
+    runpy.run_module(line[0], run_name="__main__", alter_sys=True)
+
+
+def run_fresh(command: str, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """The same by `python -m`, imports included."""
     process = start(command, *arguments, cwd=cwd)
     try:
         out, err = process.communicate(timeout=400)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return _expected(code, [f"cgnnp.{command}", *arguments], process.returncode, out, err)
+
+
+def _expected(code: int, line: list[str], found: int | None, out: str, err: str) -> subprocess.CompletedProcess[str]:
+    assert found == code, f"{' '.join(line)}: exit code {found}\n{out}\n{err}"
+    return subprocess.CompletedProcess(line, code, out, err)
 
 
 def kill_when(command: str, *arguments: str, cwd: Path, condition: Callable[[], bool]) -> None:

@@ -233,7 +233,7 @@ def test_arguments_of_the_other_commands(command, arguments, expected, refused, 
     [(["model=neqip"], "Did you mean model=nequip?"), (["prior.cutoff_nm=2"], "half the box"), (["seed"], "key=value")],
 )
 def test_a_real_process_exits_with_2(arguments, expected, tmp_path):
-    result = jobs.run("train", *SMALL, *arguments, cwd=tmp_path, code=2)
+    result = jobs.run_fresh("train", *SMALL, *arguments, cwd=tmp_path, code=2)
     assert expected in message_of("train", result.stderr)
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []

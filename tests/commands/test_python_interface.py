@@ -111,7 +111,8 @@ def test_wrong_arguments_are_named(call, message, soft_spheres):
 
 WRONG = """
 import cgnnp, numpy as np
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.block import Block
 from cgnnp.mapping.mapping import Mapping
 argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,), charges=(0.0,),

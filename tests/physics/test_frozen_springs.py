@@ -11,7 +11,8 @@ from openmm import app
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, start
 from cgnnp.dynamics.openmm_topology import describe
 from cgnnp.frames.dataset import FramesWriter, open_frames
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.block import Block
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun

@@ -11,7 +11,8 @@ from systems import charged_mapping, identity_mapping
 from test_imports import MODULES
 
 from cgnnp.analysis.rdf import rdf
-from cgnnp.frames.frames import Frames, FramesMeta, MeanForceLabels
+from cgnnp.frames.frames import Frames, MeanForceLabels
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.models.mace import MACE
 from cgnnp.models.nequip import NequIP
 from cgnnp.models.pair import Pair

@@ -17,7 +17,7 @@ from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, derived_seed, run
 from cgnnp.dynamics.openmm_topology import describe
 from cgnnp.frames.array_table import MAIN
 from cgnnp.frames.dataset import FramesWriter, check_same_data, chunks, count_frames
-from cgnnp.frames.frames import FramesMeta
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.force_map import certify
 from cgnnp.mapping.mapping import Mapping

@@ -38,7 +38,8 @@ from cgnnp.dynamics.langevin_dynamics import (
 )
 from cgnnp.frames.array_table import LABELS
 from cgnnp.frames.dataset import FramesWriter, chunk_infos, count_frames
-from cgnnp.frames.frames import FramesMeta, MeanForceLabels
+from cgnnp.frames.frames import MeanForceLabels
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.reference.sampling.frozen import FrozenProtocol, FrozenRun, check_second_draws, freeze
 from cgnnp.reference.sampling.langevin import LangevinSource, langevin

@@ -13,7 +13,7 @@ from openmm import unit
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.dynamics.openmm_topology import describe
 from cgnnp.frames.dataset import FramesWriter, chunk_infos, count_frames
-from cgnnp.frames.frames import FramesMeta
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.fittable import warn_if_not_fitted
 from cgnnp.mapping.force_map import certify

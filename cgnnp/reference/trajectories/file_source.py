@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from cgnnp.frames.boxes import room_for
 from cgnnp.frames.dataset import count_frames
-from cgnnp.frames.frames import FramesMeta, known_ensemble
+from cgnnp.frames.metadata import FramesMeta, known_ensemble
 from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.mapping.rigid_groups import RigidReport, verify_rigid_groups
@@ -61,7 +61,7 @@ def from_files(
             by type ({A: 100, B: 50}: first all A, then all B), or a list with the type of each particle.
         rigid: what the simulation held rigid: water, h-bonds, all-bonds, none, or a serialized OpenMM System (*.xml).
         temperature_K: temperature of the thermostat, K.
-        ensemble: ensemble from which the frames were drawn, one of `cgnnp.frames.frames.ENSEMBLES`.
+        ensemble: ensemble from which the frames were drawn, one of `cgnnp.frames.metadata.ENSEMBLES`.
         format: format of the trajectory; by default it is found from the suffix.
         units: units of the trajectory, e.g. "eV Angstrom" or "real"; needed if its format does not fix them.
         interval_ps: time between frames in the file, ps; needed if the file does not have it.

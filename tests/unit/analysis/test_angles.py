@@ -5,7 +5,8 @@ import pytest
 from systems import charged_mapping
 
 from cgnnp.analysis.angles import adf, adf_deviation, adf_deviation_noise, bead_order, tetrahedral_order
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 
 
 def frames_of(positions, box, types=None):

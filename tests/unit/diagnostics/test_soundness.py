@@ -8,7 +8,8 @@ import systems
 
 from cgnnp.diagnostics.outliers import outliers
 from cgnnp.diagnostics.soundness import check_soundness, density, worst
-from cgnnp.frames.frames import Frames, known_ensemble
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import known_ensemble
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from cgnnp.dynamics.langevin_dynamics import (
     start,
 )
 from cgnnp.frames.dataset import FramesWriter, chunk_infos, count_frames
-from cgnnp.frames.frames import FramesMeta
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.reference.systems.water import water_spce
 from cgnnp.runtime.platforms import PlatformChoice
 

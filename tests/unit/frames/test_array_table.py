@@ -12,8 +12,9 @@ from cgnnp.frames import array_table, frames
 from cgnnp.frames.array_files import FileArray
 from cgnnp.frames.array_table import ARRAYS, MORE, FrameArray, check_arrays
 from cgnnp.frames.dataset import FramesWriter, iterate_frames, open_frames
-from cgnnp.frames.frames import Frames, FramesMeta, concatenate
+from cgnnp.frames.frames import Frames, concatenate
 from cgnnp.frames.joined_array import JoinedArray
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.runtime.storage import read_json
 
 META = FramesMeta(identity_mapping({"A": 3, "B": 2}), temperature=300.0, interval=1.0)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from systems import identity_mapping
 
-from cgnnp.frames.frames import Frames, FramesMeta, MeanForceLabels, concatenate, split_contiguous
+from cgnnp.frames.frames import Frames, MeanForceLabels, concatenate, split_contiguous
+from cgnnp.frames.metadata import FramesMeta
 
 MAPPING = identity_mapping({"A": 3, "B": 2})
 META = FramesMeta(MAPPING, temperature=310.0, interval=0.5, provenance={"seed": 4})

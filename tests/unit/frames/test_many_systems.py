@@ -9,8 +9,8 @@ from systems import hard_gas, identity_mapping
 
 from cgnnp.commands.training import training_plan
 from cgnnp.frames.dataset import FramesWriter, open_frames
-from cgnnp.frames.frames import FramesMeta
 from cgnnp.frames.many_systems import open_sets, system_folder
+from cgnnp.frames.metadata import FramesMeta
 
 META = FramesMeta(identity_mapping({"A": 2}), temperature=300.0, interval=1.0, ensemble="open")
 

@@ -11,7 +11,8 @@ from scipy.sparse import csr_array
 from systems import identity_mapping, random_triclinic
 
 from cgnnp.dynamics.openmm_topology import describe
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.mapping.block import Block, bead_mass, runs
 from cgnnp.mapping.force_map import certify
 from cgnnp.mapping.mapping import Mapping

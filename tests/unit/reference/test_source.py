@@ -7,7 +7,7 @@ import pytest
 from systems import FAST
 
 from cgnnp.frames.dataset import FramesWriter, count_frames
-from cgnnp.frames.frames import FramesMeta
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.reference.sampling.langevin import LangevinSource, langevin
 from cgnnp.reference.source import Source, StoredSource, data_directory, shard_directory
 from cgnnp.runtime.platforms import PlatformChoice

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from systems import charged_mapping
 
-from cgnnp.frames.frames import Frames, FramesMeta
+from cgnnp.frames.frames import Frames
+from cgnnp.frames.metadata import FramesMeta
 from cgnnp.priors.pair_spline import PairSpline, PairTable
 from cgnnp.training.relative_entropy import PairCorrection, RefinementSettings, independent_frames, refinement_step
 from cgnnp.units import thermal_energy
