@@ -96,3 +96,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'cgnnp' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Names for completion and `help(cgnnp)`, which would not find what is imported when it is first used."""
+    return sorted({*globals(), *__all__})

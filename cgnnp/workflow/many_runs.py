@@ -27,6 +27,7 @@ from cgnnp.statistics import Estimate, stratified_estimate
 from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import total_forces
 from cgnnp.workflow.job import Job
+from cgnnp.workflow.run_differences import difference_sentences
 from cgnnp.workflow.run_folder import FREE, RunFolder, flat_settings
 from cgnnp.workflow.running import CoarseRun
 from cgnnp.workflow.simulation_folder import check_same_beads
@@ -40,6 +41,11 @@ MOST_FRAMES = 600
 """R2 is compared on at most this many frames, evenly spread over the common ones, since networks in plain torch are slow."""
 
 LEFT_OUT = (*FREE, "data", "more_data")
+
+UNUSED_WITH_DATA = ("system.", "reference.", "replica")
+"""Beginnings of the settings that a run does not use if its data were given."""
+
+PAIRED = " Differences are paired: their errors do not contain the noise that two models share."
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +66,6 @@ class OneRun:
     summary: Summary
     comparison: Comparison | None
     squares: np.ndarray | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the folder of the run."""
-        return self.folder.name
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -98,7 +99,17 @@ class ManyRuns:
         """
         words = [f"{key.rpartition('.')[2]} {_setting(run.settings.get(key))}" for key in self.differing]
         told_apart = {str([one.settings.get(key) for key in self.differing]) for one in self.runs}
-        return ", ".join(words) if 0 < len(words) <= 3 and len(told_apart) == len(self.runs) else run.name
+        return ", ".join(words) if 0 < len(words) <= 3 and len(told_apart) == len(self.runs) else self._names[run.folder]
+
+    @cached_property
+    def _names(self) -> dict[Path, str]:
+        """Names of the folders of the runs, with as many parents as tell them apart."""
+        folders = [run.folder.resolve() for run in self.runs]
+        for n in range(1, max(len(folder.parts) for folder in folders)):
+            names = ["/".join(folder.parts[-n:]) for folder in folders]
+            if len({*names}) == len(names):
+                break
+        return dict(zip((run.folder for run in self.runs), names, strict=True))
 
     def r2(self, run: OneRun) -> Estimate | None:
         """Return R2 of a run on the common frames, with its block error; None without common frames."""
@@ -145,14 +156,15 @@ class ManyRuns:
         """Return the result as lines of text, one for each run."""
         lines = []
         for run, row in zip(self.runs, self.rows(), strict=True):
-            value, stderr = _r2_of(row)
-            r2 = "" if value is None else f", R2 {plus_minus(value, stderr, 4)}"
-            gain = row["r2_less_first"]
-            less = "" if gain is None else f" ({number(gain, 4, sign=True)} ± {number(row['r2_less_first_stderr'], 4)})"
-            judged = [Judgement.from_dict(one) for one in row["judgements"]]
-            speed = "" if row["cg_ns_per_day"] is None else f", {row['cg_ns_per_day']:.0f} ns/day"
-            lines.append(f"{self.label(run)}{r2}{less}{''.join(f', {one.what} {one.short}' for one in judged[:3])}{speed}")
-        return "\n".join(lines)
+            r2 = "" if (found := _r2_of(row))[0] is None else f": R² {plus_minus(*found, 4)}"
+            judged = [_in_short(Judgement.from_dict(one)) for one in row["judgements"][:3]]
+            speed = [] if row["cg_ns_per_day"] is None else [f"{row['cg_ns_per_day']:.0f} ns/day"]
+            lines.append(", ".join([f"{self.label(run)}{r2}", *judged, *speed]))
+        return "\n".join([*lines, *self.differences()])
+
+    def differences(self) -> list[str]:
+        """Return sentences that say how each run differs from the first, and whether this exceeds the errors."""
+        return difference_sentences(self.rows(), self.differing)
 
     def sections(self) -> list[Section]:
         """Return the sections of the page: tables of figures and settings, and pictures of the structure."""
@@ -171,19 +183,20 @@ class ManyRuns:
             minutes = None if row["fit_s"] is None else row["fit_s"] / 60
             rows.append((*cells, number(row["cg_ns_per_day"]), number(row["n_parameters"]), number(minutes, 1)))
         several = "" if self.atomistic_is_one else " The runs were compared with different data: do not compare deviations."
+        paired = "" if all(row["r2_less_first"] is None for row in self.rows()) else PAIRED
         notes = [
-            f"R² is computed on {self.common}. Differences are paired: their errors do not contain the noise that two "
-            "models share.",
-            "Other columns show the deviation from the atomistic data, in the colour of its judgement. Speeds are those of "
-            "all replicas of a run together: compare only speeds from one machine that did nothing else." + several,
+            f"R² is computed on {self.common}. Errors after ± are standard errors.{paired}",
+            "Other columns show the deviation D from the atomistic data, in brackets the D that noise alone would give, and "
+            "the judgement. Speeds are those of all replicas of a run together: compare only speeds from one quiet machine."
+            + several,
         ]
-        return Section("Runs", (Table(columns, tuple(rows)),), notes)
+        return Section("Runs", (*self.differences(), Table(columns, tuple(rows))), notes)
 
     def _settings(self) -> list[Section]:
         if not self.differing:
             return []
         rows = [(key, *(_setting(run.settings.get(key)) for run in self.runs)) for key in self.differing]
-        names = tuple(run.name for run in self.runs)
+        names = tuple(self._names[run.folder] for run in self.runs)
         return [Section("Settings that differ", (Table(("setting", *names), tuple(rows), names),))]
 
     def _pictures(self) -> list[Section]:
@@ -286,7 +299,10 @@ def _is_run(folder: Path) -> bool:
 
 def _read(folder: Path) -> OneRun:
     run = RunFolder.open(folder)
-    settings = {key: value for key, value in flat_settings(run.config()).items() if key not in LEFT_OUT}
+    config = run.config()
+    unused = UNUSED_WITH_DATA if config.get("data") else ()
+    used = {key: value for key, value in flat_settings(config).items() if key not in LEFT_OUT}
+    settings = {key: value for key, value in used.items() if not key.startswith(unused)}
     result = run.result("comparison")
     comparison = None
     if (result / "figures.json").exists():
@@ -355,7 +371,16 @@ def _r2_of(row: Row) -> tuple[float | None, float | None]:
 
 
 def _judged(found: Judgement | None) -> Cell:
-    return UNKNOWN if found is None else Toned(f"{percent(found.deviation)}", LEVELS[found.agreement])
+    return UNKNOWN if found is None else Toned(_sized(found), LEVELS[found.agreement])
+
+
+def _sized(found: Judgement) -> str:
+    noise = f" ({percent(found.noise)})" if np.isfinite(found.noise) else ""
+    return f"{percent(found.deviation)}{noise}, {found.agreement}"
+
+
+def _in_short(found: Judgement) -> str:
+    return f"{found.what} {_sized(found)}"
 
 
 def _setting(value: Any) -> str:

@@ -57,7 +57,7 @@ def test_the_readme_is_short_and_all_of_it_is_looked_at():
     assert len(README.splitlines()) <= 160
     assert len(IN_CI) == 2
     assert {kind for kind, _ in BLOCKS} == {"bash", "python"}
-    assert len(LINES) == 11
+    assert len(LINES) == 12
     assert all(line.startswith("python -m cgnnp.") for line in LINES)
     assert set(re.findall(r"cgnnp\.(\w+)\(", SHIPPED + JOB)) <= set(cgnnp.__all__)
 
