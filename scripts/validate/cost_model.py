@@ -3,17 +3,16 @@
     python scripts/validate/mean_forces.py --work DIR --only cost    # about two hours on two cores
 
 Three data sets of the ions are sampled: instantaneous forces, 0.4 ps apart; forces averaged while the ions are held still,
-as long in all (every picosecond counts, of the run that the configurations come from too); and test frames with two
-independent draws of the water, whose products give the error of the mean force free of noise. The same model, a pair spline,
-is fitted to the first two at several lengths. It is linear, so nothing of the comparison is luck in training.
+for the same simulated time in all (that of the run which the configurations come from counts too); and test frames with two
+independent draws of the water, whose products give the error of the mean force free of noise. The same model, a pair
+spline, is fitted to the first two at several lengths. It is linear, so that the fit has no random start.
 
     error = <(F1 - Fm).(F2 - Fm)> / <F1.F2>      the part of the mean force's variance that a model misses
 
-Both fits have the same limit, the best pair potential, which itself is not without error. Then the ions are simulated with
-the fitted potentials, and their g(r) are compared with the atomistic one.
+Both fits have the same limit, the best pair potential, which has an error of its own. Then the ions are simulated with the
+fitted potentials, and their g(r) are compared with the atomistic one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,16 +38,13 @@ from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.storage import write_file
 
 PICTURE = "cost.png"
-BUDGET_NS = {False: 0.6, True: 0.02}
-"""Of each of the two data sets that are compared; quick or not."""
-N_TEST = {False: 20, True: 4}
 FIT = PairSplineFit(cutoff_nm=0.95, knot_spacing_nm=0.03, max_frames=100_000, min_count=10)
 LABELS = {"instantaneous": "instantaneous forces", "mean": "mean forces"}
 
 
 @dataclass(frozen=True)
 class Point:
-    """What a fit to a part of the data is worth; errors are standard errors."""
+    """The error of a fit to a part of the data, with its standard error, and D of g(r), None where the run blew up."""
 
     cost_ns: float
     error: float
@@ -57,69 +53,56 @@ class Point:
 
 
 def rows(folder: Path, quick: bool) -> list[Row]:
-    """The comparison at the full length, and the picture."""
-    budget_ns = BUDGET_NS[quick]
-    data = sample(folder, quick)
-    test = data.pop("test")
-    points = {kind: measure(folder, kind, frames, budget_ns, test, data, quick) for kind, frames in data.items()}
-    draw(points, deviation_of(data["instantaneous"]), folder / PICTURE)
-    full = {kind: found[-1] for kind, found in points.items()}
-    result = [
-        Row(f"NaCl, {budget_ns:g} ns: error of the mean force, {LABELS[kind]}", point.error, point.error_stderr)
-        for kind, point in full.items()
-    ]
-    noise = deviation_of(data["instantaneous"])
-    for kind, point in full.items():
-        result.append(Row(f"NaCl, {budget_ns:g} ns: D of g(r), {LABELS[kind]}", point.deviation, noise))
-    return result
+    """Compare both data sets at their full length, and draw the comparison at all lengths."""
+    test, atomistic = sample(folder, quick, "test"), sample(folder, quick, "instantaneous")
+    points = {kind: measure(folder, kind, test, atomistic, quick) for kind in LABELS}
+    noise = float(np.mean([deviation_noise(curve) for curve in rdf(atomistic)]))
+    draw(points, noise, folder / PICTURE)
+    full = [(f"NaCl, {budget_ns(quick):g} ns", LABELS[kind], found[-1]) for kind, found in points.items()]
+    errors = [Row(f"{name}: error of the mean force, {kind}", point.error, point.error_stderr) for name, kind, point in full]
+    return errors + [Row(f"{name}: D of g(r), {kind}", point.deviation, noise) for name, kind, point in full]
 
 
-def sample(folder: Path, quick: bool, names: Sequence[str] = ("instantaneous", "mean", "test")) -> dict[str, Frames]:
-    """The three data sets (or some of them), at equal simulated time; what is there is continued."""
-    budget_ns, equilibration = BUDGET_NS[quick], {"equilibration_ps": 4.0 if quick else 60.0}
-    still: dict[str, Any] = {"averaging_ps": 2.0, "frame_interval_ps": 2.0, "timestep_fs": 4.0, **equilibration}
-    still["separation_ps"] = 5.0 if quick else 25.0
-    n_labels = round(budget_ns / 0.004)  # each takes 2 ps of averaging and 2 ps of the run that it comes from
+def budget_ns(quick: bool) -> float:
+    """Return the simulated time of each of the two data sets that are compared."""
+    return 0.02 if quick else 0.6
+
+
+def sample(folder: Path, quick: bool, name: str) -> Frames:
+    """Sample one of the data sets instantaneous, mean and test, or continue what is there."""
+    still = {"averaging_ps": 2.0, "frame_interval_ps": 2.0, "timestep_fs": 4.0, "separation_ps": 5.0 if quick else 25.0}
+    n_means = round(budget_ns(quick) / 0.004)  # each takes 2 ps of averaging and 2 ps of the run that it comes from
     settings: dict[str, tuple[str, dict[str, Any]]] = {
-        "instantaneous": ("langevin", {"n_frames": round(budget_ns / 0.0004), "seed": 1, **equilibration}),
-        "mean": ("mean_force", {"n_frames": n_labels, "second_every": 0, "seed": 2, **still}),
-        "test": ("mean_force", {"n_frames": N_TEST[quick], "second_every": 1, "seed": 3, **still}),
+        "instantaneous": ("langevin", {"n_frames": round(budget_ns(quick) / 0.0004), "seed": 1}),
+        "mean": ("mean_force", {"n_frames": n_means, "second_every": 0, "seed": 2, **still}),
+        "test": ("mean_force", {"n_frames": 4 if quick else 20, "second_every": 1, "seed": 3, **still}),
     }
+    reference, how = settings[name]
+    how["equilibration_ps"] = 4.0 if quick else 60.0
     salt = cgnnp.option("system", "electrolyte", n_pairs=21, cutoff_nm=1.0)  # a third of the published box
-    found = {}
-    for name in names:
-        reference, of_run = settings[name]
-        frames = cgnnp.sample_frames(salt, "ions", reference=reference, data_dir=folder / name, **of_run)
-        found[name] = frames[: of_run["n_frames"]]
-    return found
+    frames = cgnnp.sample_frames(salt, "ions", reference=reference, data_dir=folder / name, **how)
+    return frames[: how["n_frames"]]
 
 
-def measure(
-    folder: Path, kind: str, frames: Frames, budget_ns: float, test: Frames, data: dict[str, Frames], quick: bool
-) -> list[Point]:
-    """The error at an eighth, a quarter, half and all of the data; D at all of them from a run with the first part's fit."""
-    points = []
+def measure(folder: Path, kind: str, test: Frames, atomistic: Frames, quick: bool) -> list[Point]:
+    """Fit to an eighth, a quarter, half and all of a data set. D is of a run with the fit to the first part."""
+    frames, points = sample(folder, quick, kind), []
     for n_parts in (n for n in (8, 4, 2, 1) if n <= len(frames)):
-        parts = frames.blocks(n_parts)
-        fits = []
-        for part in parts:
-            try:
-                fits.append(FIT.fit(part))
-            except ValueError:  # too few close pairs in a part this short
-                continue
-        if len(fits) < len(parts):
+        try:
+            fits = [FIT.fit(part) for part in frames.blocks(n_parts)]
+        except ValueError:  # too few close pairs in a part this short
             continue
         found = [unbiased_error(test, prior_forces([fit], test)).relative for fit in fits]
         values = np.array([float(estimate.value) for estimate in found])
         stderr = float(found[0].stderr) if n_parts == 1 else float(values.std(ddof=1) / np.sqrt(n_parts))
-        d = structure(folder / f"{kind}_{n_parts}", fits[0], data["instantaneous"], quick)
-        points.append(Point(budget_ns / n_parts, float(values.mean()), stderr, d))
-        print(f"{kind}, {budget_ns / n_parts:.3f} ns: {points[-1]}", flush=True)
+        d = structure(folder / f"{kind}_{n_parts}", fits[0], atomistic, quick)
+        points.append(Point(budget_ns(quick) / n_parts, float(values.mean()), stderr, d))
+        print(f"{kind}: {points[-1]}", flush=True)
     return points
 
 
 def structure(folder: Path, fit: PairSpline, atomistic: Frames, quick: bool) -> float | None:
-    """D of g(r), the mean over the pairs of ions, of a run with a fitted potential; none where it blows up."""
+    """Simulate the ions with a fitted potential; return D of g(r), the mean over their pairs, None where it blows up."""
     mapping, box = atomistic.mapping, atomistic.boxes[0]
     beads = openmm.System()
     for mass in mapping.masses:
@@ -139,23 +122,12 @@ def structure(folder: Path, fit: PairSpline, atomistic: Frames, quick: bool) -> 
     return float(np.mean([deviation(one.g, other.g) for one, other in curves]))
 
 
-def deviation_of(frames: Frames) -> float:
-    """What D owes to the noise of the atomistic data."""
-    return float(np.mean([deviation_noise(curve) for curve in rdf(frames)]))
-
-
 def draw(points: dict[str, list[Point]], noise: float, file: Path) -> None:
-    """Error of the mean force and D against simulated time."""
+    """Draw the error of the mean force and D against simulated time."""
     figure, ((left,), (right,)) = panel_grid(2, LIGHT)
     colours = {"instantaneous": LIGHT.others[0], "mean": LIGHT.model}
     for kind, found in points.items():
-        style: dict[str, Any] = {
-            "color": colours[kind],
-            "marker": "o",
-            "markersize": 5,
-            "linewidth": 1.6,
-            "label": LABELS[kind],
-        }
+        style: dict[str, Any] = {"color": colours[kind], "marker": "o", "markersize": 5, "label": LABELS[kind]}
         cost, errors = [point.cost_ns for point in found], [point.error_stderr for point in found]
         left.errorbar(cost, [point.error for point in found], yerr=errors, capsize=3, **style)
         known = [(point.cost_ns, point.deviation) for point in found if point.deviation is not None]

@@ -13,9 +13,9 @@ was tried is kept, and a second call tries the rest; what went wrong is printed 
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
+from math import hypot
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ("scripts", "tests")]
@@ -24,7 +24,8 @@ from faults import bad_settings, code_execution, cost, damage, kills, wrong_data
 from faults.outcomes import Attack, Judgement, Outcome, chosen
 from faults.runner import carry_out
 from pages import RESULTS
-from rows import Row, kept, parser, report
+from rows import Row, at_most, judged, kept, parser, report, within
+from water import figures_of_the_run
 
 from cgnnp.runtime.storage import read_json
 
@@ -36,7 +37,7 @@ PARTS: dict[str, Callable[[], list[Attack]]] = {
     "code": code_execution.attacks,
 }
 QUICK = {"kills": 0, "damage": 60, "data": 40, "settings": 60, "code": 30}
-"""Attacks of each part that `--quick` tries."""
+"""Number of attacks of each part that `--quick` tries."""
 TITLES = {
     "kills": "kills at random moments, same command again: same result",
     "damaged files": "damaged files: refused or harmless, file named",
@@ -48,22 +49,18 @@ TITLES = {
     "wrong manifests": "manifests changed: refused",
     "code execution": "code hidden in files: did not run",
 }
-COST_TARGET = 1.0
-"""Percent of the main job."""
 
 
 def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--only", nargs="+", choices=[*PARTS, "cost"], default=[*PARTS, "cost"], help="these parts alone")
     options.add_argument("--workers", type=int, default=max(1, os.cpu_count() or 2), help="attacks side by side")
-    arguments = options.parse_args()
-    report(arguments, lambda: measure(arguments), "trust")
+    report(options.parse_args(), measure, "trust")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """The rows of the parts that were asked for."""
-    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_trust_"))
-    work.mkdir(parents=True, exist_ok=True)
+    """Return the rows of the parts that were asked for."""
+    work: Path = arguments.work
     found: dict[str, Judgement] = {}
     for part in [part for part in arguments.only if part in PARTS]:
         attacks = PARTS[part]()
@@ -79,7 +76,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def row_of(category: str, found: dict[str, Judgement]) -> Row:
-    """How many went well, of how many."""
+    """Count the attacks of a category that ended as they should."""
     judgements = [judgement for key, judgement in found.items() if key.startswith(f"{category}: ")]
     good = sum(judgement.good for judgement in judgements)
     total = len(judgements)
@@ -87,43 +84,30 @@ def row_of(category: str, found: dict[str, Judgement]) -> Row:
 
 
 def write_wrong(found: dict[str, Judgement], file: Path) -> None:
-    """What went wrong, worst first."""
+    """Write and print the attacks that ended badly, the worst first."""
     order = list(Outcome)
-    wrong = sorted(
-        ((key, one) for key, one in found.items() if not one.good), key=lambda entry: order.index(entry[1].outcome)
-    )
+    wrong = [(key, one) for key, one in found.items() if not one.good]
+    wrong.sort(key=lambda entry: order.index(entry[1].outcome))
     text = "".join(f"{one.outcome.value}: {key}\n    {one.said}\n" for key, one in wrong)
     file.write_text(text)
     print(text, file=sys.stderr, end="")
 
 
 def cost_rows(folder: Path) -> list[Row]:
-    """The default main job with the checks timed: their share, and its figures beside those of the table."""
+    """Run the default main job with its checks timed; compare its figures with those of the table of water."""
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     seconds = cost.timed(folder, "train", "mapping=water_cg", "run_dir=run")
     share = 100 * sum(seconds.values()) / (time.perf_counter() - started)
     for name, value in sorted(seconds.items(), key=lambda entry: -entry[1]):
         print(f"{value:8.2f} s  {name}", file=sys.stderr)
-    rows = [Row("cost of the checks, % of the main job", share, None, f"< {COST_TARGET:g}", share < COST_TARGET)]
-    summary = read_json(folder / "run" / "summary.json")
+    rows = [judged("cost of the checks, % of the main job", share, at_most(1.0))]
     stored = {row["figure"]: row for row in read_json(RESULTS / "water_cg.json")["rows"]}
-    for figure, key, error in (
-        ("R2 of the prior", "r2_prior", "r2_prior_stderr"),
-        ("R2 of prior and network", "r2_model", "r2_stderr"),
-        ("T_conf of the mapped data, K", "t_conf_K", "t_conf_stderr_K"),
-        ("T_conf of the CG run, K", "t_conf_cg_K", "t_conf_cg_stderr_K"),
-    ):
-        before = stored[figure]
-        value, stderr = summary[key], summary.get(error) or before["stderr"]
-        met = abs(value - before["value"]) <= 3 * (stderr**2 + before["stderr"] ** 2) ** 0.5
-        rows.append(Row(f"{figure}, with all checks", value, stderr, f"{before['value']:.4g} within 3 errors", met))
-    (pair,) = summary["rdf"]
-    before = stored["D of g(r), W-W"]
-    met = pair["deviation"] <= before["value"] + 3 * before["stderr"]
-    rows.append(
-        Row("D of g(r), W-W, with all checks", pair["deviation"], pair["deviation_noise"], f"{before['value']:.4g}", met)
-    )
+    for row in figures_of_the_run(read_json(folder / "run" / "summary.json"), quick=False):
+        known = stored.get(row.figure)
+        if known and known["stderr"] and row.stderr and row.value is not None:
+            target = within(3 * hypot(row.stderr, known["stderr"]), known["value"], " (3 errors)")
+            rows.append(judged(f"{row.figure}, with all checks", row.value, target, row.stderr))
     return rows
 
 

@@ -1,15 +1,14 @@
-"""Measure the main job, `python -m cgnnp.train mapping=water_cg`, and print what it finds as a table.
+"""Measure the main job, `python -m cgnnp.train mapping=water_cg`, and print its figures as a table.
 
-    python scripts/validate/water.py                        # a fresh run with its own data (half an hour)
+    python scripts/validate/water.py --work DIR             # a fresh run with its own data (half an hour)
     python scripts/validate/water.py --run runs/water       # the table of a finished run
     python scripts/validate/water.py --quick                # a small run with targets of its own, a few minutes
 
-Figures of the run are those of its summary.json, those of the potential are what `python -m cgnnp.check` finds. With
-`--work DIR` what takes long is kept and continued by a second call.
+Figures of the run are those of its summary.json, and figures of the potential are what `python -m cgnnp.check` finds. With
+`--work DIR` a second call continues what an earlier one left.
 """
 
 import argparse
-import functools
 import os
 import shutil
 import subprocess
@@ -22,188 +21,124 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
 
-from rows import Row, parser, report
+from processes import in_new_process
+from rows import Row, at_least, at_most, judged, parser, report, run_command, within
+from runs import check_rows, summary_rows
 
 import cgnnp
 from cgnnp.runtime.storage import read_json
 
-QUICK = [
-    *("system.n_molecules=125", "system.cutoff_nm=0.7", "prior.cutoff_nm=0.75", "reference.n_frames=200"),
-    *("reference.equilibration_ps=10", "trainer.max_epochs=4", "simulation.length_ps=40"),
-]
+QUICK = (
+    "system.n_molecules=125",
+    "system.cutoff_nm=0.7",
+    "prior.cutoff_nm=0.75",
+    "reference.n_frames=200",
+    "reference.equilibration_ps=10",
+    "trainer.max_epochs=4",
+    "simulation.length_ps=40",
+)
 
 
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--run", type=Path, help="folder of a finished run; without it one is made")
-    arguments = options.parse_args()
-    report(arguments, lambda: measure(arguments), "water_cg")
+    report(options.parse_args(), measure, "water_cg")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """All the rows."""
-    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_validate_"))
-    run, rows = arguments.run, list[Row]()
-    if run is None:
-        run = work / "run"
-        rows += timed_runs(work, QUICK if arguments.quick else [], arguments.quick)
+    """Return all rows."""
+    quick = arguments.quick
+    rows = [] if arguments.run else timed_runs(arguments.work, quick)
+    run = arguments.run or arguments.work / "run"
     if arguments.results:
         shutil.copyfile(run / "rdf.png", arguments.results / "water_cg.png")
-    rows += figures_of_the_run(read_json(run / "summary.json"), arguments.quick)
-    potential = run / "potential"
-    rows += [standalone(potential), *checked(potential, 2.0 if arguments.quick else 20.0)]
-    return [*rows, *first_step(potential), help_time()]
+    rows += figures_of_the_run(read_json(run / "summary.json"), quick)
+    potential = (run / "potential").resolve()
+    rows += [without_cgnnp(potential), *check_rows(potential, ["dimers", "drift"], drift_ps=2.0 if quick else 20.0)]
+    return [*rows, *first_steps(potential), help_time()]
 
 
-def timed_runs(work: Path, overrides: list[str], quick: bool) -> list[Row]:
-    """The main job with nothing cached, and again with the data cached."""
+def timed_runs(work: Path, quick: bool) -> list[Row]:
+    """Time the main job with nothing cached, and again with the data cached. A job that was interrupted has no time."""
     rows = []
-    for label, limit, folder in (("nothing cached", 10.0, "run"), ("data cached", 5.0, "run_again")):
-        record, run = work / f"{folder}.minutes", work / folder
-        began_fresh = not run.exists()
+    for label, minutes, folder in (("nothing cached", 10.0, "run"), ("data cached", 5.0, "run_again")):
+        run, record = work / folder, work / f"{folder}.minutes"
+        fresh = not run.exists()
         if not (run / "report.html").exists():
-            command = [sys.executable, "-m", "cgnnp.train", "mapping=water_cg", *overrides]
-            command += [f"run_dir={run}", f"data_dir={work / 'data'}"]
-            minutes = seconds(functools.partial(subprocess.run, command, check=True)) / 60
-            if began_fresh:
-                record.write_text(str(minutes))
+            settings = ["mapping=water_cg", f"run_dir={run}", f"data_dir={work / 'data'}", *(QUICK if quick else ())]
+            taken = seconds(run_command, "train", *settings) / 60
+            if fresh:
+                record.write_text(str(taken))
         value = float(record.read_text()) if record.exists() else None
-        limit = limit / 4 if quick else limit
-        rows.append(Row(f"main job, {label}, min", value, None, f"<= {limit:g}", None if value is None else value <= limit))
+        rows.append(judged(f"main job, {label}, min", value, at_most(minutes / 4 if quick else minutes)))
     return rows
 
 
 def figures_of_the_run(summary: dict[str, Any], quick: bool) -> list[Row]:
-    """What the run found out about itself; without a simulation, what it has."""
-    noise = {row["what"]: row["expected_deviation"] for row in summary["judgements"]}
-    structure = [row for entry in summary["rdf"] for row in figures_of_a_pair(entry, noise, quick)]
-    return [*figures_of_the_fit(summary, quick), *structure, *figures_of_the_dynamics(summary)]
-
-
-def figures_of_the_fit(summary: dict[str, Any], quick: bool) -> list[Row]:
-    """The mapped data and what the fit explains of them."""
-    thermostat, t_conf = summary["temperature_K"], summary["t_conf_K"]
-    slack, least, least_gain = (2.0, 0.55, 0.05) if not quick else (6.0, 0.50, 0.01)
-    agrees = t_conf is not None and abs(t_conf / thermostat - 1) <= slack / 100
-    prior, gain = summary["r2_prior"], summary["r2_gain"]
-    target = f"{thermostat:g} within {slack:g} %"
-    return [
-        Row("T_conf of the mapped data, K", t_conf, summary["t_conf_stderr_K"], target, agrees),
-        Row("R2 of the prior", prior, summary["r2_prior_stderr"], f">= {least}", prior >= least),
-        Row("R2 of prior and network", summary["r2_model"], summary["r2_stderr"]),
-        Row("gain in R2, paired", gain, summary["r2_gain_stderr"], f">= {least_gain}", gain >= least_gain),
-    ]
-
-
-def figures_of_a_pair(entry: dict[str, Any], expected: dict[str, float], quick: bool) -> list[Row]:
-    """How far g(r) of one pair of bead types is from the atomistic one; the error of D is what noise alone gives."""
-    pair, d = entry["pair"], entry["deviation"]
-    most, most_height, most_shift = (0.03, 4.0, 0.004) if not quick else (0.15, 15.0, 0.01)
-    height = 100 * (entry["peak_g_cg"] / entry["peak_g_atomistic"] - 1)
-    shift = entry["peak_r_nm_cg"] - entry["peak_r_nm_atomistic"]
-    return [
-        Row(f"D of g(r), {pair}", d, expected[f"g(r) of {pair}"], f"<= {most}", d <= most),
-        Row(f"first peak height, {pair}, %", height, None, f"within {most_height:g}", abs(height) <= most_height),
-        Row(f"first peak position, {pair}, nm", shift, None, f"within {most_shift:g}", abs(shift) <= most_shift),
-    ]
-
-
-def figures_of_the_dynamics(summary: dict[str, Any]) -> list[Row]:
-    """T_conf of the coarse-grained run, and how fast both sides are; what the run does not have is left out."""
-    independent = summary.get("independent_frames_per_s") or {}
-    atomistic, cg = summary.get("atomistic_ns_per_day"), summary.get("cg_ns_per_day")
-    figures = {
-        "T_conf of the CG run, K": (summary.get("t_conf_cg_K"), summary.get("t_conf_cg_stderr_K")),
-        "atomistic ns/day": (atomistic, None),
-        "CG ns/day, all replicas": (cg, None),
-        "independent frames/s, atomistic": (independent.get("atomistic"), None),
-        "independent frames/s, CG": (independent.get("cg"), None),
+    """Return what the run found out about itself; a run without a simulation has no structure."""
+    margin_percent, r2, gain = (6.0, 0.50, 0.01) if quick else (2.0, 0.55, 0.05)
+    most_d, most_height, most_shift = (0.15, 15.0, 0.01) if quick else (0.03, 4.0, 0.004)
+    thermostat = summary["temperature_K"]
+    targets = {
+        "T_conf of the mapped data, K": within(margin_percent / 100 * thermostat, thermostat),
+        "R2 of the prior": at_least(r2),
+        "gain in R2, paired": at_least(gain),
     }
-    rows = [Row(figure, value, stderr) for figure, (value, stderr) in figures.items() if value is not None]
-    ratio = cg / atomistic if cg and atomistic else None
-    return rows if ratio is None else [*rows, Row("CG over atomistic ns/day", ratio, None, ">= 3", ratio >= 3)]
+    rows = summary_rows(summary, 3.0, targets)
+    noise = {row["what"]: row["expected_deviation"] for row in summary["judgements"]}
+    for entry in summary["rdf"]:
+        pair, d = entry["pair"], entry["deviation"]
+        height = 100 * (entry["peak_g_cg"] / entry["peak_g_atomistic"] - 1)
+        shift = entry["peak_r_nm_cg"] - entry["peak_r_nm_atomistic"]
+        rows.append(judged(f"D of g(r), {pair}", d, at_most(most_d), noise[f"g(r) of {pair}"]))
+        rows.append(judged(f"first peak height, {pair}, %", height, within(most_height)))
+        rows.append(judged(f"first peak position, {pair}, nm", shift, within(most_shift)))
+    independent = summary.get("independent_frames_per_s") or {}
+    for side, name in (("atomistic", "atomistic"), ("cg", "CG")):
+        rows.append(Row(f"independent frames/s, {name}", independent.get(side)))
+    return rows
 
 
-STANDALONE = """
-import json, sys
-import torch, openmm, openmmtorch
-from openmm import app
-folder = sys.argv[1]
-system = openmm.XmlSerializer.deserialize(open(folder + "/system.xml").read())
-entries = json.load(open(folder + "/manifest.json"))["self_check"]
-integrator = openmm.LangevinMiddleIntegrator(300, 1, 0.005)
-simulation = app.Simulation(app.PDBxFile(folder + "/topology.cif").topology, system, integrator)
-worst = 0.0
-for entry in entries:
-    simulation.context.setPositions(entry["positions_nm"])
-    energy = simulation.context.getState(energy=True).getPotentialEnergy()._value
-    worst = max(worst, abs(energy - entry["energy_kJ_mol"]) / abs(entry["energy_kJ_mol"]))
-simulation.step(100)
-assert not any(name.startswith("cgnnp") for name in sys.modules)
-print("worst", worst)
-"""
+def without_cgnnp(potential: Path) -> Row:
+    """Load the bundle in a process that does not import cgnnp, compare its energies, and run 100 steps."""
+    command = [sys.executable, str(Path(__file__).with_name("without_cgnnp.py")), str(potential)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return judged("bundle without cgnnp: self-check energies", float(done.stdout.split()[-1]), at_most(1e-5))
 
 
-def standalone(potential: Path) -> Row:
-    """The bundle in a process without cgnnp: energies of the self-check frames, and 100 steps of dynamics."""
-    done = subprocess.run([sys.executable, "-c", STANDALONE, str(potential)], capture_output=True, text=True, check=True)
-    worst = float(done.stdout.split("worst")[1])
-    return Row("bundle without cgnnp: self-check energies", worst, None, "<= 1e-05", worst <= 1e-5)
-
-
-def checked(potential: Path, drift_ps: float) -> list[Row]:
-    """Walls of isolated dimers and the drift at constant energy, as `python -m cgnnp.check` finds them."""
-    found = cgnnp.check_potential(potential, tests=["dimers", "drift"], drift_ps=drift_ps, timestep_fs=10.0)
-    rows = []
-    for entry in (dimer.to_dict() for dimer in found.dimers):
-        rise = entry["wall_rise_kT"]
-        met = rise is not None and rise >= 20 and entry["wall_monotonic"]
-        rows.append(Row(f"dimer wall, {entry['pair']}, kT", rise, None, ">= 20, monotonic", met))
-    (drift,) = (row for row in found.rows if row.name == "NVE drift over 20 ps at 2 fs")
-    met = drift.value is not None and abs(drift.value) < 0.5
-    return [*rows, Row(f"{drift.name}, % of kinetic", drift.value, drift.stderr, "within 0.5", met)]
-
-
-FIRST_STEP = """
-import sys
-import cgnnp
-from openmm import LangevinMiddleIntegrator, app
-potential = cgnnp.load(sys.argv[1])
-file = app.PDBxFile(sys.argv[1] + "/topology.cif")
-system = cgnnp.create_system(potential, file.topology)
-simulation = app.Simulation(file.topology, system, LangevinMiddleIntegrator(300, 2, 0.01))
-simulation.context.setPositions(file.positions)
-simulation.step(1)
-"""
-
-
-def first_step(potential: Path) -> list[Row]:
-    """Seconds from the start of Python to the end of the first step of a bundle, imports and self-check included."""
+def first_steps(potential: Path) -> list[Row]:
+    """Time a new Python process up to its first step with a bundle, imports and self-check included."""
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-c", FIRST_STEP, str(potential)]
-        environment = {**os.environ, "CGNNP_CACHE": cache}
-        cold, warm = (seconds(lambda: quietly(command, environment)) for _ in range(2))
+        cold, warm = (seconds(in_new_process, first_step, potential, cache) for _ in range(2))
     return [
-        Row("first MD step, nothing compiled, s", cold, None, "<= 60", cold <= 60),
-        Row("first MD step, compiled before, s", warm, None, "<= 5", warm <= 5),
+        judged("first MD step, nothing compiled, s", cold, at_most(60.0)),
+        judged("first MD step, compiled before, s", warm, at_most(5.0)),
     ]
+
+
+def first_step(potential: Path, cache: str) -> None:
+    """Make one step with a bundle; compiled networks go to a cache of their own."""
+    from openmm import LangevinMiddleIntegrator, app
+
+    os.environ["CGNNP_CACHE"] = cache
+    file = app.PDBxFile(str(potential / "topology.cif"))
+    system = cgnnp.create_system(cgnnp.load(potential), file.topology)
+    simulation = app.Simulation(file.topology, system, LangevinMiddleIntegrator(300, 2, 0.01))
+    simulation.context.setPositions(file.positions)
+    simulation.step(1)
 
 
 def help_time() -> Row:
-    """Seconds of `python -m cgnnp.train --help`, the best of three."""
-    least = min(seconds(lambda: quietly([sys.executable, "-m", "cgnnp.train", "--help"])) for _ in range(3))
-    return Row("python -m cgnnp.train --help, s", least, None, "< 1.5", least < 1.5)
+    """Time `python -m cgnnp.train --help`, the best of three."""
+    command = [sys.executable, "-m", "cgnnp.train", "--help"]
+    least = min(seconds(subprocess.run, command, check=True, capture_output=True) for _ in range(3))
+    return judged("python -m cgnnp.train --help, s", least, at_most(1.5))
 
 
-def quietly(command: list[str], environment: dict[str, str] | None = None) -> None:
-    """Run a command that must work."""
-    subprocess.run(command, check=True, capture_output=True, env=environment)
-
-
-def seconds(action: Callable[[], Any]) -> float:
-    """That an action takes."""
+def seconds(action: Callable[..., Any], *arguments: Any, **settings: Any) -> float:
+    """Return the seconds that a call takes."""
     started = time.perf_counter()
-    action()
+    action(*arguments, **settings)
     return time.perf_counter() - started
 
 
