@@ -1,13 +1,12 @@
-"""The short data sets of the examples: sodium chloride in SPC/E water, ions only, 4.016 and 1.334 mol/L.
+"""Thin data sets of sodium chloride in SPC/E water to the short ones of the examples, of 4.016 and 1.334 mol/L.
 
-    python scripts/record/example_data.py                                          # samples both: hours on two cores
-    python scripts/record/example_data.py --from-4M data/ions-... --from-1.3M data/ions-...   # thins what is there
+    python -m cgnnp.sample preset=nacl reference.n_frames=8500 system.concentration_M=4.016 system.n_pairs=64
+    python -m cgnnp.sample preset=nacl reference.n_frames=8500 system.concentration_M=1.334 system.n_pairs=20
+    python scripts/record/example_data.py --from-4M data/ions-... --from-1.3M data/ions-...
 
-Writes examples/data/nacl_4M and examples/data/nacl_1.3M (or those of the two that are asked for), in place of what is there.
-Frames are spread over all there are, 0.16 ps apart or more. What continues a simulation is left out; the provenance says
-which frames these are. What is sampled here has frames every 0.4 ps after 500 ps, so that few cover a long run, where
-`preset=nacl` takes one every 0.08 ps. The sets that are shipped were thinned from other runs: their meta.json says
-which.
+Writes examples/data/nacl_4M and examples/data/nacl_1.3M (or the one that is asked for) in place of what is there. Frames are
+spread over all there are, 0.16 ps apart or more. State that only continues a simulation is left out; the provenance says
+which frames these are. The sets that are shipped were thinned from other runs: their meta.json says which.
 """
 
 import argparse
@@ -19,11 +18,7 @@ from typing import Any
 
 from cgnnp.frames.dataset import FramesWriter, count_frames, iterate_frames, read_meta, shards
 from cgnnp.frames.frames import Frames, concatenate
-from cgnnp.mappings import ions
-from cgnnp.reference.sampling.langevin import langevin
 from cgnnp.reference.systems.electrolyte import electrolyte
-from cgnnp.runtime.platforms import choose_platform
-from cgnnp.workflow.run_folder import start_logging
 
 COMPOSITIONS: dict[str, Any] = {
     "nacl_4M": {"n_pairs": 64, "concentration_M": 4.016},
@@ -31,14 +26,9 @@ COMPOSITIONS: dict[str, Any] = {
 }
 """The published boxes (arXiv 2310.12535)."""
 
-N_WATER = 810
-"""Of each of them."""
-
-INTERVAL_PS, EQUILIBRATION_PS = 0.4, 500.0
 CLOSEST_PS = 0.16
-"""Of frames that are thinned: the noise of their forces has forgotten itself."""
+"""Frames are not closer than this: the noise of their forces is no longer correlated."""
 
-N_FRAMES = 600
 CHUNK_FRAMES = 300
 
 
@@ -47,35 +37,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--from-4M", dest="nacl_4M", type=Path, help="data set of the 4.016 mol/L box to thin")
     parser.add_argument("--from-1.3M", dest="nacl_1.3M", type=Path, help="data set of the 1.334 mol/L box to thin")
-    parser.add_argument("--frames", type=int, default=N_FRAMES, help="of each data set, at most")
+    parser.add_argument("--frames", type=int, default=600, help="largest number of frames of each data set")
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[2] / "examples/data")
-    parser.add_argument("--work", type=Path, default=Path("data"), help="where what has to be sampled is kept")
     options = vars(parser.parse_args())
-    start_logging()
-    given = {name: options[name] for name in COMPOSITIONS if options[name] is not None}
-    for name in given or COMPOSITIONS:
-        directory = given.get(name) or sampled(name, options["frames"], options["work"])
-        solvent = electrolyte(**COMPOSITIONS[name]).solvent
-        written = write(thinned(directory, options["frames"], solvent), options["output"] / name)
-        print(f"{written}: {count_frames(written)} frames of {directory}")
-
-
-def sampled(name: str, n_frames: int, work: Path) -> Path:
-    """A data set of one composition, sampled with a frame every `INTERVAL_PS`; continued when called again."""
-    salt = electrolyte(n_water=N_WATER, **COMPOSITIONS[name])
-    source = langevin(system=salt, n_frames=n_frames, frame_interval_ps=INTERVAL_PS, equilibration_ps=EQUILIBRATION_PS)
-    return source.complete(ions.keep(source.atomistic()), work, choose_platform("auto"))
+    for name, composition in COMPOSITIONS.items():
+        if directory := options[name]:
+            frames = thinned(directory, options["frames"], electrolyte(**composition).solvent)
+            written = write(frames, options["output"] / name)
+            print(f"{written}: {count_frames(written)} frames of {directory}")
 
 
 def thinned(directory: Path, n_frames: int, solvent: dict[str, Any]) -> Frames:
-    """Frames spread over all there are, `CLOSEST_PS` apart or more, with what is known of where they come from.
-
-    Of the solvent is stated what the data do not record.
-    """
+    """Return frames spread over all there are, with their provenance; `solvent` is stated where data do not record it."""
     meta = read_meta(directory)
     runs = [(shard, concatenate(chunks)) for shard in shards(directory) if (chunks := list(iterate_frames(shard)))]
     if not runs:
-        raise SystemExit(f"{directory}: holds no frames yet")
+        raise SystemExit(f"{directory}: holds no frames yet: sample some")
     stride = max(round(CLOSEST_PS / meta.interval), sum(len(frames) for _, frames in runs) // n_frames, 1)
     frames = concatenate([run.thinned(stride) for _, run in runs])[:n_frames]
     taken = {"every": stride, "of": {shard.name: len(run) for shard, run in runs}}

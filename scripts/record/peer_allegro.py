@@ -24,7 +24,7 @@ CASES: dict[str, Any] = {
 
 
 def build(arguments: dict[str, Any]) -> torch.nn.Module:
-    """A model with random weights."""
+    """Return a model with random weights."""
     return AllegroModel(
         radial_chemical_embed={"_target_": "allegro.nn.TwoBodyBesselScalarEmbed", "num_bessels": 8},
         num_scalar_features=SCALARS,
@@ -39,7 +39,7 @@ def build(arguments: dict[str, Any]) -> torch.nn.Module:
 
 
 def couplings(model: Any) -> list[list[list[list[int]]]]:
-    """Of every tensor product its paths, in the order of its weights: degrees and parities of factors and result."""
+    """Return the paths of every tensor product, in the order of its weights: degrees and parities of factors and result."""
     found = []
     for product in model.modules():
         if isinstance(product, Contracter):

@@ -1,4 +1,4 @@
-"""What every script that records another package has in common: two frames, and the file of a case. numpy only."""
+"""Two frames, and the file of a case, for the scripts that record what other packages compute. Imports numpy only."""
 
 import argparse
 import json
@@ -11,16 +11,16 @@ FRAMES: dict[str, Any] = {
     "water": {"type_names": ["W"], "r_max": 0.6, "avg_num_neighbors": 30.0},
     "molecule": {"type_names": ["A", "B", "C"], "r_max": 0.5, "avg_num_neighbors": 6.5},
 }
-"""Settings of the models of each frame."""
+"""Settings of all models of a frame."""
 
 
 def frame(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, cell and types of `water` or `molecule`."""
+    """Return positions, cell and types of `water` or `molecule`."""
     return water() if name == "water" else molecule()
 
 
 def water() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, cell and types of a jittered simple cubic lattice of 64 beads at the density of water."""
+    """Return positions, cell and types of 64 beads near a simple cubic lattice, at the density of water."""
     length, per_side = 1.242, 4
     lattice = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * length / per_side
     jitter = np.random.default_rng(1).uniform(-0.06, 0.06, lattice.shape)
@@ -28,7 +28,7 @@ def water() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def molecule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, a cell that is larger by more than the cutoff, and types of a cluster of nine beads of no symmetry."""
+    """Return positions, a cell much larger than the cutoff, and types of a cluster of nine beads without symmetry."""
     generator = np.random.default_rng(2)
     chosen: list[np.ndarray] = []
     while len(chosen) < 9:
@@ -39,7 +39,7 @@ def molecule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def arrays_of(model: Any, **more: Any) -> dict[str, np.ndarray]:
-    """Parameters, Bessel roots, the normalisation of every SiLU, and further tensors, under the names of a package."""
+    """Return parameters, Bessel roots, the normalisation of every SiLU, and further tensors, by the names of a package."""
     chosen = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()} | more
     chosen |= {name: tensor for name, tensor in model.named_buffers() if name.endswith("bessel_weights")}
     constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
@@ -48,7 +48,7 @@ def arrays_of(model: Any, **more: Any) -> dict[str, np.ndarray]:
 
 
 def target_folder(description: str | None) -> Path:
-    """The folder that the command line names, made if it is not there."""
+    """Return the folder that the command line names, made if it is not there."""
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     folder: Path = options.parse_args().folder
@@ -57,7 +57,7 @@ def target_folder(description: str | None) -> Path:
 
 
 def write_case(path: Path, settings: dict[str, Any], frame_name: str, found: dict[str, Any], **arrays: Any) -> None:
-    """One compressed file: settings as JSON, the frame, what was found of it (root mean squares are printed), weights."""
+    """Write one compressed file: settings as JSON, the frame, its energies and forces, weights. Print root mean squares."""
     positions, cell, types = frame(frame_name)
     text = json.dumps(settings)
     np.savez_compressed(path, settings=text, positions=positions, cell=cell, types=types, **found, **arrays)

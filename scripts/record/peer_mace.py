@@ -25,7 +25,7 @@ CASES: dict[str, Any] = {
 
 
 def build(settings: dict[str, Any]) -> torch.nn.Module:
-    """A model with random weights, without energies of isolated atoms."""
+    """Return a model with random weights, without energies of isolated atoms."""
     block = mace_modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
     n_types, degrees = len(settings["type_names"]), range(settings["features_l_max"] + 1)
     return mace_modules.ScaleShiftMACE(
@@ -52,7 +52,7 @@ def build(settings: dict[str, Any]) -> torch.nn.Module:
 
 
 def rescale(model: Any, cutoff: float, neighbors: float) -> None:
-    """Densities of order one, so that every order matters: as built, an order is less than the one below it by as much."""
+    """Scale weights so that densities are of order one: as built, each order is smaller than the one below it."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("conv_tp_weights.layer0.weight"):
@@ -64,7 +64,7 @@ def rescale(model: Any, cutoff: float, neighbors: float) -> None:
 
 
 def couplings(model: Any) -> dict[str, torch.Tensor]:
-    """Coupling tensors by degree and order, alike in all layers."""
+    """Return coupling tensors by degree and order, which are alike in all layers."""
     return {
         f"U_{degree}_{order}": contraction.U_tensors(order)
         for product in model.products
@@ -76,7 +76,7 @@ def couplings(model: Any) -> dict[str, torch.Tensor]:
 def evaluate(
     model: Any, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
 ) -> dict[str, np.ndarray]:
-    """Energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
+    """Return energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
     edges, shifts, unit_shifts, box = get_neighborhood(
         positions, cutoff, pbc=(periodic,) * 3, cell=cell.copy() if periodic else None
     )

@@ -32,7 +32,7 @@ CASES: dict[str, Any] = {
 
 
 def build(arguments: dict[str, Any]) -> torch.nn.Module:
-    """A model with random weights; `all_even` counts vectors as pseudovectors, so that parity forbids no coupling."""
+    """Return a model with random weights; `all_even` counts vectors as pseudovectors, so that parity forbids no coupling."""
     shared = {**arguments, "seed": 7, "model_dtype": "float64"}
     l_max, layers = int(shared.pop("l_max")), int(shared.pop("layers", LAYERS))
     all_even, channels = shared.pop("all_even", False), shared.pop("features_by_layer", None)
@@ -53,7 +53,7 @@ def build(arguments: dict[str, Any]) -> torch.nn.Module:
 
 
 def rescale(model: Any, cutoff: float) -> None:
-    """Radial functions and energies of order one: as built, the basis is of the order of 1 / cutoff^2."""
+    """Scale weights so that radial functions are of order one: as built, the basis is of the order of 1 / cutoff^2."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("edge_mlp.mlp.0.weight"):
@@ -61,7 +61,7 @@ def rescale(model: Any, cutoff: float) -> None:
 
 
 def blocks(model: Any) -> list[dict[str, list[list[int]]]]:
-    """Of every layer the blocks of its input, of what comes out before the gate, and after: (number, degree, parity)."""
+    """Return blocks (number, degree, parity) of every layer: of its input, and of its output before and after the gate."""
     return [
         {
             "in": listed(layer.conv.irreps_in["node_features"]),
@@ -74,14 +74,14 @@ def blocks(model: Any) -> list[dict[str, list[list[int]]]]:
 
 
 def listed(irreps: e3nn.o3.Irreps) -> list[list[int]]:
-    """Blocks as numbers."""
+    """Return blocks as numbers."""
     return [[mul, ir.l, ir.p] for mul, ir in irreps]
 
 
 def evaluate(
     model: Any, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
 ) -> dict[str, np.ndarray]:
-    """Energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
+    """Return energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
     data = {"pos": torch.tensor(positions), "atom_types": torch.tensor(types)}
     if periodic:
         data |= {"cell": torch.tensor(cell), "pbc": torch.tensor([True] * 3)}

@@ -1,11 +1,11 @@
-"""Record every number that fixed jobs on stored frames write, to see that a change of the code changes none of them.
+"""Record every number that fixed jobs on stored frames write, to see whether a change of the code changes any of them.
 
     python scripts/record/same_numbers.py --write tests/recorded/numbers.json     # before
     python scripts/record/same_numbers.py --against tests/recorded/numbers.json   # after: names what differs, exit code 1
 
 The jobs run on one thread of the Reference platform with fixed seeds, so that on one machine, with the same versions of
 torch and OpenMM, the numbers are equal to the last bit. Another processor adds in another order: there `--within 1e-4`
-compares with a relative tolerance, and leaves out what is compared as a whole (weights, trajectories).
+compares with a relative tolerance, and leaves out the hashes of weights and trajectories.
 """
 
 import argparse
@@ -53,28 +53,13 @@ JOBS: dict[str, list[str]] = {
     "other_box": [f"simulate {OTHER_BOX}"],
     "check": ["check data={stored}/water output=out"],
 }
-"""The commands of each job, in a folder of its own; `{name}` is the folder of another one, `{stored}` of stored frames."""
+"""Commands of each job, which run in its own folder; `{name}` is the folder of another job, `{stored}` has stored frames."""
 
-VOLATILE = frozenset(
-    (
-        *(
-            "timings_s",
-            "created",
-            "command",
-            "versions",
-            "cores",
-            "processor",
-            "run",
-            "data",
-            "compared_with",
-            "seconds",
-            "more_data",
-        ),
-        *("atomistic_ns_per_day", "cg_ns_per_day", "independent_frames_per_s", "checksums_sha256", "manifest_sha256"),
-        *("ns", "sha256", "attachments_sha256"),
-    )
-)
-"""Entries that say when, where, how fast, or by which versions."""
+OCCASION = {"created", "command", "versions", "cores", "processor", "run", "data", "compared_with", "more_data"}
+TIMES = {"timings_s", "seconds", "ns", "atomistic_ns_per_day", "cg_ns_per_day", "independent_frames_per_s"}
+HASHES = {"sha256", "checksums_sha256", "manifest_sha256", "attachments_sha256"}
+VOLATILE = OCCASION | TIMES | HASHES
+"""Entries that say when, where, how fast, or by which versions a job ran."""
 
 
 def main() -> None:
@@ -98,7 +83,7 @@ def main() -> None:
 
 
 def measured(work: Path, names: list[str]) -> dict[str, Any]:
-    """The numbers of the jobs by what they are, as job/file/entry."""
+    """Run the jobs; return their numbers by job/file/entry."""
     found: dict[str, Any] = {}
     for name in names:
         folder = work / name
@@ -108,24 +93,20 @@ def measured(work: Path, names: list[str]) -> dict[str, Any]:
             command, *rest = [word.format(**folders) for word in line.split()]
             rest += ["run_dir=run"] if command == "train" else []
             print("---", name, command, file=sys.stderr, flush=True)
-            done = subprocess.run(
-                [sys.executable, "-m", f"cgnnp.{command}", *rest],
-                cwd=folder,
-                env={**os.environ, **ONE_THREAD},
-                capture_output=True,
-                text=True,
-            )
-            if done.returncode not in (0, 1, 3) or (done.returncode and command != "check"):
+            environment, module = {**os.environ, **ONE_THREAD}, f"cgnnp.{command}"
+            whole = [sys.executable, "-m", module, *rest]
+            done = subprocess.run(whole, cwd=folder, env=environment, capture_output=True, text=True)
+            if done.returncode and not (command == "check" and done.returncode in (1, 3)):
                 raise RuntimeError(f"{name}: {command}: exit code {done.returncode}\n{done.stderr[-3000:]}")
         found |= {f"{name}/{key}": value for key, value in numbers_in(folder)}
     return found
 
 
 def numbers_in(folder: Path) -> Iterator[tuple[str, Any]]:
-    """What a job wrote: entries of JSON, columns of CSV, and hashes of weights and trajectories."""
+    """Yield what a job wrote: entries of JSON, columns of CSV, and hashes of weights and trajectories."""
     for file in sorted(folder.rglob("*")):
         place = str(file.relative_to(folder))
-        if "results" in file.parts:  # what the summary is made of
+        if "results" in file.parts:  # the summary has the same numbers
             continue
         if file.suffix == ".json":
             yield from ((f"{place}/{key}", value) for key, value in flat(json.loads(file.read_text())))
@@ -138,7 +119,7 @@ def numbers_in(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every entry of plain data at all depths but the volatile ones."""
+    """Yield every entry of nested data but the volatile ones; a list of numbers is one entry, their sum."""
     if isinstance(value, dict):
         for name, part in value.items():
             if name not in VOLATILE:
@@ -153,12 +134,12 @@ def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def numeric(value: list[Any]) -> bool:
-    """Whether a list, or every list in it, holds numbers alone."""
+    """Say whether a list, with the lists in it, holds numbers alone."""
     return bool(value) and all(numeric(part) if isinstance(part, list) else type(part) in (int, float) for part in value)
 
 
 def columns(place: str, file: Path) -> Iterator[tuple[str, float]]:
-    """The sum of every column of numbers."""
+    """Yield the sum of every column of numbers."""
     with file.open(newline="") as text:
         rows = list(csv.DictReader(text))
     for name in rows[0] if rows else ():
@@ -167,7 +148,7 @@ def columns(place: str, file: Path) -> Iterator[tuple[str, float]]:
 
 
 def differences(known: dict[str, Any], found: dict[str, Any], within: float) -> list[str]:
-    """What differs or is gone, in words; entries may be added. With a tolerance hashes are left out."""
+    """Say which entries differ or are missing; new entries are no difference. With a tolerance hashes are left out."""
     said = []
     for key, one in known.items():
         if within and key.endswith("/sha256"):
@@ -179,9 +160,7 @@ def differences(known: dict[str, Any], found: dict[str, Any], within: float) -> 
 
 
 def close(one: Any, two: Any, within: float) -> bool:
-    """Whether two entries are numbers, or lists of them, that are the same within a tolerance."""
-    if isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
-        return all(close(a, b, within) for a, b in zip(one, two, strict=True))
+    """Say whether two entries are equal, or are numbers that are the same within a relative tolerance."""
     numbers = all(isinstance(value, int | float) for value in (one, two))
     return one == two or (numbers and math.isclose(one, two, rel_tol=within, abs_tol=within))
 

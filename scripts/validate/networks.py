@@ -2,197 +2,239 @@
 
     python scripts/validate/networks.py --work DIR                               # samples first; hours on two cores
     python scripts/validate/networks.py --work DIR --water DATA --ions DATA      # fits data sets that exist
+    python scripts/validate/networks.py --work DIR --only sizes                  # sizes of NequIP, for their own page
     python scripts/validate/networks.py --quick
 
 Every network is a run of `python -m cgnnp.train` on the same frames with the same priors, and the settings of `conf/` but
 for those in its name; `python -m cgnnp.compare runs=DIR` shows all of them on one page. Of every network the table has
 
     R2, gain      on the held-out frames, and the gain over the priors; the gain's error is paired
-    behind        what R2 is below that of the best, with its paired error: both are of the same frames
+    behind        what R2 is below that of the best (of sizes: of the base), with its paired error
     ms, speed     of a step of the exported potential, prior and network, one thread, at 10 fs; and ns/day of one replica on
                   each core over that of the atomistic simulation on all cores, at 4 fs
     D, q          deviations of g(r) and of the angles in the first shell, and the tetrahedral order of water
 
-Fits to few frames repeat them, so that all make as many steps. What is finished in the work folder is not done again.
+The part `frames` fits NequIP to few frames of water. With the same work folder a second call continues.
 """
 
 import argparse
-import functools
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
 
-import network_runs
-import numpy as np
 import torch
-from network_runs import Found, Job
-from rows import Row, kept, parser, report
-from sampling import ion_data, water_data
+from few_frames import few_frames
+from network_runs import TIMESTEP_FS, Job, Network, front, pareto, recommended, seed_errors, trained
+from rows import Row, at_least, judged, parser, report
 
 import cgnnp
-from cgnnp.analysis.figures import LIGHT, legend, panel_grid, png, titled
+from cgnnp.analysis.figures import LIGHT, panel_grid, png
 from cgnnp.analysis.observables.angles import AnglesFinding, draw_angles
 from cgnnp.analysis.observables.tetrahedral_order import OrderFinding, draw_orders
-from cgnnp.dynamics.langevin_dynamics import SimulationFailed
-from cgnnp.frames.frames import Frames, concatenate, split_contiguous
-from cgnnp.priors import fit_priors
 from cgnnp.priors.wall import WALL_DEPTH
-from cgnnp.runtime.storage import json_text, read_json, write_checked, write_file, write_json
+from cgnnp.runtime.storage import write_file
 from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.workflow.comparing import Comparison
-from cgnnp.workflow.fitting import PRIORS, fit_model
-from cgnnp.workflow.plan import FitPlan
 from cgnnp.workflow.potential_check.stress import depths_in_walls
+
+SEEDS = (0, 1, 2)
+"""Seeds of the fits of some networks, which show how much R2 depends on the seed."""
 
 
 @dataclass(frozen=True)
 class System:
-    """What is fitted: settings of every run, ps of its simulation, networks, and the speed that is asked of one."""
+    """Networks that are fitted to the same frames.
 
-    shared: tuple[str, ...]
-    length_ps: float
-    least_speed: float
+    Args:
+        settings: settings of every run.
+        networks: settings of each network, by its label.
+        with_seeds: labels of the networks that are fitted with several seeds.
+        tried: labels of the networks of `--quick`.
+        quick: further settings of `--quick`.
+        length_ps: length of the simulations; None makes none.
+        least_speed: smallest speed of a network that can be recommended.
+        reference: label of the network that the others are compared with; None takes the best.
+        picture: file name of the picture of accuracy against cost.
+    """
+
+    settings: tuple[str, ...]
     networks: dict[str, tuple[str, ...]]
+    with_seeds: tuple[str, ...]
+    tried: tuple[str, ...]
+    picture: str
+    quick: tuple[str, ...] = ()
+    length_ps: float | None = None
+    least_speed: float = 0.0
+    reference: str | None = None
 
 
-SYSTEMS = {
-    "water": System(
-        ("mapping=water_cg",),
-        60.0,
-        3.0,
-        {
-            "pair": ("model=pair",),
-            "schnet": ("model=schnet",),
-            "nequip l 0": ("model.l_max=0", "model.features=32"),
-            "nequip l 1": ("model.l_max=1", "model.features=16"),
-            "nequip l 2": ("model.l_max=2", "model.features=8"),
-            "nequip l 2, 16 channels": ("model.l_max=2", "model.features=16"),
-            "allegro, 1 layer": ("model=allegro", "model.layers=1"),
-            "allegro, 2 layers": ("model=allegro", "model.layers=2"),
-            "mace, correlation 2": ("model=mace", "model.correlation=2"),
-            "mace, correlation 3": ("model=mace", "model.correlation=3"),
-        },
-    ),
-    "ions": System(
-        ("preset=nacl", "refinement=none"),
-        200.0,
-        25.0,
-        {
-            "pair": ("model=pair", "model.cutoff_nm=1.2"),
-            "schnet": ("model=schnet", "model.cutoff_nm=1.0"),
-            "nequip l 0": ("model.l_max=0", "model.features=32"),
-            "nequip l 1": ("model.l_max=1", "model.features=16"),
-            "nequip l 2": ("model.l_max=2", "model.features=8"),
-            "allegro, 1 layer": ("model=allegro", "model.layers=1", "model.cutoff_nm=1.0"),
-            "mace, correlation 2": ("model=mace", "model.correlation=2", "model.cutoff_nm=1.0"),
-        },
-    ),
+SHARED = {
+    "nequip l 0": ("model.l_max=0", "model.features=32"),
+    "nequip l 1": ("model.l_max=1", "model.features=16"),
+    "nequip l 2": ("model.l_max=2", "model.features=8"),
 }
-WITH_SEEDS, SEEDS = ("schnet", "nequip l 2"), (0, 1, 2)
-"""Networks that are fitted with several seeds, which shows how far a fit is chance."""
-
-FEW: dict[str, tuple[dict[str, float], bool]] = {
-    "l 2, splines": ({"l_max": 2}, False),
-    "l 0, splines": ({"l_max": 0, "features": 32}, False),
-    "l 2, walls": ({"l_max": 2}, True),
-    "l 0, walls": ({"l_max": 0, "features": 32}, True),
-    "l 0, splines, bounded": ({"l_max": 0, "features": 32, "energy_bound_kJ_mol": 12.5}, False),
-    "l 2, walls, bounded": ({"l_max": 2, "energy_bound_kJ_mol": 12.5}, True),
+WATER = System(
+    settings=("mapping=water_cg",),
+    networks={
+        "pair": ("model=pair",),
+        "schnet": ("model=schnet",),
+        **SHARED,
+        "nequip l 2, 16 channels": ("model.l_max=2", "model.features=16"),
+        "allegro, 1 layer": ("model=allegro", "model.layers=1"),
+        "allegro, 2 layers": ("model=allegro", "model.layers=2"),
+        "mace, correlation 2": ("model=mace", "model.correlation=2"),
+        "mace, correlation 3": ("model=mace", "model.correlation=3"),
+    },
+    with_seeds=("schnet", "nequip l 2"),
+    tried=("pair", "nequip l 1"),
+    picture="networks_water.png",
+    length_ps=60.0,
+    least_speed=3.0,
+)
+IONS = System(
+    settings=("preset=nacl", "refinement=none"),
+    networks={
+        "pair": ("model=pair", "model.cutoff_nm=1.2"),
+        "schnet": ("model=schnet", "model.cutoff_nm=1.0"),
+        **SHARED,
+        "allegro, 1 layer": ("model=allegro", "model.layers=1", "model.cutoff_nm=1.0"),
+        "mace, correlation 2": ("model=mace", "model.correlation=2", "model.cutoff_nm=1.0"),
+    },
+    with_seeds=("schnet", "nequip l 2"),
+    tried=("pair", "nequip l 1"),
+    picture="networks_ions.png",
+    quick=("prior.cutoff_nm=0.95", "prior.pairs.min_count=10", "model.cutoff_nm=0.9"),
+    length_ps=200.0,
+    least_speed=25.0,
+)
+BASE = {"l_max": 2.0, "layers": 2.0, "features": 16.0, "cutoff_nm": 0.5}
+ONE_CHANGE: dict[str, tuple[float, float]] = {
+    "l_max": (1, 0),
+    "layers": (1, 3),
+    "features": (8, 32),
+    "cutoff_nm": (0.4, 0.6),
 }
-"""Fits to few frames of water: settings of NequIP, and whether the prior has walls alone."""
-
-SIZES, SIMULATED = (1, 10, 100, 1000), (1, 100)
-VISITS, STEPS = 100, 6000
-"""Frames of an epoch at least, few being repeated, and frames that all epochs of a fit visit."""
+TWO_CHANGES: list[dict[str, float]] = [
+    {"features": 8, "cutoff_nm": 0.4},
+    {"features": 8, "layers": 3},
+    {"l_max": 1, "features": 8},
+    {"l_max": 1, "features": 32},
+    {"l_max": 3, "features": 8},
+]
+CHANGES = [*({key: value} for key, values in ONE_CHANGE.items() for value in values), *TWO_CHANGES]
+SIZES = System(
+    settings=("mapping=water_cg",),
+    networks={
+        ", ".join(f"{key.removesuffix('_nm')} {value:g}" for key, value in change.items()) or "base": tuple(
+            f"model.{key}={value:g}" for key, value in (BASE | change).items()
+        )
+        for change in [{}, *CHANGES]
+    },
+    with_seeds=("base",),
+    tried=("base", "l_max 0"),
+    picture="model_sizes.png",
+    quick=("prior.pairs.max_frames=50",),
+    reference="base",
+)
+SYSTEMS = {"water": WATER, "ions": IONS, "sizes": SIZES}
+PARTS = (*SYSTEMS, "frames")
 
 
 def main() -> None:
-    torch.set_num_threads(1)  # beside OpenMM, whose threads must not be fought
+    torch.set_num_threads(1)  # OpenMM's threads have the cores
     options = parser(__doc__)
     options.add_argument("--water", type=Path, help="a data set of one-bead water that exists")
     options.add_argument("--ions", type=Path, help="a data set of sodium and chloride ions that exists")
-    options.add_argument("--only", nargs="+", choices=["water", "ions", "frames"], default=["water", "ions", "frames"])
+    options.add_argument("--only", nargs="+", choices=PARTS, default=["water", "ions", "frames"], help="these parts alone")
     options.add_argument("--jobs", type=int, default=2, help="runs side by side")
     arguments = options.parse_args()
-    report(arguments, lambda: measure(arguments), "networks")
+    report(arguments, measure, "model_sizes" if arguments.only == ["sizes"] else "networks")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """All the rows."""
-    quick = arguments.quick
-    work = Path(arguments.work or tempfile.mkdtemp(prefix="cgnnp_networks_")).resolve()
+    """Return the rows of the parts that were asked for."""
     rows: list[Row] = []
-    if "water" in arguments.only or "frames" in arguments.only:
-        water = arguments.water or water_data(work, 60 if quick else 3000)
-    if "water" in arguments.only:
-        rows += rows_of_system("water", water, work, arguments)
-    if "ions" in arguments.only:
-        small = {"n_pairs": 20, "cutoff_nm": 0.9, "equilibration_ps": 10.0} if quick else {}
-        ions = arguments.ions or ion_data(work, 60 if quick else 5000, **small)
-        rows += rows_of_system("ions", ions, work, arguments)
-    if "frames" in arguments.only:
-        rows += few_frames(cgnnp.open_frames(water), work, quick, arguments.results)
+    for part in arguments.only:
+        given = arguments.ions if part == "ions" else arguments.water
+        data = given or sampled(part, arguments.work / "data", arguments.quick)
+        if part == "frames":
+            rows += few_frames(cgnnp.open_frames(data), arguments.work, arguments.quick, arguments.results)
+        else:
+            rows += rows_of_system(part, data, arguments)
     return rows
 
 
-def rows_of_system(name: str, data: Path, work: Path, arguments: argparse.Namespace) -> list[Row]:
-    """Accuracy, cost and structure of all networks of one system."""
-    system, quick = SYSTEMS[name], arguments.quick
-    shared = [*system.shared, f"data={data}", "platform=CPU", "simulation.replicas=2"]
-    shared += [f"simulation.length_ps={4.0 if quick else system.length_ps}"]
-    shared += ["trainer.max_epochs=1", "trainer.held_out_fraction=0.4", "simulation.equilibration_ps=1"] if quick else []
-    shared += ["prior.cutoff_nm=0.95", "prior.pairs.min_count=10", "model.cutoff_nm=0.9"] if quick and name == "ions" else []
-    jobs = jobs_of(name, quick)
-    network_runs.train_all(jobs, work, shared, arguments.jobs)
-    found = network_runs.judged(jobs, work)
-    spreads = {label: network_runs.spread_of_seeds(found, label) for label in WITH_SEEDS}
-    first, luck = [one for one in found if one.job.seed == 0], max(spreads.values())
-    best = max(first, key=lambda one: float(one.r2.value))
+def sampled(part: str, folder: Path, quick: bool) -> Path:
+    """Sample one-bead water as the main job does, or the ions of sodium chloride at 4 mol/L; return the data set."""
+    place: dict[str, Any] = {"data_dir": folder, "platform": "CPU"}
+    if part != "ions":
+        frames = cgnnp.sample_frames("water_spce", "water_cg", n_frames=60 if quick else 3000, **place)
+    else:
+        salt = cgnnp.option("system", "electrolyte", **({"n_pairs": 20, "cutoff_nm": 0.9} if quick else {}))
+        place |= {"n_frames": 60, "equilibration_ps": 10.0} if quick else {"n_frames": 5000}
+        frames = cgnnp.sample_frames(salt, "ions", reference="langevin_dense", **place)
+    return Path(frames.sources[0]).parent
+
+
+def rows_of_system(name: str, data: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Return accuracy, cost and structure of all networks of one system."""
+    system, quick, results = SYSTEMS[name], arguments.quick, arguments.results
+    labels = system.tried if quick else tuple(system.networks)
+    seeds = {label: SEEDS if label in system.with_seeds else SEEDS[:1] for label in labels}
+    jobs = [Job(name, label, system.networks[label], seed) for label in labels for seed in seeds[label]]
+    found = trained(jobs, arguments.work, shared_settings(system, data, quick), arguments.jobs)
+    first, spreads = [one for one in found if one.job.seed == SEEDS[0]], seed_errors(found)
+    seed_error, best = max(spreads.values(), default=0.0), max(first, key=r2_of)
+    reference = next((one for one in first if one.job.label == system.reference), best)
     fast = [one for one in first if (one.speed or 0.0) >= system.least_speed] or [min(first, key=lambda one: one.ms)]
-    recommended = network_runs.recommend(fast, max(fast, key=lambda one: float(one.r2.value)), luck)
-    if arguments.results:
-        title = f"{name.capitalize()}: accuracy against cost"
-        picture = network_runs.pareto(title, first, best, luck, recommended)
-        write_file(arguments.results / f"networks_{name}.png", picture)
-    if arguments.results and name == "water":
-        write_file(arguments.results / "networks_angles.png", angles(first))
-    rows = [row for one in first for row in network_rows(one, best)]
-    rows += [Row(f"{name}: {label}: R2, spread of the seeds", value) for label, value in spreads.items() if value]
-    label, speed = f"{name}: recommended: {recommended.job.label}; ns/day over atomistic", recommended.speed
-    met = None if speed is None or quick else speed >= system.least_speed
-    rows.append(Row(label, speed, None, f">= {system.least_speed:g}", met))
-    return [*rows, *(row for one in first for row in simulation_rows(one, quick))]
+    chosen = recommended(fast, reference if system.reference else max(fast, key=r2_of), seed_error)
+    if results:
+        picture = pareto(f"{name.capitalize()}: accuracy against cost", first, reference, seed_error, chosen)
+        write_file(results / system.picture, picture)
+    if results and name == "water":
+        write_file(results / "networks_angles.png", angles(first))
+    rows = [row for one in first for row in network_rows(one, reference, system.reference or "best")]
+    rows += [Row(f"{name}: {label}: R2, spread of the seeds", value) for label, value in spreads.items()]
+    label, target = f"{name}: recommended: {chosen.job.label}; ns/day over atomistic", at_least(system.least_speed)
+    rows.append(judged(label, chosen.speed, None if quick or not system.least_speed else target))
+    return [*rows, *(row for one in first if system.length_ps for row in simulation_rows(one, quick))]
 
 
-def jobs_of(name: str, quick: bool) -> list[Job]:
-    """One run of every network, and more of some."""
-    networks = SYSTEMS[name].networks
-    chosen = [label for label in networks if not quick or label in ("pair", "nequip l 1")]
-    seeds = {label: SEEDS if label in WITH_SEEDS else SEEDS[:1] for label in chosen}
-    return [Job(name, label, networks[label], seed) for label in chosen for seed in seeds[label]]
+def shared_settings(system: System, data: Path, quick: bool) -> list[str]:
+    """Return the settings of all runs of a system."""
+    settings = [*system.settings, f"data={data}", "platform=CPU"]
+    if quick:
+        settings += ["trainer.max_epochs=1", "trainer.held_out_fraction=0.4", *system.quick]
+    if system.length_ps is None:
+        return [*settings, "simulation=none"]
+    length = f"simulation.length_ps={4.0 if quick else system.length_ps}"
+    return [*settings, "simulation.replicas=2", length, *(["simulation.equilibration_ps=1"] if quick else [])]
 
 
-def network_rows(one: Found, best: Found) -> list[Row]:
-    """R2 and cost of a network."""
-    summary, behind, name = one.run.summary, one.behind(best), f"{one.job.system}: {one.job.label}"
-    speed = "" if one.speed is None else f", {one.speed:.1f} times atomistic"
+def network_rows(one: Network, reference: Network, reference_name: str) -> list[Row]:
+    """Return R2 and cost of a network."""
+    summary, behind, name = one.run.summary, one.behind(reference), f"{one.job.system}: {one.job.label}"
     return [
-        Row(f"{name}: R2", float(one.r2.value), float(one.r2.stderr)),
-        Row(f"{name}{speed}: gain in R2, paired", summary.r2_gain, summary.r2_gain_stderr),
-        Row(f"{name}: behind the best, paired", float(behind.value), float(behind.stderr)),
+        Row(f"{name}: R2", r2_of(one), float(one.r2.stderr)),
+        Row(f"{name}: gain in R2, paired", summary.r2_gain, summary.r2_gain_stderr),
+        Row(f"{name}: behind the {reference_name}, paired", float(behind.value), float(behind.stderr)),
         Row(f"{name}: ms per step", one.ms),
         Row(f"{name}: ns/day over atomistic", one.speed),
     ]
 
 
-def simulation_rows(one: Found, quick: bool) -> list[Row]:
-    """How near beads came to each other, and the structure of a run; a row that says so where it was not stable."""
-    name, step = f"{one.job.system}: {one.job.label}", f"{network_runs.TIMESTEP_FS:g} fs"
+def r2_of(one: Network) -> float:
+    """Return R2 of a network on the common frames."""
+    return float(one.r2.value)
+
+
+def simulation_rows(one: Network, quick: bool) -> list[Row]:
+    """Return how near beads came to each other, and the structure of a run; one row where the run was not stable."""
+    name, step = f"{one.job.system}: {one.job.label}", f"{TIMESTEP_FS:g} fs"
     if one.run.comparison is None:
         return [Row(f"{name}: simulation at {step}", None, None, "stable", None if quick else False)]
     frames = open_replicas(replica_folders(one.run.folder / "simulation"))
@@ -200,14 +242,11 @@ def simulation_rows(one: Found, quick: bool) -> list[Row]:
     nearest = min(depths_in_walls(frames, priors).values())
     length = f"{len(frames) * frames.meta.interval:.0f} ps"
     label = f"{name}: {length} at {step}: nearest pair from the edge of sampling, nm"
-    return [
-        Row(label, nearest, None, f"> {-WALL_DEPTH:g}", nearest > -WALL_DEPTH),
-        *structure_rows(name, one.run.comparison),
-    ]
+    return [judged(label, nearest, at_least(-WALL_DEPTH)), *structure_rows(name, one.run.comparison)]
 
 
 def structure_rows(name: str, found: Comparison) -> list[Row]:
-    """Deviations of g(r) and of angles, and the tetrahedral order of both sides."""
+    """Return deviations of g(r) and of angles, and the tetrahedral order of both sides."""
     rows = [Row(f"{name}: D of g(r), {pair}", one.deviation, one.expected_deviation) for pair, one in found.rdf.items()]
     of_angles, order = found.get("angles"), found.get("tetrahedral_order")
     for one in of_angles.judgements() if of_angles else ():
@@ -218,92 +257,9 @@ def structure_rows(name: str, found: Comparison) -> list[Row]:
     return rows
 
 
-def few_frames(frames: Frames, work: Path, quick: bool, pictures: Path | None) -> list[Row]:
-    """R2 on the same held-out frames against the number of frames, and D of g(r) at some of them."""
-    rows, sizes = list[Row](), (1, 10) if quick else SIZES
-    for label in FEW:
-        for size in SIMULATED[-1:] if "bounded" in label else sizes:
-            if size <= len(frames) // 2:
-                rows.append(fitted_to_few(label, size, frames, work, quick))
-    for label in FEW:
-        for size in SIMULATED:
-            folder = few_folder(work, label, size)
-            if folder.is_dir():
-                rows += kept(folder, "structure", functools.partial(structure_of_few, label, size, frames, work, quick))
-    if pictures:
-        write_file(pictures / "networks_frames.png", learning(rows))
-    return rows
-
-
-def few_folder(work: Path, label: str, size: int) -> Path:
-    """The folder of a fit."""
-    return work / f"frames-{label}-{size}".replace(", ", "-").replace(" ", "_")
-
-
-def fitted_to_few(label: str, size: int, frames: Frames, work: Path, quick: bool) -> Row:
-    """R2 of a fit to so many of the frames, as far apart as there is room for, which is exported."""
-    folder, (settings, walls_only) = few_folder(work, label, size), FEW[label]
-    training, held_out = split_contiguous(frames, 0.1)
-    distinct = training[np.linspace(0, len(training) - 1, size).round().astype(int)]
-    both = concatenate([distinct[np.resize(np.arange(size), max(VISITS, size))], held_out])
-    if not (folder / "fit.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        term = cgnnp.option("prior", "pairs", walls_only=walls_only)
-        priors = fit_priors([term], [distinct], platform="CPU")  # repeated frames tell no more than distinct ones
-        write_checked(folder / PRIORS, json_text([prior.to_dict() for prior in priors]))
-        n_epochs = 1 if quick else STEPS // max(size, VISITS)
-        fraction = len(held_out) / len(both)
-        trainer = {"max_epochs": n_epochs, "patience": max(3, n_epochs // 6), "held_out_fraction": fraction}
-        how = cgnnp.option("trainer", "force_matching", accelerator="cpu", **trainer)
-        plan = FitPlan(prior=(term,), network=cgnnp.network("nequip", **settings), trainer=how, platform="CPU")
-        fitted = fit_model([both], plan, folder)
-        cgnnp.export(fitted, folder / "potential")
-        write_json(folder / "fit.json", asdict(fitted.figures))
-    figures = read_json(folder / "fit.json")
-    return Row(f"water: {label}, {size} frames: R2", figures["r2_model"], figures["r2_stderr"])
-
-
-def structure_of_few(label: str, size: int, frames: Frames, work: Path, quick: bool) -> list[Row]:
-    """D of g(r) of a model that was fitted to few frames."""
-    folder, name = few_folder(work, label, size), f"water: {label}, {size} frames"
-    length, wait = (4.0, 1.0) if quick else (SYSTEMS["water"].length_ps, 20.0)
-    how: dict[str, Any] = {"length_ps": length, "equilibration_ps": wait, "replicas": 2, "seed": 3}
-    try:
-        run = cgnnp.run_dynamics(folder / "potential", folder / "simulation", starts=frames, **how)
-    except SimulationFailed as error:  # a row of the table, not the end of it
-        print(f"{name}: {error}", file=sys.stderr)
-        return [Row(f"{name}: D of g(r), not stable", None)]
-    (found,) = cgnnp.compare_frames(frames, run, observables=["rdf"]).rdf.values()
-    return [Row(f"{name}: D of g(r)", found.deviation, found.expected_deviation)]
-
-
-def learning(rows: Sequence[Row]) -> bytes:
-    """R2 against the number of frames, with and without equivariance (colour) and splines (full or broken lines)."""
-    figure, [[axes]] = panel_grid(1, LIGHT)
-    by_name = {row.figure: row for row in rows}
-    for label in [label for label in FEW if "bounded" not in label]:
-        names = {size: f"water: {label}, {size} frames: R2" for size in SIZES}
-        points = [(size, by_name[name].value, by_name[name].stderr) for size, name in names.items() if name in by_name]
-        x, y, errors = zip(*points, strict=True)
-        style: dict[str, Any] = {
-            "linestyle": "-" if "splines" in label else "--",
-            "marker": "o",
-            "markersize": 4,
-            "label": label,
-        }
-        axes.errorbar(x, y, yerr=errors, color=LIGHT.model if "l 2" in label else LIGHT.others[0], **style)
-    axes.set_xscale("log")
-    axes.set_ylim(bottom=0.0)
-    axes.set_xlabel("frames fitted")
-    axes.set_ylabel("R2 on held-out frames")
-    legend(axes, LIGHT)
-    titled(axes, "One-bead water: what equivariance and the spline prior are worth", LIGHT)
-    return png(figure)
-
-
-def angles(found: Sequence[Found]) -> bytes:
-    """Angles in the first shell and tetrahedral order of the networks on the front, over the atomistic run."""
-    known = [(one.job.label, one.run.comparison) for one in network_runs.front(found) if one.run.comparison is not None]
+def angles(networks: Sequence[Network]) -> bytes:
+    """Draw angles in the first shell and tetrahedral order of the networks on the Pareto front, and of the atomistic run."""
+    known = [(one.job.label, one.run.comparison) for one in front(networks) if one.run.comparison is not None]
     figure, ((left,), (right,)) = panel_grid(2, LIGHT)
     of_angles = [(label, one["angles"]) for label, one in known]
     curves = [(label, one.curves[0]) for label, one in of_angles if isinstance(one, AnglesFinding)]

@@ -10,8 +10,8 @@ SCRIPT = Path(__file__).parents[2] / "scripts/benchmark/packages.py"
 
 def test_ours_is_measured_and_a_missing_peer_is_a_row(tmp_path):
     wheel = tmp_path / "torch-2.13.0-py3-none-any.whl"
-    command = [sys.executable, SCRIPT, "--quick", "--busy", "--work", tmp_path, "--json", tmp_path / "rows.json"]
-    command += ["--cases", "216 waters, forces", "--contestants", "^(cgnnp )?NequIP l=1$", "--torch-wheel", wheel]
+    command = [sys.executable, SCRIPT, "--quick", "--work", tmp_path, "--json", tmp_path / "rows.json"]
+    command += ["--cases", "216 waters, forces", "--contestants", "^(cgnnp )?NequIP l=1$", "--torch", wheel]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = {row["figure"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}

@@ -17,10 +17,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 QUICK = {
-    "validate/water.py": ("R2 of prior and network", "NVE drift over 20 ps at 2 fs, % of kinetic"),
+    "validate/water.py": ("R2 of prior and network", "NVE drift over 20 ps at 2 fs, % of kinetic energy"),
     "validate/nacl.py": ("T_conf of the mapped data, K", "the same, CG less atomistic"),
-    "validate/networks.py": ("water: pair: ms per step", "water: l 2, splines, 10 frames: R2"),
-    "validate/model_sizes.py": ("R2, base", "loss against the base, paired, l_max 0"),
+    "validate/networks.py": (
+        "water: pair: ms per step",
+        "sizes: l_max 0: behind the base, paired",
+        "water: l 2, splines, 10 frames: R2",
+    ),
     "validate/mean_forces.py": ("T_conf, K: rigid, bead at O, net force", "R2_max, NaCl 4 M"),
     "validate/trust.py": (),
     "validate/dielectric_constant.py": (),
@@ -29,9 +32,10 @@ QUICK = {
 }
 """Programs, and some of the rows that they have. `benchmark/packages.py` has a test in tests/commands."""
 
-MORE = {"benchmark/against.py": ["--other", str(ROOT), "--rounds", "1"]}
-SHARED = ("network_runs", "cost_model")
-"""Modules beside the programs that several functions of one share."""
+PARTS = ["water", "ions", "sizes", "frames"]
+MORE = {"benchmark/against.py": ["--other", str(ROOT), "--rounds", "1"], "validate/networks.py": ["--only", *PARTS]}
+SHARED = ("network_runs", "few_frames", "cost_model", "without_cgnnp")
+"""Modules beside the programs, of which each belongs to one."""
 
 
 def test_every_program_is_tried():

@@ -10,14 +10,15 @@ import torch
 from cgnnp.models.neighbors import neighbor_list, wrap
 
 DENSITY_NM3 = 33.4
-"""Of water, beads of one molecule each."""
+"""Number density of water, one bead a molecule."""
+
 JITTER_NM = 0.04
-"""Of beads on a cubic lattice: as many neighbours as in a liquid, none on top of another."""
+"""Displacements of beads from a cubic lattice: they have as many neighbours as in a liquid, and none overlap."""
 
 
 @dataclass(frozen=True)
 class Beads:
-    """A system: beads per side of a cubic lattice (or how many of them are taken), box, types, cutoff."""
+    """Beads on a cubic lattice in a cubic box, with their types by turns."""
 
     name: str
     label: str
@@ -28,50 +29,75 @@ class Beads:
 
     @property
     def avg_neighbors(self) -> float:
-        """Of a structureless system at this density, which normalises sums over neighbours: alike for all sizes."""
+        """The number of neighbours in a structureless system, which normalises sums: alike for all sizes."""
         return 4 / 3 * np.pi * self.cutoff_nm**3 * self.n_beads / self.box_nm**3
 
     @property
     def kind(self) -> str:
-        """What may share a compiled network: everything but the number of beads."""
+        """What compiled networks depend on: everything but the number of beads."""
         return f"{'_'.join(self.type_names)}_{self.cutoff_nm:g}"
 
     def file(self, folder: Path, n_frames: int) -> Path:
-        """The file of the frames, made when it is not there."""
+        """Return the file of so many frames, made when it is not there."""
         path = folder / f"{self.name}_{n_frames}.npz"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            np.savez(path, **self._arrays(n_frames))
+            np.savez(path, **self.arrays(n_frames))
         return path
 
-    def _arrays(self, n_frames: int) -> dict[str, Any]:
-        """Frames with edges sorted by their first bead, and targets of unit variance."""
-        rng = np.random.default_rng(0)
-        box = self.box_nm * np.eye(3)
-        side = int(np.ceil(self.n_beads ** (1 / 3) - 1e-9))
-        lattice = (
-            (np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3) + 0.5) * self.box_nm / side
-        )
-        result: dict[str, Any] = {"box": box, "types": np.arange(self.n_beads) % len(self.type_names)}
+    def arrays(self, n_frames: int) -> dict[str, Any]:
+        """Make frames with edges sorted by their first bead, and targets of unit variance."""
+        rng, box, n_beads = np.random.default_rng(0), self.box_nm * np.eye(3), self.n_beads
+        side = int(np.ceil(n_beads ** (1 / 3) - 1e-9))
+        sites = np.stack(np.meshgrid(*[np.arange(side) + 0.5] * 3, indexing="ij"), -1).reshape(-1, 3) * self.box_nm / side
+        result: dict[str, Any] = {"box": box, "types": np.arange(n_beads) % len(self.type_names)}
         for k in range(n_frames):
-            chosen = lattice[np.sort(rng.permutation(len(lattice))[: self.n_beads])]
+            chosen = sites[np.sort(rng.permutation(len(sites))[:n_beads])]
             positions = wrap(torch.from_numpy(chosen + rng.normal(0, JITTER_NM, chosen.shape)), torch.from_numpy(box))
-            centers, neighbors, shifts = neighbor_list(positions, torch.from_numpy(box), self.cutoff_nm)
-            result |= {
-                f"positions_{k}": positions.numpy(),
-                f"targets_{k}": rng.normal(0, 1, chosen.shape).astype(np.float32),
-                f"centers_{k}": centers.numpy(),
-                f"neighbors_{k}": neighbors.numpy(),
-                f"shifts_{k}": np.rint(shifts.numpy() / self.box_nm),
-            }
+            edges = neighbor_list(positions, torch.from_numpy(box), self.cutoff_nm)
+            centers, neighbors, shifts = (part.numpy() for part in edges)
+            targets = rng.normal(0, 1, chosen.shape).astype(np.float32)
+            result |= {f"positions_{k}": positions.numpy(), f"targets_{k}": targets, f"centers_{k}": centers}
+            result |= {f"neighbors_{k}": neighbors, f"shifts_{k}": np.rint(shifts / self.box_nm)}
         return result
 
 
+@dataclass(frozen=True)
+class Job:
+    """One case: beads and a task; `only_ours` leaves other packages out."""
+
+    beads: Beads
+    task: str
+    batch: int = 1
+    only_ours: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name of the case in tables."""
+        tasks = {"forces": "forces", "train": f"train, batch {self.batch}", "md": "MD step"}
+        return f"{self.beads.label}, {tasks[self.task]}"
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        return f"{self.beads.name}_{self.task}_{self.batch}"
+
+
 def waters(n_beads: int) -> Beads:
-    """One-bead water at its density, cutoff 0.6 nm."""
+    """Return one-bead water at its density, cutoff 0.6 nm."""
     return Beads(f"water{n_beads}", f"{n_beads:,} waters", n_beads, (n_beads / DENSITY_NM3) ** (1 / 3), 0.6)
 
 
 def ions(cutoff_nm: float) -> Beads:
-    """64 sodium and 64 chloride ions in a box of 2.98 nm."""
+    """Return 64 sodium and 64 chloride ions in a box of 2.98 nm."""
     return Beads(f"ions{cutoff_nm:g}", f"128 ions, cutoff {cutoff_nm:g} nm", 128, 2.98, cutoff_nm, ("Na", "Cl"))
+
+
+def jobs(quick: bool) -> list[Job]:
+    """Return all cases, the short ones first."""
+    small = waters(216)
+    if quick:
+        return [Job(small, "forces"), Job(small, "train"), Job(small, "md"), Job(waters(4096), "forces", only_ours=True)]
+    tasks = (("forces", 1), ("train", 1), ("train", 8), ("md", 1))
+    all_packages = [Job(beads, *task) for beads in (small, ions(1.0), ions(1.5), waters(1000)) for task in tasks]
+    return all_packages + [Job(waters(n), "forces", only_ours=True) for n in (4096, 8000, 27000, 64000)]

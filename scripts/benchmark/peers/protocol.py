@@ -1,7 +1,7 @@
 """What every worker has in common: it runs in its contestant's own environment, so nothing of cgnnp is imported here.
 
-The driver writes one JSON object a line, the worker answers with one: `prepare` builds the model of a case, and compiles
-it where asked; `time` calls it a number of times. Whatever fails is answered as {"error": reason}.
+A worker gets its case as JSON on the command line, builds the network, and compiles it where asked. It answers with a line
+of facts, and then, for every number that it reads, with the time of so many calls; or with {"error": text of an exception}.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,39 +19,8 @@ import numpy as np
 import torch
 
 Call = Callable[[], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Case:
-    """The work, alike for all contestants: frames with their edges, and what is to be done with them.
-
-    `task` is "forces" (energy and forces of the first frame), "train" (a step on `batch` frames: forces, mean square of
-    their difference to `targets`, its derivative by the weights; no optimizer) or "md" (a step of OpenMM, with neighbours).
-    With `check` the fast path is compared with the slow one, in a process of its own, whose memory does not count.
-    """
-
-    task: str
-    mode: str
-    model: str
-    l_max: int
-    layers: int
-    channels: int
-    radial_width: int
-    n_basis: int
-    cutoff_nm: float
-    avg_neighbors: float
-    batch: int
-    type_names: list[str]
-    file: str
-    cache: str
-    check: bool
-
-    def frames(self) -> list["Frame"]:
-        """The frames of the batch."""
-        with np.load(self.file) as data:
-            shared = {name: data[name] for name in ("box", "types")}
-            each = ("positions", "targets", "centers", "neighbors", "shifts")
-            return [Frame(**shared, **{name: data[f"{name}_{k}"] for name in each}) for k in range(self.batch)]
+MD_STEPS = 10
+MASS_DA = 18.0
 
 
 @dataclass(frozen=True)
@@ -70,108 +40,164 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What is to be timed. One `call` does `units` of the work; `edges` is how many it works on.
+class Case:
+    """The work, alike for all contestants: frames with their edges, and what is to be done with them.
 
-    `difference` compares the fast path with the slow one: root mean square difference over root mean square of the forces,
-    or of the derivatives by the weights.
+    `task` is "forces" (energy and forces of the first frame), "train" (a step on `batch` frames: forces, their mean square
+    difference to `targets`, its derivative by the weights; no optimizer) or "md" (a step of OpenMM, with neighbours).
     """
+
+    task: str
+    mode: str
+    model: str
+    l_max: int
+    layers: int
+    channels: int
+    radial_width: int
+    n_basis: int
+    cutoff_nm: float
+    avg_neighbors: float
+    batch: int
+    type_names: list[str]
+    file: str
+    cache: str
+    check: bool
+
+    def frames(self) -> list[Frame]:
+        """Return the frames of the batch."""
+        with np.load(self.file) as data:
+            shared = {name: data[name] for name in ("box", "types")}
+            each = ("positions", "targets", "centers", "neighbors", "shifts")
+            return [Frame(**shared, **{name: data[f"{name}_{k}"] for name in each}) for k in range(self.batch)]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with its frames: `forces` computes energy and forces, in kJ/mol per `unit_nm`, over so many edges."""
+
+    model: torch.nn.Module
+    forces: Call
+    edges: int
+    unit_nm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is timed: one `call` does `units` of the work. `check` returns its difference to plain torch."""
 
     call: Callable[[], Any]
     edges: int
-    difference: float | None = None
+    check: Callable[[], float] | None = None
     units: int = 1
 
+    def time(self, calls: int) -> float:
+        """Return the processor's seconds of one unit of work."""
+        began = time.process_time()
+        for _ in range(calls):
+            self.call()
+        return (time.process_time() - began) / (calls * self.units)
 
-def serve(prepare: Callable[[Case], Prepared]) -> None:
-    """Answer the driver until it closes the pipe. What libraries print goes to stderr."""
+
+Make = Callable[[Case, list[Frame], str], Network]
+"""Makes the network of a case in a mode, with the same weights in all modes."""
+
+
+def serve(network: Make, system: Callable[[Case, Frame], Any] | None = None) -> None:
+    """Answer the driver until it closes the pipe. What libraries print goes to stderr.
+
+    Args:
+        network: makes networks of the package.
+        system: makes the OpenMM system of a case, for packages that have one.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     torch.set_num_threads(1)
-    _limit_memory(float(os.environ.get("BENCHMARK_MEMORY_GB", "0")))
-    prepared: Prepared | None = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            if request.pop("op") == "prepare":
-                idle = _memory_mb("VmRSS")
-                prepared = prepare(Case(**request))
-                answer = _warm_up(prepared, idle)
-            elif prepared is not None:
-                answer = _timed(prepared, request["calls"])
-            else:
-                raise RuntimeError("nothing is prepared")
-        except Exception as error:  # whatever a peer raises is the result
-            import traceback
-
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"[:300]}
-        print(json.dumps(answer), file=answers, flush=True)
+    limit_memory()
+    case = Case(**json.loads(sys.argv[1]))
+    try:
+        idle = memory_mb("VmRSS")
+        work = dynamics(case, network, system) if system and case.task == "md" else network_work(case, network)
+        print(json.dumps(facts(work, case.check) | {"idle_mb": idle}), file=answers, flush=True)
+        for line in sys.stdin:
+            print(json.dumps({"seconds": work.time(int(line))}), file=answers, flush=True)
+    except Exception as error:  # whatever a package raises is the result
+        traceback.print_exc()
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"[:300]}), file=answers, flush=True)
 
 
-def _warm_up(prepared: Prepared, idle: float) -> dict[str, Any]:
-    """The first calls, and the peak of the process's memory during one, MB; `idle` is that before the model was built."""
-    for _ in range(3):  # TorchScript, in some peers, compiles in the second
-        prepared.call()
+def network_work(case: Case, make: Make) -> Work:
+    """Return the evaluation of a network, or a step of its training, and its comparison with plain torch."""
+    frames = case.frames()
+    targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
+
+    def call_of(network: Network) -> Call:
+        def training_step() -> torch.Tensor:
+            network.model.zero_grad(set_to_none=True)
+            loss = torch.mean((network.forces() - targets) ** 2)
+            loss.backward()
+            return loss
+
+        return training_step if case.task == "train" else network.forces
+
+    def check() -> float:
+        slow = make(case, frames, "eager")
+        one, other = call_of(fast)(), call_of(slow)()
+        if case.task == "train":
+            one, other = gradients(fast.model), gradients(slow.model)
+        return difference(one, other)
+
+    fast = make(case, frames, case.mode)
+    return Work(call_of(fast), fast.edges, None if case.mode == "eager" else check)
+
+
+def dynamics(case: Case, make: Make, system: Callable[[Case, Frame], Any]) -> Work:
+    """Return ten steps of Langevin dynamics at 300 K on OpenMM's CPU platform with one thread."""
+    import openmm
+    from openmm import unit
+
+    frames = case.frames()
+    integrator = openmm.LangevinMiddleIntegrator(300.0, 1.0, 0.002)
+    platform = openmm.Platform.getPlatformByName("CPU")
+    context = openmm.Context(system(case, frames[0]), integrator, platform, {"Threads": "1"})
+    context.setPositions(frames[0].positions)
+    context.setVelocitiesToTemperature(300.0, 1)
+    at_start = context.getState(forces=True).getForces(asNumpy=True)
+    forces = torch.from_numpy(np.array(at_start.value_in_unit(unit.kilojoule_per_mole / unit.nanometer)))
+    eager = make(case, frames, "eager")
+    return Work(
+        lambda: integrator.step(MD_STEPS), eager.edges, lambda: difference(forces, eager.forces() / eager.unit_nm), MD_STEPS
+    )
+
+
+def facts(work: Work, checked: bool) -> dict[str, Any]:
+    """Make the first calls; return the seconds of one unit and the peak memory of a call, then compare if asked."""
+    for _ in range(3):  # TorchScript, in some packages, compiles in the second
+        work.call()
     Path("/proc/self/clear_refs").write_text("5")
-    began = time.perf_counter()
-    prepared.call()
-    seconds = time.perf_counter() - began
-    facts = {name: value for name, value in vars(prepared).items() if name != "call"}
-    return {**facts, "memory_mb": _memory_mb("VmHWM"), "idle_mb": idle, "seconds": seconds / prepared.units}
-
-
-def _timed(prepared: Prepared, calls: int) -> dict[str, float]:
-    """Wall and processor seconds of one unit of work."""
-    began, began_cpu = time.perf_counter(), time.process_time()
-    for _ in range(calls):
-        prepared.call()
-    n = calls * prepared.units
-    return {"seconds": (time.perf_counter() - began) / n, "cpu_seconds": (time.process_time() - began_cpu) / n}
+    seconds, memory = work.time(1), memory_mb("VmHWM")
+    off = work.check() if checked and work.check else None
+    return {"edges": work.edges, "memory_mb": memory, "seconds": seconds, "units": work.units, "difference": off}
 
 
 def difference(fast: torch.Tensor, slow: torch.Tensor) -> float:
-    """Root mean square difference over root mean square."""
+    """Return the root mean square difference over the root mean square."""
     fast, slow = fast.detach().double(), slow.detach().double()
     return float(torch.linalg.norm(fast - slow) / torch.linalg.norm(slow))
 
 
 def gradients(model: torch.nn.Module) -> torch.Tensor:
-    """The derivatives by all weights, one after the other."""
+    """Return the derivatives by all weights in one tensor."""
     return torch.cat([p.grad.flatten().clone() for p in model.parameters() if p.grad is not None])
 
 
-def compare(fast: torch.nn.Module, fast_call: Call, slow: torch.nn.Module, slow_call: Call) -> float:
-    """Of two calls that return forces, or that are training steps of these networks."""
-    one, other = fast_call(), slow_call()
-    if one.requires_grad and one.dim() == 0:
-        one, other = gradients(fast), gradients(slow)
-    return difference(one, other)
+def memory_mb(key: str) -> float:
+    """Return an entry of /proc/self/status in MB."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[key].split()[0]) / 1024
 
 
-def training_step(
-    model: torch.nn.Module, forces: Callable[[], torch.Tensor], targets: torch.Tensor
-) -> Callable[[], torch.Tensor]:
-    """A call that derives the mean square error of the forces by the weights."""
-
-    def step() -> torch.Tensor:
-        model.zero_grad(set_to_none=True)
-        loss = torch.mean((forces() - targets) ** 2)
-        loss.backward()
-        return loss
-
-    return step
-
-
-def _memory_mb(key: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) / 1024
-    raise KeyError(key)
-
-
-def _limit_memory(gigabytes: float) -> None:
-    """Beyond it an allocation fails in this process, instead of some process being killed."""
-    if gigabytes > 0:
-        limit = int(gigabytes * 2**30)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+def limit_memory() -> None:
+    """Let an allocation fail here that the machine has no memory for, before the system ends some process."""
+    free = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())["MemAvailable"]
+    limit = int(0.9 * 1024 * int(free.split()[0]))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

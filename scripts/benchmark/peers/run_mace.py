@@ -12,51 +12,27 @@ import torch
 from e3nn import o3
 from mace.modules import RealAgnosticResidualInteractionBlock, ScaleShiftMACE
 from mace.tools.compile import prepare as prepare_for_compile
-from protocol import (
-    Call,
-    Case,
-    Frame,
-    Prepared,
-    compare,
-    serve,
-    training_step,
-)
+from protocol import Case, Frame, Network, serve
 
 CORRELATION = 2
 
 
-def prepare(case: Case) -> Prepared:
-    frames = case.frames()
+def network(case: Case, frames: list[Frame], mode: str) -> Network:
+    """Return a network; weights are the same in both modes."""
     torch.set_default_dtype(torch.float32)
-    data = data_of(frames, len(case.type_names))
-    targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
-    training = case.task == "train"
-    slow = build(case)
-    edges = data["edge_index"].shape[1]
-
-    def call_of(model: Any) -> Call:
-        def forces() -> torch.Tensor:
-            return model(dict(data), training=training)["forces"]
-
-        if training:
-            return training_step(model, forces, targets)
-        return forces
-
-    if not training:
-        slow.requires_grad_(False)
-    slow_call = call_of(slow)
-    if case.mode == "eager":
-        return Prepared(slow_call, edges)
-    fast = prepare_for_compile(build)(case)
-    fast.load_state_dict(slow.state_dict(), strict=False)
-    fast.requires_grad_(training)
-    fast_call = call_of(torch.compile(fast))
-    off = compare(fast, fast_call, slow, slow_call) if case.check else None
-    return Prepared(fast_call, edges, difference=off)
+    data, training = data_of(frames, len(case.type_names)), case.task == "train"
+    made = build(case)
+    model: Any = made
+    if mode == "compiled":
+        model = prepare_for_compile(build)(case)
+        model.load_state_dict(made.state_dict(), strict=False)
+    model.requires_grad_(training)
+    run = torch.compile(model) if mode == "compiled" else model
+    return Network(model, lambda: run(dict(data), training=training)["forces"], data["edge_index"].shape[1])
 
 
 def build(case: Case) -> ScaleShiftMACE:
-    """Features of natural parity, as many channels of each degree."""
+    """Return a network with features of natural parity and as many channels of each degree."""
     torch.manual_seed(0)
     hidden = o3.Irreps([(case.channels, (degree, (-1) ** degree)) for degree in range(case.l_max + 1)])
     return ScaleShiftMACE(
@@ -82,7 +58,7 @@ def build(case: Case) -> ScaleShiftMACE:
 
 
 def data_of(frames: list[Frame], n_types: int) -> dict[str, torch.Tensor]:
-    """The batch as MACE's dictionary: edges from senders (the neighbours) to receivers (the centers)."""
+    """Return the batch as MACE's dictionary: edges from senders (the neighbours) to receivers (the centers)."""
     sizes = [len(frame.types) for frame in frames]
     starts = np.cumsum([0, *sizes])
     receivers = np.concatenate([frame.centers + start for frame, start in zip(frames, starts, strict=False)])
@@ -103,4 +79,4 @@ def data_of(frames: list[Frame], n_types: int) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve(network)

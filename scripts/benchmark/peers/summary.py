@@ -1,12 +1,18 @@
-"""The few figures that the others are for: how many times faster than each peer, and how time grows with size."""
+"""The summary of all cases: how many times faster than each package, and a picture of the times."""
 
 import re
 import statistics
-from typing import Any
+from collections.abc import Sequence
 
-from rows import Row
+from matplotlib.axes import Axes
+from measured import Measured, half_interquartile
+from rows import Row, at_least, judged
 
-FASTER, SIZE = "times faster than", "64,000 over 1,000 waters"
+from cgnnp.analysis.figures import LIGHT, new_figure, png, styled, titled
+
+SHOWN = ("216 waters, forces", "216 waters, train, batch 8", "216 waters, train, batch 1", "216 waters, MD step")
+"""Cases of the picture, which has the first three that were measured."""
+
 TARGETS = (
     ("216 waters, forces", "NequIP l=1", r"^NequIP l=1$", 1, 12.0),
     ("216 waters, forces", "NequIP l=1, its best mode", r"^NequIP l=1", 1, 8.0),
@@ -17,45 +23,50 @@ TARGETS = (
     ("216 waters, MD step", "NequIP l=1 in openmm-ml", r"^NequIP l=1", 1, 12.0),
 )
 """(case, peers in words, peers as a regular expression, our l, least ratio)"""
-MOST_GROWTH = 1.5
 
 
-def summary(found: dict[str, list[Any]]) -> list[Row]:
-    """Rows of the cases that were measured."""
+def summary(found: dict[str, Sequence[Measured]]) -> list[Row]:
+    """Return the ratios of the cases that were measured; their errors are those of a median."""
     rows = []
     for case, words, pattern, l_max, least in TARGETS:
-        works = [m for m in found.get(case, []) if m.seconds and not m.error]
-        ours = [m for m in works if m.is_ours and m.l_max == l_max]
-        peers = [m for m in works if not m.is_ours and re.search(pattern, m.label)]
+        works = [one for one in found.get(case, ()) if one.works]
+        ours = [one for one in works if one.is_ours and one.l_max == l_max]
+        peers = [one for one in works if not one.is_ours and re.search(pattern, one.label)]
         if not ours or not peers:
             continue
-        mine, theirs = (min(group, key=lambda m: m.median) for group in (ours, peers))
+        mine, theirs = (min(group, key=lambda one: one.median) for group in (ours, peers))
         ratios = [b / a for a, b in zip(mine.seconds, theirs.seconds, strict=True)]
-        ratio, spread = statistics.median(ratios), statistics.quantiles(ratios, n=4)
         named = words if len(peers) == 1 else f"{words} ({theirs.label})"
-        figure = f"{case}: {FASTER} {named}"
-        rows.append(Row(figure, ratio, (spread[2] - spread[0]) / 2, f">= {least:g}", ratio >= least))
-    return [*rows, *growth(found)]
+        figure = f"{case}: times faster than {named}"
+        rows.append(judged(figure, statistics.median(ratios), at_least(least), half_interquartile(ratios)))
+    return rows
 
 
-def growth(found: dict[str, list[Any]]) -> list[Row]:
-    """Time and memory per bead of ours, compiled, of a large system over a small one."""
-
-    def ours(size: str) -> Any:
-        measured = [m for m in found.get(f"{size} waters, forces", []) if m.label == "cgnnp NequIP l=1, compiled"]
-        return measured[0] if measured and measured[0].seconds else None
-
-    small, large = ours("1,000"), ours("64,000")
-    if small is None or large is None:
-        return []
-    ratios = {
-        "time per bead": large.median / small.median / 64,
-        "memory per bead": growth_of_memory(large) / growth_of_memory(small) / 64,
-    }
-    target = f"<= {MOST_GROWTH:g}"
-    return [Row(f"{SIZE}: {name}", ratio, None, target, ratio <= MOST_GROWTH) for name, ratio in ratios.items()]
+def chart(found: dict[str, Sequence[Measured]]) -> bytes | None:
+    """Draw a panel for each case with a bar for each contestant, ours in colour; None where no case was measured."""
+    works = {case: [one for one in found.get(case, ()) if one.works] for case in SHOWN}
+    cases = [(case, some) for case, some in works.items() if some][:3]
+    if not cases:
+        return None
+    figure = new_figure(8.4, 0.9 + sum(0.27 * len(some) + 0.55 for _, some in cases), LIGHT)
+    ratios = {"height_ratios": [len(some) + 1 for _, some in cases]}
+    panels = figure.subplots(len(cases), 1, squeeze=False, gridspec_kw=ratios)[:, 0]
+    for axes, (case, some) in zip(panels, cases, strict=True):
+        bars(styled(axes, LIGHT), sorted(some, key=lambda one: one.median))
+        titled(axes, case, LIGHT)
+    panels[-1].set_xlabel("ms per frame (or step), one thread")
+    return png(figure)
 
 
-def growth_of_memory(measured: Any) -> float:
-    """MB above what the process had before it computed."""
-    return measured.facts["memory_mb"] - measured.facts["idle_mb"]
+def bars(axes: Axes, found: Sequence[Measured]) -> None:
+    """Draw the times of one case."""
+    times = [one.milliseconds for one in found]
+    colours = [LIGHT.model if one.is_ours else LIGHT.others[0] for one in found]
+    values, errors = zip(*times, strict=True)
+    axes.barh(range(len(found)), values, xerr=errors, color=colours, height=0.68, ecolor=LIGHT.muted)
+    for k, (value, error) in enumerate(times):
+        axes.annotate(f"{value:.3g}", (value + error, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set_yticks(range(len(found)), [one.label for one in found], fontsize=8, color=LIGHT.ink)
+    axes.invert_yaxis()
+    axes.grid(False)
+    axes.set_xlim(0, 1.12 * max(map(sum, times)))

@@ -2,11 +2,9 @@
 
 import json
 import os
-import select
 import signal
 import subprocess
-import time
-from dataclasses import dataclass
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,69 +17,55 @@ ONE_THREAD = {
 }
 
 
-@dataclass
 class Worker:
-    """A contestant's process, asked through JSON lines."""
+    """A contestant's process, which prepares a case and then computes when it is told to.
 
-    process: subprocess.Popen
-    log: Path
-    pending: bytes = b""
+    Args:
+        python: interpreter of its environment.
+        script: its program.
+        case: the case, see `protocol.Case`; compiled code goes to its `cache`.
+        log: file of its messages.
+        patience_s: how long it may take for an answer.
+    """
 
-    @classmethod
-    def start(cls, python: Path, script: str, log: Path, cache: Path, memory_gb: float) -> "Worker":
-        """Start a worker; its messages go to the log, what its compiler makes to the cache."""
-        cache.mkdir(parents=True, exist_ok=True)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        environment |= ONE_THREAD | {
-            "PYTHONWARNINGS": "ignore",
-            "BENCHMARK_MEMORY_GB": f"{memory_gb:.2f}",
-        }
-        environment |= {"PYTHONPATH": str(ROOT), "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor")}
+    def __init__(self, python: Path, script: str, case: dict[str, Any], log: Path, patience_s: float) -> None:
+        cache = Path(case["cache"])
+        for folder in (cache, log.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | ONE_THREAD
+        environment |= {"PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(cache / "inductor")
+        self.log, self.patience_s = log, patience_s
         with log.open("w") as errors:
-            process = subprocess.Popen(
-                [python, HERE / script],
+            self.process = subprocess.Popen(
+                [python, HERE / script, json.dumps(case)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,
                 cwd=cache,
                 start_new_session=True,
+                text=True,
             )
-        return cls(process, log)
 
-    def ask(self, patience_s: float, **request: Any) -> dict[str, Any]:
-        """The answer, or {"error": why there is none}."""
-        if self.process.poll() is not None:
-            return {"error": f"the process ended with code {self.process.returncode}: {self.last_line()}"}
-        to_worker, answers = self.process.stdin, self.process.stdout
-        assert to_worker is not None and answers is not None  # noqa: S101, PT018 - both are pipes
-        try:
-            to_worker.write(json.dumps(request).encode() + b"\n")
-            to_worker.flush()
-        except BrokenPipeError:
-            return {"error": f"the process ended with code {self.process.wait()}: {self.last_line()}"}
-        deadline = time.monotonic() + patience_s
-        while True:
-            line, newline, rest = self.pending.partition(b"\n")
-            if newline:
-                self.pending = rest
-                if line.startswith(b"{"):  # else a greeting of some library
-                    return json.loads(line)
-                continue
-            ready, _, _ = select.select([answers], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                self.stop()
-                return {"error": f"no answer within {patience_s:.0f} s"}
-            chunk = os.read(answers.fileno(), 1 << 16)
-            if not chunk:
-                return {"error": f"the process ended with code {self.process.wait()}: {self.last_line()}"}
-            self.pending += chunk
+    def time(self, calls: int) -> dict[str, Any]:
+        """Let it compute; return the seconds of a unit of work."""
+        if self.process.stdin is not None and self.process.poll() is None:
+            self.process.stdin.write(f"{calls}\n")
+            self.process.stdin.flush()
+        return self.answer()
 
-    def last_line(self) -> str:
-        """What the worker complained of last."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "no message"
+    def answer(self) -> dict[str, Any]:
+        """Return its next answer, or {"error": why there is none}. A process that takes too long is ended."""
+        too_long = threading.Timer(self.patience_s, self.stop)
+        too_long.start()
+        for line in self.process.stdout or ():
+            if line.startswith("{"):  # else a greeting of some library
+                too_long.cancel()
+                return json.loads(line)
+        too_long.cancel()
+        lines = self.log.read_text(errors="replace").strip().splitlines() or ["no message"]
+        return {"error": f"the process ended with code {self.process.wait()}: {lines[-1][:300]}"}
 
     def stop(self) -> None:
         """End the process and the compilers it started."""
