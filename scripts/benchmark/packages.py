@@ -22,7 +22,6 @@ numbers of the eager one.
 """
 
 import argparse
-import functools
 import re
 import sys
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from pathlib import Path
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent / "peers")]  # for what scripts have in common
 
 from cases import Job, jobs
-from contestants import CONTESTANTS, TORCH, Contestant, Environment, python_of
+from contestants import CONTESTANTS, TORCH, Contestant, python_of
 from measured import Measured
 from rows import Row, parser, print_table, report
 from summary import chart, summary
@@ -97,11 +96,10 @@ def run(job: Job, present: Sequence[Contestant], arguments: argparse.Namespace) 
     n_rounds, at_least_s = (5, 0.2) if arguments.quick else (9, 0.5)
     result = [Measured(one.label, one.is_ours, one.l_max, job.batch) for one in present]
     ready: list[tuple[Worker, Measured]] = []
-    pythons = {one.environment: environment(one.environment, arguments.work, arguments.torch) for one in present}
     try:
         for contestant, one in zip(present, result, strict=True):
             print(f"{job.label}: {contestant.label} ...", flush=True)
-            python = pythons[contestant.environment]
+            python = python_of(contestant.environment, arguments.work / "environments", arguments.torch)
             if isinstance(python, str):
                 one.error = python
                 continue
@@ -119,15 +117,6 @@ def run(job: Job, present: Sequence[Contestant], arguments: argparse.Namespace) 
         for worker, _ in ready:
             worker.stop()
     return result
-
-
-@functools.cache
-def environment(wanted: Environment, work: Path, torch: str) -> Path | str:
-    """Return the interpreter of an environment, or why there is none."""
-    try:
-        return python_of(wanted, work / "environments", torch)
-    except (RuntimeError, OSError) as error:
-        return str(error)
 
 
 def started(job: Job, contestant: Contestant, python: Path, arguments: argparse.Namespace) -> Worker:

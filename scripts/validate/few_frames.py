@@ -5,6 +5,7 @@
 Fits to few frames repeat them, so that all fits make as many steps.
 """
 
+import functools
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -57,8 +58,7 @@ def few_frames(frames: Frames, work: Path, quick: bool, pictures: Path | None) -
     for label, n in chosen:
         if n in SIMULATED:
             folder = folder_of(work, label, n)
-            make = lambda label=label, n=n, folder=folder: [structure(label, n, frames, folder, quick)]  # noqa: E731
-            rows += kept(folder, "structure", make)
+            rows += kept(folder, "structure", functools.partial(structure, label, n, frames, folder, quick))
     if pictures:
         write_file(pictures / "networks_frames.png", learning(curves))
     return rows
@@ -91,7 +91,7 @@ def fitted(label: str, n: int, frames: Frames, work: Path, quick: bool) -> Row:
     return Row(f"water: {label}, {n} frames: R2", figures["r2_model"], figures["r2_stderr"])
 
 
-def structure(label: str, n: int, frames: Frames, folder: Path, quick: bool) -> Row:
+def structure(label: str, n: int, frames: Frames, folder: Path, quick: bool) -> list[Row]:
     """Return D of g(r) of a simulation with a fit to n frames."""
     name = f"water: {label}, {n} frames: D of g(r)"
     length, wait = (4.0, 1.0) if quick else (LENGTH_PS, 20.0)
@@ -100,9 +100,9 @@ def structure(label: str, n: int, frames: Frames, folder: Path, quick: bool) -> 
         run = cgnnp.run_dynamics(folder / "potential", folder / "simulation", starts=frames, **how)
     except SimulationFailed as error:  # one row of the table, not its end
         print(f"{name}: {error}", file=sys.stderr)
-        return Row(f"{name}, not stable", None)
+        return [Row(f"{name}, not stable", None)]
     (found,) = cgnnp.compare_frames(frames, run, observables=["rdf"]).rdf.values()
-    return Row(name, found.deviation, found.expected_deviation)
+    return [Row(name, found.deviation, found.expected_deviation)]
 
 
 def learning(rows: dict[tuple[str, int], Row]) -> bytes:

@@ -247,11 +247,9 @@ def simulation_rows(one: Network, quick: bool) -> list[Row]:
 
 def structure_rows(name: str, found: Comparison) -> list[Row]:
     """Return deviations of g(r) and of angles, and the tetrahedral order of both sides."""
-    rows = [Row(f"{name}: D of g(r), {pair}", one.deviation, one.expected_deviation) for pair, one in found.rdf.items()]
-    of_angles, order = found.get("angles"), found.get("tetrahedral_order")
-    for one in of_angles.judgements() if of_angles else ():
-        rows.append(Row(f"{name}: D of {one.what.replace('angles ', 'angles, ')}", one.deviation, one.noise))
-    if isinstance(order, OrderFinding):
+    curves = [one for one in found.judgements if one.what.startswith(("g(r)", "angles"))]
+    rows = [Row(f"{name}: D of {one.what}", one.deviation, one.noise) for one in curves]
+    if isinstance(order := found.get("tetrahedral_order"), OrderFinding):
         for side, q in (("atomistic", order.atomistic), ("CG", order.coarse)):
             rows.append(Row(f"{name}: tetrahedral order, {side}", float(q.mean.value), float(q.mean.stderr)))
     return rows

@@ -1,5 +1,6 @@
 """Who is measured, in which environment, and how each environment is made. A new contestant is one line of a list."""
 
+import functools
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -81,12 +82,9 @@ CONTESTANTS = [
 ]
 
 
-def python_of(environment: Environment, folder: Path, torch: str) -> Path:
-    """Return the interpreter of an environment, which is made below a folder when it is not there.
-
-    Raises:
-        RuntimeError: pip fails.
-    """
+@functools.cache
+def python_of(environment: Environment, folder: Path, torch: str) -> Path | str:
+    """Return the interpreter of an environment, which is made below a folder when it is not there; or why there is none."""
     if not environment.packages:
         return Path(sys.executable)
     home = folder / environment.name
@@ -99,6 +97,6 @@ def python_of(environment: Environment, folder: Path, torch: str) -> Path:
             made = subprocess.run(pip, capture_output=True, text=True)
             if made.returncode:
                 lines = [line for line in made.stderr.splitlines() if "ERROR" in line] or made.stderr.splitlines()
-                raise RuntimeError(f"not installed: pip: {lines[-1] if lines else 'no message'}")
+                return f"not installed: pip: {lines[-1] if lines else 'no message'}"
         done.touch()
     return python

@@ -1,5 +1,6 @@
 """The driver's side: one process per contestant and case, of which one computes at a time."""
 
+import contextlib
 import json
 import os
 import signal
@@ -50,9 +51,10 @@ class Worker:
 
     def time(self, calls: int) -> dict[str, Any]:
         """Let it compute; return the seconds of a unit of work."""
-        if self.process.stdin is not None and self.process.poll() is None:
-            self.process.stdin.write(f"{calls}\n")
-            self.process.stdin.flush()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # the answer says why the process has ended
+                self.process.stdin.write(f"{calls}\n")
+                self.process.stdin.flush()
         return self.answer()
 
     def answer(self) -> dict[str, Any]:
