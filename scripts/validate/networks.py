@@ -41,8 +41,11 @@ from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.workflow.comparing import Comparison
 from cgnnp.workflow.potential_check.stress import depths_in_walls
 
-SEEDS = (0, 1, 2)
-"""Seeds of the fits of some networks, which show how much R2 depends on the seed."""
+SEEDS, WITH_SEEDS = (0, 1, 2), ("schnet", "nequip l 2", "base")
+"""Networks that are fitted with several seeds, which show how much R2 depends on the seed."""
+
+TRIED = ("pair", "nequip l 1", "base", "l_max 0")
+"""Networks of `--quick`."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,6 @@ class System:
     Args:
         settings: settings of every run.
         networks: settings of each network, by its label.
-        with_seeds: labels of the networks that are fitted with several seeds.
-        tried: labels of the networks of `--quick`.
         quick: further settings of `--quick`.
         length_ps: length of the simulations; None makes none.
         least_speed: smallest speed of a network that can be recommended.
@@ -63,8 +64,6 @@ class System:
 
     settings: tuple[str, ...]
     networks: dict[str, tuple[str, ...]]
-    with_seeds: tuple[str, ...]
-    tried: tuple[str, ...]
     picture: str
     quick: tuple[str, ...] = ()
     length_ps: float | None = None
@@ -89,8 +88,6 @@ WATER = System(
         "mace, correlation 2": ("model=mace", "model.correlation=2"),
         "mace, correlation 3": ("model=mace", "model.correlation=3"),
     },
-    with_seeds=("schnet", "nequip l 2"),
-    tried=("pair", "nequip l 1"),
     picture="networks_water.png",
     length_ps=60.0,
     least_speed=3.0,
@@ -104,8 +101,6 @@ IONS = System(
         "allegro, 1 layer": ("model=allegro", "model.layers=1", "model.cutoff_nm=1.0"),
         "mace, correlation 2": ("model=mace", "model.correlation=2", "model.cutoff_nm=1.0"),
     },
-    with_seeds=("schnet", "nequip l 2"),
-    tried=("pair", "nequip l 1"),
     picture="networks_ions.png",
     quick=("prior.cutoff_nm=0.95", "prior.pairs.min_count=10", "model.cutoff_nm=0.9"),
     length_ps=200.0,
@@ -134,10 +129,7 @@ SIZES = System(
         )
         for change in [{}, *CHANGES]
     },
-    with_seeds=("base",),
-    tried=("base", "l_max 0"),
     picture="model_sizes.png",
-    quick=("prior.pairs.max_frames=50",),
     reference="base",
 )
 SYSTEMS = {"water": WATER, "ions": IONS, "sizes": SIZES}
@@ -183,8 +175,8 @@ def sampled(part: str, folder: Path, quick: bool) -> Path:
 def rows_of_system(name: str, data: Path, arguments: argparse.Namespace) -> list[Row]:
     """Return accuracy, cost and structure of all networks of one system."""
     system, quick, results = SYSTEMS[name], arguments.quick, arguments.results
-    labels = system.tried if quick else tuple(system.networks)
-    seeds = {label: SEEDS if label in system.with_seeds else SEEDS[:1] for label in labels}
+    labels = [label for label in system.networks if not quick or label in TRIED]
+    seeds = {label: SEEDS if label in WITH_SEEDS else SEEDS[:1] for label in labels}
     jobs = [Job(name, label, system.networks[label], seed) for label in labels for seed in seeds[label]]
     found = trained(jobs, arguments.work, shared_settings(system, data, quick), arguments.jobs)
     first, spreads = [one for one in found if one.job.seed == SEEDS[0]], seed_errors(found)
