@@ -76,6 +76,8 @@ SHARED = {
     "nequip l 1": ("model.l_max=1", "model.features=16"),
     "nequip l 2": ("model.l_max=2", "model.features=8"),
 }
+"""Networks that are fitted to water and to ions."""
+
 WATER = System(
     settings=("mapping=water_cg",),
     networks={
@@ -106,6 +108,7 @@ IONS = System(
     length_ps=200.0,
     least_speed=25.0,
 )
+
 BASE = {"l_max": 2.0, "layers": 2.0, "features": 16.0, "cutoff_nm": 0.5}
 ONE_CHANGE: dict[str, tuple[float, float]] = {
     "l_max": (1, 0),
@@ -121,6 +124,8 @@ TWO_CHANGES: list[dict[str, float]] = [
     {"l_max": 3, "features": 8},
 ]
 CHANGES = [*({key: value} for key, values in ONE_CHANGE.items() for value in values), *TWO_CHANGES]
+"""Settings of NequIP, and what other sizes change of them."""
+
 SIZES = System(
     settings=("mapping=water_cg",),
     networks={
