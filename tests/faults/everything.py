@@ -10,14 +10,14 @@ def attacks() -> list[Attack]:
 
 
 SHORT = {
-    "damaged files": 30,
-    "bit flips": 24,
-    "wrong data": 24,
+    "damaged files": 15,
+    "bit flips": 12,
+    "wrong data": 12,
     "sound data": 3,
-    "settings": 20,
-    "fuzzed JSON": 14,
-    "wrong manifests": 14,
-    "code execution": 16,
+    "settings": 10,
+    "fuzzed JSON": 7,
+    "wrong manifests": 7,
+    "code execution": 12,
 }
 """How many of each category the default tests try."""
 
