@@ -8,10 +8,12 @@ import pytest
 import systems
 from systems import hard_gas, identity_mapping
 
+from cgnnp.diagnostics import box_check
 from cgnnp.diagnostics.box_check import check_box
 from cgnnp.frames.boxes import check_boxes
 from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import Frames, concatenate
+from cgnnp.statistics import hotelling_test
 
 LENGTH = 1.6
 
@@ -171,3 +173,23 @@ def test_crystals_are_not_taken_for_wrong_boxes(cells):
     face_centred = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     diamond = np.concatenate([face_centred, face_centred + 0.25])
     assert check_box(lattice(diamond, cells, 0.6)).agrees() is not False
+
+
+def test_forces_are_averaged_over_blocks_as_long_as_configurations_last(monkeypatch):
+    """Noise in forces hides from their own autocorrelation that the pairs across the faces stay the same for 30 frames.
+
+    Blocks of single frames called boxes of NaCl wrong that are right (20 pairs of ions, frames 0.08 ps apart, p 2e-8).
+    """
+    used = []
+
+    def spied(samples, tau):
+        used.append(tau)
+        return hotelling_test(samples, tau)
+
+    monkeypatch.setattr(box_check, "hotelling_test", spied)
+    few, rng = systems.soft_spheres(40, {"AR": 40}, seed=30), np.random.default_rng(0)
+    held = few[np.repeat(np.arange(len(few)), 30)]
+    noise = rng.normal(0, 2 * np.std(few.forces), held.forces.shape)
+    check_box(replace(held, forces=np.asarray(held.forces) + noise))
+    assert len(used) >= 2
+    assert min(used) > 8
