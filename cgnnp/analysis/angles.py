@@ -35,6 +35,10 @@ FIRST_GUESS_NM = 0.5
 """Initial search radius for the four nearest neighbours. It is doubled as long as a bead has fewer than four."""
 
 
+class NoAngles(ValueError):
+    """The error if no central bead has two neighbours within the shell in any frame."""
+
+
 @brief
 @dataclass(frozen=True)
 class Adf:
@@ -117,8 +121,8 @@ def adf(
         bins: number of bins from 0 to 180 degrees.
 
     Raises:
-        ValueError: a bead type is unknown, g(r) has no first minimum, the shell radius is more than half the box, or no
-            central bead has two neighbours in any frame.
+        NoAngles: no central bead has two neighbours in any frame.
+        ValueError: a bead type is unknown, g(r) has no first minimum, or the shell radius is more than half the box.
     """
     types = frames.mapping.type_names
     center = types[0] if center is None else center
@@ -136,7 +140,7 @@ def adf(
         cosines = _cosines(beads[chosen, 0], units[chosen])
         counts[t] = np.histogram(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))), edges)[0]
     if not counts.any():
-        raise ValueError(
+        raise NoAngles(
             f"adf: no {center} bead has two {neighbor} neighbours within {shell:g} nm in any frame: give a larger shell_nm"
         )
     half, width = max(1, len(counts) // 2), 180.0 / bins

@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cgnnp.analysis.agreement import LEVELS, Judgement
-from cgnnp.analysis.angles import BINS, Adf, adf, adf_deviation, adf_deviation_noise
+from cgnnp.analysis.angles import BINS, Adf, NoAngles, adf, adf_deviation, adf_deviation_noise
 from cgnnp.analysis.coordination import first_minimum
 from cgnnp.analysis.figures import LIGHT, MOST_PANELS, Theme, band, legend, looks, panel_grid, titled
 from cgnnp.analysis.observables.observable import SIDES, BothSides, CsvTable, Finding, Observable, Row, thinned
 from cgnnp.analysis.observables.rdf import beyond, in_chi2, largest, rdf_of
 from cgnnp.analysis.residual import Residual, residual
 from cgnnp.analysis.section import Picture, Section, Table, Toned, each_alone
+from cgnnp.frames.boxes import half_shortest
 from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.formatting import number, percent
 from cgnnp.runtime.settings import check_positive
@@ -139,15 +140,16 @@ class Angles(Observable):
         """Compute P(theta) of the atomistic and the coarse-grained run, within the first shell of the atomistic data.
 
         Raises:
-            ValueError: a listed triple has an unknown bead type or no first shell, or beads too rarely have two neighbours
-                in their first shell.
+            ValueError: a listed triple has an unknown bead type or no first shell, `shell_nm` is more than half the smaller
+                box, or beads too rarely have two neighbours in their first shell.
         """
+        self._check_shell(both)
         found = []
         atomistic, coarse = (thinned(frames, self.max_frames) for frames in both)
         for center, neighbor, shell in self._asked(both):
             try:
                 first, second = (adf(frames, center, neighbor, shell, self.bins) for frames in (atomistic, coarse))
-            except ValueError:
+            except NoAngles:
                 if self.triples is not None:
                     raise
                 continue
@@ -158,6 +160,16 @@ class Angles(Observable):
                 f"angles: beads too rarely have two neighbours in their first shell (fewer than {FEWEST:g} angles per bead)"
             )
         return AnglesFinding(tuple(found[:MOST_PANELS] if self.triples is None else found))
+
+    def _check_shell(self, both: BothSides) -> None:
+        """Refuse a shell radius beyond half the smaller box, where bead distances are not known."""
+        most = min(half_shortest(frames.boxes) for frames in both)
+        if self.shell_nm is not None and self.shell_nm > most:
+            raise SettingError(
+                "compare.angles",
+                f"shell_nm={self.shell_nm}: is more than half the smaller box, which is {most:.3f} nm: set a smaller "
+                "shell_nm, or leave it null for the first minimum of g(r)",
+            )
 
     def _asked(self, both: BothSides) -> list[tuple[str, str, float]]:
         """Return the type of the centre, the type of the neighbours and the shell radius (nm) of each triple to compute.

@@ -17,6 +17,7 @@ from cgnnp.analysis.section import Picture, Section
 from cgnnp.diagnostics.consistency import Consistency
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.frames.frames import Frames
+from cgnnp.runtime.representation import paragraph, short
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.statistics import Estimate
 
@@ -100,8 +101,19 @@ class BothSides:
 class Finding(ABC):
     """The results of one observable for the atomistic and the coarse-grained run.
 
-    Subclasses are frozen dataclasses, which can be stored and read back.
+    Subclasses are frozen dataclasses, which can be stored and read back. Their repr shows the judgements, not the arrays.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the subclass the repr of this class, unless it has its own; `dataclass` would add one with all arrays."""
+        super().__init_subclass__(**kwargs)
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Finding.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        rows = self.rows()
+        shown = [str(one) for one in self.judgements()] or list(map(short, rows if isinstance(rows, list) else [rows]))
+        return paragraph([f"{type(self).__name__}:", *(f"  {line}" for line in shown)])
 
     @abstractmethod
     def rows(self) -> Any:

@@ -95,8 +95,10 @@ class RdfFinding(Finding):
         """Return a section with the curves, a table of deviations and peaks, and a table of the judgements."""
         taus = [max(pair[k].tau_frames for pair in self.curves) for k in (0, 1)]
         most = "at most " if len(self.curves) > 1 else ""
+        row = self.rows()[0]
         caption = (
-            "Radial distribution functions of the beads. Bands are two standard errors, from blocks of ten autocorrelation "
+            f"Radial distribution functions of the beads up to {row['r_max_nm']:.4g} nm, in bins of "
+            f"{row['bin_width_nm']:.3g} nm. Bands are two standard errors, from blocks of ten autocorrelation "
             f"times of the first shell; the autocorrelation time is {most}{significant(taus[0])} frames (atomistic) and "
             f"{significant(taus[1])} frames (CG). The blocks are shorter if the run is too short for 20 of them. Dots, "
             "legends and the table give the first peaks of the curves smoothed over 0.02 nm. The lower panels show the "
@@ -188,7 +190,8 @@ class RadialDistribution(Observable):
         if self.r_max_nm is not None and self.r_max_nm < FEWEST_BINS * self.bin_width_nm:
             raise SettingError(
                 "compare.rdf",
-                f"r_max_nm={self.r_max_nm}: must be at least {FEWEST_BINS} bins of bin_width_nm={self.bin_width_nm}",
+                f"bin_width_nm={self.bin_width_nm}: gives fewer than {FEWEST_BINS} bins up to r_max_nm={self.r_max_nm}: "
+                f"set bin_width_nm={self.r_max_nm / FEWEST_BINS:g} or less, or a larger r_max_nm",
             )
 
     def unsuited(self, both: BothSides) -> str | None:
@@ -332,6 +335,7 @@ def _row(atomistic: Rdf, coarse: Rdf, found: Residual) -> Row:
         "deviation_noise": deviation_noise(atomistic),
         "deviation_noise_cg": deviation_noise(coarse),
         "r_max_nm": float(atomistic.r[-1] + (atomistic.r[1] - atomistic.r[0]) / 2),
+        "bin_width_nm": float(atomistic.r[1] - atomistic.r[0]),
         "peak_r_nm_atomistic": peak[0],
         "peak_r_nm_cg": peak_cg[0],
         "peak_g_atomistic": peak[1],
