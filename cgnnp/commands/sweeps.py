@@ -18,6 +18,9 @@ FOLDER, SWEPT = "CGNNP_SWEEP", "CGNNP_SWEPT"
 
 JOBS = "jobs.txt"
 
+LONGEST = 100
+"""Largest number of characters in the name of a run folder, without its digest."""
+
 
 def begin(swept: Sequence[str], words: Sequence[str], root: Path = Path("runs")) -> None:
     """Tell the jobs of a sweep its folder and which settings are swept. The same command gets the same folder and continues.
@@ -53,13 +56,20 @@ def job_name(overrides: Sequence[str]) -> str:
 def sweep_folder(name: str) -> Path | None:
     """Return the run folder of a job of a sweep, named after its overrides, or None outside a sweep.
 
-    Characters that a shell or hydra would interpret are replaced in the name.
+    Characters that a shell or hydra would interpret are replaced in the name. A name that this changes, or that is long,
+    gets a digest, so that two jobs never share a folder.
     """
     folder = os.environ.get(FOLDER)
     if not folder or not name:
         return None
-    parts = [f"{key.rpartition('.')[2]}-{value}" for key, _, value in (word.partition("=") for word in name.split(" "))]
-    return Path(folder) / re.sub(r"[^A-Za-z0-9._+-]+", "-", "_".join(parts)).strip("-")
+    words = [word.partition("=") for word in name.split(" ")]
+    short = [key.rpartition(".")[2] for key, _, _ in words]
+    keys = short if len(set(short)) == len(short) else [key for key, _, _ in words]  # model.cutoff_nm and prior.cutoff_nm
+    whole = "_".join(f"{key}-{value}" for key, (_, _, value) in zip(keys, words, strict=True))
+    place = re.sub(r"[^A-Za-z0-9._+-]+", "-", whole).strip("-")
+    return Path(folder) / (
+        place if place == whole and len(place) <= LONGEST else f"{place[:LONGEST]}_{data_digest(name, 6)}"
+    )
 
 
 def note_job(run: Path) -> None:

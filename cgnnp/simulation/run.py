@@ -1,16 +1,17 @@
 """Coarse-grained molecular dynamics with an exported potential: independent, restartable replicas that run in parallel."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, SimulationFailed, derived_seed, speed_ns_per_day
-from cgnnp.frames.dataset import check_same_data, count_frames, open_frames
+from cgnnp.frames.dataset import check_same_data, count_frames, open_frames, read_meta
 from cgnnp.frames.frames import Frames, concatenate
 from cgnnp.frames.metadata import FramesMeta
 from cgnnp.runtime.errors import SettingError
@@ -157,11 +158,36 @@ def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:
     try:
         check_same_data(folder / FRAMES, meta)
     except ValueError as error:
+        found = "; ".join(_differences(read_meta(folder / FRAMES), meta)) or str(error)
         raise ValueError(
-            f"{folder.parent}: holds frames of another potential or other settings: name another folder, or delete this one "
-            f"to start again ({error})"
+            f"{folder.parent}: holds frames of another simulation ({found}): set the same values to continue that "
+            "simulation, or simulate in another folder"
         ) from error
     return count_frames(folder / FRAMES) >= n_frames and (folder / STATE).is_file()
+
+
+def _differences(stored: FramesMeta, asked: FramesMeta) -> list[str]:
+    """Return what differs between the frames that a folder holds and those that are asked for, each in words."""
+    there, wanted = ({**meta.provenance, **meta.provenance.get("protocol", {})} for meta in (stored, asked))
+    beads, other = stored.mapping.n_beads, asked.mapping.n_beads
+    found = [f"{beads} beads there, {other} asked"] if beads != other else []
+    if there.get("potential") != wanted["potential"]:
+        found.append("another potential there")
+    elif not found and stored.mapping.digest != asked.mapping.digest:
+        found.append("other beads there")
+    if there.get("box_nm") != wanted.get("box_nm"):
+        found.append(f"{_box_in_words(there)} there, {_box_in_words(wanted)} asked")
+    if there.get("seed") != wanted["seed"]:
+        found.append("another seed there")
+    names = ("temperature_K", "timestep_fs", "friction_per_ps", "equilibration_ps", "frame_interval_ps", "force_backend")
+    return found + [
+        f"{name} {there.get(name)} there, {wanted[name]} asked" for name in names if there.get(name) != wanted[name]
+    ]
+
+
+def _box_in_words(made: Mapping[str, Any]) -> str:
+    """Return the box of a simulation in words; frames of the potential's own beads do not record it."""
+    return f"a box of {made['box_nm'][0][0]:.4g} nm" if "box_nm" in made else "the box of the potential"
 
 
 def _watch(jobs: list[Future], folders: list[Path], total: int) -> None:
