@@ -1,6 +1,7 @@
 """The commands that need a network. A configuration becomes a plan, and a job carries out the plan."""
 
 import logging
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.openmm.forces import choose_backend
 from cgnnp.simulation.run import replica_folders
-from cgnnp.simulation.shipped import beside, potential_folder
+from cgnnp.simulation.shipped import potential_folder
 from cgnnp.training.relative_entropy import RefinementSettings
 from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.job import Job
@@ -35,7 +36,7 @@ from cgnnp.workflow.many_runs import compare_runs, write_runs
 from cgnnp.workflow.plan import OF_THE_POTENTIAL, FitPlan, SimulationPlan, TrainingPlan
 from cgnnp.workflow.run_folder import RunFolder, check_writable, start_logging
 from cgnnp.workflow.running import CoarseRun, run_potential
-from cgnnp.workflow.simulation_folder import compare_simulation, is_simulation, remember
+from cgnnp.workflow.simulation_folder import compare_simulation, folder_beside, is_simulation, remember
 
 log = logging.getLogger("cgnnp")
 
@@ -119,11 +120,14 @@ def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     potential = potential_folder(potential)
     plan = _needed(_simulation(as_dict(config.simulation), read_manifest(potential)["temperature_K"]))
     start_logging()
-    directory = named(config, "output") or beside(potential, composition.folder_name)
+    directory = named(config, "output") or folder_beside(potential, composition, plan)
     check_writable(directory, "output")
     found = run_potential(potential, directory, plan, composition=composition)
     remember(found, directory)
     log.info("the frames are in %s", ", ".join(map(str, found.folders)))
+    log.info(
+        "next, with a data set of the same beads: python -m cgnnp.compare run=%s data=data/...", shlex.quote(str(directory))
+    )
 
 
 def _potential(config: DictConfig) -> Path | None:
@@ -152,6 +156,7 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
         start_logging(run.path / "train.log")
         job = Job(run)
         job.simulate(plan, job.frames())
+        log.info("next: python -m cgnnp.compare run=%s", shlex.quote(str(run.path)))
 
 
 def _needed(plan: SimulationPlan | None) -> SimulationPlan:

@@ -306,8 +306,9 @@ def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _is_reached(summary: Summary, key: str) -> bool:
-    """Return whether the run got far enough for T_conf to have a value. `key` is t_conf or t_conf_cg."""
-    return bool(summary.rdf) or (key == "t_conf" and summary.r2_model is not None)
+    """Return whether T_conf was computed without a value: only then is a reason recorded. `key` is t_conf or t_conf_cg."""
+    figures: TemperatureFigures = getattr(summary, key)
+    return figures.reason is not None
 
 
 def _bond_concerns(summary: Summary) -> Iterable[str]:

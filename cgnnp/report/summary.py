@@ -244,6 +244,8 @@ class ComparisonFigures:
         judgements: judgement of every compared quantity: name of the quantity (`what`), `verdict`, `deviation`,
             `expected_deviation`.
         compared_with: data set of the comparison, if it is not the run's own.
+        comparison: `created`, the local time of the comparison (ISO 8601), and `settings`, the observables with their
+            settings, in the form that they have under `compare` in the configuration.
     """
 
     rdf: list[Row] = field(default_factory=list)
@@ -255,6 +257,7 @@ class ComparisonFigures:
     observables: Row = field(default_factory=dict)
     judgements: list[Row] = field(default_factory=list)
     compared_with: str | None = None
+    comparison: Row | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

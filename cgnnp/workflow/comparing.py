@@ -1,9 +1,11 @@
 """Compare a coarse-grained run with atomistic data of the same beads, by all observables that apply to the beads."""
 
 import csv
+import datetime
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,16 @@ from cgnnp.dynamics.langevin_dynamics import SECONDS_PER_DAY
 from cgnnp.report.summary import ComparisonFigures, TemperatureFigures
 from cgnnp.runtime.formatting import percent
 from cgnnp.runtime.representation import paragraph
-from cgnnp.runtime.storage import write_file
+from cgnnp.runtime.storage import read_json, write_file, write_json
 from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
 from cgnnp.workflow.sound_data import temperature_figures
 
 log = logging.getLogger("cgnnp")
 
 MEND = "delete it and run python -m cgnnp.compare again"
+
+FILES = "files.json"
+"""File with the names of the tables and pictures that the comparisons of a folder wrote."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -158,6 +163,30 @@ class Comparison(Mapping[str, Finding]):
             return None
         return cls({name: known[1][name] for name in known[1]["names"]}, known[0], known[1]["absent"])
 
+    @property
+    def file_names(self) -> set[str]:
+        """Names of the tables and pictures of the observables."""
+        tables = {f"{name}.csv" for finding in self.findings.values() for name in finding.tables()}
+        return tables | {f"{picture.name}.png" for section in self.sections() for picture in section.pictures}
+
+    @contextmanager
+    def replacing_files(self, folder: Path, result: Path) -> Iterator[None]:
+        """Afterwards, remove the tables and pictures of earlier comparisons that this comparison does not have.
+
+        Only files in the list of what comparisons wrote are removed. The list is complete also if the process is killed.
+
+        Args:
+            folder: folder of the tables and pictures.
+            result: folder of the result of the comparison, which holds the list.
+        """
+        listed, names = result / FILES, self.file_names
+        earlier = {name for name in read_json(listed) if name == Path(name).name} if listed.exists() else set()
+        write_json(listed, sorted(earlier | names))
+        yield
+        for name in earlier - names:
+            (folder / name).unlink(missing_ok=True)
+        write_json(listed, sorted(names))
+
     def write_csv(self, folder: Path) -> None:
         """Write the tables of all observables as CSV files: rdf.csv, angles.csv, dimers.csv, ..."""
         for finding in self.findings.values():
@@ -175,7 +204,8 @@ def compare_sides(
         chosen: the observables to compare; by default all that apply to the beads.
         speeds: speeds of the atomistic and of the coarse-grained simulation, ns/day; None if unknown.
     """
-    findings, absent = (chosen or choice()).find(both)
+    chosen = chosen or choice()
+    findings, absent = chosen.find(both)
     for finding in findings.values():
         for line in finding.lines():
             log.info("compare: %s", line)
@@ -185,11 +215,13 @@ def compare_sides(
         values["observables"] |= entries.pop("observables", {})
         values |= entries
     found = findings.get("temperatures")
-    known = temperature_figures(found.consistency) if isinstance(found, TemperaturesFinding) else TemperatureFigures()
+    consistency = found.consistency if isinstance(found, TemperaturesFinding) else both.consistency
+    known = TemperatureFigures() if consistency is None else temperature_figures(consistency)
     judgements = [one.to_dict() for finding in findings.values() for one in finding.judgements()]
     comparison = Comparison(findings, ComparisonFigures(), absent)
-    frames_per_s = independent_frames_per_s(speeds, both, comparison.curves)
-    figures = ComparisonFigures(t_conf_cg=known, judgements=judgements, independent_frames_per_s=frames_per_s, **values)
+    values["independent_frames_per_s"] = independent_frames_per_s(speeds, both, comparison.curves)
+    made = {"created": f"{datetime.datetime.now():%Y-%m-%dT%H:%M:%S}", "settings": chosen.settings}
+    figures = ComparisonFigures(t_conf_cg=known, judgements=judgements, comparison=made, **values)
     return Comparison(findings, figures, absent)
 
 

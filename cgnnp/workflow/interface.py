@@ -38,7 +38,6 @@ from cgnnp.runtime.platforms import choose_platform
 from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.potential_files import load, save_bundle
-from cgnnp.simulation.shipped import beside
 from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import Fitted, fit_model
@@ -47,7 +46,7 @@ from cgnnp.workflow.potential_check.check import PotentialCheck
 from cgnnp.workflow.potential_check.check import check_potential as check
 from cgnnp.workflow.potential_check.page import write_potential_check
 from cgnnp.workflow.running import CoarseRun, run_potential
-from cgnnp.workflow.simulation_folder import check_same_beads, name_of, remember, speed_of
+from cgnnp.workflow.simulation_folder import check_same_beads, folder_beside, name_of, remember, speed_of
 from cgnnp.workflow.sound_data import check_sets
 
 log = logging.getLogger("cgnnp")
@@ -226,7 +225,7 @@ def run_dynamics(
     composition = Composition(n_pairs=n_pairs, box_nm=box_nm, concentration_M=concentration_M)
     values = {**option_values("simulation", "langevin"), **settings}
     plan = constructed(values, "simulation", OF_THE_POTENTIAL)(bundle.temperature)
-    place = Path(directory or beside(bundle.directory, composition.folder_name))
+    place = Path(directory or folder_beside(bundle.directory, composition, plan))
     coarse = run_potential(bundle.directory, place, plan, starts, composition)
     remember(coarse, place)
     return coarse

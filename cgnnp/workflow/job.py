@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cgnnp.analysis.observables.choice import Choice, choice
+import yaml
+
+from cgnnp.analysis.observables.choice import GROUP, Choice, choice
 from cgnnp.analysis.observables.observable import BothSides
 from cgnnp.frames.dataset import open_frames
 from cgnnp.frames.frames import Frames
@@ -29,7 +31,6 @@ from cgnnp.report.summary import (
 )
 from cgnnp.runtime.platforms import available_cores, processor_name
 from cgnnp.runtime.storage import data_digest, file_checksum
-from cgnnp.runtime.yaml_files import stored_text
 from cgnnp.simulation.bundle import package_versions
 from cgnnp.simulation.potential_files import load, save_bundle
 from cgnnp.training.metrics_table import read_metrics
@@ -40,7 +41,7 @@ from cgnnp.workflow.refining import Refined, refine, refinement_inputs, simulati
 from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
 from cgnnp.workflow.run_folder import RunFolder
 from cgnnp.workflow.running import CoarseRun, run_potential
-from cgnnp.workflow.simulation_folder import check_same_beads
+from cgnnp.workflow.simulation_folder import check_same_beads, comparing_command, longer_ps
 from cgnnp.workflow.sound_data import check_sets
 from cgnnp.workflow.training_data import TrainingData, provide_data
 
@@ -50,6 +51,9 @@ PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "num
 
 LOG_LINES = 40
 """Number of lines from the end of the log that the report shows."""
+
+UNUSED_WITH_DATA = ("system", "reference", "mapping")
+"""Groups of settings that a run on an existing data set does not use."""
 
 MEND = "delete it, and run python -m cgnnp.train with this run_dir again"
 
@@ -230,8 +234,9 @@ class Job:
                 comparison = replace(comparison, figures=replace(comparison.figures, compared_with=other))
                 comparison.save(folder, inputs)
             self._know(comparison=comparison.figures)
-        comparison.write_csv(self.run.path)
-        return self.report(comparison)
+        with comparison.replacing_files(self.run.path, folder):
+            comparison.write_csv(self.run.path)
+            return self.report(comparison)
 
     def report(self, comparison: Comparison | None) -> Summary:
         """Write report.html with its pictures, and return the summary."""
@@ -243,7 +248,7 @@ class Job:
             priors=self._priors(),
             errors=load_errors(self.run.result("fit")),
             sections=() if comparison is None else comparison.sections(),
-            config_yaml=stored_text(self.run.config_file),
+            config_yaml=used_settings(self.run.config(), summary.comparison),
             log_tail=_last_lines(self.run.path / "train.log"),
             picture_files=True,
             commands=self._commands(summary),
@@ -256,8 +261,15 @@ class Job:
         """Return commands that a reader of the report may want to run, each with a heading."""
         run_dir = shlex.quote(str(self.run.path))
         found = [("The whole run", summary.command)] if summary.command else []
-        again = f"python -m cgnnp.simulate run={run_dir} simulation.length_ps=5000\npython -m cgnnp.compare run={run_dir}"
-        return [*found, ("A longer simulation of this potential, and the comparison again", again)]
+        config = self.run.config()
+        compare = comparing_command(self.run.path, summary, config.get(GROUP))
+        begun, length = (config.get("simulation") or {}).get("length_ps"), summary.cg_length_ps
+        if summary.comparison is not None:
+            extended = length is not None and begun is not None and length > 1.01 * begun
+            first = f"python -m cgnnp.simulate run={run_dir} simulation.length_ps={length:g}\n" if extended else ""
+            found.append((f"The {'simulation of this length, and the ' if extended else ''}comparison", first + compare))
+        longer = f"python -m cgnnp.simulate run={run_dir} simulation.length_ps={longer_ps(length)}"
+        return [*found, ("A longer simulation of this potential, and the comparison again", f"{longer}\n{compare}")]
 
     @contextmanager
     def _stage(self, name: str, again: bool = False) -> Iterator[None]:
@@ -305,6 +317,24 @@ class Job:
     def _priors(self) -> list[Prior] | None:
         file = self.run.potential / "prior.json"
         return read_priors(file, "export the potential again") if file.exists() else None
+
+
+def used_settings(config: dict[str, Any], compared: dict[str, Any] | None) -> str:
+    """Return the settings that a run used, as YAML.
+
+    Settings of existing data (`data=`) that were not used are left out. The settings of the comparison are those of the last
+    comparison, which may differ from those in config.yaml.
+    """
+    unused = UNUSED_WITH_DATA if config.get("data") else ()
+    shown = {key: value for key, value in config.items() if key not in unused}
+    if compared is not None:
+        own = shown.get(GROUP) or {}
+        made = {
+            name: {**(own.get(name) or {}), **one} for name, one in compared["settings"].items() if isinstance(one, dict)
+        }
+        shown[GROUP] = {**own, **made, "observables": compared["settings"]["observables"]}
+    note = f"# {', '.join(unused)}: not used, because data= is an existing data set\n" if unused else ""
+    return note + yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
 
 
 def _last_lines(file: Path) -> str:

@@ -37,6 +37,8 @@ class CoarseRun:
         figures: speed, length and kinetic temperature of the run.
         consistency: configurational temperature and g-YBG residual of the frames; None if they were not computed yet.
         kinetic: kinetic temperature of the run; None if it was not recorded or not computed yet.
+        plan: plan of the run; None if the run was read from its folder.
+        composition: numbers of beads or box of the run; None if they are those of the potential, or not known.
     """
 
     potential: Path
@@ -44,6 +46,8 @@ class CoarseRun:
     figures: RunFigures
     consistency: Consistency | None = None
     kinetic: KineticTemperature | None = None
+    plan: SimulationPlan | None = None
+    composition: Composition | None = None
 
     def __repr__(self) -> str:
         found = self.figures
@@ -135,7 +139,7 @@ def run_potential(
         force_backend=meta.provenance["force_backend"],
         platform=info.get("platform"),
     )
-    return CoarseRun(potential, tuple(folders), figures, consistency, kinetic)
+    return CoarseRun(potential, tuple(folders), figures, consistency, kinetic, plan, composition)
 
 
 def starting_positions(frames: Frames) -> Float[np.ndarray, "starts beads 3"]:

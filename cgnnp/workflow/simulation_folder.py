@@ -1,11 +1,15 @@
 """A simulation that is not in the folder of the run that fitted its potential, and its comparison with any data."""
 
+import inspect
 import logging
 import os
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from cgnnp.analysis.observables.choice import Choice
+from cgnnp.analysis.observables.choice import Choice, changes
 from cgnnp.analysis.observables.observable import BothSides
 from cgnnp.dynamics.langevin_dynamics import speed_ns_per_day
 from cgnnp.frames.frames import Frames
@@ -13,10 +17,14 @@ from cgnnp.priors.coulomb import dielectric_constant
 from cgnnp.report.page import write_report
 from cgnnp.report.summary import DataFigures, ExportFigures, JobFigures, Summary
 from cgnnp.runtime.storage import read_json, write_json
+from cgnnp.simulation.beads import Composition
 from cgnnp.simulation.bundle import PotentialBundle
+from cgnnp.simulation.manifest import read_manifest
 from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.run import replica_folders
+from cgnnp.simulation.shipped import beside
 from cgnnp.workflow.comparing import Comparison, compare_sides
+from cgnnp.workflow.plan import SimulationPlan, langevin
 from cgnnp.workflow.running import CoarseRun
 
 log = logging.getLogger("cgnnp")
@@ -30,9 +38,33 @@ def is_simulation(folder: Path) -> bool:
 
 
 def remember(coarse: CoarseRun, folder: Path) -> None:
-    """Write the figures of a simulation, and the path of its potential, to the folder of the replicas."""
+    """Write the figures of a simulation, the path of its potential and its settings to the folder of the replicas."""
     coarse.save(folder / RESULT)
-    write_json(folder / "results" / WHERE, {"potential": os.path.relpath(coarse.potential.resolve(), folder.resolve())})
+    place = {"potential": os.path.relpath(coarse.potential.resolve(), folder.resolve())}
+    write_json(folder / "results" / WHERE, {**place, "settings": _settings(coarse)})
+
+
+def _settings(coarse: CoarseRun) -> dict[str, Any]:
+    """Return the settings of a simulation that are not the default ones of `python -m cgnnp.simulate`, by their full names.
+
+    The length is left out, because it may be raised.
+    """
+    composition = {} if coarse.composition is None else vars(coarse.composition)
+    found = {f"system.{key}": value for key, value in composition.items() if value is not None}
+    if coarse.plan is None:
+        return found
+    defaults = {name: one.default for name, one in inspect.signature(langevin).parameters.items()}
+    defaults["temperature_K"] = read_manifest(coarse.potential)["temperature_K"]
+    made = {**vars(coarse.plan.settings), **vars(coarse.plan.protocol)}
+    changed = {key: value for key, value in made.items() if key != "length_ps" and defaults.get(key) != value}
+    return {**found, **{f"simulation.{key}": value for key, value in changed.items()}}
+
+
+def folder_beside(potential: Path, composition: Composition, plan: SimulationPlan) -> Path:
+    """Return the folder for a simulation of a potential, named after its composition and, if it is another, temperature."""
+    temperature, name = plan.protocol.temperature_K, composition.folder_name
+    other = abs(temperature - read_manifest(potential)["temperature_K"]) > 1e-9
+    return beside(potential, f"{name}_temperature_K_{temperature:g}" if other else name)
 
 
 def compare_simulation(
@@ -62,8 +94,8 @@ def compare_simulation(
     speeds = speed_of(frames), coarse.figures.cg_ns_per_day
     both = BothSides(frames, coarse.frames, bundle, coarse.consistency, coarse.kinetic)
     comparison = compare_sides(both, chosen, speeds)
-    comparison.save(folder / "results" / "comparison")
-    comparison.write_csv(folder)
+    result = folder / "results" / "comparison"
+    comparison.save(result)
     data = DataFigures(
         system=name_of(frames),
         mapping=frames.mapping.name,
@@ -76,27 +108,47 @@ def compare_simulation(
     export = ExportFigures(potential=str(place), eps_r=eps_r, potential_temperature_K=bundle.temperature)
     summary = Summary.of(JobFigures(run=folder.name), data, export, coarse.figures, comparison.figures)
     write_json(folder / "summary.json", summary.to_dict())
-    page = write_report(
-        folder,
-        summary,
-        priors=bundle.priors,
-        sections=comparison.sections(),
-        picture_files=True,
-        commands=_commands(folder, place, frames),
-        potential=str(place),
-    )
+    with comparison.replacing_files(folder, result):
+        comparison.write_csv(folder)
+        page = write_report(
+            folder,
+            summary,
+            priors=bundle.priors,
+            sections=comparison.sections(),
+            picture_files=True,
+            commands=_commands(folder, place, summary),
+            potential=str(place),
+        )
     log.info("report: %s", page)
     return comparison
 
 
-def _commands(folder: Path, potential: Path, frames: Frames) -> list[tuple[str, str]]:
+def _commands(folder: Path, potential: Path, summary: Summary) -> list[tuple[str, str]]:
     """Return commands that a reader of the report may want to run, each with a heading."""
-    data = f" data={shlex.quote(frames.sources[0])}" if frames.sources else ""
-    run, used = shlex.quote(str(folder)), shlex.quote(str(potential))
-    return [
-        ("This comparison", f"python -m cgnnp.compare run={run}{data}"),
-        ("A longer simulation", f"python -m cgnnp.simulate potential={used} output={run} simulation.length_ps=5000"),
-    ]
+    file = folder / "results" / WHERE
+    settings = read_json(file).get("settings", {}) if file.exists() else {}
+    words = [f"potential={potential}", f"output={folder}", *(f"{key}={value}" for key, value in settings.items())]
+    longer = f"python -m cgnnp.simulate {shlex.join(words)} simulation.length_ps={longer_ps(summary.cg_length_ps)}"
+    compare = comparing_command(folder, replace(summary, compared_with=summary.data))
+    return [("This comparison", compare), ("A longer simulation, and the comparison again", f"{longer}\n{compare}")]
+
+
+def comparing_command(folder: Path, summary: Summary, base: Mapping[str, Any] | None = None) -> str:
+    """Return the command that repeats the comparison of a run, or compares a run for the first time.
+
+    Args:
+        folder: folder of the run or of the simulation.
+        summary: summary with the data and the settings of the comparison.
+        base: settings of the comparison that the command takes if it names no others; None for those of cgnnp.
+    """
+    data = [] if summary.compared_with is None else [f"data={summary.compared_with}"]
+    settings = [] if summary.comparison is None else changes(summary.comparison["settings"], base)
+    return f"python -m cgnnp.compare {shlex.join([f'run={folder}', *data, *settings])}"
+
+
+def longer_ps(length_ps: float | None) -> int:
+    """Return a length in ps for a simulation that is longer than one of `length_ps`: 5000 ps, or twice its length."""
+    return max(5000, 2 * round(length_ps or 0))
 
 
 def check_same_beads(frames: Frames, bundle: PotentialBundle) -> None:

@@ -1,7 +1,9 @@
 """The observables of a comparison: all of `conf/compare`, or those that are named, in the order of the report."""
 
 import dataclasses
+import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +40,14 @@ class Choice:
         return [
             f"{one.name} {dataclasses.asdict(one) if dataclasses.is_dataclass(one) else one!r}" for one in self.observables
         ]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The observables and their settings as plain data, in the form that they have under `compare`."""
+        made: dict[str, Any] = {}
+        for one in self.observables:
+            made[one.name] = dataclasses.asdict(one) if dataclasses.is_dataclass(one) else {}
+        return {"observables": list(made) if self.named else None, **made}
 
     def find(self, both: BothSides) -> tuple[dict[str, Finding], dict[str, str]]:
         """Compute all observables.
@@ -97,6 +107,38 @@ def choice(values: Mapping[str, Any] | None = None, more: Sequence[Observable] =
             hint = did_you_mean(str(name), list(made))
             raise SettingError(GROUP, f"observables: there is no observable '{name}'.{hint} Known: {', '.join(made)}")
     return Choice(tuple(made[name] for name in dict.fromkeys(names)), named=True)
+
+
+def changes(settings: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> list[str]:
+    """Return the words of a command line that lead to these settings.
+
+    Args:
+        settings: settings of a comparison, as `Choice.settings` returns them.
+        base: values of the configuration under `compare` that apply without these words; None for those of cgnnp.
+
+    >>> changes(choice({"observables": ["rdf", "angles"], "rdf": {"r_max_nm": 0.8}}).settings)
+    ['compare.observables=[rdf,angles]', 'compare.rdf.r_max_nm=0.8']
+
+    Raises:
+        ValueError: the base names an unknown observable, or has a wrong setting.
+    """
+    given = dict(base or {})
+    named = given.pop("observables", None)
+    known = choice(given).settings
+    found = [] if settings["observables"] == named else [f"{GROUP}.observables={_word(settings['observables'])}"]
+    for name in known.keys() & settings.keys() - {"observables"}:
+        changed = {key: value for key, value in settings[name].items() if known[name].get(key) != value}
+        found += [f"{GROUP}.{name}.{key}={_word(value)}" for key, value in changed.items()]
+    return sorted(found)
+
+
+def _word(value: Any) -> str:
+    """Return a value as it is written on a command line."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_word, value))}]"
+    if isinstance(value, str) and not re.fullmatch(r"[\w.+-]+", value):
+        return json.dumps(value)
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
 def kinds_of_findings(more: Sequence[Observable] = ()) -> dict[str, type[Finding]]:
