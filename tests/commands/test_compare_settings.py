@@ -1,6 +1,7 @@
 """What a run is compared by: with the run, afterwards, and what a simulation of a potential is compared with."""
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
+from cgnnp.report.judgement import judge
+from cgnnp.report.summary import Summary
 from cgnnp.workflow.comparing import Comparison
 from commands import jobs
 
@@ -46,7 +49,18 @@ def test_afterwards_by_some_observables_and_their_settings(job_copy, run_here):
     found = summary(run)
     (row,) = found["rdf"]
     assert row["r_max_nm"] == pytest.approx(0.4)
+    assert row["bin_width_nm"] == pytest.approx(0.002)
     assert ends(run) == (pytest.approx(0.399), 200)
+    assert found["comparison"]["settings"]["observables"] == ["rdf", "angles"]
+    assert found["comparison"]["settings"]["rdf"]["r_max_nm"] == 0.4
+    files = {path.name for path in run.iterdir()}
+    assert {"rdf.csv", "rdf.png", "angles.csv", "angles.png", "history.png"} <= files
+    assert files.isdisjoint({"coordination.csv", "coordination.png", "dimers.csv", "dimers.png", "tetrahedral_order.csv"})
+    page = html.unescape((run / "report.html").read_text())
+    assert "python -m cgnnp.compare run=run 'compare.observables=[rdf,angles]' compare.rdf.r_max_nm=0.4" in page
+    assert "up to 0.4 nm, in bins of 0.002 nm" in page
+    assert "r_max_nm: 0.4" in page  # in the configuration
+    assert "T_conf" not in " ".join(judge(Summary.from_dict(found)).concerns)
     assert set(found["observables"]) == {"angles"}
     assert found["dimers"] == []
     assert {one["what"] for one in found["judgements"]} == {"g(r) of W-W", "angles W-W-W"}
@@ -57,6 +71,7 @@ def test_afterwards_by_some_observables_and_their_settings(job_copy, run_here):
     again = summary(run)
     for key in ("rdf", "observables", "dimers", "judgements"):
         assert again[key] == all_of_it[key]
+    assert (run / "dimers.csv").is_file()
 
 
 def test_with_the_run_and_what_the_run_says_counts_afterwards(job_copy, run_here):
@@ -121,6 +136,10 @@ def test_a_simulation_of_another_box_is_compared_with_any_data_of_its_beads(job_
     assert {"Structure: g(r)", "Density", "Isolated dimers"} <= set(titles(folder))
     for name in ("rdf.csv", "rdf.png", "coordination.csv", "dimers.csv"):
         assert (folder / name).is_file()
+    page = html.unescape((folder / "report.html").read_text())
+    assert f"python -m cgnnp.compare run={folder} data={data}\n" in page
+    longer = f"python -m cgnnp.simulate potential=run/potential output={folder} system.n_pairs=40 simulation.replicas=1"
+    assert longer in page
     kept = Comparison.load(folder / "results" / "comparison")
     assert kept.figures.rdf == found["rdf"]
     assert jobs.snapshot(job_copy / "data") == before

@@ -75,11 +75,12 @@ def test_a_bare_potential_has_the_settings_of_the_configuration(chosen):
     assert (settings.length_ps, settings.replicas, protocol.timestep_fs, protocol.seed) == (20.0, None, 10.0, 2)
 
 
-def test_a_longer_run_continues_with_its_own_time_step_and_seed(job_copy, run_here):
+def test_a_longer_run_continues_with_its_own_time_step_and_seed(job_copy, run_here, capsys):
     """Nothing but the length is named; other settings would be another data set, and refused."""
     folder = job_copy / "run/simulation/replica_0/frames"
     before, meta = open_frames(folder).positions.copy(), read_meta(folder)
     run_here("simulate", "run=run", "simulation.length_ps=18", cwd=job_copy)
+    assert capsys.readouterr().err.splitlines()[-1] == "next: python -m cgnnp.compare run=run"
     after = open_frames(folder)
     assert len(after) == 45
     assert after.meta == meta
@@ -102,11 +103,45 @@ def test_another_potential_in_the_same_output_folder_is_refused(job_copy, run_he
             run_here("simulate", "potential=other", *arguments, f"simulation.length_ps={length}", cwd=job_copy)
         assert stop.value.code == 2
         message = capsys.readouterr().err
-        assert "describes another data set" in message
-        assert "provenance differ" in message
+        assert "out: holds frames of another simulation (another potential there): set the same values" in message
     assert jobs.snapshot(job_copy / "out") == before
     run_here("simulate", "potential=run/potential", *arguments, "simulation.length_ps=0.4", cwd=job_copy)
     assert len(open_frames(job_copy / "out/replica_0/frames")) == 4
+
+
+def test_a_refusal_names_what_differs_and_the_folder_records_its_settings(job_copy, run_here, capsys):
+    """40 molecules, of which the next command says nothing."""
+    arguments = ["potential=run/potential", *SHORT, "output=out", "simulation.timestep_fs=5", "simulation.length_ps=0.2"]
+    run_here("simulate", *arguments, "system.n_pairs=40", cwd=job_copy)
+    kept = json.loads((job_copy / "out/results/potential.json").read_text())["settings"]
+    assert kept == {
+        "system.n_pairs": 40,
+        "simulation.replicas": 1,
+        "simulation.equilibration_ps": 0.1,
+        "simulation.frame_interval_ps": 0.1,
+        "simulation.timestep_fs": 5,
+        "simulation.platform": "CPU",
+    }
+    before = jobs.snapshot(job_copy / "out")
+    for more, words in (
+        ([], r"40 beads there, 27 asked; a box of [\d.]+ nm there, the box of the potential asked"),
+        (["system.n_pairs=40", "simulation.timestep_fs=2"], "timestep_fs 5.0 there, 2.0 asked"),
+        (["system.n_pairs=40", "seed=1"], "another seed there"),
+    ):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            run_here("simulate", *arguments, *more, cwd=job_copy)
+        assert stop.value.code == 2
+        message = capsys.readouterr().err
+        assert re.search(words, message), message
+        assert "delete" not in message
+    assert jobs.snapshot(job_copy / "out") == before
+
+
+def test_another_temperature_has_another_folder(job_copy, run_here):
+    hot = ["potential=run/potential", *SHORT, "simulation.timestep_fs=5", "simulation.temperature_K=320"]
+    run_here("simulate", *hot, "simulation.length_ps=0.2", cwd=job_copy)
+    assert (job_copy / "run/simulation_temperature_K_320/replica_0").is_dir()
 
 
 def test_a_time_step_that_is_far_too_long_fails_and_a_good_one_is_judged(job_copy, run_here, capsys):

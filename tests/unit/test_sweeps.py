@@ -30,6 +30,22 @@ def test_jobs_are_named_by_what_is_swept(sweep):
     assert "[" not in str(sweeps.sweep_folder("model.features=[8,4]"))
 
 
+def test_no_two_jobs_share_a_folder(sweep):
+    names = [
+        "model.features=[8,4]",
+        "model.features=[8-4]",
+        "seed=-1",
+        "seed=[1]",
+        "seed=1",
+        f"a={'x' * 300}1",
+        f"a={'x' * 300}2",
+    ]
+    places = [sweeps.sweep_folder(name) for name in names]
+    assert len(set(places)) == len(names)
+    assert max(len(place.name) for place in places) < 120
+    assert sweeps.sweep_folder("model.cutoff_nm=0.5 prior.cutoff_nm=0.6").name == "model.cutoff_nm-0.5_prior.cutoff_nm-0.6"
+
+
 def test_outside_a_sweep_there_is_no_name():
     assert sweeps.job_name(["seed=0"]) == ""
     assert sweeps.sweep_folder("") is None

@@ -473,7 +473,6 @@ def test_the_page_states_the_thermostat_and_not_the_measured_temperature(summary
         ),
         ({"t_conf_K": None, "t_conf_reason": "too few pairs"}, "T_conf of the mapped data has no value: too few pairs."),
         ({"t_conf_cg_K": None, "t_conf_cg_reason": "a short run"}, "coarse-grained run has no value: a short run."),
-        ({"t_conf_cg_K": None}, "has no value: the reason is not known."),
         ({"r2_reliable": False}, "The error of R² is not reliable: the held-out part of the atomistic run is too short"),
         ({"t_conf_reliable": False}, "error of T_conf of the mapped data is not reliable: the atomistic run is too short"),
         ({"t_conf_cg_reliable": False}, "T_conf of the coarse-grained run is not reliable: the coarse-grained run is too"),
@@ -528,10 +527,17 @@ def test_a_kinetic_temperature_within_3_per_cent_or_4_standard_errors_is_no_conc
     assert not judge(summary | changes).concerns
 
 
-def test_a_run_that_is_not_finished_need_not_have_temperatures(summary):
-    gone = {"t_conf_K": None, "t_conf_cg_K": None, "rdf": []}
-    assert not judge(summary | gone | {"r2_model": None}).concerns
-    assert [text.split(" has")[0] for text in judge(summary | gone).concerns] == ["T_conf of the mapped data"]
+def test_a_temperature_that_was_not_computed_is_no_concern(summary):
+    """A run that is not finished, a simulation without a run, a comparison by other observables."""
+    gone = {"t_conf_K": None, "t_conf_cg_K": None}
+    for more in ({}, {"rdf": []}, {"rdf": [], "r2_model": None}):
+        assert not judge(summary | gone | more).concerns
+
+
+def test_the_page_has_the_date_of_the_comparison(summary):
+    made = {"created": "2026-03-04T05:06:07", "settings": {"observables": None}}
+    assert "· compared 2026-03-04 05:06</div>" in render(summary | {"comparison": made}, [])
+    assert "· compared" not in render(summary, [])
 
 
 def test_pairs_whose_errors_are_not_reliable_are_named_together(summary):

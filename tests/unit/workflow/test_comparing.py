@@ -3,13 +3,14 @@
 import csv
 import json
 import logging
+from datetime import datetime
 
 import numpy as np
 import pytest
 from potentials import IONS, potential_of
 from systems import charged_mapping, hard_gas, ideal_gas
 
-from cgnnp.analysis.observables.choice import choice
+from cgnnp.analysis.observables.choice import changes, choice
 from cgnnp.analysis.observables.observable import BothSides
 from cgnnp.report.page import render, write_report
 from cgnnp.report.summary import Summary
@@ -71,6 +72,30 @@ def test_tables_are_files_by_name(salt, tmp_path):
     assert [text == "" for text in written] == np.isnan(expected).tolist()
     known = [value for value in expected if not np.isnan(value)]
     np.testing.assert_allclose([float(text) for text in written if text], known, rtol=1e-5)
+
+
+def test_files_of_an_earlier_comparison_are_removed_and_no_others(salt, tmp_path):
+    result = tmp_path / "results"
+    with salt.replacing_files(tmp_path, result):
+        salt.write_csv(tmp_path)
+        write_report(tmp_path, Summary.of(salt.figures), sections=salt.sections(), picture_files=True)
+    (tmp_path / "mine.csv").write_text("of somebody else")
+    (tmp_path / "history.png").write_text("of the fit")
+    assert {"dimers.csv", "coordination.png"} <= {path.name for path in tmp_path.iterdir()}
+    fewer = Comparison({"rdf": salt["rdf"]}, salt.figures)
+    with fewer.replacing_files(tmp_path, result):
+        fewer.write_csv(tmp_path)
+    left = {path.name for path in tmp_path.iterdir() if path.suffix in (".csv", ".png")}
+    assert left == {"rdf.csv", "rdf.png", "mine.csv", "history.png"}
+
+
+def test_what_it_was_compared_by_and_when_is_recorded(salt):
+    made = salt.figures.comparison
+    assert made["settings"] == choice({"pressure": {"max_frames": 3}}).settings
+    assert made["settings"]["rdf"] == {"r_max_nm": None, "bin_width_nm": 0.002}
+    assert datetime.fromisoformat(made["created"]) <= datetime.now()
+    assert changes(made["settings"]) == ["compare.pressure.max_frames=3"]
+    assert salt.figures.rdf[0]["bin_width_nm"] == pytest.approx(0.002)
 
 
 def test_numbers_of_a_table_have_six_figures_and_what_is_not_finite_is_empty(tmp_path):

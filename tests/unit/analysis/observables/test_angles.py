@@ -87,6 +87,30 @@ def test_triples_that_there_are_not(salt):
     assert Angles().unsuited(two) == "angles need at least three beads"
 
 
+def test_a_shell_beyond_half_the_box_is_refused_and_called_that(salt):
+    with pytest.raises(ValueError, match=r"shell_nm=0\.6: is more than half the smaller box, which is 0\.560 nm"):
+        Angles(shell_nm=0.6).find(salt)
+
+
+def test_a_fault_is_not_taken_for_too_few_neighbours(salt, monkeypatch):
+    def fail(*arguments):
+        raise ValueError("a fault")
+
+    monkeypatch.setattr("cgnnp.analysis.observables.angles.adf", fail)
+    with pytest.raises(ValueError, match="a fault"):
+        Angles().find(salt)
+
+
+def test_beads_without_neighbours_are_called_that(salt):
+    with pytest.raises(ValueError, match="beads too rarely have two neighbours"):
+        Angles(shell_nm=0.05).find(salt)
+
+
+def test_a_finding_shows_its_judgements_and_no_arrays(salt):
+    found = Angles().find(salt)
+    assert repr(found).splitlines() == ["AnglesFinding:", *(f"  {one}" for one in found.judgements())]
+
+
 def test_frames_are_thinned(salt):
     found = Angles(max_frames=20).find(salt)
     np.testing.assert_array_equal(

@@ -9,7 +9,7 @@ from potentials import IONS, potential_of
 from systems import charged_mapping, hard_gas, ideal_gas
 
 from cgnnp.analysis.observables.angles import Angles
-from cgnnp.analysis.observables.choice import FIRST, GROUP, OPTION, Choice, choice, kinds_of_findings
+from cgnnp.analysis.observables.choice import FIRST, GROUP, OPTION, Choice, changes, choice, kinds_of_findings
 from cgnnp.analysis.observables.density import Density, DensityFinding
 from cgnnp.analysis.observables.observable import BothSides, Finding, Observable
 from cgnnp.analysis.observables.rdf import RadialDistribution
@@ -80,6 +80,10 @@ def test_an_observable_of_any_module_by_its_target():
         ({"rdff": {"r_max_nm": 1.0}}, r"compare\.rdff.*rdf"),
         ({"rdf": 3}, r"compare\.rdf=3: must be a mapping with the settings"),
         ({"rdf": {"r_max": 1.0}}, r"compare\.rdf\.r_max.*r_max_nm"),
+        (
+            {"rdf": {"r_max_nm": 0.5, "bin_width_nm": 0.05}},
+            r"compare\.rdf\.bin_width_nm=0\.05: gives fewer than 20 bins up to r_max",
+        ),
         ({"rdf": {"r_max_nm": -1.0}}, r"compare\.rdf\.r_max_nm=-1\.0: must be positive"),
         ({"angles": {"triples": ["Na-Cl"]}}, r"compare\.angles\.triples: 'Na-Cl' must have the form Cl-Na-Cl"),
         ({"kirkwood_buff": {"estimator": "x"}}, r"compare\.kirkwood_buff\.estimator='x': must be one of"),
@@ -161,3 +165,27 @@ def test_runs_of_one_frame_have_what_needs_no_error():
     found, _ = choice().find(BothSides(one, replace(one, positions=one.positions + 0.01)))
     assert {"rdf", "density"} <= set(found)
     assert not {"coordination", "kirkwood_buff", "pressure"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("values", "base", "words"),
+    [
+        ({}, {}, []),
+        ({"rdf": {"r_max_nm": 0.8}}, {"rdf": {"r_max_nm": 0.8}}, []),
+        ({}, {"rdf": {"r_max_nm": 0.8}}, ["compare.rdf.r_max_nm=null"]),
+        ({}, {"observables": ["rdf"]}, ["compare.observables=null"]),
+        (
+            {"observables": ["rdf"], "rdf": {"bin_width_nm": 0.005}},
+            {"observables": ["rdf"]},
+            ["compare.rdf.bin_width_nm=0.005"],
+        ),
+        ({"angles": {"triples": ["Cl-Na-Cl", "Na-Cl-Na"]}}, None, ["compare.angles.triples=[Cl-Na-Cl,Na-Cl-Na]"]),
+        (
+            {"kirkwood_buff": {"estimator": "van der Vegt"}},
+            None,
+            ['compare.kirkwood_buff.estimator="van der Vegt"'],
+        ),
+    ],
+)
+def test_the_words_of_a_command_lead_to_the_same_settings(values, base, words):
+    assert changes(choice(values).settings, base) == words
