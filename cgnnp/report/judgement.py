@@ -182,7 +182,7 @@ def _temperature_concerns(summary: Summary) -> Iterable[str]:
             value = plus_minus(found.K, found.stderr_K, 1)
             yield f"{what} is {value} K at a thermostat of {expected:g} K: {advice[key]}."
         elif found.K is None and _is_reached(summary, key):
-            yield f"{what} has no value: {found.reason or 'the reason is not known'}."
+            yield f"{what} has no value: {found.reason}."
         ybg = found.ybg or {}
         if ybg.get("agrees") is False:
             chi2 = f"χ² per function {number(ybg['chi2_per_dof'], 1)} instead of about 1"
@@ -306,9 +306,12 @@ def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _is_reached(summary: Summary, key: str) -> bool:
-    """Return whether T_conf was computed without a value: only then is a reason recorded. `key` is t_conf or t_conf_cg."""
+    """Return whether T_conf was computed, which leaves a reason if it has no value, and the run got beyond the data check.
+
+    `key` is t_conf or t_conf_cg.
+    """
     figures: TemperatureFigures = getattr(summary, key)
-    return figures.reason is not None
+    return figures.reason is not None and (key == "t_conf_cg" or bool(summary.rdf) or summary.r2_model is not None)
 
 
 def _bond_concerns(summary: Summary) -> Iterable[str]:

@@ -181,6 +181,7 @@ class Comparison(Mapping[str, Finding]):
         """
         listed, names = result / FILES, self.file_names
         earlier = {name for name in read_json(listed) if name == Path(name).name} if listed.exists() else set()
+        result.mkdir(parents=True, exist_ok=True)
         write_json(listed, sorted(earlier | names))
         yield
         for name in earlier - names:
