@@ -100,7 +100,7 @@ def compare_simulation(
         system=name_of(frames),
         mapping=frames.mapping.name,
         temperature_K=frames.temperature,
-        data=frames.sources[0] if frames.sources else None,
+        data=_folder_of(frames),
         n_frames=len(frames),
         atomistic_ns_per_day=speeds[0],
     )
@@ -182,6 +182,15 @@ def name_of(frames: Frames) -> str:
     system = frames.meta.provenance.get("system")
     name = system.get("name") if isinstance(system, dict) else None
     return str(name) if name else ", ".join(frames.sources) or "memory"
+
+
+def _folder_of(frames: Frames) -> str | None:
+    """Return the folder of the data set, which contains the folders of all replicas; None if the frames are not on disk."""
+    if not frames.sources:
+        return None
+    parents = {Path(source).parent for source in frames.sources}
+    whole = len(parents) == 1 and {*map(str, (parent := parents.pop()).glob("replica_*"))} == {*frames.sources}
+    return str(parent) if whole else frames.sources[0]
 
 
 def speed_of(frames: Frames) -> float | None:

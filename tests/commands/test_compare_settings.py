@@ -60,7 +60,7 @@ def test_afterwards_by_some_observables_and_their_settings(job_copy, run_here):
     assert "python -m cgnnp.compare run=run 'compare.observables=[rdf,angles]' compare.rdf.r_max_nm=0.4" in page
     assert "up to 0.4 nm, in bins of 0.002 nm" in page
     assert "r_max_nm: 0.4" in page  # in the configuration
-    assert "T_conf" not in " ".join(judge(Summary.from_dict(found)).concerns)
+    assert "T_conf of the coarse-grained run" not in " ".join(judge(Summary.from_dict(found)).concerns)
     assert set(found["observables"]) == {"angles"}
     assert found["dimers"] == []
     assert {one["what"] for one in found["judgements"]} == {"g(r) of W-W", "angles W-W-W"}
@@ -137,7 +137,7 @@ def test_a_simulation_of_another_box_is_compared_with_any_data_of_its_beads(job_
     for name in ("rdf.csv", "rdf.png", "coordination.csv", "dimers.csv"):
         assert (folder / name).is_file()
     page = html.unescape((folder / "report.html").read_text())
-    assert f"python -m cgnnp.compare run={folder} data={data}\n" in page
+    assert f"python -m cgnnp.compare run={folder} data={data}<" in page
     longer = f"python -m cgnnp.simulate potential=run/potential output={folder} system.n_pairs=40 simulation.replicas=1"
     assert longer in page
     kept = Comparison.load(folder / "results" / "comparison")

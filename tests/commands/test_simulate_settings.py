@@ -140,7 +140,8 @@ def test_a_refusal_names_what_differs_and_the_folder_records_its_settings(job_co
 
 def test_another_temperature_has_another_folder(job_copy, run_here):
     hot = ["potential=run/potential", *SHORT, "simulation.timestep_fs=5", "simulation.temperature_K=320"]
-    run_here("simulate", *hot, "simulation.length_ps=0.2", cwd=job_copy)
+    with pytest.warns(UserWarning, match="free energy at 300 K, but it is used at 320 K"):
+        run_here("simulate", *hot, "simulation.length_ps=0.2", cwd=job_copy)
     assert (job_copy / "run/simulation_temperature_K_320/replica_0").is_dir()
 
 
