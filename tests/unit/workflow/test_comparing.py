@@ -7,6 +7,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+import yaml
 from potentials import IONS, potential_of
 from systems import charged_mapping, hard_gas, ideal_gas
 
@@ -15,6 +16,7 @@ from cgnnp.analysis.observables.observable import BothSides
 from cgnnp.report.page import render, write_report
 from cgnnp.report.summary import Summary
 from cgnnp.workflow.comparing import Comparison, compare_sides, write_table
+from cgnnp.workflow.job import used_settings
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,17 @@ def test_what_it_was_compared_by_and_when_is_recorded(salt):
     assert datetime.fromisoformat(made["created"]) <= datetime.now()
     assert changes(made["settings"]) == ["compare.pressure.max_frames=3"]
     assert salt.figures.rdf[0]["bin_width_nm"] == pytest.approx(0.002)
+
+
+def test_the_configuration_of_a_report_is_what_was_used():
+    config = {"data": "data/a", "system": {"n": 1}, "reference": {"n": 2}, "mapping": {"n": 3}, "seed": 0}
+    config["compare"] = {"observables": None, "rdf": {"_target_": "it", "r_max_nm": None}}
+    made = {"settings": {"observables": ["rdf"], "rdf": {"r_max_nm": 0.5}}}
+    text = used_settings(config, made)
+    assert text.startswith("# system, reference, mapping: not used, because data= is an existing data set\n")
+    compare = {"observables": ["rdf"], "rdf": {"_target_": "it", "r_max_nm": 0.5}}
+    assert yaml.safe_load(text) == {"data": "data/a", "seed": 0, "compare": compare}
+    assert yaml.safe_load(used_settings({**config, "data": None}, None)) == {**config, "data": None}
 
 
 def test_numbers_of_a_table_have_six_figures_and_what_is_not_finite_is_empty(tmp_path):
