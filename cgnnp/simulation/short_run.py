@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import openmm
-from jaxtyping import Float
 from openmm import unit
+from scipy.stats import t as student_t
 
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature, Thermometer
 from cgnnp.dynamics.langevin_dynamics import (
@@ -25,15 +25,24 @@ from cgnnp.runtime.progress import progress
 from cgnnp.simulation.beads import BeadSystem
 from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.openmm.system import create_system
-from cgnnp.statistics import autocorrelation_time
 
 FRAME_PS = 0.1
 FRICTION_PER_PS = 2.0
 EQUILIBRATION_PS, EQUILIBRATION_FRICTION_PER_PS = 3.0, 10.0
 MINIMISATION_STEPS = 500
-DRIFT_POINTS = 100
+DRIFT_RUNS, POINTS_OF_DRIFT_RUN = 8, 13
+"""Number of runs at constant energy from which a drift is measured, and number of energies that are read in each."""
+
+CONFIDENCE = 0.95
 DRIFT_SPAN_PS = 20.0
-"""Energy drifts are reported per this time, regardless of the length of the run at constant energy."""
+"""Energy drifts are reported per this time, regardless of the length of the runs at constant energy."""
+
+DRIFT_OF_ONE_PERCENT = 2 * FRICTION_PER_PS * DRIFT_SPAN_PS
+"""Drift at which beads with a thermostat of friction 2 /ps are 1 % too warm, in per cent of the kinetic energy per 20 ps.
+
+A Langevin thermostat with friction g removes energy at the rate 2 g (K - K_eq), with K the kinetic energy (see
+`cgnnp.diagnostics.kinetic_temperature`). A drift therefore raises K by the rate of the drift divided by 2 g.
+"""
 
 USUAL_STEP_FS = 10.0
 """Default time step of `simulation=langevin`."""
@@ -43,10 +52,42 @@ LANGEVIN, VERLET = 0, 1
 
 @dataclass(frozen=True)
 class Drift:
-    """Drift of the total energy in 20 ps at constant energy, in per cent of the mean kinetic energy, with its error."""
+    """Drift of the total energy at constant energy, in per cent of the mean kinetic energy per 20 ps.
+
+    Args:
+        percent: mean drift of several runs.
+        stderr: its standard error, from the scatter between the runs.
+        run_ps: length of each run, ps.
+        n_runs: number of runs.
+    """
 
     percent: float
     stderr: float
+    run_ps: float
+    n_runs: int = DRIFT_RUNS
+
+    @property
+    def margin(self) -> float:
+        """Half the width of the confidence interval of 95 % (Student's t)."""
+        return float(student_t.ppf((1 + CONFIDENCE) / 2, self.n_runs - 1)) * self.stderr
+
+    def is_within(self, most: float) -> bool | None:
+        """Return whether the drift is within a limit; None if the limit is inside the confidence interval.
+
+        >>> [Drift(percent, 0.1, run_ps=1.0).is_within(0.5) for percent in (0.1, 0.6, -9.0)]
+        [True, None, False]
+        """
+        if abs(self.percent) + self.margin <= most:
+            return True
+        return False if abs(self.percent) - self.margin > most else None
+
+    def runs_in_words(self) -> str:
+        """Return the number and the length of the runs.
+
+        >>> Drift(0.0, 1.0, run_ps=1.25).runs_in_words()
+        '8 runs of 1.25 ps'
+        """
+        return f"{self.n_runs} runs of {self.run_ps:.3g} ps"
 
 
 @dataclass(frozen=True)
@@ -83,7 +124,7 @@ class ShortRun:
         timestep_fs: float,
         seed: int,
     ) -> None:
-        self.beads, self.temperature, self.timestep_fs = beads, temperature, timestep_fs
+        self.beads, self.temperature, self.timestep_fs, self.seed = beads, temperature, timestep_fs, seed
         topology = bead_topology(beads.mapping, beads.box)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # these runs test other densities on purpose
@@ -138,24 +179,32 @@ class ShortRun:
         return Sampled(frames, thermometer.read(np.array(kinetic)))
 
     def drift(self, length_ps: float) -> Drift:
-        """Continue at constant energy for `length_ps`, and return the drift of the total energy.
+        """Measure the drift of the total energy in eight runs at constant energy that take `length_ps` together.
+
+        Each run continues from the positions of the one before, with velocities that are drawn anew. The energy error of a
+        trajectory performs a random walk, so that only the scatter between runs gives an honest error of the mean drift.
 
         Raises:
             SimulationFailed: the simulation blew up.
         """
         self.simulation.integrator.setCurrentIntegrator(VERLET)
-        steps, totals, kinetic = max(1, self._steps(length_ps / DRIFT_POINTS)), [], []
-        for _ in range(DRIFT_POINTS):
-            advance(self.simulation, steps)
-            state = self.simulation.context.getState(forces=True, energy=True)
-            finite_forces(self.simulation, state)
-            kinetic.append(kinetic_energy(state))
-            totals.append(kinetic[-1] + state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole))
+        steps = self._steps(length_ps / (DRIFT_RUNS * POINTS_OF_DRIFT_RUN))
+        interval = steps * self.timestep_fs / 1000
+        slopes, kinetic = np.empty(DRIFT_RUNS), list[float]()
+        for number in range(DRIFT_RUNS):
+            self.simulation.context.setVelocitiesToTemperature(self.temperature, derived_seed(self.seed, -2 - number))
+            totals = []
+            for _ in range(POINTS_OF_DRIFT_RUN):
+                advance(self.simulation, steps)
+                state = self.simulation.context.getState(forces=True, energy=True)
+                finite_forces(self.simulation, state)
+                kinetic.append(kinetic_energy(state))
+                totals.append(kinetic[-1] + state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole))
+            slopes[number] = np.polyfit(interval * np.arange(POINTS_OF_DRIFT_RUN), totals, 1)[0]
         self.simulation.integrator.setCurrentIntegrator(LANGEVIN)
-        times = steps * self.timestep_fs / 1000 * np.arange(DRIFT_POINTS)
-        slope, stderr = slope_with_error(times, np.array(totals))
-        scale = 100 * DRIFT_SPAN_PS / float(np.mean(kinetic))
-        return Drift(scale * slope, scale * stderr)
+        percent = 100 * DRIFT_SPAN_PS / float(np.mean(kinetic)) * slopes
+        stderr = float(percent.std(ddof=1) / np.sqrt(DRIFT_RUNS))
+        return Drift(float(percent.mean()), stderr, POINTS_OF_DRIFT_RUN * interval)
 
     def step(self, n_steps: int) -> None:
         """Run `n_steps` time steps at constant temperature.
@@ -167,16 +216,3 @@ class ShortRun:
 
     def _steps(self, length_ps: float) -> int:
         return max(1, round(length_ps * 1000 / self.timestep_fs))
-
-
-def slope_with_error(t: Float[np.ndarray, "points"], values: Float[np.ndarray, "points"]) -> tuple[float, float]:
-    """Fit a straight line, and return its slope with a standard error that accounts for correlated residuals.
-
-    >>> slope, stderr = slope_with_error(np.arange(4.0), np.array([1.0, 3.0, 5.0, 7.0]))
-    >>> round(slope, 6), round(stderr, 6)
-    (2.0, 0.0)
-    """
-    slope, start = np.polyfit(t, values, 1)
-    residuals = values - start - slope * t
-    independent = len(t) / (2 * autocorrelation_time(residuals))
-    return float(slope), float(residuals.std() / (t.std() * np.sqrt(max(1.0, independent - 2))))

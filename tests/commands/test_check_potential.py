@@ -27,6 +27,8 @@ def test_all_tests_of_a_potential_that_was_just_fitted(job_copy, run_here, capsy
     assert rows["dimer wall W-W, rise within 0.05 nm"]["verdict"] == "agrees"
     assert rows["one replica over the atomistic simulation"]["value"] > 0
     assert len(values["time_steps"]) == 1
+    assert rows["NVE drift at 5 fs, share of kinetic energy"]["value"] == values["time_steps"][0]["drift_percent"]
+    assert rows["largest time step at constant energy"]["verdict"] == "measured"
     page = (folder / "check.html").read_text()
     assert "python -m cgnnp.check potential=run/potential quick=true" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
@@ -55,7 +57,9 @@ def test_what_is_killed_goes_on(job_copy):
     again.communicate(timeout=400)
     assert kept.stat().st_mtime_ns == before
     rows = json.loads((job_copy / "out" / "check.json").read_text())["rows"]
-    assert [row["name"].split(":")[0] for row in rows] == ["hot, 1.5 T"] * 2 + ["dilute, half the density"] * 2
+    assert [row["name"].split(":")[0] for row in rows] == ["hot, 1.5 times the temperature"] * 2 + [
+        "dilute, half the density"
+    ] * 2
 
 
 @pytest.mark.parametrize("damage", ["model.safetensors", "manifest.json"])

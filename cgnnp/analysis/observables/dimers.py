@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from cgnnp.analysis.dimer import DimerScan, IsolatedDimer, isolated_dimer
 from cgnnp.analysis.figures import LIGHT, MOST_PANELS, Theme, legend, panel_grid, titled
 from cgnnp.analysis.observables.observable import BothSides, CsvTable, Finding, Observable, Row
-from cgnnp.analysis.pmf import landmarks
 from cgnnp.analysis.section import Cell, Picture, Section, Table, Toned, each_alone
 from cgnnp.priors.wall import WALL_DEPTH
 from cgnnp.runtime.formatting import UNKNOWN, number
 from cgnnp.units import thermal_energy
 
-LOWEST_KT, HIGHEST_KT = -15.0, 6.0
+LOWEST_KT, HIGHEST_KT, HIGHEST_WALL_KT = -15.0, 6.0, 1000.0
 
 HOLE_KT = 5.0
 """Smallest energy of two beads at 0.05 nm or more below the first sampled distance, relative to that distance, in kT.
@@ -82,7 +82,8 @@ class DimersFinding(Finding):
             "dimers",
             "Energy of isolated dimers against their distance",
             "w(r) is the energy of two beads and nothing else, the sum of priors and network; it is 0 at infinite distance. "
-            f"{what} Dots mark the contact minimum, the barrier and the solvent-separated minimum.",
+            f"{what} Dots mark the contact minimum, the barrier and the solvent-separated minimum. The data have no pair at "
+            "the grey distances. Beyond 6 kT, the axis is logarithmic.",
             lambda theme: plot_dimers(shown, theme),
             each_alone(plot_dimers, shown),
         )
@@ -167,18 +168,25 @@ def has_hole(row: dict[str, Any]) -> bool | None:
 def plot_dimers(dimers: Sequence[IsolatedDimer], theme: Theme = LIGHT) -> Figure:
     """Plot w(r) of isolated dimers in kT, with contact minimum and barrier marked.
 
-    For charged dimers, the short-range and the Coulomb part are drawn too.
+    For charged dimers, the short-range and the Coulomb part are drawn too. Distances without data are grey; the
+    curve begins 0.05 nm below the first sampled distance, so that the wall is seen.
     """
     figure, panels = panel_grid(len(dimers), theme)
     for (axes,), found in zip(panels, dimers, strict=True):
         scan, total = found.scan, found.energy
         parts = _parts(axes, scan, thermal_energy(found.temperature), theme) if scan.is_charged else []
         axes.plot(scan.r, total, color=theme.model, linewidth=2.0, label="total" if parts else "w(r)")
-        _mark(axes, scan.r, total, theme)
-        drawn = total < HIGHEST_KT
+        _mark(axes, found, theme)
+        left, highest = _drawn_from(found)
+        drawn = (scan.r >= left) & (total < HIGHEST_KT)
         low = min(float(part[drawn].min(initial=0.0)) for part in (total, *parts))
-        axes.set_ylim(max(low, LOWEST_KT) - 0.5, HIGHEST_KT)
-        axes.set_xlim(_first_below(scan.r, total), scan.r[-1])
+        axes.set_yscale("symlog", linthresh=HIGHEST_KT, linscale=2.0)
+        axes.set_ylim(max(low, LOWEST_KT) - 0.5, highest)
+        axes.yaxis.set_major_locator(FixedLocator([*range(-14, 7, 2), 10, 20, 50, 100, 200, 500, 1000]))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(left, scan.r[-1])
+        if found.first_sampled is not None:
+            axes.axvspan(0.0, found.first_sampled, color=theme.muted, alpha=0.15, linewidth=0, label="no data")
         axes.axhline(0.0, color=theme.muted, linewidth=0.7)
         titled(axes, found.name, theme)
         axes.set_xlabel("r (nm)")
@@ -198,9 +206,12 @@ def _parts(axes: Axes, scan: DimerScan, kT: float, theme: Theme) -> list[np.ndar
     return [energy / kT for energy, *_ in looks]
 
 
-def _mark(axes: Axes, r: np.ndarray, total: np.ndarray, theme: Theme) -> None:
-    """Mark contact, barrier and solvent-separated minimum with dots, and write the height of the barrier above contact."""
-    marks = landmarks(r, total)
+def _mark(axes: Axes, found: IsolatedDimer, theme: Theme) -> None:
+    """Mark contact, barrier and solvent-separated minimum with dots, and write the height of the barrier above contact.
+
+    They are those of the table: only sampled distances are searched.
+    """
+    marks = found.landmarks
     for point in (marks.contact, marks.barrier, marks.separated):
         if point is not None:
             axes.plot(*point, "o", markersize=4.5, color=theme.model)
@@ -210,10 +221,18 @@ def _mark(axes: Axes, r: np.ndarray, total: np.ndarray, theme: Theme) -> None:
         axes.annotate(text, marks.barrier, (6, 8), textcoords="offset points", color=theme.ink, fontsize=8, bbox=box)
 
 
-def _first_below(r: np.ndarray, total: np.ndarray) -> float:
-    """Return the left end of the distance axis: 0.03 nm below the first distance whose energy is in the drawn range."""
-    below = np.flatnonzero(total < HIGHEST_KT)
-    return max(0.0, float(r[below[0]]) - 0.03) if len(below) else float(r[0])
+def _drawn_from(found: IsolatedDimer) -> tuple[float, float]:
+    """Return the left end of the distance axis, nm, and the upper end of the energy axis, kT.
+
+    The distances begin at 0.05 nm below the first sampled one, so that the wall is seen. If that is not known, they begin at
+    0.03 nm below the first distance with an energy below 6 kT. The energy axis is logarithmic beyond 6 kT.
+    """
+    r, total = found.scan.r, found.energy
+    if found.first_sampled is None:
+        below = np.flatnonzero(total < HIGHEST_KT)
+        return (max(0.0, float(r[below[0]]) - 0.03) if len(below) else float(r[0])), HIGHEST_KT
+    left = max(float(r[0]), found.first_sampled - WALL_DEPTH)
+    return left, float(np.clip(1.2 * total[r >= left].max(), HIGHEST_KT, HIGHEST_WALL_KT))
 
 
 def _line(found: IsolatedDimer) -> str:

@@ -1,4 +1,4 @@
-"""Drift of the total energy in a run at constant energy.
+"""Drift of the total energy in runs at constant energy.
 
 A small drift shows that the forces are the gradient of the energy, and that the time step is short enough.
 """
@@ -12,29 +12,38 @@ import numpy as np
 from cgnnp.analysis.observables.observable import BothSides, Finding, Observable, Row
 from cgnnp.analysis.section import Section
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
-from cgnnp.runtime.formatting import plus_minus
+from cgnnp.runtime.formatting import plus_minus, significant
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.settings import check_positive
 from cgnnp.simulation.beads import BeadSystem
-from cgnnp.simulation.short_run import DRIFT_SPAN_PS, USUAL_STEP_FS, ShortRun
+from cgnnp.simulation.short_run import DRIFT_OF_ONE_PERCENT, DRIFT_SPAN_PS, FRICTION_PER_PS, USUAL_STEP_FS, ShortRun
 
 
 @dataclass(frozen=True)
 class DriftFinding(Finding):
-    """Drift of the total energy in 20 ps, in per cent of the kinetic energy, with its standard error.
+    """Drift of the total energy in per cent of the kinetic energy per 20 ps, with its standard error.
 
-    `timestep_fs` is the time step of the run. If the run failed, `percent` and `stderr` are None, and `reason` says why.
+    Args:
+        timestep_fs: time step of the runs.
+        percent: mean drift of the runs; None if they failed.
+        stderr: its standard error, from the scatter between the runs; None if they failed.
+        reason: why the runs failed; None if they did not.
+        run_ps: length of each run.
+        n_runs: number of runs.
     """
 
     timestep_fs: float
     percent: float | None
     stderr: float | None
     reason: str | None = None
+    run_ps: float | None = None
+    n_runs: int | None = None
 
     def rows(self) -> Row:
         """Return the drift, its error and the time step as plain data."""
         row: Row = {"timestep_fs": self.timestep_fs, "percent_of_kinetic_energy": self.percent}
-        return row | {"stderr_percent_of_kinetic_energy": self.stderr, "over_ps": DRIFT_SPAN_PS, "reason": self.reason}
+        row |= {"stderr_percent_of_kinetic_energy": self.stderr, "per_ps": DRIFT_SPAN_PS}
+        return row | {"run_ps": self.run_ps, "n_runs": self.n_runs, "reason": self.reason}
 
     def lines(self) -> Sequence[str]:
         """Return one log line with the drift."""
@@ -47,21 +56,28 @@ class DriftFinding(Finding):
             "remains at shorter time steps means that the forces are not the gradient of the energy. `python -m cgnnp.check "
             "potential=...` tests several time steps."
         )
-        return Section("Drift at constant energy", (f"{self._text()}.",), (note,))
+        text = self._text()
+        if self.percent is not None:
+            warmer = abs(self.percent) / DRIFT_OF_ONE_PERCENT
+            thermostat = f"With a thermostat of friction {FRICTION_PER_PS:g} /ps"
+            note = f"{thermostat}, this drift makes the beads {significant(warmer)} % too warm. {note}"
+        return Section("Drift at constant energy", (f"{text[0].upper()}{text[1:]}.",), (note,))
 
     def _text(self) -> str:
         at = f"a time step of {self.timestep_fs:g} fs"
         if self.percent is None:
             return f"at constant energy with {at}, the run failed: {self.reason}"
-        value = f"{plus_minus(self.percent, self.stderr, 2)} % of the kinetic energy in {DRIFT_SPAN_PS:g} ps"
-        return f"at constant energy with {at}, the total energy changes by {value}"
+        value = f"{plus_minus(self.percent, self.stderr, 2)} % of the kinetic energy per {DRIFT_SPAN_PS:g} ps"
+        runs = "" if self.run_ps is None else f" (mean and standard error of {self.n_runs} runs of {self.run_ps:.3g} ps)"
+        return f"at constant energy with {at}, the total energy changes by {value}{runs}"
 
 
 @dataclass(frozen=True)
 class EnergyDrift(Observable):
     """Drift of the total energy at constant energy.
 
-    The potential is run for `length_ps` with the time step of the coarse-grained run that is compared.
+    The potential is run with the time step of the coarse-grained run that is compared, in eight runs that take `length_ps`
+    together.
     """
 
     name: ClassVar[str] = "drift"
@@ -77,7 +93,7 @@ class EnergyDrift(Observable):
         return "the potential of the run is not known" if both.potential is None else None
 
     def find(self, both: BothSides) -> DriftFinding:
-        """Continue the coarse-grained run from its last frame at constant energy, and measure the drift."""
+        """Start from the last frame of the coarse-grained run, and measure the drift at constant energy."""
         bundle, coarse = both.potential, both.coarse
         if bundle is None:
             raise ValueError("drift: the potential of the run is not known")
@@ -89,4 +105,4 @@ class EnergyDrift(Observable):
             found = run.drift(self.length_ps)
         except SimulationFailed as error:
             return DriftFinding(step, None, None, str(error))
-        return DriftFinding(step, found.percent, found.stderr)
+        return DriftFinding(step, found.percent, found.stderr, None, found.run_ps, found.n_runs)

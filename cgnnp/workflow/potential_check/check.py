@@ -14,7 +14,7 @@ from cgnnp.simulation.potential_files import load
 from cgnnp.workflow.potential_check.all_tests import TESTS, chosen_tests
 from cgnnp.workflow.potential_check.integration import StepFigures
 from cgnnp.workflow.potential_check.rows import CheckRow, worst_verdict
-from cgnnp.workflow.potential_check.settings import CheckSettings, check_settings
+from cgnnp.workflow.potential_check.settings import FULL, CheckSettings, check_settings
 from cgnnp.workflow.potential_check.speed import Machine, this_machine
 from cgnnp.workflow.potential_check.subject import Subject, own_version
 
@@ -47,6 +47,23 @@ class PotentialCheck:
     rows: tuple[CheckRow, ...]
     dimers: tuple[IsolatedDimer, ...] = ()
     steps: tuple[StepFigures, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the potential: that of its folder, or that of its run if the folder has the usual name `potential`."""
+        folder = self.potential.resolve()
+        return folder.parent.name if folder.name == "potential" and folder.parent.name else folder.name
+
+    @property
+    def scope(self) -> str:
+        """What was tested in runs of which length, and what was not tested, in words."""
+        full = FULL["length_ps"]
+        shorter = self.settings.length_ps < full or self.settings.drift_ps < FULL["drift_ps"]
+        short = f" These runs were shorter than those of a full check, which take {full:g} ps." if shorter else ""
+        return (
+            f"The tests ran {self.settings.length_ps:g} ps at constant temperature and {self.settings.drift_ps:g} ps at "
+            f"constant energy.{short} They do not compare the structure with atomistic data: `python -m cgnnp.compare` does."
+        )
 
     @property
     def verdict(self) -> str:

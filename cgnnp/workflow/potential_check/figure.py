@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cgnnp.analysis.figures import LIGHT, Theme, legend, panel_grid
-from cgnnp.workflow.potential_check.integration import MOST_DRIFT, StepFigures
+from cgnnp.workflow.potential_check.integration import MOST_DRIFT, MOST_NVE_DRIFT, UNIT, StepFigures
 
 
 class TimeSteps:
@@ -36,7 +36,7 @@ class TimeSteps:
         return figure
 
     def drift(self, theme: Theme = LIGHT) -> Figure:
-        """Draw the drift at constant energy. Its axis is linear within the limits for the drift and logarithmic outside."""
+        """Draw the drift at constant energy. Its axis is linear up to the limit at constant energy and logarithmic above."""
         figure, ((axes,),) = panel_grid(1, theme)
         self._drift(axes, theme)
         return figure
@@ -49,10 +49,11 @@ class TimeSteps:
 
     def _drift(self, axes: Axes, theme: Theme) -> None:
         self._bars(axes, "drift", theme.model, "drift_percent", "drift_stderr_percent")
-        label = f"within {MOST_DRIFT:g} %"
-        axes.axhspan(-MOST_DRIFT, MOST_DRIFT, color=theme.muted, alpha=0.2, linewidth=0, label=label)
-        axes.set_yscale("symlog", linthresh=MOST_DRIFT)
-        self._dressed(axes, "NVE drift in 20 ps (% of kinetic energy)", theme)
+        limits = ((MOST_DRIFT, 0.15, "limit with a thermostat"), (MOST_NVE_DRIFT, 0.3, "limit at constant energy"))
+        for most, alpha, label in limits:
+            axes.axhspan(-most, most, color=theme.muted, alpha=alpha, linewidth=0, label=f"{label}, {most:g} %")
+        axes.set_yscale("symlog", linthresh=MOST_NVE_DRIFT)
+        self._dressed(axes, f"NVE drift / kinetic energy ({UNIT})", theme)
 
     def _bars(self, axes: Axes, label: str, colour: str, name: str, error: str) -> None:
         times = [step.timestep_fs for step in self.steps]

@@ -6,29 +6,31 @@ from dataclasses import dataclass
 from cgnnp.diagnostics.configurational_temperature import configurational_temperature
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.runtime.formatting import plus_minus
-from cgnnp.simulation.short_run import DRIFT_SPAN_PS, FRICTION_PER_PS, Drift
-from cgnnp.workflow.potential_check.rows import CheckRow, failed, first_sentence, verdict_of
+from cgnnp.simulation.short_run import DRIFT_OF_ONE_PERCENT, DRIFT_SPAN_PS, FRICTION_PER_PS, Drift, ShortRun
+from cgnnp.workflow.potential_check.rows import MEASURED, CheckRow, failed, first_sentence, verdict_of
 from cgnnp.workflow.potential_check.subject import Subject
 
-FINE_STEP = 5.0
-"""The fine time step is the usual one divided by this number. There, the energy drifts only if the forces are not its
-gradient."""
+FINE_STEP, FINE_SHARE = 5.0, 0.5
+"""The fine time step is the usual one divided by the first number. There, the energy drifts only if the forces are not its
+gradient. Its drift is small and needs only half the length of other runs at constant energy."""
 
 MOST_FINE_DRIFT = 0.5
-"""Largest drift at the fine time step, in per cent of the kinetic energy over 20 ps."""
+"""Largest drift at the fine time step, in per cent of the kinetic energy per 20 ps."""
 
 WARMER_PERCENT = 1.0
-MOST_DRIFT = WARMER_PERCENT * 2 * FRICTION_PER_PS * DRIFT_SPAN_PS
-"""Largest drift at the usual time step, in per cent of the kinetic energy over 20 ps.
+MOST_DRIFT = WARMER_PERCENT * DRIFT_OF_ONE_PERCENT
+"""Largest drift of runs with a thermostat, in per cent of the kinetic energy per 20 ps. At this limit, a thermostat with a
+friction of 2 /ps lets the beads become 1 % too warm."""
 
-A Langevin thermostat with friction g removes energy at the rate 2 g (K - K_eq), with K the kinetic energy (see
-`cgnnp.diagnostics.kinetic_temperature`). A drift therefore raises K by the rate of the drift divided by 2 g. At this limit
-the beads are 1 % too warm.
-"""
+MOST_NVE_DRIFT = WARMER_PERCENT
+"""Largest drift of runs at constant energy, in per cent of the kinetic energy per 20 ps. At this limit, a run of 20 ps warms
+by at most 1 %, since the heat capacity is not less than that of the kinetic energy."""
 
-SIGMAS = 2.0
-"""A drift that exceeds the limit by at most this many standard errors may still be within it."""
-
+UNIT = f"% per {DRIFT_SPAN_PS:g} ps"
+WITH_THERMOSTAT = (
+    f"a drift of {MOST_DRIFT:g} % makes the beads {WARMER_PERCENT:g} % too warm with a thermostat of friction "
+    f"{FRICTION_PER_PS:g} /ps; constant energy needs a shorter step"
+)
 TOO_BLURRED = "the error of the drift is too large for a verdict, raise drift_ps"
 
 
@@ -36,8 +38,9 @@ TOO_BLURRED = "the error of the drift is too large for a verdict, raise drift_ps
 class StepFigures:
     """Figures of one time step: kinetic and configurational temperature (K), the drift at constant energy, and the verdict.
 
-    `sound` is None if the error of a figure is too large for a verdict. `reason` says what is wrong or missing. The drift is
-    in per cent of the kinetic energy over 20 ps.
+    `sound` says whether runs with a thermostat may use this step. It is None if the error of a figure is too large for a
+    verdict; `reason` says what is wrong or missing. The drift is in per cent of the kinetic energy per 20 ps.
+    `conserves_energy` says whether runs at constant energy may use this step; None if the error is too large.
     """
 
     timestep_fs: float
@@ -49,6 +52,7 @@ class StepFigures:
     t_conf_stderr_K: float | None = None
     drift_percent: float | None = None
     drift_stderr_percent: float | None = None
+    conserves_energy: bool | None = None
 
 
 def drift_rows(subject: Subject) -> tuple[CheckRow, ...]:
@@ -57,47 +61,97 @@ def drift_rows(subject: Subject) -> tuple[CheckRow, ...]:
     The drift at the fine time step shows whether the forces are the gradient of the energy.
     """
     usual, fine = subject.timestep_fs, subject.timestep_fs / FINE_STEP
+    wrong = "the forces are not the gradient of the energy, or are discontinuous"
+    meaning = "so short a step conserves the energy if the forces are its gradient"
     return (
-        drift_row(subject, usual, MOST_DRIFT, f"the drift makes a run with a friction of {FRICTION_PER_PS:g} /ps too warm"),
-        drift_row(subject, fine, MOST_FINE_DRIFT, "the forces are not the gradient of the energy, or are discontinuous"),
+        drift_row(subject, usual, MOST_DRIFT, WITH_THERMOSTAT, "runs with this thermostat become too warm"),
+        drift_row(subject, fine, MOST_FINE_DRIFT, meaning, wrong),
     )
 
 
-def drift_row(subject: Subject, timestep_fs: float, most: float, wrong: str) -> CheckRow:
-    """Measure the drift at one time step. `wrong` is the remark for a drift of more than `most` per cent."""
-    heading = f"NVE drift over 20 ps at {timestep_fs:g} fs", "% of kinetic energy", f"within {most:g}"
-    try:
-        found = subject.run(timestep_fs=timestep_fs).drift(subject.settings.drift_ps)
-    except SimulationFailed as error:
-        return failed(*heading, error)
-    within = drift_within(found, most)
-    reason = {True: "", False: wrong, None: TOO_BLURRED}[within]
-    name, unit, target = heading
-    return CheckRow(name, found.percent, found.stderr, unit, target, verdict_of(within), reason)
+def drift_row(subject: Subject, timestep_fs: float, most: float, meaning: str, wrong: str) -> CheckRow:
+    """Return the row of the drift at one time step.
 
-
-def drift_within(found: Drift, most: float) -> bool | None:
-    """Return whether a drift is within a limit in per cent; None if the error of the drift is too large for a verdict.
-
-    >>> [drift_within(Drift(percent, 0.2), most=0.5) for percent in (0.1, 0.6, -9.0)]
-    [True, None, False]
+    Args:
+        subject: the potential with the settings of its check.
+        timestep_fs: time step, fs.
+        most: largest drift that is allowed, per cent.
+        meaning: reason of this limit, in words.
+        wrong: remark for a larger drift.
     """
-    excess = abs(found.percent) - most
-    return True if excess <= 0 else False if excess > SIGMAS * found.stderr else None
+    name, target = f"NVE drift at {timestep_fs:g} fs, share of kinetic energy", f"within {most:g} %"
+    try:
+        found = drift_at(subject, timestep_fs)
+    except SimulationFailed as error:
+        return failed(name, UNIT, target, error)
+    within = found.is_within(most)
+    said = {True: "", False: wrong, None: TOO_BLURRED}[within]
+    reason = "; ".join(text for text in (said, f"mean of {found.runs_in_words()}", meaning) if text)
+    return CheckRow(name, found.percent, found.stderr, UNIT, target, verdict_of(within), reason)
+
+
+def drift_at(subject: Subject, timestep_fs: float, run: ShortRun | None = None) -> Drift:
+    """Measure the drift at one time step, or return the drift that another test has measured.
+
+    Args:
+        subject: the potential with the settings of its check.
+        timestep_fs: time step, fs.
+        run: run at constant temperature with this time step, from whose end the drift is measured; None begins one.
+
+    Raises:
+        SimulationFailed: the simulation blew up.
+    """
+    length = subject.settings.drift_ps * (FINE_SHARE if timestep_fs <= subject.timestep_fs / FINE_STEP else 1)
+
+    def measured() -> Drift:
+        return (run or subject.run(timestep_fs=timestep_fs, place=100)).drift(length)
+
+    return subject.kept(f"drift_{timestep_fs:g}_fs", Drift, measured)
 
 
 def time_step_rows(steps: tuple[StepFigures, ...], usual_fs: float) -> tuple[CheckRow, ...]:
-    """Return the row of the largest time step up to which all time steps are sound.
+    """Return two rows: the largest time step for runs with a thermostat, and that for runs at constant energy.
 
-    It agrees if this step is at least the usual one. The remark says what is wrong with longer steps.
+    The first row agrees if its step is at least the usual one. The second has no target. The remarks say what is wrong with
+    longer steps.
     """
-    others = [f"{step.timestep_fs:g} fs: {step.reason}" for step in steps if step.sound is not True]
-    first = next((number for number, step in enumerate(steps) if step.sound is not True), len(steps))
-    largest = steps[first - 1].timestep_fs if first else None
+    reasons: dict[str, list[str]] = {}
+    for step in steps:
+        if step.sound is not True:
+            reasons.setdefault(step.reason, []).append(f"{step.timestep_fs:g}")
+    others = [f"{', '.join(times)} fs: {reason}" for reason, times in reasons.items()]
+    largest = _largest(steps, "sound")
     wrong = any(step.sound is False and step.timestep_fs <= usual_fs for step in steps)
     met = False if wrong else True if largest is not None and largest >= usual_fs else None
-    reason = "; ".join(others) or f"no time step longer than {largest:g} fs was tried"
-    return (CheckRow("largest sound time step", largest, None, "fs", f">= {usual_fs:g}", verdict_of(met), reason),)
+    reason = "; ".join(others) or f"no time step longer than {steps[-1].timestep_fs:g} fs was tried"
+    name = "largest time step with a thermostat"
+    return (
+        CheckRow(name, largest, None, "fs", f">= {usual_fs:g} fs", verdict_of(met), reason),
+        _at_constant_energy(steps),
+    )
+
+
+def _at_constant_energy(steps: tuple[StepFigures, ...]) -> CheckRow:
+    """Return the row of the largest time step whose drift surely warms a run of 20 ps by at most 1 %."""
+    largest = _largest(steps, "conserves_energy")
+    longer = next((step for step in steps if largest is None or step.timestep_fs > largest), None)
+    limit = (
+        f"with a drift of up to {MOST_NVE_DRIFT:g} % of the kinetic energy, a run of {DRIFT_SPAN_PS:g} ps at constant energy "
+        f"warms by at most {WARMER_PERCENT:g} %"
+    )
+    text = f"no time step longer than {largest:g} fs was tried" if longer is None else _drift_in_words(longer)
+    return CheckRow("largest time step at constant energy", largest, None, "fs", "", MEASURED, f"{limit}; {text}")
+
+
+def _drift_in_words(step: StepFigures) -> str:
+    drift = plus_minus(step.drift_percent, step.drift_stderr_percent, 2)
+    return f"at {step.timestep_fs:g} fs the drift is " + ("unknown" if step.drift_percent is None else f"{drift} {UNIT}")
+
+
+def _largest(steps: tuple[StepFigures, ...], name: str) -> float | None:
+    """Return the largest time step up to which the entry `name` of all steps is true; None if there is none."""
+    first = next((number for number, step in enumerate(steps) if getattr(step, name) is not True), len(steps))
+    return steps[first - 1].timestep_fs if first else None
 
 
 def measured_steps(subject: Subject) -> tuple[StepFigures, ...]:
@@ -115,27 +169,28 @@ def measured_steps(subject: Subject) -> tuple[StepFigures, ...]:
 
 
 def measured_step(subject: Subject, timestep_fs: float) -> StepFigures:
-    """Measure the figures of one time step in a run at constant temperature, followed by a run at constant energy."""
+    """Measure the figures of one time step in a run at constant temperature, followed by runs at constant energy."""
     try:
         run = subject.run(timestep_fs=timestep_fs, place=100)
         sampled = run.sample(subject.settings.length_ps, f"check: {timestep_fs:g} fs")
-        drift = run.drift(subject.settings.drift_ps)
+        drift = drift_at(subject, timestep_fs, run)
     except SimulationFailed as error:
         return StepFigures(timestep_fs, False, first_sentence(error))
     kinetic, conf = sampled.kinetic, configurational_temperature(sampled.frames)
-    agrees, within = conf.agrees(kinetic.thermostat), drift_within(drift, MOST_DRIFT)
+    agrees, within = conf.agrees(kinetic.thermostat), drift.is_within(MOST_DRIFT)
     wrong, unknown = list[str](), list[str]()
     if kinetic.is_suspect():
         wrong.append(f"kinetic temperature {plus_minus(kinetic.value, kinetic.stderr, 1)} K")
     if agrees is False:
         wrong.append(f"configurational temperature {plus_minus(conf.value, conf.stderr, 1)} K")
     if within is False:
-        wrong.append(f"NVE drift {plus_minus(drift.percent, drift.stderr, 1)} % of the kinetic energy in 20 ps")
-    unknown += [f"configurational temperature not tested, {conf.reason}"] if agrees is None else []
+        wrong.append(f"NVE drift {plus_minus(drift.percent, drift.stderr, 1)} {UNIT}")
+    unknown += [f"configurational temperature: {str(conf.reason).split(' (')[0]}"] if agrees is None else []
     unknown += [TOO_BLURRED] if within is None else []
     return StepFigures(
         timestep_fs,
         False if wrong else None if unknown else True,
         ", ".join(wrong or unknown),
         *(kinetic.value, kinetic.stderr, conf.value, conf.stderr, drift.percent, drift.stderr),
+        conserves_energy=drift.is_within(MOST_NVE_DRIFT),
     )

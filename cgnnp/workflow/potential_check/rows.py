@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED
-from cgnnp.runtime.formatting import UNKNOWN
+from cgnnp.runtime.formatting import UNKNOWN, plus_minus
 
 MEASURED = "measured"
 """The verdict of a figure that has no target, such as a speed."""
@@ -23,8 +23,8 @@ class CheckRow:
         verdict: agrees, disagrees, not tested or measured.
         reason: why the verdict is not `agrees`, or how the figure was measured.
 
-    >>> print(CheckRow("NVE drift", 0.02, 0.01, "%", "within 0.5", "agrees"))
-    NVE drift: 0.02 ± 0.01 % (asked: within 0.5)
+    >>> print(CheckRow("NVE drift", 0.0213, 0.0104, "%", "within 0.5 %", "agrees"))
+    NVE drift: 0.021 ± 0.010 % (asked: within 0.5 %)
     """
 
     name: str
@@ -40,8 +40,10 @@ class CheckRow:
         """The value with its error and unit; a dash if there is no value."""
         if self.value is None or not math.isfinite(self.value):
             return UNKNOWN
-        error = "" if self.stderr is None else f" ± {self.stderr:.2g}"
-        return f"{self.value:.4g}{error} {self.unit}".rstrip()
+        if not self.stderr:
+            return f"{self.value:.4g} {self.unit}".rstrip()
+        digits = max(0, 1 - math.floor(math.log10(self.stderr)))  # the error has two significant digits
+        return f"{plus_minus(self.value, self.stderr, digits)} {self.unit}".rstrip()
 
     def __str__(self) -> str:
         asked = f" (asked: {self.target})" if self.target else ""

@@ -8,7 +8,7 @@ from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.settings import checked_settings
 
 FULL: dict[str, Any] = {"drift_ps": 20.0, "length_ps": 100.0, "steps_fs": [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]}
-QUICK: dict[str, Any] = {"drift_ps": 10.0, "length_ps": 10.0, "steps_fs": [10.0, 15.0, 20.0]}
+QUICK: dict[str, Any] = {"drift_ps": 10.0, "length_ps": 10.0, "steps_fs": [5.0, 10.0, 15.0, 20.0]}
 """Default settings of a full and of a quick check. All quick tests of 216 beads of water take two minutes on two cores."""
 
 SHORTEST_PS = 1.0
@@ -22,7 +22,7 @@ class CheckSettings:
     Args:
         timestep_fs: usual time step, fs; None takes that of the run in whose folder the potential is, or else 10 fs.
         steps_fs: time steps to try, fs; the check searches the largest sound one, from the shortest on.
-        drift_ps: length of every run at constant energy, ps.
+        drift_ps: length of the eight runs at constant energy of one time step together, ps.
         length_ps: length of every other run, ps; the run with eight times the beads has a quarter of it.
         seed: seed of velocities and thermostats.
         platform: name of the OpenMM platform.

@@ -37,14 +37,14 @@ def speed_rows(subject: Subject) -> tuple[CheckRow, ...]:
 
     If the speed of the atomistic simulation is known, two more rows give it and the ratio of both speeds.
     """
-    step_fs, machine = subject.timestep_fs, str(this_machine(subject))
+    step_fs = subject.timestep_fs
     try:
         ms, stderr = step_time(subject)
     except SimulationFailed as error:
         return (failed("time of a step", "ms", "", error),)
     speed = step_fs * 1e-6 * SECONDS_PER_DAY / (ms / 1000)
-    per_day = CheckRow(f"one replica at {step_fs:g} fs", speed, speed * stderr / ms, "ns/day", "", MEASURED, machine)
-    rows = (CheckRow("time of a step", ms, stderr, "ms", "", MEASURED, machine), per_day)
+    per_day = CheckRow(f"one replica at {step_fs:g} fs", speed, speed * stderr / ms, "ns/day", "", MEASURED)
+    rows = (CheckRow("time of a step", ms, stderr, "ms", "", MEASURED), per_day)
     atomistic = subject.known("atomistic_ns_per_day")
     if atomistic is None:
         return rows

@@ -40,7 +40,7 @@ def dimer_rows(found: tuple[IsolatedDimer, ...]) -> tuple[CheckRow, ...]:
 def dimer_row(found: IsolatedDimer) -> CheckRow:
     """Return the row of one dimer. It agrees if the wall rises by more than 5 kT and there is no hole inside."""
     entry = found.to_dict()
-    name, unit, target = f"dimer wall {entry['pair']}, rise within 0.05 nm", "kT", f"> {HOLE_KT:g}"
+    name, unit, target = f"dimer wall {entry['pair']}, rise within 0.05 nm", "kT", f"> {HOLE_KT:g} kT"
     rise, hole = found.wall_rise, has_hole(entry)
     if rise is None or hole is None:
         return untested(name, unit, target, NO_EDGE)

@@ -74,7 +74,7 @@ def on_a_lattice(subject: Subject) -> BeadSystem:
 
 
 STRESS = {
-    "hot": Stress("hot, 1.5 T", own, heat=HOT),
+    "hot": Stress("hot, 1.5 times the temperature", own, heat=HOT),
     "dense": Stress("dense, 1.2 times the density", denser),
     "dilute": Stress("dilute, half the density", diluted),
     "lattice": Stress("from a lattice", on_a_lattice),
@@ -89,8 +89,8 @@ def stress_rows(name: str, subject: Subject) -> tuple[CheckRow, ...]:
     """
     stress = STRESS[name]
     thermostat = stress.heat * subject.bundle.temperature
-    nearest = f"{stress.label}: closest pair minus first sampled distance", "nm", f"> {-WALL_DEPTH:g}"
-    kinetic = f"{stress.label}: kinetic temperature", "K", f"within 3 % or 4 standard errors of {thermostat:g}"
+    nearest = f"{stress.label}: closest pair minus first sampled distance", "nm", f"> {-WALL_DEPTH:g} nm"
+    kinetic = f"{stress.label}: kinetic temperature", "K", f"within 3 % or 4 standard errors of {thermostat:g} K"
     try:
         beads = stress.beads(subject)
     except ValueError as error:

@@ -98,6 +98,16 @@ class Subject:
             kind: type of the result.
             make: function that makes the result.
         """
+        if name not in self._made:
+            self._made[name] = self._from_folder(name, kind, make)
+        return cast(Kind, self._made[name])
+
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        """The results of this process by name, so that two tests that need the same figure show one value."""
+        return {}
+
+    def _from_folder(self, name: str, kind: type[Kind] | Any, make: Callable[[], Kind]) -> Kind:
         if self.folder is None:
             return make()
         place, inputs = self.folder / FINISHED / name, self._digest

@@ -376,7 +376,7 @@ def test_sections_are_set_part_by_part_in_their_order(summary, tmp_path):
     places = [text.index(part) for part in ("<p>A sentence.</p>", "T<sub>conf</sub> of &lt;i&gt;", '<figure class="panels"')]
     assert places == sorted(places)
     assert '<b class="poor">T<sub>conf</sub> of &lt;i&gt;</b>' in text
-    assert '<td class="n">1.0</td><td>words</td>' in text
+    assert '<td class="n" data-label="value">1.0</td><td data-label="said">words</td>' in text
     assert text.count('alt="alternative') == 3
     assert "A caption with <code>code</code>." in text
     assert '<p class="muted">A note.</p>' in text

@@ -18,7 +18,7 @@ from cgnnp.models.registry import create_model
 from cgnnp.priors import PairSpline, ScreenedCoulomb
 from cgnnp.priors.pair_spline import PairTable
 from cgnnp.simulation.potential_files import load, save_bundle
-from cgnnp.simulation.short_run import slope_with_error
+from cgnnp.simulation.short_run import Drift
 from cgnnp.units import thermal_energy
 from cgnnp.workflow.potential_check.all_tests import TESTS
 from cgnnp.workflow.potential_check.check import check_potential
@@ -98,7 +98,7 @@ def test_runs_under_stress_of_a_sound_potential_agree(sound):
     rows = rows_of(sound, *STRESS)
     assert len(rows) == 2 * len(STRESS)
     assert verdicts(rows) == {"agrees"}
-    hot = next(row for row in rows if row.name == "hot, 1.5 T: kinetic temperature")
+    hot = next(row for row in rows if row.name == "hot, 1.5 times the temperature: kinetic temperature")
     assert abs(hot.value - 450.0) < 5 * hot.stderr
 
 
@@ -145,7 +145,7 @@ def steps(*sound: bool | None) -> tuple[StepFigures, ...]:
     ],
 )
 def test_the_verdict_on_time_steps(found, usual, largest, verdict):
-    (row,) = time_step_rows(found, usual)
+    row, _ = time_step_rows(found, usual)
     assert (row.value, row.verdict) == (largest, verdict)
     assert bool("why" in row.reason) == any(step.sound is not True for step in found)
 
@@ -235,12 +235,45 @@ def test_single_beads_make_no_salt(sound):
     assert len(np.unique(rock_salt_sites(32), axis=0)) == 64
 
 
-def test_the_error_of_a_slope_is_its_spread():
-    rng = np.random.default_rng(5)
-    t = np.linspace(0.0, 20.0, 100)
-    found = np.array([slope_with_error(t, 0.3 * t + rng.normal(size=100)) for _ in range(400)])
-    assert found[:, 0].mean() == pytest.approx(0.3, abs=4 * found[:, 0].std() / 20)
-    assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.15)
+def test_the_error_of_a_drift_is_the_spread_of_repeated_measurements(sound):
+    run = Subject(load(sound), check_settings()).run(timestep_fs=20.0)
+    found = []
+    for run.seed in range(12):
+        found.append(run.drift(4.0))
+    percents, errors = np.array([(one.percent, one.stderr) for one in found]).T
+    assert {(one.n_runs, round(one.run_ps, 2)) for one in found} == {(8, 0.52)}
+    assert len(set(percents)) == 12
+    assert percents.std(ddof=1) == pytest.approx(np.sqrt(np.mean(errors**2)), rel=0.6)
+
+
+def test_a_limit_inside_the_interval_of_a_drift_is_not_tested():
+    """With eight runs, 95 % of the probability is within 2.36 standard errors."""
+    assert Drift(0.0, 1.0, run_ps=1.0).margin == pytest.approx(2.365, abs=1e-3)
+    assert [Drift(75.0, error, run_ps=1.0).is_within(80.0) for error in (2.0, 3.0)] == [True, None]
+    assert [Drift(-85.0, error, run_ps=1.0).is_within(80.0) for error in (2.0, 3.0)] == [False, None]
+
+
+def test_one_time_step_has_one_drift(sound):
+    found = check_potential(
+        sound, tests=["drift", "time_step"], steps_fs=[5.0], timestep_fs=5.0, length_ps=2.0, drift_ps=2.0, quick=True
+    )
+    row = next(row for row in found.rows if row.name == "NVE drift at 5 fs, share of kinetic energy")
+    assert (row.value, row.stderr) == (found.steps[0].drift_percent, found.steps[0].drift_stderr_percent)
+    assert "8 runs of 0.26 ps" in row.reason
+
+
+def test_the_largest_step_at_constant_energy_is_that_before_the_first_drift():
+    found = tuple(
+        StepFigures(5.0 * (k + 1), True, drift_percent=2.0 * k, drift_stderr_percent=0.5, conserves_energy=one)
+        for k, one in enumerate((True, None, True))
+    )
+    _, row = time_step_rows(found, 10.0)
+    assert (row.value, row.verdict) == (5.0, "measured")
+    assert row.reason.endswith("at 10 fs the drift is 2.00 ± 0.50 % per 20 ps")
+    _, row = time_step_rows(found[:1], 5.0)
+    assert row.reason.endswith("no time step longer than 5 fs was tried")
+    _, row = time_step_rows(found[1:], 10.0)
+    assert row.value is None
 
 
 @pytest.mark.parametrize(
@@ -279,6 +312,11 @@ def test_the_page_stands_alone_and_has_every_row(sound, with_a_hole, tmp_path, m
         stored = json.loads((tmp_path / name / "check.json").read_text())
         assert stored["verdict"] == found.verdict
         assert [row["value"] for row in stored["rows"]] == [row.value for row in found.rows]
+        assert f"<title>{found.potential.parent.name} · check · cgnnp</title>" in page
+        assert "do not compare the structure" in page
+        assert "shorter than those of a full check" in page
+        assert re.search(r"Written by cgnnp \S+ on \d{4}-\d\d-\d\d at", page)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", stored["created"])
         assert all(row.name in page for row in found.rows)
         assert page.count("data:image/png;base64,") == 6
         assert not re.search(r'(src|href)="(?!data:)', page)
