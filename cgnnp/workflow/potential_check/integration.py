@@ -7,7 +7,7 @@ from cgnnp.diagnostics.configurational_temperature import configurational_temper
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.runtime.formatting import plus_minus
 from cgnnp.simulation.short_run import DRIFT_OF_ONE_PERCENT, DRIFT_SPAN_PS, FRICTION_PER_PS, Drift, ShortRun
-from cgnnp.workflow.potential_check.rows import MEASURED, CheckRow, failed, first_sentence, verdict_of
+from cgnnp.workflow.potential_check.rows import MEASURED, CheckRow, failed, first_sentence, verdict_of, with_error
 from cgnnp.workflow.potential_check.subject import Subject
 
 FINE_STEP, FINE_SHARE = 5.0, 0.5
@@ -136,15 +136,15 @@ def _at_constant_energy(steps: tuple[StepFigures, ...]) -> CheckRow:
     largest = _largest(steps, "conserves_energy")
     longer = next((step for step in steps if largest is None or step.timestep_fs > largest), None)
     limit = (
-        f"with a drift of up to {MOST_NVE_DRIFT:g} % of the kinetic energy, a run of {DRIFT_SPAN_PS:g} ps at constant energy "
-        f"warms by at most {WARMER_PERCENT:g} %"
+        f"with a drift of up to {MOST_NVE_DRIFT:g} % of the kinetic energy, a run of {DRIFT_SPAN_PS:g} ps at constant "
+        f"energy warms by at most {WARMER_PERCENT:g} %"
     )
     text = f"no time step longer than {largest:g} fs was tried" if longer is None else _drift_in_words(longer)
     return CheckRow("largest time step at constant energy", largest, None, "fs", "", MEASURED, f"{limit}; {text}")
 
 
 def _drift_in_words(step: StepFigures) -> str:
-    drift = plus_minus(step.drift_percent, step.drift_stderr_percent, 2)
+    drift = with_error(step.drift_percent, step.drift_stderr_percent)
     return f"at {step.timestep_fs:g} fs the drift is " + ("unknown" if step.drift_percent is None else f"{drift} {UNIT}")
 
 
@@ -184,7 +184,7 @@ def measured_step(subject: Subject, timestep_fs: float) -> StepFigures:
     if agrees is False:
         wrong.append(f"configurational temperature {plus_minus(conf.value, conf.stderr, 1)} K")
     if within is False:
-        wrong.append(f"NVE drift {plus_minus(drift.percent, drift.stderr, 1)} {UNIT}")
+        wrong.append(f"NVE drift {with_error(drift.percent, drift.stderr)} {UNIT}")
     unknown += [f"configurational temperature: {str(conf.reason).split(' (')[0]}"] if agrees is None else []
     unknown += [TOO_BLURRED] if within is None else []
     return StepFigures(

@@ -16,7 +16,7 @@ from cgnnp.simulation.short_run import DRIFT_RUNS, DRIFT_SPAN_PS, FRICTION_PER_P
 from cgnnp.workflow.potential_check.check import PotentialCheck
 from cgnnp.workflow.potential_check.figure import TimeSteps
 from cgnnp.workflow.potential_check.integration import MOST_DRIFT, MOST_NVE_DRIFT
-from cgnnp.workflow.potential_check.rows import MEASURED, verdict_of
+from cgnnp.workflow.potential_check.rows import MEASURED, verdict_of, with_error
 from cgnnp.workflow.potential_check.subject import own_version
 
 CONSERVED = {True: ("sound", "good"), False: ("too long", "fair"), None: ("not known", "open")}
@@ -86,7 +86,7 @@ def _time_steps(found: PotentialCheck) -> list[Section]:
         numbers = (
             plus_minus(step.t_kin_K, step.t_kin_stderr_K, 1),
             plus_minus(step.t_conf_K, step.t_conf_stderr_K, 1),
-            plus_minus(step.drift_percent, step.drift_stderr_percent, 2),
+            with_error(step.drift_percent, step.drift_stderr_percent),
         )
         conserved = Toned(*CONSERVED[step.conserves_energy])
         rows.append((f"{step.timestep_fs:g}", Toned(verdict, LEVELS[verdict]), conserved, *numbers, step.reason))
@@ -109,7 +109,7 @@ def _time_steps(found: PotentialCheck) -> list[Section]:
         f"{MOST_DRIFT:g} % of the kinetic energy per {DRIFT_SPAN_PS:g} ps: a friction of {FRICTION_PER_PS:g} /ps removes "
         f"such a drift and leaves the beads 1 % too warm; the limit is proportional to the friction. At constant energy "
         f"nothing removes the drift: within {MOST_NVE_DRIFT:g} %, a run of {DRIFT_SPAN_PS:g} ps warms by at most 1 %. "
-        f"Drifts are means of {DRIFT_RUNS} runs of {found.settings.drift_ps / DRIFT_RUNS:.3g} ps, scaled to "
+        f"Drifts are means of {DRIFT_RUNS} runs of about {found.settings.drift_ps / DRIFT_RUNS:.3g} ps, scaled to "
         f"{DRIFT_SPAN_PS:g} ps. Error bars are two standard errors."
     )
     drawn = TimeSteps(measured, found.temperature, found.timestep_fs)

@@ -42,12 +42,20 @@ class CheckRow:
             return UNKNOWN
         if not self.stderr:
             return f"{self.value:.4g} {self.unit}".rstrip()
-        digits = max(0, 1 - math.floor(math.log10(self.stderr)))  # the error has two significant digits
-        return f"{plus_minus(self.value, self.stderr, digits)} {self.unit}".rstrip()
+        return f"{with_error(self.value, self.stderr)} {self.unit}".rstrip()
 
     def __str__(self) -> str:
         asked = f" (asked: {self.target})" if self.target else ""
         return f"{self.name}: {self.figure}{asked}" + (f": {self.reason}" if self.reason else "")
+
+
+def with_error(value: float | None, stderr: float | None) -> str:
+    """Format a value with two significant digits of its error.
+
+    >>> with_error(2.9971, 0.7134), with_error(3194.07, 1027.04)
+    ('3.00 ± 0.71', '3,194 ± 1,027')
+    """
+    return plus_minus(value, stderr, max(0, 1 - math.floor(math.log10(stderr))) if stderr else 2)
 
 
 def verdict_of(met: bool | None) -> str:

@@ -66,7 +66,7 @@ def test_beads_without_charges_have_one_curve(tmp_path):
     assert {len(row) for row in rows} == {3}
     section = check_section(found, tmp_path)
     (axes, *_) = section.pictures[0].draw(LIGHT).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["w(r)"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["w(r)", "no data"]
 
 
 def test_they_are_at_infinite_dilution_only_where_a_solvent_was_eliminated(ions):
