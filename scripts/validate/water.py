@@ -54,7 +54,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
         shutil.copyfile(run / "rdf.png", arguments.results / "water_cg.png")
     rows += figures_of_the_run(read_json(run / "summary.json"), quick)
     potential = (run / "potential").resolve()
-    rows += [without_cgnnp(potential), *check_rows(potential, ["dimers", "drift"], drift_ps=2.0 if quick else 20.0)]
+    rows += [without_cgnnp(potential), *check_rows(potential, ["dimers", "drift"], drift_ps=10.0 if quick else 20.0)]
     return [*rows, *first_steps(potential), help_time()]
 
 

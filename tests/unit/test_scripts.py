@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 QUICK = {
-    "validate/water.py": ("R2 of prior and network", "NVE drift over 20 ps at 2 fs, % of kinetic energy"),
+    "validate/water.py": ("R2 of prior and network", "NVE drift at 2 fs, share of kinetic energy, % per 20 ps"),
     "validate/nacl.py": ("T_conf of the mapped data, K", "the same, CG less atomistic"),
     "validate/networks.py": (
         "water: pair: ms per step",
