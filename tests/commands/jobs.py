@@ -91,7 +91,7 @@ def _module(line: list[str], cwd: Path, said: list[Path], environment: dict[str,
 
 
 def run_fresh(command: str, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """The same by `python -m`, imports included."""
+    """Run a command by `python -m`, imports included, as commands need that start processes by joblib."""
     process = start(command, *arguments, cwd=cwd)
     try:
         out, err = process.communicate(timeout=400)

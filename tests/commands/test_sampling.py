@@ -38,7 +38,7 @@ def kept(tmp_path_factory):
     """Two replicas sampled side by side with their atoms. Do not write into it."""
     folder = tmp_path_factory.mktemp("kept")
     own = ["mapping.name=mine", "also=[water_cg]", "keep_atoms=true"]
-    jobs.run("sample", *PARALLEL, "replica=0,1", *own, *SMALL, cwd=folder)
+    jobs.run_fresh("sample", *PARALLEL, "replica=0,1", *own, *SMALL, cwd=folder)
     return folder
 
 
@@ -105,7 +105,7 @@ def test_training_on_a_data_set_from_anywhere_needs_no_system(kept, tmp_path):
 
 def test_a_replica_that_blows_up_leaves_the_others(tmp_path):
     hot = ["reference.temperature_K=300,99999", "reference.equilibration_ps=4"]
-    result = jobs.run("sample", *PARALLEL, *hot, *SMALL[:-3], "reference.n_frames=5", cwd=tmp_path, code=1)
+    result = jobs.run_fresh("sample", *PARALLEL, *hot, *SMALL[:-3], "reference.n_frames=5", cwd=tmp_path, code=1)
     assert len(re.findall("error: the simulation blew up", result.stderr)) == 1
     assert "Traceback" not in result.stderr
     counts = sorted(count_frames(path) for path in (tmp_path / "data").iterdir() if path.is_dir())
@@ -153,7 +153,7 @@ def worker_of(parent: int) -> int:
 
 def test_replicas_side_by_side_have_their_share_of_the_threads(tmp_path):
     few = [*SMALL[:-1], "reference.n_frames=1", "platform=CPU"]
-    result = jobs.run("sample", "-m", "replica=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *few, cwd=tmp_path)
+    result = jobs.run_fresh("sample", "-m", "replica=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *few, cwd=tmp_path)
     threads = re.findall(r"platform CPU, Threads (\d+)", result.stderr)
     assert threads == [str(max(1, available_cores() // 2))] * 2
     result = jobs.run("sample", "replica=2", *few, cwd=tmp_path)
