@@ -30,9 +30,10 @@ from cgnnp.runtime.errors import SettingError
 class TwoBody(nn.Module):
     """The initial features of a pair, which are functions of its distance and its two bead types.
 
-    The functions are perceptron((W B(r)) * [center(t_i), neighbor(t_j)]) followed by two linear maps. The first map gives
-    the weights of the pair's initial tensors. The second gives its initial scalars and the weights of the first environment.
-    If a spline is given, the functions are tabulated on its knots.
+    The functions are perceptron((W B(r)) * [center(t_i), neighbor(t_j)]) followed by two linear maps. B(r) are the radial
+    basis functions; the matrix W and the vectors center and neighbor of each bead type are trained. The first map gives the
+    weights of the pair's initial tensors. The second gives its initial scalars and the weights of the first environment. If
+    a spline is given, the functions are evaluated only on its knots and interpolated in between.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class TwoBody(nn.Module):
         self.project = nn.Parameter(torch.randn(scalars, scalars + weights))
 
     def forward(self, radial: RadialInput, receiver_types: Tensor, sender_types: Tensor) -> Tensor:
-        """Return an array (edges, weights + scalars + weights).
+        """Return the initial features of the pairs as one array (edges, weights + scalars + weights).
 
         The columns are the weights of the initial tensors, the initial scalars, and the weights of the first environment.
         `radial` is the result of `Network.radial`.
@@ -58,7 +59,7 @@ class TwoBody(nn.Module):
         basis = basis @ self.basis / math.sqrt(float(self.basis.size(0)))
         if self.spline is None:
             return self._functions(basis, torch.cat([self.center[receiver_types], self.neighbor[sender_types]], dim=1))
-        # The tables of all ordered pairs of types are concatenated.
+        # Every ordered pair of bead types has its own spline table. `rows` selects the table of each edge.
         tables: list[Tensor] = []
         for first in range(self.n_types):
             for second in range(self.n_types):
@@ -74,7 +75,7 @@ class TwoBody(nn.Module):
 
 
 class Product(ExactConstants):
-    """Tensor product of the features of pairs with the environment of their first bead, with weights by path and channel."""
+    """Tensor product of the features of pairs with the environment of their first bead. Paths and channels have weights."""
 
     def __init__(self, features: Sequence[Block], l_max: int, out: Sequence[Block], channels: int) -> None:
         super().__init__()
@@ -85,7 +86,7 @@ class Product(ExactConstants):
         self.register_buffer("coefficients", self.exact().to(torch.get_default_dtype()), persistent=False)
 
     def exact(self) -> Tensor:
-        """Return the exact coupling coefficients (paths, environment components x input components x output components)."""
+        """Return the coupling coefficients (paths, environment components x input x output components), float64."""
         features, l_max, out = self.blocks
         starts, ends = block_starts(features), block_starts(out)
         result = torch.zeros(len(self.couplings), self.n_in, (l_max + 1) ** 2, self.n_out, dtype=torch.float64)
@@ -104,7 +105,8 @@ class Product(ExactConstants):
         """
         n_channels = environments.size(2)
         coupled = (self.weight.t() @ self.coefficients).view(n_channels, environments.size(1), -1)
-        # The sum over environment components is done once per bead. It gives a matrix from inputs to outputs per channel.
+        # The sum over environment components is done once per bead, not per edge. For each channel it gives a matrix that
+        # maps the input components of an edge to its output components.
         matrices = torch.bmm(environments.permute(2, 0, 1), coupled).permute(1, 2, 0)
         matrices = matrices.reshape(-1, self.n_in, self.n_out, n_channels).index_select(0, receivers)
         return (features[:, :, None, :] * matrices).sum(dim=1)
@@ -117,15 +119,15 @@ class AllegroSettings(RadialSettings):
     Args:
         layers: number of tensor products.
         l_max: highest degree of the tensors and spherical harmonics; 0 makes the network invariant.
-        features: channels of the tensors.
+        features: number of channels of the tensors.
         scalars: number of scalar features of a pair, at least 2.
-        hidden: hidden width of the perceptrons between layers and of the readout.
+        hidden: width of the hidden layer of the perceptrons after the tensor products and of the one that gives the energy.
         parity: parity of the tensors, see `cgnnp.models.nequip.NequIPSettings`. With `none`, l_max >= 1 and at least two
             layers, the energy can distinguish mirror images.
-        others: see `RadialSettings`. Here one perceptron takes both distance and bead types.
+        others: see `RadialSettings`. In Allegro, a single perceptron takes both the distance and the bead types.
 
     Raises:
-        ValueError: a setting of `NetworkSettings` is out of range, or there are less than two scalars.
+        ValueError: a setting of `NetworkSettings` is out of range, or `scalars` is less than two.
     """
 
     layers: int = 1
@@ -188,11 +190,11 @@ class Allegro(Network[AllegroSettings]):
             scalars = torch.cat([scalars, new[:, : self.n_scalars]], dim=1)
             weights = new[:, self.n_scalars :]
         total = summed_on_beads(self.readout(scalars)[:, 0], receivers, n_beads)
-        # The factor 1/sqrt(2): every pair is two edges, whose energies change together with the distance.
+        # The factor 1/sqrt(2) accounts for the two edges of every pair of beads, whose energies change together.
         return self.bounded(self.energy_scale * self.neighbor_scale / math.sqrt(2.0) * total)
 
     def _weighted(self, harmonics: Tensor, weights: Tensor) -> Tensor:
-        """Multiply harmonics with the weights (edges, degrees x channels) of their degrees.
+        """Multiply spherical harmonics with the weights (edges, degrees x channels) of their degrees.
 
         Return an array (edges, components, channels).
         """

@@ -6,9 +6,9 @@ enters the network:
 
     v  ->  v h(|v|) / |v|
 
-h(r) is constant below the first sampled distance, and h(r) = r from `width` above it on. So below the first sampled distance
-the network exerts no radial force, and only the repulsive wall of the prior acts. The clamp is not part of the network's
-`forward`; the code that evaluates a graph applies it to the vectors first.
+h(r) is constant below the first sampled distance r_1, and h(r) = r above r_1 + `width`. So below r_1 the network exerts no
+radial force, and only the repulsive wall of the prior acts. The clamp is not part of the network's `forward`; the code that
+evaluates a graph applies it to the vectors first. In this module the argument `edge` is r_1, the edge of the sampled range.
 """
 
 from typing import NamedTuple
@@ -20,14 +20,17 @@ from cgnnp.mapping.topology import BeadTopology
 
 
 def clamped_lengths(r: Tensor, edge: Tensor, width: float) -> Tensor:
-    """Clamp lengths: the result is r above edge + width and constant below the edge, and is twice differentiable."""
+    """Return the clamped lengths: r above edge + width, a constant below edge, and a smooth passage in between.
+
+    The result is twice differentiable with respect to r.
+    """
     x = ((r - edge) / width).clamp(0.0, 1.0)
     inside = edge + width * (0.5 + x**3 - 0.5 * x**4)
     return torch.where(r < edge + width, inside, r)
 
 
 def clamped(vectors: Tensor, edge: Tensor, width: float) -> Tensor:
-    """Clamp vectors (edges, 3): those shorter than edge (edges,) + width are lengthened, the others are unchanged."""
+    """Return vectors (edges, 3) in which those shorter than edge (edges,) + width are lengthened to their clamped length."""
     lengths = torch.sqrt((vectors * vectors).sum(dim=1))
     longer = vectors * (clamped_lengths(lengths, edge, width) / lengths)[:, None]
     # Beads at the same position have no direction. Their forces must stay NaN, so that the simulation notices.
@@ -38,8 +41,8 @@ class PairClasses(NamedTuple):
     """Pairs of beads that belong to the same molecule, and their classes.
 
     Args:
-        keys: receiver * n_beads + sender of each pair in both directions, sorted.
-        kinds: class of each key, as a number in `PAIR_CLASSES`.
+        keys: the number receiver * n_beads + sender of each pair, in both directions, sorted.
+        kinds: class of the pair of each key, as an index into `PAIR_CLASSES`.
     """
 
     keys: Tensor
@@ -67,7 +70,7 @@ def edge_classes(
     """Return the class (edges,) of every edge.
 
     The class is 0 (`other`) for edges between two molecules, and between a molecule and a periodic image of itself. An edge
-    is within one molecule if its vector is the minimum image.
+    between two beads of one molecule has the class of their pair only if its vector is their minimum image.
 
     Args:
         keys: the keys of `PairClasses`.

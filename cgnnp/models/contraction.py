@@ -1,9 +1,10 @@
-"""Symmetric products of a bead's density with itself: the many-body features of MACE (10.48550/arXiv.2206.07697).
+"""Symmetric products of a neighbour density with itself: the many-body features of MACE (10.48550/arXiv.2206.07697).
 
-A density A has the shape (beads, components, channels), with one block of natural parity for each degree 0..l. A map from a
-product of n densities to one degree that is equivariant under rotations and inversion is given by a constant tensor. Only
-the part of the tensor that is symmetric under exchange of the densities matters, because all n densities are the same. A
-product of n densities of neighbours depends on n + 1 beads at once (atomic cluster expansion, 10.1103/PhysRevB.99.014104).
+The density A of the neighbours of a bead has the shape (beads, components, channels), with one block of natural parity for
+each degree 0..l. A constant tensor defines a linear map from the product of n densities to the components of one degree; it
+must be equivariant under rotations and inversion. Only the part of the tensor that is symmetric under exchange of the
+densities matters, because all n densities are the same. The product of n densities depends on a bead and n of its neighbours
+at once (atomic cluster expansion, 10.1103/PhysRevB.99.014104).
 """
 
 import functools
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from cgnnp.models.convolution import ExactConstants, coupling_coefficients, n_components
 
 INDEPENDENT = 1e-6
-"""Norm of the remainder, after projecting out the other couplings, above which a coupling counts as linearly independent.
-Dependent couplings leave rounding errors of about 1e-15, independent ones more than 0.1."""
+"""A coupling counts as linearly independent of the others if its norm is above this after the others are projected out. The
+norm of dependent couplings is then about 1e-15 (rounding errors), that of independent couplings more than 0.1."""
 
 
 @functools.cache
@@ -37,7 +38,7 @@ def symmetric_couplings(l_in: int, l_out: int, order: int) -> Tensor:
     """
     basis: list[Tensor] = []
     for degrees in itertools.combinations_with_replacement(range(l_in + 1), order):
-        if (sum(degrees) - l_out) % 2:  # The product does not have the parity of l_out, whatever the intermediates.
+        if (sum(degrees) - l_out) % 2:  # The parity of the product is not that of degree l_out, however it is coupled.
             continue
         for degree, coupling in iterated_couplings(degrees):
             if degree != l_out:
@@ -58,8 +59,9 @@ def symmetric_couplings(l_in: int, l_out: int, order: int) -> Tensor:
 def iterated_couplings(degrees: tuple[int, ...]) -> Iterator[tuple[int, Tensor]]:
     """Yield all ways to couple the given degrees one after the other.
 
-    Each is the final degree l and the coupling tensor (2 l + 1, 2 l1 + 1, ..., 2 ln + 1), whose squared norm is 2 l + 1.
-    Intermediate products may have unnatural parity, since for example two cross products can be coupled with each other.
+    Each item is a final degree l and a coupling tensor (2 l + 1, 2 l1 + 1, ..., 2 ln + 1), whose squared norm is 2 l + 1.
+    Intermediate products may have unnatural parity, since for example the product of two cross products can have natural
+    parity again.
     """
     *before, last = degrees
     if not before:
@@ -86,11 +88,11 @@ def symmetrised(coupling: Tensor, degrees: tuple[int, ...], l_in: int) -> Tensor
 
 
 def variance(coupling: Tensor) -> float:
-    """Return the variance of u_m(A), averaged over m, for independent standard normal components of A.
+    """Return the variance of u_m(A) = U_m,i..k A_i ... A_k, averaged over m, for standard normal components of A.
 
-    The coupling U (2 l + 1, D, ..., D) must be symmetric. By Wick's theorem <u_m^2> is the sum over k of
-    (n!)^2 / ((2^k k!)^2 (n - 2k)!) |tr^k U_m|^2, where k pairs are contracted within each factor u_m. The term with n = 2k
-    is <u_m>^2, so the variance leaves it out.
+    The coupling U (2 l + 1, D, ..., D) must be symmetric in its n factors A. By Wick's theorem <u_m^2> is the sum over k of
+    (n!)^2 / ((2^k k!)^2 (n - 2k)!) |tr^k U_m|^2, where tr^k contracts k pairs of indices of U_m. The term with n = 2k is
+    <u_m>^2, so the variance leaves it out.
     """
     order, total, traced = coupling.dim() - 1, 0.0, coupling
     for k in range((order + 1) // 2):
@@ -102,17 +104,17 @@ def variance(coupling: Tensor) -> float:
 
 
 def leading_sign(coupling: Tensor) -> float:
-    """Return the sign of the first nonzero component."""
+    """Return the sign of the first nonzero component of a coupling."""
     components = coupling.flatten()
     return float(torch.sign(components[components.abs() > INDEPENDENT][0]))
 
 
 class WeightedCouplings(ExactConstants):
-    """Couplings of one order to all degrees of the output, summed over paths with weights by bead type and channel.
+    """Couplings of one order (number of factors A) to all degrees of the output, as a weighted sum over paths.
 
-    Because of the symmetry only sorted tuples of components i <= j <= ... are stored. The coefficient of a tuple is
-    multiplied by the number of its distinct permutations. In the highest order the last component is not part of the tuple,
-    because it is contracted first.
+    The weights depend on path, bead type and channel. Because the couplings are symmetric, only sorted tuples of components
+    i <= j <= ... are stored. The coefficient of a tuple is multiplied by the number of its distinct permutations. In the
+    highest order the last component is not part of the tuple but has its own axis, because it is contracted first.
     """
 
     def __init__(self, l_in: int, l_out: int, order: int, correlation: int, channels: int, n_types: int) -> None:
@@ -123,9 +125,10 @@ class WeightedCouplings(ExactConstants):
         self.weight = nn.Parameter(torch.randn(n_types, coefficients.size(1), channels))
 
     def exact(self) -> Tensor:
-        """Return the exact coefficients (output components x tuples [x last component], paths).
+        """Return the coefficients of all paths, an array (output components x tuples [x last component], paths), float64.
 
-        They are scaled such that weights of variance one give outputs of variance one.
+        Only the highest order has the last component. The coefficients are scaled such that weights of variance one give
+        outputs of variance one.
         """
         by_degree: list[Tensor] = []
         size = n_components(self.l_in)
@@ -149,7 +152,8 @@ class WeightedCouplings(ExactConstants):
 class SymmetricContraction(nn.Module):
     """Symmetric contraction: B = sum over orders n and paths p of W_n,p u_n,p(A), for each channel.
 
-    This is the product basis of MACE (10.48550/arXiv.2206.07697, eqs. 10 and 11). The weights W depend on the bead type.
+    This is the product basis of MACE (10.48550/arXiv.2206.07697, eqs. 10 and 11). The maps u are those of
+    `symmetric_couplings`, and the weights W depend on the bead type.
     First the couplings are multiplied with the weights, which gives the coefficients of a polynomial in A. The polynomial is
     then evaluated from the highest order down: one factor A is contracted, the coefficients of the next lower order are
     added, and so on. With three factors the last two are contracted at once, because their symmetry halves the work.
@@ -196,7 +200,7 @@ class SymmetricContraction(nn.Module):
         highest = polynomial[-1].reshape(self.channels, -1, self.n_in)
         if self.correlation == 1:
             return torch.bmm(highest, components).permute(2, 1, 0)
-        # After one contraction, the highest order has as many factors A left as the next lower order. The two are added.
+        # Contracting the highest order with one factor A lowers its order by one, so the next lower order can be added.
         products = components
         if self.correlation == 3:
             products = components.index_select(1, self.first) * components.index_select(1, self.second)

@@ -26,7 +26,7 @@ Block = tuple[int, int]
 """Degree l and parity p of a block of features."""
 
 Path = tuple[int, int, int]
-"""Degrees of features, harmonics and output of one tensor product."""
+"""The three degrees of one tensor product: of the features, of the spherical harmonics, and of the output."""
 
 PARITIES = ("natural", "both", "none")
 
@@ -47,9 +47,10 @@ def feature_blocks(l_max: int, parity: str) -> list[Block]:
 
 
 def block_couplings(features: Sequence[Block], l_edge: int, out: Sequence[Block]) -> list[tuple[int, int, int]]:
-    """Return all allowed couplings as (number of the feature block, degree of the harmonics, number of the output block).
+    """Return all allowed couplings as (index of the feature block, degree of the harmonics, index of the output block).
 
-    Degrees must obey the triangle rule, and parities the rule p1 (-1)^l2 = p3. Couplings are ordered by output block.
+    A coupling is allowed if its degrees obey the triangle rule, and its parities the rule p1 (-1)^l2 = p3. Couplings are
+    sorted by output block.
     """
     return [
         (k1, l2, k3)
@@ -165,7 +166,7 @@ class Convolution(nn.Module):
         features: blocks of the features of the neighbours.
         l_edge: highest degree of the harmonics.
         out: blocks of the output.
-        neighbors: n, usually the average number of neighbours.
+        neighbors: the number n in the formula, usually the average number of neighbours.
     """
 
     def __init__(self, features: Sequence[Block], l_edge: int, out: Sequence[Block], neighbors: float) -> None:
@@ -201,7 +202,7 @@ class Convolution(nn.Module):
 class Linear(nn.Module):
     """Linear map that mixes the channels, and the paths, of one degree.
 
-    There is one matrix for all bead types, or one for each if n_types > 1.
+    If n_types is 1, all beads share one matrix. Otherwise every bead type has its own.
     """
 
     def __init__(self, degree: int, n_in: int, n_out: int, n_paths: int = 1, n_types: int = 1) -> None:
@@ -259,9 +260,10 @@ class Gate(nn.Module):
 
 
 class SphericalHarmonics(nn.Module):
-    """Real spherical harmonics of unit vectors, with e3nn's normalisation 'component' (|Y_l|^2 = 2l + 1) and order.
+    """Real spherical harmonics of unit vectors, in the order of e3nn and with its normalisation 'component'.
 
-    Degrees above one are computed by recursion: Y_(l+1) is proportional to [Y_l (x) Y_1]_(l+1).
+    In this normalisation |Y_l|^2 = 2l + 1. Degrees above one are computed by recursion: Y_(l+1) is proportional to the part
+    of degree l + 1 of the tensor product of Y_l and Y_1.
     """
 
     def __init__(self, l_max: int) -> None:

@@ -14,11 +14,11 @@ from cgnnp.runtime.errors import SettingError
 
 HIGHEST_CORRELATION = 3
 READOUT_HIDDEN = 16
-"""Hidden width of the perceptron that reads the energy from the last layer."""
+"""Width of the hidden layer of the perceptron that computes the energy from the scalars of the last layer."""
 
 MOST_COUPLINGS = 500_000
-"""Largest number of combinations of components, (l_max + 1)^(2 correlation) (features_l_max + 1)^2, that a network may have.
-The coupling tables of 400,000 combinations take about ten seconds to set up. For example, l_max=3, correlation=3 and
+"""A network is refused if it has more combinations of components, (l_max + 1)^(2 correlation) (features_l_max + 1)^2, than
+this. The coupling tables of 400,000 combinations take about ten seconds to set up. For example, l_max=3, correlation=3 and
 features_l_max=2 have 36,864 combinations."""
 
 
@@ -48,7 +48,8 @@ class DensityLayer(nn.Module):
         super().__init__()
         l_density = l_edge if correlation > 1 else l_out
         into, blocks = feature_blocks(l_in, "natural"), feature_blocks(l_density, "natural")
-        # The sum is divided by n, as in mace-torch, and not by sqrt(n): scalars of n neighbours add up to n, and are cubed.
+        # The sum over n neighbours is divided by n, as in mace-torch, and not by sqrt(n): the scalars of the neighbours add
+        # up to about n, and the contraction raises this sum to powers of up to `correlation`.
         self.convolution = Convolution(into, l_edge, blocks, neighbors**2)
         network = Perceptron(n_basis, radial_hidden, self.convolution.n_paths * channels)
         self.radial = RadialFunctions(network, spline)
@@ -91,7 +92,7 @@ class DensityLayer(nn.Module):
 
 
 class LinearReadout(nn.Module):
-    """Reads the energy as a weighted sum of scalars."""
+    """Computes energies of beads as weighted sums of their scalar features."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

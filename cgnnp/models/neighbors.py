@@ -32,7 +32,8 @@ def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor
     origin = torch.floor(fractional)
     fractional = fractional - origin
 
-    # Number of cells along each axis. Cells are at least as wide as the cutoff if the box is, and their number is limited.
+    # Number of cells along each axis. Cells are at least as wide as the cutoff, unless the whole box is narrower, and their
+    # number is limited.
     areas = torch.linalg.norm(torch.linalg.cross(box.roll(-1, 0), box.roll(-2, 0)), dim=1)
     heights = torch.abs(torch.linalg.det(box)) / areas
     most = int(2.0 * float(n_beads) ** (1.0 / 3.0)) + 1
@@ -46,7 +47,7 @@ def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor
     starts = torch.cumsum(counts, 0) - counts
     order = torch.argsort(index, stable=True)
 
-    # Combine every bead with every cell within reach, including periodic images.
+    # Combine every bead with every cell (or periodic image of a cell) that may hold beads within the cutoff.
     spans = [torch.arange(-int(reach[k]), int(reach[k]) + 1, device=positions.device) for k in range(3)]
     offsets = torch.cartesian_prod(spans[0], spans[1], spans[2])
     neighbor_cells = cells[:, None, :] + offsets[None, :, :]
@@ -54,7 +55,7 @@ def neighbor_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor
     home = ((neighbor_cells - images * n_cells) * strides).sum(dim=2).flatten()
     image_vectors = images.reshape(-1, 3).to(positions.dtype) @ box
 
-    # Candidate pairs are all beads of these cells.
+    # All beads of these cells are candidates for neighbours.
     n_found = counts[home]
     slot = torch.repeat_interleave(n_found)
     first = torch.cumsum(n_found, 0) - n_found
@@ -82,7 +83,10 @@ def edge_vectors(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor,
 
 
 def forces_on_beads(gradient: Tensor, receivers: Tensor, senders: Tensor, n_beads: int) -> Tensor:
-    """Return forces (beads, 3), given the derivatives (edges, 3) of the energy by the vectors from receiver to sender."""
+    """Return the forces (beads, 3).
+
+    `gradient` (edges, 3) is the derivative of the energy with respect to the vectors from receiver to sender.
+    """
     zero = torch.zeros(n_beads, 3, dtype=gradient.dtype, device=gradient.device)
     return zero.index_add(0, receivers, gradient).index_add(0, senders, -gradient)
 

@@ -17,7 +17,7 @@ class Interaction(nn.Module):
     """One layer of NequIP: linear -> convolution -> linear, plus a self-connection, then the gate.
 
     The self-connection adds the layer's input, multiplied with matrices that depend on the bead type. The first layer has
-    none.
+    no self-connection.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class NequIPSettings(RadialSettings):
         l_max: highest degree of features and spherical harmonics; 0 makes the network invariant.
         features: number of channels of every block: one number for all layers, or a list with one number per layer.
         parity: parity of the features. With `natural`, features of degree l have parity (-1)^l. With `both`, there are
-            features of either parity, which keeps cross products (parity=true in the package nequip). With `none`, all
+            features of both parities, so cross products are kept (parity=true in the package nequip). With `none`, all
             couplings are allowed; with l_max >= 1 and at least three layers the energy can then distinguish mirror images.
         others: see `RadialSettings`.
 
@@ -106,8 +106,8 @@ class NequIPSettings(RadialSettings):
         if len(given) != self.layers:
             raise SettingError(
                 "model",
-                f"features={given}: {len(given)} numbers for layers={self.layers}: give one number for all layers, or a "
-                "list of one number per layer",
+                f"features={given}: {len(given)} numbers for layers={self.layers}, but every layer needs exactly one: give "
+                "one number for all layers, or a list with one number per layer",
             )
         if not all(isinstance(number, int) and not isinstance(number, bool) and number > 0 for number in given):
             raise SettingError(
@@ -134,7 +134,8 @@ class NequIP(Network[NequIPSettings]):
         """Make the modules; see `Network.build`."""
         l_max, layers, channels = settings.l_max, settings.layers, settings.channels
         blocks = checked_blocks(settings.parity, l_max, layers, 0)
-        # Mirror images differ only by cross products. The first and the last layer make none, so a third layer is needed.
+        # Only features that contain cross products distinguish mirror images. Neither the first nor the last layer can make
+        # cross products, so at least three layers are needed.
         self.knows_handedness = settings.parity == "none" and l_max > 0 and layers > 2
         self.l_max, self.parity = l_max, settings.parity
         self.harmonics = SphericalHarmonics(l_max)

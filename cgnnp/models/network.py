@@ -47,9 +47,10 @@ class NetworkSettings:
         inner_cutoff_nm: first sampled distance of each pair of bead types, as a symmetric matrix. Below it the network
             exerts no force along the pair, so that only the wall of the prior acts (`cgnnp.models.clamps`). Zeros mean no
             clamp.
-        inner_width_nm: width of the transition above that distance, over which the clamp sets in.
-        inner_cutoff_by_class_nm: such a matrix for each class of pairs within one molecule (1-2, 1-3, 1-4, same molecule).
-            Classes that are not named use `inner_cutoff_nm`, as pairs of different molecules do.
+        inner_width_nm: width of the range above the first sampled distance in which the clamp gradually sets in.
+        inner_cutoff_by_class_nm: matrices like `inner_cutoff_nm` for classes of pairs within one molecule (1-2, 1-3, 1-4,
+            same molecule), by the name of the class. Classes without a matrix, and pairs of different molecules, use
+            `inner_cutoff_nm`.
         knots: number of knots of the splines that replace the radial networks; 0 evaluates the radial networks on every
             edge, which is slower.
         avg_num_neighbors: average number of neighbours of a bead; sums over neighbours are normalised by it.
@@ -93,7 +94,9 @@ class NetworkSettings:
             )
         for matrix in (self.inner_cutoff_nm, *by_class.values()):
             if matrix is not None and (found := tuple(torch.tensor(matrix).shape)) != shape:
-                raise ValueError(f"inner_cutoff_nm has shape {found}, expected {shape}: give one row per bead type")
+                raise ValueError(
+                    f"inner_cutoff_nm has shape {found}, expected {shape}: give one row and one column per bead type"
+                )
 
     @property
     def splines_are_optional(self) -> bool:
@@ -102,7 +105,10 @@ class NetworkSettings:
 
     @property
     def first_sampled(self) -> Tensor:
-        """First sampled distances, nm: (types, types), or (classes, types, types) if some classes have their own."""
+        """First sampled distances, nm, of shape (types, types).
+
+        If some classes of pairs have their own distances, the shape is (classes, types, types).
+        """
         n_types, by_class = len(self.type_names), self.inner_cutoff_by_class_nm
         others = torch.zeros(n_types, n_types) if self.inner_cutoff_nm is None else torch.tensor(self.inner_cutoff_nm)
         if not by_class:
@@ -184,8 +190,8 @@ class Network(Potential, Generic[Own]):
     def radial(self, lengths: Tensor, receivers: Tensor) -> RadialInput:
         """Return the arguments of `RadialFunctions.forward`.
 
-        With splines these are the basis on the knots, and the result of `RadialSpline.locate` for the lengths. Without
-        splines they are the basis on the edges, and two tensors that are not used.
+        With splines these are the Bessel functions on the knots, and the result of `RadialSpline.locate` for the lengths.
+        Without splines they are the Bessel functions on the edges, and two tensors that are not used.
         """
         if self.spline is not None:
             index, weights = self.spline.locate(lengths)
@@ -200,9 +206,9 @@ class Network(Potential, Generic[Own]):
 
 
 def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[list[Block]]:
-    """Return the feature blocks before the first layer, between layers, and after the last, and check the parity.
+    """Return the feature blocks before the first layer, between layers, and after the last layer.
 
-    Features before the first layer have degrees up to `first_l`.
+    Features before the first layer have degrees up to `first_l`. A parity that cannot affect the energy is refused.
 
     Raises:
         ValueError: the parity is unknown, or has no effect with so few layers or so low an l_max.
@@ -219,13 +225,13 @@ def checked_blocks(parity: str, l_max: int, layers: int, first_l: int) -> list[l
     first = [block for block in allowed if block[0] <= first_l and (parity == "none" or block in natural)]
     blocks = layer_blocks(first, l_max, allowed, layers)
     if parity == "both" and all(block in natural for part in blocks for block in part):
-        # To affect the energy, features of the second parity need a sequence of layers that make vectors (unless the first
-        # features have them), cross products of vectors, vectors again, and scalars.
+        # Features of unnatural parity affect the energy only after a sequence of layers that make vectors (unless the first
+        # features include vectors), cross products of vectors, vectors again, and scalars.
         needed = f"{3 if first_l else 4} layers or more" if l_max else "l_max >= 1 and enough layers"
         raise SettingError(
             "model",
-            f"parity=both: with l_max={l_max} and layers={layers} features of the second parity cannot affect the energy "
-            f"(one layer must make them from vectors, and a later one must turn them into vectors again): take {needed}, or "
+            f"parity=both: with l_max={l_max} and layers={layers} cross products of features cannot affect the energy (one "
+            f"layer must make them from vectors, and a later one must turn them into vectors again): take {needed}, or "
             "parity=natural",
         )
     return blocks

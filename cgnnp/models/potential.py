@@ -90,11 +90,11 @@ class Graph:
         vectors: vectors (edges, 3) from receiver to sender, nm, not clamped.
         receivers: receiving bead (edges,) of each edge, sorted.
         senders: sending bead (edges,) of each edge.
-        types: type (beads,) of each bead, as a number.
-        frame_of: number (beads,) of the frame that each bead belongs to.
+        types: type (beads,) of each bead, as an index into the network's `type_names`.
+        frame_of: index (beads,) of the frame that each bead belongs to.
         n_frames: number of frames.
-        classes: class (edges,) of each edge, as a number in `PAIR_CLASSES`. None means that all edges have class 0, that of
-            pairs of different molecules.
+        classes: class (edges,) of each edge, as an index into `PAIR_CLASSES`. None means that all edges have class 0, the
+            class of pairs of different molecules.
     """
 
     vectors: Tensor
@@ -126,7 +126,7 @@ def build_graph(
     Args:
         positions: positions (beads, 3), nm.
         box: box vectors (3, 3) as rows, nm.
-        types: types (beads,), as numbers.
+        types: types (beads,), as indices into the network's `type_names`.
         cutoff: distance up to which beads are neighbours, nm.
         dtype: type of the vectors of the graph.
         pair_classes: pairs within molecules and their classes; None gives a graph without classes.
@@ -153,7 +153,7 @@ def graph_of(
 
 
 def join_graphs(graphs: list[Graph]) -> Graph:
-    """Join the graphs of several frames into one. There are no edges between frames, and numbers of beads may differ."""
+    """Join the graphs of several frames into one, without edges between frames. Numbers of beads per frame may differ."""
     sizes = torch.tensor([graph.types.size(0) for graph in graphs])
     starts = (torch.cumsum(sizes, 0) - sizes).tolist()
     frames = torch.tensor([graph.n_frames for graph in graphs])
@@ -175,7 +175,7 @@ def join_graphs(graphs: list[Graph]) -> Graph:
 
 
 def bead_energies(model: Potential, graph: Graph, vectors: Tensor | None = None) -> Tensor:
-    """Return the energies of beads (beads,), kJ/mol, with clamps. Given `vectors` replace those of the graph."""
+    """Return the energies of beads (beads,), kJ/mol, from clamped vectors. `vectors` replaces the vectors of the graph."""
     raw = graph.vectors if vectors is None else vectors
     seen = model.clamped(raw, graph.receivers, graph.senders, graph.types, graph.classes)
     return model(seen, graph.receivers, graph.senders, graph.types)
@@ -184,7 +184,8 @@ def bead_energies(model: Potential, graph: Graph, vectors: Tensor | None = None)
 def energies_and_forces(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
     """Return the energy of every frame (frames,), float64, kJ/mol, and the force on every bead (beads, 3), kJ/mol/nm.
 
-    With `create_graph` both can be differentiated again, as the gradient of a loss requires. Otherwise they are detached.
+    With `create_graph` energies and forces can be differentiated again, as the gradient of a loss requires. Otherwise they
+    are detached.
     """
     energies, gradient = _energies_and_gradient(model, graph, create_graph)
     return energies, forces_on_beads(gradient, graph.receivers, graph.senders, graph.types.size(0))
@@ -204,7 +205,7 @@ def energies_forces_virials(model: Potential, graph: Graph, create_graph: bool =
 
 
 def _energies_and_gradient(model: Potential, graph: Graph, create_graph: bool) -> tuple[Tensor, Tensor]:
-    """Return the energies of the frames (frames,), and the derivatives (edges, 3) of their sum by the edge vectors."""
+    """Return the energies (frames,), and the derivatives (edges, 3) of their sum with respect to the edge vectors."""
     with torch.enable_grad():
         vectors = graph.vectors.detach().requires_grad_()
         energies = bead_energies(model, graph, vectors)

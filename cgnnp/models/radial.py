@@ -55,7 +55,7 @@ class RadialSpline(nn.Module):
         self.knots, self.spacing = knots, cutoff / knots
 
     def abscissas(self, like: Tensor) -> Tensor:
-        """Return the lengths (knots + 2,), nm, at which a function must be evaluated.
+        """Return the lengths (knots + 2,), nm, at which a function must be evaluated to make its spline.
 
         The result has the precision and device of the tensor `like`.
         """
@@ -81,7 +81,7 @@ class RadialSpline(nn.Module):
     def forward(self, coefficients: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         """Return the values (edges, functions) of splines at the lengths given to `locate`.
 
-        TorchScript uses a fused operation, which has no second derivative; only training needs one.
+        TorchScript uses a fused operation, which has no second derivatives; only training needs second derivatives.
 
         Args:
             coefficients: spline coefficients (rows, functions).
@@ -98,7 +98,7 @@ class RadialSpline(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """Perceptron with one hidden layer of SiLU and no biases.
+    """Perceptron with one hidden layer, SiLU as its activation function, and no biases.
 
     Without biases, inputs that vanish smoothly at the cutoff give outputs that vanish smoothly there, too.
     """

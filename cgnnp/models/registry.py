@@ -24,7 +24,7 @@ FROM_DATA = ("type_names", "inner_cutoff_nm", "inner_cutoff_by_class_nm", "avg_n
 
 
 LATER = ("inner_cutoff_by_class_nm",)
-"""Settings that earlier versions of cgnnp did not write. They are None if they are not used."""
+"""Settings that earlier versions of cgnnp did not write. They are written only if they are used, that is, not None."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
             f"{source}: this version of cgnnp has no network {target}: the file was written by another version"
         ) from error
     if not (isinstance(kind, type) and issubclass(kind, Potential)):
-        raise ValueError(f"{source}: {target} is not a network")
+        raise ValueError(f"{source}: '_target_' is {target}, which is not a network: the file is damaged or was changed")
     try:
         _modernise(settings)
         parameters = inspect.signature(kind).parameters
@@ -130,13 +130,13 @@ def model_from_dict(data: dict[str, Any], source: str) -> Potential:
 
 
 def _modernise(settings: dict[str, Any]) -> None:
-    """Replace settings of older versions of cgnnp by those that mean the same today."""
-    if "odd_paths" in settings:  # the name of `parity` when it had only two values
+    """Replace settings that were written by older versions of cgnnp by settings that mean the same today, in place."""
+    if "odd_paths" in settings:  # the earlier name of `parity`, which then had only two values
         settings["parity"] = "none" if settings.pop("odd_paths") else "natural"
     if settings.get("parity") == "none" and settings.get("l_max") == 0:
         settings["parity"] = "natural"
     if settings.get("layers") == 1 and 0 < (settings.get("features_l_max") or 0) <= settings.get("l_max", 0):
-        settings["features_l_max"] = None  # had no effect, since one layer has no features between layers
+        settings["features_l_max"] = None  # it never had an effect, since one layer has no features between layers
 
 
 def create_model(kind: Callable[..., Potential], settings: dict[str, Any], dtype: torch.dtype) -> Potential:

@@ -1,4 +1,4 @@
-"""Store networks in two files, a description and the weights, and check on reading that the two belong together."""
+"""Store networks in two files, a description and the weights. Reading checks that the two files belong together."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ MOST_NAMES = 3
 
 
 def weights_as_bytes(model: Potential) -> bytes:
-    """Return the content of the file of weights."""
+    """Return the weights of a network as the content of a safetensors file."""
     return save({key: value.contiguous() for key, value in model.state_dict().items()})
 
 
