@@ -70,7 +70,8 @@ def _choose(model: Potential, use: str, device: torch.device) -> Evaluator:
                 if off <= evaluator.tolerance[model.precision()]:
                     return evaluator
                 _say_once(
-                    f"{evaluator.name}: off by {off:.1g} relative to plain torch, and therefore not used: please report this"
+                    f"{evaluator.name}: off by {off:.1g} (largest relative difference from plain torch), so it is not used: "
+                    "please report this"
                 )
                 wrong = True
                 continue
@@ -96,8 +97,8 @@ def _say_once(text: str, level: int = logging.WARNING) -> None:
 def evaluate(model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
     """Compute energies and forces of a graph with the evaluator of the network.
 
-    The result is that of `cgnnp.models.potential.energies_and_forces`. With `create_graph` it can be differentiated once
-    with respect to the weights.
+    The result is that of `cgnnp.models.potential.energies_and_forces`. With `create_graph` energies and forces can be
+    differentiated once with respect to the weights.
     """
     return evaluator_of(model, GRAPHS, graph.vectors.device).of_graph(model, graph, create_graph)
 
@@ -105,7 +106,7 @@ def evaluate(model: Potential, graph: Graph, create_graph: bool = False) -> tupl
 def moving_forces(model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> MovingBeads:
     """Return a function that computes energy and forces of moving beads of the given types (beads,).
 
-    It uses the weights that the model has when this function is called.
+    The returned function keeps the present weights of the model: later changes of the model have no effect.
     """
     device = next(model.parameters()).device
     return evaluator_of(model, MOVING, device).of_moving_beads(model, types, pair_classes)
@@ -134,9 +135,9 @@ def disagreement(evaluator: Evaluator, model: Potential, use: str) -> float:
     """Return the largest relative difference between an evaluator and plain torch on a small trial frame.
 
     For `GRAPHS`, energies, forces and the derivatives of a loss with respect to each array of weights are compared. The
-    difference of each array is relative to its largest element. For derivatives this scale is at least a thousandth of the
-    largest derivative of all. For `MOVING`, forces, and the energy divided by the cutoff, are compared, relative to the
-    largest force.
+    difference between two arrays is divided by the largest element of the array from plain torch, or for derivatives by a
+    thousandth of the largest of all derivatives if that is more. For `MOVING`, forces, and the energy divided by the cutoff,
+    are compared, relative to the largest force.
 
     Raises:
         CompilationError: there is no compiler, or the compilation failed.

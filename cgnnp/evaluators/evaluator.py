@@ -33,7 +33,8 @@ class Evaluator(ABC):
     def is_meant_for(self, model: Potential) -> bool:
         """Whether this evaluator is made for the architecture of the network.
 
-        If it is, and still does not support the network, then the cause is a setting or the machine.
+        If an evaluator is made for the architecture but does not support the network, the cause is a setting of the network
+        or the machine.
         """
         return True
 
@@ -41,12 +42,12 @@ class Evaluator(ABC):
     def of_graph(self, model: Potential, graph: Graph, create_graph: bool = False) -> tuple[Tensor, Tensor]:
         """Return the energies of frames (frames,), float64, kJ/mol, and the forces on beads (beads, 3), kJ/mol/nm.
 
-        With `create_graph` both can be differentiated once with respect to the weights.
+        With `create_graph` energies and forces can be differentiated once with respect to the weights.
         """
 
     @abstractmethod
     def of_moving_beads(self, model: Potential, types: Tensor, pair_classes: PairClasses | None = None) -> MovingBeads:
         """Return a function that computes energy and forces of moving beads of the given types (beads,).
 
-        It uses the weights that the model has when this method is called.
+        The returned function keeps the present weights of the model: later changes of the model have no effect.
         """

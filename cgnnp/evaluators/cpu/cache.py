@@ -19,7 +19,7 @@ from cgnnp.runtime.storage import sync
 log = logging.getLogger("cgnnp")
 
 SEAL = b"\ncgnnp sha256 "
-"""Separates a library from the checksum that is appended to it."""
+"""Bytes between a library and the checksum that is appended to its file."""
 
 OURS = re.compile(r"network-[0-9a-f]{32}\.so|(building-|tmp)\w{8}")
 """Pattern of the names that cgnnp creates in the cache: libraries, and the temporary folders in which they are built."""
@@ -50,7 +50,7 @@ def cache_directory() -> Path:
 def make_private(directory: Path) -> None:
     """Make the folder of the libraries, which nobody else may read or write.
 
-    If the folder exists and others may write to it, it is closed to them and its libraries are deleted.
+    If the folder exists and others may write to it, they lose this permission and its libraries are deleted.
 
     Raises:
         CompilationError: the folder cannot be made; the folder, or a symbolic link to it, belongs to another user; or others
@@ -75,11 +75,14 @@ def make_private(directory: Path) -> None:
                 f"{directory}: others may write to it (mode {mode:o}) and so could make cgnnp run their code: empty the "
                 f"folder and run `chmod 700 {directory}`, or choose another folder with CGNNP_CACHE"
             )
-        log.info("%s: others could write to it (mode %o): now closed to them; libraries are built again", directory, mode)
+        log.info(
+            "%s: other users could write to this folder (mode %o), but no longer can: its libraries are built again",
+            *(directory, mode),
+        )
 
 
 def _taken_back(directory: Path) -> bool:
-    """Close a folder to others and delete the libraries in it. Return whether this succeeded.
+    """Take a folder's write permission from other users and delete the libraries in it. Return whether this succeeded.
 
     Earlier versions of cgnnp made the folder with the user's umask, so others may have write permission. The folder is left
     unchanged if it holds other files, or if its sticky bit is set (as for /tmp), because then other programs use it too.

@@ -128,7 +128,7 @@ def _build(source: str, library: Path) -> None:
 
 
 _hung: list[str] = []
-"""Messages about compiler calls that hung in this process. After the first one the compiler is not called again."""
+"""Message about a compiler call that hung in this process, after which the compiler is not called again. Usually empty."""
 
 
 def _run(command: Sequence[str | Path]) -> str:
@@ -139,7 +139,7 @@ def _run(command: Sequence[str | Path]) -> str:
         # The compiler gets its own process group, so that its child processes can be killed with it.
         process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     except OSError as error:
-        raise CompilationError(f"{command[0]} cannot be run ({error})") from error
+        raise CompilationError(f"the C++ compiler {command[0]} cannot be run ({error})") from error
     with process:
         try:
             output, errors = process.communicate(timeout=TIME_LIMIT_S)
@@ -151,5 +151,5 @@ def _run(command: Sequence[str | Path]) -> str:
             _hung.append(f"{command[0]} took longer than {TIME_LIMIT_S:g} s and was stopped: is it really a C++ compiler?")
             raise CompilerHangs(_hung[0]) from error
     if process.returncode != 0:
-        raise CompilationError(f"{command[0]} failed: {errors[:2000]}")
+        raise CompilationError(f"the C++ compiler {command[0]} failed: {errors[:2000]}")
     return output

@@ -1,13 +1,14 @@
 """Generate the C++ code of the equivariant convolution for one set of paths.
 
 Features have the shape (beads, components, channels), and the channels are processed in SIMD vectors. Each edge has the
-radial weight w_p(r), which is the spline of path p, and the couplings A_p[c, a] = sum_b CG[a, b, c] Y_b. The code has four
-functions, each a loop over the edges of every bead; a tilde marks the derivative of the energy with respect to an array:
+radial weight w_p(r), which is the spline of path p, and the couplings A_p[c, a] = sum_b CG[a, b, c] Y_b. The inputs m_j are
+the features of neighbour j, and the outputs s_i are sums over the neighbours of bead i. The code has four functions, each a
+loop over the edges of every bead; a tilde marks the derivative of the energy with respect to an array:
 
 forward          s_i[p, c]   = sum_j w_p A_p[c, a] m_j[a]
-reverse          m~_j[a]     = sum_i w_p A_p[c, a] s~_i[p, c], and the derivatives of the energy by r and Y of every edge
+reverse          m~_j[a]     = sum_i w_p A_p[c, a] s~_i[p, c], and the derivatives with respect to r and Y of every edge
 tangent          the directional derivative of s_i along a displacement of the beads
-reverse tangent  the directional derivatives of m~_j and of the derivative of the energy by the spline coefficients
+reverse tangent  the directional derivatives of m~_j and of the derivatives with respect to the spline coefficients
 
 Neighbour lists are symmetric. Therefore the reverse pass of a bead can also loop over the bead's own edges, with Y(-r) =
 (-1)^l Y(r). No function has to scatter sums to other beads, and messages of edges are never stored.
@@ -90,7 +91,7 @@ class Term:
 
 
 class PathCode:
-    """One path of a convolution: its number, the positions of its components, and its terms."""
+    """One path of a convolution: its index, the positions of its components, and its terms."""
 
     def __init__(self, number: int, path: Path, start: int, table: AngularTable) -> None:
         self.number, self.path, self.start = number, path, start
@@ -163,7 +164,10 @@ class ConvolutionCode:
         )
 
     def _weights(self, derivative: bool) -> list[str]:
-        """C++ statements for the radial weights w_p of an edge and, if asked for, their derivatives d_p by its length."""
+        """C++ statements that compute the radial weights w_p of an edge.
+
+        With `derivative` they also compute the derivatives d_p of these weights with respect to the length of the edge.
+        """
         lines = []
         for path in self.paths:
             p = path.number
@@ -217,9 +221,10 @@ class ConvolutionCode:
         )
 
     def _reverse(self, inputs: bool) -> str:
-        """Return the reverse function. Without `inputs` it leaves out the derivative of the energy by the features.
+        """Return the C++ source of the reverse function.
 
-        The first layer does not need this derivative, because its features are constants.
+        With `inputs` the function also computes the derivative of the energy with respect to the features. The first layer
+        does not need this derivative, because its features are constants.
         """
         body = ["const real* T = table + (long)g.knot[e] * WIDTH + v;"]
         body += self._weights(True)

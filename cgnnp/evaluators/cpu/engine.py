@@ -17,7 +17,7 @@ from cgnnp.models.pair import Pair
 from cgnnp.models.potential import Graph, Potential
 
 COMPILED = (NequIP,)
-"""Architectures that can be compiled. With some settings they cannot; see `no_compiled_form`."""
+"""Architectures that can be compiled, except with some of their settings; see `no_compiled_form`."""
 
 team_size: ContextVar[int] = ContextVar("team_size", default=0)
 """Number of threads of compiled networks in this context; 0 means as many as torch uses."""
@@ -96,8 +96,8 @@ class CompiledNetwork:
 class Evaluation:
     """Evaluates a compiled network for a set of beads.
 
-    Results are `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm. The edges must hold every pair
-    twice and be sorted by receiver. Positions and shifts are not copied: every `run` reads them again, so their values may
+    Results are `energies` (beads,), kJ/mol, and `forces` (beads, 3), float64, kJ/mol/nm. The edges must hold every pair in
+    both directions and be sorted by receiver. Positions and shifts are not copied: every `run` reads them again, so they may
     change between runs.
     """
 
@@ -170,7 +170,10 @@ class Evaluation:
         self.network.library.cgnnp_evaluate(ctypes.byref(self._problem))
 
     def differentiate(self, displacements: Tensor, energy_weights: Tensor) -> Tensor:
-        """Return d/dtheta of sum_i energy_weights_i E_i + sum_i displacements_i . dE/dx_i. Call `run` first."""
+        """Return d/dtheta of sum_i energy_weights_i E_i + sum_i displacements_i . dE/dx_i.
+
+        E_i and x_i are the energy and the position of bead i, and E is the sum of all E_i. Call `run` first.
+        """
         network, threads = self.network, self._problem.threads
         self._hand_over("displacements", displacements.to(network.dtype).contiguous())
         self._hand_over("energy_weights", energy_weights.to(network.dtype).contiguous())

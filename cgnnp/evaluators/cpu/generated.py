@@ -35,7 +35,7 @@ class GeneratedCode(Evaluator):
         return isinstance(model, engine.COMPILED)
 
     def network(self, model: Potential) -> CompiledNetwork:
-        """Return the compiled form of a network, which is made again only if the precision changes.
+        """Return the compiled code of a network. It is kept, and made again only if the precision of the network changes.
 
         Raises:
             CompilationError: there is no compiler, or the compilation failed.

@@ -44,9 +44,9 @@ def pack(model: NequIP) -> Tensor:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Position of consecutive matrices (n_in, n_out) in theta, which begin at `offset`.
+    """Position of several consecutive matrices (n_in, n_out) in theta. The first one begins at index `offset`.
 
-    There are `blocks` of them, one for each path or for each bead type.
+    The number of matrices is `blocks`: there is one for each path or for each bead type.
     """
 
     degree: int
@@ -56,14 +56,15 @@ class Matrix:
     offset: int
 
     def at(self, block: int) -> int:
-        """Return the index in theta at which a block starts."""
+        """Return the index in theta at which one of the matrices begins."""
         return self.offset + block * self.n_in * self.n_out
 
 
 class LayerLayout:
     """Positions of the matrices and splines of one interaction in theta, and the sizes of its work arrays.
 
-    `sizes` are the components per bead of each array; a component has one number for each channel.
+    `sizes` is the number of components per bead of each work array: x holds the features before the layer, m the inputs of
+    the convolution, s its outputs, and y the input of the gate. A component has one value for each channel.
     """
 
     def __init__(self, interaction: Any, knots: int, channels: int, offset: int) -> None:
@@ -92,14 +93,14 @@ class LayerLayout:
         }
 
     def place_in_y(self, matrix: Matrix) -> int:
-        """Return the first component of array y that a matrix writes to.
+        """Return the index of the first component of array y to which the output of a matrix is written.
 
         Array y is the input of the gate. It begins with the scalars and the gate scalars; higher degrees follow.
         """
         return 0 if matrix.degree == 0 else self.l_out + matrix.degree**2
 
     def paths_into(self, degree: int) -> list[int]:
-        """Return the first component of each path whose output has the given degree."""
+        """Return, for each path whose output has the given degree, the index of its first component in array s."""
         starts, start = [], 0
         for path in self.paths:
             if path[2] == degree:

@@ -22,7 +22,7 @@ SKIN = 0.1
 SORT_ABOVE = 2000
 """Number of beads above which they are sorted in memory, because their features no longer fit the processor's caches."""
 BITS = 12
-"""Bits per axis of the cell numbers along the space-filling curve."""
+"""Number of bits of the cell index along each axis, from which the positions of beads on the space-filling curve follow."""
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def find_neighbors(positions: Tensor, box: Tensor, cutoff: float, guess: int = 0
     """Find all pairs within the cutoff; arguments and result are those of `cgnnp.models.neighbors.neighbor_list`.
 
     Compiled code is used on a CPU if there is a compiler. `guess` is the expected number of edges, for which memory is
-    allocated.
+    allocated in advance; more is allocated if necessary.
     """
     library = _library() if can_compile() else None
     if library is None or positions.device.type != "cpu":

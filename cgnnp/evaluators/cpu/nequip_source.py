@@ -1,7 +1,7 @@
-"""Generate the C++ code of a whole NequIP network: energies, forces, and the derivatives of both by the weights.
+"""Generate the C++ code of a whole NequIP network: energies, forces, and their derivatives with respect to the weights.
 
-All weights are in one array `theta`, whose layout is defined in `cgnnp.evaluators.cpu.layout`. There are four work arrays
-with the same layout of each bead: values, adjoints (derivatives of the energy), and the tangents of both, that is, their
+All weights are in one array `theta`, whose layout is defined in `cgnnp.evaluators.cpu.layout`. Four work arrays have the
+same layout: values, adjoints (derivatives of the energy with respect to values), and the tangents of both, that is, their
 directional derivatives along a displacement u of the beads. A loss L of the forces F has dL/dtheta = sum_i dL/dF_i .
 dF_i/dtheta = d/dtheta (D_u E) with u = -dL/dF and D_u E the directional derivative of the energy. So this gradient takes one
 forward pass and one reverse pass of the tangents.
@@ -20,7 +20,7 @@ from cgnnp.models.convolution import n_components
 from cgnnp.models.nequip import NequIP
 
 VECTORS = (("#if defined(__AVX512F__)", 64), ("#elif defined(__AVX__)", 32), ("#else", 16))
-"""Preprocessor conditions, each with the size in bytes of the SIMD vectors of such a processor."""
+"""Preprocessor conditions that recognise a kind of processor, each with the size of its SIMD vectors in bytes."""
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 ARGUMENTS = "const Problem& p, const Edges& g, const Part& part, Team& crew, real* gradient"
@@ -34,7 +34,7 @@ class LinearMap:
     Args:
         kind: "before" or "after" the convolution, or "kept" for a self-connection.
         matrix: position of the matrix in theta.
-        block: number of the block of the matrix.
+        block: index of the block of the matrix.
         source: name of the array that is read.
         source_start: first component that is read.
         target: name of the array that is written.
@@ -53,7 +53,10 @@ class LinearMap:
 
     @property
     def beads(self) -> str:
-        """C++ expressions for the list and the number of the beads; a self-connection acts on beads of one type only."""
+        """C++ expressions for the list and the number of beads on which the map acts.
+
+        A block of a self-connection acts only on the beads of one type, all other maps on all beads.
+        """
         return f"part.of({self.block}), part.count({self.block})" if self.kind == "kept" else "part.of(0), own"
 
 
@@ -72,14 +75,14 @@ class NequIPSource:
                 self.convolutions[key] = ConvolutionCode(name, layer.paths, layer.l_in, self.table, self.layout.channels)
 
     def lanes(self, width: int) -> int:
-        """Return how many channels fit into a vector of `width` bytes, or fewer so that they divide the channels evenly."""
+        """Return the number of channels in one SIMD vector of `width` bytes, chosen to divide the number of all channels."""
         lanes = width // (4 if self.real == "float" else 8)
         while self.layout.channels % lanes:
             lanes //= 2
         return lanes
 
     def _lanes(self) -> str:
-        """C++ that defines LANES for the vector size of the processor, since larger vectors would be very slow."""
+        """C++ that defines LANES, the number of channels in one SIMD vector, for the vector size of the processor."""
         choices = [f"{condition}\n#define LANES {self.lanes(width)}" for condition, width in VECTORS]
         return "\n".join([*choices, "#endif"])
 
@@ -130,10 +133,14 @@ static inline void angular_table(const real* h, real* table) {{
 }}
 """
 
-    # The methods below generate the four passes, which each thread runs for its own beads.
+    # The methods below generate the C++ code of four passes through the network: forward, reverse, tangent and reverse
+    # tangent. Each thread runs every pass for its own beads.
 
     def _rows(self, which: str, name: str, first: int) -> str:
-        """C++ `Rows` of an array, from component `first` on. `which` is the set of work arrays: V, A, D or B."""
+        """C++ `Rows` of the array `name`, from component `first` on.
+
+        `which` selects the values (V), adjoints (A), tangents (D) or tangents of the adjoints (B).
+        """
         kind, channels = name[0], self.layout.channels
         number = int(name[1:])
         sizes = self.layout.layers[number].sizes if number < len(self.layout.layers) else {"x": 1}
@@ -164,7 +171,7 @@ static inline void angular_table(const real* h, real* table) {{
                 yield LinearMap("kept", matrix, block, f"x{k}", matrix.degree**2, f"y{k}", to, True)
 
     def _apply(self, kinds: str, k: int, which: str, back: bool = False) -> list[str]:
-        """C++ statements that apply the linear maps of the given kinds, or with `back` their transposes, in layer k."""
+        """C++ statements that apply the linear maps of the given kinds in layer k, with `back` their transposes instead."""
         lines = []
         for item in self._maps(k):
             if item.kind not in kinds:
@@ -184,8 +191,8 @@ static inline void angular_table(const real* h, real* table) {{
     def _gradients(self, kinds: str, k: int) -> list[str]:
         """C++ statements that add to the gradient of the matrices of layer k.
 
-        The derivative of the energy by a matrix is x^T y~, with x the input of the map and y~ the adjoint of its output. Its
-        tangent has two terms: tangent of x with y~, and x with the tangent of y~.
+        The derivative of the energy with respect to a matrix is x^T y~, with x the input of the map and y~ the adjoint of
+        its output. The tangent of this product, which is added here, has two terms: (tangent of x)^T y~ and x^T (tangent of y~).
         """
         lines = []
         for item in self._maps(k):

@@ -49,8 +49,8 @@ class MovingPairs(MovingBeads):
     Args:
         energies: energies of every table at equidistant points from r = 0 to the cutoff, kJ/mol.
         cutoff: distance beyond which all pair potentials are zero, nm.
-        types: type of each bead, as a number.
-        table_of: number of the table of each pair of types, a symmetric matrix; -1 for pairs without a potential.
+        types: type of each bead, as an index.
+        table_of: index of the table of each pair of types, a symmetric matrix; -1 for pairs without a potential.
         bound: bound B of the energy of each bead, kJ/mol, see `cgnnp.models.network.NetworkSettings`; 0 for no bound.
         skin: skin of the Verlet list, nm.
 

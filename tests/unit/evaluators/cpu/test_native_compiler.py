@@ -131,7 +131,7 @@ def test_a_folder_of_an_earlier_version_is_closed_to_others_and_filled_again(mod
     monkeypatch.setattr(cache_module.log, "propagate", True)
     with caplog.at_level("INFO"):
         assert compile_library(SOURCE).answer() == 42
-    assert f"{cache}: others could write to it (mode {mode:o}): now closed to them; libraries are built again" in caplog.text
+    assert f"{cache}: other users could write to this folder (mode {mode:o}), but no longer can: its" in caplog.text
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert len(list(cache.glob("*.so"))) == 1
 
