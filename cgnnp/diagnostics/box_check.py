@@ -29,7 +29,7 @@ from cgnnp.mapping.mapping import Mapping
 from cgnnp.statistics import MIN_BLOCKS, SIGMAS, block_estimate, hotelling_test, slowest
 
 NEIGHBOURS = 60
-"""Pairs are counted up to the distance within which a bead has this mean number of neighbours, or up to half the box."""
+"""Pairs are counted up to the distance within which a bead has this mean number of neighbours, and at most half the box."""
 
 MOST_FRAMES, MOST_PAIRS = 1500, 2_000_000
 """Largest number of frames that are examined, evenly spaced, and largest total number of pairs in them."""
@@ -39,11 +39,11 @@ FINE, COARSE, DEGREE = 240, 12, 3
 that describes the fraction of shifted pairs."""
 
 FEWEST_FRAMES, WINDOW, WINDOWS = 40, 20, 20
-"""Smallest number of frames for the test, smallest number of frames in a time window, and largest number of time windows.
-The fraction of shifted pairs is fitted in each window, because it changes as unwrapped positions diffuse."""
+"""Smallest number of frames for the comparison of pairs, smallest number of frames in a time window, and largest number of
+windows. The fraction of shifted pairs is fitted in each window, because it changes as unwrapped positions diffuse."""
 
 MIN_PAIRS = 300
-"""Smallest number of shifted pairs, and of other pairs, in all frames together for a comparison."""
+"""Shifted pairs are compared with all pairs only if all frames together have so many shifted pairs, and so many others."""
 
 ABSENT, MIN_EXPECTED, MIN_DISTINCT = 0.02, 50.0, 12.0
 """Pairs are absent at a distance (or beads at a place) if fewer than the fraction ABSENT of those expected are found, and at
@@ -51,22 +51,23 @@ least MIN_EXPECTED are expected. The expected ones must also include MIN_DISTINC
 pair in lasting contact is counted in every frame."""
 
 MIN_VISITS = 20.0
-"""A part of the box is not empty by chance if at least this number of visits of beads to it were expected."""
+"""An empty part of the box is a gap only if at least this number of visits of beads to it was expected. With fewer expected
+visits it may be empty by chance."""
 
 SLICES, UNEVEN, GAP, EVEN = 10, 0.5, 0.015, 0.35
-"""Limits for the density in SLICES slices along each box vector. It is uneven if that of a slice deviates from the mean by
-more than the fraction UNEVEN and by more than four standard errors. A gap must be wider than the fraction GAP of the edge,
-and the rest is evenly filled if no slice of it deviates by more than the fraction EVEN."""
+"""The box is cut into SLICES slices along each box vector. The density is uneven if that of any slice deviates from the mean
+by more than the fraction UNEVEN and by more than four standard errors. A gap must be wider than the fraction GAP of the
+edge. The rest of the box is evenly filled if the density of none of its slices deviates by more than the fraction EVEN."""
 
 BOX_UNLIKELY = 1e-6
-"""A difference is significant below this probability. The limit is low because contacts last long, so that the distribution
-of their number has tails that are not Gaussian."""
+"""Shifted pairs differ significantly from all pairs if the p value is below this. The limit is low because contacts last
+long, so that the distribution of the number of pairs has tails that are not Gaussian."""
 
 WRONG_BY = 1.05
-"""The result of the test counts only if the test would detect a box with one edge that is too long by this factor."""
+"""A box passes only if the test fails for the same box with one edge longer by this factor. Else it counts as not tested."""
 
 FRACTIONS = range(2, 11)
-"""Factors k for which a box that is k times too long is detected from the periodic images of its beads."""
+"""Values of k that the test for images tries; it detects boxes that are k times too long."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +121,14 @@ def check_box(frames: Frames) -> BoxCheck:
         if _seam(replace(frames, boxes=frames.boxes * stretch), molecules).agrees() is not False:
             longer = f"a box that is {100 * (WRONG_BY - 1):.0f} % longer along {name}"
             return BoxCheck(
-                reason=f"{longer} would pass this test too: the pairs are too few (more frames help) or too alike"
+                reason=f"{longer} would pass this test too: there are too few pairs (more frames help), or pairs at "
+                "different distances are too similar"
             )
     return found
 
 
 def _molecules(mapping: Mapping) -> Int[np.ndarray, "beads"]:
-    """Number of the molecule of every bead."""
+    """Index of the molecule of every bead."""
     sizes = [block.n_beads for block in mapping.blocks for _ in range(block.n_copies)]
     return np.repeat(np.arange(len(sizes)), sizes)
 
@@ -151,7 +153,7 @@ class _Counts:
 
     Args:
         r: centres of the distance bins, nm.
-        every: number of pairs.
+        every: number of all pairs, shifted or not.
         shifted: number of shifted pairs.
         every_force: sum of the force differences along all pairs.
         shifted_force: sum of the force differences along the shifted pairs.
@@ -179,8 +181,8 @@ def _seam(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> BoxCheck:
     n_shifted, n_every, n_frames = int(found.shifted.sum()), int(found.every.sum()), len(found.every)
     if min(n_shifted, n_every - n_shifted) < MIN_PAIRS or n_frames < FEWEST_FRAMES:
         few = BoxCheck(
-            reason=f"{n_shifted} of {n_every} near pairs in {n_frames} frames cross its faces: too few of one sort to "
-            "compare"
+            reason=f"{n_shifted} of {n_every} near pairs in {n_frames} frames cross its faces: too few frames, or too few "
+            "pairs of one sort, to compare them"
         )
         return _filling(_spread(frames, MOST_FRAMES)) or few
     fraction = _smooth_fraction(found)
@@ -242,7 +244,7 @@ def _count(frames: Frames, molecules: Int[np.ndarray, "beads"]) -> _Counts:
 
 
 def _smooth_fraction(found: _Counts) -> Float[np.ndarray, "frames fine"]:
-    """Fit the fraction of pairs that are shifted by a polynomial of the distance, separately in every time window."""
+    """Fit a polynomial of the distance to the fraction of pairs that are shifted, separately in every time window."""
     fraction, basis = np.empty_like(found.every), found.basis
     for window in np.array_split(np.arange(len(fraction)), min(WINDOWS, len(fraction) // WINDOW)):
         every, shifted = found.every[window].sum(axis=0), found.shifted[window].sum(axis=0)
@@ -322,13 +324,13 @@ def _sharp_gap(along: Float[np.ndarray, "frames beads"]) -> float:
 
 
 def _visits(along: Float[np.ndarray, "frames beads"]) -> int:
-    """Count the visits of all beads to twentieths of an edge. A bead counts at most once in each of them."""
+    """Divide an edge into 20 parts, and sum over the beads in how many different parts each bead has ever been."""
     places = (20 * along).astype(int) % 20
     return len(np.unique(places + 20 * np.arange(along.shape[1])))
 
 
 def _longest_gap(empty: Bool[np.ndarray, "bins"]) -> tuple[int, int]:
-    """Return the first bin and the length of the longest run of empty bins. The bins are periodic."""
+    """Return the index of the first bin, and the length, of the longest run of empty bins. The bins are periodic."""
     filled = np.flatnonzero(~empty)
     lengths = np.diff(np.append(filled, filled[0] + len(empty))) - 1
     return int(filled[np.argmax(lengths)] + 1) % len(empty), int(lengths.max())
@@ -386,5 +388,5 @@ def _keep_away(
             distances = np.sqrt(np.square(minimum_image(part + sign * step, box)).sum(axis=1))
             inside += int((distances < radius).sum())
             around += int((distances < 2 * radius).sum())
-    expected = (around - inside) / 7  # the shell has seven times the volume
+    expected = (around - inside) / 7  # the shell has seven times the volume of the sphere
     return expected > MIN_EXPECTED and inside < ABSENT * expected

@@ -1,4 +1,4 @@
-"""Whether boxes change from frame to frame as the ensemble of the frames requires. Imports numpy only."""
+"""Test whether boxes change from frame to frame as the ensemble of the frames requires. Imports numpy only."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ CONSTANT_VOLUME, ROUNDED = ("NVT", "NVE"), 1e-3
 """Ensembles in which the box is constant, and the fraction of an edge by which rounding in files may change it."""
 
 FEWEST_FRAMES = 40
-"""Smallest number of frames in which a barostat must have changed the box."""
+"""If this number of frames or more of an NPT run have the same box, no barostat can have acted on it."""
 
 
 def wrong_variation(frames: Frames) -> str:

@@ -22,8 +22,8 @@ CAUSES = {
 """Ratios of T_conf to the temperature of the data that result from common mistakes of units, and the mistakes in words."""
 
 NEAR, CELSIUS = 0.1, 273.15
-"""Relative deviation within which a ratio matches one of `CAUSES` (three standard errors if that is more), and the zero of
-the Celsius scale in K."""
+"""A ratio matches one of `CAUSES` if it deviates by at most the fraction NEAR, or by at most three standard errors. CELSIUS
+is the zero of the Celsius scale in K."""
 
 
 def likely_cause(found: ConfigurationalTemperature, temperature: float) -> str:

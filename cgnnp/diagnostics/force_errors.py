@@ -22,7 +22,7 @@ REACH = 3.5
 
 BIN_WIDTH = 0.02
 FARTHEST = 0.9
-"""Width of the distance bins of pair residuals, and largest distance, nm."""
+"""Largest distance of pairs whose residual forces are averaged, nm. BIN_WIDTH is the width of the distance bins, nm."""
 
 MOST_FRAMES = 400
 """Approximate largest number of frames that are compared."""

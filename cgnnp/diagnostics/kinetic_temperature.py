@@ -24,24 +24,24 @@ from cgnnp.units import BOLTZMANN
 STOP_WITHIN, STOP_SIGMAS = 0.1, 6.0
 """A run is stopped when its temperature deviates by more than this fraction and by more than this number of standard errors.
 
-The values are our choice. Six standard errors are exceeded by chance in 2 of 10^9 chunks. Ten per cent tolerate the long
-time steps that are common in practice: the kinetic temperature of leap-frog velocities has an error of O(dt^2), even where
+The values are a choice of cgnnp. Six standard errors are exceeded by chance in 2 of 10^9 chunks. Ten per cent tolerate the
+long time steps that are common in practice: the kinetic temperature of leap-frog velocities has an error of O(dt^2), even where
 configurations are still accurate.
 """
 
 WARN_WITHIN, WARN_SIGMAS = 0.03, 4.0
 """A warning is given when the temperature deviates by more than this fraction and this number of standard errors.
 
-The values are our choice. Water at the default time steps (4 fs atomistic, 10 fs with one bead per molecule) deviates by
-less than 1 %. One-bead water is 3 % too hot at 17 fs, and 40 % at 20 fs.
+The values are a choice of cgnnp. Water at the default time steps (4 fs atomistic, 10 fs with one bead per molecule) deviates
+by less than 1 %. One-bead water is 3 % too hot at 17 fs, and 40 % at 20 fs.
 """
 
 SETTLING = 5.0
-"""Time after the start of a run, in units of 1 / gamma and including equilibration, before its frames are judged.
+"""The temperature of frames is judged only if they are later than this after the start of the run, in units of 1 / gamma.
 
-The value is our choice. A run from minimised positions starts with thermal velocities but without thermal potential energy,
-so about half of K is soon lost. If K is half of the energy, d<E>/dt = -2 gamma <K - K_eq> restores it as exp(-gamma t). In
-water this takes somewhat longer.
+Equilibration counts as part of the run. The value is a choice of cgnnp. A run from minimised positions starts with thermal
+velocities but without thermal potential energy, so about half of K is soon lost. If K is half of the energy, d<E>/dt = -2
+gamma <K - K_eq> restores it as exp(-gamma t). In water this takes somewhat longer.
 """
 
 BLOWN_UP = 2.0
@@ -51,7 +51,7 @@ There is no such bound for low temperatures: oscillators that all start in their
 """
 
 NEGLIGIBLE = 30.0
-"""Sums over the autocorrelation function are cut off at this number of correlation times, where it is exp(-30)."""
+"""Sums over the autocorrelation function end at this number of correlation times, where the function is exp(-30)."""
 
 
 @dataclass(frozen=True)

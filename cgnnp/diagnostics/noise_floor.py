@@ -6,7 +6,7 @@ F1 and F2 are therefore free of noise on average:
 
     <F1 . F2> = <|F|^2>          <(F1 - Fm) . (F2 - Fm)> = <|F - Fm|^2>
 
-Squares are not: <|F1|^2> = <|F|^2> + noise. Imports numpy only.
+The square of a single average is not free of noise: <|F1|^2> = <|F|^2> + noise. Imports numpy only.
 """
 
 from dataclasses import dataclass

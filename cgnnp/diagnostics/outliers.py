@@ -7,9 +7,9 @@ import numpy as np
 from cgnnp.frames.frames import Frames
 
 FACTOR, RARE = 10.0, 0.02
-"""The largest forces of all frames are sorted. If one is larger than the next lower one by at least this factor, it and all
-larger ones are outliers, provided that they are at most this fraction of the frames. The tail of a distribution has no such
-gap."""
+"""For each bead type, the largest force of every frame is taken, and these forces are sorted. If one of them is more than
+FACTOR times the next lower one, it and all larger ones are outliers, provided that they come from at most the fraction RARE
+of the frames. The tail of a distribution has no such gap."""
 
 MIN_FRAMES = 20
 """Smallest number of frames in which outliers are searched for; fewer do not show the distribution of the forces."""

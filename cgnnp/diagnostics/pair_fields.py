@@ -30,7 +30,8 @@ REACH = 0.4
 FARTHEST = 1.2
 MIN_PAIRS_PER_FRAME = 1.0
 RARE = 0.05
-"""Bumps begin at the distance within which there is one pair per frame, or this fraction of all pairs if that is fewer."""
+"""The bumps of a kind of pair begin at the distance within which there is one such pair per frame, or this fraction of all
+such pairs if that is fewer."""
 
 MIN_PAIRS_SEEN = 50
 FRAMES_PER_BUMP = 5
@@ -53,7 +54,7 @@ class PairField:
 @brief
 @dataclass(frozen=True)
 class PairSums:
-    """Sums over pairs for every frame and field. The docstring of this module defines n, d and w.
+    """The sums n, d and w over pairs, which the docstring of this module defines: one row per frame, one column per field.
 
     Args:
         fields: the pair fields.
@@ -90,7 +91,7 @@ class PairSums:
         """Reduce the number of fields to at most `number`, by adding up fields of neighbouring bumps.
 
         Fields of one kind of pair are added. If there are more kinds of pairs than `number`, fields of different kinds are
-        added, too, and the sum has the name of the first.
+        added, too, and their sum carries the name of the first kind.
         """
         if len(self.fields) <= number:
             return self
@@ -214,9 +215,9 @@ def _add_bumps(
     Args:
         sums: n, d and w for every frame and field, which are changed in place.
         fields: the pair fields.
-        numbers: kind of pair of each field.
-        t: frame of each pair.
-        kind: kind of each pair.
+        numbers: index of the kind of pair of each field.
+        t: index of the frame of each pair.
+        kind: index of the kind of each pair.
         r: distance of each pair, nm.
         along: difference of the forces on the two beads, projected on the line between them, kJ/mol/nm.
     """
@@ -231,7 +232,7 @@ def _add_bumps(
 
 
 def _by_kind_and_distance(kind: Int[np.ndarray, "pairs"], r: Float[np.ndarray, "pairs"]) -> Int[np.ndarray, "pairs"]:
-    """Return the order that sorts pairs by kind, then by distance, with equal ones in their original order.
+    """Return the indices that sort pairs by kind, then by distance. Equal pairs keep their original order.
 
     A faster, unstable sort is used if there is only one kind and no two distances are equal, since the order is then unique.
     """

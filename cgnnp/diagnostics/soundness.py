@@ -21,8 +21,8 @@ ION_NAMES = frozenset(("Li", "Na", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cl
 """Bead types that are taken for ions. Names of a single letter are not included, because they may mean anything."""
 
 UNRESOLVED = 0.0625
-"""Largest relative standard error of T_conf with which it is a useful test; four standard errors are then a quarter of the
-temperature."""
+"""T_conf counts as not tested if its standard error is above this fraction of the temperature. Four standard errors are then
+more than a quarter of the temperature, so that even large mistakes would not be detected."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Soundness:
     def density_agrees(self) -> bool | None:
         """Whether the density is that of condensed matter.
 
-        The result is None without a density, and for the density of a gas, because boxes that are too large look the same.
+        The result is None if there is no density, or if it is that of a gas: boxes that are too large give such a density,
+        too.
         """
         if self.density is None or self.density < THINNEST_G_ML:
             return None
@@ -81,9 +82,9 @@ class Soundness:
 
     @property
     def verdict(self) -> str:
-        """Overall verdict: "disagrees" if any test fails, "not tested" if any test could not be done, or "agrees".
+        """Overall verdict: "disagrees" if any test fails, else "not tested" if any could not be done, else "agrees".
 
-        Single kinds of pairs may lack a T_conf, since the g-YBG residual covers all of them.
+        A kind of pair without a T_conf of its own does not count as untested, since the g-YBG residual covers all kinds.
         """
         return DISAGREES if self.disagreements() else NOT_TESTED if self.untested() else AGREES
 
@@ -117,7 +118,10 @@ def worst(found: Sequence[Soundness]) -> dict[str, Any]:
 
 
 def uncharged_ions(frames: Frames) -> list[str]:
-    """Describe beads that are named like ions but carry no charge. The list is empty if the user has stated the charges."""
+    """Describe beads that are named like ions but carry no charge.
+
+    The list is empty if any bead is charged, or if the user has stated the charges.
+    """
     if frames.mapping.is_charged or "charges" in (frames.meta.provenance.get("stated") or {}):
         return []
     named = [name for name in frames.mapping.type_names if name in ION_NAMES]

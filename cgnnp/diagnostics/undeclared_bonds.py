@@ -8,7 +8,8 @@ All pairs that are close in the first frame are examined. A pair looks bonded if
 examined frames, by one of two criteria:
 
     narrow      the standard deviation of the distance is below 5 % of its mean (3 % for beads of opposite charge)
-    systematic  it is below 12 %, and nine tenths of the beads of a type have such a partner, but no more than four
+    systematic  the standard deviation is below 12 % of the mean, and nine tenths of the beads of a type have such partners,
+                but at most four each
 
 In both cases the vector between the beads must also turn by much more than its length changes. Furthermore, such pairs must
 not be a minority of the pairs that stayed at similar distances: in a short run many contacts last, and some of them have a
@@ -38,33 +39,38 @@ from cgnnp.mapping.mapping import Mapping
 log = logging.getLogger("cgnnp")
 
 N_FRAMES = 60
-"""Number of frames, evenly spaced over the data, that are examined. This costs a hundredth of all tests of a data set."""
+"""Largest number of frames that are examined, evenly spaced over the data. All other tests of a data set together take about
+a hundred times as long."""
 
 FEWEST_FRAMES = 20
 """Smallest number of frames. With fewer, the spread of a distance is not known and no bonds are reported."""
 
 LONGEST_NM = 0.8
-"""Upper limit for the length of a bond, nm, which also holds for beads of several residues."""
+"""Only pairs that are at most so far apart in the first frame can be bonds, nm. Bonds between beads that stand for several
+residues are shorter, too."""
 
 NARROW, NARROW_OPPOSITE, SYSTEMATIC = 0.05, 0.03, 0.12
-"""Limits for the relative standard deviation of a distance, see the docstring of this module. The limit is lower for beads
-of opposite charge, because contacts of counter-ions have the narrowest distributions of all contacts."""
+"""A pair looks bonded if the standard deviation of its distance is below the fraction NARROW of the mean, or NARROW_OPPOSITE
+for beads of opposite charge, whose contacts have the narrowest distributions of all contacts. If nearly all beads of a type
+have such pairs, the fraction SYSTEMATIC is enough."""
 
 NEARLY_ALL, FEW = 0.9, 4
-"""Fraction of the beads of a type that must have a systematic bond, and largest number of partners of a bonded bead."""
+"""Bonds are systematic if at least the fraction NEARLY_ALL of the beads of a type have one. A bead with more than FEW
+partners has no bonds: in a solid every bead has many lasting contacts."""
 
 FEWEST_BEADS = 5
-"""Smallest number of beads of a type for systematic bonds: fewer may all have a partner by chance."""
+"""Bonds are systematic only if the type has at least this number of beads: fewer may all have a partner by chance."""
 
 LEFT = 0.5
-"""A pair whose distance differs from that in the first frame by this fraction in any frame is not bonded."""
+"""A pair is not bonded if its distance in any examined frame differs from that in the first by this fraction or more."""
 
 TURNS = 4.0
 """The sideways motion of a bonded pair must exceed this multiple of the standard deviation of its length. Beads that are
 only close to each other drift equally in all directions."""
 
 LIKE = 1.2
-"""Two distances count as similar if they differ by less than this factor."""
+"""Pairs that look bonded are compared with all lasting pairs of the same types whose mean distances differ from theirs by
+less than this factor."""
 
 EXTREME = 5.0
 """A pair is not bonded if its distance is ever more than this number of standard deviations from its mean."""
@@ -75,7 +81,7 @@ class UndeclaredBonds:
     """Pairs of beads that look bonded.
 
     Args:
-        pairs: numbers of the two beads of each pair, the smaller one first.
+        pairs: indices of the two beads of each pair, the smaller one first.
         distances: mean distances, nm.
         spreads: standard deviations of the distances, divided by the means.
         types: bead types of each pair.
@@ -182,7 +188,7 @@ def _turning(vectors: Float[np.ndarray, "chosen pairs 3"]) -> Float[np.ndarray, 
 
 
 def _molecules(n_beads: int, bonds: Iterable[tuple[int, int]]) -> Int[np.ndarray, "beads"]:
-    """Number of the molecule of every bead. Molecules are the groups of beads that declared bonds connect."""
+    """Index of the molecule of every bead. Molecules are the groups of beads that declared bonds connect."""
     array = np.array(list(bonds), dtype=int).reshape(-1, 2)
     graph = coo_array((np.ones(len(array)), (array[:, 0], array[:, 1])), shape=(n_beads, n_beads))
     return connected_components(graph, directed=False)[1]
@@ -213,7 +219,7 @@ def _systematic(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], chosen: np.
 
 
 def _stand_out(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], means: np.ndarray, bonded: np.ndarray) -> np.ndarray:
-    """Select the pairs of those types for which most lasting pairs at similar distances look bonded.
+    """Select the pairs of those types for which at least half of the lasting pairs at similar distances look bonded.
 
     In a run that is too short to break contacts, many contacts last, and some of them have a narrow distribution by chance.
     """

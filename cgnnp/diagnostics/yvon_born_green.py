@@ -72,9 +72,9 @@ class YvonBornGreen:
         p_value: probability of a larger value of the statistic by chance.
         relative: residual beyond noise divided by k_B T < d >, both measured in the metric of the inverse covariance matrix;
             None if k_B T < d > itself is not significant.
-        dof: number of functions in the test.
+        dof: number of pair fields in the test.
         n_blocks: number of block averages that the covariance matrix was computed from.
-        tau_frames: autocorrelation time of the slowest function, in frames.
+        tau_frames: autocorrelation time of the slowest pair field, in frames.
         reliable: whether there are enough independent frames for the test.
         reason: reason why there was no test.
     """

@@ -104,7 +104,7 @@ def start(
         positions: starting positions (particles, 3), nm.
         protocol: settings of the dynamics.
         platform: OpenMM platform to run on.
-        directory: data set that the run writes.
+        directory: directory of the data set that the run writes.
         minimize: whether to minimise the energy of the starting positions.
 
     Raises:
@@ -195,11 +195,11 @@ class TemperatureWatch:
     A large deviation stops the run. A smaller one gives a warning, once per run.
 
     Args:
-        simulation: simulation that runs.
+        simulation: the running simulation.
         protocol: settings of the dynamics.
         earlier: contents of chunk.json for the chunks that the run continues.
-        drawn_anew: whether new velocities are drawn for every frame. With constraints they come out slightly too hot, so
-            there are no warnings then.
+        drawn_anew: whether new velocities are drawn for every frame. OpenMM draws velocities of constrained particles that
+            are slightly too hot, so no warnings are given then.
     """
 
     def __init__(
@@ -254,7 +254,7 @@ def run_temperature(directories: Sequence[Path], protocol: LangevinProtocol) -> 
 
 
 def degrees_of_freedom(system: openmm.System) -> int:
-    """Number of momenta that a thermostat drives.
+    """Number of degrees of freedom, that is, of independent momenta that the thermostat acts on.
 
     There are three for each particle with mass. Every constraint removes one, and a CMMotionRemover removes three. Redundant
     constraints do not count: a group of atoms loses at most as many degrees of freedom as make it rigid. For example, of the

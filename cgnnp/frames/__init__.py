@@ -1,1 +1,1 @@
-"""Mapped frames in memory and on disk, and the pairs of beads in them. Imports numpy and scipy only."""
+"""Mapped frames in memory and on disk, and the pairs of beads in them. This package imports numpy and scipy only."""

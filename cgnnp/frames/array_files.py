@@ -29,10 +29,10 @@ def array_file(shape: tuple[int, ...], dtype: Any, rows: Iterable[np.ndarray]) -
 
 @dataclass(frozen=True, eq=False)
 class FileArray:
-    """An array in an `.npy` file, or a regular subset of its rows. The file is open only while data are read.
+    """An array in an `.npy` file, or evenly spaced rows of it. The file is open only while data are read.
 
-    A slice gives another `FileArray` and reads nothing. An integer reads one row. Any other index reads all rows and gives
-    the same as for a numpy array.
+    Indexing with a slice gives another `FileArray` and reads nothing. Indexing with an integer reads that row. Any other
+    index first reads all rows into a numpy array and is then applied to this array.
 
     Args:
         path: the `.npy` file.
@@ -40,7 +40,7 @@ class FileArray:
         offset: number of bytes before the first number in the file.
         whole: shape of the whole array in the file.
         order: memory order of the array in the file.
-        rows: numbers of the rows that belong to this array.
+        rows: indices of the rows of the file that belong to this array.
     """
 
     path: Path

@@ -31,7 +31,7 @@ class FrameArray:
         meaning: description of the array.
         dtype: type of the numbers on disk.
         needed: whether all frames must have the array.
-        gaps: whether the array may have no value for some frames, which is written as NaN.
+        gaps: whether the array may lack values for some frames; they are NaN then.
     """
 
     name: str
@@ -103,7 +103,7 @@ def check_arrays(arrays: Mapping[str, Array], n_beads: int, source: str, *, judg
     if unknown := sorted({*arrays} - {*ARRAYS}):
         raise ValueError(f"{source}: {unknown[0]!r} is not an array of frames; frames may have {', '.join(ARRAYS)}")
     if missing := [name for name, array in ARRAYS.items() if array.needed and name not in arrays]:
-        raise ValueError(f"{source}: {missing[0]} are missing, but all frames must have them")
+        raise ValueError(f"{source}: {missing[0]} are missing, but all frames must have them: add this array")
     if lost := [name for name in LABELS if any(other in arrays for other in LABELS) and name not in arrays]:
         raise ValueError(
             f"{source}: {lost[0]} is missing: frames with averaged forces must have all of {', '.join(LABELS)}, or none"

@@ -35,7 +35,7 @@ class BeadTypes:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the bead types, as a network that is fitted to the data needs them."""
+        """Names of the bead types, for the argument `type_names` of a network."""
         return tuple(self.masses)
 
 
@@ -106,7 +106,7 @@ def check_same_pairs(mappings: Named[str, Mapping]) -> None:
 
 
 def numbered(values: Sequence[Value]) -> dict[str, Value]:
-    """Label one value per data set with the name that error messages use for the data set.
+    """Return a dictionary of the values, one per data set. Its keys are the names of the data sets in error messages.
 
     >>> numbered(["water"])
     {'data set 1': 'water'}
@@ -120,8 +120,8 @@ def joined_by_type(sets: Named[str, dict[str, float]], what: str, relative: floa
     Args:
         sets: value of each bead type, for each data set; the outer keys are the names of the data sets in error messages.
         what: name of the property in error messages, "mass" (Da) or "charge" (e).
-        relative: largest relative difference between the values of one type. A difference within rounding is always
-            accepted. The first value found is returned.
+        relative: largest relative difference that two values for one type may have, apart from rounding. The first value
+            found is returned.
 
     Raises:
         ValueError: two data sets give one type different values; the message names both.

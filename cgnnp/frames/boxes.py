@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 FLAT = 1e-6
-"""Relative tolerance for zero: a cell is flat when its volume is below this fraction of the product of its edge lengths, and
-an element above the diagonal counts as zero below this fraction of the largest diagonal element."""
+"""A cell is flat if its volume is below this fraction of the product of its edge lengths. An element above the diagonal
+counts as zero if it is below this fraction of the largest diagonal element."""
 
 REDUCED = 1e-3
 """A tilt may exceed half an edge by this fraction of the edge, because boxes in files are rounded."""
@@ -57,7 +57,7 @@ def is_reduced(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "fram
 def room_for(positions: Float[np.ndarray, "frames beads 3"]) -> Float[np.ndarray, "frames 3 3"]:
     """Return cubic boxes for frames with open boundaries, so large that periodic images are never near.
 
-    They allow code that needs boxes to process such frames.
+    With these boxes, code for periodic frames can process frames with open boundaries.
 
     >>> room_for(np.array([[[0.0, 0.0, 0.0], [1.0, 2.0, 0.5]]]))[0].diagonal().tolist()
     [9.0, 9.0, 9.0]

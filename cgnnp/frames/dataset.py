@@ -35,7 +35,7 @@ from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, JUDGED, KINETIC_TEM
 from cgnnp.runtime.storage import data_digest, file_checksum, json_text, lock_directory, naming, read_json, sync, write_json
 
 BESIDE_THE_DATA = ("replica", "solvent")
-"""Provenance entries in which the shards of a data set may differ. The frames do not depend on the solvent entry."""
+"""Provenance entries that may differ between the shards of a data set. The frames do not depend on the solvent entry."""
 
 
 class FramesWriter:
@@ -224,7 +224,7 @@ def iterate_frames(directory: str | Path) -> Iterator[Frames]:
 
 
 def shards(directory: str | Path) -> list[Path]:
-    """Return the shards of a data set: the directory itself, or its replicas in the order of their numbers.
+    """Return the folders of the shards of a data set: the directory itself, or its replicas in the order of their numbers.
 
     Raises:
         FileNotFoundError: there is no data set in the directory.
@@ -269,7 +269,7 @@ def shards(directory: str | Path) -> list[Path]:
 
 
 def _without(entries: tuple[str, ...], description: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a meta.json without some entries of its provenance; {} if the content is not a dictionary."""
+    """Return the content of a meta.json without `entries` of its provenance; {} if the content is not a dictionary."""
     if not isinstance(description, dict):
         return {}
     provenance = description.get("provenance")
@@ -315,7 +315,7 @@ def check_same_data(directory: Path, meta: FramesMeta) -> None:
 
 
 def chunks(shard: str | Path) -> list[Path]:
-    """Return the finished chunks of a shard, in order.
+    """Return the folders of the finished chunks of a shard, in the order in which they were written.
 
     Raises:
         ValueError: a chunk before the last one is missing.

@@ -53,7 +53,8 @@ class MeanForceLabels:
         halves: average forces over the first and over the second half of the averaging time, kJ/mol/nm. A drift between
             the two shows that the eliminated atoms had not relaxed.
         variance: variance of a component of the instantaneous force about its average, (kJ/mol/nm)^2.
-        second: average force over a second, independent draw of the eliminated atoms, kJ/mol/nm; NaN for frames without.
+        second: average force over a second, independent draw of the eliminated atoms, kJ/mol/nm; NaN for frames without a
+            second draw.
     """
 
     halves: Halves
@@ -80,8 +81,9 @@ class Frames:
         meta: metadata that all frames share.
         labels: additional data for averaged forces; None for instantaneous forces.
         sources: names of the sources of the frames, such as files.
-        origin: index in `sources` and number within that source, for every frame.
-        more: further arrays of `cgnnp.frames.array_table.ARRAYS` by name (energies, weights, ...). They are attributes too.
+        origin: index of the source in `sources`, and index of the frame within that source, for every frame (frames, 2).
+        more: further arrays of `cgnnp.frames.array_table.ARRAYS` by name (energies, weights, ...). Each of these names is
+            also an attribute of the frames.
 
     >>> from cgnnp.mapping.mapping import Block, Mapping
     >>> argon = Block(name="AR", configuration=np.eye(1), force=np.eye(1), bead_types=("AR",), masses=(39.9,),
@@ -103,7 +105,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         if clash := sorted({*self.more} & {*MAIN, *LABELS}):
-            raise ValueError(f"frames: {clash[0]} cannot be in `more`: pass it as the argument of its own or in `labels`")
+            raise ValueError(f"frames: {clash[0]} cannot be in `more`: use the argument of this name, or `labels`")
         check_arrays(self.arrays, self.meta.mapping.n_beads, "frames")
         if not len(self.origin):
             object.__setattr__(self, "origin", _numbered(len(self.positions)))
@@ -124,7 +126,7 @@ class Frames:
 
     @property
     def is_periodic(self) -> bool:
-        """Whether the frames have periodic boxes. Without them the boundaries are open."""
+        """Whether the frames have periodic boxes. Frames without boxes have open boundaries."""
         return self.boxes is not None
 
     @classmethod
@@ -206,7 +208,7 @@ class Frames:
         return Frames.of_arrays(arrays, replace(self.meta, mapping=mapping), sources=self.sources, origin=self.origin)
 
     def came_from(self, frame: int) -> str:
-        """Describe where a frame came from: its source and its number in that source."""
+        """Describe where a frame came from: its source and its index in that source."""
         source, number = self.origin[frame].tolist()
         return f"{self.sources[source]}, frame {number}"
 
@@ -221,7 +223,7 @@ class Frames:
         return replace(self[::stride], meta=replace(self.meta, interval=self.meta.interval * stride))
 
     def blocks(self, n_blocks: int) -> list["Frames"]:
-        """Cut the frames into contiguous blocks of nearly equal length, as nearly independent folds of cross-validation.
+        """Cut the frames into contiguous blocks of nearly equal length, which cross-validation can use as folds.
 
         Raises:
             ValueError: the number of blocks is less than 1 or larger than the number of frames.
@@ -250,7 +252,7 @@ def split_contiguous(frames: Frames, held_out_fraction: float) -> tuple[Frames, 
 
 
 def concatenate(parts: Sequence[Frames], most_in_memory: int | None = None) -> Frames:
-    """Concatenate frames of several runs of the same system. Every frame keeps its source and its number there.
+    """Concatenate frames of several runs of the same system. Every frame keeps its source and its index in that source.
 
     Args:
         parts: frames of each run.
@@ -272,7 +274,7 @@ def concatenate(parts: Sequence[Frames], most_in_memory: int | None = None) -> F
         if part.mapping.digest != first.mapping.digest:
             raise ValueError(
                 f"cannot join frames of different mappings ('{first.mapping.name}', digest {first.mapping.digest}, and "
-                f"'{part.mapping.name}', digest {part.mapping.digest}) into one array"
+                f"'{part.mapping.name}', digest {part.mapping.digest}): fit them as separate sets"
             )
         if (part.labels is None) != (first.labels is None):
             raise ValueError(

@@ -60,7 +60,7 @@ def open_sets(directory: str | Path) -> list[Frames]:
             own, first = getattr(frames.meta, name), getattr(sets[0].meta, name)
             if own != first:
                 raise ValueError(
-                    f"{folder / 'meta.json'}: {name} is {own}, but {first} in {folders[0].name}: all systems of a data set "
-                    "must have the same; move this system to a data set of its own"
+                    f"{folder / 'meta.json'}: {name} is {own}, but {first} in {folders[0].name}: it must be the same for "
+                    "all systems of a data set: move this system to a data set of its own"
                 )
     return sets

@@ -36,9 +36,9 @@ class PairCounts:
         return self.volumes[:, None] * self.counts[kind] / (self.n_pairs[kind] * shells)
 
     def in_order(self, pairs: Sequence[tuple[str, str]]) -> "PairCounts":
-        """Return the same counts with the kinds of pairs, and the two types in each name, in the order of `pairs`.
+        """Return the same counts, sorted by kind of pair as in `pairs`, and with the two bead types named in that order.
 
-        Kinds that are not in `pairs` follow at the end.
+        Kinds of pairs that are not in `pairs` follow at the end.
         """
         names = {frozenset(pair): pair for pair in pairs}
         known = [self.pairs.index(own) for kind in names for own in self.pairs if frozenset(own) == kind]

@@ -1,4 +1,4 @@
-"""Pairs of beads within a cutoff, by the minimum image convention: for g(r), T_conf and the fit of pair splines.
+"""Find pairs of beads within a cutoff, by the minimum image convention. g(r), T_conf and pair splines are based on them.
 
 The cutoff is limited to half the box. The networks may reach further and use `cgnnp.models.neighbors`. Imports numpy and
 scipy only.
@@ -18,7 +18,8 @@ from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.representation import brief
 
 TREE_FROM_BEADS = 600
-"""Number of beads from which a k-d tree finds close pairs faster than a loop over all pairs."""
+"""With at least this number of beads, close pairs in rectangular boxes are found with a k-d tree, which is then faster than
+testing all pairs."""
 
 
 @brief
@@ -27,7 +28,7 @@ class Pairs:
     """Pairs of beads of one frame.
 
     Args:
-        i, j: numbers of the beads of each pair, with i < j.
+        i, j: indices of the beads of each pair, with i < j.
         vectors: shortest periodic images of R_i - R_j, nm; they point from j to i.
         distances: lengths of the vectors, nm.
     """
@@ -59,11 +60,11 @@ class PairKinds:
                 self.n_pairs.append(int(n_pairs))
 
     def of(self, pairs: Pairs) -> Int[np.ndarray, "pairs"]:
-        """The kind of every pair, an index into `names`."""
+        """Return the kind of every pair, as an index into `names`."""
         return self._number[self.types[pairs.i], self.types[pairs.j]]
 
     def number(self, pair: tuple[str, str]) -> int:
-        """The kind of a pair of type names, which may be in either order: an index into `names`.
+        """Return the kind of pairs of two bead types, as an index into `names`. The types may be in either order.
 
         Raises:
             ValueError: the mapping has no such pairs.
@@ -77,7 +78,8 @@ class PairKinds:
 def minimum_image(vectors: Float[np.ndarray, "pairs 3"], box: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "pairs 3"]:
     """Return the shortest periodic images of vectors, nm. Rows of `box` are the box vectors in reduced form.
 
-    An image is the shortest one if it is not longer than half the smallest height of the box. Longer ones may not be.
+    A returned image is certainly the shortest if it is not longer than half the smallest height of the box. If it is longer,
+    another image may be shorter.
     """
     components = [np.array(vectors[:, axis], dtype=np.float64) for axis in range(3)]
     _to_minimum_image(components, box)
@@ -173,5 +175,5 @@ def _candidates(
     wrapped = np.mod(positions.astype(np.float64), lengths)
     wrapped[wrapped >= lengths] = 0.0
     pairs = cKDTree(wrapped, boxsize=lengths).query_pairs(cutoff * (1 + 1e-5), output_type="ndarray")
-    # Sorted like the list of all pairs, so that sums over pairs do not depend on the search method to the last bit.
+    # The pairs are sorted as in the list of all pairs, so that sums over pairs are bitwise equal for both methods.
     return np.divmod(np.sort(pairs[:, 0] * len(positions) + pairs[:, 1]), len(positions))

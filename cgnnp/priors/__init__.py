@@ -70,7 +70,8 @@ def priors_from_data(data: Any, source: str = "prior.json", mend: str = MEND) ->
     for entry in Entries({"priors": data}, source, mend).tables("priors"):
         if (kind := entry.text("kind")) not in known:
             raise ValueError(
-                f"{source}: prior of kind {kind!r}, but this version of cgnnp knows only {', '.join(sorted(known))}"
+                f"{source}: prior of kind {kind!r}, but this version of cgnnp knows only {', '.join(sorted(known))}: use "
+                "the version that wrote the file"
             )
         priors.append(known[kind].from_entries(entry))
     return priors

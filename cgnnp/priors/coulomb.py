@@ -33,8 +33,9 @@ log = logging.getLogger("cgnnp")
 EWALD_TOLERANCE = 5e-4
 AUTO = "auto"
 OTHER_TEMPERATURE_K = 5.0
-"""Temperature difference, K, above which a recorded dielectric constant gives a warning. The dielectric constant of water
-falls by 0.4 % per kelvin, so by 2 % over this difference, which is less than the scatter of published values."""
+"""A warning is given if the recorded dielectric constant belongs to a temperature that differs by more than this, K, from
+that of the data. The dielectric constant of water falls by 0.4 % per kelvin, so by 2 % over this difference, which is less
+than the scatter of published values."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class ScreenedCoulomb(Prior):
         bead_types = topology.bead_types
         if unknown := set(bead_types) - set(self.charges):
             raise ValueError(
-                f"the Coulomb prior has charges of {list(self.charges)}, the system has also {sorted(unknown)}, whose "
-                "charges are unknown: fit the potential to data that have all these bead types"
+                f"the Coulomb prior knows only the charges of the bead types {list(self.charges)}, but the system has also "
+                f"beads of the types {sorted(unknown)}: fit the potential to data that have all these bead types"
             )
         check_neutral([self.charges[name] for name in bead_types], "the system")
         force = openmm.NonbondedForce()
@@ -87,7 +88,7 @@ class ScreenedCoulomb(Prior):
         force.setNonbondedMethod(openmm.NonbondedForce.PME)
         force.setCutoffDistance(self.cutoff_nm)
         force.setEwaldErrorTolerance(EWALD_TOLERANCE)
-        force.setExceptionsUsePeriodicBoundaryConditions(True)  # excluded pairs may be split by the periodic boundary
+        force.setExceptionsUsePeriodicBoundaryConditions(True)  # the periodic boundary may split excluded pairs
         for name in bead_types:
             force.addParticle(self.charges[name] / np.sqrt(self.eps_r), 1.0, 0.0)
         for i, j in topology.exclusions.tolist():
@@ -153,7 +154,7 @@ class CoulombTerm(PriorTerm):
         """Refuse data sets whose charges or dielectric constants are inconsistent or unknown.
 
         Raises:
-            ValueError: the conditions are those of `prior`.
+            ValueError: for the same reasons as in `prior`.
         """
         self.prior(metas)
 
@@ -163,7 +164,7 @@ class CoulombTerm(PriorTerm):
         A warning is logged if the data record the dielectric constant of their solvent at another temperature.
 
         Raises:
-            ValueError: the conditions are those of `prior`.
+            ValueError: for the same reasons as in `prior`.
         """
         found = self.prior(numbered([frames.meta for frames in left]))
         if found is not None and self.eps_r == AUTO:
@@ -193,8 +194,8 @@ class CoulombTerm(PriorTerm):
         for name, other in others:
             if other != known:
                 raise ValueError(
-                    f"{name}: differs in the dielectric constant of its solvent, which is {other:g}, from {first}, where it "
-                    f"is {known:g}: give one for the prior (its setting eps_r), or fit the data sets separately"
+                    f"{name}: the dielectric constant of the solvent is {other:g}, but {known:g} in {first}: give the prior "
+                    "one value for all data sets (its setting eps_r), or fit the data sets separately"
                 )
         return ScreenedCoulomb(charges, known, self.cutoff_nm)
 
@@ -220,7 +221,7 @@ class CoulombTerm(PriorTerm):
 
 
 def _other_temperature(frames: Frames) -> str | None:
-    """Return a warning if the data record the dielectric constant at another temperature than theirs, otherwise None."""
+    """Return a warning if the recorded dielectric constant belongs to a temperature other than that of the frames."""
     solvent = frames.meta.provenance.get("solvent") or {}
     known = solvent.get("eps_r_temperature_K")
     if known is None or abs(known - frames.temperature) <= OTHER_TEMPERATURE_K:

@@ -13,7 +13,8 @@ from cgnnp.priors.prior import Prior, add_priors, check_cutoff
 from cgnnp.runtime.platforms import choose_platform
 
 STRAIN = 1e-4
-"""Strain of the finite differences that give the virials. In double precision their error is about 1e-7 of the stiffness."""
+"""Strain of the finite differences that give the virials. In double precision the error of the virials is about 1e-7 of the
+stiffness, which is the second derivative of the energy with respect to strain."""
 
 DOUBLE = "Reference"
 """The OpenMM platform that computes in double precision on every machine."""

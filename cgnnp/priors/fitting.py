@@ -27,7 +27,8 @@ def fit_priors(
     Consecutive linear terms are fitted in one least-squares problem if they ask for it (`LinearTerm.together`).
 
     Args:
-        terms: the terms, in the order in which they are fitted. Each is fitted to the forces left by those before it.
+        terms: the terms, in the order in which they are fitted. Each term is fitted to the forces that remain after the
+            forces of the previous priors are subtracted.
         sets: the frames of each system.
         weights: weight of the squared force deviation of each bead, one array (beads,) for each system; None for equal
             weights.

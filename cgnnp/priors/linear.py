@@ -27,7 +27,7 @@ class Design:
     """The matrices G of the frames of one system.
 
     Args:
-        columns: numbers of those coefficients of the basis that affect the beads of this system.
+        columns: indices of those coefficients of the basis that affect the beads of this system.
         of_frame: function of the frame number t that returns G (rows, columns). The rows are the x components of all beads,
             then all y, then all z, as in `forces.T.reshape(-1)`.
     """
@@ -59,7 +59,9 @@ class Basis(ABC):
 
 
 class LinearTerm(PriorTerm):
-    """A term that is fitted by penalised least squares, together with neighbouring linear terms that ask for it too.
+    """A term that is fitted by penalised least squares.
+
+    Linear terms that follow each other in the list of terms, and whose `together` is true, are fitted as one problem.
 
     A subclass has the following settings, with the defaults given here:
 
@@ -68,7 +70,7 @@ class LinearTerm(PriorTerm):
     - `smoothing`: strength of the roughness penalty, see `cgnnp.priors.smoothing`. None chooses it for each spline by cross
       validation over blocks of frames.
 
-    A term with a single coefficient has `Spline(label, np.zeros((1, 1)))` and smoothing 0.
+    A term with a single coefficient has the one entry `Spline(label, np.zeros((1, 1)))` in `Basis.splines`, and smoothing 0.
     """
 
     max_frames: int = 300
@@ -77,7 +79,7 @@ class LinearTerm(PriorTerm):
 
     @property
     def together(self) -> bool:
-        """Whether the term is fitted together with neighbouring linear terms in one least-squares problem."""
+        """Whether this term and the linear terms next to it in the list are fitted in one least-squares problem."""
         return True
 
     @abstractmethod

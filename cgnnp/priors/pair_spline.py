@@ -62,7 +62,8 @@ class PairSpline(Prior):
     def create_force(self, topology: BeadTopology) -> openmm.Force:
         """Make an OpenMM CustomNonbondedForce for the beads of a topology.
 
-        With several bead types, per-particle indicators of the type select the table of each pair.
+        With several bead types, every particle has a parameter for each type, which is 1 for its own type and 0 otherwise.
+        The parameters of two particles select their table.
 
         Raises:
             ValueError: there is no table for a bead type, or for a pair of bead types.
@@ -93,8 +94,8 @@ class PairSpline(Prior):
         known = list(dict.fromkeys(name for table in self.tables for name in table.pair))
         if unknown := set(bead_types) - set(known):
             raise ValueError(
-                f"the pair-spline prior knows bead types {known}, the system has also {sorted(unknown)}, for which it has "
-                "no pair potentials: fit the potential to data that have all these bead types"
+                f"the pair-spline prior has pair potentials only for the bead types {known}, but the system has also beads "
+                f"of the types {sorted(unknown)}: fit the potential to data that have all these bead types"
             )
         sampled, counts = {frozenset(table.pair) for table in self.tables}, Counter(bead_types)
         pairs = [pair for pair in itertools.combinations_with_replacement(counts, 2) if frozenset(pair) not in sampled]
@@ -112,7 +113,7 @@ class PairSpline(Prior):
         """Return the tables as arrays for beads of the given types.
 
         Returns:
-            The energies of all tables (tables, points), kJ/mol, the type of each bead (beads,) as a number, and the number
+            The energies of all tables (tables, points), kJ/mol, the index of the type of each bead (beads,), and the index
             of the table of each pair of types (types, types), which is -1 if there is none.
 
         Raises:

@@ -30,7 +30,7 @@ class Prior(ABC):
         """Distance beyond which the potential vanishes, nm; None for bonded terms."""
 
     def first_sampled(self) -> dict[tuple[str, str], float]:
-        """Return the first sampled distance, nm, of each pair of bead types that has one; below it the prior is a wall."""
+        """Return the first sampled distance, nm, of each pair of bead types that has a wall, which begins below it."""
         return {}
 
     @abstractmethod

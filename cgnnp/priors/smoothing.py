@@ -82,10 +82,10 @@ def solve_smooth(
         blocks: normal equations of the blocks of frames, which are the folds of the cross validation.
         splines: the splines, in the order of their coefficients.
         ridges: number for each spline that is added to the diagonal of the normal matrix, relative to the mean diagonal of
-            its owner. It makes coefficients zero that no frame determines.
+            its term. It sets coefficients that no frame determines to zero.
         strengths: strength of the penalty of each spline, relative to the mean diagonal of its normal matrix. None chooses
             it by cross validation.
-        owners: number of the term that each spline belongs to. Coefficients of different terms may have different units. By
+        owners: index of the term that each spline belongs to. Coefficients of different terms may have different units. By
             default all splines belong to one term.
     """
     total = _sum(blocks)

@@ -27,7 +27,7 @@ from cgnnp.units import thermal_energy
 
 DEGREE = 3
 N_FIXED = 2
-"""Number of coefficients at the end that are zero, so that force and slope vanish at the cutoff."""
+"""Number of coefficients at the end of every spline that are fixed at zero, so that force and slope vanish at the cutoff."""
 
 
 Pair = tuple[str, str]
@@ -42,7 +42,8 @@ class PairSplineFit(LinearTerm):
         knot_spacing_nm: distance between spline knots.
         max_frames: largest number of frames, of all data sets together. Tens of frames are enough for a liquid; noisy forces
             need all frames.
-        min_count: number of pairs that defines the first sampled distance: so many pairs in the frames are closer.
+        min_count: number of pairs that defines the first sampled distance: it is the distance of the `min_count`-th closest
+            pair in all frames.
         smoothing: strength of the roughness penalty, see `cgnnp.priors.smoothing`. None chooses one for each pair of bead
             types by cross validation over blocks of frames.
         ridge: number that is added to the diagonal of the normal matrix, relative to the mean diagonal.
@@ -80,7 +81,7 @@ class PairSplineFit(LinearTerm):
 
     @property
     def together(self) -> bool:
-        """Whether the term is fitted together with neighbouring linear terms; walls alone have nothing to fit."""
+        """See `LinearTerm.together`. It is false for walls alone, which have no coefficients to fit."""
         return not self.walls_only
 
     def fit(self, *left: Frames, weights: Sequence[Float[np.ndarray, "beads"]] | None = None) -> PairSpline:
@@ -101,7 +102,7 @@ class PairSplineFit(LinearTerm):
         """Return splines from the first sampled distance of each pair of bead types to the cutoff.
 
         Raises:
-            ValueError: the conditions are those of `fit`.
+            ValueError: for the same reasons as in `fit`.
         """
         for frames in sets:
             check_cutoff(self.cutoff_nm, frames.boxes[0])
@@ -156,7 +157,7 @@ def _all_pairs(sets: Sequence[Frames]) -> list[Pair]:
 
 
 def _places(kinds: PairKinds, names: Sequence[Pair]) -> list[int]:
-    """Return the index in `names` of each pair of bead types of one set."""
+    """Return the index in `names` of each kind of pair in `kinds`."""
     known = [frozenset(name) for name in names]
     return [known.index(frozenset(pair)) for pair in kinds.names]
 
@@ -166,7 +167,7 @@ def _frame_pairs(frames: Frames, t: int, cutoff: float) -> Pairs:
 
 
 def _first_sampled(sets: Sequence[Frames], names: Sequence[Pair], cutoff: float, min_count: int) -> list[float]:
-    """Return the first sampled distance of each pair of types, nm: `min_count` pairs of the frames are at most this far.
+    """Return the first sampled distance of each pair of bead types, nm: that of the `min_count`-th closest pair of beads.
 
     Raises:
         ValueError: there are less than `min_count` pairs within the cutoff.

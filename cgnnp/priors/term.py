@@ -45,7 +45,8 @@ class PriorTerm(ABC):
             metas: descriptions of the data sets, by the names that error messages use.
 
         Raises:
-            ValueError: the description of a data set lacks something, or the data sets are inconsistent.
+            ValueError: the description of a data set lacks something that the term needs, or two data sets contradict each
+                other.
         """
 
     @abstractmethod

@@ -8,11 +8,11 @@ WALL_DEPTH = 0.05
 
 
 def wall_energy(inside: Float[np.ndarray, "points"], edge_force: float, rise: float) -> Float[np.ndarray, "points"]:
-    """Return the energy of the wall relative to its edge, kJ/mol: f x + k x^2 / 2, which is at least `rise` at x = 0.05 nm.
+    """Return the energy of the wall relative to its edge, kJ/mol: f x + k x^2 / 2 at the depth x below the edge.
 
     The edge is at the first sampled distance, and f is the repulsive force there, so that the force is continuous. If the
-    force at the edge is attractive, f = 0 is used, so that the energy always increases with x. The stiffness k is the larger
-    of two values: the one with which the wall rises by exactly `rise`, and half of the one that is necessary with f = 0.
+    force at the edge is attractive, f = 0 is used, so that the energy always increases with x. The stiffness k is such that
+    the energy at x = 0.05 nm is `rise`, but at least half of the stiffness that this would require with f = 0.
 
     Args:
         inside: depths x >= 0 below the first sampled distance, nm.

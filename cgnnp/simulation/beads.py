@@ -108,7 +108,9 @@ def own_beads(bundle: PotentialBundle) -> BeadSystem:
         ValueError: the potential was not saved, or its topology.cif is damaged or does not match its manifest.
     """
     if bundle.directory is None:
-        raise ValueError("this potential has not been written to a folder yet: save it first")
+        raise ValueError(
+            "this potential has not been written to a folder yet, from which its beads could be read: save it first"
+        )
     path = bundle.directory / "topology.cif"
     try:
         with path.open() as text:
@@ -147,8 +149,8 @@ def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0
     if len(set(numbers.values())) > 1:
         listed = ", ".join(f"{count} {name}" for name, count in numbers.items())
         raise ValueError(
-            f"the potential was exported with {listed}, but system.* is only for as many molecules of every kind, as in a "
-            "1:1 salt"
+            f"the potential was exported with {listed}, but the settings system.* can only be used if there are as many "
+            "molecules of every kind, as in a 1:1 salt: leave them null"
         )
     own_edge = float(abs(np.linalg.det(own.box)) ** (1 / 3))
     number = composition.number(own.mapping.blocks[0].n_copies)

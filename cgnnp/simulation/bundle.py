@@ -32,7 +32,7 @@ from cgnnp.units import SAME_TEMPERATURE, UNITS
 log = logging.getLogger("cgnnp")
 
 DENSITY_TOLERANCE = 0.1
-"""Relative deviation from the densities of the data above which a warning is given."""
+"""A warning is given if the density of a bead type is outside the range of the data by more than this fraction."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ class PotentialBundle:
 
     @property
     def topology(self) -> BeadTopology:
-        """Beads that the potential was exported with. Earlier versions did not store them; then those of the mapping."""
+        """Beads that the potential was exported with.
+
+        Earlier versions of cgnnp did not store these beads. For their potentials the beads of the mapping are returned.
+        """
         if self.manifest.get("topology") is None:
             return self.mapping.topology
         return BeadTopology.from_entries(Entries(self.manifest, "manifest.json", MEND), "topology")
@@ -174,7 +177,7 @@ def manifest_of(
 
 
 def _solvent(priors: Sequence[Prior], sets: Sequence[Frames]) -> dict[str, Any]:
-    """Return the manifest entries on the solvent: the dielectric constant of the priors, and what the data record of it.
+    """Return the manifest entries on the solvent: the dielectric constant of the priors, and the solvent that data record.
 
     The result is empty if the priors contain no Coulomb interaction.
     """

@@ -200,7 +200,8 @@ def _write_network(directory: Path, model: Potential, frames: Frames) -> None:
 
 def _self_check_frames(bundle: PotentialBundle, frames: Frames) -> list[dict[str, Any]]:
     result = []
-    # TorchForce uses no compiled evaluators. Loading with PythonForce then also checks the compiled code.
+    # If possible, the stored values come from TorchForce, which uses no compiled evaluators. When the potential is loaded
+    # with PythonForce, the self-check then also checks the compiled code.
     backend = "torch" if has_torch_force() else "python"
     for t in np.unique(np.linspace(0, len(frames) - 1, SELF_CHECK_FRAMES).astype(int)):
         positions = np.asarray(frames.positions[t], dtype=np.float64)

@@ -52,7 +52,7 @@ class SimulationSettings:
         if not self.length_ps > 0:
             raise SettingError("simulation", f"length_ps={self.length_ps}: must be positive (simulation=none runs nothing)")
         if self.replicas is not None and self.replicas < 1:
-            raise SettingError("simulation", f"replicas={self.replicas}: must be 1 or more, or null to choose")
+            raise SettingError("simulation", f"replicas={self.replicas}: must be 1 or more, or null for the default")
         if self.chunk_frames < 1:
             raise SettingError("simulation", f"chunk_frames={self.chunk_frames}: must be 1 or more")
 

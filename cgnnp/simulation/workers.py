@@ -143,7 +143,7 @@ class _Sender(logging.Handler):
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an exception that can be pickled, with the traceback as a note. It is a RuntimeError if this one cannot be."""
+    """Return a copy of the exception with the traceback as a note, or a RuntimeError if the exception cannot be pickled."""
     text = "".join(traceback.format_exception(error))
     try:
         sent = pickle.loads(pickle.dumps(error))

@@ -353,7 +353,7 @@ FURTHER = {
     "no common type": (({"K": 1.0, "Br": -1.0}, {}), [], ["more_data=other: has bead types K, Br", "they have Cl, Na"]),
     "names of the same ions": (({"NA": 1.0, "CL": -1.0}, {}), [], ["has bead types NA, CL", "give the same beads the same"]),
     "charges": (({"K": 0.8, "Cl": -0.8}, {}), [], ["more_data=other: beads of type Cl have a charge of -0.8", "set -1:"]),
-    "solvent": ((KCL, {"provenance": {"solvent": {"eps_r": 60.0}}}), [], ["other: differs in the dielectric", "60", "78"]),
+    "solvent": ((KCL, {"provenance": {"solvent": {"eps_r": 60.0}}}), [], ["other: the dielectric constant", "60", "78"]),
     "no solvent": ((KCL, {"provenance": {}}), [], ["prior.coulomb.eps_r=auto", "K +1, Cl -1"]),
     "pairs to refine": ((KCL, {}), ["refinement=structure"], ["has the pairs K-K, K-Cl, Cl-Cl", "take refinement=none"]),
     "weight of no type": ((KCL, {}), ["+trainer.type_weights.Rb=2"], ["trainer.type_weights.Rb", "only Na, Cl, K"]),

@@ -192,7 +192,8 @@ static inline void angular_table(const real* h, real* table) {{
         """C++ statements that add to the gradient of the matrices of layer k.
 
         The derivative of the energy with respect to a matrix is x^T y~, with x the input of the map and y~ the adjoint of
-        its output. The tangent of this product, which is added here, has two terms: (tangent of x)^T y~ and x^T (tangent of y~).
+        its output. What is added is the tangent of this product. It has two terms: (tangent of x)^T y~ and x^T (tangent of
+        y~).
         """
         lines = []
         for item in self._maps(k):

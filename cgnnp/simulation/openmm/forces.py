@@ -129,8 +129,8 @@ def python_force(model: Potential, types: torch.Tensor, pair_classes: PairClasse
 
     Args:
         model: the network.
-        types: number of the bead type of every bead.
-        pair_classes: pairs of beads within molecules, which the network clamps separately; None if there are none.
+        types: index of the bead type of every bead.
+        pair_classes: pairs of beads within molecules, which have clamps of their own; None if there are none.
     """
     return openmm.PythonForce(NetworkComputation(model, types, pair_classes))
 

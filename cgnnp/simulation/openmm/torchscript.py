@@ -25,8 +25,8 @@ class ForceModule(nn.Module):
 
     Args:
         model: the network.
-        types: number of the bead type of every bead.
-        pair_classes: pairs of beads within molecules, which the network clamps separately; None if there are none.
+        types: index of the bead type of every bead.
+        pair_classes: pairs of beads within molecules, which have clamps of their own; None if there are none.
     """
 
     types: Tensor
@@ -72,8 +72,8 @@ def compile_module(model: Potential, types: Tensor, pair_classes: PairClasses | 
 
     Args:
         model: the network, which is copied.
-        types: number of the bead type of every bead (beads,).
-        pair_classes: pairs of beads within molecules, which the network clamps separately; None if there are none.
+        types: index of the bead type of every bead (beads,).
+        pair_classes: pairs of beads within molecules, which have clamps of their own; None if there are none.
     """
     module = ForceModule(copy.deepcopy(model), types, pair_classes).eval()
     for parameter in module.parameters():

@@ -131,7 +131,7 @@ def test_charges_that_add_up_but_for_rounding_are_neutral():
 
 
 def test_unknown_bead_type_is_refused():
-    with pytest.raises(ValueError, match=r"has charges of \['\+', '-'\], the system has also \['K', 'Li'\]"):
+    with pytest.raises(ValueError, match=r"types \['\+', '-'\], but the system has also beads of the types \['K', 'Li'\]"):
         salt().create_force(beads(["+", "-", "Li", "K"]))
 
 

@@ -61,7 +61,7 @@ def test_one_bead_type_needs_no_indicators():
 
 
 def test_unknown_bead_type_is_refused():
-    with pytest.raises(ValueError, match=r"knows bead types \['A', 'B'\], the system has also \['C'\]"):
+    with pytest.raises(ValueError, match=r"bead types \['A', 'B'\], but the system has also beads of the types \['C'\]"):
         TWO_TYPES.create_force(beads(["A", "C"]))
 
 

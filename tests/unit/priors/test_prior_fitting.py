@@ -184,7 +184,7 @@ def test_beads_of_one_type_with_different_charges_are_refused():
 def test_sets_of_different_solvents_are_refused_unless_one_constant_is_given():
     sets = [ions(4, eps_r=eps_r, solvent={"eps_r": eps_r}) for eps_r in (72.0, 95.0)]
     with pytest.raises(
-        ValueError, match=r"data set 2: differs in the dielectric constant .* 95, .* 72: give one for the prior"
+        ValueError, match=r"data set 2: the dielectric constant .* 95, .* 72 in data set 1: give the prior one value"
     ):
         fit(*sets, eps_r="auto")
     coulomb, _ = fit(*sets, eps_r=80.0)
