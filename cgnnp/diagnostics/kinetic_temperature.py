@@ -25,8 +25,8 @@ STOP_WITHIN, STOP_SIGMAS = 0.1, 6.0
 """A run is stopped when its temperature deviates by more than this fraction and by more than this number of standard errors.
 
 The values are a choice of cgnnp. Six standard errors are exceeded by chance in 2 of 10^9 chunks. Ten per cent tolerate the
-long time steps that are common in practice: the kinetic temperature of leap-frog velocities has an error of O(dt^2), even where
-configurations are still accurate.
+long time steps that are common in practice: the kinetic temperature of leap-frog velocities has an error of O(dt^2), even
+where configurations are still accurate.
 """
 
 WARN_WITHIN, WARN_SIGMAS = 0.03, 4.0
