@@ -3,12 +3,13 @@
 >>> mapping = c_alpha(atomistic)                                                                     # doctest: +SKIP
 >>> mapping = five_beads(atomistic, selection="protein")                                             # doctest: +SKIP
 
-A bead is at its atom and carries the force on it and on the hydrogens that constraints join to it. The other atoms of the
-chain are free, so the optimal force map (`cgnnp.mapping.optimal_force_map`) is less noisy. Bead types include the residue
-name by default, since different residues have different free energies.
+A bead is at the position of its atom. Its force is the net force on this atom and on the hydrogens that constraints join to
+the atom. This force map does not use the forces on the other atoms of the chain; the optimal force map
+(`cgnnp.mapping.optimal_force_map`) uses them too and is less noisy. Bead types include the residue name by default, since
+different residues have different free energies.
 
-The potential of mean force of a chiral chain is not symmetric under reflection, but energies that depend on distances alone
-are. Such a mapping needs a dihedral prior, or a network that can distinguish handedness.
+The potential of mean force of a chiral chain changes under reflection, but energies that depend on distances alone do not.
+Models of chiral chains need a dihedral prior, or a network that can distinguish handedness.
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name
@@ -40,8 +41,8 @@ def five_beads(
 ) -> Mapping:
     """Place beads at N, CA, CB, C and O of every residue, where these atoms exist. Beads are bonded as their atoms are.
 
-    With `residue_types`, bead types are made of atom and residue name (CA_ALA), else of the atom name alone. The other
-    arguments are those of `c_alpha`.
+    With `residue_types`, a bead type consists of atom name and residue name (CA_ALA), otherwise of the atom name alone. The
+    other arguments are those of `c_alpha`.
 
     Raises:
         ValueError: nothing is selected, or the selected chains have no such atoms.

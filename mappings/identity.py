@@ -1,10 +1,11 @@
-"""Every atom is a bead, so the model is an ordinary interatomic potential, made with the same commands.
+"""Identity mapping: every atom is a bead, so that cgnnp makes an ordinary interatomic potential.
 
 >>> mapping = atoms(atomistic)                                                                       # doctest: +SKIP
 >>> mapping = atoms(atomistic, selection="resname MOL", types="name")                                # doctest: +SKIP
 
-The mapping is valid for atoms without constraints. Where constraints join atoms, the certificate refuses it, since the force
-on one atom of a rigid molecule is not a mean force. To keep atoms and map them later, sample with `keep_atoms=true`.
+The mapping is valid for atoms without constraints. If constraints join atoms, `cgnnp.mapping.force_map.certify` refuses it,
+because constraint forces are missing from the force on one atom of a rigid molecule. To store the atoms of such molecules
+and map them to other beads later, sample with `keep_atoms=true`.
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name

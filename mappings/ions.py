@@ -4,9 +4,9 @@
 >>> mapping.type_names, mapping.per_type(mapping.charges)                                            # doctest: +SKIP
 (('Na', 'Cl'), {'Na': 1.0, 'Cl': -1.0})
 
-A single-atom ion without constraints carries the force on itself. The atoms of the solvent are free, so no valid constant
-map adds their forces to reduce the noise. The noise is large: R2_max is about 0.1 for NaCl at 4 mol/L. With
-`reference=mean_force` the fitted forces have less noise.
+The force on a bead is the force on its ion. Forces on the solvent cannot be added to reduce the noise, because a force map
+has constant coefficients and combines atoms of one molecule only. The noise is large: R2_max is about 0.1 for NaCl at 4
+mol/L. With `reference=mean_force` the fitted forces have less noise.
 """
 
 from cgnnp.mapping.atomistic import Atomistic, as_name

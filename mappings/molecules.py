@@ -5,8 +5,8 @@
 >>> mapping = per_molecule(atomistic, center="geometry", types={"HOH": "W"})                         # doctest: +SKIP
 >>> mapping = per_molecule(atomistic, weights={"O": 1.0, "H1": 0.2, "H2": 0.2})                      # doctest: +SKIP
 
-Positions are averaged, but forces are *summed*. A mean of forces, weighted by mass or otherwise, is a common mistake; the
-certificate refuses it.
+Positions are averaged, but forces are *summed*. To average the forces, weighted by mass or otherwise, is a common mistake;
+`cgnnp.mapping.force_map.certify` refuses such a force map.
 """
 
 from collections.abc import Mapping as AbstractMapping
@@ -35,8 +35,9 @@ def per_molecule(
         atomistic: the atomistic system.
         name: name of the mapping, which is stored with the data.
         selection: mdtraj selection; every molecule with a selected atom is mapped as a whole.
-        center: place of the bead, mass or geometry.
-        weights: weights by atom name, instead of `center`; other atoms have no weight.
+        center: place of the bead: mass (centre of mass) or geometry (mean position of the atoms).
+        weights: weights of the atoms in the position of the bead, by atom name, instead of `center`; atoms that are not
+            named have weight 0.
         types: bead types by molecule name (its residue names, joined by _); by default the molecule's name.
 
     Raises:
@@ -59,9 +60,9 @@ def per_residue(
     weights: AbstractMapping[str, float] | None = None,
     types: AbstractMapping[str, str] | None = None,
 ) -> Mapping:
-    """Make one bead for every residue of the selected molecules, bonded where the residues are bonded.
+    """Make one bead for every residue of the selected molecules. Beads of bonded residues are bonded.
 
-    The arguments are those of `per_molecule`, with `types` by residue name.
+    The arguments are those of `per_molecule`, but the keys of `types` are residue names.
 
     Raises:
         ValueError: see `per_molecule`.

@@ -3,10 +3,11 @@
 >>> mapping = center_of_mass(atomistic)         # bead W, 216 of them for 216 molecules              # doctest: +SKIP
 >>> certify(mapping, atomistic)                 # the net force on the molecule is right: proved     # doctest: +SKIP
 
-For *rigid* water (SETTLE, SHAKE), both mappings carry the net force on the molecule: constraints demand one coefficient for
-the three atoms, so this is the only valid constant force map, wherever the bead is. The force on the oxygen alone would be
-wrong, not only noisy. For *flexible* water, the bead at the oxygen carries the force on the oxygen. Virtual sites (the M
-site of four-site water) are in neither map, since the engine has already spread their force over the atoms.
+For *rigid* water (SETTLE, SHAKE), the force on the bead is the net force on the molecule in both mappings: constraints
+demand one coefficient for the three atoms, so this is the only valid constant force map, wherever the bead is. The force on
+the oxygen alone would be wrong, not only noisy. For *flexible* water, the force on a bead at the oxygen is that on the
+oxygen. Virtual sites (the M site of four-site water) have coefficient zero for positions and forces, since the engine has
+already spread their force over the atoms.
 """
 
 from cgnnp.mapping.atomistic import Atomistic

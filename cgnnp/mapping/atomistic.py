@@ -12,18 +12,19 @@ from cgnnp.runtime.representation import brief
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+'*]*")
 """Pattern of the names of molecules and bead types.
 
-They are words in a PDBx file and have no hyphen, since a hyphen joins the two names of a pair.
+A name must be a single word in a PDBx file. It has no hyphen, because pairs of beads are named by two types and a hyphen
+(Na-Cl).
 """
 
 
 SAME_VALUE = 1e-6
-"""Largest difference between charges (e) of beads of one type; it allows for rounding."""
+"""Charges (e) of beads of one type may differ by at most this much, which allows for rounding."""
 
 SAME_MASS = 0.01
-"""Largest relative difference between masses of beads of one type.
+"""Masses of beads of one type may have at most this relative difference.
 
-Tables of masses are rounded differently, and no mean force or structure depends on a mass. A larger difference suggests that
-the beads are different.
+Tables of atomic masses are rounded differently, and no mean force or structure depends on a mass. A larger difference
+suggests that the beads are not of one type.
 """
 
 

@@ -1,4 +1,4 @@
-"""The maps of one kind of molecule, and the places of its copies. Imports numpy and scipy only."""
+"""Mapping of one kind of molecule to beads, and the indices of its copies in the system. Imports numpy and scipy only."""
 
 import itertools
 import math
@@ -16,7 +16,7 @@ from cgnnp.mapping.atomistic import NAME
 from cgnnp.runtime.representation import brief
 
 Run = tuple[int, int, int]
-"""First atoms of equally spaced copies, as (first, step, count)."""
+"""Indices of the first atoms of equally spaced copies, as (first, step, count): first, first + step, first + 2 step, ..."""
 
 if TYPE_CHECKING:
     Coefficients: TypeAlias = csr_array
@@ -27,15 +27,17 @@ else:
 @brief
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """The maps of one kind of molecule, and the places of its copies.
+    """Mapping of one kind of molecule to beads, and the indices of its copies in the system.
 
-    Atoms in a block are numbered from 0 in the molecule; `offsets` are the differences between their numbers in the system
-    and that of the molecule's first atom. `parents[i]` is the atom next to which atom i is placed when the molecule is made
-    whole (i itself for the first). The maps (beads, atoms) may be given as arrays and are stored as sparse arrays.
+    Atoms and beads have indices from 0 in the molecule. `copies` are the indices in the system of the first atoms of all
+    copies, and atom i of a copy has the index of its first atom plus `offsets[i]`. To make a molecule whole, atom i is
+    shifted to the periodic image that is nearest to atom `parents[i]` (i itself for an atom that is not shifted). The maps
+    C and B (beads, atoms) may be given as arrays and are stored as sparse arrays.
 
     Raises:
-        ValueError: a name is not valid in files, a mass is not positive (only beads of virtual sites alone may have mass 0),
-            a charge is not finite, a number of an atom or bead is out of range, or the parents form a cycle.
+        ValueError: a name is not valid in files, a mass is not positive (mass 0 is allowed only for beads that consist of
+            virtual sites), a charge is not finite, the index of an atom or bead is out of range, or the parents form a
+            cycle.
     """
 
     name: str
@@ -65,7 +67,7 @@ class Block:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        """Refuse values that are not possible for a molecule."""
+        """Raise an error if an entry has the wrong shape, or has a value or an index that is out of range."""
         n_beads, n_atoms = len(self.bead_types), len(self.offsets)
         maps = [(key, getattr(self, key)) for key in ("configuration", "force")]
         sound = {
@@ -83,13 +85,13 @@ class Block:
             value = getattr(self, wrong[0])
             found = f"has shape {value.shape}" if isinstance(value, csr_array) else f"is {str(value)[:60]}"
             raise ValueError(
-                f"molecule {self.name!r} of {n_beads} beads and {n_atoms} atoms: {wrong[0]} {found}: each bead needs a "
-                "positive mass and a finite charge, and atoms and beads are numbered from 0"
+                f"molecule {self.name!r} of {n_beads} beads and {n_atoms} atoms: {wrong[0]} {found}, which is not possible: "
+                "each bead needs a positive mass and a finite charge, and the indices of atoms and beads begin with 0"
             )
         _ = self.generations
 
     def _is_mass(self, mass: float, bead: int) -> bool:
-        """Return whether a bead can have this mass. Only beads of virtual sites alone can have mass zero."""
+        """Return whether a bead can have this mass. Only a bead that consists of virtual sites can have mass zero."""
         if mass == 0:
             first, end = self.configuration.indptr[bead : bead + 2]
             return set(self.configuration.indices[first:end].tolist()) <= set(self.virtual_sites)
@@ -102,7 +104,7 @@ class Block:
 
     @property
     def last_atom(self) -> int:
-        """The largest number of an atom in the system."""
+        """Largest index in the system of an atom in a molecule of this kind."""
         return max(first + step * (count - 1) for first, step, count in self.copies) + max(self.offsets)
 
     @property
@@ -112,7 +114,10 @@ class Block:
 
     @cached_property
     def generations(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-        """Atoms and their parents, grouped by the number of steps to an atom that is its own parent."""
+        """Indices of atoms and of their parents, in groups: the parents of a group are in the groups before it.
+
+        Atoms that are their own parents are in no group.
+        """
         parents = np.asarray(self.parents)
         done = parents == np.arange(len(parents))
         result = []
@@ -126,7 +131,7 @@ class Block:
 
     @cached_property
     def atoms(self) -> Int[np.ndarray, "copies atoms"]:
-        """Numbers in the system of the atoms of every copy."""
+        """Indices in the system of the atoms of every copy."""
         first = np.concatenate([start + step * np.arange(count) for start, step, count in self.copies])
         return first[:, None] + np.asarray(self.offsets)
 
@@ -151,7 +156,7 @@ class Block:
     def whole(
         self, positions: Float[np.ndarray, "frames atoms 3"], boxes: Float[np.ndarray, "frames 3 3"]
     ) -> Float[np.ndarray, "frames copies local 3"]:
-        """Return the positions of the atoms of every copy, each shifted to the periodic image nearest to its parent."""
+        """Make all copies whole: return the positions of their atoms, each at the periodic image nearest to its parent."""
         whole = np.array(positions[:, self.atoms], dtype=np.float64)
         for atoms, parents in self.generations:
             delta = whole[:, :, atoms] - whole[:, :, parents]
@@ -163,7 +168,7 @@ class Block:
 
 
 def runs(first_atoms: Iterable[int]) -> tuple[Run, ...]:
-    """Compress a series of first atoms into equally spaced runs.
+    """Compress the indices of the first atoms of copies into equally spaced runs (first, step, count).
 
     >>> runs([0, 3, 6, 20])
     ((0, 3, 3), (20, 1, 1))
@@ -176,21 +181,22 @@ def runs(first_atoms: Iterable[int]) -> tuple[Run, ...]:
             result[-1][2] += 1
         else:
             result.append([atom, 1, 1])
-    # Any two copies form a run, even if no third copy follows with the same step.
+    # Two consecutive copies are joined to a run even if no third copy follows with the same step.
     return tuple((start, step, count) for start, step, count in result)
 
 
 def bead_mass(coefficients: Float[np.ndarray, "atoms"], masses: Float[np.ndarray, "atoms"]) -> float:
-    """Return the mass of a bead, 1/M = sum_i c_i^2 / m_i over its atoms with mass (Noid et al. 2008, eq. 26)."""
+    """Return the mass M of a bead: 1/M is the sum of c_i^2 / m_i over its atoms with mass (Noid et al. 2008, eq. 26)."""
     used = (coefficients != 0) & (masses > 0)
     return float(1.0 / np.sum(coefficients[used] ** 2 / masses[used]))
 
 
 def parents_of(configuration: csr_array) -> tuple[int, ...]:
-    """Return for each atom the atom next to which it is placed when molecules are made whole.
+    """Return the parent of each atom: the atom to which it is moved closest when molecules are made whole.
 
-    This is an atom of the same bead that is placed already; the first atom of all is its own parent. Beads that share atoms
-    are placed one after the other, so all their atoms are whole together.
+    The parent is an atom of the same bead that has been placed before. Beads that share atoms are placed one after the
+    other, so that all their atoms are whole together. The first atom of such a set of beads is its own parent, and so is
+    an atom in no bead.
 
     >>> parents_of(csr_array(np.array([[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0]])))
     (0, 0, 1, 3)
@@ -218,7 +224,7 @@ def parents_of(configuration: csr_array) -> tuple[int, ...]:
 
 
 def on_copies(matrix: csr_array, local: Float[np.ndarray, "frames copies atoms 3"]) -> Float[np.ndarray, "frames beads 3"]:
-    """Apply the map of one molecule to all its copies."""
+    """Apply the map C or B of one molecule to the positions or forces of all its copies."""
     frames, copies, atoms, _ = local.shape
     flat = np.asarray(local, dtype=np.float64).transpose(2, 0, 1, 3).reshape(atoms, -1)
     return (matrix @ flat).reshape(-1, frames, copies, 3).transpose(1, 2, 0, 3).reshape(frames, -1, 3)
@@ -233,7 +239,7 @@ def _plain(value: Any) -> Any:
 
 
 def _are_numbers(values: Iterable[Any], end: int | None) -> bool:
-    """Return whether the values can be numbers of atoms or beads: integers from 0 on, and below `end` if it is given."""
+    """Return whether the values can be indices of atoms or beads: integers from 0 on, and below `end` if it is given."""
     return all(isinstance(value, int) and value >= 0 and (end is None or value < end) for value in values)
 
 

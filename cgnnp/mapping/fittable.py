@@ -1,6 +1,6 @@
-"""Decide whether a model can be fitted to frames of a mapping. Other frames can only be sampled, mapped and checked.
+"""Decide whether a model can be fitted to the frames of a mapping. If not, they can only be sampled, mapped and checked.
 
-This is the only place that decides it. Imports numpy only.
+No other module decides this. Imports numpy only.
 """
 
 import logging
@@ -14,8 +14,9 @@ log = logging.getLogger("cgnnp")
 def why_not_fitted(mapping: Mapping) -> str | None:
     """Return the reason why no model can be fitted to frames of this mapping, or None if one can be fitted.
 
-    Reasons are a single bead, beads of one type that differ, charges that do not add up to zero, and bonds. Neither the pair
-    splines nor the network, which is constant below its inner cutoff, would hold bonded beads together.
+    Reasons are: there is a single bead, beads of one type have different masses or charges, the charges do not add up to
+    zero, or beads are bonded. Neither the pair splines nor the network, which is constant below the first sampled distance,
+    would hold bonded beads together.
     """
     if mapping.n_beads < 2:
         return f"mapping '{mapping.name}' makes a single bead, on which no other bead acts: there is nothing to fit"
@@ -35,7 +36,7 @@ def why_not_fitted(mapping: Mapping) -> str | None:
 
 
 def check_fittable(mapping: Mapping, label: str = "") -> None:
-    """Refuse a mapping whose frames cannot be fitted. `label` is the name of the data set in errors.
+    """Raise an error if no model can be fitted to frames of a mapping. `label` is the name of the data set in the message.
 
     Raises:
         ValueError: no model can be fitted, see `why_not_fitted`.
@@ -45,6 +46,6 @@ def check_fittable(mapping: Mapping, label: str = "") -> None:
 
 
 def warn_if_not_fitted(mapping: Mapping) -> None:
-    """Warn before a long sampling that training will refuse the frames. They may still have other uses."""
+    """Log a warning if no model can be fitted to frames of a mapping. The frames may still have other uses."""
     if (reason := why_not_fitted(mapping)) is not None:
         log.warning("training will refuse these frames: %s", reason)

@@ -6,7 +6,7 @@ Conditions on a constant B (Noid et al. 2008, 10.1063/1.2938860; Ciccotti, Kapra
 * the rows of C sum to one, and B C^T = 1;
 * each row of B has one common coefficient for all atoms of a group that constraints hold rigid;
 * virtual sites have zero in both maps, because the engine has already spread their force over real atoms;
-* no atom is in two molecules, so that the conditions can be checked for each molecule.
+* no atom is in two molecules, so that the conditions can be checked for each molecule alone.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Certificate:
-    """The largest violation of each condition on a mapping. All of them are below the tolerance."""
+    """The largest violation of each condition, as `certify` found it. All violations are below `TOLERANCE`."""
 
     mapping: str
     row_sum_error: float
@@ -51,10 +51,10 @@ def net_force_map(
     virtual_sites: Sequence[int] = (),
     rigid_groups: Sequence[Sequence[int]] = (),
 ) -> Float[np.ndarray, "beads atoms"]:
-    """Return the B that sums the forces on the atoms of each bead and on all atoms held rigid with one of them.
+    """Return the force map B in which the force on a bead is the net force on its atoms and on their rigid groups.
 
-    Virtual sites have zero. The map is valid when no atom and no rigid group belongs to two beads; otherwise `certify`
-    refuses it.
+    The coefficients of virtual sites are zero. The map is valid if no atom and no rigid group belongs to two beads;
+    otherwise `certify` refuses it.
     """
     force = (np.asarray(configuration) != 0).astype(float)
     for group in rigid_groups:
@@ -64,10 +64,11 @@ def net_force_map(
 
 
 def certify(mapping: Mapping, atomistic: Atomistic | None = None) -> Certificate:
-    """Check the conditions on the force map for every block.
+    """Check the conditions on the force map for every kind of molecule.
 
-    With `atomistic`, also check that the mapping declares every rigid group and virtual site of the system that it touches.
-    A mapping that leaves out the hydrogens of rigid water would otherwise break their constraints unnoticed.
+    With `atomistic`, the conditions are also checked for the rigid groups and virtual sites of the system itself. A mapping
+    need not declare all of them: one that leaves out the hydrogens of rigid water would otherwise be accepted, although it
+    splits a rigid group.
 
     Raises:
         ValueError: a condition is violated. The message names the molecule, the bead and the atoms.
@@ -99,17 +100,18 @@ def _check_atoms(mapping: Mapping) -> None:
     if outside or repeated:
         atom = (outside or repeated)[0]
         names = ", ".join(block.name for block in mapping.blocks if atom in block.atoms)
-        problem = f"but the system has {mapping.n_atoms} atoms" if outside else "which another copy uses too"
+        problem = f"but the system has {mapping.n_atoms} atoms" if outside else "which another copy uses as well"
         raise ValueError(f"mapping '{mapping.name}', molecule {names}: uses atom {atom}, {problem}: correct the copies")
 
 
 def _check_against_system(mapping: Mapping, atomistic: Atomistic) -> None:
-    """Check the rigid groups and virtual sites of the system itself, whatever the mapping declares."""
+    """Check the force map against the rigid groups and virtual sites of the system, whatever the mapping declares."""
     if atomistic.n_atoms != mapping.n_atoms:
         raise ValueError(
-            f"mapping '{mapping.name}' is for {mapping.n_atoms} atoms, but the system has {atomistic.n_atoms} atoms"
+            f"mapping '{mapping.name}' is for {mapping.n_atoms} atoms, but the system has {atomistic.n_atoms} atoms: "
+            "make the mapping from this system"
         )
-    # For every atom: the molecule that it is mapped with, and its column of B (empty without force coefficients).
+    # Index of the molecule of every atom, and its column of B. Without force coefficients: -1 and an empty column.
     molecule = np.full(mapping.n_atoms, -1)
     column: list[tuple[float, ...]] = [()] * mapping.n_atoms
     in_bead = np.zeros(mapping.n_atoms, dtype=bool)

@@ -1,4 +1,4 @@
-"""Find the molecules of a system, and make mappings from a rule for one molecule. All mapping modules use this one.
+"""Find the molecules of a system, and make mappings from a rule for one molecule. The modules in `mappings/` use this.
 
 A *molecule* is a set of atoms that bonds, rigid groups and virtual sites hold together. Molecules with the same names,
 masses, charges and bonds are copies of one kind. A rule states the beads of one molecule of each kind.
@@ -23,7 +23,7 @@ from cgnnp.runtime.errors import SettingError
 
 @dataclass(frozen=True)
 class Bead:
-    """One bead: its type, and the atoms of the molecule (counted from 0) whose weighted mean is its position.
+    """One bead: its type, and the atoms whose weighted mean position is its position, as indices from 0 in the molecule.
 
     Weights need not be normalised. Without weights the masses are used, so that the bead is at the centre of mass.
     """
@@ -34,14 +34,15 @@ class Bead:
 
 
 IONS = frozenset(("Li", "Na", "K", "Rb", "Cs", "F", "Cl", "Br", "I", "Mg", "Ca", "Zn"))
-"""Elements whose atoms are separate molecules if their residue has no bonds."""
+"""In a residue without bonds in which all atoms are of these elements, every atom is a molecule of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Molecule:
-    """One kind of molecule: its atoms, counted from 0, and the numbers of the first atom of every copy.
+    """One kind of molecule: the properties of its atoms, and the index in the system of the first atom of every copy.
 
-    `residues` numbers the residues in the molecule; `elements` are symbols, empty for virtual sites.
+    Atoms have indices from 0 in the molecule. `residues` is the index of the residue of every atom, from 0 in the molecule.
+    `elements` are symbols, empty for virtual sites. For `offsets` see `cgnnp.mapping.block.Block`.
     """
 
     names: tuple[str, ...]
@@ -59,22 +60,22 @@ class Molecule:
 
     @property
     def name(self) -> str:
-        """Names of the residues in order, such as HOH.
+        """Names of the residues in order, joined by underscores, such as HOH or ACE_ALA_NME.
 
-        For chains of more than three residues: the first name, the number of residues and the last name.
+        With more than three residues: the first name, the number of residues and the last name.
         """
         names = [self.residue_names[self.residues.index(k)] for k in range(max(self.residues) + 1)]
         return as_name("_".join(names if len(names) <= 3 else [names[0], str(len(names)), names[-1]]), "MOL")
 
     def find(self, name: str, residue: int | None = None) -> int | None:
-        """Return the atom with this name, in one residue if it is given, or None if there is no such atom."""
+        """Return the index of the first atom with this name (in the residue, if one is given), or None if there is none."""
         for atom, found in enumerate(self.names):
             if found == name and residue in (None, self.residues[atom]):
                 return atom
         return None
 
     def in_residue(self, residue: int) -> list[int]:
-        """Return the atoms of a residue."""
+        """Return the indices of the atoms of a residue."""
         return [atom for atom, number in enumerate(self.residues) if number == residue]
 
 
@@ -89,10 +90,10 @@ def map_molecules(
     """Make a mapping from a rule that returns the beads of one molecule, or no beads to leave the molecule out.
 
     Molecules with at least one atom in the mdtraj `selection` are mapped. The force on a bead is the net force on its atoms
-    and on all atoms held rigid with them; another `force_map` can replace this rule and is called with C, the virtual sites
-    and the rigid groups of a molecule. The mass of a bead is 1/M = sum c^2/m. Its charge is that of all atoms that are
-    nearest to it along bonds. Two beads are bonded if they are joined by a bond, or by a path of bonds over atoms that are
-    in no bead.
+    and on all atoms held rigid with them, unless `force_map` is another function; it gets C, the virtual sites and the rigid
+    groups of a molecule, and returns B. The mass M of a bead is given by 1/M = sum c^2/m. Its charge is the sum of the
+    charges of the atoms that have this bead as their nearest one along bonds. Two beads are bonded if they are joined by a
+    bond, or by a path of bonds over atoms that are in no bead.
 
     >>> rule = lambda molecule: [Bead("W", range(len(molecule.names)))]
     >>> map_molecules(atomistic, rule, name="water")                      # doctest: +SKIP
@@ -117,14 +118,14 @@ def map_molecules(
 
 
 def select(atomistic: Atomistic, selection: str, name: str) -> list[int]:
-    """Return the atoms of an mdtraj selection. `name` is the name of the mapping, for messages.
+    """Return the indices of the atoms of an mdtraj selection. `name` is the name of the mapping that messages show.
 
     Raises:
         ValueError: nothing is selected, or the text is not valid in the selection language of mdtraj.
     """
     try:
         found = atomistic.topology.select(selection).tolist()
-    except Exception as error:  # mdtraj raises what its parser and Python's compiler raise
+    except Exception as error:  # mdtraj lets all errors of its parser and of Python's compiler through
         raise SettingError(
             "mapping",
             f"selection={selection!r}: mapping '{name}' cannot read this as an mdtraj selection ({error}): "
@@ -180,9 +181,10 @@ def _molecule(signature: tuple[Any, ...], firsts: list[int], label: str, atomist
 
 
 def _connected(atomistic: Atomistic, atoms: list[Any], bonds: list[tuple[int, int]]) -> Int[np.ndarray, "atoms"]:
-    """Return the number of the molecule of every atom. Bonds and constraints join atoms.
+    """Return the index of the molecule of every atom. Atoms that bonds or constraints join are in one molecule.
 
-    Virtual sites and atoms without bonds are joined to the other atoms of their residue, unless the residue has only ions.
+    Virtual sites and atoms without bonds are joined to the other atoms of their residue, unless the residue consists of
+    ions only.
     """
     pairs = list(bonds)
     pairs += [(group[0], other) for group in atomistic.rigid_groups for other in group[1:]]
@@ -236,8 +238,8 @@ def _block_of(
         np.add.at(row, atoms, weights / weights.sum())
         if not molecule.masses[row != 0].any():
             raise ValueError(
-                f"{where}: none of its atoms has a mass, since they are virtual sites or fixed, so no bead can be there: "
-                "select other atoms"
+                f"{where}: none of its atoms has a mass, since they are virtual sites or fixed, so the bead would have no "
+                "mass: select other atoms"
             )
     nearest = _nearest_beads(molecule, configuration)
     charges = [round(float(molecule.charges[nearest == k].sum()), 9) + 0.0 for k in range(len(beads))]
@@ -258,7 +260,7 @@ def _block_of(
 
 
 def _graph(molecule: Molecule) -> csr_array:
-    """Return the bonds and other links that hold a molecule together, as a symmetric matrix."""
+    """Return the bonds and other links that hold a molecule together, as a symmetric matrix (atoms, atoms)."""
     n_atoms = len(molecule.names)
     pairs = [*molecule.bonds, *((group[0], other) for group in molecule.rigid_groups for other in group[1:])]
     linked = {atom for pair in pairs for atom in pair}
@@ -272,13 +274,13 @@ def _graph(molecule: Molecule) -> csr_array:
 
 
 def _parents(molecule: Molecule) -> tuple[int, ...]:
-    """Return for each atom the atom through which it is reached from the first atom along the links."""
+    """Return the index of the parent of each atom: the atom before it on the shortest path of links from the first atom."""
     _, found = breadth_first_order(_graph(molecule), 0, directed=False)
     return tuple(atom if parent < 0 else int(parent) for atom, parent in enumerate(found))
 
 
 def _nearest_beads(molecule: Molecule, configuration: Float[np.ndarray, "beads atoms"]) -> Int[np.ndarray, "atoms"]:
-    """Return for each atom the bead that it belongs to, or the first bead that is reached from it along bonds."""
+    """Return the index of the bead that each atom belongs to, or of the bead that is nearest to the atom along bonds."""
     nearest = np.where((configuration != 0).any(axis=0), np.abs(configuration).argmax(axis=0), -1)
     graph = _graph(molecule)
     front = np.flatnonzero(nearest >= 0)

@@ -1,13 +1,14 @@
 """The mapping: linear maps C and B from atoms to beads, as plain data. Imports numpy and scipy only.
 
 A `Mapping` is a list of *blocks*, one for each kind of molecule. A block has the sparse matrices of one molecule and the
-places of its copies, so the maps of 100,000 water molecules need as much memory as those of one.
+indices of its copies, so the maps of 100,000 water molecules need as much memory as those of one.
 
     R_I = sum_i C_Ii r_i        F_I = sum_i B_Ii f_i
 
-Here r are the atomic positions and f = -grad u the forces of the engine, without constraint forces. When B is right, the
-mean of F_I at fixed R is minus the gradient of the potential of mean force (Noid et al., 10.1063/1.2938860; Ciccotti,
-Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.mapping.force_map` constructs B and certifies it.
+Here r are the atomic positions and f = -grad u the forces of the engine, without constraint forces. B must fulfil
+conditions; the mean of F_I at fixed R is then minus the gradient of the potential of mean force (Noid et al.,
+10.1063/1.2938860; Ciccotti, Kapral, Vanden-Eijnden, 10.1002/cphc.200400669). `cgnnp.mapping.force_map` constructs B and
+checks the conditions.
 """
 
 import json
@@ -33,7 +34,7 @@ class Mappable(Protocol):
     """Frames of atoms that can be mapped to beads."""
 
     def mapped(self, mapping: "Mapping") -> Any:
-        """Return the frames of beads that a mapping makes from these frames."""
+        """Return the frames of beads that the mapping makes from these frames of atoms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,8 @@ class Mapping:
     ) -> "Mapping":
         """Make a mapping of a whole system from the two matrices of R = C r and F = B f (beads, atoms), dense or sparse.
 
-        Atoms of one bead are made whole next to its first atom; beads that share atoms are made whole together.
+        Before positions are averaged, the atoms of a bead are shifted to the periodic images nearest to its first atom.
+        Beads that share atoms are made whole together.
 
         Args:
             configuration: the matrix C; its rows sum to 1.
@@ -106,7 +108,7 @@ class Mapping:
     def __call__(self, frames: "Mappable") -> Any:
         """Map frames of all atoms to frames of beads.
 
-        The frames are `cgnnp.Frames` with one atom per bead, or `AtomFrames` of a trajectory.
+        `frames` are `cgnnp.Frames` in which every atom is a bead, or `AtomFrames` of a trajectory.
         """
         return frames.mapped(self)
 
@@ -165,7 +167,7 @@ class Mapping:
 
     @cached_property
     def is_identity(self) -> bool:
-        """Whether each atom of the system is a bead with its own force. Energies of atoms are then energies of beads."""
+        """Whether each atom is a bead with its own force. The energies of the frames are then energies of the beads."""
         return self.n_beads == self.n_atoms and all(
             matrix.shape[0] == matrix.shape[1] and abs(matrix - eye_array(matrix.shape[0])).sum() == 0
             for block in self.blocks
@@ -220,9 +222,9 @@ class Mapping:
         return self.per_type(self.masses, SAME_MASS)
 
     def of_beads(self, copies: int | None = None) -> "Mapping":
-        """Return the identity mapping of the beads, as a coarse-grained run has it.
+        """Return the mapping of a coarse-grained system whose particles are the beads of this mapping, so that C = B = 1.
 
-        `copies` sets another number of molecules of every kind.
+        With `copies`, there are this many molecules of every kind; otherwise there are as many as here.
         """
         blocks, start = [], 0
         for block in self.blocks:
@@ -302,5 +304,5 @@ class Mapping:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the mapping's data, by which stored frames are compared."""
+        """Hash of the mapping's data. Mappings with the same hash are equal."""
         return data_digest(self.to_dict())

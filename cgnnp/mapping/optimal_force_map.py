@@ -5,8 +5,9 @@ the least noise (Kraemer, Durumeric et al. 2023, 10.1021/acs.jctc.3c00183). For 
 
     min_w < |sum_i w_i f_i|^2 >   subject to   C w = e_I,   w equal inside each rigid group, 0 at virtual sites.
 
-The 0/1 matrix K gives all atoms of a rigid group one coefficient. With P = < (f K)^T (f K) > / 3 + lambda tr(P)/n and Chat =
-C K, the solution for all beads at once is
+Here f_i are the forces on the atoms of the molecule, and e_I is a unit vector. The 0/1 matrix K with n columns gives all
+atoms of a rigid group one coefficient. With P = < (f K)^T (f K) > / 3 + lambda tr(P)/n, a small ridge parameter lambda, and
+Chat = C K, the solution for all beads at once is
 
     w_I = K P^-1 Chat^T (Chat P^-1 Chat^T)^-1 e_I.
 """
@@ -23,7 +24,7 @@ from cgnnp.runtime.representation import brief
 from cgnnp.statistics import block_estimate
 
 SIGMAS = 2.0
-"""A map counts as less noisy if its mean square is smaller by this many standard errors."""
+"""The optimal map is used if it lowers the mean square of the held-out forces by more than this many standard errors."""
 
 
 @brief
@@ -31,8 +32,9 @@ SIGMAS = 2.0
 class NoiseReduction:
     """Mean squares of the forces on the beads of one molecule, on held-out frames, (kJ/mol/nm)^2 per component.
 
-    `ratio` is before / after with its block error, and `used` tells whether the optimal map is used. The mean squares
-    include that of the mean force, so the ratio of the noise alone is larger.
+    `before` is for the old map and `after` for the optimal map. `ratio` is before / after, with its block error
+    `ratio_stderr`. `used` is False if the old map is kept. The mean squares include that of the mean force, so the ratio of
+    the noise alone is larger.
     """
 
     molecule: str
@@ -55,7 +57,7 @@ def optimal_map(
     *,
     ridge: float = 1e-6,
 ) -> tuple[Mapping, tuple[NoiseReduction, ...]]:
-    """Return the mapping with the optimal force map for each molecule for which it is less noisy on held-out frames.
+    """Return the mapping with optimal force maps for those molecules whose forces they make less noisy on held-out frames.
 
     Args:
         mapping: mapping whose force map is optimised.
@@ -121,7 +123,10 @@ def _least_squares(
 def _compare(
     before: Mapping, after: Mapping, held_out: Iterable[Float[np.ndarray, "_ atoms 3"]]
 ) -> tuple[NoiseReduction, ...]:
-    """Compare the mean squares of both maps on the same frames, for each kind of molecule. The ratio has a paired error."""
+    """Compare the mean squares of the forces of both maps on the same frames, for each kind of molecule.
+
+    The errors are those of paired data, since both maps have the same frames.
+    """
     parts: list[np.ndarray] = []
     for forces in held_out:
         parts.append(np.stack([np.square(mapping.map_forces(forces)).mean(axis=2) for mapping in (before, after)], axis=2))

@@ -18,13 +18,16 @@ from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.runtime.representation import brief
 
 MIN_FRAMES = 10
-"""Smallest number of frames that can distinguish a stiff bond from a constraint."""
+"""Fewer frames than this are refused, because they cannot distinguish a stiff bond from a constraint."""
 
 LONGEST_BOND_NM = 0.2
-"""In a residue without bonds, atoms that are closer than this are taken as bonded."""
+"""In a residue for which the topology has no bonds, atoms that are closer than this are taken as bonded."""
 
 LARGE_GROUP = 30
-"""In larger rigid groups, only pairs of consecutive or bonded atoms are tested. These pairs connect the group as well."""
+"""In rigid groups with more atoms than this, only the distances of consecutive or bonded atoms are tested, to save time.
+
+These pairs are enough to connect the group.
+"""
 
 
 @brief
@@ -59,9 +62,9 @@ def verify_rigid_groups(
     """Verify the declared rigid groups against frames, in both directions.
 
     Every group must be connected by distances that do not vary. In a methyl group with constrained bonds these are the three
-    C-H distances; the H-H distances may vary with the angles. In turn, no bond outside the groups may be constant, nor the
-    H-H distance of a water molecule. Each kind of bond (the same atoms of the same residue) is judged by the mean of its
-    variances over all its copies.
+    C-H distances; the H-H distances may vary with the angles. In turn, no bond outside the groups may be constant; for this
+    test the H-H distance of a water molecule counts as a bond. Each kind of bond (the same atoms of the same residue) is
+    judged by the mean of its variances over all its copies.
 
     Args:
         atomistic: the system with the declared groups.
@@ -161,7 +164,7 @@ def _distance_statistics(
 def _check_group(
     atomistic: Atomistic, group: Sequence[int], pairs: list[tuple[int, int]], constant: np.ndarray, spread: np.ndarray
 ) -> None:
-    """Refuse a group that is not connected by constant distances."""
+    """Raise an error if the atoms of a rigid group are not connected by constant distances."""
     neighbors = defaultdict(set)
     for (i, j), fixed in zip(pairs, constant, strict=True):
         if fixed:
@@ -176,7 +179,7 @@ def _check_group(
         names = " ".join(_label(atomistic, atom) for atom in group)
         between = [s for (i, j), s in zip(pairs, spread, strict=True) if (i in reached) != (j in reached)]
         raise ValueError(
-            f"atoms {names} are declared rigid, but {_label(atomistic, free[0])} moves against "
+            f"atoms {names} are declared rigid, but {_label(atomistic, free[0])} moves relative to "
             f"{_label(atomistic, group[0])} (its distances to the others vary by at least {min(between):.2g} of their "
             "length), so they were not constrained in the simulation: set rigid to the constraints of the simulation, or "
             "to 'none'"
@@ -191,7 +194,7 @@ def _check_bonds(
     tolerance: float,
     precision_nm: float,
 ) -> float | None:
-    """Refuse kinds of bonds outside the groups that are constant, and return the smallest spread of the other kinds."""
+    """Raise an error if a kind of bond outside the rigid groups is constant; return the smallest spread of these bonds."""
     kinds = defaultdict(list)
     for number, (i, j) in enumerate(bonds):
         kinds[tuple((_atom(atomistic, k).residue.name, _atom(atomistic, k).name) for k in (i, j))].append(number)
@@ -206,7 +209,7 @@ def _check_bonds(
             raise ValueError(
                 f"bond {_atom(atomistic, i).name}-{_atom(atomistic, j).name} of {_label(atomistic, i)} never changes "
                 f"({length:.4f} nm, spread {spread / length:.1g}; {len(numbers)} such bonds) but is in no rigid group, so "
-                f"it was constrained in the simulation: set rigid={rule}, or take the groups from the engine's own system"
+                f"it was constrained in the simulation: set rigid={rule}, or to the *.xml file of the OpenMM system"
             )
     return min(spreads) if spreads else None
 

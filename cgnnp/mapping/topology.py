@@ -1,8 +1,8 @@
 """Types, masses, charges and bonds of beads, as priors and evaluators need them. Imports numpy and scipy only.
 
-A topology is a list of the kinds of molecules with the places of their copies, so 100,000 water molecules need as much
+A topology is a list of the kinds of molecules with the indices of their copies, so 100,000 water molecules need as much
 memory as one. It comes from a mapping (`Mapping.topology`), from an OpenMM topology
-(`cgnnp.dynamics.openmm_topology.topology_of`), or is given.
+(`cgnnp.dynamics.openmm_topology.topology_of`), or from a list of `Molecule`.
 """
 
 import itertools
@@ -28,32 +28,32 @@ PAIR_CLASSES = ("other", "1-2", "1-3", "1-4", "same molecule")
 """
 
 EXCLUDED_BONDS = 2
-"""Pairs with at most this many bonds between them have no non-bonded prior."""
+"""Non-bonded priors leave out pairs of beads with at most this many bonds between them."""
 
 MOST_BEADS = 10**8
-"""Largest number of beads in a topology. The limit is a choice of this package against damaged files."""
+"""Largest number of beads in all copies of one kind of molecule. More are refused, as only damaged files have more."""
 
 Places = tuple[tuple[int, ...], ...]
-"""Groups of beads, numbered in their molecule."""
+"""Groups of beads (bonds, angles, ...), as indices of the beads in their molecule."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Molecule:
-    """One kind of molecule: its beads, their bonds, and the places of its copies.
+    """One kind of molecule: its beads, their bonds, and the indices of its copies.
 
-    Beads are numbered from 0 in the molecule and are consecutive in the system. If `angles`, `dihedrals` and `exclusions`
-    are not given, they follow from the bonds: every chain of two or of three bonds, and the pairs joined by one or two
-    bonds.
+    Beads have indices from 0 in the molecule, and the beads of a copy are consecutive in the system. Without `angles`,
+    `dihedrals` or `exclusions`, these follow from the bonds: an angle for every chain of two bonds, a dihedral for every
+    chain of three bonds, and an exclusion for every pair joined by one or two bonds.
 
     Args:
         name: name of the molecule.
         bead_types, masses, charges: type, mass (Da) and charge (e) of each bead.
-        copies: first beads of the copies, as runs (first, step, count).
+        copies: indices in the system of the first beads of the copies, as runs (first, step, count).
         bonds, angles, dihedrals, impropers: groups of two, three, four and four beads.
-        exclusions: pairs without non-bonded priors.
+        exclusions: pairs that non-bonded priors leave out.
 
     Raises:
-        ValueError: the number of masses or charges is wrong, or a group names a bead that the molecule does not have.
+        ValueError: the number of masses or charges is wrong, or a group has an index that no bead of the molecule has.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Molecule:
             sound = len(group) == length == len(set(group)) and all(0 <= bead < len(self.bead_types) for bead in group)
             if not sound:
                 raise ValueError(
-                    f"molecule {self.name!r}: {name} has {group}, expected {length} different beads, 0 to "
+                    f"molecule {self.name!r}: {name} has {group}, expected the indices of {length} different beads, 0 to "
                     f"{len(self.bead_types) - 1}"
                 )
 
@@ -104,11 +104,11 @@ class Molecule:
 
     @cached_property
     def first_beads(self) -> Int[np.ndarray, "copies"]:
-        """Number in the system of the first bead of every copy."""
+        """Index in the system of the first bead of every copy."""
         return np.concatenate([start + step * np.arange(count) for start, step, count in self.copies])
 
     def everywhere(self, groups: Places, length: int) -> Int[np.ndarray, "groups length"]:
-        """Return groups of beads of one molecule in all its copies, with the numbers of beads in the system."""
+        """Return groups of beads for all copies of the molecule, as indices of the beads in the system."""
         own = np.array(groups, dtype=np.int64).reshape(-1, length)
         return (self.first_beads[:, None, None] + own).reshape(-1, length)
 
@@ -120,7 +120,7 @@ class Molecule:
         return {(i, j): int(away[i, j]) if away[i, j] <= 3 else PAIR_CLASSES.index("same molecule") for i, j in pairs}
 
     def _near(self) -> Places:
-        """Return the pairs that have no non-bonded prior."""
+        """Return the pairs that non-bonded priors leave out."""
         return tuple(pair for pair, kind in self.classes.items() if kind <= EXCLUDED_BONDS)
 
     def to_dict(self) -> dict[str, Any]:
@@ -167,8 +167,8 @@ class BeadTopology:
         numbers = np.sort(np.concatenate([places.ravel() for places in beads])) if beads else np.empty(0, int)
         if not np.array_equal(numbers, np.arange(len(numbers))):
             raise ValueError(
-                "every bead of a topology must be in exactly one molecule, with numbers from 0: correct `copies` of the "
-                "molecules"
+                "the beads of all molecules must have the indices 0, 1, 2, ... without gaps, and each bead must be in one "
+                "molecule only: correct `copies` of the molecules"
             )
 
     def __repr__(self) -> str:
@@ -232,7 +232,7 @@ class BeadTopology:
 
     @cached_property
     def exclusions(self) -> Int[np.ndarray, "pairs 2"]:
-        """Pairs without non-bonded priors."""
+        """Pairs of beads that non-bonded priors leave out."""
         return self._groups("exclusions", 2)
 
     def _groups(self, name: str, length: int) -> np.ndarray:
@@ -259,7 +259,9 @@ class BeadTopology:
 
     @classmethod
     def of_types(cls, bead_types: Sequence[str], exclusions: Sequence[tuple[int, int]] = ()) -> "BeadTopology":
-        """Return a topology of beads without bonds, with mass 1 and no charge. With exclusions they form one molecule.
+        """Return a topology of beads without bonds, with mass 1 and no charge.
+
+        Every bead is a molecule of its own. If `exclusions` are given, all beads together are one molecule.
 
         >>> BeadTopology.of_types(["A", "B", "A"]).bead_types
         ('A', 'B', 'A')
@@ -304,7 +306,7 @@ class BeadTopology:
 
 
 def _molecule(block: Block, start: int) -> Molecule:
-    """Return the beads of a block of a mapping as a molecule. `start` is the number of the first bead."""
+    """Return the beads of a block of a mapping as a molecule. `start` is the index in the system of the first bead."""
     return Molecule(
         name=block.name,
         bead_types=block.bead_types,
@@ -316,7 +318,10 @@ def _molecule(block: Block, start: int) -> Molecule:
 
 
 def _chains(bonds: Places, length: int) -> Places:
-    """Return each chain of `length` different beads in which consecutive beads are bonded, once."""
+    """Return all chains of `length` different beads in which consecutive beads are bonded.
+
+    A chain and its reverse count as one.
+    """
     near = defaultdict(set)
     for i, j in bonds:
         near[i].add(j)

@@ -62,10 +62,10 @@ class AtomFrames:
 def in_reduced_cells(frames: AtomFrames) -> AtomFrames:
     """Return the frames with box vectors in reduced form.
 
-    Many sets of box vectors describe the same lattice. The reduced ones are found without moving the atoms: whole box
-    vectors are added to each other, and all three are inverted if they are left-handed. If a is not along x, or b is not in
-    the xy plane, the whole frame is rotated: positions, forces and virials turn with the box, which changes no energy.
-    Every box must have a volume (`has_volume`).
+    Many sets of box vectors a, b, c describe the same lattice. The reduced set is found without moving the atoms: multiples
+    of box vectors are added to each other, and all three vectors are inverted if they are left-handed. If a is not along x,
+    or b is not in the xy plane, the whole frame is also rotated: positions, forces and virials turn with the box, which
+    changes no energy. The volume of a box must not be zero (`has_volume`).
     """
     positions, forces, virials = frames.positions, frames.forces, frames.virials
     if frames.boxes is None:

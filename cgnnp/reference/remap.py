@@ -30,9 +30,10 @@ def map_atoms(
     shard: Path,
     n_frames: int | None = None,
 ) -> int:
-    """Map a stream of atomistic frames into a shard, and return the number of frames that the shard then has.
+    """Map a stream of atomistic frames to beads, and store them in a shard (the frames of one replica of a data set).
 
-    Frames that the shard already has are skipped, so a longer stream extends it. Molecules are made whole.
+    Frames that the shard already has are skipped, so a longer stream extends the shard. Molecules are made whole before
+    they are mapped. The function returns the number of frames that the shard has at the end.
 
     Args:
         parts: chunks of consecutive frames, beginning with the first frame.
@@ -40,7 +41,7 @@ def map_atoms(
         mapping: mapping from these atoms to beads.
         meta: metadata that the shard records.
         shard: directory of the shard, which is made if it does not exist.
-        n_frames: number of frames that the shard will have; None maps all frames of the stream.
+        n_frames: number of frames that the shard shall have at the end; None maps all frames of the stream.
 
     Raises:
         ValueError: the mapping is not certified, the shard belongs to another data set, or frames are missing or damaged.
@@ -99,9 +100,9 @@ def with_optimal_map(
 def map_shards(stored: Path, mapping: Mapping, root: Path, n_frames: int | None = None) -> Path:
     """Map every shard of a data set of stored atoms to beads, and return the directory of the new data set.
 
-    The new data set is the one that sampling with this mapping would have made. Its metadata are the same, so training
-    finds it. The simulation states at the ends of chunks are copied where the chunks hold the same frames, so sampling can
-    extend it.
+    The new data set has the same name and metadata as if it had been sampled with this mapping, so training finds it. The
+    simulation states at the ends of chunks are copied for chunks that hold the same frames in both data sets. From these
+    states, sampling can extend the new data set.
 
     Raises:
         FileNotFoundError: the directory `stored` holds no stored atoms.
@@ -133,18 +134,18 @@ def stored_frames(shard: Path) -> Iterator[AtomFrames]:
 
 
 def _check_same_run(source: Path, target: Path) -> None:
-    """Refuse to extend a shard of another trajectory, whose chunks end with other simulation states."""
+    """Raise an error if two shards are different trajectories: their chunks then end with different simulation states."""
     for one, two in zip(chunks(source), chunks(target), strict=False):
         files = one / STATE_FILE, two / STATE_FILE
         if all(file.is_file() for file in files) and files[0].read_bytes() != files[1].read_bytes():
             raise ValueError(
-                f"{target}: these frames were sampled on their own, and {source} is another trajectory with the same "
-                "settings: map into another data_dir, or use the frames that are there"
+                f"{target}: these frames were sampled on their own, so they cannot be extended with frames of {source}, "
+                "which is another trajectory with the same settings: map into another data_dir, or use these frames"
             )
 
 
 def _copy_states(source: Path, target: Path) -> None:
-    """Copy the simulation states at the ends of chunks, as far as both shards have chunks of the same lengths."""
+    """Copy the simulation state at the end of each chunk, up to the first chunk whose length differs in the two shards."""
     sizes = [[info["n_frames"] for info in chunk_infos(shard)] for shard in (source, target)]
     for number, (one, two) in enumerate(zip(chunks(source), chunks(target), strict=False)):
         file, copy = one / STATE_FILE, two / STATE_FILE

@@ -29,8 +29,8 @@ log = logging.getLogger("cgnnp")
 class Source(ABC):
     """A source of mapped frames.
 
-    `n_frames` is the number of frames that are asked for. `replica` numbers independent runs with the same settings; each
-    of them has its own shard in the data set.
+    `n_frames` is the number of frames that the user asks for. `replica` is the index of one of several independent runs
+    with the same settings. Each replica has its own shard (folder) in the data set.
     """
 
     n_frames: int
@@ -56,15 +56,15 @@ class Source(ABC):
 
     @property
     def arrays(self) -> frozenset[str] | None:
-        """Names of the arrays that the frames will have; None if they are not known before the frames are made."""
+        """Names of the arrays (forces, energies, ...) of the frames; None if they are known only when the frames exist."""
         return None
 
     @abstractmethod
     def meta(self, mapping: Mapping) -> FramesMeta:
-        """Return the metadata of the shard of this replica, which record how its frames are made.
+        """Return the metadata of the shard of this replica. They record how its frames are made.
 
-        The provenance holds the number of the `replica`, and may hold the dielectric properties of the `solvent`. All other
-        entries determine the name of the data set. The number of frames must not be among them.
+        Their `provenance` has the entry `replica`, and may have the entry `solvent` with its dielectric properties. All
+        other metadata determine the name of the data set, so the number of frames must not be among them.
         """
 
     @abstractmethod
@@ -80,7 +80,7 @@ class Source(ABC):
         return data_directory(root, self.meta(mapping))
 
     def complete(self, mapping: Mapping, root: Path, platform: PlatformChoice) -> Path:
-        """Extend the data set to `n_frames` frames in all its shards together, and return its directory.
+        """Extend the data set until all its shards together have `n_frames` frames, and return its directory.
 
         Missing frames are added to the shard of this replica.
 
@@ -96,9 +96,10 @@ class Source(ABC):
         return directory
 
     def frames(self, directory: Path, mapping: Mapping, n_frames: int) -> Frames:
-        """Open the first frames of a data set of this source, with the solvent properties that the source states now.
+        """Open the first `n_frames` frames of a data set of this source.
 
-        They replace the stored solvent properties, which were stated when sampling began.
+        The stored solvent properties are those of the settings when sampling began. They are replaced by those of the
+        present settings.
 
         Raises:
             ValueError: see `cgnnp.frames.dataset.open_frames`.
@@ -120,7 +121,8 @@ class Source(ABC):
         """Extend the shards of several mappings at once. If `atoms_shard` is given, the atomistic frames are stored there.
 
         Raises:
-            ValueError: this source takes one mapping at a time, or cannot store atoms; also as for `provide`.
+            ValueError: this source takes only one mapping at a time, or cannot store atoms, or one of the reasons in
+                `provide`.
         """
         if atoms_shard is not None:
             raise ValueError(f"keep_atoms: {type(self).__name__} cannot store atomistic frames: choose reference=langevin")
@@ -169,7 +171,9 @@ class StoredSource(Source):
         self.n_frames = count_frames(stored)
         if not self.n_frames:
             raise ValueError(
-                f"data={stored}: {'holds no frames yet' if has_data(stored) else 'this is not a data set of mapped frames'}"
+                f"data={stored}: holds no frames yet: sample frames first"
+                if has_data(stored)
+                else f"data={stored}: this is not a data set of mapped frames: name a folder that sample or map has made"
             )
         self.replica = 0
         self._meta = read_meta(stored)
@@ -193,12 +197,15 @@ class StoredSource(Source):
         return self._meta.mapping
 
     def atomistic(self) -> Atomistic:
-        """Refuse: a data set holds only beads, and the atoms are not known.
+        """Raise an error, because a data set holds only beads and does not describe the atoms.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError(f"data={self.stored}: this data set holds only beads, so no other mapping can be applied to it")
+        raise ValueError(
+            f"data={self.stored}: this data set holds only beads, so no other mapping can be applied to it: sample with "
+            "keep_atoms=true to map the atoms again later"
+        )
 
     def box(self) -> Float[np.ndarray, "3 3"] | None:
         """Return the box vectors of the first frame as rows, nm; None with open boundaries."""
@@ -222,7 +229,7 @@ class StoredSource(Source):
         return self.stored
 
     def provide(self, mapping: Mapping, shard: Path, n_frames: int, platform: PlatformChoice) -> None:
-        """Refuse: no frames can be added to a stored data set.
+        """Raise an error, because no frames can be added to a stored data set.
 
         Raises:
             ValueError: always.

@@ -1,4 +1,4 @@
-"""Stored atomistic frames: a data set in which every atom is a bead, with all that later mappings need to know.
+"""Stored atomistic frames: a data set in which every atom is a bead, with everything that a later mapping needs.
 
 Each shard of such a data set also holds `atomistic.npz`, with topology, masses, charges, rigid groups and virtual sites as
 plain arrays. The mdtraj topology is rebuilt from them exactly, so that selections find the same atoms.
@@ -25,15 +25,15 @@ from cgnnp.runtime.storage import write_file
 
 FILE = "atomistic.npz"
 UNKNOWN = -(2**31)
-"""Value that stands for an unknown serial number, formal charge or bond order."""
+"""Value that is stored for a serial number, formal charge or bond order that is not known."""
 
 
 def atoms_mapping(atomistic: Atomistic, name: str = "atoms") -> Mapping:
     """Return the mapping in which every atom is a bead of its own (C = B = 1), whose type is the name of the atom.
 
-    Rigid groups and virtual sites are declared in the mapping. `cgnnp.mapping.force_map.certify` therefore refuses to have a
-    model trained on single constrained atoms or virtual sites, whose forces are incomplete. Atoms that are joined by a bond,
-    a constraint or a common residue are one molecule.
+    The mapping declares rigid groups and virtual sites, so `cgnnp.mapping.force_map.certify` refuses it if there are any.
+    No model can thus be trained on single constrained atoms or virtual sites, whose forces are incomplete. Atoms that are
+    joined by a bond or a constraint, or are in the same residue, belong to one molecule.
     """
     atoms = list(atomistic.topology.atoms)
     molecules = _molecules(atomistic)
@@ -64,7 +64,7 @@ def atoms_mapping(atomistic: Atomistic, name: str = "atoms") -> Mapping:
 
 
 def atom_order(mapping: Mapping) -> np.ndarray:
-    """Return the bead number of every atom in `atoms_mapping`, which orders its beads block by block."""
+    """Return the index of the bead of every atom in a mapping of `atoms_mapping`, whose beads are ordered by blocks."""
     return np.argsort(np.concatenate([block.atoms.reshape(-1) for block in mapping.blocks]))
 
 
@@ -147,7 +147,7 @@ def _topology(arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _molecules(atomistic: Atomistic) -> list[np.ndarray]:
-    """Return the sorted atom numbers of every molecule. Molecules are ordered by their first atom."""
+    """Return the sorted indices of the atoms of every molecule. Molecules are ordered by their first atom."""
     pairs = [(bond[0].index, bond[1].index) for bond in atomistic.topology.bonds]
     pairs += [(group[0], atom) for group in atomistic.rigid_groups for atom in group[1:]]
     pairs += [(residue.atom(0).index, atom.index) for residue in atomistic.topology.residues for atom in residue.atoms]
@@ -171,7 +171,7 @@ def _block(kind: Any, first: Sequence[int]) -> Block:
         charges=charges,
         copies=runs(first),
         offsets=offsets,
-        parents=tuple(range(len(offsets))),  # molecules are made whole not here, but when the atoms are mapped to beads
+        parents=tuple(range(len(offsets))),  # molecules are made whole later, when the atoms are mapped to beads
         bonds=bonds,
         rigid_groups=rigid,
         virtual_sites=virtual,
@@ -179,7 +179,7 @@ def _block(kind: Any, first: Sequence[int]) -> Block:
 
 
 def _local(groups: Sequence[tuple[int, ...]], members: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """Return groups of atoms with atom numbers replaced by places in the molecule."""
+    """Return groups of atoms with indices in the molecule instead of indices in the system."""
     return tuple(tuple(np.searchsorted(members, group).tolist()) for group in groups)
 
 

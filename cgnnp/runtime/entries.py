@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 SHOWN = 60
-"""Number of characters of a wrong value that a message shows, since values in files can be arbitrarily long."""
+"""Messages show at most this many characters of a wrong value, since values in files can be arbitrarily long."""
 
 
 @dataclass(frozen=True)
 class Entries:
-    """Plain data from a file, by key.
+    """A dictionary that was read from a file. Each method returns one entry, after it has checked the entry.
 
     Args:
         data: data that were read from the file.
         source: name of the file, and the place in it, for messages.
-        mend: advice at the end of a message on what to do.
+        mend: advice on what to do, at the end of messages.
 
     Raises:
         ValueError: the data are not a dictionary.
@@ -37,7 +37,7 @@ class Entries:
         return self.data.get(key) is not None
 
     def number(self, key: str, *, above: float = -math.inf, least: float = -math.inf) -> float:
-        """Return a finite number that is greater than `above` and not less than `least`.
+        """Return an entry that must be a finite number, greater than `above` and not less than `least`.
 
         Raises:
             ValueError: the entry is missing or is something else.
@@ -49,7 +49,7 @@ class Entries:
         return value
 
     def count(self, key: str, *, least: int = 0) -> int:
-        """Return a whole number that is not less than `least`.
+        """Return an entry that must be a whole number, not less than `least`.
 
         Raises:
             ValueError: the entry is missing or is something else.
@@ -60,7 +60,7 @@ class Entries:
         return value
 
     def text(self, key: str) -> str:
-        """Return a string.
+        """Return an entry that must be a string.
 
         Raises:
             ValueError: the entry is missing or is something else.
@@ -71,7 +71,7 @@ class Entries:
         return value
 
     def rows(self, key: str, *, least: int = 0) -> list[Any]:
-        """Return a list with at least `least` items.
+        """Return an entry that must be a list with at least `least` items.
 
         Raises:
             ValueError: the entry is missing or is something else.
@@ -82,7 +82,7 @@ class Entries:
         return value
 
     def numbers(self, key: str, *, least: int = 0) -> list[float]:
-        """Return a list with at least `least` finite numbers.
+        """Return an entry that must be a list with at least `least` finite numbers.
 
         Raises:
             ValueError: the entry is missing or is something else.
@@ -93,7 +93,7 @@ class Entries:
         return values
 
     def texts(self, key: str) -> list[str]:
-        """Return a list of strings.
+        """Return an entry that must be a list of strings.
 
         Raises:
             ValueError: the entry is missing or is something else.
@@ -112,7 +112,7 @@ class Entries:
             self._wrong(key, f"finite numbers of shape {shape}")
 
     def tables(self, key: str, *, least: int = 0) -> Iterator["Entries"]:
-        """Yield the dictionaries of a list, each as `Entries`.
+        """Yield the items of an entry that must be a list of dictionaries, each item as `Entries`.
 
         Raises:
             ValueError: the entry is missing or is something else.
@@ -121,7 +121,7 @@ class Entries:
             yield Entries(item, f"{self.source}: {key} {number}", self.mend)
 
     def within(self, key: str) -> "Entries":
-        """Return the entries of a nested dictionary.
+        """Return an entry that must be a dictionary, as `Entries`.
 
         Raises:
             ValueError: the entry is missing or is something else.

@@ -21,7 +21,7 @@ def significant(value: Any) -> str:
 
 
 def percent(fraction: Any) -> str:
-    """Format a fraction in percent. Small fractions have one or two decimals."""
+    """Format a fraction in percent. Below 10 % there is one decimal, and below 1 % there are two."""
     digits = 0 if number(fraction) == UNKNOWN or fraction >= 0.0995 else 1 if fraction >= 0.00995 else 2
     return UNKNOWN if number(fraction) == UNKNOWN else f"{number(100 * fraction, digits)} %"
 

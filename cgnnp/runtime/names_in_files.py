@@ -1,9 +1,10 @@
 """Names that are stored in files. They do not change when code moves to another module, so old files remain valid.
 
-Three kinds of files store such names. The `meta.json` of a data set names the source of the frames, which is part of the
-hash that names the data set. `model.json` and checkpoints name the class of a network. The `config.yaml` of a run names what
-was constructed. This module has the only table in which stored names differ from the places in the code. Names that a class
-itself gives, such as the `kind` of a prior, are in the class. Imports the standard library only.
+Three kinds of files store such names. The `meta.json` of a data set names the source of the frames, and the folder of the
+data set is named by a hash that depends on it. `model.json` and checkpoints name the class of a network. The `config.yaml`
+of a run names the classes and functions that were used. The table `HOMES` in this module lists all stored names that differ
+from the present places in the code. Names that a class itself defines, such as the `kind` of a prior, are stored in the
+class. Imports the standard library only.
 """
 
 FROM_LANGEVIN = "cgnnp.reference.sampling"
@@ -11,13 +12,16 @@ FROM_MEAN_FORCES = "cgnnp.reference.mean_force"
 FROM_FILES = "cgnnp.reference.file_source"
 FROM_REPORTER = "cgnnp.MappedReporter"
 FROM_COARSE_RUN = "cgnnp.simulation.run"
-"""Values of `provenance.source` for the frames of each source."""
+"""Values of `provenance.source` in the metadata of frames: one value for each way in which frames are made."""
 
 KINETIC_TEMPERATURE, DEGREES_OF_FREEDOM = "kinetic_temperature_K", "degrees_of_freedom"
-"""Entries of chunk.json about the velocities of a chunk."""
+"""Keys in chunk.json for the kinetic temperature of the chunk (K) and its number of degrees of freedom."""
 
 JUDGED = "judged"
-"""Entry with the digest of the checksums of those arrays of a chunk whose values have been checked."""
+"""Key in chunk.json for the hash of the checksums of the arrays.
+
+If the stored hash belongs to the present checksums, the values of the arrays have already been checked.
+"""
 
 HOMES = {
     "cgnnp.priors.refinement.RefinementSettings": "cgnnp.training.relative_entropy.RefinementSettings",
@@ -31,13 +35,16 @@ HOMES = {
     "cgnnp.reference.systems.water": "cgnnp.reference.systems.water.water",
     "cgnnp.reference.systems.water_spce": "cgnnp.reference.systems.water.water_spce",
 }
-"""Names in files, and the current places in the code. Some are from earlier versions; others differ permanently."""
+"""Dictionary from the names in files to the present places in the code.
+
+New files also have the names on the left, so files of all versions agree.
+"""
 
 _WRITTEN = {home: name for name, home in HOMES.items()}
 
 
 def home_of(name: str) -> str:
-    """Return the place to import a class or function from that a file names.
+    """Return the full name under which a class or function that a file names is imported now.
 
     >>> home_of("cgnnp.reference.systems.water"), home_of("my_module.my_mapping")
     ('cgnnp.reference.systems.water.water', 'my_module.my_mapping')
@@ -46,7 +53,7 @@ def home_of(name: str) -> str:
 
 
 def name_in_files(home: str) -> str:
-    """Return the name that files use for a class or function at this place.
+    """Return the name that files use for a class or function with this full name in the code.
 
     >>> name_in_files("cgnnp.models.nequip.NequIP")
     'cgnnp.models.nequip.NequIP'

@@ -17,7 +17,7 @@ MISSING = "???"
 """Value in a file for a setting that has no default and must be set."""
 
 LISTED = ("prior",)
-"""Groups that can have several options at once. Each option has its settings under its own name."""
+"""Groups of which several options can be chosen at once. The settings of an option are under the name of the option."""
 
 
 def option(group: str, name: str, **settings: Any) -> Any:
@@ -39,7 +39,7 @@ def option(group: str, name: str, **settings: Any) -> Any:
 def option_values(group: str, name: str) -> dict[str, Any]:
     """Return the settings in the file of an option and in the files that it builds on.
 
-    Settings that refer to other settings are left out.
+    Settings whose values refer to other settings (`${...}`) are left out.
 
     Raises:
         ValueError: the option does not exist.
@@ -90,8 +90,8 @@ def constructed(values: Mapping[str, Any], group: str, from_data: Sequence[str] 
     """Check the settings, and construct the object that `_target_` names, or a partial function with `_partial_`.
 
     Args:
-        values: settings. Settings that must be set but are not are left out, so the constructor reports them.
-        group: group that errors put before the names of settings.
+        values: settings. Those with the value `MISSING` are left out, so that the constructor reports them as missing.
+        group: name of the group, which error messages put before the names of settings.
         from_data: settings that are taken from the data and cannot be chosen.
 
     Raises:
@@ -116,4 +116,6 @@ def target(values: Mapping[str, Any], group: str) -> Callable[..., Any]:
     try:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a user's module may raise any exception
-        raise ValueError(f"{group}._target_={name}: cannot be imported ({error})") from error
+        raise ValueError(
+            f"{group}._target_={name}: cannot be imported ({error}): check the name, and that Python finds the module"
+        ) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PlatformChoice:
-    """Name of an OpenMM platform, and the properties that Contexts are created with."""
+    """Name of an OpenMM platform, and the platform properties (threads, precision) with which Contexts are created."""
 
     name: str
     properties: dict[str, str] = field(default_factory=dict)
@@ -39,9 +39,10 @@ class PlatformChoice:
 
 
 def available_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Return the number of CPU cores that this process may use, by its affinity and the quota of its container.
+    """Return the number of CPU cores that this process may use, from its affinity and the quota of its container.
 
-    Parallel jobs of a sweep share the cores. Their number is in the environment variable CGNNP_PARALLEL_JOBS.
+    Parallel jobs of a sweep share the cores: the number is divided by the number of jobs, which is in the environment
+    variable CGNNP_PARALLEL_JOBS.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):  # no such file, or no limit ("max")

@@ -12,7 +12,7 @@ LINE_EVERY_S = 20.0
 
 
 class Progress:
-    """Counter of finished units of work. A `note`, such as a speed, is shown beside the count."""
+    """Counts finished units of work, and shows the count with a `note` such as the speed."""
 
     def __init__(self, description: str, total: int, done: int = 0) -> None:
         self.description, self.total, self.done = description, total, done
@@ -39,7 +39,7 @@ class Progress:
 
 @contextmanager
 def progress(description: str, total: int, done: int = 0) -> Iterator[Progress]:
-    """Return a context manager with a `Progress` that is closed at the end."""
+    """Context manager that yields a `Progress` and closes it at the end."""
     counter = Progress(description, total, done)
     try:
         yield counter

@@ -1,7 +1,7 @@
-"""Ranges of numeric settings by name; a name means the same in every group. Imports the standard library only.
+"""Ranges of numeric settings by name. Settings with the same name in two groups have the same range.
 
 With a setting outside its range, a computation would not finish or would fill the memory. The ranges are choices of this
-package, at least ten times wider than any known use.
+package, at least ten times wider than any known use. Imports the standard library only.
 """
 
 import math
@@ -70,7 +70,10 @@ RANGES: dict[str, tuple[float, float]] = {
 """Lowest and highest value of each setting. Small whole numbers such as `l_max` and `correlation` are checked elsewhere."""
 
 POSITIVE = {"cutoff_nm", "density_g_mL", "box_nm", "temperature_K", "timestep_fs", "frame_interval_ps", "stride"}
-"""Settings that are refused here if they are not positive. For the others, the code that takes them has a better message."""
+"""Settings for which `check_range` also refuses zero and negative values.
+
+For the other settings, the code that uses them does this, with a more specific message.
+"""
 
 
 def check_range(group: str, name: str, value: Any) -> None:
@@ -79,7 +82,7 @@ def check_range(group: str, name: str, value: Any) -> None:
     >>> check_range("model", "layers", 3)
     >>> check_range("model", "layers", 1000)
     Traceback (most recent call last):
-    cgnnp.runtime.errors.SettingError: layers=1000: must be 1 to 20 (our limit: beyond it a computation does not finish)
+    cgnnp.runtime.errors.SettingError: layers=1000: must be 1 to 20 (a limit of cgnnp: beyond it no computation finishes)
 
     Raises:
         SettingError: a number is out of range. The message names the setting, the value and the range.
@@ -98,5 +101,5 @@ def check_range(group: str, name: str, value: Any) -> None:
         elif one > high or 0 < one < low:
             within = f"{low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
             raise SettingError(
-                group, f"{name}={value}: must be {within} (our limit: beyond it a computation does not finish)"
+                group, f"{name}={value}: must be {within} (a limit of cgnnp: beyond it no computation finishes)"
             )

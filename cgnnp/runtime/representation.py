@@ -13,11 +13,11 @@ LINES, WIDTH = 10, 120
 """Largest number of lines of a repr, and of characters in a line."""
 
 LONGEST = 100
-"""Largest number of characters of one entry. Longer sequences are shown by their size; other entries are cut."""
+"""Largest number of characters that a repr shows of one entry. Longer entries are cut."""
 
 
 def brief(kind: Kind) -> Kind:
-    """Class decorator, placed above `@dataclass`: the repr shows arrays and long sequences by their size and range.
+    """Class decorator, placed above `@dataclass`, with which the repr shows arrays and long lists by their size and range.
 
     >>> from dataclasses import dataclass
     >>> @brief
@@ -33,7 +33,7 @@ def brief(kind: Kind) -> Kind:
 
 
 def short(value: Any) -> str:
-    """Return one entry of a repr.
+    """Return the text that a repr shows for a value. Arrays and lists of more than 8 items are shown by size and range.
 
     >>> short(list(range(1000)))
     '<1000 of int, 0 to 999>'
@@ -56,7 +56,7 @@ def short(value: Any) -> str:
 
 
 def paragraph(lines: Sequence[str]) -> str:
-    """Join lines to a text. Long lines are cut, and at most ten lines are kept."""
+    """Join lines to one text of at most ten lines. Longer lines than 120 characters are cut."""
     shown = [line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in lines]
     return "\n".join(shown if len(shown) <= LINES else [*shown[: LINES - 1], f"  ... {len(shown) - LINES + 1} lines more"])
 

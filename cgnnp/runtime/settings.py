@@ -1,4 +1,4 @@
-"""Check settings against the signature that takes them: unknown names and wrong types are found before work starts."""
+"""Check settings against the signature of the function or class that takes them, before any work starts."""
 
 import difflib
 import inspect
@@ -17,10 +17,10 @@ WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 def checked_settings(
     target: Callable[..., Any], settings: Mapping[str, Any], prefix: str, from_data: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the checked settings. Whole numbers become floats where `target` declares floats.
+    """Check the settings of `target` and return them. Whole numbers become floats where `target` declares floats.
 
-    So 300 and 300.0 describe the same data set. `from_data` are parameters of `target` that are taken from the data later
-    and cannot be chosen.
+    The temperatures 300 and 300.0 thus describe the same data set. `from_data` are parameters of `target` that are taken
+    from the data later and cannot be chosen.
 
     >>> def fit(*, features: int = 16): ...
     >>> checked_settings(fit, {"features": 4}, "model")
@@ -61,14 +61,14 @@ def check_positive(group: str, **values: float) -> None:
 
 
 def unknown_setting(full_key: str, known: Sequence[str]) -> str:
-    """Return the message about a setting that does not exist. `known` are the valid names at the level of its last part."""
+    """Return the message about a setting that does not exist. `known` lists the settings that exist in its place."""
     parent, _, key = full_key.rpartition(".")
     hint = did_you_mean(key, known, f"{parent}." if parent else "")
     return f"there is no setting '{full_key}'.{hint} Known{f' in {parent}' if parent else ''}: {', '.join(sorted(known))}"
 
 
 class UnknownSetting(SettingError):
-    """An argument does not exist. `known` are the valid names."""
+    """There is no argument with this name. `known` lists the names that exist."""
 
     def __init__(self, group: str, name: str, known: Sequence[str]) -> None:
         super().__init__(group, unknown_setting(name, known))
@@ -87,13 +87,13 @@ def did_you_mean(name: str, known: Sequence[str], prefix: str = "") -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a value fits a type annotation. Values of other than plain types are not checked."""
+    """Return whether a value fits a type annotation. Only plain types, lists and dictionaries are checked."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in typing.get_args(hint))
     if typing.get_origin(hint) is list:
         return isinstance(value, list) and all(_fits(item, part) for part in typing.get_args(hint) for item in value)
     if typing.get_origin(hint) is dict:
-        of_values = typing.get_args(hint)[1]  # the code that takes the numbers checks whether they are finite
+        of_values = typing.get_args(hint)[1]  # the code that uses the numbers checks whether they are finite
         is_number = of_values is float
         return isinstance(value, dict) and all(
             type(one) in (int, float) if is_number else _fits(one, of_values) for one in value.values()

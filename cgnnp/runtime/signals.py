@@ -19,7 +19,10 @@ WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGH
 OF_TERMINALS = {signal.SIGINT, signal.SIGHUP}
 
 GRACE_S = 3.0
-"""Seconds that child processes have to write their last line before they are killed. Finished work is not lost."""
+"""Child processes that still run this many seconds after the signal are killed. Finished work is not lost.
+
+In this time they write their last line to the log.
+"""
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -27,15 +30,18 @@ _received: signal.Signals | None = None
 
 
 class Stopped(BaseException):
-    """A signal ends this command.
+    """Exception that ends the command after a signal.
 
-    It is not an Exception, so that no handler takes it for an error. It is not a KeyboardInterrupt, because Lightning would
-    then exit with code 1.
+    It is not a subclass of `Exception`, so that no error handler catches it, and not of `KeyboardInterrupt`, because
+    Lightning would then exit with code 1.
     """
 
 
 def check() -> None:
-    """Raise `Stopped` if a signal came. Libraries such as OpenMM replace the exception when it passes through a callback.
+    """Raise `Stopped` again if a signal came before.
+
+    This is needed after calls of libraries such as OpenMM, which replace the exception `Stopped` by another one when it
+    passes through a callback.
 
     Raises:
         Stopped: a signal came.
@@ -46,9 +52,10 @@ def check() -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Wrap the main process of a command: a signal prints one line to stderr and gives exit code 128 plus its number.
+    """Wrap the main process of a command: after a signal it prints one line to stderr and exits.
 
-    Signals that the parent process ignores, as under nohup, remain ignored.
+    The exit code is 128 plus the number of the signal. Signals that the parent process ignores, as under nohup, remain
+    ignored.
     """
     with _handlers():
         try:
@@ -65,9 +72,10 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def stoppable_job(started_by: int) -> Iterator[None]:
-    """Wrap one job of a sweep. In a process other than `started_by`, a signal writes a line to the log and ends the process.
+    """Wrap one job of a sweep. `started_by` is the id of the process in which the command was started.
 
-    In the process `started_by` it does nothing.
+    If the job runs in another process, a signal writes a line to the log and ends that process. In the process `started_by`
+    this context does nothing, because `stoppable` handles signals there.
     """
     if os.getpid() == started_by:
         yield
@@ -79,12 +87,12 @@ def stoppable_job(started_by: int) -> Iterator[None]:
             if _received is None:
                 raise
             _log_stop()
-            os._exit(128 + _received)  # at once, since the parent process would otherwise send the next job
+            os._exit(128 + _received)  # without any delay, since the parent process would otherwise send the next job
 
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Block signals of the terminal in the processes that are started within this context. Their parent ends them."""
+    """Block signals of the terminal in processes that are started within this context. Their parent process ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINALS)
     try:
         yield

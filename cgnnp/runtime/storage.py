@@ -1,8 +1,8 @@
 """Write files that are always complete, with checksums beside them, and lock directories.
 
 A file is either complete or unchanged, even if the process is killed. Checksums detect damage (by a disk or a truncated
-copy) and accidental edits. They do not protect against intent, since a file and its checksum can be changed together.
-Imports the standard library only.
+copy) and accidental edits. They do not protect against deliberate changes, since a file and its checksum can be changed
+together. Imports the standard library only.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ def write_file(path: Path, data: Content) -> None:
     """Write a file. Whatever happens meanwhile, the file is either complete or unchanged.
 
     Raises:
-        OSError: the file cannot be written. The message names the file, which the system's message about a full disk does
-            not.
+        OSError: the file cannot be written. The message always names the file; the system's own message about a full disk
+            does not.
     """
     with _beside_its_place(path, data):
         pass
@@ -83,7 +83,7 @@ def _is_still(path: Path, handle: int) -> bool:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Add the name of a file or folder to system errors that name none, such as that of a full disk."""
+    """Add the name of a file or folder to system errors without a name, such as the error of a full disk."""
     try:
         yield
     except OSError as error:
@@ -93,11 +93,14 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def named(error: OSError, path: Path) -> OSError:
-    """Return a system error that names the file or folder that could not be written."""
+    """Return a system error with the name of the file or folder that could not be written added, if it is not there."""
     if error.filename is not None or str(path) in str(error):
         return error
     reason = error.strerror or str(error)
-    return OSError(f"{path}: cannot be written ({reason}): correct that (free some space), then run the same command again")
+    return OSError(
+        f"{path}: cannot be written ({reason}): remove the cause (on a full disk free some space), then run the same "
+        "command again"
+    )
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -173,8 +176,8 @@ def file_checksum(path: Path) -> str:
 def write_checked(path: Path, data: Content) -> None:
     """Write a file and its checksum, which `check_file` compares.
 
-    If the process is killed at any moment, the two files match: while the file is replaced, the checksums of the old and the
-    new file are both stored.
+    The two files match even if the process is killed at any moment: while the file is replaced, the checksums of the old
+    and of the new file are both stored.
     """
     beside = _beside(path)
     with _beside_its_place(path, data) as new:
@@ -216,9 +219,9 @@ def _lines(path: Path, sums: list[str]) -> str:
 
 
 def _checksums(path: Path) -> list[str] | None:
-    """Return the checksums stored beside a file, or None if there is no such file.
+    """Return the checksums in the checksum file beside a file, or None if there is no checksum file.
 
-    A damaged list contains no checksum that matches.
+    From a damaged checksum file, texts are returned that match no file.
     """
     beside = _beside(path)
     if not beside.exists():

@@ -1,6 +1,6 @@
-"""Read YAML that this package wrote: mappings of plain values.
+"""Read YAML files that this package wrote: dictionaries of plain values.
 
-Aliases are refused, because a few lines of them can expand to gigabytes.
+YAML aliases are refused, because a few lines of them can expand to gigabytes.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def read_yaml(text: str, source: Path | str) -> dict[str, Any]:
     """Return the settings in a YAML text. Errors name `source`.
 
     Raises:
-        ValueError: the text is empty, damaged, nested too deeply, has aliases, or is not a mapping.
+        ValueError: the text is empty, damaged, nested too deeply, has aliases, or is not a dictionary.
     """
     try:
         values = yaml.load(text, _WithoutAliases)
@@ -42,5 +42,5 @@ def read_yaml(text: str, source: Path | str) -> dict[str, Any]:
         what = " ".join(str(error).split())[:300] or type(error).__name__
         raise ValueError(f"{source}: damaged YAML ({what}): {MEND}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{source}: holds {type(values).__name__}, expected settings: {MEND}")
+        raise ValueError(f"{source}: holds {type(values).__name__}, expected a dictionary of settings: {MEND}")
     return {str(key): value for key, value in values.items()}

@@ -110,7 +110,7 @@ ARGUMENTS = {
     "knots": (["prior.pairs.knot_spacing_nm=0"], ["prior.pairs.knot_spacing_nm=0", "positive"]),
     "ridge": (["prior.pairs.ridge=-1"], ["prior.pairs.ridge=-1", "negative"]),
     "one frame held out": (["reference.n_frames=10"], ["10 frames of the first data set", "error of R2 needs at least two"]),
-    "a thousand layers": (["model.layers=1000"], ["model.layers=1000", "1 to 20", "our limit"]),
+    "a thousand layers": (["model.layers=1000"], ["model.layers=1000", "1 to 20", "a limit of cgnnp"]),
     "a billion features": (["model.features=1000000000"], ["model.features=1000000000", "1 to 512"]),
     "a billion features of one layer": (["model.features=[8,1000000000]"], ["model.features=[8, 1000000000]", "1 to 512"]),
     "knots closer than atoms": (["prior.pairs.knot_spacing_nm=1e-9"], ["prior.pairs.knot_spacing_nm=1e-09", "0.001 to 1"]),

@@ -50,5 +50,5 @@ def test_what_is_beyond_a_range_is_refused():
 def test_what_cannot_hang_has_no_upper_bound():
     check_range("trainer", "batch_size", 10**30)
     check_range("model", "energy_bound_kJ_mol", 1e30)
-    with pytest.raises(ValueError, match=r"energy_bound_kJ_mol=1e-07: must be at least 1e-06 \(our limit"):
+    with pytest.raises(ValueError, match=r"energy_bound_kJ_mol=1e-07: must be at least 1e-06 \(a limit of cgnnp"):
         check_range("model", "energy_bound_kJ_mol", 1e-7)

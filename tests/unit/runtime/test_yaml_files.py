@@ -15,7 +15,7 @@ DAMAGED = {
     "cut": ("a: [1, 2", "damaged YAML"),
     "brackets": ("[" * 2_000, "damaged YAML"),
     "code": ("a: !!python/object/apply:os.system ['true']", "damaged YAML"),
-    "a list": ("[1, 2]", "holds list, expected settings"),
+    "a list": ("[1, 2]", "holds list, expected a dictionary of settings"),
     "a word": ("nothing", "holds str"),
     "nothing": ("", "holds NoneType"),
     "a control character": ("a: \x00", "damaged YAML"),

@@ -187,7 +187,7 @@ def test_settings_of_a_network_are_held_to_their_ranges_in_files_too(key, value,
     manifest = manifest_of(bundle)
     manifest["checksums_sha256"]["model.json"] = file_checksum(file)
     write_manifest(bundle, manifest)
-    with pytest.raises(ValueError, match=rf"model\.json: {key}=.*: must be ({within}) \(our limit"):
+    with pytest.raises(ValueError, match=rf"model\.json: {key}=.*: must be ({within}) \(a limit of cgnnp"):
         cgnnp.load(bundle)
 
 
