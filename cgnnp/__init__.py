@@ -1,4 +1,4 @@
-"""Coarse-grained free-energy potentials: mean forces, equivariant networks, OpenMM.
+"""Coarse-grained free-energy potentials: equivariant networks, fitted to mean forces and simulated with OpenMM.
 
 >>> import cgnnp
 >>> data = cgnnp.sample_frames("water_spce", mapping="water_cg")     # doctest: +SKIP
@@ -99,5 +99,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Names for completion and `help(cgnnp)`, which would not find what is imported when it is first used."""
+    """Return all public names, so that completion and `help(cgnnp)` also find names that are not imported yet."""
     return sorted({*globals(), *__all__})

@@ -77,11 +77,15 @@ def _settings(config: "DictConfig") -> dict[str, Any]:
             raise ValueError(f"{key}={value!r}: must be the name of a folder")
     given = [key for key in ("data", "potential") if values[key] not in (None, "")]
     if len(given) != 1:
-        raise ValueError("set either data=data/... (a data set) or potential=runs/.../potential (a potential), not both")
+        raise ValueError(
+            "the check tests one thing at a time: set either data=data/... (a data set) or potential=runs/.../potential (a "
+            "potential), not both"
+        )
     others = [key for key in OF_POTENTIALS if values[key] not in (None, False)]
     if given == ["data"] and others:
         raise ValueError(
-            f"{others[0]}={values[others[0]]}: is a setting for the check of a potential: leave it out with data="
+            f"{others[0]}={values[others[0]]}: applies only to the check of a potential, but data= names a data set: leave "
+            "it out"
         )
     return values | {key: None for key in ("data", "potential") if key not in given}
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """Compare the run or the runs, and write the report again."""
+    """Compare a run with data, or several runs with each other, and write the report."""
     from cgnnp.commands.hydra_job import overrides
     from cgnnp.commands.training import compare
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """Map the frames."""
+    """Map the frames to beads and store them."""
     from cgnnp.commands.frames import map_frames
 
     map_frames(config)

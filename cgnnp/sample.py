@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """Sample the system."""
+    """Sample the system and store the mapped frames."""
     from cgnnp.commands.frames import sample
 
     sample(config)

@@ -18,10 +18,13 @@ MIN_BLOCKS = 20
 
 SIGMAS = 4.0
 UNLIKELY = float(2 * ndtr(-SIGMAS))
-"""Tests of whole data sets disagree beyond four standard errors, or below the probability of this for a Gaussian."""
+"""A test of a whole data set disagrees if its value is off by more than SIGMAS standard errors or its p-value is < UNLIKELY.
+
+UNLIKELY is the probability of such a deviation for a Gaussian.
+"""
 
 MIN_SIGNIFICANCE = 10.0
-"""A denominator must differ from zero by at least this many standard errors."""
+"""A ratio is only computed if its denominator differs from zero by more than this many standard errors."""
 
 
 @brief
@@ -40,9 +43,9 @@ class Estimate:
 
 
 def autocorrelation_time(series: Float[np.ndarray, "frames"]) -> float:
-    """Return the integrated autocorrelation time in frames, 1/2 + sum_k rho(k), summed up to five times itself (Sokal).
+    """Return the integrated autocorrelation time tau = 1/2 + sum_k rho(k) in frames.
 
-    It is 0.5 for independent frames.
+    The sum ends at k = 5 tau (window of Sokal). For independent frames tau is 0.5.
     """
     deviation = np.asarray(series, dtype=np.float64) - np.mean(series)
     n = len(deviation)
@@ -68,8 +71,9 @@ def block_estimate(
 
     Args:
         samples: one row per frame, in order of time.
-        function: function of the row of averages; None returns the averages themselves.
-        correlate: series whose autocorrelation time determines the block size; None takes the column with the longest time.
+        function: function of the averages of all quantities; with None the averages themselves are estimated.
+        correlate: series whose autocorrelation time determines the block size; None takes the column of `samples` with the
+            longest autocorrelation time.
 
     Raises:
         ValueError: there are fewer than two frames.
@@ -85,8 +89,8 @@ def stratified_estimate(
     """Estimate a function of averages over the frames of several systems, with its jackknife error.
 
     Differences between the systems do not count as noise, and each block is within one system. Averages are over all frames
-    of all systems, and the variance is the sum of the contributions of the systems. `tau_frames` is the longest time of the
-    systems, and the error is `reliable` only if every system is long enough.
+    of all systems, and the variance is the sum of the contributions of the systems. In the result, `tau_frames` is the
+    longest autocorrelation time of the systems, and `reliable` is True only if the series of every system is long enough.
 
     Raises:
         ValueError: a system has fewer than two frames.
@@ -118,7 +122,7 @@ def block_edges(n_frames: int, tau_frames: float) -> Int[np.ndarray, "edges"]:
     There are at least 20 blocks (or as many as frames). They are ten integrated autocorrelation times long if the series is
     long enough.
     """
-    # Blocks of 2 tau are still correlated, so the error is a quarter too small; blocks of 10 tau hardly are.
+    # Blocks of 2 tau are still correlated and give errors that are a quarter too small; blocks of 10 tau hardly are.
     n_blocks = min(n_frames, max(MIN_BLOCKS, n_frames // max(1, int(np.ceil(10 * tau_frames)))))
     return np.linspace(0, n_frames, n_blocks + 1).astype(int)
 
@@ -152,9 +156,9 @@ def explained_variance(
 class Hotelling:
     """Result of a test whether the averages of several quantities are all zero (Hotelling's test on block averages).
 
-    `f` is about one for noise alone, and `p_value` is the probability of a larger f. `relative` is the part of the averages
-    that noise does not explain, relative to a signal of the same quantities and in the metric of their noise. It is None if
-    no signal was given or the signal is not significant.
+    If the averages differ from zero only by noise, `f` is about one; `p_value` is the probability of a larger f by noise.
+    `relative` is the part of the averages that noise does not explain, relative to the `signal` given to `hotelling_test`;
+    both are measured in the metric of the noise. It is None if no signal was given or the signal is not significant.
     """
 
     f: float
@@ -165,9 +169,9 @@ class Hotelling:
 
 
 def slowest(samples: Float[np.ndarray, "frames quantities"]) -> tuple[float, bool]:
-    """Return the longest integrated autocorrelation time of the columns (frames), and whether block errors are reliable.
+    """Return the longest integrated autocorrelation time of the columns, in frames, and whether block errors are reliable.
 
-    They are reliable if there are at least 20 blocks of two autocorrelation times.
+    Block errors are reliable if the series has at least 20 blocks of two autocorrelation times.
     """
     tau = max(autocorrelation_time(column) for column in samples.T)
     return tau, len(samples) // max(1, int(np.ceil(2 * tau))) >= MIN_BLOCKS
@@ -180,9 +184,9 @@ def hotelling_test(
 ) -> Hotelling | None:
     """Test whether averages are zero with Hotelling's statistic e.S^-1 e (m - K) / K (m - 1).
 
-    S is the covariance of the averages e of K quantities, from m blocks. For noise alone, the statistic has an F
-    distribution with K and m - K degrees of freedom. Quantities that do not vary are left out. The result is None if no
-    quantity is left, or if there are too many for the blocks.
+    S is the covariance of the averages e of K quantities, from m blocks. If the averages differ from zero only by noise, the
+    statistic has an F distribution with K and m - K degrees of freedom. Quantities that do not vary are left out. The
+    function returns None if all quantities are left out, or if there are not more blocks than quantities.
 
     Args:
         samples: one row per frame, in order of time, with at most half as many quantities as there are blocks.

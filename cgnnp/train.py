@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def job(config: "DictConfig") -> None:
-    """Run all stages. Stages that are finished in `run_dir` or whose data sets exist are not repeated."""
+    """Run all stages. Stages that are finished in `run_dir` are not repeated, and existing data sets are reused."""
     from cgnnp.commands import hydra_job
     from cgnnp.commands.training import train
 

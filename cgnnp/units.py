@@ -25,7 +25,7 @@ SAME_TEMPERATURE = 0.1
 """Temperatures (K) whose difference is at most this count as equal."""
 
 UNITS = {"length": "nm", "time": "ps", "mass": "Da", "energy": "kJ/mol", "force": "kJ/mol/nm", "temperature": "K"}
-"""Units that are written beside stored numbers. Files with other units are refused."""
+"""Units that are stored in the metadata of files. Files with other units are refused."""
 
 
 def thermal_energy(temperature: float) -> float:
@@ -52,7 +52,7 @@ def solvent_fraction(concentration_M: float, molar_volume_cm3_mol: float) -> flo
 
 
 def check_permittivity(group: str, value: float) -> None:
-    """Refuse a value that cannot be a static dielectric constant.
+    """Raise an error if a value cannot be a static dielectric constant.
 
     Raises:
         SettingError: the value is not positive and finite.
@@ -71,7 +71,7 @@ def number_density(density_g_mL: float, molar_mass: float) -> float:
 
 
 def check_neutral(charges: Sequence[float], what: str) -> None:
-    """Refuse beads whose charges do not sum to zero.
+    """Raise an error if charges do not sum to zero. `what` names the charged object in the message.
 
     Raises:
         ValueError: there is a net charge, which the message states.

@@ -1,1 +1,1 @@
-"""Turn command lines and configurations into plans. Only this package uses hydra and rewords its errors for users."""
+"""Read command lines and configurations, and construct the objects that they describe. No other package uses hydra."""

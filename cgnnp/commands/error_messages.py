@@ -39,7 +39,7 @@ def in_our_words(error: BaseException, config_name: str) -> str:
 
 
 def _unknown_key(full_key: str, config_name: str) -> str:
-    """Return the message about an unknown setting, with the names that are valid at the deepest level that exists."""
+    """Return the message about an unknown setting, with the valid names in the deepest group of its name that exists."""
     config = _chosen(config_name)
     parents = full_key.split(".")
     node, depth = config, 0
@@ -63,7 +63,7 @@ def _full_key(message: str, key: str) -> str:
 
 
 def _chosen(config_name: str) -> DictConfig:
-    """Return the configuration of the command, composed only from the options of groups that the command line chooses."""
+    """Return the configuration of the command with the options that the command line chooses, without other overrides."""
     options = [text for text in sys.argv[1:] if _is_option(*text.partition("=")[::2])]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("cgnnp.conf", version_base="1.3"):

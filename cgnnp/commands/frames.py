@@ -41,15 +41,15 @@ KEYS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("keep_atoms", "optimal"), (bool,)),
     **dict.fromkeys(("also", "more_data"), (list,)),
 }
-"""Keys that the configuration of a command may have beside its groups, and their types."""
+"""Keys that the configuration of a command may have at the top level in addition to its groups, and the allowed types."""
 
 
 LOOKED_AT = 3000
-"""Number of frames of a new data set that are searched for undeclared bonds. This takes little time and memory."""
+"""At most this many frames of a new data set are searched for undeclared bonds, which takes little time and memory."""
 
 
 def sample(config: DictConfig) -> list[Path]:
-    """Sample one replica of a system into its data sets, and print the folders of the data sets."""
+    """Sample one replica of a system, store its frames (one data set per mapping), and print the folders of the data sets."""
     start_logging()
     check_command(config)
     source = configured_source(config)
@@ -70,7 +70,7 @@ def sample(config: DictConfig) -> list[Path]:
 
 
 def map_frames(config: DictConfig) -> list[Path]:
-    """Map existing atomistic frames, stored ones (`data=`) or files, and print the folders of the data sets."""
+    """Map existing atomistic frames, from stored atoms (`data=`) or files, and print the folders of the new data sets."""
     start_logging()
     check_command(config)
     root, stored, n_frames = Path(str(config.data_dir)), named(config, "data"), config.n_frames
@@ -108,9 +108,9 @@ def _map_files(config: DictConfig, root: Path) -> list[Path]:
     make = configured(config, "reference")
     if "system" in inspect.signature(make).parameters or not config.reference.get("trajectory"):
         raise ValueError(
-            "python -m cgnnp.map maps existing frames: name stored atoms with data=data/atoms-... (made by python -m "
-            "cgnnp.sample keep_atoms=true), or files with reference.trajectory=...; to simulate and map use python -m "
-            "cgnnp.sample"
+            "python -m cgnnp.map maps existing frames, but none are named: name stored atoms with data=data/atoms-... (made "
+            "by python -m cgnnp.sample keep_atoms=true), or files with reference.trajectory=...; to simulate and map use "
+            "python -m cgnnp.sample"
         )
     source: FileSource = make()
     mappings = configured_mappings(config, source.atomistic())
@@ -141,9 +141,10 @@ def configured_source(config: DictConfig) -> Source:
 
 
 def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mapping]:
-    """Construct the mapping of the configuration, and the mappings of `also`.
+    """Construct the mapping that the configuration chooses, and the further mappings that its key `also` lists.
 
-    Names in `also` are options of the installed group `mapping`, except those that name no function, such as `custom`.
+    Names in `also` are options of the group `mapping`. Options whose file names no function, such as `custom`, are not
+    allowed.
 
     Raises:
         ValueError: an option does not exist, or a mapping is named twice.
@@ -161,15 +162,15 @@ def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mappin
         mappings.append(configured(one, "mapping")(atomistic))
     digests = [mapping.digest for mapping in mappings]
     if twice := [mapping.name for k, mapping in enumerate(mappings) if mapping.digest in digests[:k]]:
-        raise ValueError(f"also: mapping '{twice[0]}' is named twice: remove it from also")
+        raise ValueError(f"also: mapping '{twice[0]}' is chosen twice: remove it from also")
     return mappings
 
 
 def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) -> Path:
-    """Return the folder of the data sets.
+    """Return the folder `data_dir`, after checking that data sets for these settings can be read or written there.
 
     Raises:
-        ValueError: a data set for these settings exists there, but cannot be read or belongs to another mapping.
+        ValueError: a data set for these settings exists in the folder, but cannot be read or belongs to another mapping.
         OSError: frames have to be added, but the folder is not writable.
     """
     root = Path(str(config.data_dir))
@@ -184,7 +185,7 @@ def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) ->
 
 
 def check_command(config: DictConfig) -> None:
-    """Refuse unknown keys at the top level of a configuration, and values of the wrong type."""
+    """Raise an error if a configuration has an unknown key at the top level, or a value of the wrong type there."""
     values = {key: value for key, value in as_dict(config).items() if key not in GROUPS}
     known = [key for key in config if key in KEYS or key in GROUPS]
     for key, value in values.items():

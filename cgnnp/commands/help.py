@@ -21,7 +21,7 @@ INTERPOLATION = re.compile(r"\$\{(?:oc\.select:)?([\w.]+).*\}")
 
 
 def help_text(command: str, words: Sequence[str]) -> str:
-    """Return the description of a command with all of its settings, or only the groups or settings that the words name.
+    """Return the `--help` page of a command: all of its settings, or only the groups and settings that the words name.
 
     Args:
         command: name of the command, without `python -m cgnnp.`.
@@ -55,7 +55,7 @@ def composed(command: str, overrides: Sequence[str]) -> tuple[DictConfig, dict[s
 
 
 def chosen_options(command: str, config: DictConfig, of_hydra: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the chosen options by group. `of_hydra` has the choice for every group in which one option is chosen."""
+    """Return the chosen options by group. `of_hydra` has hydra's choice for every group that takes one option only."""
 
     def of_group(group: str) -> list[str]:
         if group not in LISTED:
@@ -69,7 +69,7 @@ def comments(command: str, chosen: Mapping[str, Sequence[str]]) -> dict[str, str
     """Return the comment of each setting, by the full name of the setting."""
     result = dict(of_command(command).keys)
     for group, names in chosen.items():
-        if group != "preset":  # the comments of a preset are about the changes that it makes
+        if group != "preset":  # comments in a preset explain why it changes a setting, not what the setting means
             for name in names:
                 result |= of_option(group, name).keys
     return result
@@ -87,7 +87,8 @@ class _Page:
     def of_all(self) -> Iterator[str]:
         """Yield the description of the command, its groups, its settings and further hints.
 
-        Nested settings of a group that have a common name and comment are shown as one line; `--help group` lists them.
+        A dictionary of settings with a comment of its own is shown as one line, such as `rdf.*`. `--help group` lists the
+        settings in it.
         """
         yield from paragraphs(self.of_command)
         if self.chosen:
@@ -114,7 +115,7 @@ class _Page:
             yield self._rows(group) if group in LISTED else ""
 
     def _sections(self, group: str) -> Iterator[str]:
-        """Yield the settings of a group under the description of its option, or of each option of a list."""
+        """Yield the settings of the chosen option of a group below its description; the same for each option of a list."""
         names = self.chosen[group]
         if group in LISTED:
             yield f"{self._choice(group)}:\n{self._rows(group)}"
@@ -132,16 +133,13 @@ class _Page:
         return f"{group}=[{','.join(names)}]" if group in LISTED else f"{group}={names[0]}"
 
     def _rows(self, place: str, together: bool = False) -> str:
-        """Return the table of the settings at one place.
-
-        The place is an option, a group whose settings are beside a list of options, or "" for the top level.
-        """
+        """Return the table of the settings at one place, see `_place_of`. With `together`, a dictionary is one line."""
         names = [f"{key}." for key, (left, _) in self.settings.items() if together and left.endswith(".*")]
         shown = {key: row for key, row in self.settings.items() if not key.startswith(tuple(names))}
         return table([row for key, row in shown.items() if self._place_of(key) == place])
 
     def _place_of(self, key: str) -> str:
-        """Return the place of a setting: `prior.pairs`, `mapping`, or "" for settings at the top level."""
+        """Return the place of a setting: the option or group that has it (`prior.pairs`, `mapping`), or "" if none has it."""
         group, name = key.split(".")[:2] if "." in key else (key, "")
         return "" if group not in self.chosen else _place(group, name) if name in self.chosen[group] else group
 
@@ -156,7 +154,7 @@ class _Page:
                 yield full, (f"{full}={_text(value)}", self._said(full, value, raw[key]))
 
     def _said(self, key: str, value: Any, raw: Any) -> str:
-        """Return the comment of a setting, preceded by "must be set", or by the setting whose value it follows."""
+        """Return the comment of a setting. "must be set", or "follows" and the setting whose value it takes, come first."""
         follows = INTERPOLATION.fullmatch(raw) if isinstance(raw, str) else None
         first = "must be set" if value == MISSING else f"follows {follows.group(1)}" if follows else ""
         return "; ".join(filter(None, [first, self.comments.get(key, "")]))
@@ -180,7 +178,7 @@ def _place(group: str, name: str) -> str:
 
 
 def _of_preset(name: str) -> list[tuple[str, str]]:
-    """Return the rows for a preset: the options that it chooses, and the settings that it changes with their comments."""
+    """Return the table rows for a preset: the options that it chooses, and the settings that it changes, with comments."""
     values = file_of_option("preset", name)
     chosen = [(f"{group}={one}", "") for group, one in choices(name).items()]
     values.pop("defaults", None)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from cgnnp.commands.yaml_comments import Comments, Example
 
 WIDTH, COLUMN = 100, 38
-"""Width of a page, and the last column where the second column of a table may begin."""
+"""Number of characters in a line, and the largest width of the first column of a table."""
 
 
 def wrapped(text: str) -> str:
@@ -36,7 +36,7 @@ def examples(found: Sequence[Example]) -> str:
 
 
 def paragraphs(found: Comments) -> Iterator[str]:
-    """Yield the parts of the header of a file. Consecutive command lines form one part."""
+    """Yield the paragraphs of the header of a file, wrapped. Consecutive command lines form one paragraph."""
     together: list[Example] = []
     for part in found.header:
         if isinstance(part, Example):

@@ -16,12 +16,12 @@ ONE_OF = {
     "compare": ("run", "runs"),
     "check": ("data", "potential"),
 }
-"""For each command, settings of which at least one must be set."""
+"""Settings of a command of which at least one must be set."""
 
 ONE_OF_A_GROUP = (("reference.topology", "reference.types"),)
-"""Settings of options of which at least one must be set, if the group has them.
+"""Settings of a group of which at least one must be set, if the chosen option has these settings.
 
-Every other setting that must be set has the value `???` in its file.
+All other settings that must be set have the value `???` in their files.
 """
 
 NOT_WITH_DATA = {"train": ("system", "reference", "mapping"), "map": ("reference",)}
@@ -30,17 +30,17 @@ NOT_WITH_DATA = {"train": ("system", "reference", "mapping"), "map": ("reference
 
 @dataclass(frozen=True)
 class Missing:
-    """A set of settings of which one must be set, but none is."""
+    """Settings of which at least one must be set, but none is."""
 
     keys: tuple[str, ...]
 
     def rows(self, said: Mapping[str, str]) -> list[tuple[str, str]]:
-        """Return the settings, each with its comment."""
+        """Return table rows with the settings and their comments. `said` has the comments of all settings."""
         return [(key if k == 0 else f"  or {key}", said.get(key, "")) for k, key in enumerate(self.keys)]
 
 
 def check_complete(command: str, config: DictConfig, of_hydra: Mapping[str, Any]) -> None:
-    """Refuse a configuration in which settings are missing that the command needs.
+    """Raise an error if the configuration lacks settings that the command needs.
 
     Args:
         command: name of the command, without `python -m cgnnp.`.
@@ -84,7 +84,10 @@ def _missing(command: str, config: DictConfig) -> list[Missing]:
 
 
 def _examples(command: str, chosen: Mapping[str, Sequence[str]], names: set[str]) -> list[Example]:
-    """Return the command lines, in the files of the command and of its chosen options, that set one of these names."""
+    """Return those command lines, from the files of the command and of its chosen options, that set one of these names.
+
+    If some of them are lines of this command, only these are returned.
+    """
     files = [of_command(command), *(of_option(group, name) for group, options in chosen.items() for name in options)]
     all_there_are = dict.fromkeys(one for file in files for one in file.examples)
     found = [one for one in all_there_are if any(f" {name}=" in one.command.replace("'", " ") for name in names)]

@@ -11,7 +11,7 @@ COMMANDS = ("sample", "map", "train", "simulate", "compare", "check")
 
 
 def overview() -> str:
-    """Return a line for each command, and an example."""
+    """Return the text of `python -m cgnnp --help`: one line for each command, and an example."""
     return f"""From an atomistic simulation to a coarse-grained one with the same free energy, in OpenMM.
 
 {table([(f"python -m cgnnp.{name}", of_command(name).summary) for name in COMMANDS])}

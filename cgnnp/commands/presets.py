@@ -1,8 +1,8 @@
-"""Rewrite words of the command line: presets, and names that earlier versions used. Imports nothing slow.
+"""Replace presets, and names from earlier versions, on the command line. Imports nothing slow.
 
 `preset=nacl` chooses options of several groups, and settings that suit them. `train` has the group `preset`, which hydra
-composes. The other commands have only some of the groups, so the word is replaced by the options that the preset chooses for
-these groups.
+composes. The other commands have only some of the groups, so `preset=nacl` on their command line is replaced by the options
+that the preset chooses for these groups.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def expanded(command: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _choices(command: str, groups: Sequence[str], word: str, words: Sequence[str]) -> list[str]:
-    """Return the options that a preset chooses for the groups of a command, except where the command line chooses."""
+    """Return the options that a preset chooses for the groups of a command, without groups set on the command line."""
     if "mapping" not in groups:
         return [word]
     if "," in word:

@@ -13,7 +13,7 @@ from cgnnp.runtime.options import LISTED, file_of_option, options_of
 
 @dataclass(frozen=True)
 class Example:
-    """A command line, without line breaks, and the remark that follows it."""
+    """An example command line, without line breaks, and the remark behind it."""
 
     command: str
     remark: str
@@ -24,7 +24,7 @@ class Comments:
     """The comments of one configuration file.
 
     Args:
-        header: header of the file: paragraphs, and the command lines between them.
+        header: the comment at the top of the file: paragraphs, and the example command lines between them.
         keys: comment of each setting, by the full name of the setting. Comments on entries of `defaults` describe the
             groups.
     """
@@ -117,7 +117,10 @@ def _split_remark(line: str) -> tuple[str, str]:
 
 
 def _of_keys(node: yaml.Node, lines: list[str], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the full name and the comment of each key. A key with nested keys has its comment behind the key itself."""
+    """Yield the full name and the comment of each key.
+
+    The comment follows the value on the same line, or the key itself if the value is a block of nested keys.
+    """
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _of_keys(item, lines, prefix)

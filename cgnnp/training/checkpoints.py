@@ -51,14 +51,14 @@ class MovableCheckpoint(ModelCheckpoint):
 
 
 def early_stopping(patience: int) -> EarlyStopping:
-    """Return a callback that ends a fit when R2 is not finite, or has not gained 1e-4 for `patience` epochs."""
+    """Return a callback that ends a fit if R2 is not finite, or has not risen by more than 1e-4 for `patience` epochs."""
     return EarlyStopping("r2", mode="max", patience=patience, min_delta=1e-4)
 
 
 def stopping_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of `early_stopping` in a checkpoint, empty if the checkpoint has none.
+    """Return the state of the callback `early_stopping` in a checkpoint; an empty dictionary if the checkpoint has none.
 
-    Its entries are `stopping_reason` (0 if the fit had not stopped), `stopped_epoch` and others.
+    Entries of the state are `stopping_reason` (0 if the fit had not stopped), `stopped_epoch` and others.
     """
     return checkpoint.get("callbacks", {}).get(early_stopping(1).state_key, {})
 
@@ -81,7 +81,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     ours = checkpoint.get("cgnnp") if isinstance(checkpoint, dict) else None
     if not isinstance(ours, dict):
-        raise ValueError(f"{path}: the file is a checkpoint, but cgnnp did not write it (it has no 'cgnnp' entry)")
+        raise ValueError(
+            f"{path}: the file is a checkpoint, but cgnnp did not write it (it has no 'cgnnp' entry): use one of cgnnp"
+        )
     if missing := [*({"version", "model"} - set(ours)), *({"state_dict", "epoch"} - set(checkpoint))]:
         raise ValueError(
             f"{path}: the checkpoint is not complete (it has no {', '.join(sorted(missing))}): delete it and fit again"
@@ -108,7 +110,7 @@ def _check_zip(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as file:
         if (damaged := file.testzip()) is not None:
-            raise ValueError(f"the CRC of {damaged} differs")
+            raise ValueError(f"the CRC of {damaged} in the zip file is wrong")
 
 
 def load_checkpoint(path: Path) -> Potential:

@@ -30,7 +30,8 @@ class ForceSet:
         frames: the mapped frames.
         prior_forces: forces of the priors, kJ/mol/nm.
         weights: weight of each bead in the fit; None gives all beads the weight 1.
-        energies: energies minus those of priors and single beads, kJ/mol (see `with_energies`); None if not fitted.
+        energies: energies minus those of the priors and the constant energies per bead of `with_energies`, kJ/mol; None if
+            they are not fitted.
         virials: virials minus those of the priors, kJ/mol; None if they are not fitted.
     """
 
@@ -44,7 +45,7 @@ class ForceSet:
         if self.prior_forces.shape != self.frames.forces.shape:
             raise ValueError(
                 f"the prior forces have shape {self.prior_forces.shape}, but the forces of the frames have shape "
-                f"{self.frames.forces.shape}"
+                f"{self.frames.forces.shape}: evaluate the priors on these frames"
             )
 
     @property
@@ -98,11 +99,11 @@ def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
 def with_energies(
     sets: Sequence[ForceSet], prior_energies: Sequence[Float[np.ndarray, "_"]]
 ) -> tuple[list[ForceSet], dict[str, float]]:
-    """Add the energies that the network is fitted to; also return the energy per bead of each type that was subtracted.
+    """Return the data sets with the energies that the network is fitted to, and the energies per bead in them, by type.
 
-    A network is fitted to differences of energies only. The part that depends on nothing but the numbers of beads is
-    therefore subtracted. The energies per bead are e = argmin sum_s N_s (<E>_s - sum_t n_st e_t)^2. Set s has N_s frames and
-    n_st beads of type t, and <E>_s is the mean of its energies minus those of the priors.
+    A network is fitted to differences of energies only. A constant energy e_t per bead of type t is therefore subtracted,
+    with e = argmin sum_s N_s (<E>_s - sum_t n_st e_t)^2. Set s has N_s frames and n_st beads of type t, and <E>_s is the
+    mean of its energies minus those of the priors.
 
     Args:
         sets: data sets whose frames have energies.
@@ -126,7 +127,7 @@ class Batch:
     Args:
         graph: graph of all frames.
         forces: residual forces (beads, 3), kJ/mol/nm.
-        weights: weights of the squared deviations of the beads (beads, 1).
+        weights: weights of the squared force deviations of the beads (beads, 1).
         energies: residual energies (frames,), float64, kJ/mol; None if they are not fitted.
         virials: residual virials (frames, 3, 3), float64, kJ/mol; None if they are not fitted.
     """
@@ -160,7 +161,7 @@ class Batch:
 
 
 class GraphData(Dataset):
-    """The frames of a data set, each as a `Batch` of one frame. Its graph is built when the frame is accessed."""
+    """The frames of a data set, each as a `Batch` of one frame. The graph of a frame is built when the frame is accessed."""
 
     def __init__(self, data: ForceSet, model: Potential) -> None:
         topology = data.frames.mapping.topology
@@ -224,7 +225,7 @@ def make_loader(sets: Sequence[ForceSet], model: Potential, batch_size: int, shu
 
 
 def average_neighbors(frames: Frames, cutoff: float, n_frames: int = 10) -> float:
-    """Return the mean number of neighbours within the cutoff (nm), from `n_frames` frames, and at least 1.
+    """Return the mean number of neighbours of a bead within the cutoff (nm), estimated from `n_frames` frames; at least 1.
 
     The network normalises its sums over neighbours by this number.
     """

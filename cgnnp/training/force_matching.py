@@ -88,7 +88,7 @@ class ForceMatching(Trainer):
 
     @property
     def objective(self) -> Loss:
-        """The loss with the weights of its terms and of the bead types."""
+        """The loss function, made from the settings `loss` and `type_weights`."""
         return Loss(self.loss, self.type_weights or {})
 
     @property
@@ -121,13 +121,13 @@ class ForceMatching(Trainer):
         self.objective.check_types(type_names)
 
     def fit(self, model: Potential, training: Sequence[ForceSet], held_out: Sequence[ForceSet], folder: Path) -> Trained:
-        """Fit, and return the network with the averaged weights of the best epoch. For the arguments see `Trainer.fit`.
+        """Fit a network, and return it with the averaged weights of the best epoch. For the arguments see `Trainer.fit`.
 
-        The fit writes metrics.csv, checkpoints/best.ckpt and checkpoints/last.ckpt to the folder. If the folder has a
-        last.ckpt, the fit continues from it, also after the folder was moved. If best.ckpt is missing, the fit starts anew.
-        A continued fit gives the same result as an uninterrupted one: to the last bit on a CPU with the same number of
-        threads, and to rounding errors on a GPU. A fit that has ended is not repeated. If R2 stops being finite after a
-        good epoch, the network of the best epoch is returned, with a warning.
+        The fit writes metrics.csv, checkpoints/best.ckpt and checkpoints/last.ckpt to the folder. If the folder has both
+        checkpoints, the fit continues from last.ckpt, even if the folder was moved; otherwise the fit starts anew. A
+        continued fit gives the same result as an uninterrupted one: to the last bit on a CPU with the same number of
+        threads, and to rounding errors on a GPU. A fit that has ended is not repeated. If R2 is no longer finite after some
+        epochs, the network of the best epoch is returned, with a warning.
 
         Raises:
             ValueError: R2 or the weights are not finite from the first epoch on, or a checkpoint in the folder is damaged.
@@ -148,11 +148,11 @@ class ForceMatching(Trainer):
         folder: Path,
         resume: Path | None,
     ) -> None:
-        """Train until the last epoch, or until R2 no longer improves, and write all files of the fit."""
+        """Train until the last epoch or until early stopping, and write all files of the fit."""
         if resume is not None:
             log.info("fit: continuing from %s", resume)
         if "virials" in self.targets:
-            log.info("fit: virials are fitted, and only plain torch computes them: expect a slower fit")
+            log.info("fit: virials are fitted, and the fast evaluators cannot compute them: expect a slower fit")
         read_metrics(folder / "metrics.csv")  # raises an error for a damaged file before the first epoch, not after it
         weighted = self.objective.weighted(training)
         train_loader = make_loader(weighted, model, self.batch_size, shuffle_seed=self.seed)
@@ -170,7 +170,7 @@ class ForceMatching(Trainer):
         trainer = self._trainer([table, *_checkpoint_callbacks(folder / "checkpoints")])
         own_threads = trainer.strategy.root_device.type == "cpu" and "virials" not in self.targets
         with warnings.catch_warnings(), threads_for(model) if own_threads else contextlib.nullcontext():
-            # Lightning advises more loader workers and larger data sets. Neither helps here: the loop builds the graphs.
+            # Lightning advises more loader workers and larger data sets. Neither helps here, where this process builds the graphs.
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             trainer.fit(module, train_loader, held_out_loader, ckpt_path=resume, weights_only=True)
@@ -218,7 +218,8 @@ def _continued_from(checkpoints: Path) -> Path | None:
 def _checkpoint_callbacks(checkpoints: Path) -> list[MovableCheckpoint]:
     """Return the callbacks that keep the checkpoints of the best epoch and of the last one.
 
-    They are two callbacks because `save_last` of the first one would write only the best epochs.
+    Two callbacks are needed: the option `save_last` of a callback that keeps the best epoch saves the last epoch only if it
+    is the best one.
     """
     make = functools.partial(MovableCheckpoint, checkpoints, enable_version_counter=False, auto_insert_metric_name=False)
     return [make(Path(BEST).stem, monitor="r2", mode="max"), make(Path(LAST).stem)]
@@ -236,7 +237,7 @@ def _best_network(checkpoints: Path) -> Potential:
     diverged = state.get("stopping_reason") == EarlyStoppingReason.NON_FINITE_METRIC.value
     if not are_finite(model) or (diverged and state["stopped_epoch"] <= best_epoch):
         raise ValueError(
-            f"{best}: the fit diverged in epoch {best_epoch + 1}, R2 or the weights are not finite: "
+            f"{best}: the fit diverged in epoch {best_epoch + 1} (R2 or the weights are not finite): "
             "lower learning_rate and fit in a new run_dir"
         )
     if diverged:

@@ -22,7 +22,8 @@ class FitModule(pl.LightningModule):
     Args:
         model: the network.
         loss: function that returns the loss of a network on a batch, see `cgnnp.training.loss`.
-        total_square: mean square of a component of the mapped force in the held-out frames, (kJ/mol/nm)^2. R2 needs it.
+        total_square: mean square of a component of the mapped force in the held-out frames, (kJ/mol/nm)^2. R2 is computed
+            relative to it.
         learning_rate: peak learning rate of Adam.
         total_steps: number of optimizer steps of the whole fit. The learning rate rises linearly over the first 2 % of them,
             and then falls to 1 % of its peak along a cosine.

@@ -28,7 +28,7 @@ from cgnnp.training.data import Batch, ForceSet, residual_square
 class Found:
     """Results of a network for a batch: energies (frames,), kJ/mol, and forces (beads, 3), kJ/mol/nm.
 
-    Virials (frames, 3, 3), kJ/mol, are there only if a term of the loss needs them.
+    Virials (frames, 3, 3), kJ/mol, are None if no term of the loss needs them.
     """
 
     energies: Tensor
@@ -40,7 +40,7 @@ Kind = TypeVar("Kind")
 
 
 def known(array: Kind | None) -> Kind:
-    """Return an array that cannot be None, because a term of the loss needs it."""
+    """Return the array. It is never None here, because every array that a term of the loss needs has been provided."""
     assert array is not None  # noqa: S101
     return array
 
@@ -49,11 +49,14 @@ class LossTerm(ABC):
     """One term of the loss: the mean squared deviation of forces, energies or virials."""
 
     name: str
-    """Name of the term, and of the array of the frames that it fits."""
+    """Name of the term: forces, energies or virials. It is also the name of the array in the frames that is fitted."""
 
     @abstractmethod
     def mean_square(self, sets: Sequence[ForceSet]) -> float:
-        """Return the mean square of the array over all training frames, which the deviation is divided by."""
+        """Return the mean square (for energies the variance) of the array over all training frames.
+
+        The loss divides the deviation by it.
+        """
 
     @abstractmethod
     def deviation(self, found: Found, batch: Batch) -> Tensor:
@@ -166,7 +169,7 @@ class Loss:
                 )
 
     def weighted(self, sets: Sequence[ForceSet]) -> list[ForceSet]:
-        """Multiply the weights of the beads by those of their types, and return the new sets."""
+        """Return new sets in which the weight of each bead is multiplied by the weight of its type."""
         if not self.type_weights:
             return list(sets)
         types = [np.array([self.type_weights.get(name, 1.0) for name in data.frames.mapping.bead_types]) for data in sets]

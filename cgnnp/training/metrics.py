@@ -1,4 +1,4 @@
-"""Figures that are reported of a fit: explained variance of the total mapped force, with block errors."""
+"""Quality of a fit: the explained variance R2 of the total mapped force on held-out frames, with block errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,12 @@ from cgnnp.training.data import ForceSet, make_loader
 @brief
 @dataclass(frozen=True)
 class FitQuality:
-    """R2 of the priors, R2 of priors and network together, and the gain: their difference with its paired error.
+    """Quality of a fit on held-out frames.
 
-    R2 = 1 - <|F - F_model|^2> / <|F|^2> on held-out frames, with F the total mapped force. Most of the difference between R2
-    and 1 is thermal noise. `force_rms` is the root mean square of a component of F, and `force_rmse` that of F - F_model,
-    both in kJ/mol/nm.
+    `r2_prior` is R2 of the priors alone, `r2_model` is R2 of priors and network together, and `gain` is the difference of
+    the two with its paired error. R2 = 1 - <|F - F_model|^2> / <|F|^2>, with F the total mapped force. Most of the
+    difference between R2 and 1 is thermal noise. `force_rms` is the root mean square of a component of F, and `force_rmse`
+    that of F - F_model for priors and network, both in kJ/mol/nm.
     """
 
     r2_prior: Estimate
@@ -42,7 +43,7 @@ def predict_forces(
 
 
 def fit_quality(sets: Sequence[ForceSet], network_forces: Sequence[Float[np.ndarray, "_ _ 3"]]) -> FitQuality:
-    """Return the explained variances of priors and model, and the paired gain, on the frames of all sets together.
+    """Return R2 of the priors and of the model, and the gain by the network, for the frames of all sets together.
 
     Args:
         sets: held-out frames with the forces of the priors.

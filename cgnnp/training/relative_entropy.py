@@ -1,25 +1,25 @@
 """Refinement of pair splines by simulations of the model: relative entropy minimisation, damped by the forces.
 
 A fit to forces minimises the error of the forces. The g(r) of the model is then close to that of the data, but not equal to
-it, because the network is finite. A refinement step adds a correction sum_k c_k Phi_k to the pair potential. The model has
-the Boltzmann distribution exp(-U/kT)/Z. The logarithm of the probability that it gives to n independent configurations of
-the data is -n S_rel up to a constant, with the relative entropy S_rel (Shell 2008, 10.1063/1.2992060). S_rel is a convex
+it, because the network is finite. A refinement step adds a correction sum_k c_k Phi_k to the pair potential. With the
+Boltzmann distribution of the model, exp(-U/kT)/Z, the logarithm of the probability of n independent configurations of the
+data is -n S_rel up to a constant, with the relative entropy S_rel (Shell 2008, 10.1063/1.2992060). S_rel is a convex
 function of the coefficients c_k, with the derivatives
 
     d S_rel / d c_k = (<Phi_k>_data - <Phi_k>_model) / kT,    d^2 S_rel / d c_k d c_l = cov_model(Phi_k, Phi_l) / (kT)^2.
 
-The same frames have forces. Given the configurations, their probability is taken as Gaussian around the forces of the model,
-with the variance s^2 of their noise. The sum of both logarithms is the log-likelihood of configurations and forces together.
-Let G be the forces per coefficient, as in `cgnnp.priors.spline_fit`. From the potential with the least force error, a Newton
-step solves
+The same frames have forces. For given configurations, the forces of the data are taken as Gaussian around the forces of the
+model, with the variance s^2 of their noise. The sum of the two log-probabilities is the log-likelihood of configurations and
+forces together. Let G be the forces per coefficient, as in `cgnnp.priors.spline_fit`. From the potential with the least
+force error, a Newton step solves
 
     (n cov / (kT)^2 + sum_frames G^T G / s^2) c = n (<Phi>_model - <Phi>_data) / kT.
 
-Where the configurations contain little information, as on the fine structure of the potential, the forces decide, and
-conversely. n is the effective number of independent frames of data and model together. Every further step solves the same
-equation from the potential of the last step. The forces damp every step, but no step returns towards the least force error,
-so many steps converge to the structure of the data. The force of the correction is zero at the first sampled distance and at
-the cutoff, so the wall does not change.
+Here n is the effective number of independent frames of data and model together. Where the configurations contain little
+information, as on the fine structure of the potential, the forces determine the coefficients; where the forces contain
+little, the configurations do. Every further step solves the same equation from the potential of the last step. The forces
+damp every step, but no step returns towards the least force error, so many steps converge to the structure of the data. The
+force of the correction is zero at the first sampled distance and at the cutoff, so the wall does not change.
 """
 
 from collections.abc import Sequence
@@ -44,10 +44,10 @@ BIN_NM = 0.001
 """Pair distances are counted in bins of this width."""
 
 DESIGN_FRAMES = 100
-"""The mean of G^T G is computed from at most this many frames."""
+"""At most this many frames are used to compute the mean of G^T G (see above)."""
 
 MIN_FRAMES = 40
-"""Smallest number of frames. Fewer give too few blocks to estimate how many of the frames are independent."""
+"""Fewer frames than this are refused, because they give too few blocks to estimate how many frames are independent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +80,10 @@ class RefinementStep:
 
     Args:
         prior: the refined pair splines.
-        chi2_per_dof: d^T (cov/n)^-1 d / dof with d = <Phi>_model - <Phi>_data. It is near 1 if only noise is left. The noise
-            of the covariance itself makes it somewhat larger than 1 (Hotelling).
-        dof: number of independent functions Phi.
-        largest_kT: largest change of a pair potential, kT.
+        chi2_per_dof: d^T (cov/n)^-1 d / dof with d = <Phi>_model - <Phi>_data. It is near 1 if the deviation is only noise.
+            The noise of the covariance itself makes it somewhat larger than 1 (Hotelling).
+        dof: number of linearly independent functions Phi_k.
+        largest_kT: largest change of a pair potential in this step, kT.
         independent_data: effective number of independent frames of the data.
         independent_model: effective number of independent frames of the simulation of the model.
     """
@@ -97,7 +97,7 @@ class RefinementStep:
 
 
 class PairCorrection:
-    """A correction to the potentials of a pair spline that is linear in its coefficients.
+    """A correction sum_k c_k Phi_k to the pair potentials of a prior. It is linear in its coefficients c_k.
 
     Args:
         prior: the pair spline.
@@ -110,7 +110,7 @@ class PairCorrection:
         self.sizes = [n_free(knots) - 1 for knots in self.knots]  # one fewer, so that the force is zero at the first knot
 
     def energies(self, r: Float[np.ndarray, "points"]) -> list[Float[np.ndarray, "points _"]]:
-        """Return the energies per coefficient of every table at the pair distances `r` (nm).
+        """Return the functions Phi_k (energies per coefficient) of every table at the pair distances `r` (nm).
 
         They are constant below the first sampled distance.
         """
@@ -122,7 +122,7 @@ class PairCorrection:
         return result
 
     def sums(self, frames: Frames) -> Float[np.ndarray, "frames coefficients"]:
-        """Return Phi of every frame: the energies per coefficient, summed over all pairs of the frame."""
+        """Return Phi_k of every frame: the energies per coefficient, summed over all pairs of the frame."""
         edges = np.linspace(0.0, self.prior.cutoff, round(self.prior.cutoff / BIN_NM) + 1)
         counts = pair_counts(frames, edges, frames.mapping.topology.exclusions)
         found = counts.in_order([table.pair for table in self.prior.tables])
@@ -161,7 +161,7 @@ class PairCorrection:
         return [energy @ part for energy, part in zip(energies, parts, strict=True)]
 
     def _kinds(self, frames: Frames) -> tuple[PairKinds, list[int]]:
-        """Return the kinds of pairs of the frames, and the number of the kind that each table describes."""
+        """Return the kinds of pairs of the frames, and for each table the index of the kind that it describes."""
         kinds = PairKinds(frames.mapping)
         return kinds, [kinds.number(table.pair) for table in self.prior.tables]
 
@@ -204,7 +204,7 @@ def refinement_step(
 
 
 def check_frames(frames: Frames, prior: PairSpline, whose: str) -> None:
-    """Raise an error if the frames are not enough for a refinement step; `whose` names them in the message.
+    """Raise an error if the frames are too few or unsuitable for a refinement step; `whose` names them in the message.
 
     Raises:
         ValueError: there are fewer than 40 frames, or their pairs do not pass `check_kinds`.
@@ -234,7 +234,8 @@ def check_kinds(frames: Frames, prior: PairSpline, whose: str) -> None:
 def independent_frames(sums: Float[np.ndarray, "frames coefficients"]) -> float:
     """Return the effective number of independent frames, at most the number of frames.
 
-    For each sum it is the variance over the squared standard error of the mean; the result is the median over all sums.
+    For each column of sums, the number is the variance divided by the squared standard error of the mean. The result is the
+    median over the columns.
     """
     errors, variances = np.asarray(block_estimate(sums).stderr), sums.var(axis=0)
     moving = errors > 0

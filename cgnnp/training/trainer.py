@@ -1,4 +1,4 @@
-"""The base class of trainers, which fit a network to the forces that the priors leave. Each trainer has its own file."""
+"""The base class of trainers, which fit a network to the mapped forces minus those of the priors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Trainer(ABC):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the arrays that are fitted: forces, and possibly energies and virials. All frames must have them."""
+        """Names of the arrays that are fitted: forces, and possibly energies and virials. All frames must have them all."""
         return ("forces",)
 
     def check_machine(self) -> None:  # noqa: B027
