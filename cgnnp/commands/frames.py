@@ -49,7 +49,7 @@ LOOKED_AT = 3000
 
 
 def sample(config: DictConfig) -> list[Path]:
-    """Sample one replica of a system, store its frames (one data set per mapping), and print the folders of the data sets."""
+    """Sample one replica of a system, store its frames (one data set per mapping), and print the folders of these sets."""
     start_logging()
     check_command(config)
     source = configured_source(config)

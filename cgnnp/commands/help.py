@@ -139,7 +139,7 @@ class _Page:
         return table([row for key, row in shown.items() if self._place_of(key) == place])
 
     def _place_of(self, key: str) -> str:
-        """Return the place of a setting: the option or group that has it (`prior.pairs`, `mapping`), or "" if none has it."""
+        """Return the place of a setting: the option or group that has it (`prior.pairs`, `mapping`), or "" if none does."""
         group, name = key.split(".")[:2] if "." in key else (key, "")
         return "" if group not in self.chosen else _place(group, name) if name in self.chosen[group] else group
 

@@ -170,7 +170,7 @@ class ForceMatching(Trainer):
         trainer = self._trainer([table, *_checkpoint_callbacks(folder / "checkpoints")])
         own_threads = trainer.strategy.root_device.type == "cpu" and "virials" not in self.targets
         with warnings.catch_warnings(), threads_for(model) if own_threads else contextlib.nullcontext():
-            # Lightning advises more loader workers and larger data sets. Neither helps here, where this process builds the graphs.
+            # Lightning advises more loader workers and larger data sets. Neither helps: this process builds the graphs.
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             trainer.fit(module, train_loader, held_out_loader, ckpt_path=resume, weights_only=True)
@@ -237,7 +237,7 @@ def _best_network(checkpoints: Path) -> Potential:
     diverged = state.get("stopping_reason") == EarlyStoppingReason.NON_FINITE_METRIC.value
     if not are_finite(model) or (diverged and state["stopped_epoch"] <= best_epoch):
         raise ValueError(
-            f"{best}: the fit diverged in epoch {best_epoch + 1} (R2 or the weights are not finite): "
+            f"{best}: the fit diverged in epoch {best_epoch + 1}, where R2 or the weights are not finite: "
             "lower learning_rate and fit in a new run_dir"
         )
     if diverged:

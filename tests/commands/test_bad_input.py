@@ -185,7 +185,7 @@ def test_arguments_of_the_main_job(case, refused, tmp_path):
         ("sample", ["also=[foo]"], ["also=foo", "Available: ", "water_cg"]),
         ("sample", ["also=[ion]"], ["also=ion", "Did you mean ions?", "Available: ", "water_cg"]),
         ("sample", ["also=[custom]"], ["also=custom", "Available: ", "water_cg"]),
-        ("sample", ["also=[water_cg]"], ["'water_cg' is named twice"]),
+        ("sample", ["also=[water_cg]"], ["'water_cg' is chosen twice"]),
         ("sample", ["also=water_cg"], ["also='water_cg'", "list"]),
         ("sample", ["keep_atoms=3"], ["keep_atoms=3", "bool"]),
         (
