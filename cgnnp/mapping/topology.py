@@ -167,8 +167,8 @@ class BeadTopology:
         numbers = np.sort(np.concatenate([places.ravel() for places in beads])) if beads else np.empty(0, int)
         if not np.array_equal(numbers, np.arange(len(numbers))):
             raise ValueError(
-                "the beads of all molecules must have the indices 0, 1, 2, ... without gaps, and each bead must be in one "
-                "molecule only: correct `copies` of the molecules"
+                "the beads of all molecules must have the indices 0, 1, 2, ... without gaps, and each bead must be in "
+                "exactly one molecule: correct `copies` of the molecules"
             )
 
     def __repr__(self) -> str:

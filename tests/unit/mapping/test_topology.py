@@ -95,7 +95,7 @@ def test_it_comes_back_from_a_file():
         ("bonds", [[0, 9]], "bonds has (0, 9), expected the indices of 2 different beads, 0 to 3"),
         ("bonds", [[0, 0]], "bonds has (0, 0)"),
         ("bonds", [[0.5, 1]], "expected a list of whole numbers"),
-        ("angles", [[0, 1]], "angles has (0, 1), expected 3"),
+        ("angles", [[0, 1]], "angles has (0, 1), expected the indices of 3"),
         ("masses", [1.0], "4 beads have 1 masses"),
         ("charges", ["1"], "charges"),
         ("copies", [[1, 4, 2]], "in exactly one molecule"),
