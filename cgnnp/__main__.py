@@ -1,4 +1,4 @@
-"""`python -m cgnnp`: list the commands."""
+"""`python -m cgnnp`: list the commands, or run the command that is named."""
 
 from cgnnp.commands.overview import main
 

@@ -92,7 +92,7 @@ def _settings(config: "DictConfig") -> dict[str, Any]:
 
 def main() -> None:
     """Run the command."""
-    with stoppable():  # includes the imports below, which take seconds
+    with stoppable():  # signals are also handled during the imports below, which take seconds
         from cgnnp.commands import hydra_job
 
         hydra_job.run("check", job)

@@ -17,7 +17,7 @@ def job(config: "DictConfig") -> None:
 
 def main() -> None:
     """Run the command."""
-    with stoppable():  # includes the imports below, which take seconds
+    with stoppable():  # signals are also handled during the imports below, which take seconds
         from cgnnp.commands import hydra_job
 
         hydra_job.run("sample", job)

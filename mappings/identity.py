@@ -23,8 +23,8 @@ def atoms(atomistic: Atomistic, *, name: str = "atoms", selection: str = "all", 
         atomistic: the atomistic system.
         name: name of the mapping, which is stored with the data.
         selection: mdtraj selection; every molecule with a selected atom is mapped as a whole.
-        types: source of the bead types: element, or name for atom names. Particles without an element, such as beads of a
-            coarse-grained simulation, always get their names.
+        types: element makes the element of an atom its bead type, and name makes its name the type. For particles without
+            an element, such as beads of a coarse-grained simulation, the type is always the name.
 
     Raises:
         ValueError: nothing is selected, or `types` has another value.

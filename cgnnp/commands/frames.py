@@ -176,7 +176,7 @@ def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) ->
     root = Path(str(config.data_dir))
     directories = [source.directory(root, mapping) for mapping in mappings]
     counts = [count_frames(directory) for directory in directories]
-    if min(counts) < source.n_frames:  # a complete data set may be on a read-only disk
+    if min(counts) < source.n_frames:  # complete data sets are not written to, and may be on a read-only disk
         check_writable(root, "data_dir")
     for mapping, directory, count in zip(mappings, directories, counts, strict=True):
         if count:

@@ -124,7 +124,9 @@ class Block:
         while not done.all():
             ready = np.flatnonzero(~done & done[parents])
             if not len(ready):
-                raise ValueError(f"molecule {self.name}: parents {self.parents} form a cycle")
+                raise ValueError(
+                    f"molecule {self.name}: parents {self.parents} form a cycle: make an atom of each cycle its own parent"
+                )
             result.append((ready, parents[ready]))
             done[ready] = True
         return tuple(result)
@@ -192,7 +194,7 @@ def bead_mass(coefficients: Float[np.ndarray, "atoms"], masses: Float[np.ndarray
 
 
 def parents_of(configuration: csr_array) -> tuple[int, ...]:
-    """Return the parent of each atom: the atom to which it is moved closest when molecules are made whole.
+    """Return the parent of each atom. To make a molecule whole, an atom is shifted to the image nearest to its parent.
 
     The parent is an atom of the same bead that has been placed before. Beads that share atoms are placed one after the
     other, so that all their atoms are whole together. The first atom of such a set of beads is its own parent, and so is

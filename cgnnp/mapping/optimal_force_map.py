@@ -82,7 +82,7 @@ def optimal_map(
             reduced = local @ _free_coefficients(block)
             sums[k] += reduced.T @ reduced / block.n_copies / 3
     if not count:
-        raise ValueError(f"mapping '{mapping.name}': there are no frames to optimise the force map on")
+        raise ValueError(f"mapping '{mapping.name}': there are no frames to optimise the force map on: use more frames")
     blocks = [
         replace(block, force=_least_squares(mapping.name, block, total / count, ridge))
         for block, total in zip(mapping.blocks, sums, strict=True)

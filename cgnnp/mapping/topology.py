@@ -147,7 +147,7 @@ class Molecule:
 
 @dataclass(frozen=True)
 class BeadTopology:
-    """The beads of a system, by molecules.
+    """The beads of a system, given as a tuple of its kinds of molecules.
 
     Raises:
         ValueError: a bead belongs to two molecules or to none.

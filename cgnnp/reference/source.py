@@ -63,8 +63,8 @@ class Source(ABC):
     def meta(self, mapping: Mapping) -> FramesMeta:
         """Return the metadata of the shard of this replica. They record how its frames are made.
 
-        Their `provenance` has the entry `replica`, and may have the entry `solvent` with its dielectric properties. All
-        other metadata determine the name of the data set, so the number of frames must not be among them.
+        Their `provenance` has the entry `replica`, and may have the entry `solvent` with the dielectric properties of the
+        solvent. All other metadata determine the name of the data set, so the number of frames must not be among them.
         """
 
     @abstractmethod

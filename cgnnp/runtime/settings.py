@@ -68,7 +68,7 @@ def unknown_setting(full_key: str, known: Sequence[str]) -> str:
 
 
 class UnknownSetting(SettingError):
-    """There is no argument with this name. `known` lists the names that exist."""
+    """Error for an argument whose name does not exist. `known` lists the names that exist."""
 
     def __init__(self, group: str, name: str, known: Sequence[str]) -> None:
         super().__init__(group, unknown_setting(name, known))

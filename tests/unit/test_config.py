@@ -51,7 +51,7 @@ def test_every_option_composes_and_builds(group, option):
     own = ["mapping._target_=cgnnp.mappings.water.center_of_mass"] if option == "custom" else []
     config = compose("train", f"{group}={option}", *own)
     if option == "files":
-        with pytest.raises(ValueError, match=r"need trajectory, topology, temperature_K: state"):
+        with pytest.raises(ValueError, match=r"needs trajectory, topology, temperature_K: state"):
             configured(config, group)()
         return
     if option == "openmm_files":
