@@ -153,7 +153,9 @@ def worker_of(parent: int) -> int:
 
 def test_replicas_side_by_side_have_their_share_of_the_threads(tmp_path):
     few = [*SMALL[:-1], "reference.n_frames=1", "platform=CPU"]
-    result = jobs.run_fresh("sample", "-m", "replica=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *few, cwd=tmp_path)
+    result = jobs.run_fresh(
+        "sample", "-m", "replica=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *few, cwd=tmp_path
+    )
     threads = re.findall(r"platform CPU, Threads (\d+)", result.stderr)
     assert threads == [str(max(1, available_cores() // 2))] * 2
     result = jobs.run("sample", "replica=2", *few, cwd=tmp_path)
