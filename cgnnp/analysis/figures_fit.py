@@ -38,7 +38,7 @@ def plot_history(metrics: Sequence[dict[str, float]], theme: Theme = LIGHT) -> F
         upper.set_ylim(low - pad, high + pad)
     upper.set_ylabel("R² of held-out forces")
     legend(upper, theme, loc="center right")
-    lower.plot(epochs, rates, color=theme.muted, linewidth=1.5)
+    lower.plot(epochs, rates, color=theme.ink, linewidth=1.5)
     if all(rate > 0 for rate in rates):
         lower.set_yscale("log")
     lower.minorticks_off()
@@ -55,8 +55,9 @@ def _loss(axes: Axes, metrics: Sequence[dict[str, float]], theme: Theme) -> None
     if not np.isfinite(losses).any():
         return
     right = axes.twinx()
-    right.plot([row["epoch"] + 1 for row in metrics], losses, color=theme.model, linewidth=1.5)
-    right.set_ylabel("training loss", color=theme.model, fontsize=10)
+    colour = theme.others[1]
+    right.plot([row["epoch"] + 1 for row in metrics], losses, color=colour, linewidth=1.5, linestyle="--")
+    right.set_ylabel("training loss", color=colour, fontsize=10)
     right.tick_params(colors=theme.muted, labelsize=9, length=3)
     for spine in right.spines.values():
         spine.set_visible(False)

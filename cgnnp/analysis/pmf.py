@@ -66,7 +66,7 @@ def mean_potential(curve: Rdf, temperature: float, smooth: bool = False) -> Mean
     Args:
         curve: g(r) with standard errors.
         temperature: temperature of the trajectory, K.
-        smooth: whether to smooth g(r) first with a running mean over 0.02 nm, so that minima can be located. The errors
+        smooth: whether to smooth g(r) first with a running mean over 0.022 nm, so that minima can be located. The errors
             remain those of single bins.
     """
     kT, g = thermal_energy(temperature), curve.smoothed() if smooth else curve.g

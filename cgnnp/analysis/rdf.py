@@ -6,6 +6,7 @@ Here n_ab(r) is the number of ordered pairs with a distance in the bin at r, V i
 for like pairs. An ideal gas has g(r) = 1 for any number of beads. The code uses the exact volume of each spherical shell.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,9 @@ from cgnnp.statistics import block_averages, block_estimate
 
 BIN_WIDTH = 0.002
 LONGEST = 1.2
-SMOOTHING = 0.02
+
+SMOOTHING = 0.022
+"""Length (nm) of the running mean from which peaks and minima are read: eleven bins of the default width."""
 
 
 @brief
@@ -64,10 +67,12 @@ class Rdf:
         return self.r**2
 
     def smoothed(self) -> Float[np.ndarray, "bins"]:
-        """Return the running mean of g(r) over about 0.02 nm (an odd number of bins). Peaks and minima are read from it."""
-        half = round(SMOOTHING / (self.r[1] - self.r[0])) // 2
-        padded = np.pad(self.g, half, mode="edge")
-        return np.convolve(padded, np.ones(2 * half + 1) / (2 * half + 1), mode="valid")
+        """Return the running mean of g(r) over 0.022 nm. Peaks and minima are read from it.
+
+        A bin that lies only partly within this length has a smaller weight, so the length is the same for every bin width.
+        """
+        weights = smoothing_weights(self.r[1] - self.r[0])
+        return np.convolve(np.pad(self.g, len(weights) // 2, mode="edge"), weights, mode="valid")
 
     def first_peak(self) -> tuple[float, float]:
         """Return the position (nm) and the height of the first peak of the smoothed curve.
@@ -88,6 +93,19 @@ class Rdf:
         a, b, _ = np.polyfit(self.r[near] - self.r[top], curve[near], 2)
         shift = float(np.clip(-b / (2 * a), -0.01, 0.01)) if a < 0 else 0.0
         return float(self.r[top] + shift), float(curve[top])
+
+
+def smoothing_weights(bin_width: float) -> Float[np.ndarray, "bins"]:
+    """Return the fractions of a centred length of 0.022 nm that lie in each bin of this width (nm).
+
+    >>> smoothing_weights(0.01).round(3).tolist()
+    [0.273, 0.455, 0.273]
+    """
+    half = math.ceil(SMOOTHING / (2 * bin_width) - 0.5 - 1e-6)
+    inner = (np.abs(np.arange(-half, half + 1)) - 0.5) * bin_width
+    inside = np.clip(SMOOTHING / 2 - inner, 0.0, bin_width)
+    inside[half] = min(SMOOTHING, bin_width)
+    return inside / inside.sum()
 
 
 def longest_distance(frames: Frames) -> float:

@@ -26,11 +26,21 @@ TOLERANCE = 0.02
 MIN_FRAMES = 4
 """Smallest number of frames: each half of them needs its own covariance matrix, and so at least two frames."""
 
+RESOLVED = 0.0125
+"""Largest relative standard error with which T_conf can be said to agree.
+
+Four standard errors are then 5 % of the temperature. With a larger error, an agreement would not exclude the deviations of
+2 to 5 % that a slightly wrong force map or a time step that is slightly too long causes.
+"""
+
+T_CONF_AGREES, T_CONF_DISAGREES, T_CONF_OPEN = "agrees", "disagrees", "too short to tell"
+
 TOO_FEW = "{} frames have too few close pairs for a test: sample more frames, or more beads of these types"
-TOO_FLAT = (
-    "no test, since the number of close pairs hardly changes with distance, or is not known well enough (the denominator is "
-    "within 10 standard errors of zero): sample more frames, or more beads of these types"
-)
+TOO_FLAT = "{} frames do not determine it: sample more frames, or more beads of these types"
+"""Reason if the denominator < d > is within 10 standard errors of zero.
+
+The number of close pairs then hardly changes with distance, or the run is too short.
+"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,10 @@ class ConfigurationalTemperature:
     def agrees(self, temperature: float) -> bool | None:
         """Whether T_conf equals a temperature (K) within 2 % or four standard errors; None if T_conf has no value."""
         return None if self.value is None or self.stderr is None else agrees(self.value, self.stderr, temperature)
+
+    def in_a_word(self, temperature: float) -> str | None:
+        """Return the judgement of T_conf at a temperature (K), see `in_a_word`; None if T_conf has no value."""
+        return None if self.value is None else in_a_word(self.value, self.stderr, temperature)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data, with units in the names of the entries."""
@@ -151,6 +165,23 @@ def agrees(value: float, stderr: float, temperature: float) -> bool:
     return abs(value - temperature) <= max(TOLERANCE * temperature, SIGMAS * stderr)
 
 
+def in_a_word(value: float, stderr: float | None, temperature: float) -> str:
+    """Judge T_conf in a word: "agrees", "disagrees", or "too short to tell".
+
+    It is too short to tell if T_conf equals the temperature within its errors, but the standard error is larger than 1.25 %.
+
+    Args:
+        value, stderr: T_conf and its standard error, K; None if the error is not known.
+        temperature: temperature of the thermostat, K.
+
+    >>> in_a_word(318.0, 8.7, 300.0), in_a_word(302.0, 1.5, 300.0)
+    ('too short to tell', 'agrees')
+    """
+    if not agrees(value, stderr or 0.0, temperature):
+        return T_CONF_DISAGREES
+    return T_CONF_AGREES if stderr is not None and stderr <= RESOLVED * temperature else T_CONF_OPEN
+
+
 def _without_value(pairs: tuple[tuple[str, str], ...], reason: str) -> ConfigurationalTemperature:
     return ConfigurationalTemperature(pairs, 0.0, 0.0, None, None, reason)
 
@@ -165,7 +196,7 @@ def _of_kind(sums: PairSums, pair: tuple[str, str]) -> ConfigurationalTemperatur
 def _result(pairs: tuple[tuple[str, str], ...], sums: PairSums, estimate: Estimate | None) -> ConfigurationalTemperature:
     start, end = min(field.start for field in sums.fields), max(field.end for field in sums.fields)
     if estimate is None:
-        return ConfigurationalTemperature(pairs, start, end, None, None, TOO_FLAT)
+        return ConfigurationalTemperature(pairs, start, end, None, None, TOO_FLAT.format(len(sums)))
     value, stderr = float(estimate.value), float(estimate.stderr)
     return ConfigurationalTemperature(pairs, start, end, value, stderr, None, estimate.tau_frames, estimate.reliable)
 

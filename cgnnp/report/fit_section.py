@@ -7,6 +7,7 @@ from cgnnp.analysis.figures_fit import plot_history, plot_pair_residuals, plot_p
 from cgnnp.analysis.section import Picture, Section
 from cgnnp.diagnostics.force_errors import ForceErrors
 from cgnnp.report.summary import Summary
+from cgnnp.runtime.formatting import number
 
 IN_WORDS = ("screened_coulomb", "pair_spline")
 """Kinds of priors that the page describes by a name of its own."""
@@ -28,21 +29,25 @@ def fit_section(
     """
     pictures: list[Picture] = []
     if metrics:
-        loss = " and the training loss, which is 1 for a network that predicts zero forces" if _has_loss(metrics) else ""
-        caption = f"Top: R² on held-out frames after each epoch. Bottom: the learning rate{loss}."
+        loss = (
+            " and the training loss (dashed, right axis), which is 1 for a network that predicts zero forces"
+            if _has_loss(metrics)
+            else ""
+        )
+        caption = f"Top: R² on held-out frames after each epoch. Bottom: the learning rate (solid, left axis){loss}."
         pictures.append(
             Picture("history", "R² and learning rate per epoch", caption, lambda theme: plot_history(metrics, theme))
         )
     if errors is not None:
         said = (
-            "Components of held-out forces: model against mapped forces. The colour counts the components. Most of the "
-            "scatter is thermal noise of the atoms that were left out, which no model can explain."
+            "Components of held-out forces: model against mapped forces. The colour counts the components. "
+            f"{_noise(summary)}"
         )
         pictures.append(
             Picture("parity", "Forces of the model against mapped forces", said, lambda theme: plot_parity(errors, theme))
         )
         said = (
-            "Mean residual force per pair at each distance, in which that noise averages out. It is zero where the pair "
+            "Mean residual force per pair at each distance, in which thermal noise averages out. It is zero where the pair "
             "forces of the model are right. Bands are two standard errors."
         )
         alt = "Residual force per pair against distance"
@@ -70,6 +75,14 @@ def priors_in_words(summary: Summary, priors: Sequence[Any] | None) -> str:
         return "No prior"
     text = ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
     return text[0].upper() + text[1:]
+
+
+def _noise(summary: Summary) -> str:
+    """Return a sentence on the part of the scatter that no model can explain. If R2_max is known, it tells how large."""
+    source = "thermal noise of the degrees of freedom that were left out, which no model can explain"
+    if summary.r2_max is None:
+        return f"Part of the scatter is {source}. How large this part is, is not known for this system."
+    return f"A fraction 1 − R²_max = {number(1 - summary.r2_max, 3)} of the variance is {source}."
 
 
 def _of_the_prior(priors: Sequence[Any]) -> str:

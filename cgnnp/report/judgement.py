@@ -3,7 +3,7 @@
 Every judgement is computed from the numbers in the summary. The thresholds are choices of this package.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,10 @@ from cgnnp.analysis.observables.density import SAME as SAME_DENSITY
 from cgnnp.analysis.observables.dimers import HOLE_KT, has_hole
 from cgnnp.analysis.observables.kirkwood_buff import is_neutral
 from cgnnp.analysis.observables.observable import SIDES
-from cgnnp.diagnostics.configurational_temperature import agrees
+from cgnnp.diagnostics.configurational_temperature import RESOLVED, T_CONF_OPEN, agrees, in_a_word
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.diagnostics.soundness import DISAGREES, NOT_TESTED
+from cgnnp.report.fit_concerns import drift_concerns, epoch_concerns, fit_headline
 from cgnnp.report.summary import Summary, TemperatureFigures
 from cgnnp.runtime.formatting import UNKNOWN, number, percent, plus_minus
 from cgnnp.units import SAME_TEMPERATURE
@@ -26,9 +27,6 @@ PEAK_HEIGHT, PEAK_SHIFT_NM = 0.04, 0.004
 
 LOOK_CLOSER, NOT_COMPARED = "look closer", "not compared"
 """Labels of a page on which g(r) agrees but there are concerns, and of a page without g(r)."""
-
-DRIFT_SIGMAS = 4
-"""Averaged forces drift if their drift is larger than this many standard errors."""
 
 SENTENCES = {
     Agreement.AGREES: "The g(r) of the coarse-grained model agrees with that of {system} within errors",
@@ -59,16 +57,20 @@ class Verdict:
     label: str = ""
 
 
-def judge(summary: Summary) -> Verdict:
+def judge(summary: Summary, metrics: Sequence[dict[str, float]] = ()) -> Verdict:
     """Judge whether the coarse-grained model has the atomistic structure.
 
     The judgement comes from g(r) and the other compared quantities. If there are any concerns, the level is at best fair.
+
+    Args:
+        summary: summary of the run.
+        metrics: metrics of the fit, one row per epoch.
     """
     rdf = summary.rdf
     concerns = [text for entry in rdf for text in _peak_concerns(entry)]
     concerns += [*_other_concerns(summary), *_temperature_concerns(summary), *_ion_concerns(summary)]
-    concerns += [*_drift_concerns(summary), *_error_concerns(summary)]
-    concerns += [*_data_check_concerns(summary), *_bond_concerns(summary)]
+    concerns += [*drift_concerns(summary), *_error_concerns(summary)]
+    concerns += [*_data_check_concerns(summary), *_bond_concerns(summary), *epoch_concerns(summary, metrics)]
     row, system = worst_row(summary), summary.system or "the atomistic system"
     told = [one for one in _others(summary) if one.agreement is not Agreement.OPEN]
     if row is None:
@@ -78,16 +80,27 @@ def judge(summary: Summary) -> Verdict:
     level, label = LEVELS[verdict], str(verdict)
     if level == "good" and concerns:
         level, label = "fair", LOOK_CLOSER
-    text = SENTENCES[worst.agreement].format(system=system, deviation=worst.size)
-    which = "D" if len(summary.rdf) == 1 else f"D of the worst of {len(summary.rdf)} pairs, {row['pair']},"
-    size = f"{which} is {percent(worst.deviation)}, where noise alone would give about {percent(worst.noise)}."
-    return Verdict(level, f"{text}. {size}{_also(summary)}", concerns, label)
+    size = f"{_named_deviation(summary, row)} is {percent(worst.deviation)}, where noise alone would give about"
+    text = f"{SENTENCES[worst.agreement].format(system=system, deviation=worst.size)}. {size} {percent(worst.noise)}."
+    if worst.agreement is Agreement.OPEN and (wrong := _that_disagree(summary)):
+        # The badge says that the model disagrees, so the headline begins with what disagrees.
+        headline = f"{_capital(wrong)} with {system}. {text}"
+    else:
+        headline = f"{text}{_also(summary, worst.agreement)}"
+    return Verdict(level, headline, concerns, label)
+
+
+def _named_deviation(summary: Summary, row: dict[str, Any]) -> str:
+    """Return the name of D with its range, and with the pair if there are several."""
+    reach = number(row.get("r_max_nm"), 2)
+    which = "D" if reach == UNKNOWN else f"D up to {reach} nm"
+    return which if len(summary.rdf) == 1 else f"{which} of the worst of {len(summary.rdf)} pairs, {row['pair']},"
 
 
 def _without_rdf(summary: Summary, worst: Judgement | None, system: str, concerns: list[str]) -> Verdict:
     """Return the verdict from the other quantities if g(r) was not compared."""
     if worst is None:
-        return Verdict("open", _fit_headline(summary), concerns, NOT_COMPARED)
+        return Verdict("open", fit_headline(summary), concerns, NOT_COMPARED)
     told = worst.agreement is not Agreement.OPEN
     what = f"{_capital(worst.what)} compared with {system}: {worst.in_words}" if told else "The runs are too short to tell"
     return Verdict(LEVELS[worst.agreement], f"{what}. The g(r) was not compared.", concerns, str(worst.agreement))
@@ -113,12 +126,26 @@ def _others(summary: Summary) -> list[Judgement]:
     return [one for one in found if not one.what.startswith("g(r)")]
 
 
-def _also(summary: Summary) -> str:
-    """Return a sentence on the other quantities: on those that disagree, or else on those that agree as g(r) does."""
+def _that_disagree(summary: Summary) -> str:
+    """Return a clause that names up to two of the other quantities that disagree; empty if there are none."""
     wrong = [one for one in _others(summary) if one.agreement is Agreement.DISAGREES]
-    if wrong:
-        many = len(wrong) > 1 or _is(wrong[0].what) == "are"
-        return f" But {' and '.join(one.what for one in wrong[:2])} {'disagree' if many else 'disagrees'}."
+    if not wrong:
+        return ""
+    many = len(wrong) > 1 or _is(wrong[0].what) == "are"
+    return f"{' and '.join(one.what for one in wrong[:2])} {'disagree' if many else 'disagrees'}"
+
+
+def _also(summary: Summary, of_rdf: Agreement) -> str:
+    """Return a sentence on the other quantities: on those that disagree, or else on those that agree as g(r) does.
+
+    Args:
+        summary: summary of the run.
+        of_rdf: judgement of g(r), about which the sentence before is.
+    """
+    if wrong := _that_disagree(summary):
+        names, _, verb = wrong.rpartition(" ")
+        also = f"So {'do' if verb == 'disagree' else 'does'} {names}" if of_rdf is Agreement.DISAGREES else f"But {wrong}"
+        return f" {also}."
     agree = [one.what for one in _others(summary) if one.agreement is Agreement.AGREES]
     if not 0 < len(agree) <= 2 or any(row.get("verdict") != Agreement.AGREES for row in summary.rdf):
         return ""
@@ -146,20 +173,6 @@ def _is(what: str) -> str:
     return "are" if what.startswith(PLURAL) else "is"
 
 
-def _fit_headline(summary: Summary) -> str:
-    model, prior = summary.r2_model, summary.r2_prior
-    if model is None:
-        return "Nothing has been compared with the atomistic simulation yet."
-    reached = f"R² of the held-out forces is {model:.3f}"
-    if prior is None:
-        text = f"The potential is fitted: {reached}"
-    elif model > prior:
-        text = f"The network improves on its prior: {reached}, {prior:.3f} without it"
-    else:
-        text = f"The network does not improve on its prior: {reached}, {prior:.3f} without it"
-    return f"{text}. It has not been compared with the atomistic simulation yet."
-
-
 def _peak_concerns(entry: dict[str, Any]) -> Iterable[str]:
     height, shift = relative(entry.get("peak_g_atomistic"), entry.get("peak_g_cg")), peak_shift(entry)
     if height is not None and abs(height) > PEAK_HEIGHT:
@@ -181,6 +194,12 @@ def _temperature_concerns(summary: Summary) -> Iterable[str]:
         if temperature_agrees(found, expected) is False:
             value = plus_minus(found.K, found.stderr_K, 1)
             yield f"{what} is {value} K at a thermostat of {expected:g} K: {advice[key]}."
+        elif temperature_word(found.K, found.stderr_K, expected) == T_CONF_OPEN:
+            value = plus_minus(found.K, found.stderr_K, 1)
+            yield (
+                f"{what} is {value} K at a thermostat of {expected:g} K: the run is too short to tell whether they agree "
+                f"(a standard error of {number(RESOLVED * (expected or 0.0), 1)} K or less would)."
+            )
         elif found.K is None and _is_reached(summary, key):
             yield f"{what} has no value: {found.reason}."
         ybg = found.ybg or {}
@@ -252,21 +271,13 @@ def _ion_concerns(summary: Summary) -> Iterable[str]:
                 )
 
 
-def _drift_concerns(summary: Summary) -> Iterable[str]:
-    """Yield a concern if averaged forces still change during the averaging time, so that the solvent had not relaxed."""
-    value, stderr = summary.label_drift, summary.label_drift_stderr
-    if value is not None and stderr and abs(value) > DRIFT_SIGMAS * stderr:
-        found = f"{number(100 * value, 1, sign=True)} ± {number(100 * stderr, 1)} %"
-        yield f"The averaged forces change by {found} between the halves of the averaging time: the solvent had not relaxed."
-
-
 def _error_concerns(summary: Summary) -> Iterable[str]:
     """Yield concerns about errors from runs that are too short: fewer than 20 blocks of two autocorrelation times."""
-    runs = [
-        (summary.r2_reliable, "R²", "held-out part of the atomistic run"),
-        (summary.t_conf.reliable, T_CONF_OF["t_conf"], "atomistic run"),
-        (summary.t_conf_cg.reliable, T_CONF_OF["t_conf_cg"], "coarse-grained run"),
-    ]
+    runs = [(summary.r2_reliable, "R²", "held-out part of the atomistic run")]
+    for key, run in (("t_conf", "atomistic run"), ("t_conf_cg", "coarse-grained run")):
+        found: TemperatureFigures = getattr(summary, key)
+        if temperature_word(found.K, found.stderr_K, thermostat(summary, key)) != T_CONF_OPEN:
+            runs.append((found.reliable, T_CONF_OF[key], run))
     short = [(figure, run) for reliable, figure, run in runs if reliable is False]
     salt = summary.observables.get("kirkwood_buff") or {}
     for side, run in SIDES.items():
@@ -297,6 +308,8 @@ def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
     found, first = summary.t_conf, {"t_conf_K": summary.t_conf.K, "t_conf_stderr_K": summary.t_conf.stderr_K}
     wrong = [first] * (temperature_agrees(found, summary.temperature_K) is False) + _wrong_sets(summary)
     said = [("T_conf ", f": {row['t_conf_K']:.1f}({row.get('t_conf_stderr_K') or 0.0:.1f}) K, but") for row in wrong]
+    if temperature_word(found.K, found.stderr_K, summary.temperature_K) == T_CONF_OPEN:
+        said.append(("T_conf ", f": {found.K:.1f}({found.stderr_K or 0.0:.1f}) K: this error is too large"))
     if found.K is None and _is_reached(summary, "t_conf"):
         said.append((f"T_conf: {str(found.reason).rstrip('.')}", ""))
     ybg = found.ybg or {}
@@ -326,6 +339,14 @@ def temperature_agrees(found: TemperatureFigures, expected: float | None) -> boo
     None if one of the two is not known.
     """
     return None if found.K is None or not expected else bool(agrees(found.K, found.stderr_K or 0.0, expected))
+
+
+def temperature_word(value: float | None, stderr: float | None, expected: float | None) -> str | None:
+    """Judge T_conf (value and standard error, K) at a thermostat temperature (K) in a word, see `in_a_word`.
+
+    None if T_conf or the thermostat temperature is not known.
+    """
+    return None if value is None or not expected else in_a_word(value, stderr, expected)
 
 
 def thermostat(summary: Summary, key: str) -> float | None:

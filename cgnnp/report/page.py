@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 from cgnnp.analysis.agreement import LEVELS
 from cgnnp.analysis.figures import DARK, LIGHT, png
 from cgnnp.analysis.figures_ybg import plot_ybg
+from cgnnp.analysis.rdf import SMOOTHING
 from cgnnp.analysis.section import Picture, Section, Table, Toned
 from cgnnp.diagnostics.force_errors import ForceErrors
 from cgnnp.report.fit_section import fit_section, priors_in_words
@@ -32,6 +33,7 @@ from cgnnp.report.judgement import (
     peak_shift,
     relative,
     temperature_agrees,
+    temperature_word,
     thermostat,
     worst_row,
 )
@@ -108,7 +110,7 @@ def write_report(
     page = run_dir / name
     text: dict[str, Any] = {"config_yaml": config_yaml, "log_tail": log_tail, "run_dir": shlex.quote(str(run_dir))}
     text |= {"commands": commands, "potential": potential}
-    parts = {"n_epochs": len(metrics), "prior_words": priors_in_words(summary, priors), "fit": fit}
+    parts: dict[str, Any] = {"metrics": metrics, "prior_words": priors_in_words(summary, priors), "fit": fit}
     write_file(page, render(summary, images, sections, **parts, **text))
     return page
 
@@ -165,16 +167,32 @@ def page_template(name: str) -> jinja2.Template:
     environment.filters |= filters
     environment.filters |= {"marked": marked}
     environment.globals |= {"relative": relative, "peak_shift": peak_shift, "levels": LEVELS, "judgement_of": judgement_of}
+    environment.globals["temperature_word"] = temperature_word
     environment.tests |= {"toned": lambda cell: isinstance(cell, Toned), "table": lambda part: isinstance(part, Table)}
     environment.tests["drawing"] = lambda part: isinstance(part, Picture)
     return environment.get_template(name)
 
 
-def render(summary: Summary, images: Mapping[str, Sequence[Image]], sections: Sequence[Section] = (), **text: Any) -> str:
-    """Return the HTML of the page from the summary, the images by picture name, and the sections of the comparison."""
+def render(
+    summary: Summary,
+    images: Mapping[str, Sequence[Image]],
+    sections: Sequence[Section] = (),
+    metrics: Sequence[dict[str, float]] = (),
+    **text: Any,
+) -> str:
+    """Return the HTML of the page.
+
+    Args:
+        summary: summary of the run.
+        images: images by the names of their pictures.
+        sections: sections of the comparison.
+        metrics: metrics of the fit, one row per epoch.
+        text: further values that the template uses.
+    """
     timings = {name: seconds for name, seconds in summary.timings_s.items() if seconds}
     limits = {"height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
-    values = {"s": summary, "rdf": summary.rdf, "images": images, "verdict": judge(summary), "timings": timings}
+    values = {"s": summary, "rdf": summary.rdf, "images": images, "timings": timings}
+    values |= {"verdict": judge(summary, metrics), "n_epochs": len(metrics), "smoothing": SMOOTHING}
     values |= {"worst": worst_row(summary), "temperatures": temperatures(summary), "sections": sections, "limits": limits}
     return page_template("report.html.j2").render(values, **text)
 

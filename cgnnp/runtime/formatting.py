@@ -14,10 +14,14 @@ def number(value: Any, digits: int = 0, sign: bool = False) -> str:
     return f"{float(value):{'+' if sign else ''},.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def significant(value: Any) -> str:
-    """Format a number with two significant figures. Numbers of 100 and more are rounded to integers."""
+def significant(value: Any, figures: int = 2) -> str:
+    """Format a number with two (or `figures`) significant figures. Digits before the decimal point are never rounded.
+
+    >>> significant(33.3277, 4)
+    '33.33'
+    """
     known = number(value) != UNKNOWN and value != 0
-    return number(value, max(0, 1 - math.floor(math.log10(abs(value)))) if known else 0)
+    return number(value, max(0, figures - 1 - math.floor(math.log10(abs(value)))) if known else 0)
 
 
 def percent(fraction: Any) -> str:

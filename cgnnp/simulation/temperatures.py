@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from cgnnp.diagnostics.configurational_temperature import T_CONF_AGREES, T_CONF_OPEN
 from cgnnp.diagnostics.consistency import Consistency, check_consistency
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, run_temperature
@@ -39,10 +40,14 @@ def judge_structure(coarse: Frames, stage: str) -> Consistency:
         stage: name of the stage, with which log lines begin.
     """
     found = check_consistency(coarse)
-    result, agrees = found.temperatures.combined, found.temperatures.combined.agrees(coarse.temperature)
-    if agrees is None:
+    result = found.temperatures.combined
+    word = result.in_a_word(coarse.temperature)
+    if word is None:
         log.info("%s: the configurational temperature of the run was not tested: %s", stage, result.reason)
-    elif agrees:
+    elif word == T_CONF_OPEN:
+        advice = "the run is too short to tell whether it is that of the thermostat"
+        log.info("%s: %s: %s (%g K)", stage, result, advice, coarse.temperature)
+    elif word == T_CONF_AGREES:
         doubt = "" if result.reliable else "; the run is too short for this error to be reliable"
         log.info("%s: %s agrees with the thermostat (%g K)%s", stage, result, coarse.temperature, doubt)
     else:

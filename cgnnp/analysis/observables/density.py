@@ -11,7 +11,7 @@ import numpy as np
 from cgnnp.analysis.observables.observable import SIDES, BothSides, Finding, Observable, Row
 from cgnnp.analysis.section import Section, Table
 from cgnnp.frames.frames import Frames
-from cgnnp.runtime.formatting import number
+from cgnnp.runtime.formatting import number, significant
 from cgnnp.units import AVOGADRO_PER_NM3
 
 SAME = 0.01
@@ -52,8 +52,8 @@ class DensityFinding(Finding):
         rows = []
         for row in self.rows():
             cells = [number(row[f"beads_{side}"]) for side in SIDES]
-            cells += [number(row[f"density_nm3_{side}"], 4) for side in SIDES]
-            rows.append((row["type"], *cells, *(number(row[f"concentration_M_{side}"], 3) for side in SIDES)))
+            cells += [significant(row[f"density_nm3_{side}"], 4) for side in SIDES]
+            rows.append((row["type"], *cells, *(significant(row[f"concentration_M_{side}"], 4) for side in SIDES)))
         volumes = " and ".join(f"{number(volume, 3)} nm³" for volume in self.volumes)
         said = (
             f"The volumes of the boxes are {volumes} (atomistic, coarse-grained)."

@@ -70,7 +70,7 @@ class MeanPotentialFinding(Finding):
         picture = Picture(
             "pmf",
             "Potentials of mean force at this concentration, atomistic and coarse-grained, and at infinite dilution",
-            "Potentials of mean force at the concentration of these runs, −kT ln g(r) smoothed over 0.02 nm, and at "
+            "Potentials of mean force at the concentration of these runs, −kT ln g(r) smoothed over 0.022 nm, and at "
             "infinite dilution, the energy of the isolated dimer in the model. Bands are two standard errors of single "
             "bins. −kT ln g(r) vanishes where g(r) is 1, whereas the energy of a charged dimer decays as 1/r.",
             lambda theme: plot_mean_potentials(shown, theme),
@@ -94,7 +94,7 @@ class MeanPotentialFinding(Finding):
         return Section("Potentials of mean force", (picture, Table(columns, tuple(rows))), (note,))
 
     def _smooth(self, pair: tuple[Rdf, Rdf]) -> list[MeanPotential]:
-        """Return -kT ln g(r) of both runs, with g(r) smoothed over 0.02 nm."""
+        """Return -kT ln g(r) of both runs, with g(r) smoothed over 0.022 nm."""
         return [mean_potential(curve, kelvin, smooth=True) for curve, kelvin in zip(pair, self.temperatures, strict=True)]
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cgnnp.analysis.agreement import CLOSE, LEVELS, LIKELY, MATTERS, Judgement
+from cgnnp.analysis.agreement import CLEAR, CLOSE, LEVELS, LIKELY, MATTERS, Judgement
 from cgnnp.analysis.coordination import minima
 from cgnnp.analysis.figures import LIGHT, Theme, band, legend, looks, panel_grid
 from cgnnp.analysis.observables.observable import SIDES, BothSides, CsvTable, Finding, Observable, Row
-from cgnnp.analysis.rdf import BIN_WIDTH, Rdf, curves, deviation_noise, longest_distance, rdf_counts
+from cgnnp.analysis.rdf import BIN_WIDTH, SMOOTHING, Rdf, curves, deviation_noise, longest_distance, rdf_counts
 from cgnnp.analysis.residual import Residual, deviation, residual
 from cgnnp.analysis.section import Cell, Picture, Section, Table, Toned, each_alone
 from cgnnp.frames.boxes import half_shortest
@@ -31,8 +31,9 @@ WIDEST, FEWEST_BINS = 0.05, 20
 CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
 
 MAKES_SENSE = (
-    "D = Σ|g_CG − g_atomistic| / Σ|g_atomistic|, without smoothing. The noise of D is half of D between the two halves "
-    "of the same data. Peak heights are those of curves smoothed over 0.02 nm."
+    "D = Σ|g_CG − g_atomistic| / Σ|g_atomistic|, without smoothing. The D of noise alone is what two runs of the same "
+    "system would give on average, from the block errors of both curves. Positions and heights of peaks are those of curves "
+    f"smoothed over {SMOOTHING:g} nm, which lowers a sharp peak: compare them only with values that were smoothed equally."
 )
 
 HOW_JUDGED = (
@@ -42,8 +43,9 @@ HOW_JUDGED = (
     "and 0.3 % beyond 3. The thresholds are ours. “Agrees within errors”: three times the smallest of the three p-values "
     f"is at least {LIKELY:g}, and noise alone gives a D of at most {percent(MATTERS)}. “Close”: the difference is "
     "significant, but the systematic deviation (D with its noise subtracted in quadrature) is at most "
-    f"{percent(CLOSE)}. “Disagrees”: it is larger. “Too short to tell”: the errors are unreliable, or noise hides "
-    "deviations that matter."
+    f"{percent(CLOSE)}. “Disagrees”: it is larger. “Too short to tell”: noise hides deviations that matter, or "
+    "the errors are unreliable. With unreliable errors, “disagrees” needs a D of more than "
+    f"{CLEAR:g} times the D of noise alone, and a systematic deviation of more than {percent(CLOSE)}."
 )
 
 
@@ -77,8 +79,9 @@ class RdfFinding(Finding):
         """Return one log line for each kind of pair, with D and the first peaks."""
         return [
             f"{judged}: D {row['deviation']:.4f} (noise of the data {row['deviation_noise']:.4f}, of the run "
-            f"{row['deviation_noise_cg']:.4f}); first peak of the run {row['peak_g_cg']:.3f} at {row['peak_r_nm_cg']:.4f} "
-            f"nm, of the data {row['peak_g_atomistic']:.3f} at {row['peak_r_nm_atomistic']:.4f} nm"
+            f"{row['deviation_noise_cg']:.4f}); first peak, smoothed over {SMOOTHING:g} nm, of the run "
+            f"{row['peak_g_cg']:.3f} at {row['peak_r_nm_cg']:.4f} nm, of the data {row['peak_g_atomistic']:.3f} at "
+            f"{row['peak_r_nm_atomistic']:.4f} nm"
             for judged, row in zip(self.judgements(), self.rows(), strict=True)
         ]
 
@@ -101,8 +104,9 @@ class RdfFinding(Finding):
             f"{row['bin_width_nm']:.3g} nm. Bands are two standard errors, from blocks of ten autocorrelation "
             f"times of the first shell; the autocorrelation time is {most}{significant(taus[0])} frames (atomistic) and "
             f"{significant(taus[1])} frames (CG). The blocks are shorter if the run is too short for 20 of them. Dots, "
-            "legends and the table give the first peaks of the curves smoothed over 0.02 nm. The lower panels show the "
-            "difference of the curves, and as a grey band two standard errors of the difference."
+            f"legends and the table give the first peaks of the curves smoothed over {SMOOTHING:g} nm, which are lower than "
+            "the peaks drawn. The lower panels show the difference of the curves, and as a grey band two standard errors of "
+            "the difference."
         )
         drawn = [_labelled(pair) for pair in self.curves]
         picture = Picture(
@@ -131,19 +135,21 @@ class RdfFinding(Finding):
         return next((second for first, second in self.curves if first.name == name), None)
 
     def _deviations(self) -> Table:
-        """Return the table of D, its noise and the first peaks."""
+        """Return the table of D with its range, its noise, and the first peaks."""
         columns = (
-            *("pair", "D", "noise, atomistic", "noise, CG", "peak at (nm), atomistic", "peak at (nm), CG"),
-            *("peak height, atomistic", "peak height, CG"),
+            *("pair", "up to (nm)", "D", "D of noise alone"),
+            *("smoothed peak at (nm), atomistic", "smoothed peak at (nm), CG"),
+            *("smoothed height, atomistic", "smoothed height, CG"),
         )
         keys: tuple[tuple[str, int], ...] = (
+            ("r_max_nm", 3),
             ("deviation", 4),
-            ("deviation_noise", 4),
-            ("deviation_noise_cg", 4),
+            ("expected_deviation", 4),
             ("peak_r_nm_atomistic", 4),
         )
         keys += (("peak_r_nm_cg", 4), ("peak_g_atomistic", 3), ("peak_g_cg", 3))
-        rows = [(row["pair"], *(number(row[key], digits) for key, digits in keys)) for row in self.rows()]
+        found = [row["residual"] | row for row in self.rows()]
+        rows = [(row["pair"], *(number(row[key], digits) for key, digits in keys)) for row in found]
         return Table(columns, tuple(rows))
 
     def _judged(self) -> Table:
@@ -253,7 +259,7 @@ def rdf_residual(first: Rdf, second: Rdf) -> Residual:
 def plot_rdf(panels: Sequence[Sequence[tuple[str, Rdf]]], theme: Theme = LIGHT) -> Figure:
     """Plot g(r) of every pair with bands of two standard errors, and below it the difference from the atomistic curve.
 
-    Dots and legend show the first peak of the curve smoothed over 0.02 nm, which is lower than that of the curve drawn.
+    Dots and legend show the first peak of the curve smoothed over 0.022 nm, which is lower than that of the curve drawn.
 
     Args:
         panels: for each pair of types, the labels and curves of the atomistic run and of one or more models.
@@ -273,7 +279,7 @@ def _plot_pair(upper: Axes, lower: Axes, sides: Sequence[tuple[str, Rdf]], theme
         band(upper, curve.r, curve.g, curve.stderr, styles[label]["color"])
         position, height = curve.first_peak()
         off = "" if curve is first else f", D {percent(deviation(first.g, curve.g))}"
-        upper.plot(curve.r, curve.g, label=f"{label}, peak {height:.3f}{off}", **styles[label])
+        upper.plot(curve.r, curve.g, label=f"{label}, smoothed peak {height:.3f}{off}", **styles[label])
         upper.plot(position, height, "o", markersize=5, markeredgecolor=theme.paper, color=styles[label]["color"], zorder=4)
         lines.append(curve)
     upper.axhline(1.0, color=theme.muted, linewidth=0.7, linestyle=":", zorder=0)

@@ -6,9 +6,19 @@ from typing import ClassVar
 
 from cgnnp.analysis.observables.observable import BothSides, Finding, Observable, Row
 from cgnnp.analysis.section import Cell, Section, Table, Toned
+from cgnnp.diagnostics.configurational_temperature import (
+    RESOLVED,
+    T_CONF_AGREES,
+    T_CONF_DISAGREES,
+    T_CONF_OPEN,
+    in_a_word,
+)
 from cgnnp.diagnostics.consistency import Consistency, check_consistency
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.runtime.formatting import plus_minus
+
+TONES = {T_CONF_AGREES: "good", T_CONF_DISAGREES: "poor", T_CONF_OPEN: "open"}
+"""Name of the colour in which a page shows each judgement of T_conf."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class TemperaturesFinding(Finding):
             rows.append({"of": "kinetic", "K": self.kinetic.value, "stderr_K": self.kinetic.stderr})
             rows[-1] |= {"agrees": not self.kinetic.is_suspect(), "reason": None}
         combined, by_pair = self.consistency.temperatures.combined, self.consistency.temperatures.by_pair
-        for found in dict.fromkeys((*by_pair, combined)):
+        for found in dict.fromkeys((*by_pair, combined) if len(by_pair) > 1 else by_pair):
             row: Row = {"of": f"configurational, {found.name}", "K": found.value, "stderr_K": found.stderr}
             rows.append(row | {"agrees": found.agrees(thermostat), "reason": found.reason})
         return [row | {"thermostat_K": thermostat} for row in rows]
@@ -38,16 +48,26 @@ class TemperaturesFinding(Finding):
         """Return a section with a table of the temperatures."""
         rows: list[tuple[Cell, ...]] = []
         for row in self.rows():
-            value = plus_minus(row["K"], row["stderr_K"], 1)
-            tone = "" if row["agrees"] is None else "good" if row["agrees"] else "poor"
-            rows.append((row["of"], Toned(value, tone) if row["K"] is not None else str(row["reason"])))
+            rows.append((row["of"], _cell(row)))
         rows.append(("thermostat", plus_minus(self.consistency.temperature, None, 1)))
         note = (
             "Positions and forces of the run come from the same potential. If the configurational temperature differs from "
             "that of the thermostat, the dynamics are the cause: the time step is too long, or the run is not equilibrated. "
-            "Agreement means a difference within 2 % or within four standard errors."
+            "Agreement means a difference within 2 % or within four standard errors. If the standard error of a "
+            f"configurational temperature is more than {100 * RESOLVED:g} %, the run is too short to tell whether it agrees."
         )
         return Section("Temperatures of the run", (Table(("temperature", "K"), tuple(rows)),), (note,))
+
+
+def _cell(row: Row) -> Cell:
+    """Return a temperature as a cell of the table, in the colour of its judgement, or the reason why it has no value."""
+    if row["K"] is None:
+        return str(row["reason"]).partition(":")[0]
+    value = plus_minus(row["K"], row["stderr_K"], 1)
+    if row["of"] == "kinetic":
+        return Toned(value, "good" if row["agrees"] else "poor")
+    word = in_a_word(row["K"], row["stderr_K"], row["thermostat_K"])
+    return Toned(f"{value}, {word}" if word == T_CONF_OPEN else value, TONES[word])
 
 
 @dataclass(frozen=True)

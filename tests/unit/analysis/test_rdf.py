@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from systems import frames_of, ideal_gas, identity_mapping
 
-from cgnnp.analysis.rdf import BIN_WIDTH, Rdf, deviation, deviation_noise, longest_distance, rdf
+from cgnnp.analysis.rdf import (
+    BIN_WIDTH,
+    SMOOTHING,
+    Rdf,
+    deviation,
+    deviation_noise,
+    longest_distance,
+    rdf,
+    smoothing_weights,
+)
 
 CENTRES = np.arange(0.0, 1.2, BIN_WIDTH) + BIN_WIDTH / 2
 
@@ -26,6 +35,24 @@ def test_smoothing_is_centred():
         assert smooth.argmax() == k
         np.testing.assert_allclose(smooth[k - 20 : k + 21], smooth[k - 20 : k + 21][::-1], atol=1e-14)
         assert smooth.sum() == pytest.approx(peak.sum())
+
+
+def test_smoothing_has_one_length_for_every_bin_width():
+    """Eleven equal weights for the default bins. With bins of any width, the height is that of the same running mean."""
+    np.testing.assert_allclose(smoothing_weights(BIN_WIDTH), np.full(11, 1 / 11), rtol=1e-12)
+    assert smoothing_weights(0.03).tolist() == [1.0]
+    for width in np.arange(0.0005, 0.0222, 0.0003):
+        weights = smoothing_weights(width)
+        assert weights.sum() == pytest.approx(1.0)
+        np.testing.assert_array_equal(weights, weights[::-1])
+        inner = len(weights) // 2 - 1
+        assert inner < 0 or (2 * inner + 1) * width <= SMOOTHING + 1e-9 < (2 * inner + 3) * width + 2e-9
+    heights = []
+    for width in (0.001, 0.0015, 0.002, 0.0025, 0.003, 0.004, 0.005):
+        r = np.arange(0.0, 1.2, width) + width / 2
+        g = 3 * np.exp(-((r - 0.28) ** 2) / (2 * 0.03**2))
+        heights.append(Rdf(("A", "B"), r, g, np.zeros_like(g), (g, g)).first_peak()[1])
+    assert max(heights) / min(heights) < 1.006  # an odd number of whole bins gave 1.012
 
 
 def test_smoothing_leaves_straight_lines():

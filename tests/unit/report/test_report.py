@@ -175,7 +175,7 @@ def test_the_page_holds_the_numbers_of_the_summary(tmp_path, summary, curves, me
     path = write_report(tmp_path, summary, curves, metrics, priors, CONFIG, "INFO the last line")
     text = text_of(path.read_text())
     assert path == tmp_path / "report.html"
-    for value in ("1.7 %", "0.43 %", "0.62 %", "0.2783", "0.2792", "2.88", "2.83", "−1.8 %", "+0.0009 nm"):
+    for value in ("1.7 %", "noise alone: 0.82 %", "0.2783", "0.2792", "2.88", "2.83", "−1.8 %", "+0.0009 nm"):
         assert value in text
     (row,) = RdfFinding(tuple(curves)).rows()
     for key, digits in (("deviation", 4), ("peak_r_nm_cg", 4), ("peak_g_atomistic", 3), ("peak_g_cg", 3)):
@@ -497,7 +497,61 @@ def test_what_is_wrong_is_said_and_lowers_the_verdict(summary, changes, words):
 
 
 def test_a_temperature_within_its_error_is_no_concern(summary):
-    assert not judge(summary | {"t_conf_K": 315.0, "t_conf_stderr_K": 6.0}).concerns
+    assert not judge(summary | {"t_conf_K": 312.0, "t_conf_stderr_K": 3.7}).concerns
+
+
+@pytest.mark.parametrize("key", ["t_conf", "t_conf_cg"])
+def test_a_temperature_with_a_large_error_is_too_short_to_tell(summary, key):
+    """318.0 ± 8.7 K was green. The unreliable error of the same temperature is no second concern."""
+    changes = {f"{key}_K": 318.0, f"{key}_stderr_K": 8.7, f"{key}_reliable": False}
+    (concern,) = judge(summary | changes).concerns
+    assert "318.0 ± 8.7 K at a thermostat of 300 K: the run is too short to tell" in concern
+    assert "3.8 K or less" in concern
+    assert "thermostat 300.0 K: too short to tell" in text_of(render(summary | changes))
+    reason = "T_conf W-W, 0.250-0.650 nm: 318.0(8.7) K: this error is too large to detect wrong forces"
+    check = {"verdict": "not tested", "reasons": [reason]}
+    assert len(judge(summary | changes | {"data_check": check}).concerns) == (1 if key == "t_conf" else 2)
+
+
+@pytest.mark.parametrize(
+    ("r2", "rising"), [((0.62, 0.6232), True), ((0.62, 0.6211), False), ((0.63, 0.62), False), ((0.62,), False), ((), False)]
+)
+def test_a_fit_that_was_still_rising_is_a_concern(summary, r2, rising):
+    """Compared with the error of the gain, 0.0012."""
+    metrics = [{"epoch": k, "r2": value} for k, value in enumerate(r2)]
+    found = judgement.judge(Summary.from_dict(summary), metrics).concerns
+    assert found == (
+        ["R² was still rising at the last of 2 epochs, by 0.0032: raise trainer.max_epochs to see how far it rises."]
+        if rising
+        else []
+    )
+    text = text_of(page.render(Summary.from_dict(summary), {}, (), metrics))
+    assert ("raise trainer.max_epochs" in text) is rising
+
+
+@pytest.mark.parametrize(
+    ("verdict", "start", "end"),
+    [
+        ("agrees within errors", "The g(r) of", "But angles W-W-W disagree."),
+        ("disagrees", "The g(r) of", "So do angles W-W-W."),
+        ("too short to tell", "Angles W-W-W disagree with water_spce. The runs are too short to tell", "about 0.82 %."),
+    ],
+)
+def test_the_headline_of_angles_that_disagree(summary, verdict, start, end):
+    """The badge is red, so what is red comes first; D has its range."""
+    summary["rdf"][0] |= judged(verdict) | {"r_max_nm": 0.9}
+    rows = [Judgement("angles W-W-W", Agreement.DISAGREES, 0.5, 0.1).to_dict()]
+    found = judge(summary | {"judgements": rows})
+    assert (found.level, found.label) == ("poor", "disagrees")
+    assert found.headline.startswith(start)
+    assert found.headline.endswith(end)
+    assert "D up to 0.90 nm is 2.2 %" in found.headline
+
+
+def test_an_unknown_speed_has_its_reason(summary):
+    summary["independent_frames_per_s"] = {"atomistic": None, "cg": 35.0}
+    text = text_of(render(summary))
+    assert "independent frames/s: unknown atomistic, 35 CG (the data record no speed of the atomistic simulation)" in text
 
 
 @pytest.mark.parametrize(
