@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cgnnp.diagnostics.consistency import check_consistency
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol
 from cgnnp.runtime.storage import read_json, write_json
 from cgnnp.simulation.run import SimulationSettings, simulate
@@ -22,8 +23,19 @@ def said(caplog, frames, stage: str = "simulate") -> tuple[int, str]:
     return caplog.records[0].levelno, caplog.records[0].getMessage()
 
 
-def test_the_three_verdicts(soft_spheres, caplog):
+def test_the_four_verdicts(soft_spheres, caplog, monkeypatch):
+    """294.6 ± 7.4 K is too short to tell. With the same value and an error of 3.7 K, it agrees."""
     level, text = said(caplog, soft_spheres)
+    assert (level, text.endswith(": the run is too short to tell whether it is that of the thermostat (300 K)")) == (
+        20,
+        True,
+    )
+    found = check_consistency(soft_spheres)
+    combined = replace(found.temperatures.combined, stderr=3.7)
+    sharp = replace(found, temperatures=replace(found.temperatures, combined=combined))
+    with monkeypatch.context() as patched:
+        patched.setattr("cgnnp.simulation.temperatures.check_consistency", lambda frames: sharp)
+        level, text = said(caplog, soft_spheres)
     assert (level, "agrees with the thermostat (300 K)" in text) == (logging.INFO, True)
     provenance = {"protocol": {"timestep_fs": 17.0, "equilibration_ps": 10.0}}
     hot = replace(soft_spheres, meta=replace(soft_spheres.meta, temperature=250.0, provenance=provenance))
