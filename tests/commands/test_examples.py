@@ -12,8 +12,8 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
 ONE_RUN = ("05", "06", "07")
 """Numbers of the examples that go on from the run of the first of them, and make it where it is not there."""
 
-LONG = ("05", "06", "07", "08")
-"""Examples of jobs of ions, which take a minute even at their tiny size."""
+LONG = ("00", "05", "06", "07", "08")
+"""Examples of whole jobs, which take a minute even at their tiny size. The README has the job of 00, and it is run by default."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -35,6 +35,7 @@ def cells() -> list[str]:
     return [part for part in JOB.split("\n") if part]
 
 
+@pytest.mark.slow
 def test_the_whole_job_in_fifteen_lines_of_a_script(tmp_path):
     """In a fresh process, without a `__main__` guard; log lines and results are seen without set-up."""
     assert len(cells()) <= 15
