@@ -13,7 +13,7 @@ ONE_RUN = ("05", "06", "07")
 """Numbers of the examples that go on from the run of the first of them, and make it where it is not there."""
 
 LONG = ("00", "05", "06", "07", "08")
-"""Examples of whole jobs, which take a minute even at their tiny size. The README has the job of 00, and it is run by default."""
+"""Examples of whole jobs, which take a minute even at their tiny size. The README has the job of 00, which is tested."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
