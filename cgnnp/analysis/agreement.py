@@ -1,8 +1,8 @@
 """Judge a coarse-grained result against the atomistic one: agrees, close, disagrees, or too short to tell.
 
-Curves are compared by their deviation D, numbers by their relative difference. `noise` is the deviation that the
-statistical errors of both runs alone would give. The systematic deviation is the deviation with the noise subtracted in
-quadrature, sqrt(D^2 - noise^2). The thresholds below were chosen by the authors of this package.
+Curves are compared by D = sum |second - first| / sum |first|, numbers by their relative difference. `noise` is the deviation
+that the statistical errors of both runs alone would give. The systematic deviation is the deviation with the noise
+subtracted in quadrature, sqrt(D^2 - noise^2). The thresholds below were chosen by the authors of this package.
 """
 
 from collections.abc import Sequence
@@ -15,30 +15,30 @@ import numpy as np
 from cgnnp.runtime.formatting import percent
 
 LIKELY = 0.01
-"""Significance level: a difference whose p-value is at least this is called noise.
+"""Significance level: a difference whose p-value is at least this is attributed to noise.
 
-About one pair of runs of the same system in a hundred is then wrongly called different. This was measured with 300 pairs
-of runs of 100 frames in 20 blocks, taking the smaller of two p-values for each curve. It was less than 0.01 for 1.0 % of
-the g(r) of ideal gases, for 0.7 % of the g(r) of soft spheres, and for 2.0 % of the angle distributions of an ideal gas.
+Of a hundred pairs of runs of the same system, about one is then wrongly called different. This was measured with 300 pairs
+of runs of 100 frames in 20 blocks, with the smaller of two p-values for each curve. The p-value was less than 0.01 for
+1.0 % of the g(r) of ideal gases, 0.7 % of the g(r) of soft spheres, and 2.0 % of the angle distributions of an ideal gas.
 """
 
 NOISE_FACTOR = 1.5
-"""If the noise is larger than `CLOSE`, a deviation up to this many times the noise is called too short to tell."""
+"""If the noise is larger than `CLOSE`, runs whose deviation is at most this many times the noise are too short to tell."""
 
 MATTERS = 0.03
-"""Runs whose noise is larger than this cannot show agreement, because they would miss deviations that matter.
+"""Runs are too short to show agreement if their noise is larger than this: deviations that matter could be hidden.
 
 For comparison: a pair potential for water, which lacks the three-body structure, has a D of 0.08.
 """
 
 CLOSE = 0.05
-"""A significant systematic deviation up to this is called close; a larger one is called a disagreement.
+"""A significant systematic deviation is called close if it is at most this, and a disagreement if it is larger.
 
-If the noise itself is larger than this, D must also exceed `NOISE_FACTOR` times the noise to be judged at all.
+If the noise itself is larger than this, and D is at most `NOISE_FACTOR` times the noise, the runs are too short to tell.
 """
 
 CLEAR = 3.0
-"""If the errors are not reliable, D must exceed this many times its noise to be called a disagreement."""
+"""If the errors are not reliable, only a D of more than this many times its noise is called a disagreement."""
 
 
 class Agreement(StrEnum):

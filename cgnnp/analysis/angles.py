@@ -174,7 +174,7 @@ def adf_deviation(first: Adf, second: Adf) -> float:
 
 
 def adf_deviation_noise(found: Adf) -> float:
-    """Return half of D between the two halves of a run. It is 1, the largest possible value, if a half has no angles."""
+    """Return half of D between the two halves of a run; 1, which is the largest possible value, if a half has no angles."""
     return deviation(*found.halves) / 2 if all(half.any() for half in found.halves) else 1.0
 
 
@@ -259,7 +259,7 @@ def _cosines(centers: Int[np.ndarray, "edges"], units: Float[np.ndarray, "edges 
     order = np.argsort(centers, kind="stable")
     sorted_centers, directions = centers[order], units[order]
     found = [np.empty(0)]
-    # The neighbours of a bead are contiguous in the sorted array. Shifting it by k pairs each with the k-th neighbour after.
+    # The neighbours of a bead are consecutive in the sorted array. A shift by k pairs each neighbour with the k-th after it.
     for shift in range(1, len(sorted_centers)):
         same = sorted_centers[shift:] == sorted_centers[:-shift]
         if not same.any():

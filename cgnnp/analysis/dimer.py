@@ -2,9 +2,9 @@
 
 The scan shows whether the model attracts two beads at short distances, where there are no data. If a solvent was eliminated,
 for example for ions in implicit water, the energy is the model's potential of mean force of the pair at infinite dilution.
-In a neat liquid it has no such meaning, because two beads in vacuum are far from the data of the fit. In a periodic box, two
-charged beads would interact with their periodic images and with the neutralising background. Screened Coulomb priors are
-therefore not evaluated in the box but added as q_i q_j / (4 pi eps0 eps_r r).
+In a neat liquid the energy has no such meaning, because two beads in vacuum are far from the data of the fit. In a periodic
+box, two charged beads would interact with their periodic images and with the neutralising background. Screened Coulomb
+priors are therefore not evaluated in the box but added as q_i q_j / (4 pi eps0 eps_r r).
 """
 
 import warnings
@@ -27,7 +27,10 @@ from cgnnp.simulation.openmm.system import create_system
 from cgnnp.units import thermal_energy
 
 OUT_OF_REACH_NM = 3.0
-"""How much half the box exceeds the largest distance of the scan. Two beads half a box apart do not interact."""
+"""Half the edge of the box is longer than the largest distance of the scan by this much (nm).
+
+Two beads that are half an edge apart then do not interact.
+"""
 
 SCAN_FROM_NM, SCAN_TO_NM, SCAN_STEP_NM = 0.15, 1.2, 0.0025
 
@@ -80,7 +83,7 @@ def dimer_scan(
     charged = [prior for prior in bundle.priors if isinstance(prior, ScreenedCoulomb)]
     local = tuple(prior for prior in bundle.priors if prior not in charged)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # the low density is intended
+        warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # two beads in a large box
         system = create_system(replace(bundle, priors=local), topology, force_backend)
     context = PlatformChoice("Reference").context(system, openmm.VerletIntegrator(0.001))
     energies = []

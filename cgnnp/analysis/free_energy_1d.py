@@ -82,14 +82,14 @@ def free_energy_from_forces(
         partition = trapezoid(np.exp(-energy / thermal_energy), grid)
         return np.array([energy + thermal_energy * np.log(partition), spline(grid)])
 
-    # `sums` has one row per block, so the blocks of the jackknife are single rows.
+    # Each row of `sums` is one block of samples, so the jackknife leaves out one row at a time.
     estimate = block_estimate(sums, profile, correlate=sums[:, 0])
     (energy, mean_force), (energy_stderr, force_stderr) = np.asarray(estimate.value), np.asarray(estimate.stderr)
     return FreeEnergyProfile(grid, energy, energy_stderr, mean_force, force_stderr)
 
 
 def _checked_ends(x: Float[np.ndarray, "samples"], knots: Float[np.ndarray, "knots"]) -> tuple[float, float]:
-    """Check the knots and the number of samples between them. Return the first and the last knot."""
+    """Check that the knots ascend and have enough samples between them. Return the first and the last knot."""
     if len(knots) < 2 or not np.all(np.diff(knots) > 0):
         raise ValueError(f"knots={np.asarray(knots).tolist()}: expected at least two knots in ascending order")
     counts = np.histogram(x, knots)[0]

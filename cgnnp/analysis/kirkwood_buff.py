@@ -48,7 +48,7 @@ WEIGHTS = {0: 1.0, 3: -23 / 8, 4: 3 / 4, 5: 9 / 8}
 
 
 class Estimator(StrEnum):
-    """Estimators of the integral of an open system from a closed box: which of the two corrections are applied."""
+    """Estimators of the integral of an open system from a closed box. They differ in the corrections that are applied."""
 
     RUNNING = "running"
     KRUEGER_VLUGT = "Krueger-Vlugt"
@@ -143,8 +143,8 @@ class KirkwoodBuff:
     in `window_nm`; the default is the largest R alone, half the box. `charge_sums` is -sum_b rho_b z_b G_ab / z_a for every
     charged type a; it is 1 if electroneutrality holds. `modulus` is 1/(1 + rho Gcc), the osmotic modulus dPi/drho in units
     of kT; it is None unless the solution is a single salt or a single kind of neutral bead. Errors are jackknife errors over
-    blocks of frames, and NaN if the curves were given. The slowest of the pair numbers determines the length of the blocks;
-    its autocorrelation time in frames is `tau_frames`.
+    blocks of frames; they are NaN if the integrals were computed from given g(r). The length of the blocks follows from the
+    longest autocorrelation time of the numbers of pairs, `tau_frames` (in frames).
     """
 
     estimator: Estimator
@@ -336,7 +336,7 @@ def _figures(
 ) -> Float[np.ndarray, "figures"]:
     """Compute all results from averaged g(r): the curves G(R), the values G, the charge sums and the modulus.
 
-    They are returned in one flat array, so that one jackknife gives the errors of all.
+    All results are returned in one flat array, so that one jackknife gives the errors of all.
     """
     curves = []
     for (a, b), curve in zip(solution.pairs, g, strict=True):

@@ -56,7 +56,7 @@ class Landmarks:
 
     @property
     def barrier_out(self) -> float | None:
-        """Height of the barrier above the contact minimum; None if one of them does not exist."""
+        """Height of the barrier above the contact minimum; None if w(r) lacks one of these two points."""
         return None if self.contact is None or self.barrier is None else self.barrier[1] - self.contact[1]
 
 
@@ -77,8 +77,8 @@ def mean_potential(curve: Rdf, temperature: float, smooth: bool = False) -> Mean
 def landmarks(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], near_nm: float = NEAR_NM) -> Landmarks:
     """Find the first two minima of w(r) and the highest point between them.
 
-    The distance of each is the vertex of a parabola through three points. A point at either end of the finite range is no
-    minimum.
+    The distance of a minimum, or of the highest point, is the vertex of a parabola through three points. The first and the
+    last point with a finite energy are not taken for minima.
 
     Args:
         r: distances, nm, ascending.

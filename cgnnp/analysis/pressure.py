@@ -1,10 +1,10 @@
-"""The virial pressure of beads, and the test whether it is the osmotic pressure.
+"""The virial pressure of beads, and the test whether this pressure is the osmotic pressure.
 
     P = N kT / V - < dU/dV >,        dU/dV = (1/3V) dU/d ln s        (positions and box scaled by s)
 
-dU/d ln s is computed as a finite difference of total energies at four scales, with an error of fourth order in the step. It
-is correct for any U, including many-body terms and Ewald sums, whereas a sum of r_ij f_ij is correct for pair potentials
-only. U itself must not depend explicitly on the volume.
+dU/d ln s is computed as a finite difference of total energies at four scales, with an error of fourth order in the step.
+This is correct for any U, including many-body terms and Ewald sums, whereas a sum of r_ij f_ij is correct for pair
+potentials only. U itself must not depend explicitly on the volume.
 
 A coarse-grained potential is fitted at one concentration, and its virial lacks the change of the potential with the
 concentration. For ions without their solvent, P is therefore the osmotic pressure only if the potential is the same at all
@@ -38,10 +38,10 @@ STEP = 1e-3
 """Step of ln s. Energies in single precision cause an error of about 1e-7 |U| / STEP in dU/d ln s."""
 
 AGREES_SIGMAS = 3.0
-"""The two slopes agree if they differ by at most this many standard errors."""
+"""dP/drho and kT / (1 + rho Gcc) disagree if they differ by more than this many standard errors."""
 
 SHARP = 0.15
-"""Largest error of the difference of the slopes, as a fraction of kT / (1 + rho Gcc), at which agreement can be claimed."""
+"""Agreement is claimed only if the error of the difference is at most this fraction of kT / (1 + rho Gcc)."""
 
 
 @brief

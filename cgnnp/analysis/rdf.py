@@ -23,7 +23,7 @@ BIN_WIDTH = 0.002
 LONGEST = 1.2
 
 SMOOTHING = 0.022
-"""Length (nm) of the running mean from which peaks and minima are read: eleven bins of the default width."""
+"""Length (nm) of the running mean of g(r) from which peaks and minima are read: eleven bins of the default width."""
 
 
 @brief
@@ -96,7 +96,7 @@ class Rdf:
 
 
 def smoothing_weights(bin_width: float) -> Float[np.ndarray, "bins"]:
-    """Return the fractions of a centred length of 0.022 nm that lie in each bin of this width (nm).
+    """Return the weights of the bins in the running mean: the fraction of its length of 0.022 nm that lies in each bin.
 
     >>> smoothing_weights(0.01).round(3).tolist()
     [0.273, 0.455, 0.273]
@@ -144,7 +144,7 @@ def curves(found: PairCounts) -> list[Rdf]:
 def deviation_noise(curve: Rdf) -> float:
     """Return the noise of D from one curve: half of D between the two halves of its data.
 
-    It estimates D between this curve and a curve of the same system without noise.
+    It estimates the D between this curve and the noise-free curve of the same system.
     """
     return deviation(*curve.halves) / 2
 

@@ -2,9 +2,9 @@
 
 The residual of two g(r) has some 400 bins, but a run has only some 20 to 100 independent blocks, so the sample covariance of
 the bins is singular. The residual is therefore projected on 18 hat functions between the first sampled bin and the last. The
-projection is a least-squares fit with the weights of the curve, those of an ideal gas. The coefficients are linear in the
-curve, so every block of frames has its own, and `cgnnp.analysis.shrunk_hotelling` tests whether the coefficients of both
-runs are equal.
+projection is a least-squares fit, with weights that are one over the variance of a bin in an ideal gas. The coefficients are
+linear in the curve, so they can be computed for every block of frames, and `cgnnp.analysis.shrunk_hotelling` tests whether
+the coefficients of both runs are equal.
 
 A narrow residual changes the coefficients of 18 wide functions only little. The largest residual of a single bin is
 therefore tested too, with a correction for the number of bins, and so is D. The results also contain the fractions of bins
@@ -30,7 +30,7 @@ TRIALS, SEED = 999, 20261
 FUNCTIONS = 18
 """Number of hat functions on which the residual is projected.
 
-For g(r) in a box of 2 nm they are 0.04 nm apart, which is a fifth of the width of a coordination shell.
+For g(r) in a box of 2 nm, their centres are 0.04 nm apart, which is a fifth of the width of a coordination shell.
 """
 
 
@@ -68,7 +68,7 @@ class Shares:
     """Fractions of the bins between `start` and `end` whose residual is beyond 2 and 3 standard errors.
 
     `largest_stderrs` is the largest residual of a bin in standard errors, and `largest_at` is the position of that bin. All
-    four numbers are None if no bin has an error.
+    four values are None if no bin has an error.
     """
 
     start: float
@@ -204,7 +204,7 @@ def _test(first: Curve, second: Curve, start: float) -> ShrunkHotelling | None:
 
 
 def _largest_p(first: Curve, second: Curve) -> float:
-    """Return the p-value of the largest residual of a single bin if both runs are of the same system.
+    """Return the p-value of the largest residual of a single bin; the null hypothesis is that both runs are of one system.
 
     It is the p-value of Welch's t-test, multiplied by the number of bins (Bonferroni correction).
     """
@@ -220,7 +220,7 @@ def _largest_p(first: Curve, second: Curve) -> float:
 
 
 def _deviation_p(first: Curve, second: Curve) -> float:
-    """Return the p-value of D if both runs are of the same system, by a multiplier bootstrap.
+    """Return the p-value of D by a multiplier bootstrap; the null hypothesis is that both runs are of one system.
 
     Each trial multiplies the deviations of the blocks from their mean by random Gaussian numbers. This keeps the correlation
     between bins: the noise of a run comes from a few slow modes that affect all bins, so D fluctuates more than it would for

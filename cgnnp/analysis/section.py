@@ -1,6 +1,6 @@
 """Sections of report pages: the sentences, tables and pictures that an observable shows.
 
-The report and other pages lay them out. Texts are plain: a symbol with a subscript is written T_conf, and code is put
+The report and other pages arrange these parts. Texts are plain: a symbol with a subscript is written T_conf, and code is put
 between `backticks`.
 """
 

@@ -18,13 +18,13 @@ TRIALS = 1999
 """Number of simulated pairs of runs with equal averages. The smallest possible p-value is 1 / (TRIALS + 1)."""
 
 TRIALS_AT_ONCE = 250
-"""Number of pairs that are simulated at once. It bounds the memory."""
+"""Number of pairs of runs that are simulated at once. A larger number needs more memory."""
 
 SEED = 20260
 
 MOST_BLOCKS = 100
 """Largest number of blocks of a run. If there are more, neighbouring blocks are averaged, which bounds the memory; the
-covariance is known well enough from this many."""
+covariance is known well enough from this many blocks."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A sweep (-m): one folder for its runs, named after the swept settings, and a comparison of the runs at the end.
 
-The jobs of a sweep may run in separate processes. They inherit environment variables that tell them the folder.
+The jobs of a sweep may run in separate processes. They read the folder from environment variables that they inherit.
 """
 
 import logging
@@ -19,11 +19,11 @@ FOLDER, SWEPT = "CGNNP_SWEEP", "CGNNP_SWEPT"
 JOBS = "jobs.txt"
 
 LONGEST = 100
-"""Largest number of characters in the name of a run folder, without its digest."""
+"""A name of a run folder that is longer than this is cut to this many characters, and a digest is added to it."""
 
 
 def begin(swept: Sequence[str], words: Sequence[str], root: Path = Path("runs")) -> None:
-    """Tell the jobs of a sweep its folder and which settings are swept. The same command gets the same folder and continues.
+    """Set the folder and the swept settings for all jobs of a sweep. The same command continues in the same folder.
 
     Args:
         swept: names of the swept settings.
@@ -56,15 +56,15 @@ def job_name(overrides: Sequence[str]) -> str:
 def sweep_folder(name: str) -> Path | None:
     """Return the run folder of a job of a sweep, named after its overrides, or None outside a sweep.
 
-    Characters that a shell or hydra would interpret are replaced in the name. A name that this changes, or that is long,
-    gets a digest, so that two jobs never share a folder.
+    In the name, characters that a shell or hydra would interpret are replaced. If the name was changed or cut, a digest of
+    the overrides is added, so that two jobs never share a folder.
     """
     folder = os.environ.get(FOLDER)
     if not folder or not name:
         return None
     words = [word.partition("=") for word in name.split(" ")]
     short = [key.rpartition(".")[2] for key, _, _ in words]
-    keys = short if len(set(short)) == len(short) else [key for key, _, _ in words]  # model.cutoff_nm and prior.cutoff_nm
+    keys = short if len(set(short)) == len(short) else [key for key, _, _ in words]  # model.cutoff_nm, prior.cutoff_nm
     whole = "_".join(f"{key}-{value}" for key, (_, _, value) in zip(keys, words, strict=True))
     place = re.sub(r"[^A-Za-z0-9._+-]+", "-", whole).strip("-")
     return Path(folder) / (
@@ -73,7 +73,7 @@ def sweep_folder(name: str) -> Path | None:
 
 
 def note_job(run: Path) -> None:
-    """Record that a run belongs to the sweep, wherever the folder of the run is."""
+    """Record that a run belongs to the sweep, even if the folder of the run is not in that of the sweep."""
     if folder := os.environ.get(FOLDER):
         Path(folder).mkdir(parents=True, exist_ok=True)
         with (Path(folder) / JOBS).open("a") as file:

@@ -1,4 +1,4 @@
-"""The commands that need a network. A configuration becomes a plan, and a job carries out the plan."""
+"""The commands train, simulate and compare. A configuration becomes a plan, which a job then carries out."""
 
 import logging
 import shlex
@@ -48,7 +48,7 @@ SHARED = ("seed", "platform", "force_backend")
 
 @dataclass(frozen=True, kw_only=True)
 class OfAllTerms:
-    """Settings of `prior` that are beside its terms; the terms refer to them."""
+    """Settings in the group `prior` that belong to no single term; several terms refer to them."""
 
     cutoff_nm: float = 0.9
 
@@ -60,7 +60,7 @@ def train(config: DictConfig, config_text: str, command: str, job_name: str = ""
         config: configuration of the command.
         config_text: the resolved configuration as YAML.
         command: command line that started the job.
-        job_name: overrides that distinguish a job of a sweep, "" otherwise. They name its folder in the folder of the sweep.
+        job_name: the overrides that distinguish this job of a sweep, and name its folder; "" outside a sweep.
     """
     plan = training_plan(config)
     run_dir = named(config, "run_dir")
@@ -106,7 +106,7 @@ def training_plan(config: DictConfig) -> TrainingPlan:
 def simulate(config: DictConfig, overrides: Sequence[str] = ()) -> None:
     """Run or extend the simulation of a run (`run=`), or simulate any exported potential (`potential=`).
 
-    A run keeps the settings in its own config.yaml, except for the `overrides` on the command line.
+    A run is simulated with the settings in its own config.yaml, except for the `overrides` on the command line.
     """
     check_command(config)
     run, potential = named(config, "run"), named(config, "potential")
@@ -141,7 +141,7 @@ def _simulate_again(run: RunFolder, config: DictConfig, composition: Composition
     manifest = read_manifest(run.potential)
     if not composition.is_own:
         raise ValueError(
-            f"run={run.path}: extends the run's own simulation, whose numbers of beads and box are fixed: use "
+            f"run={run.path}: this extends the run's own simulation, whose numbers of beads and box are fixed: use "
             f"potential={run.potential} with these system settings instead"
         )
     values = as_dict(config.simulation)
@@ -181,7 +181,7 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
         )
     if folder is None:
         if potential is not None:
-            raise ValueError(f"potential={potential}: every run has its own potential: leave it out with runs=")
+            raise ValueError(f"potential={potential}: every run in runs= has its own potential: leave potential out")
         if data is None and (named_here := [word for word in overrides if word.lstrip("+").startswith(f"{GROUP}.")]):
             raise ValueError(
                 f"{named_here[0]}: runs= shows the comparisons that the runs already have: run python -m cgnnp.compare "
@@ -189,7 +189,7 @@ def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
             )
         _compare_runs(config, runs, data)
     elif (output := named(config, "output")) is not None:
-        raise ValueError(f"output={output}: the comparison of one run goes into its folder: leave output out with run=")
+        raise ValueError(f"output={output}: with run=, the comparison goes into the folder of the run: leave output out")
     elif is_simulation(folder):
         chosen = choice(as_dict(config.compare))
         frames = _data_of(data, f"run={folder}: is a simulation of a potential, so the data to compare with must be set")
@@ -208,7 +208,7 @@ def _compare_run(config: DictConfig, run: RunFolder, data: Path | None, override
         known = job.found.data
         frames = _data_of(data or Path(known.data or ""), n_frames=known.n_frames if data is None else None)
         coarse = CoarseRun.load(run.result("simulation"), run.potential, run.simulation)
-        if coarse is None:  # the first simulation was interrupted, so its frames so far are taken
+        if coarse is None:  # the simulation was interrupted: compare its frames so far
             coarse = CoarseRun(run.potential, tuple(replica_folders(run.simulation)), job.found.simulation)
         chosen = _choice_of_run(run, as_dict(config.compare), overrides)
         start_logging(run.path / "train.log")  # only here, so that a refused command writes nothing to the log
@@ -232,8 +232,8 @@ def _data_of(data: Path | None, needed: str = "", n_frames: int | None = None) -
     """Return the frames to compare with.
 
     Raises:
-        FileNotFoundError: there is no data set at this place.
-        ValueError: data are needed, but no data set is named.
+        FileNotFoundError: the folder `data` has no data set.
+        ValueError: no data set is named; the message begins with `needed`.
     """
     if data is None:
         raise ValueError(f"{needed}: data=data/...")
@@ -244,7 +244,7 @@ def _data_of(data: Path | None, needed: str = "", n_frames: int | None = None) -
 
 
 def _choice_of_run(run: RunFolder, values: dict[str, Any], overrides: Sequence[str]) -> Choice:
-    """Return the observables that a run was compared by, with the changes on the command line."""
+    """Return the observables in the config.yaml of a run, with the changes that the command line makes."""
     made = run.config().get(GROUP)
     if not isinstance(made, dict):
         return choice(values)
@@ -300,7 +300,7 @@ def fit_plan(config: DictConfig) -> FitPlan:
 def _prior_terms(values: dict[str, Any]) -> tuple[PriorTerm, ...]:
     """Construct the terms of the prior, in their order.
 
-    Settings that a preset has for a term that is not chosen are ignored.
+    If a preset has settings for a term that is not chosen, they are ignored.
 
     Raises:
         ValueError: a setting is wrong.
@@ -320,7 +320,7 @@ def _prior_terms(values: dict[str, Any]) -> tuple[PriorTerm, ...]:
 
 
 def _check_package(values: dict[str, Any], group: str, package: str) -> None:
-    """Refuse a class from outside of a package, since the class is stored in files by its name."""
+    """Raise an error if a class is from outside a package, since saved files name the class and must not load other code."""
     if not home_of(str(values.get(TARGET))).startswith(package):
         raise ValueError(
             f"{group}._target_={values.get(TARGET)}: must be in {package}*, since stored files name the class and cgnnp "
@@ -329,7 +329,7 @@ def _check_package(values: dict[str, Any], group: str, package: str) -> None:
 
 
 def _of_kind(values: dict[str, Any], group: str, kind: type[Kind]) -> Kind:
-    """Construct the object that the settings of a group describe, and check that it is of one class."""
+    """Construct the object that the settings of a group describe, and check that it is an instance of `kind`."""
     made = constructed(values, group)
     if not isinstance(made, kind):
         raise ValueError(f"{group}._target_={values[TARGET]}: must be {kind.__module__}.{kind.__name__}")
@@ -337,7 +337,7 @@ def _of_kind(values: dict[str, Any], group: str, kind: type[Kind]) -> Kind:
 
 
 def _further_sets(config: DictConfig) -> dict[Path, Frames]:
-    """Return the data sets of `more_data`. If `data` is a data set of several systems, its further systems come first.
+    """Return the data sets of `more_data`. The further systems of `data` come before them.
 
     Raises:
         FileNotFoundError: a data set does not exist.

@@ -21,25 +21,25 @@ from cgnnp.statistics import MIN_SIGNIFICANCE, SIGMAS, Estimate, block_estimate
 from cgnnp.units import BOLTZMANN
 
 TOLERANCE = 0.02
-"""Relative deviation from the temperature of the data within which T_conf always agrees."""
+"""T_conf agrees with the temperature of the data if its relative deviation is at most this, even if it is significant."""
 
 MIN_FRAMES = 4
-"""Smallest number of frames: each half of them needs its own covariance matrix, and so at least two frames."""
+"""T_conf needs at least this many frames: each half of them has its own covariance matrix, which needs two frames."""
 
 RESOLVED = 0.0125
-"""Largest relative standard error with which T_conf can be said to agree.
+"""If the relative standard error of T_conf is larger than this, agreement is called too short to tell.
 
-Four standard errors are then 5 % of the temperature. With a larger error, an agreement would not exclude the deviations of
-2 to 5 % that a slightly wrong force map or a time step that is slightly too long causes.
+At this limit, four standard errors are 5 % of the temperature. With a larger error, deviations of 2 to 5 %, as from a
+slightly wrong force map or a slightly too long time step, would go unnoticed.
 """
 
 T_CONF_AGREES, T_CONF_DISAGREES, T_CONF_OPEN = "agrees", "disagrees", "too short to tell"
 
 TOO_FEW = "{} frames have too few close pairs for a test: sample more frames, or more beads of these types"
 TOO_FLAT = "{} frames do not determine it: sample more frames, or more beads of these types"
-"""Reason if the denominator < d > is within 10 standard errors of zero.
+"""Reason why T_conf has no value if the denominator < d > of its formula is within 10 standard errors of zero.
 
-The number of close pairs then hardly changes with distance, or the run is too short.
+In that case the number of close pairs hardly changes with distance, or the run is too short.
 """
 
 
@@ -76,7 +76,7 @@ class ConfigurationalTemperature:
         return None if self.value is None or self.stderr is None else agrees(self.value, self.stderr, temperature)
 
     def in_a_word(self, temperature: float) -> str | None:
-        """Return the judgement of T_conf at a temperature (K), see `in_a_word`; None if T_conf has no value."""
+        """Compare T_conf with a temperature (K) in a word, as the function `in_a_word` does; None if T_conf has no value."""
         return None if self.value is None else in_a_word(self.value, self.stderr, temperature)
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class ConfigurationalTemperature:
 class Temperatures:
     """T_conf of each kind of pair, and T_conf of all kinds together.
 
-    `combined` uses the kinds of pairs that have a value themselves.
+    `combined` is T_conf of all those kinds together for which T_conf alone could be determined.
     """
 
     by_pair: tuple[ConfigurationalTemperature, ...]
@@ -138,7 +138,7 @@ def configurational_temperature(
 def temperatures(frames: Frames, sums: PairSums | None = None) -> Temperatures:
     """Compute T_conf of each kind of pair, and T_conf of all kinds together.
 
-    The latter is one least-squares fit over the bumps of all kinds of pairs that have a value themselves.
+    T_conf of all kinds together is one least-squares fit over the bumps of those kinds for which T_conf has a value.
 
     Args:
         frames: the data set.
@@ -166,9 +166,9 @@ def agrees(value: float, stderr: float, temperature: float) -> bool:
 
 
 def in_a_word(value: float, stderr: float | None, temperature: float) -> str:
-    """Judge T_conf in a word: "agrees", "disagrees", or "too short to tell".
+    """Compare T_conf with a temperature in a word: "agrees", "disagrees", or "too short to tell".
 
-    It is too short to tell if T_conf equals the temperature within its errors, but the standard error is larger than 1.25 %.
+    The run is too short to tell if T_conf agrees, but its standard error is above 1.25 % of the temperature or unknown.
 
     Args:
         value, stderr: T_conf and its standard error, K; None if the error is not known.
@@ -204,8 +204,8 @@ def _result(pairs: tuple[tuple[str, str], ...], sums: PairSums, estimate: Estima
 def _generalised_least_squares(sums: PairSums) -> Estimate | None:
     """Combine the fields to T_conf with its error. The result is None if the denominator is too close to zero.
 
-    The weights for each half of the frames come from the other half. Weights from the same frames would follow their noise,
-    and the error would be underestimated. The covariance matrix is computed at the temperature of the thermostat.
+    The weights for each half of the frames come from the other half. Weights from the same frames would follow the noise of
+    these frames, and the error would be underestimated. The covariance matrix is computed at the thermostat temperature.
     """
     n, d, residual = sums.n, sums.d, sums.residual
     half = len(sums) // 2

@@ -1,4 +1,4 @@
-"""The headline of a fit without a simulation, and what needs the reader's attention about a fit."""
+"""The headline of the report if there is no comparison, and the concerns about a fit that a report lists."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,10 +6,10 @@ from cgnnp.report.summary import Summary
 from cgnnp.runtime.formatting import number
 
 STILL_RISING = 0.001
-"""Smallest rise of R2 in the last epoch that is a concern, if the standard error of the gain of R2 is not known."""
+"""The last epoch is a concern if it raised R2 by more than the standard error of the gain, or by this if it is unknown."""
 
 DRIFT_SIGMAS = 4
-"""Averaged forces drift if their drift is larger than this many standard errors."""
+"""A drift of averaged forces is a concern if it is larger than this many standard errors."""
 
 
 def fit_headline(summary: Summary) -> str:

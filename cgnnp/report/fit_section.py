@@ -1,4 +1,4 @@
-"""The section of a page about the fit: its history, the errors of held-out forces, and the priors."""
+"""The section of a page about the fit: its history, the force errors on held-out frames, and the priors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from cgnnp.report.summary import Summary
 from cgnnp.runtime.formatting import number
 
 IN_WORDS = ("screened_coulomb", "pair_spline")
-"""Kinds of priors that the page describes by a name of its own."""
+"""Kinds of priors for which the page uses words instead of the name of the kind."""
 
 
 def fit_section(
@@ -78,7 +78,7 @@ def priors_in_words(summary: Summary, priors: Sequence[Any] | None) -> str:
 
 
 def _noise(summary: Summary) -> str:
-    """Return a sentence on the part of the scatter that no model can explain. If R2_max is known, it tells how large."""
+    """Return a sentence on the scatter that no model can explain. If R2_max is known, the sentence gives its size."""
     source = "thermal noise of the degrees of freedom that were left out, which no model can explain"
     if summary.r2_max is None:
         return f"Part of the scatter is {source}. How large this part is, is not known for this system."

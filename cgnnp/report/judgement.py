@@ -23,10 +23,10 @@ from cgnnp.runtime.formatting import UNKNOWN, number, percent, plus_minus
 from cgnnp.units import SAME_TEMPERATURE
 
 PEAK_HEIGHT, PEAK_SHIFT_NM = 0.04, 0.004
-"""Thresholds of agreement: relative difference of the heights of the first peaks, and their distance (nm)."""
+"""First peaks agree if their heights differ by at most this fraction, and their positions by at most this length (nm)."""
 
 LOOK_CLOSER, NOT_COMPARED = "look closer", "not compared"
-"""Labels of a page on which g(r) agrees but there are concerns, and of a page without g(r)."""
+"""Labels at the top of a page: if g(r) agrees but there are concerns, and if g(r) was not compared."""
 
 SENTENCES = {
     Agreement.AGREES: "The g(r) of the coarse-grained model agrees with that of {system} within errors",
@@ -83,7 +83,7 @@ def judge(summary: Summary, metrics: Sequence[dict[str, float]] = ()) -> Verdict
     size = f"{_named_deviation(summary, row)} is {percent(worst.deviation)}, where noise alone would give about"
     text = f"{SENTENCES[worst.agreement].format(system=system, deviation=worst.size)}. {size} {percent(worst.noise)}."
     if worst.agreement is Agreement.OPEN and (wrong := _that_disagree(summary)):
-        # The badge says that the model disagrees, so the headline begins with what disagrees.
+        # The label says that the model disagrees, so the headline begins with the quantities that disagree.
         headline = f"{_capital(wrong)} with {system}. {text}"
     else:
         headline = f"{text}{_also(summary, worst.agreement)}"
@@ -91,7 +91,7 @@ def judge(summary: Summary, metrics: Sequence[dict[str, float]] = ()) -> Verdict
 
 
 def _named_deviation(summary: Summary, row: dict[str, Any]) -> str:
-    """Return the name of D with its range, and with the pair if there are several."""
+    """Return a phrase that names D, with its range, and with the pair if there are several pairs."""
     reach = number(row.get("r_max_nm"), 2)
     which = "D" if reach == UNKNOWN else f"D up to {reach} nm"
     return which if len(summary.rdf) == 1 else f"{which} of the worst of {len(summary.rdf)} pairs, {row['pair']},"
@@ -136,11 +136,11 @@ def _that_disagree(summary: Summary) -> str:
 
 
 def _also(summary: Summary, of_rdf: Agreement) -> str:
-    """Return a sentence on the other quantities: on those that disagree, or else on those that agree as g(r) does.
+    """Return the sentence that follows a sentence on g(r): it names other quantities that disagree, or else that agree.
 
     Args:
         summary: summary of the run.
-        of_rdf: judgement of g(r), about which the sentence before is.
+        of_rdf: judgement of g(r) in the sentence before.
     """
     if wrong := _that_disagree(summary):
         names, _, verb = wrong.rpartition(" ")
@@ -155,7 +155,7 @@ def _also(summary: Summary, of_rdf: Agreement) -> str:
 def _other_concerns(summary: Summary) -> Iterable[str]:
     """Yield a concern for each quantity other than g(r) that is close or disagrees.
 
-    The sections report the quantities for which the runs are too short.
+    Quantities for which the runs are too short are no concerns; the sections of the page report them.
     """
     for one in _others(summary):
         if one.agreement is Agreement.CLOSE:
@@ -290,7 +290,7 @@ def _error_concerns(summary: Summary) -> Iterable[str]:
 
 
 def _data_check_concerns(summary: Summary) -> Iterable[str]:
-    """Yield what the check of the data found wrong or could not test, without what `_temperature_concerns` already says."""
+    """Yield what the check of the data found wrong or could not test, except what `_temperature_concerns` already says."""
     check, said = summary.data_check or {}, _temperature_reasons(summary)
     given = [str(reason).rstrip(".") for reason in check.get("reasons") or []]
     left = [text for text in given if not any(text.startswith(start) and figure in text for start, figure in said)]
@@ -304,7 +304,7 @@ def _data_check_concerns(summary: Summary) -> Iterable[str]:
 
 
 def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
-    """Return the beginnings and figures of reasons of the data check that `_temperature_concerns` already reports."""
+    """Return how those reasons of the data check begin, and a text they contain, that `_temperature_concerns` reports."""
     found, first = summary.t_conf, {"t_conf_K": summary.t_conf.K, "t_conf_stderr_K": summary.t_conf.stderr_K}
     wrong = [first] * (temperature_agrees(found, summary.temperature_K) is False) + _wrong_sets(summary)
     said = [("T_conf ", f": {row['t_conf_K']:.1f}({row.get('t_conf_stderr_K') or 0.0:.1f}) K, but") for row in wrong]
@@ -319,9 +319,9 @@ def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _is_reached(summary: Summary, key: str) -> bool:
-    """Return whether T_conf was computed, which leaves a reason if it has no value, and the run got beyond the data check.
+    """Return whether there is a reason why T_conf has no value, and the run got beyond the check of the data.
 
-    `key` is t_conf or t_conf_cg.
+    `key` is t_conf (mapped data) or t_conf_cg (coarse-grained run).
     """
     figures: TemperatureFigures = getattr(summary, key)
     return figures.reason is not None and (key == "t_conf_cg" or bool(summary.rdf) or summary.r2_model is not None)
@@ -336,21 +336,21 @@ def _bond_concerns(summary: Summary) -> Iterable[str]:
 def temperature_agrees(found: TemperatureFigures, expected: float | None) -> bool | None:
     """Return whether T_conf agrees with a thermostat temperature (K) within 2 % or four standard errors.
 
-    None if one of the two is not known.
+    The result is None if one of the two temperatures is not known.
     """
     return None if found.K is None or not expected else bool(agrees(found.K, found.stderr_K or 0.0, expected))
 
 
 def temperature_word(value: float | None, stderr: float | None, expected: float | None) -> str | None:
-    """Judge T_conf (value and standard error, K) at a thermostat temperature (K) in a word, see `in_a_word`.
+    """Compare T_conf (value and error, K) with a thermostat temperature (K): agrees, disagrees, or too short to tell.
 
-    None if T_conf or the thermostat temperature is not known.
+    The result is None if T_conf or the thermostat temperature is not known.
     """
     return None if value is None or not expected else in_a_word(value, stderr, expected)
 
 
 def thermostat(summary: Summary, key: str) -> float | None:
-    """Return the temperature (K) that T_conf should have: that of its own run. `key` is t_conf or t_conf_cg."""
+    """Return the thermostat temperature (K) of the mapped data (`key` is t_conf) or the coarse-grained run (t_conf_cg)."""
     return (summary.cg_thermostat_K if key == "t_conf_cg" else None) or summary.temperature_K
 
 

@@ -1,4 +1,4 @@
-"""The result of a run for readers: one self-contained HTML page and its pictures.
+"""The report of a run: one self-contained HTML page and its pictures.
 
 Every judgement on the page is computed from the numbers in the summary. Each picture is drawn twice, for light and for dark
 screens.
@@ -42,7 +42,7 @@ from cgnnp.runtime.formatting import duration, number, percent, plus_minus, sign
 from cgnnp.runtime.storage import write_file
 
 INDEX = re.compile(r"(?<!\w)(T(?=_conf)|g(?=_CG|_atomistic)|G(?=_cc)|φ(?=_w)|ε(?=_r)|R(?=_max))_([A-Za-z]+)")
-"""Symbols with a subscript in a text, such as T_conf."""
+"""Pattern of symbols with a subscript in a text, such as T_conf."""
 
 CODE = re.compile(r"`([^`]+)`")
 
@@ -200,7 +200,7 @@ def render(
 def temperatures(summary: Summary) -> list[tuple[TemperatureFigures, str, float | None, bool | None]]:
     """Return T_conf of the mapped data and of the coarse-grained run.
 
-    Each item holds the figures, the name of the frames, the thermostat temperature, and whether T_conf agrees with it.
+    Each item holds T_conf with its details, the name of the frames, the thermostat temperature, and whether both agree.
     """
     sides = [(getattr(summary, key), name, thermostat(summary, key)) for key, name in TESTED_FRAMES.items()]
     return [(found, name, expected, temperature_agrees(found, expected)) for found, name, expected in sides]
@@ -209,7 +209,7 @@ def temperatures(summary: Summary) -> list[tuple[TemperatureFigures, str, float 
 def ybg_curves(
     sides: Sequence[tuple[TemperatureFigures, str, float | None]],
 ) -> list[tuple[str, float, list[dict[str, Any]]]]:
-    """Return name, thermostat temperature and rows of every g-YBG residual that is known, for `plot_ybg`."""
+    """Return the name of the frames, thermostat temperature and rows of every known g-YBG residual, for `plot_ybg`."""
     known = [(name, expected, (found.ybg or {}).get("local")) for found, name, expected in sides]
     return [(name, expected, rows) for name, expected, rows in known if rows and expected]
 

@@ -53,8 +53,8 @@ class DataFigures:
         mapping: name of the mapping.
         temperature_K: temperature of the frames.
         data: folder of the first data set.
-        data_digest: hash of the frames of the first data set that are used.
-        n_frames: number of these frames.
+        data_digest: hash of those frames of the first data set that the job uses.
+        n_frames: number of frames of the first data set that the job uses.
         more_data: hashes of the further data sets, by folder.
         atomistic_ns_per_day: speed of the atomistic simulation; null if this job did not sample.
     """
@@ -71,7 +71,7 @@ class DataFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class TemperatureFigures:
-    """A configurational temperature and a g-YBG residual. In the file, entry names begin with the name of the field.
+    """A configurational temperature and a g-YBG residual. In summary.json, their entries begin with t_conf or t_conf_cg.
 
     Args:
         pair: kinds of pairs that the temperature is computed from.
@@ -79,8 +79,8 @@ class TemperatureFigures:
         reason: reason why the temperature has no value.
         tau_frames: integrated autocorrelation time in frames.
         reliable: whether the run is long enough for a reliable error.
-        pairs: the same figures for every kind of pair.
-        ybg: the g-YBG residual (`ybg`, `ybg_cg` in the file).
+        pairs: the same entries for every kind of pair.
+        ybg: the g-YBG residual (`ybg`, `ybg_cg` in summary.json).
     """
 
     pair: str | None = None
@@ -102,7 +102,7 @@ class CheckFigures:
         data_check: `verdict` (agrees, disagrees, not tested) and `reasons`.
         undeclared_bonds: pairs of beads that look bonded; null if there are none.
         t_conf: configurational temperature of the first data set.
-        set_rows: folder, frames, beads and T_conf of each of several data sets (in `data_sets` in the file).
+        set_rows: folder, frames, beads and T_conf of each data set, if there are several (`data_sets` in summary.json).
     """
 
     certificate: Row | None = None
@@ -117,7 +117,7 @@ class FitFigures:
     """Quality of prior and network on held-out frames of all data sets.
 
     Args:
-        n_frames_train, n_frames_validation: numbers of frames that were fitted, and that were held out.
+        n_frames_train, n_frames_validation: number of frames that were fitted, and number that were held out.
         n_parameters: number of parameters of the network.
         seed: seed of the network and its fit; null if the trainer has none.
         force_rms_kJ_mol_nm, force_rmse_kJ_mol_nm: root mean square of a component of the mapped forces, and root mean square
@@ -129,16 +129,16 @@ class FitFigures:
         r2_gain, r2_gain_stderr: R2 of priors and network minus R2 of the priors, with its paired error.
         averaging_ps: averaging time of the forces; 0 for instantaneous forces.
         r2_max, r2_max_stderr: the largest R2 that any model can reach with these forces, from second draws.
-        r2_over_r2_max, r2_over_r2_max_stderr: R2 of the model relative to r2_max.
-        r2_instantaneous, r2_instantaneous_stderr, r2_max_instantaneous, r2_max_instantaneous_stderr: R2 and R2_max against
-            instantaneous forces, whatever forces were fitted.
+        r2_over_r2_max, r2_over_r2_max_stderr: R2 of the model divided by r2_max.
+        r2_instantaneous, r2_instantaneous_stderr, r2_max_instantaneous, r2_max_instantaneous_stderr: R2 and R2_max with
+            respect to instantaneous forces, also if averaged forces were fitted.
         label_drift, label_drift_stderr: relative change of averaged forces between the two halves of the averaging time.
         pmf_error_kJ_mol_nm, pmf_error_stderr_kJ_mol_nm: root mean square error of the model relative to the mean force, free
             of noise.
-        pmf_error_relative, pmf_error_relative_stderr: the mean square of this error relative to the variance of the mean
-            force.
-        n_second_draws: number of frames with second draws that these figures come from.
-        quality_rows: R2 on each of several data sets (in `data_sets` in the file).
+        pmf_error_relative, pmf_error_relative_stderr: mean square error of the model relative to the mean force, free of
+            noise, divided by the variance of the mean force.
+        n_second_draws: number of frames with second draws from which the PMF error is computed.
+        quality_rows: R2 on each data set, if there are several (`data_sets` in summary.json).
     """
 
     n_frames_train: int | None = None
@@ -272,7 +272,7 @@ class Summary(
 
     @classmethod
     def of(cls, *found: Any) -> "Summary":
-        """Combine the figures of several stages into one summary.
+        """Combine the results of several stages into one summary.
 
         >>> Summary.of(DataFigures(n_frames=60), RunFigures(cg_replicas=2)).cg_replicas
         2
@@ -284,7 +284,7 @@ class Summary(
 
     @property
     def data_sets(self) -> list[Row]:
-        """The entries of each of several data sets."""
+        """One row for each data set, if there are several: the entries of its checks and of its fit."""
         quality: list[Row] = self.quality_rows or [{} for _ in self.set_rows]
         return [row | found for row, found in zip(self.set_rows, quality, strict=True)]
 

@@ -31,11 +31,11 @@ FRICTION_PER_PS = 2.0
 EQUILIBRATION_PS, EQUILIBRATION_FRICTION_PER_PS = 3.0, 10.0
 MINIMISATION_STEPS = 500
 DRIFT_RUNS, POINTS_OF_DRIFT_RUN = 8, 13
-"""Number of runs at constant energy from which a drift is measured, and number of energies that are read in each."""
+"""Number of runs at constant energy from which a drift is measured, and number of energies that are read in each run."""
 
 CONFIDENCE = 0.95
 DRIFT_SPAN_PS = 20.0
-"""Energy drifts are reported per this time, regardless of the length of the runs at constant energy."""
+"""Energy drifts are given as the change of energy in this time (ps), whatever the length of the runs."""
 
 DRIFT_OF_ONE_PERCENT = 2 * FRICTION_PER_PS * DRIFT_SPAN_PS
 """Drift at which beads with a thermostat of friction 2 /ps are 1 % too warm, in per cent of the kinetic energy per 20 ps.
@@ -72,7 +72,7 @@ class Drift:
         return float(student_t.ppf((1 + CONFIDENCE) / 2, self.n_runs - 1)) * self.stderr
 
     def is_within(self, most: float) -> bool | None:
-        """Return whether the drift is within a limit; None if the limit is inside the confidence interval.
+        """Return whether the absolute drift is at most `most`; None if the confidence interval is partly beyond this limit.
 
         >>> [Drift(percent, 0.1, run_ps=1.0).is_within(0.5) for percent in (0.1, 0.6, -9.0)]
         [True, None, False]
@@ -127,7 +127,7 @@ class ShortRun:
         self.beads, self.temperature, self.timestep_fs, self.seed = beads, temperature, timestep_fs, seed
         topology = bead_topology(beads.mapping, beads.box)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # these runs test other densities on purpose
+            warnings.filterwarnings("ignore", message=".*beads.*per nm.*")  # other densities are tested on purpose
             system = create_system(bundle, topology)
         self.n_dof = degrees_of_freedom(system)
         langevin = openmm.LangevinMiddleIntegrator(temperature, EQUILIBRATION_FRICTION_PER_PS, timestep_fs / 1000)
@@ -179,10 +179,10 @@ class ShortRun:
         return Sampled(frames, thermometer.read(np.array(kinetic)))
 
     def drift(self, length_ps: float) -> Drift:
-        """Measure the drift of the total energy in eight runs at constant energy that take `length_ps` together.
+        """Measure the drift of the total energy in eight runs at constant energy with a total length of `length_ps`.
 
-        Each run continues from the positions of the one before, with velocities that are drawn anew. The energy error of a
-        trajectory performs a random walk, so that only the scatter between runs gives an honest error of the mean drift.
+        Each run starts from the last positions of the run before, with new random velocities. The total energy of a run
+        performs a random walk around its drift, so only the scatter between runs gives a correct error of the mean drift.
 
         Raises:
             SimulationFailed: the simulation blew up.

@@ -32,7 +32,7 @@ log = logging.getLogger("cgnnp")
 MEND = "delete it and run python -m cgnnp.compare again"
 
 FILES = "files.json"
-"""File with the names of the tables and pictures that the comparisons of a folder wrote."""
+"""File with the names of the tables and pictures that comparisons wrote to a folder."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -72,7 +72,7 @@ class Comparison(Mapping[str, Finding]):
 
     Args:
         findings: results of the observables, in the order in which a report shows them.
-        figures: figures of the comparison for the summary.
+        figures: results of the comparison that summary.json stores.
         absent: names of observables that have no result, each with the reason.
 
     >>> list(found)                                                    # doctest: +SKIP
@@ -138,7 +138,7 @@ class Comparison(Mapping[str, Finding]):
         Args:
             folder: folder of the comparison.
             inputs: digest of the inputs from which the comparison must have been made; None accepts any.
-            observables: your own observables, which are not in `conf/compare`.
+            observables: further observables, which are not in `conf/compare`.
 
         Raises:
             FileNotFoundError: `inputs` is None, and the folder has no comparison.
@@ -171,13 +171,14 @@ class Comparison(Mapping[str, Finding]):
 
     @contextmanager
     def replacing_files(self, folder: Path, result: Path) -> Iterator[None]:
-        """Afterwards, remove the tables and pictures of earlier comparisons that this comparison does not have.
+        """Remove, on leaving the context, the tables and pictures of earlier comparisons that this comparison does not have.
 
-        Only files in the list of what comparisons wrote are removed. The list is complete also if the process is killed.
+        Only files that are listed in files.json as written by a comparison are removed. The list is written first, so it is
+        complete even if the process is killed.
 
         Args:
             folder: folder of the tables and pictures.
-            result: folder of the result of the comparison, which holds the list.
+            result: folder of the result of the comparison, which holds files.json.
         """
         listed, names = result / FILES, self.file_names
         earlier = {name for name in read_json(listed) if name == Path(name).name} if listed.exists() else set()
@@ -201,7 +202,7 @@ def compare_sides(
     """Compare the frames of a coarse-grained run with atomistic frames.
 
     Args:
-        both: the frames of both sides, and the potential of the run.
+        both: the frames of both runs, and the potential of the coarse-grained run.
         chosen: the observables to compare; by default all that apply to the beads.
         speeds: speeds of the atomistic and of the coarse-grained simulation, ns/day; None if unknown.
     """
@@ -229,14 +230,14 @@ def compare_sides(
 def independent_frames_per_s(
     speeds: tuple[float | None, float | None], both: BothSides, curves: Sequence[tuple[Rdf, Rdf]]
 ) -> dict[str, float | None] | None:
-    """Return the number of independent frames that each side samples per second of computing; None without any g(r).
+    """Return the number of independent frames that each run samples per second of computing; None without any g(r).
 
-    One independent frame takes 2 tau, with tau the autocorrelation time of the first-shell coordination number that relaxes
-    slowest. Unlike ns/day, this number does not depend on an arbitrary choice of bead masses and friction.
+    One independent frame takes two autocorrelation times of the first-shell coordination number that relaxes slowest. Unlike
+    ns/day, this number does not depend on an arbitrary choice of bead masses and friction.
 
     Args:
         speeds: speeds of the atomistic and of the coarse-grained simulation, ns/day; None if unknown.
-        both: the frames of both sides.
+        both: the frames of both runs.
         curves: g(r) of every kind of pair, as (atomistic, coarse-grained).
     """
     if not curves:

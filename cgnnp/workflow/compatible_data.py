@@ -50,9 +50,9 @@ def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], 
         trainer: the trainer, with its held-out fraction and the arrays that it fits.
 
     Raises:
-        ValueError: the temperatures differ, a mapping cannot be fitted, a data set has open boundaries, too few frames, too
-            small a box or no array that the trainer fits, charged beads have no Coulomb term, bead types contradict each
-            other, or the dielectric constant is unknown.
+        ValueError: the temperatures differ, a mapping cannot be fitted, bead types contradict each other, charged beads have
+            no Coulomb term, the dielectric constant is unknown, or a data set has open boundaries, too few frames, too small
+            a box, or lacks an array that the trainer fits.
     """
     first, metas = sets[0], {one.label: one.meta for one in sets}
     needed = [term for term in prior if term.applies(metas)]
@@ -66,7 +66,7 @@ def check_together(sets: Sequence[DataDescription], prior: Sequence[PriorTerm], 
         if one.box is None:
             raise ValueError(
                 f"{one.label}: its frames have no box, and cgnnp cannot fit models with open boundaries yet: write the box "
-                "in the simulation, or give the molecule a box that is large enough"
+                "in the simulation, or give an isolated molecule a box that is larger than the interactions reach"
             )
         for term in needed:
             if term.cutoff is not None:

@@ -29,7 +29,7 @@ class DataCheck:
     """The result of the check of a data set.
 
     Args:
-        summary: all figures as plain data, as check.json has them.
+        summary: all results as plain data, in the form that check.json has.
         sound: results of the tests of positions, forces and boxes.
         verdict: one word for all tests: agrees, disagrees or not tested.
         reasons: the reasons for the verdict; empty if all tests agree.

@@ -44,7 +44,7 @@ WORSE_BY = 0.001
 """Warn when the network lowers R2 by more than this and by more than two standard errors."""
 
 STARTS_WITHIN = 1.0
-"""Initial weights give beads energies up to this share of the energy bound. Beyond the bound a network learns nothing."""
+"""Initial bead energies are scaled down to this fraction of the energy bound: beyond the bound a network learns nothing."""
 
 PRIORS, INPUTS, ERRORS = "prior.json", "inputs.txt", "errors"
 
@@ -53,13 +53,13 @@ MEND = "delete the folder: the same command fits again"
 
 @dataclass(frozen=True, repr=False)
 class Fitted:
-    """Priors and network, the frames that they were fitted to, and their quality on held-out frames.
+    """A fitted model: priors and network, the frames that they were fitted to, and their quality on held-out frames.
 
     Args:
-        model: the network, which was fitted to the forces that the priors leave.
+        model: the network, which was fitted to the mapped forces minus those of the priors.
         priors: the priors, in the order in which they were fitted.
         sets: frames of all data sets, including the held-out frames.
-        figures: R2 and other figures of the fit; `r2_model` is the R2 of priors and network together.
+        figures: R2 and other results of the fit; `r2_model` is the R2 of priors and network together.
         history: history of the fit, one row per epoch.
         checks: results of the tests of the data.
         errors: errors of the model on the held-out forces of the first data set; None if an earlier version made the fit.
@@ -92,7 +92,7 @@ class Fitted:
         return dataclasses.replace(self, checks=checks)
 
     def made_from(self, **more: Any) -> dict[str, Any]:
-        """Return the entries on the fit for the manifest of an exported potential; `more` are further entries."""
+        """Return what the manifest of an exported potential records about its fit; `more` are further entries."""
         keys = ("r2_prior", "r2_model", "r2_stderr", "n_frames_train")
         return {"data_check": self.checks.data_check, **{key: getattr(self.figures, key) for key in keys}, **more}
 
@@ -107,7 +107,7 @@ class Fitted:
         return total_forces(self.model, self.priors, frames, platform)
 
     def save(self, folder: str | Path, inputs: str = "") -> None:
-        """Write priors, network and figures to a folder, with `inputs`, the digest of everything that the fit depends on."""
+        """Write priors, network and results to a folder, with `inputs`, the digest of everything that the fit depends on."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_checked(folder / PRIORS, json_text([prior.to_dict() for prior in self.priors]))
@@ -147,7 +147,7 @@ class Fitted:
 
 
 def load_errors(folder: Path, inputs: str | None = None) -> ForceErrors | None:
-    """Read the errors of a saved fit on held-out forces; None if an earlier version saved the fit or the inputs differ."""
+    """Return the errors of a saved fit on held-out forces; None if a version without them saved it or the inputs differ."""
     known = load_figures(folder / ERRORS, Any, inputs, MEND, anew=True, errors=ForceErrors)
     return None if known is None else known[1]["errors"]
 
@@ -162,7 +162,7 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
         sets: mapped frames of each data set.
         plan: priors, network and trainer.
         folder: folder for checkpoints and the table of metrics.
-        draws: other frames with second draws, which tell how much of the variance of instantaneous forces is noise.
+        draws: other frames with second draws, which tell how much of the variance of the forces is noise.
 
     Raises:
         ValueError: the data do not pass `FitPlan.check`, they cannot determine a prior, or the fit diverged.
@@ -188,7 +188,7 @@ def fit_model(sets: Sequence[Frames], plan: FitPlan, folder: Path, draws: Frames
     new = new_model(plan.network, training_sets, types.names, priors, plan.trainer)
     trained = plan.trainer.fit(new, training_sets, held_out_sets, folder)
     if not are_finite(trained.model):
-        raise ValueError(f"{folder}: the fit diverged, weights are not finite: lower the learning rate in a new folder")
+        raise ValueError(f"{folder}: the fit diverged, weights are not finite: use a lower learning_rate in a new folder")
     figures, errors = _measured(trained.model, priors, sets, held_out_sets, plan.platform, draws)
     figures = dataclasses.replace(figures, n_frames_train=sum(map(len, training)), seed=getattr(plan.trainer, "seed", None))
     return Fitted(trained.model, tuple(priors), tuple(sets), figures, trained.history, errors=errors)
@@ -201,7 +201,7 @@ def inputs_of(sets: Sequence[Frames], plan: FitPlan, draws: Frames | None = None
 
 
 def _begin(folder: Path, sets: Sequence[Frames], inputs: str) -> None:
-    """Prepare the folder for a fit with these inputs, a new one or one that continues.
+    """Prepare the folder for a new fit, or for one that continues from its checkpoints, with these inputs.
 
     Raises:
         ValueError: the folder has a fit to other frames or with other settings.
@@ -259,7 +259,7 @@ def _log_quality(quality: FitQuality, n_held_out: int) -> None:
 
 
 def _log_noise(noise: dict[str, Any]) -> None:
-    """Log the figures that come from second draws, if there are any."""
+    """Log R2_max and the noise-free error, which come from second draws, if they are known."""
     if noise["r2_max"] is not None:
         shares = [noise[key] or 0.0 for key in ("r2_over_r2_max", "r2_over_r2_max_stderr")]
         log.info("fit: R2_max %.4f(%.4f), R2/R2_max %.2f(%.2f)", noise["r2_max"], noise["r2_max_stderr"], *shares)
@@ -288,8 +288,8 @@ def new_model(
 ) -> Potential:
     """Create a network with initial weights for these data.
 
-    The data determine the scale of its energies, the mean number of neighbours and the first sampled distances of pairs. If
-    the network has a bound on the energies of beads, the scale is lowered until the initial energies are within it.
+    The data determine the scale of energies, the mean number of neighbours and the first sampled distances of pairs. If the
+    network has a bound on the energies of beads, the scale is lowered until the initial energies are within the bound.
 
     Args:
         network: the kind of network and its settings.
@@ -301,7 +301,7 @@ def new_model(
     names = list(type_names)
     first = first_sampled(priors)
     residual = float(np.sqrt(residual_square(sets)))
-    scale = 0.1 * residual  # energy, kJ/mol, of a residual force over a distance of 0.1 nm
+    scale = 0.1 * residual  # energy, kJ/mol, of the typical residual force over 0.1 nm
     cutoff = network.create(names).cutoff
     known = {
         "inner_cutoff_nm": [[first.get(frozenset((a, b)), 0.0) for b in names] for a in names],
@@ -349,7 +349,7 @@ def _force_sets(
     weights: list[np.ndarray] | None,
     platform: str,
 ) -> list[ForceSet]:
-    """Return the frames with the forces of the priors; `name` (training or validation) is a part of the file names."""
+    """Combine frames with the forces of the priors on them; `name` (training or validation) is a part of the file names."""
     forces = [_stored_prior_forces(folder, priors, part, f"{name}_{k}", platform) for k, part in enumerate(parts)]
     return [
         ForceSet(part, known, None if weights is None else weights[k])
@@ -358,7 +358,7 @@ def _force_sets(
 
 
 def _with_targets(sets: list[ForceSet], priors: Sequence[Prior], targets: Sequence[str]) -> list[ForceSet]:
-    """Add energies and virials, minus those of the priors, to the sets if `targets` has their names."""
+    """Add those of energies and virials that `targets` names to the sets, minus the contributions of the priors."""
     if "energies" in targets:
         sets, single = with_energies(sets, [prior_energies(priors, data.frames) for data in sets])
         words = ", ".join(f"{name} {energy:.6g}" for name, energy in single.items())
@@ -372,13 +372,13 @@ def _with_targets(sets: list[ForceSet], priors: Sequence[Prior], targets: Sequen
 def _stored_prior_forces(folder: Path, priors: Sequence[Prior], frames: Frames, name: str, platform: str) -> np.ndarray:
     """Return the forces of the priors on the frames, kJ/mol/nm.
 
-    OpenMM computes them once. They are kept beside the checkpoints, in a file whose name has the hash of the priors.
+    OpenMM computes the forces once. They are kept beside the checkpoints, in a file with the hash of the priors in its name.
     """
     file = folder / "checkpoints" / f"prior_forces_{name}_{prior_digest(priors)}.npy"
     if file.exists():
         try:
             return _read_prior_forces(file, frames)
-        except ValueError as error:  # the file can be made again
+        except ValueError as error:  # a damaged file is written again
             log.info("fit: the forces of the priors are computed again: %s", error)
     file.parent.mkdir(exist_ok=True)
     rows = prior_forces_by_frame(priors, frames, platform)
@@ -387,7 +387,7 @@ def _stored_prior_forces(folder: Path, priors: Sequence[Prior], frames: Frames, 
 
 
 def _read_prior_forces(file: Path, frames: Frames) -> np.ndarray:
-    """Read the stored forces of the priors.
+    """Read the stored forces of the priors on these frames.
 
     Raises:
         ValueError: the file is damaged or belongs to other frames, or an earlier version wrote it without a checksum.

@@ -8,7 +8,7 @@
     cgnnp.write_report("report.html", data, fitted, run, found)
 
 Options have the same names and defaults as in the commands (`cgnnp.option`). Sampled data, exported potentials and
-simulations are kept in folders, and the same call continues from there.
+simulations are kept in folders. The same call later reuses them, or continues if they are not complete.
 """
 
 import logging
@@ -96,7 +96,7 @@ def read_frames(
 
     Args:
         trajectory: the file with positions and forces, or several consecutive files.
-        mapping: as for `sample_frames`.
+        mapping: name of a mapping (water_cg, ions, ...), a mapping, or a function that returns one for the atoms.
         data_dir: folder in which the mapped frames are kept.
         **settings: topology (or types), rigid, temperature_K, units, ...: see
         `cgnnp.reference.trajectories.file_source.from_files`.
@@ -129,10 +129,10 @@ def fit(
     Args:
         data: frames of one data set, or of several data sets that are fitted together.
         model: name of a network (nequip, allegro, mace, schnet, pair), or what `network` returned.
-        prior: terms of the prior, each fitted to the forces that the terms before it leave: names, or what
-            `option("prior", "pairs", cutoff_nm=0.8)` returned. The Coulomb term is used only if beads are charged.
+        prior: terms of the prior, by name or as objects such as `option("prior", "pairs", cutoff_nm=0.8)`. Each term is
+            fitted to the forces minus those of the terms before it. The Coulomb term is used only if beads are charged.
         trainer: name of a trainer, or what `option("trainer", ...)` returned.
-        draws: mean forces with second draws, which tell how much of the force variance is noise.
+        draws: another data set, with second draws, which tell how much of the variance of the forces is noise.
         folder: folder for checkpoints, from which the same call continues; None keeps no checkpoints.
         platform: name of the OpenMM platform that computes the forces of the priors.
         **settings: settings of the trainer: max_epochs, batch_size, learning_rate, held_out_fraction, seed, ...
@@ -157,7 +157,7 @@ def fit(
     if settings and how is trainer:
         given = ", ".join(settings)
         made = "cgnnp.option('trainer', 'force_matching', max_epochs=2)"
-        raise TypeError(f"{given}: the trainer is made already: give its settings where it is made: {made}")
+        raise TypeError(f"{given}: the trainer exists already: give its settings where it is made: {made}")
     how.check_machine()
     plan = FitPlan(prior=terms, network=chosen, trainer=how, platform=platform)
     checked = check_sets(sets)
@@ -168,7 +168,7 @@ def fit(
 
 
 def network(name: str = "nequip", **settings: Any) -> Architecture:
-    """Return the network of this name (nequip, allegro, mace, schnet, pair); `settings` replace its default settings.
+    """Return the network of this name (nequip, allegro, mace, schnet, pair); `settings` replace default values.
 
     Raises:
         ValueError: there is no such network, or it has no such setting.
@@ -207,7 +207,7 @@ def run_dynamics(
     Args:
         potential: a potential that `export` or `load` returned, or its folder.
         directory: folder for the replicas; None takes a folder beside the potential that is named after the composition.
-        starts: frames from which the replicas start; None takes the configuration in the potential.
+        starts: frames from which the replicas start; None takes the bead positions that are stored in the potential.
         n_pairs, box_nm, concentration_M: number of molecules of every kind (of ion pairs in a salt), edge of a cubic box in
             nm, and concentration in mol/L. At most two of them may be given; the default is the system in the potential.
         **settings: settings of the dynamics: length_ps, timestep_fs, replicas, temperature_K, seed, ...
@@ -221,7 +221,7 @@ def run_dynamics(
     _be_heard()
     bundle = potential if isinstance(potential, PotentialBundle) else load(potential, self_check=False)
     if bundle.directory is None:
-        raise ValueError("potential: is only in memory, but a simulation needs its files: export it first")
+        raise ValueError("potential: it exists only in memory, but a simulation reads its files: export it first")
     composition = Composition(n_pairs=n_pairs, box_nm=box_nm, concentration_M=concentration_M)
     values = {**option_values("simulation", "langevin"), **settings}
     plan = constructed(values, "simulation", OF_THE_POTENTIAL)(bundle.temperature)
@@ -257,7 +257,8 @@ def compare_frames(
     _wanted("run", run, CoarseRun | Frames, "what cgnnp.run_dynamics(potential) returns, or frames")
     if potential is None and not isinstance(run, CoarseRun):
         raise ValueError(
-            "potential: frames do not contain the potential of their run: pass it: compare_frames(data, frames, potential)"
+            "potential: it is missing, and frames alone do not tell which potential they were simulated with: call "
+            "compare_frames(data, frames, potential)"
         )
     place = run.potential if isinstance(run, CoarseRun) and potential is None else potential
     bundle = place if isinstance(place, PotentialBundle) else load(str(place), self_check=False)
@@ -337,7 +338,7 @@ def write_report(
 
 
 def plot(value: Fitted | Comparison, file: str | Path | None = None, observable: str = "rdf") -> list[Axes]:
-    """Draw the history of a fit, or an observable of a comparison. A notebook shows the figure.
+    """Draw the history of a fit, or an observable of a comparison. In a notebook, the figure is then shown.
 
     Args:
         value: the fit or the comparison.
@@ -369,7 +370,7 @@ def plot(value: Fitted | Comparison, file: str | Path | None = None, observable:
 
 
 def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platform: str) -> Frames:
-    """Return the mapped frames of a source; make those first that the data cache does not have."""
+    """Return the mapped frames of a source; first sample or map those that are not in the data cache."""
     if not isinstance(mapping, Mapping):
         make = option("mapping", mapping) if isinstance(mapping, str) else mapping
         mapping = make(source.atomistic())
@@ -379,17 +380,17 @@ def _provided(source: Source, mapping: AnyMapping, data_dir: str | Path, platfor
 
 
 def _wanted(name: str, value: Any, kind: Any, words: str) -> None:
-    """Check the type of an argument.
+    """Check that an argument has the type `kind`.
 
     Raises:
-        TypeError: `value` is not of the type `kind`; the message says with `words` what it must be.
+        TypeError: the argument has another type; the message says with `words` what it must be.
     """
     if not isinstance(value, kind):
         raise TypeError(f"{name}: is a {type(value).__name__}, but must be {words}")
 
 
 def _be_heard() -> None:
-    """Print log lines to the standard output if no logging is set up."""
+    """Print log lines to the standard output, unless the user has set up logging."""
     if not log.handlers and not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))

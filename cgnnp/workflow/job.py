@@ -60,7 +60,7 @@ MEND = "delete it, and run python -m cgnnp.train with this run_dir again"
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The figures that the stages of a run have found so far."""
+    """The results of all finished stages of a run."""
 
     data: DataFigures = field(default_factory=DataFigures)
     checks: CheckFigures = field(default_factory=CheckFigures)
@@ -72,7 +72,7 @@ class Found:
 
     @classmethod
     def load(cls, run: RunFolder) -> "Found":
-        """Read the figures of all stages from a run folder; a stage without a result has empty figures.
+        """Read the results of all stages from a run folder; the entries of a stage without a result are empty.
 
         Raises:
             ValueError: a file is damaged.
@@ -82,21 +82,21 @@ class Found:
             try:
                 known = load_figures(run.result(stage), type(empty), None, MEND)
             except OtherVersion:
-                if stage != "comparison":  # only a comparison of another version is made again
+                if stage != "comparison":  # a comparison is made again instead
                     raise
                 known = None
             values[stage] = empty if known is None else known[0]
         return cls(**values)
 
     def summary(self, run: RunFolder) -> Summary:
-        """Return the figures of all stages and of the job as a summary."""
+        """Return the results of all stages, and the figures of the job itself, as a summary."""
         finished = {"fit": self.fit.r2_model, "refine": self.refinement.r2_refined, "export": self.export.potential}
         job = replace(run.job(), finished=[name for name, value in finished.items() if value is not None])
         return Summary.of(job, *vars(self).values())
 
 
 class Job:
-    """A run folder with the figures of its stages. Each stage is one method, and can be run alone."""
+    """A run folder with the results of its stages. Each stage is one method, and can be run alone."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -169,7 +169,7 @@ class Job:
         return refined.fitted
 
     def export(self, fitted: Fitted) -> None:
-        """Write the bundle, unless the folder has the bundle of this fit already."""
+        """Write the potential to the run folder, unless the potential of this fit is there already."""
         inputs = fitted.digest
         potential = self.run.potential
         known = load_figures(self.run.result("export"), ExportFigures, inputs, MEND, anew=True)
@@ -210,7 +210,7 @@ class Job:
             frames: the mapped atomistic frames.
             coarse: the coarse-grained run.
             chosen: the observables to compare; by default all that apply to the beads.
-            compared_with: folder of the data, if they are not those of the run itself.
+            compared_with: folder of the data; None if they are the data that the run was fitted to.
             again: whether to compare even if the same comparison was made before.
         """
         folder = self.run.result("comparison")
@@ -273,7 +273,7 @@ class Job:
 
     @contextmanager
     def _stage(self, name: str, again: bool = False) -> Iterator[None]:
-        """Measure the time of a stage and write the summary so far, also if the stage fails."""
+        """Measure the time of a stage, and write the summary at its end, even if the stage fails."""
         try:
             with self.run.stage(name, again):
                 yield
@@ -286,14 +286,14 @@ class Job:
         return open_frames(data.data, n_frames=data.n_frames) if data.data and Path(data.data).is_dir() else None
 
     def _know(self, **figures: Any) -> None:
-        """Store the figures of a stage, by the name of the stage."""
+        """Store results in `found`. Each keyword is the name of a stage, and its value is the result of that stage."""
         self.found = replace(self.found, **figures)
 
     def _check_same_data(self, data: DataFigures) -> None:
-        """Check that the run was not fitted to other frames than these.
+        """Check that the run was fitted to these frames.
 
         Raises:
-            ValueError: the run was fitted to other frames, or together with other data sets; the message says to which.
+            ValueError: the run was fitted to other frames, or together with other data sets; the message names them.
         """
         known = self.found.data
         if known.data_digest is None:

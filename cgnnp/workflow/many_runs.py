@@ -35,22 +35,22 @@ from cgnnp.workflow.simulation_folder import check_same_beads
 log = logging.getLogger("cgnnp")
 
 FEWEST_FRAMES = 20
-"""R2 is compared on at least this many common frames, since fewer frames give no standard error."""
+"""R2 is compared only if at least this many common frames exist, since fewer frames give no standard error."""
 
 MOST_FRAMES = 600
-"""R2 is compared on at most this many frames, evenly spread over the common ones, since networks in plain torch are slow."""
+"""R2 is compared on at most this many common frames, evenly spread, since networks in plain torch are slow."""
 
 LEFT_OUT = (*FREE, "data", "more_data")
 
 UNUSED_WITH_DATA = ("system.", "reference.", "replica")
-"""Beginnings of the settings that a run does not use if its data were given."""
+"""Settings that begin with these words are not used by a run on existing data (`data=`)."""
 
 PAIRED = " Differences are paired: their errors do not contain the noise that two models share."
 
 
 @dataclass(frozen=True, eq=False)
 class OneRun:
-    """One of the runs.
+    """One of the runs that are compared.
 
     Args:
         folder: folder of the run.
@@ -70,7 +70,7 @@ class OneRun:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ManyRuns:
-    """Several runs. All others are compared with the first one.
+    """Several runs that are compared. Differences are taken from the first run.
 
     Args:
         runs: the runs, in the order in which they were named.
@@ -94,8 +94,8 @@ class ManyRuns:
     def label(self, run: OneRun) -> str:
         """Return a label that distinguishes a run from the others.
 
-        The label gives the differing settings. If they are more than three or do not distinguish all runs, it is the name of
-        the folder.
+        The label gives the differing settings. If these are more than three, or do not distinguish all runs, the label is
+        the name of the folder.
         """
         words = [f"{key.rpartition('.')[2]} {_setting(run.settings.get(key))}" for key in self.differing]
         told_apart = {str([one.settings.get(key) for key in self.differing]) for one in self.runs}
@@ -103,7 +103,7 @@ class ManyRuns:
 
     @cached_property
     def _names(self) -> dict[Path, str]:
-        """Names of the folders of the runs, with as many parents as tell them apart."""
+        """Names of the folders of the runs, with as many parent folders as are needed to tell the runs apart."""
         folders = [run.folder.resolve() for run in self.runs]
         for n in range(1, max(len(folder.parts) for folder in folders)):
             names = ["/".join(folder.parts[-n:]) for folder in folders]
@@ -126,12 +126,12 @@ class ManyRuns:
         return stratified_estimate([both], lambda mean: (mean[0] - mean[1]) / mean[2])
 
     def rows(self) -> list[Row]:
-        """Return one row of figures for each run. The keys of the row contain the units."""
+        """Return one row of results for each run. The keys of the row contain the units."""
         return self._rows
 
     @cached_property
     def _rows(self) -> list[Row]:
-        """The rows. They are cached, because block errors take time, and the table, the page and the file all need them."""
+        """The rows, computed once: block errors take time, and the table, the page and runs.json all need the rows."""
         rows = []
         for run in self.runs:
             r2, gain, s = self.r2(run), self.gain(run), run.summary
@@ -167,7 +167,7 @@ class ManyRuns:
         return difference_sentences(self.rows(), self.differing)
 
     def sections(self) -> list[Section]:
-        """Return the sections of the page: tables of figures and settings, and pictures of the structure."""
+        """Return the sections of the page: tables of results and settings, and pictures of the structure."""
         return [self._figures(), *self._settings(), *self._pictures()]
 
     def _figures(self) -> Section:
@@ -267,8 +267,8 @@ def compare_runs(
     runs = [_read(folder) for folder in folders]
     if data is not None and (fitted := [run.folder for run in runs if run.summary.data in _places(data)]):
         raise ValueError(
-            f"data={data.sources[0]}: {fitted[0]} was fitted to these data: leave data out, or name data to which no run "
-            "was fitted"
+            f"data={data.sources[0]}: {fitted[0]} was fitted to these data, so it would look too good: leave data out, or "
+            "name data to which no run was fitted"
         )
     frames, common = _common_frames(runs) if data is None else (data, f"{len(data)} frames of {', '.join(data.sources)}")
     if frames is not None:
@@ -314,9 +314,9 @@ def _read(folder: Path) -> OneRun:
 
 
 def _common_frames(runs: Sequence[OneRun]) -> tuple[Frames | None, str]:
-    """Return the frames that no run was fitted to, with a description; or None with the reason.
+    """Return the frames that no run was fitted to, with a description; if there are none, None with the reason.
 
-    There are such frames only if all runs were fitted to the same data set.
+    Such common frames exist only if all runs were fitted to the same data set.
     """
     folders = {run.summary.data for run in runs}
     own = "the held-out frames of each run, which are not the same for all runs"
@@ -339,7 +339,7 @@ def _common_frames(runs: Sequence[OneRun]) -> tuple[Frames | None, str]:
 
 
 def _measured(run: OneRun, frames: Frames, platform: str) -> OneRun:
-    """Add the squared residual forces of the run's potential on the common frames."""
+    """Return the run, with the squared residual forces of its potential on the common frames added."""
     potential = run.folder / "potential"
     if not potential.is_dir():
         return run

@@ -1,4 +1,4 @@
-"""Plans of the jobs. All settings of a plan are checked when it is created, before anything is sampled."""
+"""Plans: all settings of a job in one object. They are checked when it is created, before anything is sampled."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ class FitPlan:
     """Plan of a fit: priors, network and trainer.
 
     Args:
-        prior: terms of the prior, each fitted to the forces that the terms before it leave.
-        network: kind and settings of the network that is fitted to the rest of the forces.
+        prior: terms of the prior. Each term is fitted to the forces minus those of the terms before it.
+        network: kind and settings of the network, which is fitted to the forces minus those of all priors.
         trainer: trainer that fits the network.
         platform: name of the OpenMM platform that computes the forces of the priors.
 
@@ -133,7 +133,7 @@ class TrainingPlan:
         data_root: folder of the data cache.
         platform: OpenMM platform that samples the frames.
         more: further data sets that are fitted together with the first one, by their folders.
-        draws: mean forces with second draws, which give the noise floor.
+        draws: a data set with second draws, which tell how much of the variance of the forces is noise.
         fit: plan of the fit.
         refinement: settings of the refinement of the pair splines; with 0 steps there is no refinement.
         simulation: plan of the coarse-grained run; None ends the job after the export.
@@ -175,7 +175,7 @@ class TrainingPlan:
 
     @property
     def descriptions(self) -> list[DataDescription]:
-        """Descriptions of all data sets: the one that the source makes, and the further ones."""
+        """Descriptions of all data sets: first the one that the source provides, then the further data sets."""
         source = self.source
         first = DataDescription(
             "the first data set", source.meta(self.mapping), source.n_frames, source.box(), source.arrays

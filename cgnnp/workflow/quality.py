@@ -1,4 +1,4 @@
-"""Figures of the quality of a fit for the summary: R2, the largest R2 that is possible, and errors free of noise."""
+"""The quality of a fit, for the summary: R2, the largest R2 that is possible, and errors free of noise."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,15 +34,15 @@ def check_draws(draws: Frames, meta: FramesMeta) -> None:
     source = ", ".join(draws.sources)
     if draws.mapping.digest != meta.mapping.digest:
         names = f"'{draws.mapping.name}', but that of the frames to fit is '{meta.mapping.name}'"
-        raise ValueError(f"draws={source}: the mapping is {names}: sample draws with the same mapping")
+        raise ValueError(f"draws={source}: the mapping is {names}: sample second draws with the same mapping")
     if draws.temperature != meta.temperature:
         kelvin = f"{draws.temperature:g} K, but that of the frames to fit is {meta.temperature:g} K"
-        raise ValueError(f"draws={source}: the temperature is {kelvin}: sample draws at the same temperature")
+        raise ValueError(f"draws={source}: the temperature is {kelvin}: sample second draws at the same temperature")
     found, system_digest = draws.meta.provenance.get("system_digest"), meta.provenance.get("system_digest")
     if None not in (found, system_digest) and found != system_digest:
         raise ValueError(
-            f"draws={source}: the draws are from another system than the frames to fit: sample draws with the same system "
-            "settings"
+            f"draws={source}: the draws are from another system than the frames to fit: sample second draws with the same "
+            "system settings"
         )
     noise_floor(draws)
 
@@ -77,16 +77,16 @@ def noise_rows(
     draws: Frames | None,
     forces_on: Callable[[Frames], np.ndarray],
 ) -> dict[str, Any]:
-    """Return the figures of the fit that come from second draws, by their names in the summary; None without second draws.
+    """Return the results that come from second draws, by their names in the summary; each is None without second draws.
 
     `r2_max` is the largest possible `r2_model`, both with respect to the forces that were fitted. If these are averages,
-    `r2_instantaneous` and `r2_max_instantaneous` are the same two figures with respect to instantaneous forces. They allow a
+    `r2_instantaneous` and `r2_max_instantaneous` are the same two values with respect to instantaneous forces. They allow a
     comparison of models that were fitted to different kinds of forces. The PMF error is computed on frames that were not
     fitted: `draws` if they are given, else the held-out frames.
 
     Args:
         frames: all frames, which give `r2_max`. It does not depend on the model.
-        validation: the held-out frames among them.
+        validation: the held-out frames among `frames`.
         model_forces: forces of priors and network on the held-out frames, kJ/mol/nm.
         r2_model: R2 of the model on the held-out frames.
         draws: another data set with second draws; None if there is none.

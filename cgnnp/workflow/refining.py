@@ -32,10 +32,10 @@ from cgnnp.workflow.running import starting_positions
 log = logging.getLogger("cgnnp")
 
 STRUCTURE_PS = 0.4
-"""Frames closer than this in time add no information on the distribution of pairs."""
+"""Frames are thinned to this interval (ps): closer frames add no information on the distribution of pairs."""
 
 SAME_BOX_NM = 1e-3
-"""Boxes that differ by less count as the same, since files contain rounded boxes."""
+"""Two boxes count as equal if their edges differ by at most this, since files contain rounded boxes."""
 
 MEND = "delete it and the files of later steps; they are made again"
 MEND_ALL = "delete the folder: the same command refines again"
@@ -47,13 +47,13 @@ NOISE_FRAMES = 200
 @brief
 @dataclass(frozen=True)
 class Refined:
-    """A fitted model with refined pair splines, and the figures of the refinement steps."""
+    """A fitted model with refined pair splines, and the results of the refinement steps."""
 
     fitted: Fitted
     figures: RefinementFigures
 
     def save(self, folder: Path, inputs: str = "") -> None:
-        """Write the figures to a folder. The priors are in the files of the steps."""
+        """Write the results of the steps to a folder. The priors are in a file of each step."""
         save_figures(folder, self.figures, inputs)
 
     @classmethod
@@ -61,7 +61,7 @@ class Refined:
         """Read a finished refinement; return None if there is none that was made from these inputs.
 
         Args:
-            folder: folder of the figures.
+            folder: folder that `save` wrote.
             steps: folder of the files of the steps.
             fitted: the fit that was refined.
             inputs: digest of the inputs from which the refinement must have been made.
@@ -80,14 +80,17 @@ class Refined:
 
 
 Simulate = Callable[[Fitted, int], Frames]
-"""A function that simulates a model before the step of the given number, and returns the frames of all replicas."""
+"""A function that is called with a model and the index of the next refinement step.
+
+It simulates the model, and returns the frames of all replicas.
+"""
 
 
 def simulations_in(folder: Path, settings: RefinementSettings, simulation: SimulationPlan) -> Simulate:
-    """Return a function that simulates models with OpenMM, as `refine` needs it.
+    """Return a function that simulates models with OpenMM, for the argument `simulated` of `refine`.
 
-    Each simulation and its potential have a folder of their own in `folder`. Finished simulations are not repeated. Their
-    length is that of the refinement settings, and their temperature is always that of the data. The configurational
+    Each simulation and its potential have a folder of their own in `folder`. Finished simulations are not repeated. The
+    length is that of the refinement settings, and the temperature is always that of the data. The configurational
     temperature of each simulation is checked. The function raises `SimulationFailed` if the model blows up.
 
     Args:
@@ -126,7 +129,7 @@ def refine(
         fitted: the fitted model.
         settings: settings of the refinement.
         simulated: function that simulates a model, from `simulations_in` or with another engine.
-        trainer: trainer of the fit, which knows which frames are held out.
+        trainer: trainer of the fit, whose settings determine which frames are held out.
         folder: folder for the results of the steps.
         platform: name of the OpenMM platform that computes the forces of the priors.
 
@@ -150,7 +153,7 @@ def refinement_inputs(fitted: Fitted, settings: RefinementSettings) -> str:
 
 
 def _split(fitted: Fitted, trainer: Trainer) -> tuple[tuple[Frames, ...], tuple[Frames, ...]]:
-    """Return the training and the held-out frames of all sets, after checks that they allow a refinement."""
+    """Check that the data sets allow a refinement. Return the training frames and the held-out frames of each."""
     if reason := untestable(fitted.sets[0]):
         raise ValueError(f"refinement: {reason}: set refinement=none")
     training, held_out = zip(*(trainer.split(part, label) for label, part in numbered(fitted.sets).items()), strict=True)
@@ -162,7 +165,7 @@ def _split(fitted: Fitted, trainer: Trainer) -> tuple[tuple[Frames, ...], tuple[
 
 @dataclass(frozen=True)
 class _Steps:
-    """The steps of one refinement, with everything that all of them have in common."""
+    """The steps of one refinement, with the data and settings that all steps have in common."""
 
     training: tuple[Frames, ...]
     simulated: Simulate
@@ -172,7 +175,7 @@ class _Steps:
     inputs: str
 
     def after(self, model: Fitted, k: int) -> tuple[Fitted, dict[str, float]]:
-        """Return the model after step k, and the figures of the step. A finished step is read from its file."""
+        """Return the model after step k, and the results of the step. A finished step is read from its file."""
         file = self.folder / f"step_{k}.json"
         if not file.exists():
             forces = [(frames, _noise(model, frames, self.platform)) for frames in self.training]
@@ -188,7 +191,7 @@ class _Steps:
 
 
 def _figures(model: Fitted, held_out: Sequence[Frames], rows: list[dict[str, float]], platform: str) -> RefinementFigures:
-    """Return the figures of the steps, and R2 of the refined model on the held-out frames."""
+    """Return the results of the steps, and R2 of the refined model on the held-out frames, as one object."""
     sets = [ForceSet(part, prior_forces(model.priors, part, platform)) for part in held_out]
     quality = fit_quality(sets, [predict_forces(model.model, part) for part in sets]).r2_model
     log.info("refine: R2 of refined priors and network %.4f(%.4f)", quality.value, quality.stderr)
@@ -204,7 +207,7 @@ def _spline(priors: Sequence[Prior]) -> PairSpline:
 def _configurations(sets: Sequence[Frames]) -> Frames:
     """Concatenate the Boltzmann-distributed frames of all sets with the beads and the box of the first one.
 
-    Frames that are closer in time than `STRUCTURE_PS` are thinned.
+    The frames are thinned to an interval of `STRUCTURE_PS`.
     """
     first, parts = sets[0], []
     for frames in sets:
@@ -239,14 +242,14 @@ def _remove_others(folder: Path, inputs: str) -> None:
 
 
 def _write_step(file: Path, before: Sequence[Prior], step: RefinementStep, inputs: str) -> None:
-    """Write the priors after a step and the figures of the step to its file."""
+    """Write the priors after a step and the results of the step to its file."""
     priors = [step.prior if isinstance(prior, PairSpline) else prior for prior in before]
     found = {name: value for name, value in vars(step).items() if name != "prior"}
     write_checked(file, json_text({"priors": [prior.to_dict() for prior in priors], "found": found, "inputs": inputs}))
 
 
 def _read_step(file: Path) -> tuple[tuple[Prior, ...], dict[str, float]]:
-    """Read the priors after a step and the figures of the step.
+    """Read the priors after a step and the results of the step.
 
     Raises:
         ValueError: the file is damaged.

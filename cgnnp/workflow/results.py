@@ -21,8 +21,8 @@ from cgnnp.runtime.storage import check_file, file_checksum, json_text, naming, 
 FIGURES, ARRAYS = "figures.json", "arrays.npz"
 
 ARRAY, NUMBER, PAIRS = "~array", "~number", "~pairs"
-"""Keys for values that JSON does not have: arrays (by their names in the npz), numbers that are not finite, and dictionaries
-with keys other than strings."""
+"""Keys that mark values for which JSON has no type: arrays (stored by their names in arrays.npz), numbers that are not
+finite, and dictionaries with keys other than strings."""
 
 
 class OtherVersion(ValueError):
@@ -30,7 +30,7 @@ class OtherVersion(ValueError):
 
 
 def save_figures(folder: str | Path, figures: Any, inputs: str, **more: Any) -> None:
-    """Write figures to a folder, with the digest `inputs` of everything they depend on, and with further values `more`."""
+    """Write a result to a folder, with the digest `inputs` of everything it depends on, and with further values `more`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.ndarray] = {}
@@ -46,19 +46,19 @@ def save_figures(folder: str | Path, figures: Any, inputs: str, **more: Any) -> 
 def load_figures(
     folder: str | Path, kind: Any, inputs: str | None, mend: str, *, anew: bool = False, **more: Any
 ) -> tuple[Any, dict[str, Any]] | None:
-    """Read the figures in a folder. Return them and a dictionary of `inputs` and the further values; None without figures.
+    """Read the result in a folder. Return it with a dictionary of `inputs` and the further values; None if there is none.
 
     Args:
         folder: folder of the result.
-        kind: type of the figures.
-        inputs: digest of the inputs from which the figures must have been made; None accepts any.
+        kind: type of the result.
+        inputs: digest of the inputs from which the result must have been made; None accepts any.
         mend: advice at the end of an error message.
-        anew: whether to return None, instead of an error, for figures that were made from other inputs.
+        anew: whether to return None, instead of raising an error, if the result was made from other inputs.
         **more: names and types of the further values to read.
 
     Raises:
-        OtherVersion: another version of cgnnp wrote the figures.
-        ValueError: the files are damaged, or the figures were made from other inputs.
+        OtherVersion: another version of cgnnp wrote the result.
+        ValueError: the files are damaged, or the result was made from other inputs.
     """
     folder = Path(folder)
     file = folder / FIGURES
@@ -134,7 +134,7 @@ def _key(data: Any, kind: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _member(data: Any, members: tuple[Any, ...]) -> Any:
-    """Return the member of a union type that plain data belong to."""
+    """Return the type among the members of a union that these plain data represent."""
     wanted = [one for one in members if one is not type(None)]
     structured = [one for one in wanted if dataclasses.is_dataclass(one) or typing.get_origin(one) is not None]
     return next((one for one in structured if isinstance(data, dict | list)), wanted[0] if not structured else Any)

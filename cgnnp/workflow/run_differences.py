@@ -12,11 +12,11 @@ SIGNIFICANT = 2.0
 """A difference counts as significant if it is larger than this many standard errors."""
 
 SEED = "seed"
-"""The setting in which runs differ that only repeat a fit."""
+"""Name of the setting that alone differs between runs which repeat the same fit."""
 
 
 def difference_sentences(rows: Sequence[Row], differing: Sequence[str]) -> list[str]:
-    """Return a sentence for every run after the first, and one about the spread if runs differ in their seeds alone.
+    """Return a sentence on every run after the first; if runs differ in their seeds alone, also one on the spread of R2.
 
     Args:
         rows: rows of the runs, as `ManyRuns.rows` returns them.
@@ -46,7 +46,7 @@ def _r2_difference(one: Row) -> str:
 
 
 def _structure_differences(one: Row, first: Row) -> list[str]:
-    """Describe every deviation from the atomistic data that both runs have."""
+    """Describe how the deviation from the atomistic data differs, for every quantity that both runs compare."""
     known = {row["what"]: Judgement.from_dict(row) for row in first["judgements"]}
     found = [Judgement.from_dict(row) for row in one["judgements"]]
     return [_of_quantity(judged, known[judged.what]) for judged in found if judged.what in known]

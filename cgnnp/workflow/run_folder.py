@@ -27,7 +27,7 @@ FREE = (
     *("platform", "run_dir", "data_dir", "force_backend", "replica"),
     *("simulation.platform", "simulation.force_backend", "simulation.length_ps", "simulation.chunk_frames"),
 )
-"""Settings that may differ when a run is continued (those of the simulation are checked against its frames)."""
+"""Settings that may differ when a run is continued. Other checks compare those of the simulation with its frames."""
 
 FREE_GROUPS = ("compare",)
 """Groups of settings that may differ when a run is continued. A comparison with other settings is made again."""
@@ -55,7 +55,7 @@ class RunFolder:
 
     @property
     def summary_file(self) -> Path:
-        """File of the summary, which has all figures that a script needs to judge the run."""
+        """File of the summary, which has all results that a script needs to judge the run."""
         return self.path / "summary.json"
 
     @property
@@ -99,12 +99,12 @@ class RunFolder:
         """Check that no earlier version of cgnnp made the run.
 
         Raises:
-            ValueError: an earlier version made the run; the message says what to do.
+            ValueError: an earlier version of cgnnp made the run, which cannot be continued; the message says what to do.
         """
         if self.summary_file.is_file() and not (self.path / "results").is_dir():
             raise ValueError(
                 f"{self.path}: an earlier version of cgnnp made this run, so it cannot be continued: simulate its potential "
-                f"(python -m cgnnp.simulate potential={self.potential}), or train in a new run_dir, which finds its data"
+                f"(python -m cgnnp.simulate potential={self.potential}), or train in a new run_dir, which reuses the data"
             )
 
     def begin(self, config: str) -> None:
@@ -126,7 +126,7 @@ class RunFolder:
         if TARGET in (stored.get("prior") or {}):
             raise ValueError(
                 f"{self.path}: an earlier version of cgnnp began this run, when the prior was not a list of terms, so it "
-                "cannot be continued: choose another run_dir, which finds its data"
+                "cannot be continued: choose another run_dir, which reuses the data"
             )
         if changed := _differences(stored, new):
             raise ValueError(
@@ -143,11 +143,11 @@ class RunFolder:
         return read_yaml(stored_text(self.config_file), self.config_file)
 
     def result(self, stage: str) -> Path:
-        """Folder of the result of a stage. Stages read each other's results from these folders, never from the summary."""
+        """Folder of the result of a stage. A stage reads the results of earlier stages from there, not from the summary."""
         return self.path / "results" / stage
 
     def job(self) -> JobFigures:
-        """Read the figures of the job: its command, versions, dates and the times of its stages.
+        """Read the record of the job: its command, versions, dates and the times of its stages.
 
         Raises:
             ValueError: the file is damaged.
@@ -156,11 +156,11 @@ class RunFolder:
         return JobFigures(run=self.path.name) if known is None else replace(known[0], run=self.path.name)
 
     def note(self, **changes: Any) -> None:
-        """Change figures of the job, and write them."""
+        """Change entries of the record of the job, and write it to its file."""
         save_figures(self.result("job"), replace(self.job(), **changes), "")
 
     def write_summary(self, summary: Summary) -> None:
-        """Write summary.json, which has all figures so far."""
+        """Write summary.json, which has all results so far."""
         write_json(self.summary_file, summary.to_dict())
 
     @contextmanager
@@ -208,7 +208,7 @@ def start_logging(file: Path | None = None) -> None:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that prints a single line if it cannot be written.
+    """A log file that prints a single line to the terminal if the file cannot be written.
 
     The tracebacks that `logging` prints by default would hide the error of the job itself.
     """
@@ -260,13 +260,13 @@ def _new_folder(root: Path, name: str) -> Path:
 
 
 def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return a description of each setting that differs from the stored configuration and must not differ."""
+    """Return a description of each setting that must not differ from the stored configuration, but does."""
     one, two = flat_settings(stored), flat_settings(new)
     keys = [
         key for key in {**one, **two} if key not in FREE and not key.startswith(tuple(f"{name}." for name in FREE_GROUPS))
     ]
     if not all("simulation._target_" in side for side in (one, two)):
-        keys = [key for key in keys if not key.startswith("simulation")]  # one of the two has simulation=none
+        keys = [key for key in keys if not key.startswith("simulation")]  # one configuration has simulation=none
     return [f"{key} was {one.get(key)}, is now {two.get(key)}" for key in keys if one.get(key) != two.get(key)]
 
 

@@ -29,7 +29,7 @@ STARTS = 8
 
 @dataclass(frozen=True, repr=False)
 class CoarseRun:
-    """A coarse-grained run: the folders of its replicas, and the figures of the run.
+    """A coarse-grained run: the folders of its replicas, and the results of the run.
 
     Args:
         potential: folder of the potential that was simulated.
@@ -72,7 +72,7 @@ class CoarseRun:
         return open_replicas(self.folders)
 
     def save(self, folder: Path) -> None:
-        """Write the figures to a folder. The frames stay where they are, with the digest of their potential."""
+        """Write the results to a folder. The frames stay in the folders of the replicas, with the potential's digest."""
         replicas = [path.name for path in self.folders]
         save_figures(folder, self.figures, "", replicas=replicas)
 
@@ -81,12 +81,12 @@ class CoarseRun:
         """Read a run that `save` wrote; return None if the folder has none.
 
         Args:
-            folder: folder of the figures.
+            folder: folder that `save` wrote.
             potential: folder of the potential that was simulated.
             simulation: folder of the replicas.
 
         Raises:
-            ValueError: the file of the figures is damaged.
+            ValueError: the file that `save` wrote is damaged.
         """
         known = load_figures(folder, RunFigures, None, "run python -m cgnnp.simulate again", replicas=list[str])
         if known is None:
@@ -110,7 +110,7 @@ def run_potential(
         potential: folder of the exported potential.
         directory: folder for the replicas.
         plan: length, platform and dynamics of the run.
-        starts: frames from which the replicas start; None takes the configuration in the potential.
+        starts: frames from which the replicas start; None takes the bead positions that are stored in the potential.
         composition: numbers of beads or box, if they are not those of the potential.
 
     Raises:
@@ -119,8 +119,8 @@ def run_potential(
     """
     if starts is not None and composition is not None and not composition.is_own:
         raise ValueError(
-            "starts: these are positions of the beads in the potential, which do not fit another composition: leave out "
-            "starts, or n_pairs, box_nm and concentration_M"
+            "starts: these frames have the composition of the potential, which n_pairs, box_nm or concentration_M change: "
+            "leave out starts, or these three arguments"
         )
     positions = None if starts is None else starting_positions(starts)
     folders = simulate(potential, directory, plan.settings, plan.protocol, positions, composition)

@@ -1,4 +1,4 @@
-"""A simulation that is not in the folder of the run that fitted its potential, and its comparison with any data."""
+"""Simulations in a folder of their own, outside the run that fitted the potential, and their comparison with any data."""
 
 import inspect
 import logging
@@ -33,12 +33,12 @@ RESULT, WHERE = "results/simulation", "potential.json"
 
 
 def is_simulation(folder: Path) -> bool:
-    """Return whether a folder itself has replicas of a simulation; the folder of a whole run has them in a subfolder."""
+    """Return whether the replicas of a simulation are in this folder itself, not in a subfolder as in a whole run."""
     return bool(replica_folders(folder)) if folder.is_dir() else False
 
 
 def remember(coarse: CoarseRun, folder: Path) -> None:
-    """Write the figures of a simulation, the path of its potential and its settings to the folder of the replicas."""
+    """Write the results of a simulation, the path of its potential and its settings to the folder of the replicas."""
     coarse.save(folder / RESULT)
     place = {"potential": os.path.relpath(coarse.potential.resolve(), folder.resolve())}
     write_json(folder / "results" / WHERE, {**place, "settings": _settings(coarse)})
@@ -61,7 +61,7 @@ def _settings(coarse: CoarseRun) -> dict[str, Any]:
 
 
 def folder_beside(potential: Path, composition: Composition, plan: SimulationPlan) -> Path:
-    """Return the folder for a simulation of a potential, named after its composition and, if it is another, temperature."""
+    """Return the folder for a simulation of a potential, named after its composition, and its temperature if it differs."""
     temperature, name = plan.protocol.temperature_K, composition.folder_name
     other = abs(temperature - read_manifest(potential)["temperature_K"]) > 1e-9
     return beside(potential, f"{name}_temperature_K_{temperature:g}" if other else name)
@@ -139,7 +139,7 @@ def comparing_command(folder: Path, summary: Summary, base: Mapping[str, Any] | 
     Args:
         folder: folder of the run or of the simulation.
         summary: summary with the data and the settings of the comparison.
-        base: settings of the comparison that the command takes if it names no others; None for those of cgnnp.
+        base: settings of the comparison that apply unless the command names others; None takes the default values.
     """
     data = [] if summary.compared_with is None else [f"data={summary.compared_with}"]
     settings = [] if summary.comparison is None else changes(summary.comparison["settings"], base)
@@ -172,7 +172,7 @@ def check_same_beads(frames: Frames, bundle: PotentialBundle) -> None:
         for name, value in one.items():
             if abs(two[name] - value) > 1e-3 * max(1.0, abs(value)):
                 raise ValueError(
-                    f"{source}: the {what} of {name} is {two[name]:g} {unit}, but {value:g} {unit} in the potential: "
+                    f"{source}: the {what} of bead {name} is {two[name]:g} {unit}, but {value:g} {unit} in the potential: "
                     "compare with data of the same beads"
                 )
 
@@ -185,7 +185,7 @@ def name_of(frames: Frames) -> str:
 
 
 def _folder_of(frames: Frames) -> str | None:
-    """Return the folder of the data set, which contains the folders of all replicas; None if the frames are not on disk."""
+    """Return the folder of the data set of frames, above the folders of its replicas; None if they are not on disk."""
     if not frames.sources:
         return None
     parents = {Path(source).parent for source in frames.sources}
@@ -210,7 +210,7 @@ def _potential_of(folder: Path) -> Path:
     place = folder / str(read_json(file)["potential"])
     if not place.is_dir():
         raise FileNotFoundError(
-            f"{place}: the potential of {folder} no longer exists at this path: name it with potential=<directory>"
+            f"{place}: the potential of {folder} no longer exists at this path: give its new path as potential=<directory>"
         )
     return Path(os.path.relpath(place.resolve()))
 

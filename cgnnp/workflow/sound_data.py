@@ -22,7 +22,7 @@ class Checked:
     Args:
         certificates: certificates of the force maps, one for each data set.
         sound: results of the tests of positions, forces and boxes, one for each data set.
-        undeclared_bonds: what looks like undeclared bonds in the first set that has any, as plain data; None without any.
+        undeclared_bonds: pairs that look bonded but are not declared, in the first set that has any; None if there are none.
     """
 
     certificates: tuple[Certificate, ...]
@@ -30,16 +30,16 @@ class Checked:
     undeclared_bonds: dict[str, Any] | None
 
     def refuse_unsound(self) -> None:
-        """Raise an error if no model should be fitted to the data, and log a warning for each test that was not possible.
+        """Raise an error if the data are not fit for a model, and log a warning for each test that was not possible.
 
         Raises:
-            ValueError: a test disagrees. The g-YBG residual alone raises no error, since it is more sensitive than a fit.
+            ValueError: a test disagrees. A g-YBG residual alone raises no error: it shows flaws too small to spoil a fit.
         """
         for one in self.sound:
             _refuse(one)
 
     def figures(self, names: Sequence[str | None], sets: Sequence[Frames]) -> CheckFigures:
-        """Return the results as figures for the summary.
+        """Return the results in the form that the summary has.
 
         Args:
             names: folders of the data sets.
@@ -81,7 +81,7 @@ def check_sets(sets: Sequence[Frames]) -> Checked:
 
 
 def temperature_figures(found: Consistency) -> TemperatureFigures:
-    """Return the configurational temperatures and the g-YBG residual as figures for the summary."""
+    """Return the configurational temperatures and the g-YBG residual in the form that the summary has."""
     combined, by_pair = found.temperatures.combined, found.temperatures.by_pair
     return TemperatureFigures(
         pair=combined.name,
@@ -111,7 +111,7 @@ def _refuse(sound: Soundness) -> None:
         raise ValueError(f"{disagreement(result, temperature)}; see the certificate above")
     if sound.repeated:
         raise ValueError(
-            f"{sound.repeated[0]}: with repeated frames errors are too small, and frames are fitted and held out at once: "
+            f"{sound.repeated[0]}: repeated frames make errors too small, and the same frame may be fitted and held out: "
             "leave the repeated frames out"
         )
     if sound.outliers:

@@ -16,7 +16,7 @@ from cgnnp.workflow.results import save_figures
 @brief
 @dataclass(frozen=True)
 class TrainingData:
-    """Frames of all data sets of a job, and their figures for the summary. The first set is that of the job's source."""
+    """Frames of all data sets of a job, and their entries in the summary. The first set is that of the job's source."""
 
     sets: tuple[Frames, ...]
     figures: DataFigures
@@ -32,7 +32,7 @@ class TrainingData:
         return data_digest([self.figures.data_digest, *self.figures.more_data.values()])
 
     def save(self, folder: Path) -> None:
-        """Write the figures, which identify the frames, to a folder. The frames stay where they are."""
+        """Write the entries of the summary, which identify the frames, to a folder. The frames stay in the data cache."""
         save_figures(folder, self.figures, self.digest)
 
 

@@ -84,7 +84,7 @@ def test_no_module_of_the_package_hides_a_function(tmp_path, soft_spheres):
     back = cgnnp.Fitted.load(str(tmp_path / "fitted"), [soft_spheres])
     assert (repr(back), back.digest, back.history) == (repr(fitted), fitted.digest, fitted.history)
     assert back.checks == fitted.checks
-    with pytest.raises(ValueError, match="frames do not contain the potential of their run"):
+    with pytest.raises(ValueError, match="frames alone do not tell which potential they were simulated with"):
         cgnnp.compare_frames(soft_spheres, soft_spheres)
 
 

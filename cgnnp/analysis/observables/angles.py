@@ -25,7 +25,7 @@ from cgnnp.runtime.settings import check_positive
 CSV_COLUMNS = ("theta_deg", "angle", "P_atomistic", "stderr_atomistic", "P_cg", "stderr_cg")
 
 FEWEST = 0.01
-"""Smallest mean number of angles per central bead. Triples with fewer are left out as noise, unless the user lists them."""
+"""A triple of types with fewer angles per central bead than this is left out as noise, unless the user lists it."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Angles(Observable):
     """Distribution P(theta) of angles between neighbours in the first shell.
 
     Args:
-        triples: triples of bead types with the centre in the middle, for example [Cl-Na-Cl]. By default, the angles between
-            ions around an ion of opposite charge, or, for neutral beads, the angles between beads of one type.
+        triples: triples of bead types with the centre in the middle, for example [Cl-Na-Cl]. By default, two
+            like ions around an ion of opposite charge, or, for neutral beads, three beads of the same type.
         shell_nm: radius of the first shell, nm; by default the first minimum of the atomistic g(r).
         bins: number of bins from 0 to 180 degrees.
         max_frames: largest number of frames of each run; longer runs are thinned.
@@ -162,7 +162,7 @@ class Angles(Observable):
         return AnglesFinding(tuple(found[:MOST_PANELS] if self.triples is None else found))
 
     def _check_shell(self, both: BothSides) -> None:
-        """Refuse a shell radius beyond half the smaller box, where bead distances are not known."""
+        """Raise an error if the shell radius is more than half the smaller box, because no pairs are found beyond that."""
         most = min(half_shortest(frames.boxes) for frames in both)
         if self.shell_nm is not None and self.shell_nm > most:
             raise SettingError(

@@ -28,7 +28,7 @@ FIRST = {
 class Choice:
     """The observables of a comparison.
 
-    `named` is True if the user named them. The user is then told the reason if one of them does not apply to the runs.
+    `named` is True if the user named the observables. The user is then told why an observable does not apply to the runs.
     """
 
     observables: tuple[Observable, ...]
@@ -53,8 +53,8 @@ class Choice:
         """Compute all observables.
 
         Returns:
-            The findings by name, in the order of the report. Then the reasons, by name, why others have no finding: those
-            that failed, and those that the user named but that do not apply.
+            Two dictionaries. The first holds the findings by the name of the observable, in the order of the report. The
+            second holds the reason for each observable that failed, or that the user named but that does not apply.
         """
         found: dict[str, Finding] = {}
         absent: dict[str, str] = {}
@@ -110,11 +110,11 @@ def choice(values: Mapping[str, Any] | None = None, more: Sequence[Observable] =
 
 
 def changes(settings: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> list[str]:
-    """Return the words of a command line that lead to these settings.
+    """Return the command-line words that set these settings, for example `compare.rdf.r_max_nm=0.8`.
 
     Args:
         settings: settings of a comparison, as `Choice.settings` returns them.
-        base: values of the configuration under `compare` that apply without these words; None for those of cgnnp.
+        base: values of the configuration under `compare` that apply without these words; None takes the default values.
 
     >>> changes(choice({"observables": ["rdf", "angles"], "rdf": {"r_max_nm": 0.8}}).settings)
     ['compare.observables=[rdf,angles]', 'compare.rdf.r_max_nm=0.8']
@@ -147,7 +147,7 @@ def kinds_of_findings(more: Sequence[Observable] = ()) -> dict[str, type[Finding
 
 
 def _made(name: str, settings: Mapping[str, Any]) -> Observable:
-    """Create an observable from its settings, and check its name."""
+    """Create an observable from its settings, and check that it has the name under which it is configured."""
     made = constructed(settings, f"{GROUP}.{name}")
     if not isinstance(made, Observable) or made.name != name:
         raise ValueError(f"{GROUP}.{name}._target_={settings[TARGET]}: must create an Observable whose name is '{name}'")

@@ -1,4 +1,4 @@
-"""Isolated dimers: the model energy of two beads and nothing else, and whether the walls keep the beads apart."""
+"""Isolated dimers: the model energy of two beads in vacuum, and whether the walls keep the beads apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from cgnnp.units import thermal_energy
 LOWEST_KT, HIGHEST_KT, HIGHEST_WALL_KT = -15.0, 6.0, 1000.0
 
 HOLE_KT = 5.0
-"""Smallest energy of two beads at 0.05 nm or more below the first sampled distance, relative to that distance, in kT.
+"""A wall has a hole if, at 0.05 nm or more below the first sampled distance, the energy rises by no more than this (kT).
 
-If the energy is not higher than this, the wall has a hole.
+The rise is the energy of the two beads minus their energy at the first sampled distance.
 """
 
 CSV_COLUMNS = ("r_nm", "pair", "w_kJ_mol")
@@ -34,7 +34,7 @@ CHARGED_CSV_COLUMNS = (*CSV_COLUMNS, "short_range_kJ_mol", "coulomb_kJ_mol")
 class DimersFinding(Finding):
     """The isolated dimers of every kind of pair.
 
-    `solvent_eliminated` is True if their energies are potentials of mean force at infinite dilution.
+    `solvent_eliminated` is True if the energies of the dimers are potentials of mean force at infinite dilution.
     """
 
     dimers: tuple[IsolatedDimer, ...]
@@ -45,7 +45,7 @@ class DimersFinding(Finding):
         return [found.to_dict() for found in self.dimers]
 
     def entries(self, name: str) -> Row:
-        """Return the entries of summary.json, which are at the top level."""
+        """Return the entries that summary.json has at its top level."""
         return {"dimers": self.rows(), "solvent_eliminated": self.solvent_eliminated}
 
     def lines(self) -> Sequence[str]:
@@ -209,7 +209,7 @@ def _parts(axes: Axes, scan: DimerScan, kT: float, theme: Theme) -> list[np.ndar
 def _mark(axes: Axes, found: IsolatedDimer, theme: Theme) -> None:
     """Mark contact, barrier and solvent-separated minimum with dots, and write the height of the barrier above contact.
 
-    They are those of the table: only sampled distances are searched.
+    The dots mark the same points as the table: only sampled distances are searched.
     """
     marks = found.landmarks
     for point in (marks.contact, marks.barrier, marks.separated):
@@ -224,8 +224,8 @@ def _mark(axes: Axes, found: IsolatedDimer, theme: Theme) -> None:
 def _drawn_from(found: IsolatedDimer) -> tuple[float, float]:
     """Return the left end of the distance axis, nm, and the upper end of the energy axis, kT.
 
-    The distances begin at 0.05 nm below the first sampled one, so that the wall is seen. If that is not known, they begin at
-    0.03 nm below the first distance with an energy below 6 kT. The energy axis is logarithmic beyond 6 kT.
+    The distances begin at 0.05 nm below the first sampled one, so that the wall is seen. If that distance is not known, they
+    begin at 0.03 nm below the first distance with an energy below 6 kT. The energy axis is logarithmic beyond 6 kT.
     """
     r, total = found.scan.r, found.energy
     if found.first_sampled is None:

@@ -76,8 +76,8 @@ class DriftFinding(Finding):
 class EnergyDrift(Observable):
     """Drift of the total energy at constant energy.
 
-    The potential is run with the time step of the coarse-grained run that is compared, in eight runs that take `length_ps`
-    together.
+    The drift is measured in eight extra runs with the time step of the coarse-grained run. Together they are `length_ps`
+    long.
     """
 
     name: ClassVar[str] = "drift"
@@ -89,14 +89,14 @@ class EnergyDrift(Observable):
         check_positive("compare.drift", length_ps=self.length_ps)
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason to skip this observable if the potential, which the extra run needs, is not known."""
+        """Return a reason to skip this observable if the potential is not known, because the extra runs need it."""
         return "the potential of the run is not known" if both.potential is None else None
 
     def find(self, both: BothSides) -> DriftFinding:
         """Start from the last frame of the coarse-grained run, and measure the drift at constant energy."""
         bundle, coarse = both.potential, both.coarse
         if bundle is None:
-            raise ValueError("drift: the potential of the run is not known")
+            raise ValueError("drift: the extra runs need the potential, but the potential of the run is not known")
         step = float((coarse.meta.provenance.get("protocol") or {}).get("timestep_fs") or USUAL_STEP_FS)
         box, positions = (np.asarray(array[-1], dtype=np.float64) for array in (coarse.boxes, coarse.positions))
         beads = BeadSystem(coarse.mapping, box, positions)

@@ -43,8 +43,8 @@ class KirkwoodBuffFinding(Finding):
     """Kirkwood-Buff integrals of both runs ("atomistic", "cg") by every estimator, with the pairs in the atomistic order.
 
     `default` is the estimator that the user chose. `same_size` is True if both runs have equal numbers of beads and equal
-    volumes; only then are their finite-size errors the same. `phi_w` is the volume fraction of the solvent on each side. It
-    is None if it is not known, for example for a run at another density.
+    volumes; only then are their finite-size errors the same. `phi_w` holds the volume fraction of the solvent in each run;
+    it is None where the fraction is not known, for example for a run at another density.
     """
 
     default: Estimator
@@ -198,7 +198,7 @@ class KirkwoodBuffIntegrals(Observable):
     def unsuited(self, both: BothSides) -> str | None:
         """Return a reason to skip this observable if the beads are not charged, or if there are too few beads or frames.
 
-        The integrals need long runs in large boxes, so they are computed for salts only.
+        The integrals need long runs in large boxes. They are computed for salts only, whose activity they give.
         """
         if not both.is_charged:
             return "the beads carry no charges"
@@ -224,7 +224,7 @@ class KirkwoodBuffIntegrals(Observable):
 def plot_kirkwood_buff(
     sides: Sequence[tuple[str, KirkwoodBuff]], pairs: Sequence[tuple[str, str]], theme: Theme = LIGHT
 ) -> Figure:
-    """Plot G_ab(R) of pairs of types with bands of two standard errors. Dotted lines are the values, which the legend shows.
+    """Plot G_ab(R) of pairs of types with bands of two standard errors. Dotted lines are the values in the legend.
 
     Args:
         sides: label and integrals of each curve.
@@ -242,7 +242,7 @@ def plot_kirkwood_buff(
             axes.axhline(found.values[pair].value, color=styles[label]["color"], linewidth=0.9, linestyle=":")
         axes.axhline(0.0, color=theme.muted, linewidth=0.7)
         axes.set_xlim(0.0, max(found.R[-1] for _, found in sides))
-        axes.margins(y=0.25)  # room for the legend
+        axes.margins(y=0.25)  # leave space for the legend
         titled(axes, "-".join(pair), theme)
         axes.set_xlabel("R (nm)")
         axes.set_ylabel("G(R) (nm³)")
@@ -266,11 +266,11 @@ def is_neutral(row: Mapping[str, Any], side: str) -> bool | None:
 
 
 def apart(row: Mapping[str, Any], key: str) -> str:
-    """Return the difference between the coarse-grained and the atomistic number in words, in units of its error.
+    """Return the difference between the coarse-grained and the atomistic value in words, in units of its error.
 
     Args:
-        row: plain data with the numbers of both runs and their errors.
-        key: key of the number, without the suffixes.
+        row: plain data with the values of both runs and their errors.
+        key: key of the value in the row, without the suffixes.
     """
     figures = [row.get(f"{key}{kind}_{side}") for kind in ("", "_stderr") for side in SIDES]
     atomistic, cg, *errors = [np.nan if figure is None else float(figure) for figure in figures]
@@ -282,7 +282,7 @@ def apart(row: Mapping[str, Any], key: str) -> str:
 
 
 def _sides(row: Mapping[str, Any], key: str, digits: int) -> tuple[str, ...]:
-    """Return the number of each run with its error, as text."""
+    """Return the value of each run with its error, as text."""
     return tuple(plus_minus(row[f"{key}_{side}"], row[f"{key}_stderr_{side}"], digits) for side in SIDES)
 
 
@@ -300,7 +300,7 @@ def _same_size(both: BothSides) -> bool:
 
 
 def _pair(key: str, values: Mapping[str, Value | None]) -> Row:
-    """Return a number and its error for both runs as plain data."""
+    """Return a value and its error for both runs as plain data."""
     row: Row = {}
     for side in SIDES:
         found = values.get(side)

@@ -106,7 +106,7 @@ class MeanPotentials(Observable):
     kind: ClassVar[type[Finding]] = MeanPotentialFinding
 
     def unsuited(self, both: BothSides) -> str | None:
-        """Return a reason to skip this observable for a neat liquid, where -kT ln g(r) contains nothing beyond g(r)."""
+        """Return a reason to skip this observable for a neat liquid, where -kT ln g(r) tells no more than g(r)."""
         return None if both.solvent_eliminated else "no solvent was left out, so it would show nothing beyond g(r)"
 
     def find(self, both: BothSides) -> MeanPotentialFinding:

@@ -22,12 +22,12 @@ from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.statistics import Estimate
 
 SIDES = {"atomistic": "atomistic", "cg": "coarse-grained"}
-"""Suffix of the keys in summary.json for the atomistic and the coarse-grained run, with the name of the run on pages."""
+"""The two runs: the suffix that their keys have in summary.json, and the name that they have on pages."""
 
 Row = dict[str, Any]
 
 CsvTable = tuple[Sequence[str], Iterable[Sequence[Any]]]
-"""Column names and rows of a CSV file. A row is a distance (or angle, or order), a name such as Na-Cl, and the numbers."""
+"""Column names and rows of a CSV file. A row is a distance (or angle, or order), a name such as Na-Cl, and the values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +78,12 @@ class BothSides:
 
     @property
     def solvent(self) -> Mapping[str, Any] | None:
-        """What the atomistic data record about a solvent that was left out; None if they record none."""
+        """Record of the solvent that was left out of the atomistic data; None if the data have no such record."""
         return self.atomistic.meta.provenance.get("solvent")
 
     @property
     def solvent_eliminated(self) -> bool:
-        """Whether the beads are solutes whose solvent was left out. Only then is an isolated dimer at infinite dilution."""
+        """Whether the beads are solutes without their solvent, so that an isolated dimer stands for infinite dilution."""
         return self.is_charged or bool(self.solvent)
 
     @property
@@ -105,7 +105,7 @@ class Finding(ABC):
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give the subclass the repr of this class, unless it has its own; `dataclass` would add one with all arrays."""
+        """Give the subclass the repr of this class, unless it has its own: the repr of `dataclass` prints all arrays."""
         super().__init_subclass__(**kwargs)
         if "__repr__" not in vars(cls):
             cls.__repr__ = Finding.__repr__  # type: ignore[method-assign]
@@ -132,7 +132,7 @@ class Finding(ABC):
         return [str(one) for one in self.judgements()]
 
     def tables(self) -> dict[str, CsvTable]:
-        """Return the CSV files by their names without ending; by default none."""
+        """Return the contents of CSV files, by file name without the ending; by default none."""
         return {}
 
     def beside(self, label: str, others: "Sequence[tuple[str, Finding]]") -> Picture | None:
@@ -145,7 +145,7 @@ class Finding(ABC):
         return None
 
     def entries(self, name: str) -> Row:
-        """Return the entries of summary.json; by default the rows, under `observables` and the name of the observable."""
+        """Return the entries for summary.json; by default the rows, under `observables` and the name of the observable."""
         return {"observables": {name: self.rows()}}
 
 
@@ -179,7 +179,7 @@ def judge_numbers(what: str, first: Estimate, second: Estimate, scale: float | N
         what: name of the quantity.
         first: the atomistic number with its error.
         second: the coarse-grained number with its error.
-        scale: the difference is divided by this; by default by the absolute value of the first number.
+        scale: number by which the difference is divided; by default the absolute value of the first number.
 
     >>> first, second = Estimate(0.63, 0.001, 1.0, 20, True), Estimate(0.60, 0.001, 1.0, 20, True)
     >>> print(judge_numbers("order", first, second))

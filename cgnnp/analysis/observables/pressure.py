@@ -34,7 +34,7 @@ class PressureFinding(Finding):
         return row | {"reliable": found.reliable, "reason": None}
 
     def entries(self, name: str) -> Row:
-        """Return the entry of summary.json, which is at the top level."""
+        """Return the entry that summary.json has at its top level."""
         return {"virial_pressure": self.rows()}
 
     def lines(self) -> Sequence[str]:
@@ -86,7 +86,7 @@ class VirialPressure(Observable):
     def find(self, both: BothSides) -> PressureFinding:
         """Compute the virial pressure of the coarse-grained run."""
         if both.potential is None:
-            raise ValueError("pressure: the potential of the run is not known")
+            raise ValueError("pressure: it is computed from the potential, but the potential of the run is not known")
         return PressureFinding(pressure_of(both.potential, both.coarse, self.max_frames))
 
 

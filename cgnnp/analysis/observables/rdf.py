@@ -26,7 +26,7 @@ from cgnnp.runtime.settings import check_positive
 log = logging.getLogger("cgnnp")
 
 WIDEST, FEWEST_BINS = 0.05, 20
-"""Largest width (nm) and smallest number of the bins of g(r)."""
+"""Bins of g(r) may be at most this wide (nm), and there must be at least this many of them."""
 
 CSV_COLUMNS = ("r_nm", "pair", "g_atomistic", "stderr_atomistic", "g_cg", "stderr_cg")
 
@@ -72,7 +72,7 @@ class RdfFinding(Finding):
         return [_row(*pair, found) for pair, found in zip(self.curves, self.residuals, strict=True)]
 
     def entries(self, name: str) -> Row:
-        """Return the entry of summary.json, which is at the top level."""
+        """Return the entry that summary.json has at its top level."""
         return {"rdf": self.rows()}
 
     def lines(self) -> Sequence[str]:
@@ -259,7 +259,7 @@ def rdf_residual(first: Rdf, second: Rdf) -> Residual:
 def plot_rdf(panels: Sequence[Sequence[tuple[str, Rdf]]], theme: Theme = LIGHT) -> Figure:
     """Plot g(r) of every pair with bands of two standard errors, and below it the difference from the atomistic curve.
 
-    Dots and legend show the first peak of the curve smoothed over 0.022 nm, which is lower than that of the curve drawn.
+    Dots and legend show the first peak of g(r) smoothed over 0.022 nm. This peak is lower than the peak of the drawn curve.
 
     Args:
         panels: for each pair of types, the labels and curves of the atomistic run and of one or more models.
@@ -299,7 +299,7 @@ def _plot_pair(upper: Axes, lower: Axes, sides: Sequence[tuple[str, Rdf]], theme
 
 
 def _same_bins(first: Rdf, others: Sequence[tuple[str, Rdf | None]]) -> list[tuple[str, Rdf]]:
-    """Return the curves that have the same bins as the first, so that they can be compared with it."""
+    """Return the curves that have the same bins as the first curve, so that they can be compared with it."""
     return [(name, curve) for name, curve in others if curve is not None and np.array_equal(curve.r, first.r)]
 
 
@@ -309,7 +309,7 @@ def _labelled(pair: tuple[Rdf, Rdf]) -> list[tuple[str, Rdf]]:
 
 
 def in_chi2(found: Residual) -> str:
-    """Return χ² per function and p of a residual as text."""
+    """Return χ² per hat function and the p-value of a residual as text."""
     if found.test is None:
         return UNKNOWN
     p = found.test.p_value

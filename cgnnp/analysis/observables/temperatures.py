@@ -1,4 +1,4 @@
-"""The kinetic and the configurational temperature of the coarse-grained run, compared with that of its thermostat."""
+"""The kinetic and the configurational temperature of the coarse-grained run, compared with its thermostat temperature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,5 +82,5 @@ class RunTemperatures(Observable):
         return None
 
     def find(self, both: BothSides) -> TemperaturesFinding:
-        """Compute the temperatures of the run. A consistency check that exists already is used again."""
+        """Compute the temperatures of the run. A consistency check that was made before is used again."""
         return TemperaturesFinding(both.consistency or check_consistency(both.coarse), both.kinetic)

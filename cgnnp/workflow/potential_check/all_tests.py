@@ -35,7 +35,7 @@ def _time_step(subject: Subject) -> Finding:
 
 
 def _kept(name: str, make: Callable[[Subject], tuple[CheckRow, ...]]) -> Callable[[Subject], Finding]:
-    """Make a test of the function `make`; its rows are kept in a file under `name` when it is finished."""
+    """Turn the function `make` into a test whose rows are stored under `name` when it is finished, and then read again."""
     return lambda subject: Finding(subject.kept(name, tuple[CheckRow, ...], lambda: make(subject)))
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger("cgnnp")
 @brief
 @dataclass(frozen=True)
 class PotentialCheck:
-    """The result of the check of a potential: one row for each figure, and one verdict on all of them.
+    """The result of the check of a potential: one row for each result, and one verdict on all of them.
 
     Args:
         potential: folder of the potential.
@@ -35,7 +35,7 @@ class PotentialCheck:
         machine: machine that ran the check.
         rows: rows of all tests.
         dimers: isolated dimers of every kind of pair, if they were tested.
-        steps: figures of every time step that was tried.
+        steps: temperatures and energy drift of every time step that was tried.
     """
 
     potential: Path
@@ -56,7 +56,7 @@ class PotentialCheck:
 
     @property
     def scope(self) -> str:
-        """What was tested in runs of which length, and what was not tested, in words."""
+        """What the tests cover, in words: the length of their runs, and that they make no comparison with atomistic data."""
         full = FULL["length_ps"]
         shorter = self.settings.length_ps < full or self.settings.drift_ps < FULL["drift_ps"]
         short = f" These runs were shorter than those of a full check, which take {full:g} ps." if shorter else ""
@@ -72,7 +72,7 @@ class PotentialCheck:
 
     @property
     def reasons(self) -> list[str]:
-        """The rows that cause this verdict, in words; empty if all rows agree."""
+        """The rows that cause a verdict of disagrees or not tested, in words; empty if no row does."""
         return [str(row) for row in self.rows if row.verdict == self.verdict and row.verdict in (DISAGREES, NOT_TESTED)]
 
     def table(self) -> str:
@@ -114,7 +114,7 @@ def check_potential(
 
     Args:
         potential: a loaded potential, or its folder.
-        folder: folder in which finished tests are kept, so that the same call continues; None keeps nothing.
+        folder: folder in which finished tests are stored, so that the same call continues; None stores nothing.
         tests: names of the tests to run; None runs all of them.
         **given: settings (see `CheckSettings`), and `quick` for shorter runs.
 
@@ -125,7 +125,7 @@ def check_potential(
     names, settings = chosen_tests(tests), check_settings(**given)
     bundle = potential if isinstance(potential, PotentialBundle) else load(potential, self_check=False)
     if bundle.directory is None:
-        raise ValueError("potential: is only in memory, but the check needs its files: export it first")
+        raise ValueError("potential: it exists only in memory, but the check reads its files: export it first")
     subject = Subject(bundle, settings, folder)
     rows, dimers, steps = list[CheckRow](), list[IsolatedDimer](), list[StepFigures]()
     for number, name in enumerate(names, start=1):

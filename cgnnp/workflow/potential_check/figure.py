@@ -11,10 +11,10 @@ from cgnnp.workflow.potential_check.integration import MOST_DRIFT, MOST_NVE_DRIF
 
 
 class TimeSteps:
-    """Draws the figures of the time steps, with error bars of two standard errors.
+    """Draws temperatures and energy drift against the time step, with error bars of two standard errors.
 
     Args:
-        steps: figures of the time steps that were measured.
+        steps: temperatures and drift at the time steps that were measured.
         temperature: temperature of the thermostat, K.
         usual_fs: usual time step, which is marked, fs.
     """

@@ -1,4 +1,4 @@
-"""Tests of the integration of a potential: the energy drift at constant energy, and the largest sound time step."""
+"""Tests of the integration of a potential: the energy drift at constant energy, and the largest time step to use."""
 
 import functools
 from dataclasses import dataclass
@@ -11,20 +11,24 @@ from cgnnp.workflow.potential_check.rows import MEASURED, CheckRow, failed, firs
 from cgnnp.workflow.potential_check.subject import Subject
 
 FINE_STEP, FINE_SHARE = 5.0, 0.5
-"""The fine time step is the usual one divided by the first number. There, the energy drifts only if the forces are not its
-gradient. Its drift is small and needs only half the length of other runs at constant energy."""
+"""The fine time step is the usual one divided by the first number. At this step, the energy drifts only if the forces are
+not its gradient. Runs at this step are shorter than other runs at constant energy, by the second number as a factor."""
 
 MOST_FINE_DRIFT = 0.5
-"""Largest drift at the fine time step, in per cent of the kinetic energy per 20 ps."""
+"""The drift at the fine time step disagrees if it is larger than this, in per cent of the kinetic energy per 20 ps."""
 
 WARMER_PERCENT = 1.0
 MOST_DRIFT = WARMER_PERCENT * DRIFT_OF_ONE_PERCENT
-"""Largest drift of runs with a thermostat, in per cent of the kinetic energy per 20 ps. At this limit, a thermostat with a
-friction of 2 /ps lets the beads become 1 % too warm."""
+"""A time step is sound for runs with a thermostat if its drift is at most this, in per cent of the kinetic energy per 20 ps.
+
+At this limit, the beads become 1 % too warm with a thermostat of friction 2 /ps.
+"""
 
 MOST_NVE_DRIFT = WARMER_PERCENT
-"""Largest drift of runs at constant energy, in per cent of the kinetic energy per 20 ps. At this limit, a run of 20 ps warms
-by at most 1 %, since the heat capacity is not less than that of the kinetic energy."""
+"""A time step is sound at constant energy if its drift is at most this, in per cent of the kinetic energy per 20 ps.
+
+At this limit, a run of 20 ps warms by at most 1 %, since the heat capacity is not less than that of the kinetic energy.
+"""
 
 UNIT = f"% per {DRIFT_SPAN_PS:g} ps"
 WITH_THERMOSTAT = (
@@ -36,9 +40,9 @@ TOO_BLURRED = "the error of the drift is too large for a verdict, raise drift_ps
 
 @dataclass(frozen=True)
 class StepFigures:
-    """Figures of one time step: kinetic and configurational temperature (K), the drift at constant energy, and the verdict.
+    """Results for one time step: kinetic and configurational temperature (K), the drift at constant energy, and the verdict.
 
-    `sound` says whether runs with a thermostat may use this step. It is None if the error of a figure is too large for a
+    `sound` says whether runs with a thermostat may use this step. It is None if the error of a result is too large for a
     verdict; `reason` says what is wrong or missing. The drift is in per cent of the kinetic energy per 20 ps.
     `conserves_energy` says whether runs at constant energy may use this step; None if the error is too large.
     """
@@ -76,8 +80,8 @@ def drift_row(subject: Subject, timestep_fs: float, most: float, meaning: str, w
         subject: the potential with the settings of its check.
         timestep_fs: time step, fs.
         most: largest drift that is allowed, per cent.
-        meaning: reason of this limit, in words.
-        wrong: remark for a larger drift.
+        meaning: why this limit was chosen, in words.
+        wrong: remark in the row if the drift is larger than `most`.
     """
     name, target = f"NVE drift at {timestep_fs:g} fs, share of kinetic energy", f"within {most:g} %"
     try:
@@ -96,7 +100,7 @@ def drift_at(subject: Subject, timestep_fs: float, run: ShortRun | None = None) 
     Args:
         subject: the potential with the settings of its check.
         timestep_fs: time step, fs.
-        run: run at constant temperature with this time step, from whose end the drift is measured; None begins one.
+        run: run at constant temperature with this time step. The drift is measured from its end. None begins a new run.
 
     Raises:
         SimulationFailed: the simulation blew up.
@@ -112,8 +116,8 @@ def drift_at(subject: Subject, timestep_fs: float, run: ShortRun | None = None) 
 def time_step_rows(steps: tuple[StepFigures, ...], usual_fs: float) -> tuple[CheckRow, ...]:
     """Return two rows: the largest time step for runs with a thermostat, and that for runs at constant energy.
 
-    The first row agrees if its step is at least the usual one. The second has no target. The remarks say what is wrong with
-    longer steps.
+    The first row agrees if the largest step is at least the usual one. The second row has no target. The remarks say what is
+    wrong with longer steps.
     """
     reasons: dict[str, list[str]] = {}
     for step in steps:
@@ -155,9 +159,9 @@ def _largest(steps: tuple[StepFigures, ...], name: str) -> float | None:
 
 
 def measured_steps(subject: Subject) -> tuple[StepFigures, ...]:
-    """Measure the figures of the time steps in the settings and of the usual one, from the shortest to the first wrong one.
+    """Measure temperatures and drift at the time steps of the settings and the usual one, up to the first wrong time step.
 
-    The figures of each time step are kept when it is finished.
+    The results for each time step are stored when they are complete.
     """
     found: list[StepFigures] = []
     for step in sorted({*subject.settings.steps_fs, subject.timestep_fs}):
@@ -169,7 +173,7 @@ def measured_steps(subject: Subject) -> tuple[StepFigures, ...]:
 
 
 def measured_step(subject: Subject, timestep_fs: float) -> StepFigures:
-    """Measure the figures of one time step in a run at constant temperature, followed by runs at constant energy."""
+    """Measure temperatures and drift at one time step: a run at constant temperature, then runs at constant energy."""
     try:
         run = subject.run(timestep_fs=timestep_fs, place=100)
         sampled = run.sample(subject.settings.length_ps, f"check: {timestep_fs:g} fs")

@@ -60,7 +60,7 @@ def _figures(found: PotentialCheck) -> Section:
 
 
 def _dimers(found: PotentialCheck) -> list[Section]:
-    """Return the section with pictures of the isolated dimers; if there are too many, of those whose walls rise least."""
+    """Return the section with pictures of the isolated dimers. If there are too many, only the weakest walls are drawn."""
     weakest = sorted(found.dimers, key=lambda dimer: float("inf") if dimer.wall_rise is None else dimer.wall_rise)
     shown = weakest[:MOST_PANELS]
     if not shown:

@@ -1,4 +1,4 @@
-"""The rows of the check of a potential: one row for each figure, with its target and its verdict."""
+"""The rows of the check of a potential: one row for each result, with its target and its verdict."""
 
 import math
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED
 from cgnnp.runtime.formatting import UNKNOWN, plus_minus
 
 MEASURED = "measured"
-"""The verdict of a figure that has no target, such as a speed."""
+"""The verdict of a result that has no target, such as a speed."""
 
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One figure of the check.
+    """One result of the check, such as a drift.
 
     Args:
-        name: name of the figure.
-        value: value of the figure; None if there is none.
+        name: name of the result.
+        value: measured value; None if there is none.
         stderr: standard error of the value; None if it is unknown.
         unit: unit of the value.
         target: requirement on the value, in words; empty if there is none.
         verdict: agrees, disagrees, not tested or measured.
-        reason: why the verdict is not `agrees`, or how the figure was measured.
+        reason: why the verdict is not `agrees`, or how the value was measured.
 
     >>> print(CheckRow("NVE drift", 0.0213, 0.0104, "%", "within 0.5 %", "agrees"))
     NVE drift: 0.021 ± 0.010 % (asked: within 0.5 %)
@@ -50,7 +50,7 @@ class CheckRow:
 
 
 def with_error(value: float | None, stderr: float | None) -> str:
-    """Format a value with two significant digits of its error.
+    """Format a value with its error. The error has two significant digits, and the value as many decimals as the error.
 
     >>> with_error(2.9971, 0.7134), with_error(3194.07, 1027.04)
     ('3.00 ± 0.71', '3,194 ± 1,027')
@@ -69,7 +69,7 @@ def failed(name: str, unit: str, target: str, error: Exception) -> CheckRow:
 
 
 def first_sentence(error: Exception) -> str:
-    """Return the first sentence of an error, without the advice that follows, which is for users who run a simulation.
+    """Return the first sentence of an error message, without the advice after it, which is for users of a simulation.
 
     >>> first_sentence(ValueError("it blew up at step 10. Lower the time step."))
     'it blew up at step 10'
@@ -78,12 +78,12 @@ def first_sentence(error: Exception) -> str:
 
 
 def untested(name: str, unit: str, target: str, reason: str) -> CheckRow:
-    """Return the row of a test that was not possible, with the reason."""
+    """Return the row of a test that was not possible, with the reason; its verdict is `not tested`."""
     return CheckRow(name, None, None, unit, target, NOT_TESTED, reason)
 
 
 def worst_verdict(rows: tuple[CheckRow, ...]) -> str:
-    """Return one verdict on all rows. Rows without a target do not count.
+    """Return one verdict on all rows: disagrees, else not tested, else agrees. Rows without a target do not count.
 
     >>> worst_verdict((CheckRow("a", 1.0, None, "", "", "agrees"), CheckRow("b", None, None, "", "", "not tested")))
     'not tested'

@@ -1,4 +1,4 @@
-"""Settings of the check of a potential, and the tests of their values."""
+"""Settings of the check of a potential, whose values are validated here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ QUICK: dict[str, Any] = {"drift_ps": 10.0, "length_ps": 10.0, "steps_fs": [5.0, 
 """Default settings of a full and of a quick check. All quick tests of 216 beads of water take two minutes on two cores."""
 
 SHORTEST_PS = 1.0
-"""Shortest length of a run, which gives only ten frames; shorter runs are useless."""
+"""A run may not be shorter than this. It then gives only ten frames; fewer are useless."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +21,9 @@ class CheckSettings:
 
     Args:
         timestep_fs: usual time step, fs; None takes that of the run in whose folder the potential is, or else 10 fs.
-        steps_fs: time steps to try, fs; the check searches the largest sound one, from the shortest on.
-        drift_ps: length of the eight runs at constant energy of one time step together, ps.
-        length_ps: length of every other run, ps; the run with eight times the beads has a quarter of it.
+        steps_fs: time steps to try, fs. They are tried from the shortest on, to find the largest one that is sound.
+        drift_ps: total length of the eight runs at constant energy for one time step, ps.
+        length_ps: length of every other run, ps. The run with eight times the beads has a quarter of this length.
         seed: seed of velocities and thermostats.
         platform: name of the OpenMM platform.
 
@@ -49,7 +49,7 @@ class CheckSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class _Given:
-    """The types of the settings that may be given; None stands for a setting that is not given."""
+    """The types of the settings that a caller may give; None stands for a setting that is not given."""
 
     quick: bool | None = None
     timestep_fs: float | None = None

@@ -26,7 +26,7 @@ SHARE_OF_LARGE = 0.25
 """Length of the run with eight times the beads, divided by the length of the other runs."""
 
 LOOKED_FOR_NM = 0.6
-"""Only pairs closer than this are examined."""
+"""Only pairs closer than this (nm) are searched for the closest approach."""
 
 NO_EDGE = "the priors do not record a first sampled distance"
 
@@ -37,7 +37,7 @@ class Stress:
 
     Args:
         label: name of the run in its rows.
-        beads: function that returns the beads to simulate; it raises ValueError if these beads allow no such system.
+        beads: function that returns the beads to simulate; it raises ValueError if such a system cannot be made of them.
         heat: temperature of the run, divided by that of the potential.
         share: length of the run, divided by the length in the settings.
     """
@@ -69,7 +69,7 @@ def larger(subject: Subject) -> BeadSystem:
 
 
 def on_a_lattice(subject: Subject) -> BeadSystem:
-    """Return beads on a lattice: a rock-salt crystal in the middle of the box for a 1:1 salt of single ions, else cubic."""
+    """Return beads on a lattice: for a 1:1 salt of single ions a rock-salt crystal in the middle of the box, else cubic."""
     return rock_salt(subject) or _composed(subject)
 
 

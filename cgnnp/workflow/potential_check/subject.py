@@ -33,7 +33,7 @@ class Subject:
     Args:
         bundle: the potential, loaded from its files.
         settings: settings of the check.
-        folder: folder in which finished tests are kept and found again; None keeps nothing.
+        folder: folder in which finished tests are stored and found again; None stores nothing.
     """
 
     bundle: PotentialBundle
@@ -79,7 +79,7 @@ class Subject:
             beads: beads to simulate; None takes those of the potential.
             heat: temperature of the run, divided by that of the potential.
             timestep_fs: time step, fs; None takes the usual one.
-            place: number of the run; runs with different numbers have different random numbers.
+            place: index of the run. Runs with different indices have different random numbers.
         """
         return ShortRun(
             self.bundle,
@@ -91,7 +91,7 @@ class Subject:
         )
 
     def kept(self, name: str, kind: type[Kind] | Any, make: Callable[[], Kind]) -> Kind:
-        """Return the result that is kept under a name; if there is none for this potential and these settings, make it.
+        """Return the result that is stored under a name. If there is none for this potential and these settings, make it.
 
         Args:
             name: name of the result, which is the name of its folder.
@@ -104,7 +104,7 @@ class Subject:
 
     @cached_property
     def _made(self) -> dict[str, Any]:
-        """The results of this process by name, so that two tests that need the same figure show one value."""
+        """The results of this process by name, so that two tests that need the same measurement show the same value."""
         return {}
 
     def _from_folder(self, name: str, kind: type[Kind] | Any, make: Callable[[], Kind]) -> Kind:

@@ -51,7 +51,7 @@ class Diverging(Trainer):
 
 
 def test_a_fit_that_diverged_is_not_stored(frames, tmp_path):
-    with pytest.raises(ValueError, match=r"the fit diverged, weights are not finite: lower the learning rate"):
+    with pytest.raises(ValueError, match=r"the fit diverged, weights are not finite: use a lower learning_rate"):
         cgnnp.fit(frames, model=cgnnp.network("pair", cutoff_nm=0.5), prior=[], trainer=Diverging(), folder=tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
 
