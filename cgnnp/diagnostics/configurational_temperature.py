@@ -114,7 +114,7 @@ def configurational_temperature(
 
     Args:
         frames: the data set.
-        pair: the two bead types. Without it, all kinds of pairs are used; with `windows`, the most frequent kind.
+        pair: the two bead types. Without it, all kinds of pairs are used, or the most frequent kind if `windows` are given.
         windows: start and end of each bump, nm; by default the bumps of `default_fields`.
 
     Raises:

@@ -198,7 +198,7 @@ def _temperature_concerns(summary: Summary) -> Iterable[str]:
             value = plus_minus(found.K, found.stderr_K, 1)
             yield (
                 f"{what} is {value} K at a thermostat of {expected:g} K: the run is too short to tell whether they agree "
-                f"(a standard error of {number(RESOLVED * (expected or 0.0), 1)} K or less would)."
+                f"(a standard error of {number(RESOLVED * (expected or 0.0), 1)} K or less would suffice)."
             )
         elif found.K is None and _is_reached(summary, key):
             yield f"{what} has no value: {found.reason}."
@@ -256,7 +256,7 @@ def _ion_concerns(summary: Summary) -> Iterable[str]:
                 f"{number(row['first_sampled_nm'], 3)} nm"
             )
             yield (
-                f"An isolated dimer {row['pair']} may collapse: at {where}, its energy relative to that distance is "
+                f"An isolated dimer {row['pair']} may collapse: at {where}, its energy minus that at the latter is "
                 f"{number(row['lowest_inside_kT'], 1, sign=True)} kT, where a repulsive wall should be (threshold: "
                 f"{number(HOLE_KT, 0, sign=True)} kT)."
             )

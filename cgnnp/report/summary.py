@@ -1,7 +1,9 @@
 """The contents of summary.json: one field for each entry, grouped by the stages of a job that produce them.
 
 Entries keep their names and meanings between versions of cgnnp. New entries may be added; `schema_version` increases when
-the meaning of an entry changes. Entries of stages that a run does not have are null. Imports the standard library only.
+the meaning of an entry changes. Entries of stages that a run does not have are null.
+
+This module imports the standard library only.
 """
 
 import dataclasses
@@ -179,7 +181,7 @@ class RefinementFigures:
     """Results of the refinement of the pair splines.
 
     Args:
-        refinement: chi2 per function, number of functions, and largest change (kT) of every step.
+        refinement: for every step, chi2 per function, number of functions, and largest change of a pair potential (kT).
         r2_refined, r2_refined_stderr: R2 of the refined model.
     """
 
@@ -307,7 +309,10 @@ class Summary(
             ValueError: the entries are from another version, or there is an unknown entry.
         """
         if (version := data.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
-            raise ValueError(f"schema_version is {version}, but this version of cgnnp reads {SCHEMA_VERSION}")
+            raise ValueError(
+                f"schema_version is {version}, but this version of cgnnp reads {SCHEMA_VERSION}: use the version of cgnnp "
+                "that wrote the file"
+            )
         data = {key: value for key, value in data.items() if key != "schema_version"}
         sets = data.pop("data_sets", None) or []
         for name in ("t_conf", "t_conf_cg"):
@@ -315,7 +320,9 @@ class Summary(
             data[name] = TemperatureFigures(**{entry: value for entry, value in given.items() if value is not None})
         known = {entry.name for entry in dataclasses.fields(cls)}
         if unknown := sorted(set(data) - known):
-            raise ValueError(f"unknown entry '{unknown[0]}' in a summary")
+            raise ValueError(
+                f"unknown entry '{unknown[0]}' in a summary: use the version of cgnnp that wrote it, or remove the entry"
+            )
         return cls(**{key: value for key, value in data.items() if value is not None}, set_rows=sets)
 
 

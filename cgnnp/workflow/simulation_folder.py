@@ -147,7 +147,7 @@ def comparing_command(folder: Path, summary: Summary, base: Mapping[str, Any] | 
 
 
 def longer_ps(length_ps: float | None) -> int:
-    """Return a length in ps for a simulation that is longer than one of `length_ps`: 5000 ps, or twice its length."""
+    """Suggest a length (ps) for a simulation longer than `length_ps`: twice `length_ps`, but at least 5000 ps."""
     return max(5000, 2 * round(length_ps or 0))
 
 

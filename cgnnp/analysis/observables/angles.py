@@ -162,7 +162,7 @@ class Angles(Observable):
         return AnglesFinding(tuple(found[:MOST_PANELS] if self.triples is None else found))
 
     def _check_shell(self, both: BothSides) -> None:
-        """Raise an error if the shell radius is more than half the smaller box, because no pairs are found beyond that."""
+        """Raise an error if the shell radius is more than half the smaller box, where the minimum-image distance ends."""
         most = min(half_shortest(frames.boxes) for frames in both)
         if self.shell_nm is not None and self.shell_nm > most:
             raise SettingError(

@@ -81,7 +81,7 @@ class DimersFinding(Finding):
         picture = Picture(
             "dimers",
             "Energy of isolated dimers against their distance",
-            "w(r) is the energy of two beads and nothing else, the sum of priors and network; it is 0 at infinite distance. "
+            "w(r) is the energy of two beads in vacuum, the sum of priors and network; it is 0 at infinite distance. "
             f"{what} Dots mark the contact minimum, the barrier and the solvent-separated minimum. The data have no pair at "
             "the grey distances. Beyond 6 kT, the axis is logarithmic.",
             lambda theme: plot_dimers(shown, theme),

@@ -113,7 +113,7 @@ class KirkwoodBuffFinding(Finding):
             "In every model, the charges around an ion add up to minus its own charge (electroneutrality). A sum divided by "
             "minus this charge that differs from 1 therefore points to insufficient sampling or to the finite box.",
             "The last table shows the results of all estimators for the same trajectories and the same R. The spread of its "
-            "rows is the uncertainty that a closed box causes. Compare only numbers of the same estimator and the same box "
+            "rows is the uncertainty that a closed box causes. Compare only values of the same estimator and the same box "
             "size.",
         ]
         phi_w = self.phi_w["atomistic"]

@@ -19,13 +19,13 @@ MOST_FINE_DRIFT = 0.5
 
 WARMER_PERCENT = 1.0
 MOST_DRIFT = WARMER_PERCENT * DRIFT_OF_ONE_PERCENT
-"""A time step is sound for runs with a thermostat if its drift is at most this, in per cent of the kinetic energy per 20 ps.
+"""A time step with a larger drift is too long for runs with a thermostat; in per cent of the kinetic energy per 20 ps.
 
 At this limit, the beads become 1 % too warm with a thermostat of friction 2 /ps.
 """
 
 MOST_NVE_DRIFT = WARMER_PERCENT
-"""A time step is sound at constant energy if its drift is at most this, in per cent of the kinetic energy per 20 ps.
+"""A time step with a larger drift is too long for runs at constant energy; in per cent of the kinetic energy per 20 ps.
 
 At this limit, a run of 20 ps warms by at most 1 %, since the heat capacity is not less than that of the kinetic energy.
 """

@@ -56,7 +56,7 @@ def _figures(found: PotentialCheck) -> Section:
     said = f"{found.beads}, {found.temperature:g} K, usual time step {found.timestep_fs:g} fs."
     rows = [(row.name, Toned(row.verdict, LEVELS[row.verdict]), row.figure, row.target, row.reason) for row in found.rows]
     table = Table(("test", "verdict", "found", "required", "remarks"), tuple(rows), ("verdict", "required", "remarks"))
-    return Section("All figures", (said, table), (f"The check of {found.potential} ran on {found.machine}.",))
+    return Section("All results", (said, table), (f"The check of {found.potential} ran on {found.machine}.",))
 
 
 def _dimers(found: PotentialCheck) -> list[Section]:
@@ -66,7 +66,7 @@ def _dimers(found: PotentialCheck) -> list[Section]:
     if not shown:
         return []
     caption = (
-        "Energy of two beads and nothing else. The data have no pair at the grey distances: there, a wall must keep the "
+        "Energy of two beads in vacuum. The data have no pair at the grey distances: there, a wall must keep the "
         "beads apart, or they collapse onto each other. Beyond 6 kT, the axis is logarithmic. In a liquid without solvent, "
         "this energy is no potential of mean force, because beads of the liquid always have neighbours: its minimum need "
         "not be at the first peak of g(r)."

@@ -317,7 +317,7 @@ def test_the_page_shows_the_residual_and_says_whose_thresholds_they_are(summary)
     share = f"{100 * residual['share_beyond_2']:.0f}"
     assert re.search(rf"\(p ≤ {residual['p_value']:.2g}\)\s*{share}\s%, ", text)
     assert re.search(rf"{residual['largest_stderrs']:.1f} at {residual['largest_r_nm']:.3f} nm", text)
-    assert "The thresholds are ours" in text
+    assert "The thresholds were chosen for cgnnp" in text
     assert "asked for" not in text
 
 
