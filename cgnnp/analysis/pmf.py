@@ -77,7 +77,7 @@ def mean_potential(curve: Rdf, temperature: float, smooth: bool = False) -> Mean
 def landmarks(r: Float[np.ndarray, "points"], energy: Float[np.ndarray, "points"], near_nm: float = NEAR_NM) -> Landmarks:
     """Find the first two minima of w(r) and the highest point between them.
 
-    The distance of a minimum, or of the highest point, is the vertex of a parabola through three points. The first and the
+    The distance of each of these points is refined by a parabola through the point and its neighbours. The first and the
     last point with a finite energy are not taken for minima.
 
     Args:

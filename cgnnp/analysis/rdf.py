@@ -96,7 +96,7 @@ class Rdf:
 
 
 def smoothing_weights(bin_width: float) -> Float[np.ndarray, "bins"]:
-    """Return the weights of the bins in the running mean: the fraction of its length of 0.022 nm that lies in each bin.
+    """Return the weights of the bins in the running mean: the fraction of the centred length of 0.022 nm in each bin.
 
     >>> smoothing_weights(0.01).round(3).tolist()
     [0.273, 0.455, 0.273]

@@ -166,7 +166,7 @@ def _needed(plan: SimulationPlan | None) -> SimulationPlan:
 
 
 def compare(config: DictConfig, overrides: Sequence[str] = ()) -> None:
-    """Compare the simulation of a run with its data, that of a potential with any data, or several runs with each other.
+    """Compare the simulation of a run with its data, a simulation of a potential with any data, or runs with each other.
 
     A run is compared by the observables in its own config.yaml, except for the `overrides` on the command line.
     """

@@ -100,7 +100,7 @@ class ConfigurationalTemperature:
 class Temperatures:
     """T_conf of each kind of pair, and T_conf of all kinds together.
 
-    `combined` is T_conf of all those kinds together for which T_conf alone could be determined.
+    `combined` is computed from all kinds of pairs whose own T_conf could be determined.
     """
 
     by_pair: tuple[ConfigurationalTemperature, ...]
@@ -138,7 +138,7 @@ def configurational_temperature(
 def temperatures(frames: Frames, sums: PairSums | None = None) -> Temperatures:
     """Compute T_conf of each kind of pair, and T_conf of all kinds together.
 
-    T_conf of all kinds together is one least-squares fit over the bumps of those kinds for which T_conf has a value.
+    T_conf of all kinds together is one least-squares fit over the bumps of all kinds whose own T_conf has a value.
 
     Args:
         frames: the data set.

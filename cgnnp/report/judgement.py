@@ -114,7 +114,7 @@ def judgement_of(row: dict[str, Any]) -> Judgement:
 
 
 def worst_row(summary: Summary) -> dict[str, Any] | None:
-    """Return the row of g(r) with the worst judgement, which decides the verdict."""
+    """Return the row of the pair whose g(r) has the worst judgement, which decides the verdict; None without g(r)."""
     known = [row for row in summary.rdf if number(row.get("deviation")) != UNKNOWN]
     worst = worst_of([judgement_of(row) for row in known])
     return next((row for row in known if worst is not None and judgement_of(row) == worst), None)

@@ -185,7 +185,7 @@ def name_of(frames: Frames) -> str:
 
 
 def _folder_of(frames: Frames) -> str | None:
-    """Return the folder of the data set of frames, above the folders of its replicas; None if they are not on disk."""
+    """Return the folder of the data set that the frames belong to, not that of one replica; None if it is not on disk."""
     if not frames.sources:
         return None
     parents = {Path(source).parent for source in frames.sources}

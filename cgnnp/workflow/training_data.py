@@ -16,7 +16,7 @@ from cgnnp.workflow.results import save_figures
 @brief
 @dataclass(frozen=True)
 class TrainingData:
-    """Frames of all data sets of a job, and their entries in the summary. The first set is that of the job's source."""
+    """Frames of all data sets of a job, and their entries in the summary. The first set comes from the job's source."""
 
     sets: tuple[Frames, ...]
     figures: DataFigures

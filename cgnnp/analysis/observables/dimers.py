@@ -45,7 +45,7 @@ class DimersFinding(Finding):
         return [found.to_dict() for found in self.dimers]
 
     def entries(self, name: str) -> Row:
-        """Return the entries that summary.json has at its top level."""
+        """Return the entries of this observable, which summary.json has at its top level."""
         return {"dimers": self.rows(), "solvent_eliminated": self.solvent_eliminated}
 
     def lines(self) -> Sequence[str]:

@@ -34,7 +34,7 @@ class PressureFinding(Finding):
         return row | {"reliable": found.reliable, "reason": None}
 
     def entries(self, name: str) -> Row:
-        """Return the entry that summary.json has at its top level."""
+        """Return the entry of this observable, which summary.json has at its top level."""
         return {"virial_pressure": self.rows()}
 
     def lines(self) -> Sequence[str]:

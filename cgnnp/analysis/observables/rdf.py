@@ -40,9 +40,9 @@ HOW_JUDGED = (
     "The residual is projected on {dof} functions of r and tested with the covariances of both runs. χ² per function is "
     "about 1 if the residual is noise, and p is the probability that noise alone gives a larger χ². The largest residual "
     "of a single bin and D are tested too. Noise alone puts 5 % of the bins beyond 2 standard errors of the difference, "
-    "and 0.3 % beyond 3. The thresholds were chosen for cgnnp. “Agrees within errors”: three times the smallest of the three "
-    f"p-values is at least {LIKELY:g}, and noise alone gives a D of at most {percent(MATTERS)}. “Close”: the difference is "
-    "significant, but the systematic deviation (D with its noise subtracted in quadrature) is at most "
+    "and 0.3 % beyond 3. The thresholds were chosen for cgnnp. “Agrees within errors”: three times the smallest of the "
+    f"three p-values is at least {LIKELY:g}, and noise alone gives a D of at most {percent(MATTERS)}. “Close”: the difference "
+    "is significant, but the systematic deviation (D with its noise subtracted in quadrature) is at most "
     f"{percent(CLOSE)}. “Disagrees”: the systematic deviation is larger. “Too short to tell”: noise hides deviations that "
     "matter, or the errors are unreliable. With unreliable errors, “disagrees” needs a D of more than "
     f"{CLEAR:g} times the D of noise alone, and a systematic deviation of more than {percent(CLOSE)}."
@@ -72,7 +72,7 @@ class RdfFinding(Finding):
         return [_row(*pair, found) for pair, found in zip(self.curves, self.residuals, strict=True)]
 
     def entries(self, name: str) -> Row:
-        """Return the entry that summary.json has at its top level."""
+        """Return the entry of this observable, which summary.json has at its top level."""
         return {"rdf": self.rows()}
 
     def lines(self) -> Sequence[str]:

@@ -15,17 +15,17 @@ FINE_STEP, FINE_SHARE = 5.0, 0.5
 not its gradient. Runs at this step are shorter than other runs at constant energy, by the second number as a factor."""
 
 MOST_FINE_DRIFT = 0.5
-"""The drift at the fine time step disagrees if it is larger than this, in per cent of the kinetic energy per 20 ps."""
+"""The drift at the fine time step disagrees if it is larger than this (% of the kinetic energy per 20 ps)."""
 
 WARMER_PERCENT = 1.0
 MOST_DRIFT = WARMER_PERCENT * DRIFT_OF_ONE_PERCENT
-"""A time step with a larger drift is too long for runs with a thermostat; in per cent of the kinetic energy per 20 ps.
+"""A time step is too long for runs with a thermostat if its drift (% of the kinetic energy per 20 ps) is larger than this.
 
 At this limit, the beads become 1 % too warm with a thermostat of friction 2 /ps.
 """
 
 MOST_NVE_DRIFT = WARMER_PERCENT
-"""A time step with a larger drift is too long for runs at constant energy; in per cent of the kinetic energy per 20 ps.
+"""A time step is too long for runs at constant energy if its drift (% of the kinetic energy per 20 ps) is larger than this.
 
 At this limit, a run of 20 ps warms by at most 1 %, since the heat capacity is not less than that of the kinetic energy.
 """
