@@ -1,10 +1,11 @@
-"""Write the tables of the pages in examples/results anew, from the rows that the scripts have measured.
+"""Rewrite the tables of the pages in examples/results from the measured rows in the JSON files beside them.
 
     python scripts/pages.py                                 # all pages
-    python scripts/pages.py examples/results/nacl.json      # one
+    python scripts/pages.py examples/results/nacl.json      # one page
 
-A page is plain Markdown. Between <!-- measured --> and <!-- end --> stand date, commit and command; between
-<!-- rows PATTERN --> and <!-- end --> stands a table of the rows whose figure the regular expression PATTERN finds.
+A page is plain Markdown. The script fills in the text between two kinds of comments and leaves the rest as it is:
+between <!-- measured --> and <!-- end -->, the date, commit and command of the measurement; between <!-- rows PATTERN -->
+and <!-- end -->, a table of all rows whose label matches the regular expression PATTERN. (A label is the entry `figure`.)
 """
 
 import re
@@ -20,13 +21,18 @@ PART = re.compile(r"(<!-- (measured|rows (?P<pattern>.+?)) -->\n)(.*?)(<!-- end 
 
 
 def write_page(rows: Path) -> None:
-    """Write date and tables of the page beside a file of rows; the rest of it stays as it is."""
+    """Rewrite the page NAME.md from the rows in NAME.json; text outside the marked parts stays as it is."""
     page = rows.with_suffix(".md")
     write_file(page, filled(page.read_text(), read_json(rows)))
 
 
 def filled(page: str, found: dict[str, Any]) -> str:
-    """The text of a page with date and tables of these rows."""
+    """Return the text of a page with its marked parts replaced.
+
+    Args:
+        page: text of the page before.
+        found: content of the JSON file: date, commit, command and rows.
+    """
 
     def part(match: re.Match[str]) -> str:
         pattern = match["pattern"]
@@ -37,12 +43,12 @@ def filled(page: str, found: dict[str, Any]) -> str:
 
 
 def measured(found: dict[str, Any]) -> str:
-    """When, of which code and by which command."""
+    """Return the Markdown lines that state the date, commit and command of a measurement."""
     return f"Measured on {found['date']} (commit {found['commit']}) by\n\n    {found['command']}\n\n"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A Markdown table."""
+    """Return rows as a Markdown table with the columns label, value with standard error, and target."""
     lines = ["| figure | value | target |", "|---|---|---|"]
     for row in rows:
         value = "not measured" if row["value"] is None else number(row["value"])
@@ -53,7 +59,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits, without a power of ten where it can be helped.
+    """Return a number with four significant digits as text; from 10,000 to 1e9 all digits are written out.
 
     >>> number(37756.0), number(0.09389), number(1.518e-05)
     ('37,756', '0.09389', '1.518e-05')

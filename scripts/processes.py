@@ -1,4 +1,4 @@
-"""Functions in Python processes of their own, and the memory and time that they take."""
+"""Call functions in new Python processes, and measure the memory and time of a call."""
 
 import multiprocessing
 import threading
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 INTERVAL_S = 0.02
-"""Time between two looks at the memory of a process."""
+"""Time between two measurements of the memory of a process, in seconds."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """The largest memory that a call took beyond what its process had before, MB, and its time.
+    """Peak memory of a call, less the memory of its process before the call (MB), and the duration of the call (s).
 
-    `own_mb` is memory of the process alone (RssAnon of /proc). `mapped_mb` are pages of mapped files (RssFile), which the
-    system reads and gives up as it likes.
+    `own_mb` counts memory that belongs to the process alone (RssAnon in /proc). `mapped_mb` counts pages of memory-mapped
+    files (RssFile), which the operating system can drop at any time.
     """
 
     own_mb: float
@@ -33,7 +33,7 @@ def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def watched(work: Callable[[], Any]) -> Usage:
-    """Call a function in this process and return what it takes."""
+    """Call a function in this process and return its peak memory and duration."""
     before, done = memory_mb(), threading.Event()
     most = before
 
@@ -54,6 +54,6 @@ def watched(work: Callable[[], Any]) -> Usage:
 
 
 def memory_mb() -> tuple[float, ...]:
-    """Return the memory of this process alone, and its pages of mapped files, MB."""
+    """Return the memory that belongs to this process alone, and its pages of memory-mapped files, both in MB."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return tuple(int(status[key].split()[0]) / 1024 for key in ("RssAnon", "RssFile"))

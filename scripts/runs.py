@@ -1,4 +1,4 @@
-"""Rows that programs take from finished runs: figures of a summary.json, and what the check of a potential finds."""
+"""Rows of finished runs: values from a summary.json, and results of `python -m cgnnp.check` on a potential."""
 
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,20 @@ FIGURES = {
     "atomistic ns/day": ("atomistic_ns_per_day", ""),
     "CG ns/day, all replicas": ("cg_ns_per_day", ""),
 }
-"""Figures of a run, with the entries of summary.json that hold the value and its standard error."""
+"""For each row label, the names of the entries of summary.json with the value and its standard error ("": no error)."""
 
 WALL = at_least(20.0, ", no hole")
-"""Target of the walls of isolated dimers, in kT."""
+"""Target for the height of the walls of isolated dimers, in kT."""
 
 
 def summary_rows(summary: dict[str, Any], least_speed: float, targets: dict[str, Target] | None = None) -> list[Row]:
-    """Return the figures that a summary has, some with targets, and the speed over that of the atomistic simulation."""
+    """Return rows of the values in a summary, and of the ratio of CG to atomistic speed (ns/day).
+
+    Args:
+        summary: content of the summary.json of a run; entries that it lacks give no row.
+        least_speed: smallest ratio of CG to atomistic ns/day that meets the target.
+        targets: targets of some rows, by label.
+    """
     rows = []
     for figure, (key, error) in FIGURES.items():
         if (value := summary.get(key)) is not None:
@@ -36,7 +42,10 @@ def summary_rows(summary: dict[str, Any], least_speed: float, targets: dict[str,
 
 
 def check_rows(potential: Path, tests: list[str], **settings: Any) -> list[Row]:
-    """Return what `python -m cgnnp.check` finds. Walls must be higher than the check itself asks for."""
+    """Check an exported potential as `python -m cgnnp.check` does, and return one row for each result.
+
+    Rows of dimer walls have the target `WALL`, which is stricter than that of the check.
+    """
     rows = []
     for row in cgnnp.check_potential(potential, tests=tests, **settings).rows:
         figure, met = f"{row.name}, {row.unit}", {AGREES: True, DISAGREES: False}.get(row.verdict)

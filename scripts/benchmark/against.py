@@ -1,11 +1,12 @@
-"""Is this checkout slower than another one? Both run the main job by turns, on stored frames.
+"""Is this checkout of the repository slower than another one? Both run the main job on stored frames, in turn.
 
     git worktree add ../before v0.1.0
     python scripts/benchmark/against.py --other ../before --rounds 6
 
-Both run in the Python that runs this script, each with its own package. The log of the fit has the time of an epoch, the
-summary has the speed of the beads, and the whole job is timed here. Ratios are of neighbouring jobs, so that a machine that
-is slower for a while slows both. Nothing else should run.
+Both checkouts run in the Python that runs this script, each with its own package cgnnp. Three times are compared: that of
+the whole job, of an epoch of the fit (from metrics.csv), and of a step of the CG simulation (from ns/day in summary.json).
+Each ratio is of two jobs that ran one after the other, so that a machine that is slow for a while slows both. Run nothing
+else on the machine meanwhile.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+sys.path.append(str(Path(__file__).parents[1]))  # modules that the scripts share
 
 from pages import ROOT
 from rows import Row, parser, report
@@ -32,11 +33,14 @@ JOB = (
 SHORT = "trainer.max_epochs=2 simulation.length_ps=20"
 LONG = "trainer.max_epochs=6 simulation.length_ps=120"
 SLOWER = 1.05
-"""A checkout is slower if the ratio is larger than this, and larger than 1 by more than two standard errors."""
+"""This checkout counts as slower if a time ratio exceeds this limit and exceeds 1 by more than two standard errors."""
 
 
 def job(checkout: Path, quick: bool) -> dict[str, float]:
-    """Return the times of a main job with the package of a checkout, of an epoch of its fit, and of a step of its beads."""
+    """Run the main job with the package of a checkout; return three times of it.
+
+    These are the seconds of the whole job, the seconds of the fastest epoch, and the inverse of the CG speed (day/ns).
+    """
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         subprocess.run(
@@ -54,7 +58,10 @@ def job(checkout: Path, quick: bool) -> dict[str, float]:
 
 
 def package_path(checkout: Path, folder: Path) -> Path:
-    """Return a folder with the package of a checkout as it is installed, with mappings and conf inside."""
+    """Make a folder for PYTHONPATH with the package of a checkout as pip would install it; return the folder.
+
+    The package consists of links to the checkout; mappings and conf lie inside it.
+    """
     package = folder / "package" / "cgnnp"
     package.mkdir(parents=True)
     for entry in (checkout / "cgnnp").iterdir():
@@ -65,7 +72,10 @@ def package_path(checkout: Path, folder: Path) -> Path:
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Run jobs of both checkouts by turns, the first of each for caches; return the mean ratios of their times."""
+    """Run jobs of both checkouts in turn; return the mean ratios of the times of this checkout to those of the other.
+
+    The first job of each checkout only fills caches and does not count.
+    """
     other = arguments.other.resolve()
     sides: dict[Path, list[dict[str, float]]] = {ROOT: [], other: []}
     for number in range(arguments.rounds + 1):
@@ -85,7 +95,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--other", type=Path, required=True, help="another checkout of this repository")
-    options.add_argument("--rounds", type=int, default=6, help="jobs of each checkout that count")
+    options.add_argument("--rounds", type=int, default=6, help="number of counted jobs of each checkout")
     report(options.parse_args(), measure, "against")
 
 

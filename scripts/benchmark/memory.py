@@ -1,11 +1,11 @@
-"""How much memory a large data set takes: to open it, and to fit a network to it, each in a process of its own.
+"""Measure the memory that it takes to open a large data set, and to fit a network to it, each in a new process.
 
     python scripts/benchmark/memory.py --work DIR          # 1 GB of frames, made once; some minutes
-    python scripts/benchmark/memory.py --quick             # a fifth of that
+    python scripts/benchmark/memory.py --quick             # 200 MB of frames
 
-The frames are of beads on a lattice with noise, and forces of noise: what they are does not matter here. Memory is what the
-process has of its own beyond what importing takes, RssAnon of /proc; pages of mapped files are shown beside it. A fit is one
-epoch of the smallest network to all frames; a batch of four is a few MB.
+The frames have random positions near a lattice and random forces, since memory does not depend on the values. Memory means
+RssAnon of /proc, which belongs to the process alone, less its value after the imports; pages of memory-mapped files have
+rows of their own. The fit is one epoch of the smallest network on all frames; a batch of four frames has a few MB.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+sys.path.append(str(Path(__file__).parents[1]))  # modules that the scripts share
 
 import numpy as np
 from processes import Usage, in_new_process, watched
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Return what a data set takes."""
+    """Return rows of memory (MB) and time (s) for opening a data set and for fitting to it."""
     size, rows = 200 if arguments.quick else 1000, []
     data = arguments.work / f"frames_{size}_MB"
     make(data, size)
@@ -50,7 +50,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def make(folder: Path, megabytes: float) -> None:
-    """Make a data set of so many MB, or what of it is not there."""
+    """Write frames to a data set until it has the given size in MB; frames that it has already count."""
     generator, one = np.random.default_rng(0), np.eye(1)
     beads: dict[str, tuple] = {"bead_types": ("AR",), "masses": (39.9,), "charges": (0.0,), "offsets": (0,), "parents": (0,)}
     argon = Block(name="AR", configuration=one, force=one, copies=((0, 1, BEADS),), **beads)
@@ -65,13 +65,13 @@ def make(folder: Path, megabytes: float) -> None:
 
 
 def opened(data: Path) -> Usage:
-    """Open a data set."""
+    """Open a data set; return the memory and time that this takes."""
     return watched(lambda: open_frames(data))
 
 
 def fitted(data: Path) -> Usage:
-    """Fit to a data set."""
-    import lightning  # noqa: F401 (imports do not count)
+    """Fit a network to a data set; return the memory and time that this takes."""
+    import lightning  # noqa: F401 (imported here, so that the memory of imports does not count)
     import openmm  # noqa: F401
 
     walls = cgnnp.option("prior", "pairs", cutoff_nm=0.45, max_frames=20, min_count=5, walls_only=True)

@@ -1,24 +1,26 @@
-"""How fast are this project's networks and those of NequIP, Allegro and MACE on the same beads? One thread each.
+"""Measure how fast the networks of cgnnp and those of the packages NequIP, Allegro and MACE are on the same beads.
 
     python scripts/benchmark/packages.py --work DIR                # hours: all cases; a second call continues
     python scripts/benchmark/packages.py --work DIR --quick        # 216 waters, l = 1 (compilers take most of the time)
     python scripts/benchmark/packages.py --work DIR --cases "216 waters.*forces" --contestants "NequIP l=1"
 
-Every peer is installed from PyPI into an environment of its own in the work folder, with torch 2.13 for the processor (or
-another one, `--torch`); ours runs in this environment and in one with torch 2.13. Each contestant is a process; for every
-case they compute in turn, one at any time, round by round.
+Every other package is installed from PyPI into an environment of its own in the work folder, with the CPU build of torch
+2.13 (or another one, `--torch`). cgnnp runs in this environment, and in one with torch 2.13. A contestant is one network in
+one mode of one package, with a process of its own that uses one thread. In every case (a system and a task) the contestants
+compute one after the other, in several rounds.
 
-The same for all: positions, edges (27.6 neighbours of a water), 32 channels of every degree, features of natural parity, 3
-layers (Allegro, whose beads see only their neighbours: 1 or 2), 8 radial functions, radial perceptrons with one hidden layer
-of 64, float32. MACE has correlation order 2. Weights are random.
+All contestants share the positions, the edges (27.6 neighbours of a water), 32 channels of every degree, features of natural
+parity, 3 layers (Allegro, whose beads see only their neighbours, has 1 or 2), 8 radial functions, radial perceptrons with
+one hidden layer of width 64, and float32. MACE has correlation order 2. Weights are random. The tasks are
 
-    forces   energy and forces, the neighbour list given
-    train    forces, their mean square error, its derivative by all weights; no optimizer step; the list given
-    MD       a Langevin step of OpenMM's CPU platform, the neighbour list included; NequIP through openmm-ml
+    forces   energy and forces; the neighbour list is given
+    train    forces, their mean square error, and its gradient with respect to all weights, without an optimizer step; the
+             neighbour list is given
+    MD       a Langevin step on OpenMM's CPU platform, neighbour list included; NequIP runs through openmm-ml
 
-Figures are the median of the rounds, their errors half of the interquartile range. Times are those of the processor, so that
-other work on the machine shows through shared caches alone; a quiet machine is better. Every compiled mode must give the
-numbers of the eager one.
+Values are medians over the rounds, and their errors are half of the interquartile range. Times are CPU times, which other
+work on the machine affects only through shared caches; a quiet machine is better still. Every compiled mode must give the
+same results as the eager mode.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent / "peers")]  # for what scripts have in common
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent / "peers")]  # shared modules
 
 from cases import Job, jobs
 from contestants import CONTESTANTS, TORCH, Contestant, python_of
@@ -41,20 +43,23 @@ from cgnnp.runtime.storage import read_json, write_file, write_json
 
 NETWORK = {"channels": 32, "radial_width": 64, "n_basis": 8}
 MOST_CHECKED = 5000
-"""Number of beads up to which networks are compared with eager ones, which need several hundred kB for each bead."""
+"""Compiled networks are compared with eager ones in systems of at most this many beads; eager ones take much memory.
+
+They need several hundred kB for each bead.
+"""
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--torch", default=TORCH, help="the torch that pip installs for the peers, or a file of it")
-    options.add_argument("--cases", default="", help="only those whose name matches this regular expression")
-    options.add_argument("--contestants", default="", help="the same for who is measured")
+    options.add_argument("--torch", default=TORCH, help="torch for the other packages: a pip requirement or a file")
+    options.add_argument("--cases", default="", help="measure only cases whose label matches this regular expression")
+    options.add_argument("--contestants", default="", help="measure only contestants whose label matches it")
     options.add_argument("--patience", type=float, default=1800.0, help="seconds to wait for a compiler")
     report(options.parse_args(), measure, "benchmark")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Measure all cases; return the summary and the rows of all contestants, and draw the picture."""
+    """Measure the chosen cases and draw the picture of the times; return rows of the speed ratios and of all contestants."""
     found: dict[str, Sequence[Measured]] = {}
     rows: list[Row] = []
     for job in (job for job in jobs(arguments.quick) if re.search(arguments.cases, job.label)):
@@ -71,7 +76,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def contestants(job: Job, arguments: argparse.Namespace) -> list[Contestant]:
-    """Return who takes part in a case."""
+    """Return the contestants that take part in a case and that the options choose."""
     chosen = [one for one in CONTESTANTS if job.task in one.tasks and re.search(arguments.contestants, one.label)]
     if job.only_ours:
         chosen = [one for one in chosen if one.environment.name == "cgnnp"]
@@ -79,7 +84,7 @@ def contestants(job: Job, arguments: argparse.Namespace) -> list[Contestant]:
 
 
 def measured(job: Job, present: Sequence[Contestant], arguments: argparse.Namespace) -> list[Measured]:
-    """Measure a case, or read what an earlier call measured for the same contestants."""
+    """Return the measurements of a case; they are read from a file if an earlier call measured the same contestants."""
     file = arguments.work / "results" / ("quick" if arguments.quick else "full") / f"{job.name}.json"
     if file.exists():
         known = [Measured(**entry) for entry in read_json(file)]
@@ -92,7 +97,7 @@ def measured(job: Job, present: Sequence[Contestant], arguments: argparse.Namesp
 
 
 def run(job: Job, present: Sequence[Contestant], arguments: argparse.Namespace) -> list[Measured]:
-    """Prepare one contestant after the other, then let them compute in turn."""
+    """Start and prepare one contestant after the other, then time them in turn; return their measurements."""
     n_rounds, at_least_s = (5, 0.2) if arguments.quick else (9, 0.5)
     result = [Measured(one.label, one.is_ours, one.l_max, job.batch) for one in present]
     ready: list[tuple[Worker, Measured]] = []
@@ -120,7 +125,7 @@ def run(job: Job, present: Sequence[Contestant], arguments: argparse.Namespace) 
 
 
 def started(job: Job, contestant: Contestant, python: Path, arguments: argparse.Namespace) -> Worker:
-    """Start a contestant, which prepares a case."""
+    """Start the process of a contestant on a case; the process begins to build and compile the network."""
     work, beads = arguments.work, job.beads
     case = {
         **NETWORK,
@@ -142,7 +147,7 @@ def started(job: Job, contestant: Contestant, python: Path, arguments: argparse.
 
 
 def rows_of(job: Job, found: Sequence[Measured]) -> list[Row]:
-    """Return the rows of all contestants of a case, and how many edges they had."""
+    """Return the rows of all contestants of a case, and a row that says whether all had the same number of edges."""
     edges = {one.facts["edges"] for one in found if one.works}
     same = [Row(f"{job.label}: edges, the same for all", float(max(edges)), None, "one number", len(edges) == 1)]
     return [row for one in found for row in one.rows(job)] + (same if edges else [])

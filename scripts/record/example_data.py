@@ -1,12 +1,13 @@
-"""Thin data sets of sodium chloride in SPC/E water to the short ones of the examples, of 4.016 and 1.334 mol/L.
+"""Make the short data sets of the examples (NaCl at 4.016 and 1.334 mol/L) by thinning long ones.
 
     python -m cgnnp.sample preset=nacl reference.n_frames=8500 system.concentration_M=4.016 system.n_pairs=64
     python -m cgnnp.sample preset=nacl reference.n_frames=8500 system.concentration_M=1.334 system.n_pairs=20
     python scripts/record/example_data.py --from-4M data/ions-... --from-1.3M data/ions-...
 
-Writes examples/data/nacl_4M and examples/data/nacl_1.3M (or the one that is asked for) in place of what is there. Frames are
-spread over all there are, 0.16 ps apart or more. State that only continues a simulation is left out; the provenance says
-which frames these are. The sets that are shipped were thinned from other runs: their meta.json says which.
+The script replaces examples/data/nacl_4M and examples/data/nacl_1.3M, or the one whose option is given. The chosen frames
+are spread evenly over the long data set, 0.16 ps apart or more. Files that only serve to continue a simulation are left out.
+The provenance in meta.json says which frames were taken. The shipped data sets were thinned from other runs, which their
+meta.json names.
 """
 
 import argparse
@@ -24,16 +25,16 @@ COMPOSITIONS: dict[str, Any] = {
     "nacl_4M": {"n_pairs": 64, "concentration_M": 4.016},
     "nacl_1.3M": {"n_pairs": 20, "concentration_M": 1.334},
 }
-"""The published boxes (arXiv 2310.12535)."""
+"""Compositions of the published boxes (arXiv 2310.12535), by the name of the data set."""
 
 CLOSEST_PS = 0.16
-"""Frames are not closer than this: the noise of their forces is no longer correlated."""
+"""Smallest interval between chosen frames; the noise of forces this far apart is not correlated."""
 
 CHUNK_FRAMES = 300
 
 
 def main() -> None:
-    """Make the data sets that are asked for."""
+    """Make the data sets whose options are given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--from-4M", dest="nacl_4M", type=Path, help="data set of the 4.016 mol/L box to thin")
     parser.add_argument("--from-1.3M", dest="nacl_1.3M", type=Path, help="data set of the 1.334 mol/L box to thin")
@@ -48,11 +49,17 @@ def main() -> None:
 
 
 def thinned(directory: Path, n_frames: int, solvent: dict[str, Any]) -> Frames:
-    """Return frames spread over all there are, with their provenance; `solvent` is stated where data do not record it."""
+    """Return at most n_frames frames of a data set, spread evenly over it, with their provenance.
+
+    Args:
+        directory: folder of the data set.
+        n_frames: largest number of frames.
+        solvent: description of the solvent; its entries are used where the data set does not record them.
+    """
     meta = read_meta(directory)
     runs = [(shard, concatenate(chunks)) for shard in shards(directory) if (chunks := list(iterate_frames(shard)))]
     if not runs:
-        raise SystemExit(f"{directory}: holds no frames yet: sample some")
+        raise SystemExit(f"{directory}: this data set has no frames yet: sample some with `python -m cgnnp.sample`")
     stride = max(round(CLOSEST_PS / meta.interval), sum(len(frames) for _, frames in runs) // n_frames, 1)
     frames = concatenate([run.thinned(stride) for _, run in runs])[:n_frames]
     taken = {"every": stride, "of": {shard.name: len(run) for shard, run in runs}}
@@ -65,7 +72,7 @@ def thinned(directory: Path, n_frames: int, solvent: dict[str, Any]) -> Frames:
 
 
 def write(frames: Frames, directory: Path) -> Path:
-    """Write a data set in place of the one that is there."""
+    """Write frames as a data set to `directory`, and return `directory`; a data set that is there is replaced."""
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder) / "replica_0"
         writer = FramesWriter(new, frames.meta)

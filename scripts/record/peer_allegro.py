@@ -1,9 +1,9 @@
-"""Record what the `nequip-allegro` package computes, for the test that our Allegro computes the same.
+"""Record energies and forces of the package `nequip-allegro`, for the test that cgnnp's Allegro computes the same.
 
     python scripts/record/peer_allegro.py tests/conformance/allegro
 
-Run it with a Python that has nequip 0.19.1 and nequip-allegro 0.8; cgnnp is not needed. Frames and files are those of
-`scripts/record/peer_nequip.py`; the settings also say which blocks every tensor product couples.
+Run it with a Python that has nequip 0.19.1 and nequip-allegro 0.8; cgnnp is not needed. It uses the frames and the file
+format of `scripts/record/peer_nequip.py`; the settings also list the blocks that every tensor product couples.
 """
 
 from importlib.metadata import version
@@ -24,7 +24,7 @@ CASES: dict[str, Any] = {
 
 
 def build(arguments: dict[str, Any]) -> torch.nn.Module:
-    """Return a model with random weights."""
+    """Return an Allegro model with random weights."""
     return AllegroModel(
         radial_chemical_embed={"_target_": "allegro.nn.TwoBodyBesselScalarEmbed", "num_bessels": 8},
         num_scalar_features=SCALARS,
@@ -39,7 +39,10 @@ def build(arguments: dict[str, Any]) -> torch.nn.Module:
 
 
 def couplings(model: Any) -> list[list[list[list[int]]]]:
-    """Return the paths of every tensor product, in the order of its weights: degrees and parities of factors and result."""
+    """Return a list of paths for every tensor product, in the order of its weights.
+
+    A path is [degree, parity] of both factors and of the result.
+    """
     found = []
     for product in model.modules():
         if isinstance(product, Contracter):
@@ -56,7 +59,7 @@ def couplings(model: Any) -> list[list[list[list[int]]]]:
 
 
 def main() -> None:
-    """Write all cases."""
+    """Write one file for each entry of `CASES` to the folder that the command line names."""
     folder = target_folder(__doc__)
     set_global_state()
     versions = {package: version(package) for package in ("nequip", "nequip-allegro", "e3nn", "torch")}

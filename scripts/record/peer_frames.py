@@ -1,4 +1,4 @@
-"""Two frames, and the file of a case, for the scripts that record what other packages compute. Imports numpy only."""
+"""Shared by the scripts that record results of other packages: two frames, and the file format. Imports numpy only."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ FRAMES: dict[str, Any] = {
     "water": {"type_names": ["W"], "r_max": 0.6, "avg_num_neighbors": 30.0},
     "molecule": {"type_names": ["A", "B", "C"], "r_max": 0.5, "avg_num_neighbors": 6.5},
 }
-"""Settings of all models of a frame."""
+"""Settings that all models of a frame share, by the name of the frame."""
 
 
 def frame(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -39,7 +39,10 @@ def molecule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def arrays_of(model: Any, **more: Any) -> dict[str, np.ndarray]:
-    """Return parameters, Bessel roots, the normalisation of every SiLU, and further tensors, by the names of a package."""
+    """Return parameters, Bessel roots, the normalisation of every SiLU, and the tensors of `more` as arrays.
+
+    Their names are those of the package that the model is from.
+    """
     chosen = {name: tensor for name, tensor in model.named_parameters() if tensor.numel()} | more
     chosen |= {name: tensor for name, tensor in model.named_buffers() if name.endswith("bessel_weights")}
     constants = {f"{name}.cst": module.cst for name, module in model.named_modules() if hasattr(module, "cst")}
@@ -48,7 +51,7 @@ def arrays_of(model: Any, **more: Any) -> dict[str, np.ndarray]:
 
 
 def target_folder(description: str | None) -> Path:
-    """Return the folder that the command line names, made if it is not there."""
+    """Parse the command line and return the folder that it names; the folder is made if it does not exist."""
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     folder: Path = options.parse_args().folder
@@ -57,7 +60,15 @@ def target_folder(description: str | None) -> Path:
 
 
 def write_case(path: Path, settings: dict[str, Any], frame_name: str, found: dict[str, Any], **arrays: Any) -> None:
-    """Write one compressed file: settings as JSON, the frame, its energies and forces, weights. Print root mean squares."""
+    """Write the compressed file of a case, and print the root mean squares of the energies and forces.
+
+    Args:
+        path: the file.
+        settings: settings of the model, which are stored as JSON.
+        frame_name: name of the frame, "water" or "molecule".
+        found: energies and forces that the package computes.
+        arrays: weights and constants of the model, by name.
+    """
     positions, cell, types = frame(frame_name)
     text = json.dumps(settings)
     np.savez_compressed(path, settings=text, positions=positions, cell=cell, types=types, **found, **arrays)

@@ -1,10 +1,10 @@
-"""Record what the `mace-torch` package computes, for the test that our MACE computes the same.
+"""Record energies and forces of the package `mace-torch`, for the test that cgnnp's MACE computes the same.
 
     python scripts/record/peer_mace.py tests/conformance/mace
 
-Run it with a Python that has mace-torch 0.3.16; cgnnp is not needed. It writes one compressed file a case: the settings as
-JSON, all weights and constants under mace's names, its coupling tensors as U_<degree>_<order>, one frame, and its energies
-and forces, in float64. Lengths are in nm and energies in kJ/mol; mace itself is told of no units.
+Run it with a Python that has mace-torch 0.3.16; cgnnp is not needed. It writes one compressed file for each case. A file has
+the settings as JSON, all weights and constants under mace's names, the coupling tensors as U_<degree>_<order>, one frame,
+and the energies and forces of this frame. Everything is in float64, in nm and kJ/mol; mace itself knows no units.
 """
 
 from importlib.metadata import version
@@ -25,7 +25,7 @@ CASES: dict[str, Any] = {
 
 
 def build(settings: dict[str, Any]) -> torch.nn.Module:
-    """Return a model with random weights, without energies of isolated atoms."""
+    """Return a MACE model with random weights; energies of isolated atoms are zero."""
     block = mace_modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
     n_types, degrees = len(settings["type_names"]), range(settings["features_l_max"] + 1)
     return mace_modules.ScaleShiftMACE(
@@ -52,7 +52,7 @@ def build(settings: dict[str, Any]) -> torch.nn.Module:
 
 
 def rescale(model: Any, cutoff: float, neighbors: float) -> None:
-    """Scale weights so that densities are of order one: as built, each order is smaller than the one below it."""
+    """Scale the weights so that the atomic densities are of order one; otherwise products of high order would be tiny."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("conv_tp_weights.layer0.weight"):
@@ -64,7 +64,7 @@ def rescale(model: Any, cutoff: float, neighbors: float) -> None:
 
 
 def couplings(model: Any) -> dict[str, torch.Tensor]:
-    """Return coupling tensors by degree and order, which are alike in all layers."""
+    """Return the coupling tensors as {"U_<degree>_<order>": tensor}; they are the same in all layers."""
     return {
         f"U_{degree}_{order}": contraction.U_tensors(order)
         for product in model.products
@@ -76,7 +76,7 @@ def couplings(model: Any) -> dict[str, torch.Tensor]:
 def evaluate(
     model: Any, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
 ) -> dict[str, np.ndarray]:
-    """Return energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
+    """Return the energy, the energies of atoms and the forces of a frame; the cell is used only if `periodic`."""
     edges, shifts, unit_shifts, box = get_neighborhood(
         positions, cutoff, pbc=(periodic,) * 3, cell=cell.copy() if periodic else None
     )
@@ -100,7 +100,7 @@ def evaluate(
 
 
 def main() -> None:
-    """Write all cases."""
+    """Write one file for each entry of `CASES` to the folder that the command line names."""
     folder = target_folder(__doc__)
     torch.set_default_dtype(torch.float64)
     versions = {package: version(package) for package in ("mace-torch", "e3nn", "torch")}

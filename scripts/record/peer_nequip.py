@@ -1,10 +1,10 @@
-"""Record what the `nequip` package computes, for the test that our NequIP computes the same.
+"""Record energies and forces of the package `nequip`, for the test that cgnnp's NequIP computes the same.
 
     python scripts/record/peer_nequip.py tests/conformance/nequip
 
-Run it with a Python that has nequip 0.19.1; cgnnp is not needed. It writes one compressed file a case: the settings as JSON,
-all weights and constants under nequip's names, one frame, and its energies and forces, in float64. Lengths are in nm and
-energies in kJ/mol; nequip itself knows of no units.
+Run it with a Python that has nequip 0.19.1; cgnnp is not needed. It writes one compressed file for each case. A file has the
+settings as JSON, all weights and constants under nequip's names, one frame, and the energies and forces of this frame.
+Everything is in float64, in nm and kJ/mol; nequip itself knows no units.
 """
 
 from typing import Any
@@ -32,7 +32,10 @@ CASES: dict[str, Any] = {
 
 
 def build(arguments: dict[str, Any]) -> torch.nn.Module:
-    """Return a model with random weights; `all_even` counts vectors as pseudovectors, so that parity forbids no coupling."""
+    """Return a NequIP model with random weights.
+
+    With `all_even` all features have even parity (vectors are pseudovectors), so that parity forbids no coupling.
+    """
     shared = {**arguments, "seed": 7, "model_dtype": "float64"}
     l_max, layers = int(shared.pop("l_max")), int(shared.pop("layers", LAYERS))
     all_even, channels = shared.pop("all_even", False), shared.pop("features_by_layer", None)
@@ -53,7 +56,7 @@ def build(arguments: dict[str, Any]) -> torch.nn.Module:
 
 
 def rescale(model: Any, cutoff: float) -> None:
-    """Scale weights so that radial functions are of order one: as built, the basis is of the order of 1 / cutoff^2."""
+    """Scale the first radial weights so that radial functions are of order one; the basis is of the order of 1 / cutoff^2."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("edge_mlp.mlp.0.weight"):
@@ -61,7 +64,7 @@ def rescale(model: Any, cutoff: float) -> None:
 
 
 def blocks(model: Any) -> list[dict[str, list[list[int]]]]:
-    """Return blocks (number, degree, parity) of every layer: of its input, and of its output before and after the gate."""
+    """Return the blocks of features of every layer: in its input, before its gate, and in its output; see `listed`."""
     return [
         {
             "in": listed(layer.conv.irreps_in["node_features"]),
@@ -74,14 +77,14 @@ def blocks(model: Any) -> list[dict[str, list[list[int]]]]:
 
 
 def listed(irreps: e3nn.o3.Irreps) -> list[list[int]]:
-    """Return blocks as numbers."""
+    """Return irreps as a list of [number of channels, degree, parity]."""
     return [[mul, ir.l, ir.p] for mul, ir in irreps]
 
 
 def evaluate(
     model: Any, positions: np.ndarray, cell: np.ndarray, types: np.ndarray, periodic: bool, cutoff: float
 ) -> dict[str, np.ndarray]:
-    """Return energy, energies of atoms and forces; a molecule without periodicity has no cell either."""
+    """Return the energy, the energies of atoms and the forces of a frame; the cell is used only if `periodic`."""
     data = {"pos": torch.tensor(positions), "atom_types": torch.tensor(types)}
     if periodic:
         data |= {"cell": torch.tensor(cell), "pbc": torch.tensor([True] * 3)}
@@ -94,7 +97,7 @@ def evaluate(
 
 
 def main() -> None:
-    """Write all cases."""
+    """Write one file for each entry of `CASES` to the folder that the command line names."""
     folder = target_folder(__doc__)
     set_global_state()
     versions = {"nequip": nequip.__version__, "e3nn": e3nn.__version__, "torch": torch.__version__}

@@ -1,11 +1,12 @@
-"""Record every number that fixed jobs on stored frames write, to see whether a change of the code changes any of them.
+"""Record every number that a fixed set of jobs writes, to see whether a change of the code changes any of them.
 
-    python scripts/record/same_numbers.py --write tests/recorded/numbers.json     # before
-    python scripts/record/same_numbers.py --against tests/recorded/numbers.json   # after: names what differs, exit code 1
+    python scripts/record/same_numbers.py --write tests/recorded/numbers.json     # before the change
+    python scripts/record/same_numbers.py --against tests/recorded/numbers.json   # after it: print what differs
 
-The jobs run on one thread of the Reference platform with fixed seeds, so that on one machine, with the same versions of
-torch and OpenMM, the numbers are equal to the last bit. Another processor adds in another order: there `--within 1e-4`
-compares with a relative tolerance, and leaves out the hashes of weights and trajectories.
+With `--against` the exit code is 1 if any number differs. The jobs use stored frames, one thread, the Reference platform and
+fixed seeds, so that on one machine, with the same versions of torch and OpenMM, all numbers are equal to the last bit.
+Another processor may sum in another order: there `--within 1e-4` compares numbers with a relative tolerance, and does not
+compare the hashes of weights and trajectories.
 """
 
 import argparse
@@ -53,22 +54,25 @@ JOBS: dict[str, list[str]] = {
     "other_box": [f"simulate {OTHER_BOX}"],
     "check": ["check data={stored}/water output=out"],
 }
-"""Commands of each job, which run in its own folder; `{name}` is the folder of another job, `{stored}` has stored frames."""
+"""Commands of each job (`python -m cgnnp.` is prepended). Every job runs in a folder of its own.
+
+`{stored}` is the folder of the stored frames, `{root}` that of the repository, and `{salt}` that of the job salt.
+"""
 
 OCCASION = {"created", "command", "versions", "cores", "processor", "run", "data", "compared_with", "more_data"}
 TIMES = {"timings_s", "seconds", "ns", "atomistic_ns_per_day", "cg_ns_per_day", "independent_frames_per_s"}
 HASHES = {"sha256", "checksums_sha256", "manifest_sha256", "attachments_sha256"}
 VOLATILE = OCCASION | TIMES | HASHES
-"""Entries that say when, where, how fast, or by which versions a job ran."""
+"""Entries that are not compared: they say when, where, how fast, or with which versions a job ran."""
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--write", type=Path, help="write the numbers to this file")
-    options.add_argument("--against", type=Path, help="compare them with those of this file")
-    options.add_argument("--within", type=float, default=0.0, help="relative tolerance; 0: to the last bit")
-    options.add_argument("--work", type=Path, help="an empty folder for the jobs")
-    options.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS), help="these jobs alone")
+    options.add_argument("--against", type=Path, help="compare the numbers with those of this file")
+    options.add_argument("--within", type=float, default=0.0, help="relative tolerance; 0 means equal to the last bit")
+    options.add_argument("--work", type=Path, help="empty folder for the jobs; default: a temporary one")
+    options.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS), help="run only these jobs")
     arguments = options.parse_args()
     work = arguments.work or Path(tempfile.mkdtemp(prefix="numbers_"))
     numbers = measured(work.resolve(), arguments.only)
@@ -83,7 +87,7 @@ def main() -> None:
 
 
 def measured(work: Path, names: list[str]) -> dict[str, Any]:
-    """Run the jobs; return their numbers by job/file/entry."""
+    """Run the named jobs in folders of `work`; return the numbers that they write, by job/file/entry."""
     found: dict[str, Any] = {}
     for name in names:
         folder = work / name
@@ -103,10 +107,14 @@ def measured(work: Path, names: list[str]) -> dict[str, Any]:
 
 
 def numbers_in(folder: Path) -> Iterator[tuple[str, Any]]:
-    """Yield what a job wrote: entries of JSON, columns of CSV, and hashes of weights and trajectories."""
+    """Yield (file/entry, value) for everything that a job wrote to its folder.
+
+    Values are the entries of JSON files, sums of the columns of CSV files, sums of arrays, and hashes of weights and
+    trajectories.
+    """
     for file in sorted(folder.rglob("*")):
         place = str(file.relative_to(folder))
-        if "results" in file.parts:  # the summary has the same numbers
+        if "results" in file.parts:  # stored results of stages, whose numbers are also in summary.json
             continue
         if file.suffix == ".json":
             yield from ((f"{place}/{key}", value) for key, value in flat(json.loads(file.read_text())))
@@ -119,7 +127,7 @@ def numbers_in(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every entry of nested data but the volatile ones; a list of numbers is one entry, their sum."""
+    """Yield (key, value) for every entry of nested data; a list of numbers yields its sum. `VOLATILE` entries are skipped."""
     if isinstance(value, dict):
         for name, part in value.items():
             if name not in VOLATILE:
@@ -134,12 +142,12 @@ def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def numeric(value: list[Any]) -> bool:
-    """Say whether a list, with the lists in it, holds numbers alone."""
+    """Return whether a list is not empty and holds only numbers, or lists of numbers."""
     return bool(value) and all(numeric(part) if isinstance(part, list) else type(part) in (int, float) for part in value)
 
 
 def columns(place: str, file: Path) -> Iterator[tuple[str, float]]:
-    """Yield the sum of every column of numbers."""
+    """Yield (place/column.sum, sum) for every numeric column of a CSV file except the times."""
     with file.open(newline="") as text:
         rows = list(csv.DictReader(text))
     for name in rows[0] if rows else ():
@@ -148,7 +156,10 @@ def columns(place: str, file: Path) -> Iterator[tuple[str, float]]:
 
 
 def differences(known: dict[str, Any], found: dict[str, Any], within: float) -> list[str]:
-    """Say which entries differ or are missing; new entries are no difference. With a tolerance hashes are left out."""
+    """Return a line for every known entry that is missing from `found` or differs there.
+
+    Entries that only `found` has are ignored. With a tolerance hashes are not compared.
+    """
     said = []
     for key, one in known.items():
         if within and key.endswith("/sha256"):
@@ -160,7 +171,7 @@ def differences(known: dict[str, Any], found: dict[str, Any], within: float) -> 
 
 
 def close(one: Any, two: Any, within: float) -> bool:
-    """Say whether two entries are equal, or are numbers that are the same within a relative tolerance."""
+    """Return whether two entries are equal, or are numbers that agree within the tolerance, relative or absolute."""
     numbers = all(isinstance(value, int | float) for value in (one, two))
     return one == two or (numbers and math.isclose(one, two, rel_tol=within, abs_tol=within))
 

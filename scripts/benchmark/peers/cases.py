@@ -1,4 +1,4 @@
-"""The work that all contestants do: frames of beads with their edges, in files that every environment can read."""
+"""The cases of the benchmark (a system and a task), and the files of frames and edges that all environments read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,15 @@ import torch
 from cgnnp.models.neighbors import neighbor_list, wrap
 
 DENSITY_NM3 = 33.4
-"""Number density of water, one bead a molecule."""
+"""Number density of water, one bead per molecule, in 1/nm³."""
 
 JITTER_NM = 0.04
-"""Displacements of beads from a cubic lattice: they have as many neighbours as in a liquid, and none overlap."""
+"""Standard deviation of the displacements from a cubic lattice: neighbours are as many as in a liquid, no beads overlap."""
 
 
 @dataclass(frozen=True)
 class Beads:
-    """Beads on a cubic lattice in a cubic box, with their types by turns."""
+    """A system of beads near the sites of a cubic lattice in a cubic box; bead types alternate from bead to bead."""
 
     name: str
     label: str
@@ -29,16 +29,16 @@ class Beads:
 
     @property
     def avg_neighbors(self) -> float:
-        """The number of neighbours in a structureless system, which normalises sums: alike for all sizes."""
+        """Number of neighbours within the cutoff at uniform density; networks normalise sums over neighbours with it."""
         return 4 / 3 * np.pi * self.cutoff_nm**3 * self.n_beads / self.box_nm**3
 
     @property
     def kind(self) -> str:
-        """What compiled networks depend on: everything but the number of beads."""
+        """Bead types and cutoff as text; compiled code for systems of the same kind is shared, whatever their size."""
         return f"{'_'.join(self.type_names)}_{self.cutoff_nm:g}"
 
     def file(self, folder: Path, n_frames: int) -> Path:
-        """Return the file of so many frames, made when it is not there."""
+        """Return the path of the file with this number of frames; the file is written if it does not exist."""
         path = folder / f"{self.name}_{n_frames}.npz"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ class Beads:
         return path
 
     def arrays(self, n_frames: int) -> dict[str, Any]:
-        """Make frames with edges sorted by their first bead, and targets of unit variance."""
+        """Return arrays of random frames: positions, edges sorted by center, and random target forces of variance 1."""
         rng, box, n_beads = np.random.default_rng(0), self.box_nm * np.eye(3), self.n_beads
         side = int(np.ceil(n_beads ** (1 / 3) - 1e-9))
         sites = np.stack(np.meshgrid(*[np.arange(side) + 0.5] * 3, indexing="ij"), -1).reshape(-1, 3) * self.box_nm / side
@@ -64,7 +64,7 @@ class Beads:
 
 @dataclass(frozen=True)
 class Job:
-    """One case: beads and a task; `only_ours` leaves other packages out."""
+    """One case of the benchmark: a system of beads and a task. With `only_ours`, only cgnnp takes part."""
 
     beads: Beads
     task: str
@@ -73,18 +73,18 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The name of the case in tables."""
+        """Name of the case in tables."""
         tasks = {"forces": "forces", "train": f"train, batch {self.batch}", "md": "MD step"}
         return f"{self.beads.label}, {tasks[self.task]}"
 
     @property
     def name(self) -> str:
-        """The name of its files."""
+        """Name of the case in file names."""
         return f"{self.beads.name}_{self.task}_{self.batch}"
 
 
 def waters(n_beads: int) -> Beads:
-    """Return one-bead water at its density, cutoff 0.6 nm."""
+    """Return one-bead water at the number density of liquid water, with a cutoff of 0.6 nm."""
     return Beads(f"water{n_beads}", f"{n_beads:,} waters", n_beads, (n_beads / DENSITY_NM3) ** (1 / 3), 0.6)
 
 

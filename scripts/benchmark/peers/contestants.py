@@ -1,4 +1,4 @@
-"""Who is measured, in which environment, and how each environment is made. A new contestant is one line of a list."""
+"""The contestants of the benchmark, and their Python environments. A new contestant is one more line in `CONTESTANTS`."""
 
 import functools
 import subprocess
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TORCH, TORCH_INDEX = "torch==2.13.*", "https://download.pytorch.org/whl/cpu"
-"""What pip installs as torch, and where it finds builds for the processor, which it prefers to those of PyPI."""
+"""The pip requirement for torch, and the index with its CPU builds, which pip prefers to the builds on PyPI."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Packages that pip installs beside torch, and the worker that runs there; without packages, this Python."""
+    """A Python environment: the packages that pip installs beside torch, and the worker script that runs in it.
+
+    Without packages it is the environment of the Python that runs this program.
+    """
 
     name: str
     worker: str
@@ -28,14 +31,14 @@ MACE = Environment("mace", "run_mace.py", ("mace-torch",))
 
 @dataclass(frozen=True)
 class Contestant:
-    """A network in one mode of one package.
+    """One network in one mode of one package, whose speed is measured.
 
     Args:
-        label: name in tables; those of this project begin with "cgnnp ".
-        environment: where it runs.
+        label: name in tables; networks of cgnnp have labels that begin with "cgnnp ".
+        environment: environment that the worker runs in.
         model: name of the network, for the worker.
-        mode: eager or compiled; of MD with ours the back end, torch or python.
-        tasks: forces, train, md.
+        mode: "eager" or "compiled"; for MD with cgnnp the back end of the force, "torch" or "python".
+        tasks: tasks that are timed: "forces", "train" or "md".
         l_max: largest degree of features.
         layers: number of layers.
     """
@@ -50,17 +53,17 @@ class Contestant:
 
     @property
     def name(self) -> str:
-        """The name of its files."""
+        """Name of the contestant in file names."""
         return f"{self.environment.name}_{self.model}_l{self.l_max}_{self.layers}_{self.mode}"
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is a network of this project."""
+        """Whether the network is one of cgnnp."""
         return self.environment.worker == OURS.worker
 
 
 def modes(label: str, environment: Environment, model: str, l_max: int = 1, layers: int = 3) -> list[Contestant]:
-    """Return a network as plain torch and compiled, for forces and training."""
+    """Return two contestants of one network, eager and compiled, which are timed on forces and training."""
     tasks = ("forces", "train")
     both = (("eager", label), ("compiled", f"{label}, compiled"))
     return [Contestant(name, environment, model, mode, tasks, l_max, layers) for mode, name in both]
@@ -84,7 +87,13 @@ CONTESTANTS = [
 
 @functools.cache
 def python_of(environment: Environment, folder: Path, torch: str) -> Path | str:
-    """Return the interpreter of an environment, which is made below a folder when it is not there; or why there is none."""
+    """Return the path of the Python of an environment, or, if pip fails, the reason as a string.
+
+    Args:
+        environment: the environment, which is installed if it does not exist yet.
+        folder: folder that holds the installed environments.
+        torch: pip requirement or file for torch.
+    """
     if not environment.packages:
         return Path(sys.executable)
     home = folder / environment.name

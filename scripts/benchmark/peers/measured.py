@@ -1,4 +1,4 @@
-"""What came out for one contestant of a case, and its rows."""
+"""Results of one contestant on one case, and the rows made of them."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,15 +10,28 @@ from cases import Job
 from rows import Row, at_most, judged
 
 TOLERANCE = {"forces": 1e-4, "train": 1e-3, "md": 1e-4}
-"""Largest difference of compiled float32 networks to eager ones: of forces, or of derivatives by the weights."""
+"""Largest relative difference allowed between compiled and eager networks in float32, by task.
+
+It is the difference of forces, and for "train" that of the gradients with respect to the weights.
+"""
 
 LARGE = 1000
-"""Systems of so many beads have rows per bead too."""
+"""Systems with at least this many beads also have rows of time and memory per bead."""
 
 
 @dataclass
 class Measured:
-    """Seconds of one unit of work (the whole batch, or a step) in every round, and facts; or an error."""
+    """Measurements of one contestant on one case.
+
+    Args:
+        label: label of the contestant.
+        is_ours: whether the network is one of cgnnp.
+        l_max: largest degree of features.
+        batch: number of frames of a batch.
+        seconds: time of one unit of work (a batch, or a step) in every round.
+        facts: what the worker found before the rounds; see `protocol.facts`.
+        error: reason why there is no measurement; None if there is one.
+    """
 
     label: str
     is_ours: bool
@@ -30,21 +43,21 @@ class Measured:
 
     @property
     def works(self) -> bool:
-        """Whether it was measured."""
+        """Whether the contestant was measured without an error."""
         return bool(self.seconds) and self.error is None
 
     @property
     def median(self) -> float:
-        """The median over the rounds, seconds."""
+        """Median time of one unit of work over the rounds, in seconds."""
         return statistics.median(self.seconds)
 
     @property
     def milliseconds(self) -> tuple[float, float]:
-        """The time of a frame (or a step), and half of its interquartile range."""
+        """Median time of a frame (or a step), and half of its interquartile range, both in ms."""
         return 1000 * self.median / self.batch, 1000 * half_interquartile(self.seconds) / self.batch
 
     def rows(self, job: Job) -> list[Row]:
-        """Return time, memory and the difference to plain torch."""
+        """Return rows of time, memory and difference from plain torch; after an error, one row with its reason."""
         name, unit = f"{job.label}: {self.label}", "ms per step" if job.task == "md" else "ms per frame"
         if not self.works:
             return [Row(f"{name}, {unit}", None, None, f"fails: {self.error}")]
@@ -61,6 +74,6 @@ class Measured:
 
 
 def half_interquartile(values: Sequence[float]) -> float:
-    """Return half of the distance of the quartiles."""
+    """Return half of the interquartile range, (Q3 - Q1) / 2."""
     low, high = np.quantile(values, (0.25, 0.75))
     return float((high - low) / 2)

@@ -1,7 +1,8 @@
-"""What every worker has in common: it runs in its contestant's own environment, so nothing of cgnnp is imported here.
+"""The part of a worker that is the same for all packages. It imports nothing of cgnnp, which other environments lack.
 
-A worker gets its case as JSON on the command line, builds the network, and compiles it where asked. It answers with a line
-of facts, and then, for every number that it reads, with the time of so many calls; or with {"error": text of an exception}.
+A worker is the process of one contestant on one case. It gets the case as JSON on the command line, builds the network, and
+compiles it if asked. It then writes one line of JSON with `facts`. For every integer n that it reads, it calls the network n
+times and writes {"seconds": time of one unit of work}. After an exception it writes {"error": text of the exception}.
 """
 
 import json
@@ -25,9 +26,10 @@ MASS_DA = 18.0
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame in nm and kJ/mol/nm.
+    """One frame in nm and kJ/mol/nm, with its edges.
 
-    Edges point from `centers` to `neighbors`, sorted by center: positions[neighbors] - positions[centers] + shifts @ box.
+    Edges are sorted by center. Their vectors are positions[neighbors] - positions[centers] + shifts @ box. `targets` are the
+    forces that training fits.
     """
 
     box: np.ndarray
@@ -41,10 +43,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Case:
-    """The work, alike for all contestants: frames with their edges, and what is to be done with them.
+    """What a worker must compute: the frames, the task, and the shape and mode of the network.
 
-    `task` is "forces" (energy and forces of the first frame), "train" (a step on `batch` frames: forces, their mean square
-    difference to `targets`, its derivative by the weights; no optimizer) or "md" (a step of OpenMM, with neighbours).
+    `task` is "forces" (energy and forces of the first frame), "train" (for `batch` frames: forces, their mean square
+    difference from `targets`, and its gradient with respect to the weights, without an optimizer step) or "md" (a step of
+    OpenMM, neighbour list included).
     """
 
     task: str
@@ -64,7 +67,7 @@ class Case:
     check: bool
 
     def frames(self) -> list[Frame]:
-        """Return the frames of the batch."""
+        """Read the frames of the batch from `file`."""
         with np.load(self.file) as data:
             shared = {name: data[name] for name in ("box", "types")}
             each = ("positions", "targets", "centers", "neighbors", "shifts")
@@ -73,7 +76,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its frames: `forces` computes energy and forces, in kJ/mol per `unit_nm`, over so many edges."""
+    """A network with the frames that it is evaluated on.
+
+    Args:
+        model: the network.
+        forces: function that computes energies and forces of the frames and returns the forces.
+        edges: number of edges of all frames together.
+        unit_nm: length unit of the forces in nm; forces are in kJ/mol per this length.
+    """
 
     model: torch.nn.Module
     forces: Call
@@ -83,7 +93,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Work:
-    """What is timed: one `call` does `units` of the work. `check` returns its difference to plain torch."""
+    """The computation that is timed.
+
+    Args:
+        call: function that is timed.
+        edges: number of edges that one call evaluates.
+        check: function that returns the relative difference between this network and plain torch; None if there is nothing
+            to compare.
+        units: number of units of work (evaluations or MD steps) in one call.
+    """
 
     call: Callable[[], Any]
     edges: int
@@ -91,7 +109,7 @@ class Work:
     units: int = 1
 
     def time(self, calls: int) -> float:
-        """Return the processor's seconds of one unit of work."""
+        """Call the function several times; return the CPU time of one unit of work in seconds."""
         began = time.process_time()
         for _ in range(calls):
             self.call()
@@ -99,15 +117,17 @@ class Work:
 
 
 Make = Callable[[Case, list[Frame], str], Network]
-"""Makes the network of a case in a mode, with the same weights in all modes."""
+"""Function (case, frames, mode) that makes the network of a case; its weights are the same in all modes."""
 
 
 def serve(network: Make, system: Callable[[Case, Frame], Any] | None = None) -> None:
-    """Answer the driver until it closes the pipe. What libraries print goes to stderr.
+    """Run the case of the command line, and answer requests on stdin until the driver closes the pipe.
+
+    Answers go to stdout; everything that libraries print goes to stderr.
 
     Args:
-        network: makes networks of the package.
-        system: makes the OpenMM system of a case, for packages that have one.
+        network: function that makes the package's network of a case.
+        system: function that makes the OpenMM system of a case; None if the package has no OpenMM interface here.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -120,13 +140,13 @@ def serve(network: Make, system: Callable[[Case, Frame], Any] | None = None) -> 
         print(json.dumps(facts(work, case.check) | {"idle_mb": idle}), file=answers, flush=True)
         for line in sys.stdin:
             print(json.dumps({"seconds": work.time(int(line))}), file=answers, flush=True)
-    except Exception as error:  # whatever a package raises is the result
+    except Exception as error:  # any exception of a package is reported as its result
         traceback.print_exc()
         print(json.dumps({"error": f"{type(error).__name__}: {error}"[:300]}), file=answers, flush=True)
 
 
 def network_work(case: Case, make: Make) -> Work:
-    """Return the evaluation of a network, or a step of its training, and its comparison with plain torch."""
+    """Return the work of the tasks "forces" and "train"; compiled networks have a check against plain torch."""
     frames = case.frames()
     targets = torch.from_numpy(np.concatenate([frame.targets for frame in frames]))
 
@@ -151,7 +171,7 @@ def network_work(case: Case, make: Make) -> Work:
 
 
 def dynamics(case: Case, make: Make, system: Callable[[Case, Frame], Any]) -> Work:
-    """Return ten steps of Langevin dynamics at 300 K on OpenMM's CPU platform with one thread."""
+    """Return the work of the task "md": ten steps of Langevin dynamics at 300 K on one thread of OpenMM's CPU platform."""
     import openmm
     from openmm import unit
 
@@ -170,8 +190,12 @@ def dynamics(case: Case, make: Make, system: Callable[[Case, Frame], Any]) -> Wo
 
 
 def facts(work: Work, checked: bool) -> dict[str, Any]:
-    """Make the first calls; return the seconds of one unit and the peak memory of a call, then compare if asked."""
-    for _ in range(3):  # TorchScript, in some packages, compiles in the second
+    """Make three calls to warm up, then measure one call; return the results as a dictionary.
+
+    Its entries are the number of edges, the peak memory (MB), the seconds of one unit of work, the number of units in a
+    call, and the relative difference from plain torch (None unless `checked`).
+    """
+    for _ in range(3):  # in some packages TorchScript compiles during the second call
         work.call()
     Path("/proc/self/clear_refs").write_text("5")
     seconds, memory = work.time(1), memory_mb("VmHWM")
@@ -180,24 +204,24 @@ def facts(work: Work, checked: bool) -> dict[str, Any]:
 
 
 def difference(fast: torch.Tensor, slow: torch.Tensor) -> float:
-    """Return the root mean square difference over the root mean square."""
+    """Return the root mean square of fast - slow, divided by the root mean square of slow."""
     fast, slow = fast.detach().double(), slow.detach().double()
     return float(torch.linalg.norm(fast - slow) / torch.linalg.norm(slow))
 
 
 def gradients(model: torch.nn.Module) -> torch.Tensor:
-    """Return the derivatives by all weights in one tensor."""
+    """Return the gradients of all weights as one flat tensor."""
     return torch.cat([p.grad.flatten().clone() for p in model.parameters() if p.grad is not None])
 
 
 def memory_mb(key: str) -> float:
-    """Return an entry of /proc/self/status in MB."""
+    """Return an entry of /proc/self/status, such as VmRSS, in MB."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status[key].split()[0]) / 1024
 
 
 def limit_memory() -> None:
-    """Let an allocation fail here that the machine has no memory for, before the system ends some process."""
+    """Limit this process to 90 % of the free memory: a larger allocation then fails here, and the system kills no process."""
     free = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())["MemAvailable"]
     limit = int(0.9 * 1024 * int(free.split()[0]))
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

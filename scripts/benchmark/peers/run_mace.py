@@ -1,7 +1,7 @@
 """The worker of MACE (package mace-torch): correlation order 2, radial perceptrons with one hidden layer.
 
-`eager`: as built, with e3nn's own code generation. `compiled`: torch.compile of the model that `mace.tools.compile.prepare`
-makes, as MACE's calculator does; its energies are float64 sums.
+The mode `eager` is the model as built, with e3nn's own code generation. The mode `compiled` is torch.compile of the model
+that `mace.tools.compile.prepare` makes, as in MACE's calculator, where energies are summed in float64.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ CORRELATION = 2
 
 
 def network(case: Case, frames: list[Frame], mode: str) -> Network:
-    """Return a network; weights are the same in both modes."""
+    """Return the MACE network of a case in a mode; weights are the same in both modes."""
     torch.set_default_dtype(torch.float32)
     data, training = data_of(frames, len(case.type_names)), case.task == "train"
     made = build(case)
@@ -32,7 +32,7 @@ def network(case: Case, frames: list[Frame], mode: str) -> Network:
 
 
 def build(case: Case) -> ScaleShiftMACE:
-    """Return a network with features of natural parity and as many channels of each degree."""
+    """Return a network with features of natural parity and the same number of channels for each degree."""
     torch.manual_seed(0)
     hidden = o3.Irreps([(case.channels, (degree, (-1) ** degree)) for degree in range(case.l_max + 1)])
     return ScaleShiftMACE(
@@ -58,7 +58,7 @@ def build(case: Case) -> ScaleShiftMACE:
 
 
 def data_of(frames: list[Frame], n_types: int) -> dict[str, torch.Tensor]:
-    """Return the batch as MACE's dictionary: edges from senders (the neighbours) to receivers (the centers)."""
+    """Return the frames as one batch in MACE's format; its edges point from neighbours (senders) to centers (receivers)."""
     sizes = [len(frame.types) for frame in frames]
     starts = np.cumsum([0, *sizes])
     receivers = np.concatenate([frame.centers + start for frame, start in zip(frames, starts, strict=False)])

@@ -1,7 +1,8 @@
-"""The worker of NequIP and Allegro (packages nequip, nequip-allegro), in angstrom, which their initial weights are made for.
+"""The worker of NequIP and Allegro (packages nequip, nequip-allegro).
 
-`eager`: as built. `compiled`: AOTInductor for energies and forces, torch.compile over an unrolled force graph for training.
-nequip also derives by a strain, whether it is asked to or not; this is left as it is.
+Lengths are in angstrom, since the initial weights of these packages are made for angstrom. The mode `eager` is the model as built. The mode `compiled` uses AOTInductor for energies and forces, and for training
+torch.compile of a graph that includes the computation of forces. nequip always computes the derivative with respect to
+strain as well; its time is included.
 """
 
 import os
@@ -31,7 +32,7 @@ OUTPUTS = [AtomicDataDict.TOTAL_ENERGY_KEY, AtomicDataDict.FORCE_KEY]
 
 
 def network(case: Case, frames: list[Frame], mode: str) -> Network:
-    """Return a network; weights are the same in all modes."""
+    """Return the network of a case in a mode; weights are the same in both modes."""
     set_global_state()
     data = AtomicDataDict.batched_from_list([data_of(frame) for frame in frames])
     edges = sum(len(frame.centers) for frame in frames)
@@ -56,7 +57,7 @@ def network(case: Case, frames: list[Frame], mode: str) -> Network:
 
 
 def build(case: Case, mode: str = "eager") -> torch.nn.Module:
-    """Return the network in natural parity: features of degree l have parity (-1)^l."""
+    """Return the network of a case, with features of natural parity: parity (-1)^l for degree l."""
     settings = {
         "seed": 0,
         "model_dtype": "float32",
@@ -80,7 +81,7 @@ def build(case: Case, mode: str = "eager") -> torch.nn.Module:
 
 
 def _allegro(case: Case, settings: dict) -> torch.nn.Module:
-    """Return Allegro with as many channels of scalars as of tensors; its perceptrons have one hidden layer of one width."""
+    """Return an Allegro network with equal numbers of scalar and tensor channels, and perceptrons with one hidden layer."""
     from allegro.model import AllegroModel
 
     width = case.radial_width
@@ -107,7 +108,7 @@ def _allegro(case: Case, settings: dict) -> torch.nn.Module:
 
 
 def data_of(frame: Frame) -> dict[str, torch.Tensor]:
-    """One frame as nequip's dictionary, with the given edges."""
+    """Return a frame with its edges as the dictionary that nequip takes, in angstrom."""
     return {
         AtomicDataDict.POSITIONS_KEY: torch.from_numpy(frame.positions * NM),
         AtomicDataDict.EDGE_INDEX_KEY: torch.from_numpy(np.stack([frame.centers, frame.neighbors])),
@@ -118,16 +119,19 @@ def data_of(frame: Frame) -> dict[str, torch.Tensor]:
 
 
 def export(model: torch.nn.Module, data: dict[str, torch.Tensor], path: Path) -> None:
-    """Compile by AOTInductor for any numbers of beads and edges, without nequip's own check."""
+    """Compile a model with AOTInductor for any number of beads and edges, and write it to `path`.
+
+    The check of the compiled model by nequip is skipped.
+    """
     dim = torch.export.Dim
     batch_map = {"graph": dim.STATIC, "node": dim("num_nodes", min=2), "edge": dim("num_edges", min=2)}
     aot_export_model(model, "cpu", INPUTS, OUTPUTS, data, batch_map, str(path))
 
 
 def system(case: Case, frame: Frame) -> Any:
-    """Return a system of openmm-ml, which evaluates the eager model and makes nequip's neighbour list every step.
+    """Return an OpenMM system that openmm-ml makes; it evaluates the eager model and builds a neighbour list every step.
 
-    openmm-ml loads models from files that training writes; here it is handed the model itself.
+    openmm-ml loads models from files; here its loading function is replaced by one that returns the model.
     """
     import nequip.model.saved_models.load_utils as load_utils
     import openmm

@@ -1,4 +1,4 @@
-"""The worker of cgnnp's networks. `eager`: plain torch. `compiled`: the C++ that cgnnp.evaluators.cpu makes of them."""
+"""The worker of cgnnp's networks. The mode `eager` is plain torch, `compiled` is the C++ that cgnnp.evaluators.cpu makes."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from cgnnp.simulation.openmm.forces import network_force
 
 
 def build(case: Case) -> Potential:
-    """Return the network with random weights. A new network is one more case here."""
+    """Return the network of a case with random weights. Extend this function to benchmark another network."""
     torch.manual_seed(0)
     shared: dict[str, Any] = {
         "type_names": case.type_names,
@@ -35,7 +35,11 @@ def build(case: Case) -> Potential:
 
 
 def network(case: Case, frames: list[Frame], mode: str) -> Network:
-    """Return a network; `compiled` computes forces from positions, as in a simulation between two neighbour lists."""
+    """Return the network of a case in a mode, on some frames.
+
+    For the task "forces", `compiled` starts from positions and a given neighbour list, as a simulation does between two
+    updates of its list.
+    """
     os.environ["CGNNP_CACHE"] = case.cache
     graph, model = join_graphs([graph_of(frame) for frame in frames]), build(case)
     edges, training = len(graph.receivers), case.task == "train"
@@ -60,7 +64,7 @@ def network(case: Case, frames: list[Frame], mode: str) -> Network:
 
 
 def graph_of(frame: Frame) -> Graph:
-    """Return the given edges as a graph."""
+    """Return the beads and edges of a frame as a graph for the network."""
     centers, neighbors = torch.from_numpy(frame.centers), torch.from_numpy(frame.neighbors)
     vectors = frame.positions[frame.neighbors] - frame.positions[frame.centers] + frame.shifts @ frame.box
     types = torch.from_numpy(frame.types)
@@ -68,7 +72,10 @@ def graph_of(frame: Frame) -> Graph:
 
 
 def system(case: Case, frame: Frame) -> openmm.System:
-    """Return free beads under the network; `mode` is the back end, "torch" for TorchForce, "python" for PythonForce."""
+    """Return an OpenMM system of beads that interact through the network alone.
+
+    The mode of the case names the back end of the force: "torch" for TorchForce, "python" for PythonForce.
+    """
     result = openmm.System()
     result.setDefaultPeriodicBoxVectors(*frame.box.tolist())
     for _ in frame.types:

@@ -1,4 +1,4 @@
-"""The summary of all cases: how many times faster than each package, and a picture of the times."""
+"""Summarise the benchmark: how many times faster cgnnp is than other packages, and a bar chart of the times."""
 
 import re
 import statistics
@@ -11,7 +11,7 @@ from rows import Row, at_least, judged
 from cgnnp.analysis.figures import LIGHT, new_figure, png, styled, titled
 
 SHOWN = ("216 waters, forces", "216 waters, train, batch 8", "216 waters, train, batch 1", "216 waters, MD step")
-"""Cases of the picture, which has the first three that were measured."""
+"""Cases that the chart can show, in this order; it shows the first three of them that were measured."""
 
 TARGETS = (
     ("216 waters, forces", "NequIP l=1", r"^NequIP l=1$", 1, 12.0),
@@ -22,11 +22,12 @@ TARGETS = (
     ("216 waters, train, batch 8", "the best mode of all peers", r"", 1, 4.0),
     ("216 waters, MD step", "NequIP l=1 in openmm-ml", r"^NequIP l=1", 1, 12.0),
 )
-"""(case, peers in words, peers as a regular expression, our l, least ratio)"""
+"""Speed ratios with targets: (case, other packages in words, regular expression for their labels, l_max of the cgnnp
+networks, smallest ratio that meets the target). The fastest network of each side is compared."""
 
 
 def summary(found: dict[str, Sequence[Measured]]) -> list[Row]:
-    """Return the ratios of the cases that were measured; their errors are those of a median."""
+    """Return a row for each entry of `TARGETS` that was measured: median and half interquartile range of the speed ratio."""
     rows = []
     for case, words, pattern, l_max, least in TARGETS:
         works = [one for one in found.get(case, ()) if one.works]
@@ -43,7 +44,10 @@ def summary(found: dict[str, Sequence[Measured]]) -> list[Row]:
 
 
 def chart(found: dict[str, Sequence[Measured]]) -> bytes | None:
-    """Draw a panel for each case with a bar for each contestant, ours in colour; None where no case was measured."""
+    """Return a PNG with a panel for each case and a bar for each contestant; None if none of `SHOWN` was measured.
+
+    The bars of cgnnp's networks are in the colour of models.
+    """
     works = {case: [one for one in found.get(case, ()) if one.works] for case in SHOWN}
     cases = [(case, some) for case, some in works.items() if some][:3]
     if not cases:
@@ -59,7 +63,7 @@ def chart(found: dict[str, Sequence[Measured]]) -> bytes | None:
 
 
 def bars(axes: Axes, found: Sequence[Measured]) -> None:
-    """Draw the times of one case."""
+    """Draw a bar with the time of each contestant of one case, in ms."""
     times = [one.milliseconds for one in found]
     colours = [LIGHT.model if one.is_ours else LIGHT.others[0] for one in found]
     values, errors = zip(*times, strict=True)

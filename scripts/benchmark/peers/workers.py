@@ -1,4 +1,4 @@
-"""The driver's side: one process per contestant and case, of which one computes at a time."""
+"""The driver's side of the benchmark: starts a worker process for a contestant on a case, and asks it for times."""
 
 import contextlib
 import json
@@ -19,14 +19,14 @@ ONE_THREAD = {
 
 
 class Worker:
-    """A contestant's process, which prepares a case and then computes when it is told to.
+    """The process of a contestant on one case: it prepares the network at once, and computes when `time` is called.
 
     Args:
-        python: interpreter of its environment.
-        script: its program.
-        case: the case, see `protocol.Case`; compiled code goes to its `cache`.
-        log: file of its messages.
-        patience_s: how long it may take for an answer.
+        python: path of the Python of the contestant's environment.
+        script: file name of the worker script.
+        case: fields of `protocol.Case`; compiled code is kept in the folder `cache` of the case.
+        log: file for the messages of the process.
+        patience_s: longest time to wait for one answer, in seconds.
     """
 
     def __init__(self, python: Path, script: str, case: dict[str, Any], log: Path, patience_s: float) -> None:
@@ -50,7 +50,7 @@ class Worker:
             )
 
     def time(self, calls: int) -> dict[str, Any]:
-        """Let it compute; return the seconds of a unit of work."""
+        """Let the process make some calls; return {"seconds": time of one unit of work} or {"error": reason}."""
         if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # the answer says why the process has ended
                 self.process.stdin.write(f"{calls}\n")
@@ -58,11 +58,11 @@ class Worker:
         return self.answer()
 
     def answer(self) -> dict[str, Any]:
-        """Return its next answer, or {"error": why there is none}. A process that takes too long is ended."""
+        """Return the next answer of the process, or {"error": reason}; a process that takes too long is killed."""
         too_long = threading.Timer(self.patience_s, self.stop)
         too_long.start()
         for line in self.process.stdout or ():
-            if line.startswith("{"):  # else a greeting of some library
+            if line.startswith("{"):  # other lines are messages of libraries
                 too_long.cancel()
                 return json.loads(line)
         too_long.cancel()
@@ -70,7 +70,7 @@ class Worker:
         return {"error": f"the process ended with code {self.process.wait()}: {lines[-1][:300]}"}
 
     def stop(self) -> None:
-        """End the process and the compilers it started."""
+        """Kill the process and the compilers that it has started."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
