@@ -56,7 +56,7 @@ def build(arguments: dict[str, Any]) -> torch.nn.Module:
 
 
 def rescale(model: Any, cutoff: float) -> None:
-    """Scale the first radial weights so that radial functions are of order one; the basis is of the order of 1 / cutoff^2."""
+    """Scale the first radial weights by cutoff^2 / 2, since the radial basis is of the order of 1 / cutoff^2."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("edge_mlp.mlp.0.weight"):

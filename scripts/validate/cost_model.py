@@ -1,16 +1,18 @@
-"""At equal simulated time, do mean forces make a better model than instantaneous forces? For NaCl ions in SPC/E.
+"""Do mean forces make a better model of NaCl ions in SPC/E water than instantaneous forces, at equal simulated time?
 
     python scripts/validate/mean_forces.py --work DIR --only cost    # about two hours on two cores
 
-Three data sets of the ions are sampled: instantaneous forces, 0.4 ps apart; forces averaged while the ions are held still,
-for the same simulated time in all (that of the run which the configurations come from counts too); and test frames with two
-independent draws of the water, whose products give the error of the mean force free of noise. The same model, a pair
-spline, is fitted to the first two at several lengths. It is linear, so that the fit has no random start.
+Three data sets of the ions are sampled:
+- "instantaneous": instantaneous forces, 0.4 ps apart;
+- "mean": forces averaged over the water while the ions are held still. The total simulated time is the same; it includes the
+  run that provides the configurations of the ions;
+- "test": frames with two independent averages F1 and F2 of the force at the same ions. With these, the error of a model Fm
+  of the mean force is free of noise: error = <(F1 - Fm).(F2 - Fm)> / <F1.F2>, the part of the variance of the mean force
+  that the model misses.
 
-    error = <(F1 - Fm).(F2 - Fm)> / <F1.F2>      the part of the mean force's variance that a model misses
-
-Both fits have the same limit, the best pair potential, which has an error of its own. Then the ions are simulated with the
-fitted potentials, and their g(r) are compared with the atomistic one.
+A pair spline is fitted to parts of the first two data sets of several lengths. The fit is linear, so it does not depend on
+random initial values. With more data both fits approach the best pair potential, whose error is not zero. The ions are then
+simulated with the fitted potentials, and their g(r) is compared with the atomistic one.
 """
 
 from dataclasses import dataclass
@@ -44,7 +46,14 @@ LABELS = {"instantaneous": "instantaneous forces", "mean": "mean forces"}
 
 @dataclass(frozen=True)
 class Point:
-    """The error of a fit to a part of the data, with its standard error, and D of g(r), None where the run blew up."""
+    """The quality of a fit to a part of a data set.
+
+    Args:
+        cost_ns: simulated time of the part, ns.
+        error: part of the variance of the mean force that the fit misses.
+        error_stderr: standard error of `error`.
+        deviation: D of g(r) of a simulation with the fit; None if the simulation blew up.
+    """
 
     cost_ns: float
     error: float
@@ -53,7 +62,10 @@ class Point:
 
 
 def rows(folder: Path, quick: bool) -> list[Row]:
-    """Compare both data sets at their full length, and draw the comparison at all lengths."""
+    """Compare fits to instantaneous and to mean forces; return rows for the full data sets, and draw a picture of all parts.
+
+    The rows have the error of the mean force and D of g(r).
+    """
     test, atomistic = sample(folder, quick, "test"), sample(folder, quick, "instantaneous")
     points = {kind: measure(folder, kind, test, atomistic, quick) for kind in LABELS}
     noise = float(np.mean([deviation_noise(curve) for curve in rdf(atomistic)]))
@@ -64,14 +76,14 @@ def rows(folder: Path, quick: bool) -> list[Row]:
 
 
 def budget_ns(quick: bool) -> float:
-    """Return the simulated time of each of the two data sets that are compared."""
+    """Return the simulated time of the data set "instantaneous", and of the data set "mean", in ns."""
     return 0.02 if quick else 0.6
 
 
 def sample(folder: Path, quick: bool, name: str) -> Frames:
-    """Sample one of the data sets instantaneous, mean and test, or continue what is there."""
+    """Return the data set "instantaneous", "mean" or "test"; its missing frames are sampled first."""
     still = {"averaging_ps": 2.0, "frame_interval_ps": 2.0, "timestep_fs": 4.0, "separation_ps": 5.0 if quick else 25.0}
-    n_means = round(budget_ns(quick) / 0.004)  # each takes 2 ps of averaging and 2 ps of the run that it comes from
+    n_means = round(budget_ns(quick) / 0.004)  # 4 ps each: 2 ps of averaging, 2 ps of the run between configurations
     settings: dict[str, tuple[str, dict[str, Any]]] = {
         "instantaneous": ("langevin", {"n_frames": round(budget_ns(quick) / 0.0004), "seed": 1}),
         "mean": ("mean_force", {"n_frames": n_means, "second_every": 0, "seed": 2, **still}),
@@ -85,12 +97,15 @@ def sample(folder: Path, quick: bool, name: str) -> Frames:
 
 
 def measure(folder: Path, kind: str, test: Frames, atomistic: Frames, quick: bool) -> list[Point]:
-    """Fit to an eighth, a quarter, half and all of a data set. D is of a run with the fit to the first part."""
+    """Fit to all parts of a data set that is cut into 8, 4, 2 and 1 parts; return a point for each length of the parts.
+
+    `error` is the mean over the fits to parts of the same length. D is that of a simulation with the fit to the first part.
+    """
     frames, points = sample(folder, quick, kind), []
     for n_parts in (n for n in (8, 4, 2, 1) if n <= len(frames)):
         try:
             fits = [FIT.fit(part) for part in frames.blocks(n_parts)]
-        except ValueError:  # too few close pairs in a part this short
+        except ValueError:  # a part this short has too few close pairs for a fit
             continue
         found = [unbiased_error(test, prior_forces([fit], test)).relative for fit in fits]
         values = np.array([float(estimate.value) for estimate in found])
@@ -102,7 +117,10 @@ def measure(folder: Path, kind: str, test: Frames, atomistic: Frames, quick: boo
 
 
 def structure(folder: Path, fit: PairSpline, atomistic: Frames, quick: bool) -> float | None:
-    """Simulate the ions with a fitted potential; return D of g(r), the mean over their pairs, None where it blows up."""
+    """Simulate the ions with a fitted potential; return D of g(r), averaged over the three kinds of pairs.
+
+    Return None if the simulation blows up.
+    """
     mapping, box = atomistic.mapping, atomistic.boxes[0]
     beads = openmm.System()
     for mass in mapping.masses:
@@ -123,7 +141,7 @@ def structure(folder: Path, fit: PairSpline, atomistic: Frames, quick: bool) -> 
 
 
 def draw(points: dict[str, list[Point]], noise: float, file: Path) -> None:
-    """Draw the error of the mean force and D against simulated time."""
+    """Draw the error of the mean force and D of g(r) against the simulated time of the fitted data, and write the picture."""
     figure, ((left,), (right,)) = panel_grid(2, LIGHT)
     colours = {"instantaneous": LIGHT.others[0], "mean": LIGHT.model}
     for kind, found in points.items():

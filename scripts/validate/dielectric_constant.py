@@ -3,10 +3,10 @@
     python scripts/validate/dielectric_constant.py --water spce --ns 10
     python scripts/validate/dielectric_constant.py --quick
 
-Prints eps_r with its error beside the cited value that `system=electrolyte` takes by default
-(`cgnnp.reference.systems.dielectric`), and the settings that take the measured one. The dipole moment of water relaxes in
-some 10 ps: a nanosecond gives eps_r to about 10 per cent, and the error falls with the square root of the time. The box
-holds its density (0.997 g/mL).
+The script prints eps_r with its standard error, beside the literature value that `system=electrolyte` uses by default
+(`cgnnp.reference.systems.dielectric`), and the settings with which `system=electrolyte` uses the measured value instead. The
+dipole moment of water relaxes in about 10 ps: a nanosecond gives eps_r to about 10 per cent, and the error falls with the
+square root of the time. The volume is constant (density 0.997 g/mL).
 """
 
 import argparse
@@ -31,26 +31,27 @@ from cgnnp.statistics import Estimate
 
 INTERVAL_PS = 0.2
 TABLE_ERROR = 0.05
-"""Relative difference of published values of one model."""
+"""Typical relative difference between published values of eps_r for the same water model."""
 
 
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--water", choices=sorted(TABLE), default="spce")
-    options.add_argument("--ns", type=float, default=2.0, help="time that is measured")
-    options.add_argument("--temperature", type=float, default=300.0, help="K")
+    options.add_argument("--ns", type=float, default=2.0, help="length of the simulation, ns")
+    options.add_argument("--temperature", type=float, default=300.0, help="temperature, K")
     report(options.parse_args(), measure, "dielectric_constant")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Return the row of one water model."""
+    """Measure eps_r of the chosen water model; return its row, and print the settings that use the value."""
     entry, quick = TABLE[arguments.water], arguments.quick
     found, ns = dielectric_constant(arguments.water, arguments.temperature, 0.05 if quick else arguments.ns, quick)
     value, stderr = float(found.value), float(found.stderr)
     if found.reliable:
-        print(f"to sample with it: system.eps_r={value:.1f} system.eps_r_stderr={stderr:.1f}")
+        print(f"to sample with this value, set system.eps_r={value:.1f} system.eps_r_stderr={stderr:.1f}")
     else:
-        print(f"too short for a reliable error: the dipole moment relaxes in {found.tau_frames * INTERVAL_PS:.0f} ps")
+        tau_ps = found.tau_frames * INTERVAL_PS
+        print(f"the run is too short for a reliable error: the dipole moment relaxes in {tau_ps:.0f} ps: set a larger --ns")
     margin = float(np.hypot(3 * stderr, TABLE_ERROR * entry.value))
     target = within(margin, entry.value, f" at {entry.temperature_K:g} K: {entry.source}")
     figure = f"{arguments.water}, {arguments.temperature:g} K, {ns:g} ns: eps_r"
@@ -58,7 +59,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def dielectric_constant(model: str, temperature_K: float, ns: float, quick: bool) -> tuple[Estimate, float]:
-    """Sample dipole moments of a box of water; return eps_r, and the time in ns that they span."""
+    """Simulate a box of water and record its dipole moment; return eps_r, and the simulated time in ns."""
     size: dict[str, Any] = {"n_molecules": 64, "cutoff_nm": 0.6} if quick else {"n_molecules": 512, "cutoff_nm": 0.9}
     system = water(force_field=f"amber14/{model}.xml", **size)
     wait_ps, platform = 5.0 if quick else 50.0, choose_platform()

@@ -1,8 +1,8 @@
-"""Fits to few frames of water: what equivariance, the spline prior and a bound on energies are worth with little data.
+"""Fits to few frames of water: how much equivariance, the spline prior and an energy bound help when data are few.
 
     python scripts/validate/networks.py --work DIR --only frames
 
-Fits to few frames repeat them, so that all fits make as many steps.
+A fit to few frames repeats these frames within an epoch, so that all fits make the same number of optimizer steps.
 """
 
 import functools
@@ -31,25 +31,32 @@ LEARNING: dict[str, tuple[dict[str, Any], bool]] = {
     "l 2, walls": ({"l_max": 2}, True),
     "l 0, walls": (INVARIANT, True),
 }
-"""Settings of NequIP, and whether the prior has walls alone; fitted to all numbers of frames."""
+"""Models that are fitted to every number of frames: settings of NequIP, and whether the prior consists of walls only."""
 
 BOUNDED: dict[str, tuple[dict[str, Any], bool]] = {
     "l 0, splines, bounded": (INVARIANT | BOUND, False),
     "l 2, walls, bounded": ({"l_max": 2} | BOUND, True),
 }
-"""The same with a bound on the energies of the network, fitted to the largest number that is simulated."""
+"""Models with a bound on the energies of the network. They are fitted only to the last number of frames in `SIMULATED`."""
 
 NUMBERS, SIMULATED = (1, 10, 100, 1000), (1, 100)
-"""Numbers of frames that are fitted, and those of which the fit is simulated."""
+"""Numbers of frames that models are fitted to, and those of them for which the fitted model is also simulated."""
 
 VISITS, STEPS = 100, 6000
-"""Smallest number of frames of an epoch, few being repeated, and number of frames that all epochs of a fit visit."""
+"""Smallest number of frames in an epoch (fewer frames are repeated), and number of frames in all epochs of a fit together."""
 
 LENGTH_PS = 60.0
 
 
 def few_frames(frames: Frames, work: Path, quick: bool, pictures: Path | None) -> list[Row]:
-    """Return R2 on the same held-out frames for several numbers of frames, and D of g(r) for some of them."""
+    """Fit models to several numbers of frames; return rows of R2 on the same held-out frames and, for some, of D of g(r).
+
+    Args:
+        frames: data set of one-bead water.
+        work: folder of the fits.
+        quick: whether to make a small version.
+        pictures: folder for the picture of R2 against the number of frames; None draws none.
+    """
     numbers = [n for n in (NUMBERS[:2] if quick else NUMBERS) if n <= len(frames) // 2]
     chosen = [(label, n) for label in LEARNING for n in numbers]
     chosen += [] if quick else [(label, SIMULATED[-1]) for label in BOUNDED]
@@ -65,12 +72,15 @@ def few_frames(frames: Frames, work: Path, quick: bool, pictures: Path | None) -
 
 
 def folder_of(work: Path, label: str, n: int) -> Path:
-    """Return the folder of a fit to n frames."""
+    """Return the folder of the fit of a model to n frames."""
     return work / f"frames-{label}-{n}".replace(", ", "-").replace(" ", "_")
 
 
 def fitted(label: str, n: int, frames: Frames, work: Path, quick: bool) -> Row:
-    """Fit to n of the frames, as far apart as there is room for, and export the fit; return R2."""
+    """Fit a model to n frames, evenly spread over the training frames, and export it; return the row of R2.
+
+    A fit that an earlier call has finished is not repeated.
+    """
     folder, (settings, walls_only) = folder_of(work, label, n), (LEARNING | BOUNDED)[label]
     if not (folder / "fit.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +88,7 @@ def fitted(label: str, n: int, frames: Frames, work: Path, quick: bool) -> Row:
         distinct = training[np.linspace(0, len(training) - 1, n).round().astype(int)]
         repeated = concatenate([distinct[np.resize(np.arange(n), max(VISITS, n))], held_out])
         term = cgnnp.option("prior", "pairs", walls_only=walls_only)
-        priors = fit_priors([term], [distinct], platform="CPU")  # repeated frames tell no more than distinct ones
+        priors = fit_priors([term], [distinct], platform="CPU")  # repeated frames would add nothing
         write_checked(folder / PRIORS, json_text([prior.to_dict() for prior in priors]))
         n_epochs = 1 if quick else STEPS // max(n, VISITS)
         how: dict[str, Any] = {"max_epochs": n_epochs, "patience": max(3, n_epochs // 6), "accelerator": "cpu"}
@@ -92,13 +102,13 @@ def fitted(label: str, n: int, frames: Frames, work: Path, quick: bool) -> Row:
 
 
 def structure(label: str, n: int, frames: Frames, folder: Path, quick: bool) -> list[Row]:
-    """Return D of g(r) of a simulation with a fit to n frames."""
+    """Simulate a model that was fitted to n frames; return the row of D of g(r), without a value if the run blew up."""
     name = f"water: {label}, {n} frames: D of g(r)"
     length, wait = (4.0, 1.0) if quick else (LENGTH_PS, 20.0)
     how: dict[str, Any] = {"length_ps": length, "equilibration_ps": wait, "replicas": 2, "seed": 3}
     try:
         run = cgnnp.run_dynamics(folder / "potential", folder / "simulation", starts=frames, **how)
-    except SimulationFailed as error:  # one row of the table, not its end
+    except SimulationFailed as error:  # becomes a row of the table; the other models go on
         print(f"{name}: {error}", file=sys.stderr)
         return [Row(f"{name}, not stable", None)]
     (found,) = cgnnp.compare_frames(frames, run, observables=["rdf"]).rdf.values()
@@ -106,7 +116,10 @@ def structure(label: str, n: int, frames: Frames, folder: Path, quick: bool) -> 
 
 
 def learning(rows: dict[tuple[str, int], Row]) -> bytes:
-    """Draw R2 against the number of frames, with and without equivariance (colour) and splines (full or broken lines)."""
+    """Return a PNG of R2 against the number of fitted frames, with a curve for each model of `LEARNING`.
+
+    The colour tells l_max 2 from l_max 0; lines are solid with spline priors and dashed with walls only.
+    """
     figure, [[axes]] = panel_grid(1, LIGHT)
     for label in LEARNING:
         points = [(n, row.value, row.stderr) for (name, n), row in rows.items() if name == label]

@@ -1,13 +1,17 @@
-"""Measure what mapping and mean forces are worth, and print it as a table.
+"""Test force maps, the cost of mapping and reading, and the use of mean forces; print the results as a table.
 
     python scripts/validate/mean_forces.py --work DIR            # about two hours on two cores
     python scripts/validate/mean_forces.py --only maps overhead  # some of the parts
     python scripts/validate/mean_forces.py --quick               # small versions, a few minutes
 
-Parts: `maps` (force maps of water, right and wrong, certified and by their configurational temperature), `overhead` (of
-mapping while sampling), `readers` (throughput and memory for a 1 GB trajectory), `peptide` (the optimal force map), `noise`
-(R2_max of NaCl 4 M), `cost` (mean forces against instantaneous ones at equal simulated time, with a picture). With `--work
-DIR` a second call continues what an earlier one left.
+The parts are
+- `maps`: right and wrong force maps of water, tested by the certificate and by the configurational temperature;
+- `overhead`: time that mapping adds to sampling;
+- `readers`: throughput and memory of reading trajectories of 1 GB;
+- `peptide`: the optimal force map of a C-alpha atom;
+- `noise`: R2_max of NaCl at 4 mol/L;
+- `cost`: mean forces against instantaneous ones at equal simulated time, with a picture.
+With `--work DIR` a second call continues an interrupted one.
 """
 
 import argparse
@@ -21,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+sys.path.append(str(Path(__file__).parents[1]))  # modules that the scripts share
 
 import cost_model
 import numpy as np
@@ -49,20 +53,23 @@ from cgnnp.reference.trajectories.formats import open_trajectory
 from cgnnp.runtime.platforms import choose_platform
 
 FIRST_SHELL_NM = (0.22, 0.42)
-"""One bump over the first peak of g(r): a wrong map must fail here or over all distances."""
+"""Distances of a single bump over the first peak of g(r).
+
+A wrong map must give a wrong T_conf either with this bump or with the default bumps over all distances.
+"""
 
 N_ATOMS = 20_000
-"""Number of atoms of the trajectories that are read."""
+"""Number of atoms in the trajectories of the part `readers`."""
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="these parts alone")
+    options.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="run only these parts")
     report(options.parse_args(), measure, "mean_forces")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Return the rows of the parts that were asked for."""
+    """Run the parts that `--only` names; return their rows."""
     rows = []
     for name in arguments.only:
         print(f"--- {name}", file=sys.stderr, flush=True)
@@ -76,7 +83,10 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 def atoms_of(
     system: ReferenceSystem, make: Callable[[Atomistic], Mapping], protocol: LangevinProtocol, n_frames: int, folder: Path
 ) -> tuple[Atomistic, Path]:
-    """Sample a system and keep its atoms in a folder, or continue what is there."""
+    """Sample a system and store the frames of all its atoms; return the atoms and the folder of the stored frames.
+
+    Frames that the folder already has are kept.
+    """
     source = LangevinSource(system, protocol, n_frames)
     mapping = make(source.atomistic())
     source.provide_together([mapping], [folder / "beads"], n_frames, choose_platform(), folder / "atoms")
@@ -84,12 +94,12 @@ def atoms_of(
 
 
 def with_force(mapping: Mapping, force: list[float]) -> Mapping:
-    """Return a mapping of one bead a molecule with other force coefficients."""
+    """Return a mapping with one bead per molecule in which the force coefficients of the bead are replaced."""
     return replace(mapping, blocks=tuple(replace(block, force=np.array([force])) for block in mapping.blocks))
 
 
 def maps(folder: Path, quick: bool) -> list[Row]:
-    """Test force maps of rigid three-site, rigid four-site and flexible water."""
+    """Test right and wrong force maps of rigid three-site, rigid four-site and flexible water; return a row for each map."""
     n_frames = 150 if quick else 1000
     size: dict[str, Any] = {"n_molecules": 64 if quick else 216, "cutoff_nm": 0.6 if quick else 0.9}
     protocol = LangevinProtocol(equilibration_ps=4.0 if quick else 30.0, frame_interval_ps=0.1, friction_per_ps=5.0)
@@ -119,7 +129,18 @@ def maps(folder: Path, quick: bool) -> list[Row]:
 
 
 def map_row(label: str, atoms: tuple[Atomistic, Path], mapping: Mapping, temperature: float, least: int | None) -> Row:
-    """Test one force map. A wrong one must be refused, with a temperature that is off by so many standard errors."""
+    """Test one force map; return the row of T_conf.
+
+    The target of a right map is that it is certified and that T_conf agrees with the thermostat. The target of a wrong map
+    is that the certificate is refused and that T_conf deviates by more than `least` standard errors.
+
+    Args:
+        label: name of the map in the table.
+        atoms: the atoms, and the folder of their stored frames.
+        mapping: mapping with the force map.
+        temperature: temperature of the thermostat, K.
+        least: smallest deviation of a wrong map in standard errors; None for a right map.
+    """
     try:
         certify(mapping, atoms[0])
         certified = True
@@ -144,9 +165,10 @@ def map_row(label: str, atoms: tuple[Atomistic, Path], mapping: Mapping, tempera
 
 
 def overhead(folder: Path, quick: bool) -> list[Row]:
-    """Measure the time that mapping and writing add to plain OpenMM, from runs of both by turns, on one thread.
+    """Measure the time that mapping and writing frames add to a plain OpenMM run, in per cent; return its row.
 
-    It is the processor's time, which does not depend on what else the machine does.
+    Runs with and without mapping alternate on one thread. CPU time is measured, since it hardly depends on other work of the
+    machine.
     """
     rounds, n_frames, platform = 4 if quick else 20, 25, choose_platform("CPU", threads=1)
     system, protocol = water_spce(n_molecules=216), LangevinProtocol(equilibration_ps=2.0)
@@ -179,7 +201,7 @@ def overhead(folder: Path, quick: bool) -> list[Row]:
 
 
 def readers(folder: Path, quick: bool) -> list[Row]:
-    """Measure throughput and peak memory of reading trajectories of 1 GB (quick: 50 MB)."""
+    """Read a TRR and an npz trajectory of 1 GB (quick: 50 MB); return rows of throughput (MB/s) and peak memory (MB)."""
     rows, megabytes = [], 50 if quick else 1000
     n_frames = round(megabytes * 1e6 / (24 * N_ATOMS))
     for name, write, units in (("TRR", write_trr, None), ("npz", write_npz, "real")):
@@ -194,7 +216,7 @@ def readers(folder: Path, quick: bool) -> list[Row]:
 
 
 def read(file: Path, units: str | None) -> Usage:
-    """Read a trajectory from its beginning to its end."""
+    """Read a whole trajectory in chunks of 20 frames; return the memory and time that this takes."""
 
     def chunk_by_chunk() -> None:
         for _ in open_trajectory(str(file), units=units, interval_ps=1.0).chunks(20):
@@ -204,14 +226,14 @@ def read(file: Path, units: str | None) -> Usage:
 
 
 def random_arrays() -> tuple[np.ndarray, np.ndarray]:
-    """Return positions and forces of four frames, of which trajectories consist by turns."""
+    """Return random positions and forces of four frames, which the trajectories repeat; each array is (4, atoms, 3)."""
     rng = np.random.default_rng(0)
     shape = (4, N_ATOMS, 3)
     return rng.uniform(0, 50, shape).astype(np.float32), rng.normal(size=shape).astype(np.float32)
 
 
 def write_trr(file: Path, n_frames: int) -> None:
-    """Write a GROMACS trajectory, by MDAnalysis."""
+    """Write a GROMACS TRR trajectory with MDAnalysis."""
     import MDAnalysis
 
     positions, forces = random_arrays()
@@ -225,14 +247,17 @@ def write_trr(file: Path, n_frames: int) -> None:
 
 
 def write_npz(file: Path, n_frames: int) -> None:
-    """Write a trajectory as NumPy arrays."""
+    """Write a trajectory as an npz file of NumPy arrays."""
     positions, forces = (array[np.arange(n_frames) % 4] for array in random_arrays())
     boxes = np.tile(50 * np.eye(3, dtype=np.float32), (n_frames, 1, 1))
     np.savez(file, positions=positions, forces=forces, boxes=boxes)
 
 
 def peptide(folder: Path, quick: bool) -> list[Row]:
-    """Compare net and optimal force map of the C-alpha atom of alanine dipeptide with rigid X-H bonds."""
+    """Compare the optimal with the net force map of the C-alpha bead of alanine dipeptide with rigid X-H bonds.
+
+    The row has the ratio of the mean square forces (net over optimal); the target is met if the optimal map is used.
+    """
     protocol = LangevinProtocol(timestep_fs=2.0, equilibration_ps=2.0, frame_interval_ps=0.1)
     atomistic, atoms = atoms_of(alanine_dipeptide(box_nm=2.0), c_alpha, protocol, 60 if quick else 1500, folder)
     forces = [part.forces for part in stored_frames(atoms)]
@@ -244,7 +269,10 @@ def peptide(folder: Path, quick: bool) -> list[Row]:
 
 
 def noise(folder: Path, quick: bool) -> list[Row]:
-    """Measure R2_max of NaCl from two independent draws of the water at the same ions, which the part `cost` also uses."""
+    """Measure R2_max of NaCl at 4 mol/L, for instantaneous and for averaged forces; return a row for each.
+
+    The test frames of the part `cost` are used, which have two independent averages of the force at the same ions.
+    """
     test = cost_model.sample(folder.parent / "cost", quick, "test")
     floor = noise_floor(test)
     averages = f"R2_max of {test.meta.averaging_ps:g} ps averages, NaCl 4 M"

@@ -221,7 +221,7 @@ def memory_mb(key: str) -> float:
 
 
 def limit_memory() -> None:
-    """Limit this process to 90 % of the free memory: a larger allocation then fails here, and the system kills no process."""
+    """Limit this process to 90 % of the free memory, so that a larger allocation fails before the system kills processes."""
     free = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())["MemAvailable"]
     limit = int(0.9 * 1024 * int(free.split()[0]))
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -1,8 +1,8 @@
 """The worker of NequIP and Allegro (packages nequip, nequip-allegro).
 
-Lengths are in angstrom, since the initial weights of these packages are made for angstrom. The mode `eager` is the model as built. The mode `compiled` uses AOTInductor for energies and forces, and for training
-torch.compile of a graph that includes the computation of forces. nequip always computes the derivative with respect to
-strain as well; its time is included.
+Lengths are in angstrom, since the initial weights of these packages are made for angstrom. The mode `eager` is the model as
+built. The mode `compiled` uses AOTInductor for energies and forces, and for training torch.compile of a graph that includes
+the computation of forces. nequip always computes the derivative with respect to strain as well; its time is included.
 """
 
 import os
