@@ -127,7 +127,7 @@ def numbers_in(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (key, value) for the entries of nested data, and the sum for a list of numbers; `VOLATILE` entries are skipped."""
+    """Yield (key, value) for all entries of nested data but `VOLATILE` ones; a list of numbers yields its sum."""
     if isinstance(value, dict):
         for name, part in value.items():
             if name not in VOLATILE:

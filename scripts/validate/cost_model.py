@@ -141,7 +141,7 @@ def structure(folder: Path, fit: PairSpline, atomistic: Frames, quick: bool) -> 
 
 
 def draw(points: dict[str, list[Point]], noise: float, file: Path) -> None:
-    """Draw the error of the mean force and D of g(r) against the simulated time of the fitted data, and write the picture."""
+    """Write a PNG with the error of the mean force and D of g(r) against the simulated time of the fitted data."""
     figure, ((left,), (right,)) = panel_grid(2, LIGHT)
     colours = {"instantaneous": LIGHT.others[0], "mean": LIGHT.model}
     for kind, found in points.items():

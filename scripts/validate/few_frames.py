@@ -43,7 +43,7 @@ NUMBERS, SIMULATED = (1, 10, 100, 1000), (1, 100)
 """Numbers of frames that models are fitted to, and those of them for which the fitted model is also simulated."""
 
 VISITS, STEPS = 100, 6000
-"""Smallest number of frames in an epoch (fewer frames are repeated), and number of frames in all epochs of a fit together."""
+"""Smallest number of frames in an epoch (fewer frames are repeated), and number of frames in all epochs together."""
 
 LENGTH_PS = 60.0
 

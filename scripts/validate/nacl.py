@@ -1,12 +1,13 @@
-"""Compare sodium chloride in implicit water with its atomistic simulation and with a published model; print a table.
+"""Compare a model of sodium chloride without water with its atomistic simulation and with a published model.
 
-    python scripts/validate/nacl.py --work DIR                    # samples for hours on two cores, then an hour
-    python scripts/validate/nacl.py --work DIR --data A --data B  # fits data sets of the same system that exist
-    python scripts/validate/nacl.py --quick                       # a small box and short runs, with targets of their own
+    python scripts/validate/nacl.py --work DIR                    # samples for hours on two cores, then fits for an hour
+    python scripts/validate/nacl.py --work DIR --data A --data B  # fits existing data sets of the same system
+    python scripts/validate/nacl.py --quick                       # a small box and short runs, with weaker targets
 
-4 mol/L, 64 ion pairs and 810 SPC/E waters in 2.98 nm at 300 K: Zhang, Pagotto, Gould, Duignan (arXiv 2310.12535), whose
-curves are in `scripts/validate/published`. The runs are those of the commands `cgnnp.sample`, `cgnnp.train` and
-`cgnnp.check`. A second call with the same work folder continues where the first one stopped.
+The system is that of Zhang, Pagotto, Gould, Duignan (arXiv 2310.12535): 4 mol/L, 64 ion pairs and 810 SPC/E waters in a box
+of 2.98 nm at 300 K. The published curves are in `scripts/validate/published`. The script runs the commands `cgnnp.sample`,
+`cgnnp.train` and `cgnnp.check`, and prints the results as a table. A second call with the same work folder continues where
+the first one stopped.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+sys.path.append(str(Path(__file__).parents[1]))  # modules that the scripts share
 
 import numpy as np
 import torch
@@ -46,25 +47,26 @@ from cgnnp.workflow.potential_check.stress import depths_in_walls
 PAIRS = ("Na-Cl", "Na-Na", "Cl-Cl")
 PUBLISHED = Path(__file__).parent / "published" / "nacl_4M_rdf.csv"
 BARRIER_KT = 3.79
-"""Published barrier out of Na-Cl contact at infinite dilution, by metadynamics with eps_r 72."""
+"""Published free-energy barrier for leaving Na-Cl contact at infinite dilution, in kT, by metadynamics with eps_r 72."""
 
 G_INTERVAL_PS = 0.4
-"""Frames closer than this add nothing to g(r)."""
+"""Smallest interval between the frames that g(r) is computed from; closer frames would add almost no information."""
 
 SPARSE, N_NOISE = 5, 4000
-"""Frames are compared with every fifth of them; the correlation of the noise is measured with so many frames."""
+"""`SPARSE`: a fit to all frames is compared with a fit to every fifth frame. `N_NOISE`: number of frames from which the
+correlation of the noise is computed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Lengths of all parts.
+    """Lengths of the simulations, and settings of the commands.
 
     Args:
-        n_frames: number of frames of each of two replicas of the atomistic simulation.
-        seeds: number of replicas of the model.
-        length_ps: length of each replica of the model, ps.
-        stress_ps: length of the stress runs, ps; that of eight times the beads has a quarter of it.
-        settings: other settings of the commands.
+        n_frames: number of frames in each of the two replicas of the atomistic simulation.
+        seeds: number of replicas of the CG simulation.
+        length_ps: length of each replica of the CG simulation, ps.
+        stress_ps: length of the stress runs of `cgnnp.check`, ps; the run of eight times the beads has a quarter of it.
+        settings: further settings of the commands.
     """
 
     n_frames: int
@@ -88,15 +90,15 @@ QUICK = Plan(1000, 2, 40.0, 10.0, QUICK_SAMPLING + QUICK_FIT)
 
 
 def main() -> None:
-    torch.set_num_threads(1)  # OpenMM's threads have the cores
+    torch.set_num_threads(1)  # leaves the cores to the threads of OpenMM
     options = parser(__doc__)
-    options.add_argument("--data", type=Path, action="append", help="a data set of the ions that exists; may be repeated")
-    options.add_argument("--reference", type=Path, action="append", help="take g(r) from this data set, not from --data")
+    options.add_argument("--data", type=Path, action="append", help="existing data set of the ions; may be repeated")
+    options.add_argument("--reference", type=Path, action="append", help="data set for g(r), instead of --data")
     report(options.parse_args(), measure, "nacl")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Return all rows."""
+    """Sample and fit if needed, compare the model with both references, and return all rows."""
     quick, work = arguments.quick, arguments.work
     plan = QUICK if quick else FULL
     data: Sequence[Path] = arguments.data or sampled(work, plan)
@@ -127,7 +129,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def sampled(work: Path, plan: Plan) -> list[Path]:
-    """Sample two independent replicas of the atomistic system, side by side, as one data set."""
+    """Sample two independent replicas of the atomistic system in parallel; return the folders of their data sets."""
     data = work / f"data_{plan.n_frames}"
     launch = ["-m", "preset=nacl", "replica=0,1", "hydra/launcher=joblib"]
     settings = [text for text in plan.settings if text in QUICK_SAMPLING]
@@ -136,7 +138,7 @@ def sampled(work: Path, plan: Plan) -> list[Path]:
 
 
 def trained(work: Path, data: Sequence[Path], plan: Plan) -> Path:
-    """Run the main job on these data sets."""
+    """Run the main job (`cgnnp.train`) on some data sets; return its run folder."""
     run, more = work / "run", ",".join(map(str, data[1:]))
     settings = ["preset=nacl", f"data={data[0]}", f"more_data=[{more}]", f"run_dir={run}", *plan.settings]
     run_command("train", *settings, f"simulation.replicas={plan.seeds}", f"simulation.length_ps={plan.length_ps}")
@@ -144,7 +146,7 @@ def trained(work: Path, data: Sequence[Path], plan: Plan) -> Path:
 
 
 def configurations(data: Sequence[Path]) -> Frames:
-    """Return the configurations of several data sets of one system, at least 0.4 ps apart."""
+    """Return the frames of several data sets of one system as one, thinned to at least 0.4 ps (`G_INTERVAL_PS`) apart."""
     parts = []
     for path in data:
         frames = open_frames(path)
@@ -155,12 +157,16 @@ def configurations(data: Sequence[Path]) -> Frames:
 
 
 def length_ns(data: Sequence[Path]) -> float:
-    """Return the simulated time of data sets, ns."""
+    """Return the total simulated time of some data sets in ns."""
     return sum(count_frames(path) * read_meta(path).interval for path in data) / 1000
 
 
 def noise(frames: Frames, run: Path, bundle: PotentialBundle) -> list[Row]:
-    """Measure whether close frames are worth their place: the correlation of the noise of forces, and the gain in R2."""
+    """Test whether frames that are close in time add information to a fit.
+
+    Return rows of the correlation of the force noise of successive frames, for each bead type, and a row of the gain in R2;
+    see `gain_of_close_frames`.
+    """
     interval, some = frames.meta.interval, frames[:N_NOISE]
     left = np.asarray(some.forces - prior_forces(bundle.priors, some), dtype=np.float64)
     rows = []
@@ -174,7 +180,10 @@ def noise(frames: Frames, run: Path, bundle: PotentialBundle) -> list[Row]:
 
 
 def gain_of_close_frames(frames: Frames, run: Path, bundle: PotentialBundle) -> tuple[float, float]:
-    """Return R2 of priors that are fitted to all frames, less R2 of a fit to every fifth, on the same held-out frames."""
+    """Return R2 of priors fitted to all frames minus R2 of priors fitted to every fifth frame, and its standard error.
+
+    Both are tested on the same held-out frames, so the error is paired.
+    """
     settings = {name: value for name, value in OmegaConf.load(run / "config.yaml").prior.pairs.items() if name != "_target_"}
     splines = PairSplineFit(**(settings | {"max_frames": len(frames)}))
     terms = [CoulombTerm(eps_r=dielectric_constant(bundle.priors), cutoff_nm=splines.cutoff_nm), splines]
@@ -187,7 +196,10 @@ def gain_of_close_frames(frames: Frames, run: Path, bundle: PotentialBundle) -> 
 
 
 def structure(found: Comparison, quick: bool) -> list[Row]:
-    """Compare g(r) of our atomistic run, our model, the published atomistic run and the published model."""
+    """Return rows of D between the g(r) of four simulations, of the Na-Cl contact peak, and of the barrier out of contact.
+
+    The simulations are the atomistic run and the model of this script, and the published atomistic run and model.
+    """
     rows: list[Row] = []
     for name in PAIRS:
         pair = found.rdf[name]
@@ -209,12 +221,15 @@ def structure(found: Comparison, quick: bool) -> list[Row]:
 
 
 def published_row(label: str, ours: Rdf, published: np.ndarray, limit: Target) -> Row:
-    """Compare a curve of ours with the published atomistic one."""
+    """Return the row of D between a g(r) of this script and the published atomistic g(r)."""
     return judged(label, deviation(published, ours.g), limit, deviation_noise(ours))
 
 
 def solution(found: Comparison, quick: bool) -> list[Row]:
-    """Return what Kirkwood-Buff integrals of both sides say of the salt, and coordination numbers."""
+    """Return rows of electroneutrality and d ln a/d ln c from Kirkwood-Buff integrals, and of coordination numbers.
+
+    There are rows for the atomistic and for the coarse-grained simulation.
+    """
     integrals, rows = found.figures.observables["kirkwood_buff"], list[Row]()
     neutral = None if quick else within(0.05, 1.0, " (published CG 0.98, 1.03)")
     slopes = []

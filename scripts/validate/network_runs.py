@@ -1,4 +1,4 @@
-"""Runs of many networks on one data set: trained by the command, compared with each other, timed by the check."""
+"""Train many networks on one data set with `cgnnp.train`, compare their R2, and time them with `cgnnp.check`."""
 
 import os
 import subprocess
@@ -25,7 +25,14 @@ TIMESTEP_FS = 10.0
 
 @dataclass(frozen=True)
 class Job:
-    """One run of `python -m cgnnp.train`, with the settings that make its network."""
+    """One run of `python -m cgnnp.train`.
+
+    Args:
+        system: name of the system, "water", "ions" or "sizes".
+        label: name of the network in tables.
+        settings: settings that make the network.
+        seed: random seed of the run.
+    """
 
     system: str
     label: str
@@ -34,20 +41,20 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """The name of the run's folder."""
+        """Name of the run folder."""
         return f"{self.system}-{self.label}-seed_{self.seed}".replace(", ", "-").replace(" ", "_")
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A fitted network.
+    """A fitted network with its accuracy and speed.
 
     Args:
-        job: the job that made it.
-        run: its run.
-        r2: R2 on the frames that no network was fitted to.
-        ms: time of a step on one thread.
-        speed: ns/day of one replica on each core over that of the atomistic simulation; None where that is not known.
+        job: job that fitted the network.
+        run: finished run of the job.
+        r2: R2 on the frames that are held out in all runs.
+        ms: time of an MD step on one thread, ms.
+        speed: CG ns/day with one replica on each core, divided by atomistic ns/day; None if the latter is not known.
     """
 
     job: Job
@@ -57,12 +64,12 @@ class Network:
     speed: float | None
 
     def behind(self, other: "Network") -> Estimate:
-        """Return R2 of another network less R2 of this one, with its paired error: both are of the same frames."""
+        """Return R2 of another network minus R2 of this one; the error is paired, since both use the same frames."""
         return ManyRuns((self.run, other.run), "").gain(other.run) or Estimate(0.0, 0.0, 0.5, 0, True)
 
 
 def seed_errors(found: Sequence[Network]) -> dict[str, float]:
-    """Return the standard deviation of R2 over the seeds, by the labels of the networks that have several."""
+    """Return the standard deviation of R2 over the seeds, by label, for the networks with several seeds."""
     values: dict[str, list[float]] = {}
     for one in found:
         values.setdefault(one.job.label, []).append(float(one.r2.value))
@@ -70,19 +77,22 @@ def seed_errors(found: Sequence[Network]) -> dict[str, float]:
 
 
 def difference(one: Network, other: Network, seed_error: float) -> tuple[float, float]:
-    """Return by how much R2 of a network is below that of another one, and its error, of paired frames and of seeds."""
+    """Return R2 of `other` minus R2 of `one`, and the standard error of this difference.
+
+    The error combines the paired error over frames with the seed-to-seed standard deviation `seed_error` of both networks.
+    """
     behind = one.behind(other)
     return float(behind.value), float(np.hypot(behind.stderr, np.sqrt(2) * seed_error))
 
 
 def recommended(networks: Sequence[Network], goal: Network, seed_error: float) -> Network:
-    """Return the fastest network that is behind a good one by no more than two standard errors."""
+    """Return the fastest network whose R2 is at most two standard errors below that of the network `goal`."""
     behind = [(one, *difference(one, goal, seed_error)) for one in networks]
     return min((one for one, loss, error in behind if one is goal or loss <= SIGMAS * error), key=lambda one: one.ms)
 
 
 def front(networks: Sequence[Network]) -> list[Network]:
-    """Return the Pareto front: networks than which none is both better and faster, the fastest first."""
+    """Return the Pareto front, fastest first: every network whose R2 exceeds that of all faster networks."""
     result: list[Network] = []
     for one in sorted(networks, key=lambda one: one.ms):
         if not result or one.r2.value > result[-1].r2.value:
@@ -91,20 +101,31 @@ def front(networks: Sequence[Network]) -> list[Network]:
 
 
 def trained(jobs: Sequence[Job], work: Path, shared: Sequence[str], side_by_side: int) -> list[Network]:
-    """Make the runs that are not finished, some of them side by side; return all networks with R2 on common frames."""
+    """Train the networks of all jobs, and return them with R2 on common held-out frames; finished runs are kept.
+
+    Args:
+        jobs: the jobs.
+        work: folder of the run folders.
+        shared: settings that all jobs have.
+        side_by_side: number of jobs that run in parallel.
+    """
     Parallel(n_jobs=side_by_side, prefer="threads")(delayed(train)(job, work, shared) for job in jobs)
     many = compare_runs([work / job.folder for job in jobs], platform="CPU")
     found = []
     for job, run in zip(jobs, many.runs, strict=True):
         if (r2 := many.r2(run)) is None:
-            sys.exit(f"{run.folder}: R2 of the runs cannot be compared: it is of {many.common}")
+            sys.exit(f"{run.folder}: R2 of the runs cannot be compared, since they share no held-out frames: {many.common}")
         ms, speed = kept(work / "times", job.folder, lambda run=run: speed_rows(run.folder))  # type: ignore[misc]
         found.append(Network(job, run, r2, float(ms.value or 0.0), speed.value))
     return found
 
 
 def train(job: Job, work: Path, shared: Sequence[str]) -> None:
-    """Make one run. A simulation that blows up is a result; a run without a potential is an error."""
+    """Run one job unless it is finished.
+
+    If the job fails after it has exported a potential (its simulation blew up), its message is printed. If it has exported
+    none, an error is raised.
+    """
     run = work / job.folder
     if (run / "report.html").exists():
         return
@@ -117,7 +138,7 @@ def train(job: Job, work: Path, shared: Sequence[str]) -> None:
 
 
 def speed_rows(run: Path) -> list[Row]:
-    """Measure the time of a step, and ns/day of a replica on each core over that of the atomistic simulation."""
+    """Return two rows: time of an MD step in ms, and CG ns/day (a replica on each core) over atomistic ns/day."""
     found = check_rows(run / "potential", ["speed"], timestep_fs=TIMESTEP_FS, platform="CPU")
     rows = {row.figure: row.value for row in found}
     ratio = rows.get("one replica over the atomistic simulation, times")
@@ -125,7 +146,15 @@ def speed_rows(run: Path) -> list[Row]:
 
 
 def pareto(title: str, networks: Sequence[Network], reference: Network, seed_error: float, chosen: Network) -> bytes:
-    """Draw R2 against the time of a step with the Pareto front; errors are those beside the reference."""
+    """Return a PNG of R2 against the time of an MD step, with the Pareto front as a line.
+
+    Args:
+        title: title of the picture.
+        networks: networks to draw.
+        reference: network that R2 is compared with; error bars are those of the difference from it.
+        seed_error: seed-to-seed standard deviation of R2.
+        chosen: recommended network, which is drawn in colour.
+    """
     figure, [[axes]] = panel_grid(1, LIGHT)
     figure.set_size_inches(8.2, 4.6)
     line = front(networks)

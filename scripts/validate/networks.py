@@ -1,20 +1,21 @@
-"""Which network for which beads? Accuracy against cost, the structure that the models simulate, and data efficiency.
+"""Compare networks on one-bead water and on NaCl ions: accuracy against cost, simulated structure, and data efficiency.
 
     python scripts/validate/networks.py --work DIR                               # samples first; hours on two cores
-    python scripts/validate/networks.py --work DIR --water DATA --ions DATA      # fits data sets that exist
+    python scripts/validate/networks.py --work DIR --water DATA --ions DATA      # fits existing data sets
     python scripts/validate/networks.py --work DIR --only sizes                  # sizes of NequIP, for their own page
-    python scripts/validate/networks.py --quick
+    python scripts/validate/networks.py --quick                                  # few networks and short runs
 
-Every network is a run of `python -m cgnnp.train` on the same frames with the same priors, and the settings of `conf/` but
-for those in its name; `python -m cgnnp.compare runs=DIR` shows all of them on one page. Of every network the table has
+Every network is fitted by `python -m cgnnp.train` to the same frames with the same priors. Its settings are those of
+`conf/`, except for the ones that its label names. `python -m cgnnp.compare runs=DIR` shows all runs on one page. The table
+has for every network
 
-    R2, gain      on the held-out frames, and the gain over the priors; the gain's error is paired
-    behind        what R2 is below that of the best (of sizes: of the base), with its paired error
-    ms, speed     of a step of the exported potential, prior and network, one thread, at 10 fs; and ns/day of one replica on
-                  each core over that of the atomistic simulation on all cores, at 4 fs
-    D, q          deviations of g(r) and of the angles in the first shell, and the tetrahedral order of water
+    R2, gain      R2 on the held-out frames, and the gain in R2 over the priors, with its paired error
+    behind        R2 of the best network (for sizes: of the base) minus R2 of this network, with its paired error
+    ms, speed     time of an MD step with prior and network on one thread; and ns/day at 10 fs with one replica on each core,
+                  divided by ns/day of the atomistic simulation at 4 fs on all cores
+    D, q          deviation D of g(r) and of the angles in the first shell, and the tetrahedral order q of water
 
-The part `frames` fits NequIP to few frames of water. With the same work folder a second call continues.
+The part `frames` fits NequIP to few frames of water. A second call with the same work folder continues an interrupted one.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+sys.path.append(str(Path(__file__).parents[1]))  # modules that the scripts share
 
 import torch
 from few_frames import few_frames
@@ -42,23 +43,26 @@ from cgnnp.workflow.comparing import Comparison
 from cgnnp.workflow.potential_check.stress import depths_in_walls
 
 SEEDS, WITH_SEEDS = (0, 1, 2), ("schnet", "nequip l 2", "base")
-"""Networks that are fitted with several seeds, which show how much R2 depends on the seed."""
+"""`WITH_SEEDS` are the networks that are fitted with all seeds in `SEEDS`, to measure how much R2 depends on the seed.
+
+All other networks have the first seed only.
+"""
 
 TRIED = ("pair", "nequip l 1", "base", "l_max 0")
-"""Networks of `--quick`."""
+"""Labels of the networks that `--quick` fits."""
 
 
 @dataclass(frozen=True)
 class System:
-    """Networks that are fitted to the same frames.
+    """The networks that are fitted to one data set, and how they are trained and simulated.
 
     Args:
-        settings: settings of every run.
+        settings: settings of all runs.
         networks: settings of each network, by its label.
-        quick: further settings of `--quick`.
-        length_ps: length of the simulations; None makes none.
-        least_speed: smallest speed of a network that can be recommended.
-        reference: label of the network that the others are compared with; None takes the best.
+        quick: further settings of all runs with `--quick`.
+        length_ps: length of the simulations in ps; None means that the networks are not simulated.
+        least_speed: smallest CG over atomistic ns/day of a network that can be recommended.
+        reference: label of the network that the others are compared with; None means the one with the highest R2.
         picture: file name of the picture of accuracy against cost.
     """
 
@@ -76,7 +80,7 @@ SHARED = {
     "nequip l 1": ("model.l_max=1", "model.features=16"),
     "nequip l 2": ("model.l_max=2", "model.features=8"),
 }
-"""Networks that are fitted to water and to ions."""
+"""Networks that are fitted to both water and ions."""
 
 WATER = System(
     settings=("mapping=water_cg",),
@@ -124,7 +128,7 @@ TWO_CHANGES: list[dict[str, float]] = [
     {"l_max": 3, "features": 8},
 ]
 CHANGES = [*({key: value} for key, values in ONE_CHANGE.items() for value in values), *TWO_CHANGES]
-"""Settings of NequIP, and what other sizes change of them."""
+"""Changes of the settings `BASE` that make the other sizes of NequIP."""
 
 SIZES = System(
     settings=("mapping=water_cg",),
@@ -142,18 +146,18 @@ PARTS = (*SYSTEMS, "frames")
 
 
 def main() -> None:
-    torch.set_num_threads(1)  # OpenMM's threads have the cores
+    torch.set_num_threads(1)  # leaves the cores to the threads of OpenMM
     options = parser(__doc__)
-    options.add_argument("--water", type=Path, help="a data set of one-bead water that exists")
-    options.add_argument("--ions", type=Path, help="a data set of sodium and chloride ions that exists")
-    options.add_argument("--only", nargs="+", choices=PARTS, default=["water", "ions", "frames"], help="these parts alone")
-    options.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    options.add_argument("--water", type=Path, help="existing data set of one-bead water")
+    options.add_argument("--ions", type=Path, help="existing data set of sodium and chloride ions")
+    options.add_argument("--only", nargs="+", choices=PARTS, default=["water", "ions", "frames"], help="parts to run")
+    options.add_argument("--jobs", type=int, default=2, help="number of parallel runs")
     arguments = options.parse_args()
     report(arguments, measure, "model_sizes" if arguments.only == ["sizes"] else "networks")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Return the rows of the parts that were asked for."""
+    """Run the parts that `--only` names; return their rows."""
     rows: list[Row] = []
     for part in arguments.only:
         given = arguments.ions if part == "ions" else arguments.water
@@ -166,7 +170,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def sampled(part: str, folder: Path, quick: bool) -> Path:
-    """Sample one-bead water as the main job does, or the ions of sodium chloride at 4 mol/L; return the data set."""
+    """Sample one-bead water as the main job does (for the part "ions": NaCl ions at 4 mol/L); return the folder of the data."""
     place: dict[str, Any] = {"data_dir": folder, "platform": "CPU"}
     if part != "ions":
         frames = cgnnp.sample_frames("water_spce", "water_cg", n_frames=60 if quick else 3000, **place)
@@ -178,7 +182,7 @@ def sampled(part: str, folder: Path, quick: bool) -> Path:
 
 
 def rows_of_system(name: str, data: Path, arguments: argparse.Namespace) -> list[Row]:
-    """Return accuracy, cost and structure of all networks of one system."""
+    """Train all networks of one system; return rows of their accuracy, cost and structure, and write the pictures."""
     system, quick, results = SYSTEMS[name], arguments.quick, arguments.results
     labels = [label for label in system.networks if not quick or label in TRIED]
     seeds = {label: SEEDS if label in WITH_SEEDS else SEEDS[:1] for label in labels}
@@ -202,7 +206,7 @@ def rows_of_system(name: str, data: Path, arguments: argparse.Namespace) -> list
 
 
 def shared_settings(system: System, data: Path, quick: bool) -> list[str]:
-    """Return the settings of all runs of a system."""
+    """Return the settings that all runs of a system share."""
     settings = [*system.settings, f"data={data}", "platform=CPU"]
     if quick:
         settings += ["trainer.max_epochs=1", "trainer.held_out_fraction=0.4", *system.quick]
@@ -213,7 +217,7 @@ def shared_settings(system: System, data: Path, quick: bool) -> list[str]:
 
 
 def network_rows(one: Network, reference: Network, reference_name: str) -> list[Row]:
-    """Return R2 and cost of a network."""
+    """Return the rows of R2, gain, time of a step and speed of a network."""
     summary, behind, name = one.run.summary, one.behind(reference), f"{one.job.system}: {one.job.label}"
     return [
         Row(f"{name}: R2", r2_of(one), float(one.r2.stderr)),
@@ -225,12 +229,15 @@ def network_rows(one: Network, reference: Network, reference_name: str) -> list[
 
 
 def r2_of(one: Network) -> float:
-    """Return R2 of a network on the common frames."""
+    """Return R2 of a network on the common held-out frames as a number."""
     return float(one.r2.value)
 
 
 def simulation_rows(one: Network, quick: bool) -> list[Row]:
-    """Return how near beads came to each other, and the structure of a run; one row where the run was not stable."""
+    """Return rows of the closest approach of beads and of the structure in the simulation of a network.
+
+    If the simulation blew up, there is one row without a value.
+    """
     name, step = f"{one.job.system}: {one.job.label}", f"{TIMESTEP_FS:g} fs"
     if one.run.comparison is None:
         return [Row(f"{name}: simulation at {step}", None, None, "stable", None if quick else False)]
@@ -243,7 +250,7 @@ def simulation_rows(one: Network, quick: bool) -> list[Row]:
 
 
 def structure_rows(name: str, found: Comparison) -> list[Row]:
-    """Return deviations of g(r) and of angles, and the tetrahedral order of both sides."""
+    """Return rows of D of g(r) and of angles, and of the tetrahedral order in the atomistic and in the CG simulation."""
     curves = [one for one in found.judgements if one.what.startswith(("g(r)", "angles"))]
     rows = [Row(f"{name}: D of {one.what}", one.deviation, one.noise) for one in curves]
     if isinstance(order := found.get("tetrahedral_order"), OrderFinding):
@@ -253,7 +260,10 @@ def structure_rows(name: str, found: Comparison) -> list[Row]:
 
 
 def angles(networks: Sequence[Network]) -> bytes:
-    """Draw angles in the first shell and tetrahedral order of the networks on the Pareto front, and of the atomistic run."""
+    """Return a PNG with the distributions of angles in the first shell (left) and of the tetrahedral order (right).
+
+    It shows the atomistic run and the networks on the Pareto front.
+    """
     known = [(one.job.label, one.run.comparison) for one in front(networks) if one.run.comparison is not None]
     figure, ((left,), (right,)) = panel_grid(2, LIGHT)
     of_angles = [(label, one["angles"]) for label, one in known]

@@ -1,13 +1,18 @@
-"""Attack the product on purpose, and print as a table how much of what is wrong passes.
+"""Feed cgnnp damaged and wrong input on purpose, and print as a table how many of these attacks it withstands.
 
-    python scripts/validate/trust.py --work DIR                  # everything, some hours on two cores
-    python scripts/validate/trust.py --quick                     # a sample of all, two minutes
+    python scripts/validate/trust.py --work DIR                  # all attacks, some hours on two cores
+    python scripts/validate/trust.py --quick                     # a sample of the attacks, two minutes
     python scripts/validate/trust.py --work DIR --only kills     # some of the parts
 
-Parts: `kills` (jobs of all stages, killed at random moments and started again), `damage` (files damaged, bits flipped),
-`data` (arrays, units, boxes and descriptions that are wrong, and some that are right), `settings` (out of range, and JSON
-of other types), `code` (code that hides in files), `cost` (of the checks, in the default main job). With `--work DIR` what
-was tried is kept, and a second call tries the rest; what went wrong is printed and written to DIR/wrong.txt.
+The parts are
+- `kills`: jobs of all stages are killed at random moments and started again;
+- `damage`: files are damaged, or bits in them are flipped;
+- `data`: arrays, units, boxes and descriptions are wrong (and some are right, as a control);
+- `settings`: settings are out of range, and JSON entries have wrong types;
+- `code`: files contain hidden code, which must not run;
+- `cost`: share of the time of the default main job that its checks take.
+With `--work DIR` the results of attacks are kept, and a second call makes only the remaining ones. Attacks that succeeded
+are printed and written to DIR/wrong.txt.
 """
 
 import argparse
@@ -37,7 +42,7 @@ PARTS: dict[str, Callable[[], list[Attack]]] = {
     "code": code_execution.attacks,
 }
 QUICK = {"kills": 0, "damage": 60, "data": 40, "settings": 60, "code": 30}
-"""Number of attacks of each part that `--quick` tries."""
+"""Number of attacks that `--quick` makes in each part."""
 TITLES = {
     "kills": "kills at random moments, same command again: same result",
     "damaged files": "damaged files: refused or harmless, file named",
@@ -53,13 +58,13 @@ TITLES = {
 
 def main() -> None:
     options = parser(__doc__ or "")
-    options.add_argument("--only", nargs="+", choices=[*PARTS, "cost"], default=[*PARTS, "cost"], help="these parts alone")
-    options.add_argument("--workers", type=int, default=max(1, os.cpu_count() or 2), help="attacks side by side")
+    options.add_argument("--only", nargs="+", choices=[*PARTS, "cost"], default=[*PARTS, "cost"], help="parts to run")
+    options.add_argument("--workers", type=int, default=max(1, os.cpu_count() or 2), help="number of parallel attacks")
     report(options.parse_args(), measure, "trust")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Return the rows of the parts that were asked for."""
+    """Make the attacks of the parts that `--only` names; return a row for each category of attacks, and those of `cost`."""
     work: Path = arguments.work
     found: dict[str, Judgement] = {}
     for part in [part for part in arguments.only if part in PARTS]:
@@ -76,7 +81,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def row_of(category: str, found: dict[str, Judgement]) -> Row:
-    """Count the attacks of a category that ended as they should."""
+    """Return the row with the number of attacks of a category that cgnnp withstood; the target is all of them."""
     judgements = [judgement for key, judgement in found.items() if key.startswith(f"{category}: ")]
     good = sum(judgement.good for judgement in judgements)
     total = len(judgements)
@@ -84,7 +89,7 @@ def row_of(category: str, found: dict[str, Judgement]) -> Row:
 
 
 def write_wrong(found: dict[str, Judgement], file: Path) -> None:
-    """Write and print the attacks that ended badly, the worst first."""
+    """Write the attacks that succeeded to a file, sorted by outcome, and print them."""
     order = list(Outcome)
     wrong = [(key, one) for key, one in found.items() if not one.good]
     wrong.sort(key=lambda entry: order.index(entry[1].outcome))
@@ -94,7 +99,10 @@ def write_wrong(found: dict[str, Judgement], file: Path) -> None:
 
 
 def cost_rows(folder: Path) -> list[Row]:
-    """Run the default main job with its checks timed; compare its figures with those of the table of water."""
+    """Run the default main job and time its checks; return rows of their cost and of the results of the run.
+
+    The target of a result is the value on the page water_cg.md, within three standard errors.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     seconds = cost.timed(folder, "train", "mapping=water_cg", "run_dir=run")

@@ -1,11 +1,11 @@
-"""Measure the main job, `python -m cgnnp.train mapping=water_cg`, and print its figures as a table.
+"""Measure the times and results of the main job, `python -m cgnnp.train mapping=water_cg`, and print them as a table.
 
     python scripts/validate/water.py --work DIR             # a fresh run with its own data (half an hour)
     python scripts/validate/water.py --run runs/water       # the table of a finished run
-    python scripts/validate/water.py --quick                # a small run with targets of its own, a few minutes
+    python scripts/validate/water.py --quick                # a small run with weaker targets, a few minutes
 
-Figures of the run are those of its summary.json, and figures of the potential are what `python -m cgnnp.check` finds. With
-`--work DIR` a second call continues what an earlier one left.
+Results of the run are taken from its summary.json, and results on the potential are those of `python -m cgnnp.check`. With
+`--work DIR` a second call continues an interrupted one.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+sys.path.append(str(Path(__file__).parents[1]))  # modules that the scripts share
 
 from processes import in_new_process
 from rows import Row, at_least, at_most, judged, parser, report, run_command, within
@@ -41,12 +41,12 @@ QUICK = (
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--run", type=Path, help="folder of a finished run; without it one is made")
+    options.add_argument("--run", type=Path, help="folder of a finished run; default: make a new run")
     report(options.parse_args(), measure, "water_cg")
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Return all rows."""
+    """Make the main job unless a finished run is given; return rows of its times, its results and its potential."""
     quick = arguments.quick
     rows = [] if arguments.run else timed_runs(arguments.work, quick)
     run = arguments.run or arguments.work / "run"
@@ -59,7 +59,10 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def timed_runs(work: Path, quick: bool) -> list[Row]:
-    """Time the main job with nothing cached, and again with the data cached. A job that was interrupted has no time."""
+    """Run the main job with nothing cached, and again with the data cached; return rows of both times in minutes.
+
+    A job that was interrupted and continued has no time.
+    """
     rows = []
     for label, minutes, folder in (("nothing cached", 10.0, "run"), ("data cached", 5.0, "run_again")):
         run, record = work / folder, work / f"{folder}.minutes"
@@ -75,7 +78,7 @@ def timed_runs(work: Path, quick: bool) -> list[Row]:
 
 
 def figures_of_the_run(summary: dict[str, Any], quick: bool) -> list[Row]:
-    """Return what the run found out about itself; a run without a simulation has no structure."""
+    """Return rows of the results in a summary.json: fit, speed, g(r), and independent frames per second."""
     margin_percent, r2, gain = (6.0, 0.50, 0.01) if quick else (2.0, 0.55, 0.05)
     most_d, most_height, most_shift = (0.15, 15.0, 0.01) if quick else (0.03, 4.0, 0.004)
     thermostat = summary["temperature_K"]
@@ -100,14 +103,20 @@ def figures_of_the_run(summary: dict[str, Any], quick: bool) -> list[Row]:
 
 
 def without_cgnnp(potential: Path) -> Row:
-    """Load the bundle in a process that does not import cgnnp, compare its energies, and run 100 steps."""
+    """Use an exported potential in a process that does not import cgnnp; return the row of its largest energy deviation.
+
+    See `without_cgnnp.py`.
+    """
     command = [sys.executable, str(Path(__file__).with_name("without_cgnnp.py")), str(potential)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return judged("bundle without cgnnp: self-check energies", float(done.stdout.split()[-1]), at_most(1e-5))
 
 
 def first_steps(potential: Path) -> list[Row]:
-    """Time a new Python process up to its first step with a bundle, imports and self-check included."""
+    """Return rows of the time (s) that a new Python process takes to import, load a potential and make its first MD step.
+
+    The first time is without compiled networks in the cache, the second with them.
+    """
     with tempfile.TemporaryDirectory() as cache:
         cold, warm = (seconds(in_new_process, first_step, potential, cache) for _ in range(2))
     return [
@@ -117,7 +126,7 @@ def first_steps(potential: Path) -> list[Row]:
 
 
 def first_step(potential: Path, cache: str) -> None:
-    """Make one step with a bundle; compiled networks go to a cache of their own."""
+    """Load an exported potential and make one MD step; compiled networks are kept in the folder `cache`."""
     from openmm import LangevinMiddleIntegrator, app
 
     os.environ["CGNNP_CACHE"] = cache
@@ -129,14 +138,14 @@ def first_step(potential: Path, cache: str) -> None:
 
 
 def help_time() -> Row:
-    """Time `python -m cgnnp.train --help`, the best of three."""
+    """Return the row of the time (s) that `python -m cgnnp.train --help` takes: the shortest of three calls."""
     command = [sys.executable, "-m", "cgnnp.train", "--help"]
     least = min(seconds(subprocess.run, command, check=True, capture_output=True) for _ in range(3))
     return judged("python -m cgnnp.train --help, s", least, at_most(1.5))
 
 
 def seconds(action: Callable[..., Any], *arguments: Any, **settings: Any) -> float:
-    """Return the seconds that a call takes."""
+    """Call a function and return the time that the call takes, in seconds."""
     started = time.perf_counter()
     action(*arguments, **settings)
     return time.perf_counter() - started
