@@ -136,7 +136,7 @@ def test_a_replica_that_is_killed_leaves_finished_chunks(tmp_path):
     counts = {path.name: count_frames(path) for path in directory.iterdir()}
     assert min(counts.values()) >= 50
     goal = max(counts.values()) + 5
-    jobs.run("sample", *arguments[:-1], f"reference.n_frames={goal}", cwd=tmp_path)
+    jobs.run_fresh("sample", *arguments[:-1], f"reference.n_frames={goal}", cwd=tmp_path)
     assert {path.name: count_frames(path) for path in directory.iterdir()} == {"replica_0": goal, "replica_1": goal}
     assert len(open_frames(directory)) == 2 * goal
 

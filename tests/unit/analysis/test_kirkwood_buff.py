@@ -150,7 +150,7 @@ def test_what_is_one_component():
 def test_concentrations():
     assert salt_concentration(Solution({"Na": 64, "Cl": 64}, SALT, 2.98**3)) == pytest.approx(4.016, abs=1e-3)
     assert solvent_fraction(2.0, 20.0) == pytest.approx(0.96)
-    with pytest.raises(ValueError, match="check units"):
+    with pytest.raises(ValueError, match="check the units"):
         solvent_fraction(4.0, 300.0)
 
 

@@ -16,8 +16,8 @@ from cgnnp.frames.dataset import (
     open_frames,
     read_meta,
 )
-from cgnnp.frames.frames import FORMAT_VERSION, Frames, MeanForceLabels
-from cgnnp.frames.metadata import FramesMeta
+from cgnnp.frames.frames import Frames, MeanForceLabels
+from cgnnp.frames.metadata import FORMAT_VERSION, FramesMeta
 from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
 from cgnnp.runtime.storage import file_checksum, read_json, write_json
 

@@ -208,7 +208,7 @@ def test_other_temperatures_are_warned_of_and_other_protocols_refused(exported, 
     monkeypatch.setattr(run_module, "Workers", None)  # refused before anything starts
     replica(exported, tmp_path / "replica_0", 2, protocol=PROTOCOL)
     settings = SimulationSettings(length_ps=0.2, replicas=1, platform="CPU")
-    with pytest.raises(ValueError, match="another data set"):
+    with pytest.raises(ValueError, match=r"frames of another simulation .*seed"):
         simulate(exported.path, tmp_path, settings, PROTOCOL)
     with pytest.warns(UserWarning, match="used at 400 K"), pytest.raises(ValueError, match="temperature"):
         simulate(exported.path, tmp_path, settings, LangevinProtocol(temperature_K=400.0))

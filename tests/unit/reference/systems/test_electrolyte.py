@@ -284,7 +284,7 @@ def test_the_dielectric_constant_is_beside_the_description():
         ({"n_water": 5000}, r"n_water=5000: must be .* at most 1055 "),
         ({"cutoff_nm": 1.5}, r"cutoff_nm=1\.5: .*half the box \(1\.490 nm for 64 pairs at 4\.016 mol/L\).*raise"),
         ({"cutoff_nm": 0.1}, r"cutoff_nm=0\.1: must be above 0\.1 nm \(the width of the switch\)"),
-        ({"eps_r": 0.0}, r"eps_r=0\.0: a dielectric constant is positive"),
+        ({"eps_r": 0.0}, r"eps_r=0\.0: a dielectric constant must be positive"),
         ({"water": "tip5p"}, r"water=tip5p: no such water: choose one of spce, tip3p, tip4pew"),
         ({"ions": "dang"}, r"ions=dang: no such set of ions: choose one of smith_dang, joung_cheatham"),
         (
