@@ -29,7 +29,7 @@ class Coordination:
     """Running coordination number n_ab(r) of type b around type a, and the coordination number of the first shell.
 
     `pair` is (a, b), and `r` holds the distances in nm. The first shell ends at `shell_nm`. `number` is the number of beads
-    in it, and `number_stderr` its standard error. All three are None if g(r) has no minimum in its range. Errors are
+    in it, and `number_stderr` its standard error. These three values are None if g(r) has no minimum. Errors are
     jackknife errors at fixed distances: the error of the end of the shell is not included.
     """
 

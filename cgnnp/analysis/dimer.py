@@ -127,7 +127,7 @@ class IsolatedDimer:
 
     @property
     def wall_rise(self) -> float | None:
-        """Rise of w(r) from the first sampled distance to 0.05 nm below it, kT; None if no first sampled distance is known."""
+        """Rise of w(r) from the first sampled distance to 0.05 nm below it, kT; None if the former is unknown."""
         return None if self.first_sampled is None else float(self._above_first(self.first_sampled - WALL_DEPTH))
 
     def to_dict(self) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def name_of(frames: Frames) -> str:
 
 
 def _folder_of(frames: Frames) -> str | None:
-    """Return the folder of the data set that the frames belong to, not that of one replica; None if it is not on disk."""
+    """Return the folder of the data set if the frames are of all its replicas, else of the first; None if not on disk."""
     if not frames.sources:
         return None
     parents = {Path(source).parent for source in frames.sources}

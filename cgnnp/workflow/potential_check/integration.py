@@ -12,7 +12,7 @@ from cgnnp.workflow.potential_check.subject import Subject
 
 FINE_STEP, FINE_SHARE = 5.0, 0.5
 """The fine time step is the usual one divided by the first number. At this step, the energy drifts only if the forces are
-not its gradient. Runs at this step are shorter than other runs at constant energy, by the second number as a factor."""
+not its gradient. The length of its runs is the second number times that of other runs at constant energy."""
 
 MOST_FINE_DRIFT = 0.5
 """The drift at the fine time step disagrees if it is larger than this (% of the kinetic energy per 20 ps)."""
