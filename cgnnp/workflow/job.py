@@ -52,7 +52,7 @@ PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "num
 LOG_LINES = 40
 """Number of lines from the end of the log that the report shows."""
 
-UNUSED_WITH_DATA = ("system", "reference", "mapping")
+UNUSED_WITH_DATA = ("system", "reference", "mapping", "replica")
 """Groups of settings that a run on an existing data set does not use."""
 
 MEND = "delete it, and run python -m cgnnp.train with this run_dir again"

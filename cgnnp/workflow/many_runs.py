@@ -26,7 +26,7 @@ from cgnnp.simulation.run import replica_folders
 from cgnnp.statistics import Estimate, stratified_estimate
 from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import total_forces
-from cgnnp.workflow.job import Job
+from cgnnp.workflow.job import UNUSED_WITH_DATA, Job
 from cgnnp.workflow.run_differences import difference_sentences
 from cgnnp.workflow.run_folder import FREE, RunFolder, flat_settings
 from cgnnp.workflow.running import CoarseRun
@@ -41,9 +41,6 @@ MOST_FRAMES = 600
 """R2 is compared on at most this many common frames, evenly spread, since networks in plain torch are slow."""
 
 LEFT_OUT = (*FREE, "data", "more_data")
-
-UNUSED_WITH_DATA = ("system.", "reference.", "replica")
-"""Settings that begin with these words are not used by a run on existing data (`data=`)."""
 
 PAIRED = " Differences are paired: their errors do not contain the noise that two models share."
 
@@ -302,7 +299,7 @@ def _read(folder: Path) -> OneRun:
     config = run.config()
     unused = UNUSED_WITH_DATA if config.get("data") else ()
     used = {key: value for key, value in flat_settings(config).items() if key not in LEFT_OUT}
-    settings = {key: value for key, value in used.items() if not key.startswith(unused)}
+    settings = {key: value for key, value in used.items() if key.partition(".")[0] not in unused}
     result = run.result("comparison")
     comparison = None
     if (result / "figures.json").exists():

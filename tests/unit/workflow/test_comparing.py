@@ -105,7 +105,7 @@ def test_the_configuration_of_a_report_is_what_was_used():
     config["compare"] = {"observables": None, "rdf": {"_target_": "it", "r_max_nm": None}}
     made = {"settings": {"observables": ["rdf"], "rdf": {"r_max_nm": 0.5}}}
     text = used_settings(config, made)
-    assert text.startswith("# system, reference, mapping: not used, because data= is an existing data set\n")
+    assert text.startswith("# system, reference, mapping, replica: not used, because data= is an existing data set\n")
     compare = {"observables": ["rdf"], "rdf": {"_target_": "it", "r_max_nm": 0.5}}
     assert yaml.safe_load(text) == {"data": "data/a", "seed": 0, "compare": compare}
     assert yaml.safe_load(used_settings({**config, "data": None}, None)) == {**config, "data": None}
