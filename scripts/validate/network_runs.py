@@ -114,7 +114,7 @@ def trained(jobs: Sequence[Job], work: Path, shared: Sequence[str], side_by_side
     found = []
     for job, run in zip(jobs, many.runs, strict=True):
         if (r2 := many.r2(run)) is None:
-            sys.exit(f"{run.folder}: R2 of the runs cannot be compared, since they share no held-out frames: {many.common}")
+            sys.exit(f"{run.folder}: R2 of the runs cannot be compared: it would be computed on {many.common}")
         ms, speed = kept(work / "times", job.folder, lambda run=run: speed_rows(run.folder))  # type: ignore[misc]
         found.append(Network(job, run, r2, float(ms.value or 0.0), speed.value))
     return found

@@ -170,7 +170,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
 
 
 def sampled(part: str, folder: Path, quick: bool) -> Path:
-    """Sample one-bead water, or for the part "ions" NaCl ions at 4 mol/L, and return the folder of the data."""
+    """Sample one-bead water as the main job does, or for the part "ions" NaCl ions at 4 mol/L; return the folder."""
     place: dict[str, Any] = {"data_dir": folder, "platform": "CPU"}
     if part != "ions":
         frames = cgnnp.sample_frames("water_spce", "water_cg", n_frames=60 if quick else 3000, **place)
