@@ -1,10 +1,11 @@
-"""The whole job in Python: from a force field to a coarse-grained free energy in OpenMM, compared with where it came from.
+"""The whole job in Python: from a force field to a coarse-grained potential in OpenMM, compared with the atomistic data.
 
     python examples/00_in_python.py --output .             # ten minutes on two cores
-    python examples/00_in_python.py --output . --quick     # the same road with a handful of molecules
+    python examples/00_in_python.py --output . --quick     # the same steps with 27 molecules
 
-Every step takes values and returns one, and shows what it is doing. What is sampled, exported or simulated lies in folders,
-and the same call goes on from there. The commands (`python -m cgnnp.train`) do the same with a folder of their own.
+Every step is a function that takes values, shows its progress and returns a value. Sampled frames, the exported potential
+and the simulation are stored in folders; if they exist, the same call continues them. The commands, such as `python -m
+cgnnp.train`, do the same in one run folder.
 """
 
 import argparse
@@ -14,13 +15,13 @@ from typing import Any
 import cgnnp
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--output", type=Path, default=Path(), help="folder for what is written")
-parser.add_argument("--quick", action="store_true", help="a tiny system, of which nothing can be learned")
+parser.add_argument("--output", type=Path, default=Path(), help="folder for all output")
+parser.add_argument("--quick", action="store_true", help="a tiny system, whose results mean nothing")
 options = parser.parse_args()
 out: Path = options.output
 Settings = dict[str, Any]
 
-# %% How much: the defaults of the commands, or as little as will do.
+# %% Settings: the defaults of the commands, or with --quick the smallest values that work.
 system: Settings = {}
 sampling: Settings = {"n_frames": 1500}
 prior: Settings = {}
@@ -35,25 +36,26 @@ if options.quick:
     dynamics = {"length_ps": 8.0, "equilibration_ps": 0.5, "frame_interval_ps": 0.2, "timestep_fs": 5.0}
     checks = {"tests": ["self_check", "dimers", "drift"], "timestep_fs": 5.0, "drift_ps": 1.0}
 
-# %% Atomistic frames, mapped to one bead per molecule: positions of the beads, and the forces on them.
+# %% Sample atomistic frames and map them to one bead per molecule: positions of the beads, and the forces on them.
 water = cgnnp.option("system", "water_spce", **system)
 data = cgnnp.sample_frames(water, mapping="water_cg", data_dir=out / "data", **sampling)
 print(data)
 
-# %% The model: pair splines by force matching, and a network for what they leave. R2 is on frames that were held out.
+# %% Fit the model: pair splines by force matching, then a network for the forces that the splines do not explain. R2 is
+# computed on held-out frames.
 fitted = cgnnp.fit(data, model=cgnnp.network("nequip", l_max=1), prior=cgnnp.option("prior", "pairs", **prior), **fitting)
 print(fitted)
 cgnnp.plot(fitted, out / "history.png")
 
-# %% An exported potential stands alone: OpenMM runs it, here and without cgnnp.
+# %% Export the potential and simulate it in OpenMM. The exported folder also runs in OpenMM without cgnnp.
 potential = cgnnp.export(fitted, out / "potential")
 run = cgnnp.run_dynamics(potential, starts=data, **dynamics)
 print(run)
 
-# %% Is the potential sound? Walls, drift at constant energy, the largest time step, runs that would find a hole, and speed.
+# %% Check the potential: walls, drift at constant energy, largest time step, runs that would find a hole, and speed.
 print(cgnnp.check_potential(potential, quick=True, output=out / "check", **checks).table())
 
-# %% Is it the same free energy? The g(r) of both, and whether they differ by more than noise.
+# %% Compare the g(r) of the atomistic and of the coarse-grained simulation: do they differ by more than noise?
 found = cgnnp.compare_frames(data, run)
 print(found.rdf["W-W"])
 cgnnp.plot(found, out / "rdf.png")

@@ -1,10 +1,10 @@
-"""One particle, two coordinates, one of them averaged away: all that cgnnp does, on one page.
+"""The idea of cgnnp in two dimensions: learn the free energy along x of a particle from the forces on it.
 
     python examples/01_energy_surface.py --output .
 
-A coarse-grained model keeps a few coordinates of a system and forgets the rest. What is left of the energy when the rest
-is averaged away is a *free energy*: the energy that the kept coordinates seem to feel. Here a particle moves on a surface
-U(x, y), we keep x and forget y, and we find the free energy A(x) from nothing but the forces on the particle.
+A coarse-grained model keeps a few coordinates of a system and averages over the others. The kept coordinates then move as
+if their energy were a *free energy*. Here a particle moves on an energy surface U(x, y). We keep x, average over y, and
+find the free energy A(x) from nothing but the forces on the particle.
 """
 
 # %% The surface, in kJ/mol: two basins in a slanting valley. The left basin is deeper, the right one is wider.
@@ -31,17 +31,18 @@ Array = np.ndarray
 
 
 def energy(x: Array, y: Array) -> Array:
-    """A double well along x; across the valley y = x a spring that is stiff on the left and soft on the right."""
+    """Return U(x, y): a double well along x, and a spring that holds y near x, stiff on the left and soft on the right."""
     return 8 * (x**2 - 1) ** 2 + x + 6 * np.exp(-1.6 * x) * (y - x) ** 2
 
 
 def force_x(x: Array, y: Array) -> Array:
-    """-dU/dx, what a simulation reports as the force on x: it depends on y, which we do not keep."""
+    """Return -dU/dx, which a simulation reports as the force on x. It depends on y, which the model does not keep."""
     return -(32 * x * (x**2 - 1) + 1 - np.exp(-1.6 * x) * (9.6 * (y - x) ** 2 + 12 * (y - x)))
 
 
-# %% The simulation: independent Boltzmann samples in a box, by rejection: throw the particle anywhere, keep it there with
-# probability exp(-U/kT). For two coordinates that is fast enough; for many, molecular dynamics does it.
+# %% The simulation: draw independent Boltzmann samples by rejection. Put the particle anywhere in a box, and keep this
+# position with a probability proportional to exp(-U/kT). This is fast enough for two coordinates; for many coordinates one
+# uses molecular dynamics.
 rng = np.random.default_rng(1)
 x_box, y_box = (-1.6, 1.6), (-3.0, 5.0)
 lowest = energy(np.linspace(*x_box, 1000), np.linspace(*x_box, 1000)).min()
@@ -53,17 +54,18 @@ for _ in range(6 if options.quick else 60):
 x, y = np.concatenate(samples, axis=1)
 force = force_x(x, y)
 
-# %% Learning. At one x the force takes many values, because y does. Their average is the mean force, -A'(x), and a curve
-# fitted by least squares goes through averages: so a spline fitted to the raw forces *is* the mean force, and its integral
-# is the free energy. With many atoms cgnnp does the same; only the spline becomes a neural network.
+# %% Learning. At a given x the force takes many values, because y does. The average of these values is the mean force,
+# -A'(x). A curve fitted by least squares goes through the averages. So a spline that is fitted to the raw forces is an
+# estimate of the mean force, and minus its integral is the free energy. For many atoms cgnnp does the same with a neural
+# network in place of the spline.
 learned = free_energy_from_forces(x, force, np.linspace(*x_box, 21), KT)
 
-# The exact answer, which only a toy has: A(x) = -kT ln of the integral of exp(-U/kT) over y.
+# The exact free energy, which is known only for a toy system: A(x) = -kT ln of the integral of exp(-U/kT) over y.
 grid, y_grid = learned.x, np.linspace(*y_box, 4001)
 exact = -KT * logsumexp(-energy(grid[:, None], y_grid) / KT, axis=1)
 exact += KT * logsumexp(-exact / KT, b=np.gradient(grid))
 
-# Energies that are sometimes mistaken for it: along the bottom of the valley, and along the line y = 0.
+# Two curves that are sometimes mistaken for the free energy: U along the bottom of the valley, and U along the line y = 0.
 bottom, cut = energy(grid, grid), energy(grid, np.zeros_like(grid))
 
 sampled = exact - exact.min() < 5 * KT
@@ -83,7 +85,7 @@ every = slice(None, None, max(1, len(x) // 3000))
 
 
 def title(axes: Axes, text: str, ylabel: str) -> None:
-    """Name a panel, in the colours of the theme."""
+    """Set the title and the label of the y axis of a panel, in the colours of the theme."""
     axes.set_title(text, loc="left", color=THEME.ink, fontsize=10.5, fontweight="bold")
     axes.set_ylabel(ylabel, color=THEME.ink)
     axes.tick_params(colors=THEME.muted, labelsize=9, length=3)
@@ -115,13 +117,13 @@ label = "free energy, learned from forces"
 profile.plot(grid, (learned.energy - exact.min()) / KT, color=THEME.model, linewidth=1.6, label=label)
 profile.set_ylim(-0.4, 11)
 profile.legend(frameon=False, labelcolor=THEME.ink, fontsize=9, loc="upper center")
-title(profile, "The deep basin loses to the wide one", "relative to the lowest point (kT)")
+title(profile, "The wide basin has the lower free energy", "relative to the lowest point (kT)")
 
 forces.plot(x[every], force[every], ".", color=blue, markersize=2.5, alpha=0.35, markeredgewidth=0, label="one sample each")
 forces.plot(grid, learned.force, color=THEME.model, linewidth=2, label="least-squares fit: the mean force")
 forces.set_ylim(-70, 70)
 forces.legend(frameon=False, labelcolor=THEME.ink, fontsize=9, loc="upper right", markerscale=3)
-title(forces, "All that is learned from: the forces on x", "−∂U/∂x (kJ/mol/nm)")
+title(forces, "The data of the fit: forces on x", "−∂U/∂x (kJ/mol/nm)")
 
 error.axhline(0, color=THEME.muted, linewidth=0.8)
 spread = np.where(sampled, 2 * learned.energy_stderr / KT, np.nan)
@@ -129,7 +131,7 @@ error.fill_between(grid, -spread, spread, color=THEME.muted, alpha=0.25, linewid
 error.plot(grid, deviation, color=THEME.model, linewidth=1.6, label="learned − exact")
 error.legend(frameon=False, labelcolor=THEME.ink, fontsize=9, loc="upper center", ncols=2)
 error.set_ylim(-3 * np.nanmax(spread), 3 * np.nanmax(spread))
-title(error, "What it is off by, where A < 5 kT", "kT")
+title(error, "Error of the learned free energy, where A < 5 kT", "kT")
 for axes in (forces, error):
     axes.set_xlim(x_box)
     axes.set_xlabel("x (nm)", color=THEME.ink)

@@ -1,13 +1,13 @@
-"""Mappings: which beads, which forces on them, and how to know that the forces are right.
+"""Mappings: choose the beads, find the forces on them, and test whether the forces are right.
 
     python examples/02_mappings.py --output .
 
-A mapping says where the beads are (R = C r, weighted means of atoms) and what force acts on each (F = B f, sums of forces on
-atoms). C is a choice. B is not: its forces must average to the mean force, and most of the maps that come to mind do not.
-Here rigid water gets a bead a molecule, with a right map and three wrong ones.
+A mapping defines the positions of the beads (R = C r, weighted means of atom positions) and the forces on them (F = B f,
+weighted sums of forces on atoms). C can be chosen freely. B cannot: its forces must average to the mean force, and most maps
+that seem natural do not do so. Here each rigid water molecule is one bead, with right force maps and three wrong ones.
 """
 
-# %% Water, and what a mapping needs to know of it: masses, charges, what constraints hold rigid, what is a virtual site.
+# %% Describe the water: a mapping needs masses, charges, rigid groups (from constraints) and virtual sites.
 import argparse
 from dataclasses import replace
 from pathlib import Path
@@ -30,19 +30,21 @@ from cgnnp.reference.systems.water import water_spce
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the picture")
-parser.add_argument("--quick", action="store_true", help="a short simulation, with errors to match")
+parser.add_argument("--quick", action="store_true", help="a short simulation, with larger errors")
 options = parser.parse_args()
 
 TEMPERATURE = 300.0
 box_of_water = water_spce(n_molecules=64, cutoff_nm=0.6)
 atomistic = describe(box_of_water.topology, box_of_water.system)
 
-# %% A mapping is a function of that. Those of `cgnnp.mappings` cover the usual cases; each is a page to copy from.
+# %% A function makes the mapping from this description. The functions in `cgnnp.mappings` cover the usual cases, and are
+# short enough to copy and change.
 mapping = water.center_of_mass(atomistic)
 print(f"{mapping.name}: {mapping.n_beads} beads {mapping.type_names} of {mapping.per_type(mapping.masses)} Da")
 print(cgnnp.certify(mapping, atomistic))
 
-# Others of the same atoms, by mdtraj's selection language, and one for salt water that is a file beside this one.
+# More mappings of the same atoms (`selection` is in mdtraj's selection language), and two mappings of salt water. The last
+# one is defined in own_mapping.py beside this file.
 print(water.oxygen(atomistic, selection="water and resid < 10").n_beads, "beads at oxygen atoms")
 print(molecules.per_molecule(atomistic, center="geometry").n_beads, "beads at centres of geometry")
 brine = electrolyte(n_pairs=4, concentration_M=2.3, cutoff_nm=0.6)
@@ -50,7 +52,7 @@ salt = describe(brine.topology, brine.system)
 for made in (ions.keep(salt), salt_water(salt)):
     print(f"{made.name}: {made.n_beads} beads, charges {made.per_type(made.charges)}")
 
-# %% Wrong maps are refused, and the refusal names what breaks: constraint forces cancel only in the sum over a rigid group.
+# %% `certify` refuses wrong force maps and says why: constraint forces cancel only in the sum over a rigid group.
 (block,) = mapping.blocks
 fractions = block.configuration.toarray()
 WRONG = {
@@ -66,8 +68,9 @@ for label, wrong in WRONG.items():
     except ValueError as error:
         print(f"refused, {label}: {error}")
 
-# %% The test that needs no theory of constraints: run the atoms, map the same frames in every way, and ask whether positions
-# and forces belong to one Boltzmann distribution. Their configurational temperature must be that of the thermostat.
+# %% A test that needs no theory of constraints: simulate the atoms, map the same frames with every force map, and test
+# whether positions and forces belong to one Boltzmann distribution. If they do, their configurational temperature is that
+# of the thermostat.
 integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE, 5, 0.004)
 simulation = app.Simulation(
     box_of_water.topology, box_of_water.system, integrator, openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"}
@@ -86,7 +89,7 @@ boxes = np.tile(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nan
 
 
 def mapped(chosen: cgnnp.Mapping) -> Frames:
-    """The frames as a mapping sees them; `python -m cgnnp.sample` makes such data sets without the loop above."""
+    """Return the mapped frames. (`python -m cgnnp.sample` makes such data sets without the loop above.)"""
     meta = FramesMeta(chosen, temperature=TEMPERATURE, interval=0.08)
     return Frames(chosen.map_positions(np.array(positions), boxes), chosen.map_forces(np.array(forces)), boxes, meta)
 

@@ -1,13 +1,13 @@
-"""Mean forces: why the force on an ion is nearly all noise, and what holding the ions still does about it.
+"""Mean forces: the force on an ion is nearly all noise from the water; averaging at fixed ions removes the noise.
 
     python examples/03_mean_forces.py --output .
 
-A model of ions without their water learns the *mean* force: the average over all that the water does while the ions stay
-where they are. A simulation reports the force of one moment. Fits average over moments by themselves, given frames enough;
-here the averaging is done first, for each frame by itself, and we see what that buys.
+A model of ions without water learns the *mean* force: the average over all positions of the water while the ions stay where
+they are. A simulation reports instantaneous forces. A fit to many frames averages over these by itself. Here the forces of
+each frame are averaged before any fit, and we measure how much noise this removes.
 """
 
-# %% Salt water, and the ions as beads. In a paper the box would be larger and the times longer.
+# %% Set up salt water, with the ions as beads. In real work the box would be larger and the times longer.
 import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,15 +30,15 @@ from cgnnp.runtime.platforms import choose_platform
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the picture")
-parser.add_argument("--quick", action="store_true", help="few frames, with errors to match")
+parser.add_argument("--quick", action="store_true", help="few frames, with larger errors")
 options = parser.parse_args()
 
 brine = electrolyte(n_pairs=4, concentration_M=3.3, cutoff_nm=0.6)
 atomistic = describe(brine.topology, brine.system)
 mapping, platform = ions.keep(atomistic), choose_platform("CPU", threads=1)
 
-# %% One frame. The ions lose their mass in a second simulation, so that nothing moves them; the water goes on from where it
-# was. Each force that is added to the running average is another answer to the same question.
+# %% Average the forces of one frame. In a second simulation the ions have mass zero, which OpenMM does not move, and the
+# water continues from its positions in the frame. Every force is one more sample for the running average at these ions.
 protocol = LangevinProtocol(equilibration_ps=4.0, frame_interval_ps=1.0, seed=1)
 frozen = FrozenProtocol(averaging_ps=0.04, force_interval_fs=20.0, separation_ps=8.0)
 INTERVAL = 0.02  # ps, between two forces
@@ -49,7 +49,10 @@ held.begin(simulation.context.getState(positions=True), 0)
 
 
 def moments(time_ps: float) -> np.ndarray:
-    """The force on every ion, (moments, beads, 3): a `FrozenRun` averages in two halves, here each of a single force."""
+    """Return instantaneous forces on all ions, (moments, beads, 3), kJ/mol/nm, over a time with the ions held still.
+
+    A `FrozenRun` returns the averages of two halves of its averaging time; here each half has a single force.
+    """
     return np.concatenate([held.average().halves for _ in range(round(time_ps / (2 * INTERVAL)))])
 
 
@@ -60,13 +63,14 @@ shown = {"Na": int(np.flatnonzero(mapping.types == 0)[0]), "Cl": int(np.flatnonz
 for name, bead in shown.items():
     print(
         f"{name}: force along x {force[0, bead, 0]:.0f} kJ/mol/nm at first, {running[-1, bead, 0]:.0f} on average over "
-        f"{clock[-1]:.0f} ps; it scatters by {force[:, bead, 0].std():.0f}"
+        f"{clock[-1]:.0f} ps, standard deviation {force[:, bead, 0].std():.0f}"
     )
 
-# %% Several frames, and two draws of the water for each. What both draws have in common is the mean force, what differs is
-# noise: so we know how much of a label any model can explain. The draws must be independent: what the water shares between
-# them counts as mean force: it gets time to forget in between, here 8 ps, which is short (R2 comes out a little high);
-# `python -m cgnnp.sample reference=mean_force`, which makes such data sets, takes 30.
+# %% Average the forces of several frames, and for each frame twice, with two independent draws of the water. The common part
+# of both averages is the mean force, and the difference is noise. This tells how much of a label (an averaged force) any
+# model can explain. The draws must be independent, since everything that they share counts as mean force. So the water is
+# simulated for some time between them. The 8 ps here are short, and R2 comes out a little too high; `python -m cgnnp.sample
+# reference=mean_force`, which makes such data sets, takes 30 ps.
 TIMES = (0.02, 0.1, 0.5, 1.0, 2.0)  # ps
 positions, draws = [], []
 for frame in range(5 if options.quick else 18):
@@ -83,7 +87,7 @@ boxes = np.tile(state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nan
 
 
 def labels(averaging_ps: float) -> Frames:
-    """The data set that an averaging time would have given."""
+    """Return the data set that `reference=mean_force` would have made with this averaging time."""
     count = round(averaging_ps / INTERVAL)
     first, second = forces[:, 0, :count], forces[:, 1, :count].mean(axis=1)
     halves = np.stack([first[:, : -(-count // 2)].mean(axis=1), first[:, count // 2 :].mean(axis=1)], axis=1)
@@ -98,8 +102,8 @@ for time, floor in zip(TIMES, floors, strict=True):
 best = floors[-1].r2_max
 print(f"against instantaneous forces no model gets above R2_max = {best.value:.3f} +- {best.stderr:.3f}")
 
-# %% What it means for a fit: a perfect model has a small R2, and a small loss is not the aim, so judge R2 beside R2_max.
-# Labels of less noise need fewer frames; and where types differ in noise, the noisier ones should count less.
+# %% Consequences for a fit. Even a perfect model has a small R2, so compare R2 with R2_max. With less noise in the labels a
+# fit needs fewer frames. If bead types differ in noise, the noisier types should have a smaller weight.
 for name, variance in force_variances(labels(TIMES[-1])).items():
     print(f"{name}: noise after {TIMES[-1]:g} ps {np.sqrt(variance):.0f} kJ/mol/nm, weight 1/noise^2 = {1 / variance:.2g}")
 
@@ -118,7 +122,7 @@ left.set_xticks(ticks, [f"{time:g}" for time in ticks])
 left.minorticks_off()
 left.set_xlabel("averaging time (ps)")
 left.set_ylabel("force along x (kJ/mol/nm)")
-left.set_title("One frame: dots are moments, dashes the final average", loc="left", **TITLE)
+left.set_title("One frame (dots: instantaneous; dashes: final average)", loc="left", **TITLE)
 beads = list(shown.values())
 low, high = np.percentile(force[:, beads, 0], [0.5, 99.5])
 low, high = min(low, running[:, beads, 0].min() - 50), max(high, running[:, beads, 0].max())
@@ -134,7 +138,7 @@ right.minorticks_off()
 right.set_ylim(min(0, (value - 2.2 * error).min()), 1.35 * (value + 2 * error).max())
 right.set_xlabel("averaging time (ps)")
 right.set_ylabel("R² of a perfect model")
-right.set_title("All frames: what there is to learn", loc="left", **TITLE)
+right.set_title("All frames: largest R² of any model", loc="left", **TITLE)
 right.legend(frameon=False, labelcolor=THEME.ink, fontsize=9, loc="upper left")
 for axes in (left, right):
     axes.xaxis.label.set_color(THEME.ink)

@@ -1,11 +1,11 @@
-"""Trajectories with forces, as each engine writes them: how to write them, and how they are read."""
+"""Trajectories with forces: how simulation engines write them, and how cgnnp reads them."""
 
 # %% [markdown]
 # # Reading trajectories with forces
 #
-# Whatever engine ran the simulation, `cgnnp` needs positions, forces and boxes of all atoms. Each cell below makes a tiny
-# file as an engine would, reads it, and prints what was read: always nm and kJ/mol/nm. The numbers are those of three
-# molecules of rigid water, and the same in every file.
+# `cgnnp` needs positions, forces and boxes of all atoms, from any simulation engine. Each cell below writes a tiny file in
+# the format of an engine, reads it, and prints what was read, always in nm and kJ/mol/nm. Every file has the same positions
+# and forces of three rigid water molecules.
 #
 # Run: `python examples/04_trajectories_with_forces.py`
 
@@ -30,7 +30,10 @@ box = np.diag([1.5, 1.5, 1.5])
 
 
 def show(trajectory: Trajectory) -> None:
-    """Print what a trajectory is and the first force of its last frame, which is the same in all files."""
+    """Print format, size and interval of a trajectory, and the force on the first atom in its last frame.
+
+    This force is the same for all files.
+    """
     *_, last = trajectory.chunks(8)
     print(
         f"{trajectory.source['format']:8s} {trajectory.n_frames} frames of {trajectory.n_atoms} atoms, "
@@ -54,7 +57,7 @@ show(open_trajectory(folder / "traj.trr"))
 
 # %% [markdown]
 # ## Extended XYZ (ASE, CP2K, quantum data sets)
-# The format fixes no units, so they are stated. ASE's are eV and Angstrom.
+# The format does not define units, so they must be given as an argument. ASE writes eV and Angstrom.
 
 # %%
 import ase.io  # noqa: E402
@@ -84,7 +87,8 @@ show(open_trajectory(folder / "frames.npz", units="kcal/mol,Angstrom"))
 
 # %% [markdown]
 # ## LAMMPS
-# `dump 1 all custom 100 frames.lammpstrj id type x y z fx fy fz`; `units` is what the input script says, real or metal.
+# `dump 1 all custom 100 frames.lammpstrj id type x y z fx fy fz`; the argument `units` is the `units` command of the LAMMPS
+# input script, real or metal.
 
 # %%
 with (folder / "frames.lammpstrj").open("w") as dump:
@@ -114,7 +118,7 @@ show(open_trajectory(folder / "frames.nc"))
 
 # %% [markdown]
 # ## H5MD
-# Units are in the file.
+# The file states its units.
 
 # %%
 import h5py  # noqa: E402
@@ -131,8 +135,8 @@ show(open_trajectory(folder / "frames.h5md"))
 
 # %% [markdown]
 # ## The atoms
-# Masses, charges and bonds come from a topology file. What the simulation held rigid is in none of these files, and a force
-# map depends on it: it is stated, and verified against the frames.
+# Masses, charges and bonds come from a topology file. None of these files says which groups of atoms the simulation held
+# rigid, and the force map depends on it. So give it as an argument (`rigid`); it is verified against the frames.
 
 # %%
 rows = [

@@ -1,13 +1,13 @@
-"""Sodium chloride without its water: from 600 frames of ions to a model, its g(r), and the energy of two ions alone.
+"""Sodium chloride without its water: from 600 frames of ions to a model, its g(r), and the energy of an isolated dimer.
 
     python examples/05_nacl.py --output .
 
-4 mol/L, 64 pairs. The atomistic box holds 810 SPC/E waters beside them, which take nearly all of the computer's time and
-which we do not want to see. What stays are 128 ions and a free energy: what the water would have done is in it.
+The system has 64 ion pairs at 4 mol/L. The atomistic box also has 810 SPC/E waters, which take nearly all of the computing
+time. The model keeps the 128 ions only. Its potential is a free energy, which contains the average effect of the water.
 """
 
-# %% The data: positions of the ions and the forces on them, as `python -m cgnnp.sample preset=nacl` writes them, which
-# leaves the water out while it runs. This short data set comes with the examples; its meta.json says what it is of, and
+# %% The data: positions of the ions and the forces on them. `python -m cgnnp.sample preset=nacl` simulates the ions with
+# water and stores only the ions. The short data set used here comes with the examples. Its meta.json describes it, and
 # scripts/record/example_data.py makes one like it.
 import argparse
 import subprocess
@@ -30,7 +30,7 @@ from cgnnp.statistics import explained_variance
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the run and the pictures")
-parser.add_argument("--quick", action="store_true", help="a short fit and a short run, with errors to match")
+parser.add_argument("--quick", action="store_true", help="a short fit and a short run, with larger errors")
 options = parser.parse_args()
 options.output.mkdir(parents=True, exist_ok=True)
 
@@ -39,15 +39,15 @@ frames = open_frames(data)
 edge = frames.boxes[0][0, 0]
 print(f"{len(frames)} frames, {frames.meta.interval:g} ps apart, of {frames.mapping.n_beads} ions in a box of {edge:.2f} nm")
 
-# %% Do positions and forces belong together? The configurational temperature is measured from both, and must be that of the
-# thermostat. A wrong unit, box or force would show here, and better here than after the fit.
+# %% Test the data before the fit. The configurational temperature is computed from positions and forces, and must be the
+# temperature of the thermostat. A wrong unit, box or force changes it.
 found = check_consistency(frames)
 for row in (*found.temperatures.by_pair, found.temperatures.combined):
     print(f"{row} (thermostat {frames.temperature:g} K)")
 
-# %% What pairs can explain. Two ions far apart attract or repel each other with q_i q_j / (4 pi eps0 eps_r r), eps_r the
-# dielectric constant of the water, which the data record: no function with a cutoff can learn that, so it is a prior. Pair
-# splines, smoothed as much as the noise asks for, are fitted to what it leaves.
+# %% Fit the priors. At large distance two ions interact by q_i q_j / (4 pi eps0 eps_r r), where eps_r is the dielectric
+# constant of the water, which the data set records. No function with a cutoff can learn this, so it is a prior. Pair splines
+# are fitted to the forces that it does not explain; they are smoothed according to the noise.
 training, held_out = split_contiguous(frames, 0.1)
 priors = fit_priors([CoulombTerm(cutoff_nm=1.2), PairSplineFit(cutoff_nm=1.2, max_frames=540)], [training])
 parts = {"screened Coulomb": priors[:1], "Coulomb and splines": priors}
@@ -57,14 +57,15 @@ for name, some in parts.items():
     size, whole = (float(np.sqrt(np.mean(np.square(x, dtype=float)))) for x in (force, held_out.forces))
     print(f"{name}: {size:.0f} of {whole:.0f} kJ/mol/nm, R2 = {score.value:.4f} +- {score.stderr:.4f} on held-out frames")
 
-# %% R2 is small because most of the force on an ion is the noise of the water (03_mean_forces.py). The README has the most
-# that any model can reach, R2_max, about 0.13 for NaCl at 4 M. Coulomb alone explains nothing of it, and yet decides how
-# ions are distributed over a nanometre and more.
+# %% R2 is small because most of the force on an ion is noise from the water (03_mean_forces.py). The largest R2 that any
+# model can reach, R2_max, is about 0.13 for NaCl at 4 M (see the README). The Coulomb prior alone explains nothing, but it
+# determines how the ions are distributed over distances of a nanometre and more.
 #
-# The network takes what is left. One command fits both, exports, simulates and compares; `data=` names the data set,
-# without it the command would sample one. A network this small is what 600 frames can feed. The command by itself would go
-# on to refine the splines by two simulations of the model; here we look at what forces alone teach. The same command goes
-# on where an earlier one stopped.
+# The network is fitted to the forces that the priors do not explain. One command fits priors and network, exports the
+# potential, simulates it and compares. `data=` names the data set; without it the command would sample one. 600 frames are
+# enough only for a small network. By default the command would also refine the splines with two simulations of the model;
+# `refinement=none` turns this off, to show what a fit to forces alone gives. If the command is interrupted, the same command
+# continues it.
 run = options.output / "nacl_4M"
 network = ["model.features=8", f"trainer.max_epochs={1 if options.quick else 6}", "trainer.batch_size=4", "refinement=none"]
 simulation = ["simulation.length_ps=1500", "simulation.equilibration_ps=20"]
@@ -74,8 +75,8 @@ command = ["-m", "cgnnp.train", "preset=nacl", f"data={data}", f"run_dir={run}",
 print("python", *command, flush=True)
 subprocess.run([sys.executable, *command], check=True)
 
-# %% g(r): the ions alone against the ions in water. Both curves are of finite runs: a deviation D says something where it
-# is larger than what the noise of both makes of it.
+# %% Compare the g(r) of the model with that of the ions in water. Both are from finite runs, so a deviation D is significant
+# only if it is larger than the D that the noise of both runs alone would give.
 cg = open_replicas(replica_folders(run / "simulation"))
 curves = list(zip(rdf(frames), rdf(cg), strict=True))
 for atomistic, model in curves:
@@ -87,9 +88,10 @@ plot_rdf([[("in water", atomistic), ("ions alone", model)] for atomistic, model 
     options.output / "nacl_rdf.png"
 )
 
-# %% Two ions alone. This is extrapolation: the data are of 4 mol/L. And yet it has what it should: a contact pair, a barrier
-# where a water has to leave, a pair with a water in between. The dotted Coulomb part is the prior's; the rest is of short
-# range. Inside the first distance that was sampled there must be a wall, or ions would fall in.
+# %% Compute the energy of two isolated ions. This is an extrapolation, since the data are from 4 mol/L. Still, the curve has
+# the expected features: a contact pair, a barrier where a water molecule must leave, and a pair separated by a water
+# molecule. The dotted line is the Coulomb prior; the rest is short-ranged. Below the first sampled distance there must be a
+# wall, since otherwise ions could collapse onto each other.
 potential = load(run / "potential")
 dimers = [isolated_dimer(potential, curve.pair) for curve, _ in curves]
 for dimer in dimers:

@@ -1,13 +1,14 @@
-"""How a salt's activity follows from the ions alone: Kirkwood-Buff integrals, by name, with errors, and what they are worth.
+"""The activity of a salt from the positions of its ions: Kirkwood-Buff integrals, their estimators, and their errors.
 
     python examples/06_activity.py --output .
 
-The chemical potential of a salt in water changes with its concentration, and all that is needed to say how is where the ions
-are: G_ab = 4 pi int (g_ab - 1) r^2 dr counts how many ions b too many are around an ion a. The model of 05_nacl.py has no
-water, so this is also what its free energy is good for. (The run of that page is made first if it is not there.)
+The chemical potential of a salt in water changes with its concentration. This change follows from the positions of the ions
+alone, through the Kirkwood-Buff integrals G_ab = 4 pi int (g_ab - 1) r^2 dr; the density of ions b times G_ab is the excess
+number of ions b around an ion a. So it can also be computed from the model of 05_nacl.py, which has no water. (If the run of
+that example does not exist, it is made first.)
 """
 
-# %% Frames of the ions in water, and of the ions alone.
+# %% Load frames of the ions in water (atomistic) and of the model without water (coarse-grained).
 import argparse
 import subprocess
 import sys
@@ -31,8 +32,8 @@ from cgnnp.simulation.run import open_replicas, replica_folders
 from cgnnp.units import solvent_fraction
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--output", type=Path, default=Path(), help="folder for the pictures; the run of 05_nacl.py is in it")
-parser.add_argument("--quick", action="store_true", help="short runs, with errors to match")
+parser.add_argument("--output", type=Path, default=Path(), help="folder for the pictures and the run of 05_nacl.py")
+parser.add_argument("--quick", action="store_true", help="short runs, with larger errors")
 options = parser.parse_args()
 
 here = Path(__file__).resolve().parent
@@ -46,9 +47,10 @@ sides = {"atomistic": atomistic, "coarse-grained": cg}
 for name, frames in sides.items():
     print(f"{name}: {len(frames)} frames, {len(frames) * frames.meta.interval / 1000:.2f} ns")
 
-# %% G_ab belongs to an open, infinite system, and ours is closed and 3 nm wide: an ion that is here is missing elsewhere.
-# There are several corrections, and they do not agree: a figure without its estimator means little. The one by default
-# corrects g(r) for the missing ions (van der Vegt) and the integral for ending at half the box (Krueger and Vlugt).
+# %% Compute G_ab with all estimators. G_ab is defined for an open, infinite system. The simulated box is closed and 3 nm
+# wide: an ion that is near another one is missing elsewhere. There are several corrections, and their results differ, so
+# always state the estimator. The default estimator corrects g(r) for the missing ions (van der Vegt), and the integral for
+# its end at half the box (Krueger and Vlugt).
 for name, frames in sides.items():
     for estimator in Estimator:
         found = kirkwood_buff(frames, estimator)
@@ -59,20 +61,22 @@ plot_kirkwood_buff(list(results.items()), list(results["atomistic"].values)).sav
     options.output / "activity_integrals.png"
 )
 
-# %% Electroneutrality. Around every ion there must be exactly one opposite charge more than there are like ones, whatever
-# the model: rho_s (G+- - G++) = 1. It tests the run and the estimator, not the model.
+# %% Test electroneutrality. Around every ion there must be exactly one more opposite charge than like charges:
+# rho_s (G+- - G++) = 1. This holds for every model, so it tests the run and the estimator, and not the model.
 for name, found in results.items():
     sums = ", ".join(f"{kind} {value.value:.3f} +- {value.stderr:.3f}" for kind, value in found.charge_sums.items())
     print(f"{name}: electroneutrality {sums}; errors {'' if found.reliable else 'not '}to be relied on")
 
-# %% d ln a/d ln c. 1 for an ideal solution; above it the salt resists being concentrated. Beside the integrals it needs the
-# volume fraction of the water, 1 - c V, V the partial molar volume of the salt, that of real sodium chloride.
+# %% Compute d ln a/d ln c. It is 1 for an ideal solution; if it is larger, the salt resists being concentrated. It needs the
+# integrals and the volume fraction of the water, 1 - c V, where V is the partial molar volume of the salt (here that of real
+# sodium chloride).
 #
-# What are the figures worth? Ions that do not see each other have G = 0 and d ln a/d ln c = 1 - c V: as many of them, in
-# the same box and as many frames, show what the estimator makes of nothing. An error says how far a run as long as this one
-# may be off, not how far a 3 nm box is from an infinite one, which the difference between estimators tells better: compare
-# models at the same N and L, by the same estimator, and claim no more than that. Nor is the error of the fit in it: this
-# model has seen 600 frames, and is further from the atomistic run than both errors say.
+# How accurate are these values? Ideal ions, which do not interact, have G = 0 and d ln a/d ln c = 1 - c V. The rows "ideal
+# ions" show what the estimators give for them, with the same number of ions, box and number of frames. The standard error is
+# that of a run of this length. It does not contain the effect of the small box, which the difference between the estimators
+# shows better. So compare models only at the same number of ions, in the same box, and with the same estimator. Nor does the
+# error contain that of the fit: this model was fitted to 600 frames, and differs from the atomistic run by more than both
+# errors.
 c = salt_concentration(results["atomistic"].solution)
 molar_volume = partial_molar_volume(CATIONS["Na"] + ANIONS["Cl"], c)
 phi_w = solvent_fraction(c, molar_volume)
@@ -83,10 +87,10 @@ for name, frames in (sides | {"ideal ions": replace(atomistic, positions=scatter
         if (value := kirkwood_buff(frames, estimator).activity_derivative(phi_w)) is not None:
             print(f"{name:15s} {estimator:30s} d ln a/d ln c = {value.value:.2f} +- {value.stderr:.2f}")
 
-# %% The pressure of the ions. Without their water they have a virial pressure, and it would be the osmotic one if the
-# potential were the same at all concentrations. It was made at one. Whether it may be called osmotic can be checked: its
-# slope between two concentrations must be what the Kirkwood-Buff integrals of the same runs ask for. So the model is run
-# more dilute, in a box that it was not made for, and warns of it.
+# %% Compute the virial pressure of the ions in the model. It would be the osmotic pressure if the potential did not depend
+# on the concentration; but the model was fitted at a single one. A test: the slope of the pressure between two
+# concentrations must agree with the Kirkwood-Buff integrals of the same runs. So the model is also run at 3 mol/L, where
+# `cgnnp.simulate` warns that the density differs from that of the fitted data.
 dilute = options.output / "nacl_3M"
 length = ["simulation.length_ps=1000", "simulation.equilibration_ps=50"]
 if options.quick:
@@ -99,14 +103,14 @@ potential = load(run / "potential")
 
 
 def osmotic_point(frames: Frames) -> OsmoticPoint:
-    """Pressure of some of the frames and dPi/drho of all."""
+    """Return the virial pressure of every tenth frame, and dPi/drho from the Kirkwood-Buff integrals of all frames."""
     system = create_system(potential, bead_topology(frames.mapping, frames.boxes[0]))
     context = PlatformChoice("Reference").context(system, LangevinMiddleIntegrator(frames.temperature, 1.0, 0.005))
     pressure = virial_pressure(frames.thinned(10), context_energy(context))
     found = kirkwood_buff(frames)
     modulus = found.osmotic_modulus(frames.temperature)
     if modulus is None:
-        raise ValueError("only a single salt has one osmotic modulus")
+        raise ValueError("the frames have no single osmotic modulus: use frames of one salt with two kinds of ions")
     c = salt_concentration(found.solution)
     print(
         f"{c:.2f} mol/L: {pressure.bar:.0f} +- {pressure.bar_stderr:.0f} bar (ideal {pressure.ideal_bar:.0f}), dPi/drho "
@@ -116,6 +120,6 @@ def osmotic_point(frames: Frames) -> OsmoticPoint:
 
 
 check = osmotic_check([osmotic_point(open_replicas(replica_folders(dilute))), osmotic_point(cg)])
-verdict = {True: "may be called osmotic", False: "is not the osmotic one", None: "may be osmotic or not"}[check.agrees]
-print(f"the virial pressure {verdict}: {check.reason}")
+verdict = {True: "agrees with", False: "is not", None: "may or may not be"}[check.agrees]
+print(f"the virial pressure {verdict} the osmotic pressure: {check.reason}")
 print(f"drawn: {options.output / 'activity_integrals.png'}")

@@ -1,13 +1,14 @@
-"""One model, any box, any number of ions; and what it takes to be right at a concentration that it was not made at.
+"""Transfer: run a model with any number of ions in any box, and test it at a concentration that it was not fitted to.
 
     python examples/07_transfer.py --output .
 
-A potential of mean force belongs to its composition: the force between two ions depends on all others, and on what their
-water does with them. Some of that a many-body potential made at 4 mol/L knows, some not. Here the model of 05_nacl.py is
-run at 1.3 mol/L, beside one that was fitted to both concentrations. (The run of that page is made first if it is not there.)
+A potential of mean force depends on the composition: the force between two ions depends on all other ions and on the water.
+A many-body potential that was fitted at 4 mol/L contains only a part of this dependence. Here the model of 05_nacl.py is run
+at 1.3 mol/L, and compared with a model that was fitted to both concentrations. (If the run of 05_nacl.py does not exist, it
+is made first.)
 """
 
-# %% Both data sets. Frames of different numbers of ions and boxes go into one fit: each is a set of its own.
+# %% The two data sets have different numbers of ions and different boxes. One model can be fitted to both.
 import argparse
 import subprocess
 import sys
@@ -31,8 +32,8 @@ from cgnnp.training.data import ForceSet
 from cgnnp.training.metrics import predict_forces
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--output", type=Path, default=Path(), help="folder for the picture; the run of 05_nacl.py is in it")
-parser.add_argument("--quick", action="store_true", help="short fits and runs, with errors to match")
+parser.add_argument("--output", type=Path, default=Path(), help="folder for the picture and the run of 05_nacl.py")
+parser.add_argument("--quick", action="store_true", help="short fits and runs, with larger errors")
 options = parser.parse_args()
 
 here = Path(__file__).resolve().parent
@@ -42,12 +43,12 @@ print(f"{dilute.name}: {len(frames)} frames of {frames.mapping.n_beads} ions, {f
 
 
 def command(*words: str) -> None:
-    """Say what would be typed, and run it."""
+    """Print a command as one would type it, and run it."""
     print("python -m", *words, flush=True)
     subprocess.run([sys.executable, "-m", *words], check=True)
 
 
-# %% Two models: of the concentrated solution alone, and of both solutions, `more_data=`.
+# %% Fit two models: one to the concentrated solution alone, and one to both solutions (`more_data=`).
 runs = {"4 M": options.output / "nacl_4M", "4 M + 1.3 M": options.output / "nacl_both"}
 if not (runs["4 M"] / "report.html").exists():
     quick = ["--quick"] if options.quick else []
@@ -57,11 +58,11 @@ both = ["preset=nacl", f"data={concentrated}", f"more_data=[{dilute}]", f"run_di
 command("cgnnp.train", *both, *settings, "refinement=none", "simulation=none")
 for name, run in runs.items():
     summary = read_json(run / "summary.json")
-    print(f"{name}: R2 = {summary['r2_model']:.4f} +- {summary['r2_stderr']:.4f} on what was held out of its own data")
+    print(f"{name}: R2 = {summary['r2_model']:.4f} +- {summary['r2_stderr']:.4f} on the held-out frames of its own data")
 
-# %% Any number of ions in any box: `system.n_pairs` and `system.box_nm` (or `system.concentration_M` in place of one of
-# them). The ions start scattered at random. A potential warns at a density that it was not fitted to: the first one does
-# here, the second does not.
+# %% Simulate both models at 1.3 mol/L. `system.n_pairs` and `system.box_nm` choose any number of ions in any box
+# (`system.concentration_M` can replace one of the two). The ions start at random positions. `cgnnp.simulate` warns if the
+# density differs from that of the fitted data: it does so for the first model, and not for the second.
 length = ["simulation.length_ps=2000", "simulation.equilibration_ps=100"]
 if options.quick:
     length = ["simulation.length_ps=40", "simulation.equilibration_ps=4", "simulation.replicas=1"]
@@ -72,9 +73,9 @@ for name, run in runs.items():
     command("cgnnp.simulate", f"potential={run / 'potential'}", f"output={output}", *box, *length)
     results[name] = open_replicas(replica_folders(output))
 
-# %% What is their distance from 1.3 mol/L? The shipped frames there are of 0.1 ns, in which ions that started apart have not
-# met yet: their g(r) is not to be trusted, but the mean force on ions is the same wherever they are. So the judge is the
-# force, on frames that neither model was fitted to; the two models see the same noise, and in their difference it cancels.
+# %% How good are the models at 1.3 mol/L? The shipped frames at 1.3 mol/L span only 0.1 ns, in which ions that started far
+# apart have not met, so their g(r) is not reliable. Their mean forces are right even so. So compare forces, on frames that
+# neither model was fitted to. Both models see the same noise, which cancels in the difference of their R2.
 _, held_out = split_contiguous(frames, 0.1)
 squares = [np.sum(np.square(held_out.forces, dtype=np.float64), axis=(1, 2))]
 for run in runs.values():
@@ -85,11 +86,11 @@ for run in runs.values():
 gain = block_estimate(np.stack(squares, axis=1), lambda mean: (mean[1] - mean[2]) / mean[0])
 for name, square in zip(runs, squares[1:], strict=True):
     print(f"fitted to {name}: R2 = {1 - square.mean() / squares[0].mean():.4f} at 1.3 M, on {len(held_out)} frames")
-print(f"what fitting to both gains there: {gain.value:.4f} +- {gain.stderr:.4f}")
+print(f"gain in R2 at 1.3 M from the fit to both data sets: {gain.value:.4f} +- {gain.stderr:.4f}")
 
-# %% And a box eight times as large: 1,024 ions at 4 mol/L. All the network needs is within a nanometre of each ion, and
-# Ewald sums do the rest. The configurational temperature of a run says whether its forces are the gradient of one energy
-# and its time step short enough.
+# %% Simulate a box with eight times the volume: 1,024 ions at 4 mol/L. The network needs only the neighbours within a
+# nanometre of each ion, and the Coulomb interaction is computed by Ewald sums. The configurational temperature of the run
+# tests whether the forces are the gradient of the energy and whether the time step is short enough.
 large = options.output / "nacl_4M_large"
 few = ["simulation.length_ps=1", "simulation.equilibration_ps=0.4", "simulation.frame_interval_ps=0.1"]
 more = ["simulation.length_ps=20", "simulation.equilibration_ps=5"]

@@ -1,14 +1,15 @@
-"""Another salt: potassium chloride from its force field to a model of the ions alone, and its g(r) beside sodium chloride's.
+"""Another salt: from a force field of potassium chloride to a model of its ions, and g(r) compared with sodium chloride.
 
     python examples/08_second_salt.py --output .
 
-Any 1:1 salt of alkali and halide ions can be had: Joung and Cheatham's ions in SPC/E, TIP3P or TIP4P-Ew water. The box is
-small so that all of it takes a few minutes; in one command, which keeps its data in ./data,
+Any 1:1 salt of alkali and halide ions can be simulated, with the ion parameters of Joung and Cheatham in SPC/E, TIP3P or
+TIP4P-Ew water. Here the box is small, so that everything takes a few minutes. For a box of the usual size one command does
+the same; it stores its data in ./data:
 
     python -m cgnnp.train preset=nacl system.cation=K system.ions=joung_cheatham system.concentration_M=4
 """
 
-# %% The salt in its water, on a lattice to begin with: as much water as fits beside the ions at their concentration.
+# %% Build the salt solution on a lattice, with the number of water molecules that gives the wanted concentration.
 import argparse
 import subprocess
 import sys
@@ -29,16 +30,16 @@ from cgnnp.simulation.run import open_replicas, replica_folders
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", type=Path, default=Path(), help="folder for the data, the run and the picture")
-parser.add_argument("--quick", action="store_true", help="few frames and a short run, with errors to match")
+parser.add_argument("--quick", action="store_true", help="few frames and a short run, with larger errors")
 options = parser.parse_args()
 
 salt = electrolyte(cation="K", ions="joung_cheatham", n_pairs=16, concentration_M=4.0, cutoff_nm=0.9)
 print(", ".join(f"{key} {value}" for key, value in salt.description.items()))
 print(f"dielectric constant of the water: {salt.solvent}")
 
-# %% Sampling, with the water left out while it runs. The forces on ions are mostly noise of the water, which has forgotten
-# itself after 0.1 ps: so frames are close together, since each is a new draw of the noise. The data set is continued when
-# the page runs again.
+# %% Sample frames; only the ions are stored. The forces on ions are mostly noise from the water, whose correlation time is
+# about 0.1 ps. So frames can be close in time, since each has new noise. If the example runs again, the data set is
+# continued.
 source = langevin(
     system=salt,
     n_frames=120 if options.quick else 2500,
@@ -49,7 +50,7 @@ data = source.complete(ions.keep(source.atomistic()), options.output / "data", c
 frames = open_frames(data)
 print(f"{len(frames)} frames of {frames.mapping.n_beads} ions: {len(frames) * frames.meta.interval:.0f} ps")
 
-# %% The model: as for sodium chloride, with cutoffs that half of this box holds.
+# %% Fit and simulate the model as for sodium chloride, with cutoffs below half the length of this box.
 run = options.output / "kcl_4M"
 settings = ["prior.cutoff_nm=0.9", "model.cutoff_nm=0.8", "model.features=8", "trainer.max_epochs=4"]
 settings += [f"trainer.batch_size={2 if options.quick else 8}", "refinement=none"]  # forces alone, as 05_nacl.py
@@ -61,9 +62,9 @@ print("python", *command, flush=True)
 subprocess.run([sys.executable, *command], check=True)
 cg = open_replicas(replica_folders(run / "simulation"))
 
-# %% Beside sodium chloride at the same concentration (Smith and Dang's ions in the same water, the data of 05_nacl.py).
-# Potassium is larger: its contact with chloride is further out. How many such pairs there are is a matter of the two sets of
-# parameters as much as of the two salts.
+# %% Compare with sodium chloride at the same concentration (data of 05_nacl.py: Smith and Dang's ions in the same water).
+# Potassium is larger, so its contact distance to chloride is larger. The number of contact pairs depends on the two sets of
+# ion parameters as much as on the two salts.
 nacl = open_frames(Path(__file__).resolve().parent / "data/nacl_4M")
 r_max = min(frames.boxes[0][0, 0], nacl.boxes[0][0, 0]) / 2
 sides = {"NaCl, atomistic": rdf(nacl, r_max), "KCl, atomistic": rdf(frames, r_max), "KCl, ions alone": rdf(cg, r_max)}

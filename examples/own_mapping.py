@@ -1,4 +1,4 @@
-"""A mapping of one's own, in a file anywhere: of salt water, every ion and every water molecule is a bead.
+"""A mapping that is not part of cgnnp, in a file of its own: every ion and every water molecule of salt water is a bead.
 
 python -m cgnnp.train system=electrolyte mapping=custom mapping._target_=own_mapping.salt_water
 """
@@ -9,7 +9,7 @@ from cgnnp.mapping.mapping import Mapping
 
 
 def salt_water(atomistic: Atomistic, *, name: str = "salt_water", water: str = "W") -> Mapping:
-    """Ions of the type of their element, and water at its centre of mass."""
+    """Return a mapping with a bead on each ion, named after its element, and a bead at the centre of mass of each water."""
 
     def beads(molecule: Molecule) -> list[Bead]:
         if len(molecule.names) == 1:
