@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))  # for what all scripts have in common
+sys.path.append(str(Path(__file__).parents[1]))  # modules that the scripts share
 
 import numpy as np
 from openmm import unit
@@ -72,7 +72,7 @@ def dielectric_constant(model: str, temperature_K: float, ns: float, quick: bool
     with progress("dipole moments", len(dipoles)) as counter:
         for frame in range(len(dipoles)):
             advance(simulation, protocol.steps_per_frame)
-            positions = simulation.context.getState(positions=True).getPositions(asNumpy=True)  # molecules are whole
+            positions = simulation.context.getState(positions=True).getPositions(asNumpy=True)  # with whole molecules
             dipoles[frame] = charges @ positions.value_in_unit(unit.nanometer)
             counter.update(1)
     return static_dielectric_constant(dipoles, float(volume), temperature_K), len(dipoles) * protocol.frame_interval / 1000

@@ -118,7 +118,7 @@ def structure(label: str, n: int, frames: Frames, folder: Path, quick: bool) -> 
 def learning(rows: dict[tuple[str, int], Row]) -> bytes:
     """Return a PNG of R2 against the number of fitted frames, with a curve for each model of `LEARNING`.
 
-    The colour tells l_max 2 from l_max 0; lines are solid with spline priors and dashed with walls only.
+    l_max 2 and l_max 0 have different colours; lines are solid for spline priors and dashed for walls only.
     """
     figure, [[axes]] = panel_grid(1, LIGHT)
     for label in LEARNING:

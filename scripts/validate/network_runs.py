@@ -123,8 +123,11 @@ def trained(jobs: Sequence[Job], work: Path, shared: Sequence[str], side_by_side
 def train(job: Job, work: Path, shared: Sequence[str]) -> None:
     """Run one job unless it is finished.
 
-    If the job fails after it has exported a potential (its simulation blew up), its message is printed. If it has exported
-    none, an error is raised.
+    If the job fails after it has exported a potential, for example because its simulation blew up, its error message is
+    printed and the other jobs go on.
+
+    Raises:
+        RuntimeError: the job failed and exported no potential.
     """
     run = work / job.folder
     if (run / "report.html").exists():
@@ -132,7 +135,7 @@ def train(job: Job, work: Path, shared: Sequence[str]) -> None:
     command = [sys.executable, "-m", "cgnnp.train", *shared, *job.settings, f"seed={job.seed}", f"run_dir={run}"]
     done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     if done.returncode and not (run / "potential").is_dir():
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{' '.join(command)}: the job failed and exported no potential:\n{done.stderr[-2000:]}")
     if done.returncode:
         print(f"{job.folder}: {done.stderr.strip()[-500:]}", file=sys.stderr)
 

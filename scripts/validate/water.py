@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Make the main job unless a finished run is given; return rows of its times, its results and its potential."""
+    """Run the main job unless `--run` names a finished run; return rows of its times, results and potential."""
     quick = arguments.quick
     rows = [] if arguments.run else timed_runs(arguments.work, quick)
     run = arguments.run or arguments.work / "run"

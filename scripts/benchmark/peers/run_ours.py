@@ -31,7 +31,7 @@ def build(case: Case) -> Potential:
     }
     if case.model == "nequip":
         return NequIP(**shared, features=case.channels, radial_hidden=case.radial_width)
-    raise ValueError(f"model={case.model}: this worker has nequip")
+    raise ValueError(f"model={case.model}: this worker can only build nequip: extend `build`")
 
 
 def network(case: Case, frames: list[Frame], mode: str) -> Network:
@@ -48,7 +48,7 @@ def network(case: Case, frames: list[Frame], mode: str) -> Network:
         return Network(model, lambda: energies_and_forces(model, graph, create_graph=training)[1], edges)
     evaluator = evaluator_of(model, GRAPHS)
     if not isinstance(evaluator, GeneratedCode):
-        raise RuntimeError("the network was not compiled, or its numbers are not those of plain torch: see the log")
+        raise RuntimeError("the network was not compiled, or its results deviate from plain torch: see the log")
     if training:
         return Network(model, lambda: evaluator.of_graph(model, graph, create_graph=True)[1], edges)
     made = evaluator.network(model)

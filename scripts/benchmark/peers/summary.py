@@ -46,7 +46,7 @@ def summary(found: dict[str, Sequence[Measured]]) -> list[Row]:
 def chart(found: dict[str, Sequence[Measured]]) -> bytes | None:
     """Return a PNG with a panel for each case and a bar for each contestant; None if none of `SHOWN` was measured.
 
-    The bars of cgnnp's networks are in the colour of models.
+    The bars of cgnnp's networks have another colour than the others.
     """
     works = {case: [one for one in found.get(case, ()) if one.works] for case in SHOWN}
     cases = [(case, some) for case, some in works.items() if some][:3]
