@@ -62,8 +62,9 @@ JOBS: dict[str, list[str]] = {
 OCCASION = {"created", "command", "versions", "cores", "processor", "run", "data", "compared_with", "more_data"}
 TIMES = {"timings_s", "seconds", "ns", "atomistic_ns_per_day", "cg_ns_per_day", "independent_frames_per_s"}
 HASHES = {"sha256", "checksums_sha256", "manifest_sha256", "attachments_sha256"}
-VOLATILE = OCCASION | TIMES | HASHES
-"""Entries that are not compared: they say when, where, how fast, or with which versions a job ran."""
+VOLATILE = OCCASION | TIMES | HASHES | {"drift"}
+"""Entries that are not compared: they say when, where, how fast, or with which versions a job ran. The drift comes
+from runs on the fastest platform, where sums of forces have no fixed order."""
 
 
 def main() -> None:
