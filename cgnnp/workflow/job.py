@@ -39,7 +39,7 @@ from cgnnp.workflow.fitting import Fitted, fit_model, inputs_of, load_errors
 from cgnnp.workflow.plan import SimulationPlan, TrainingPlan
 from cgnnp.workflow.refining import Refined, refine, refinement_inputs, simulations_in
 from cgnnp.workflow.results import OtherVersion, load_figures, save_figures
-from cgnnp.workflow.run_folder import RunFolder
+from cgnnp.workflow.run_folder import RunFolder, unused_settings
 from cgnnp.workflow.running import CoarseRun, run_potential
 from cgnnp.workflow.simulation_folder import check_same_beads, comparing_command, longer_ps
 from cgnnp.workflow.sound_data import check_sets
@@ -51,9 +51,6 @@ PACKAGES = ("cgnnp", "torch", "openmm", "openmmtorch", "e3nn", "lightning", "num
 
 LOG_LINES = 40
 """Number of lines from the end of the log that the report shows."""
-
-UNUSED_WITH_DATA = ("system", "reference", "mapping", "replica")
-"""Groups of settings that a run on an existing data set does not use."""
 
 MEND = "delete it, and run python -m cgnnp.train with this run_dir again"
 
@@ -325,7 +322,7 @@ def used_settings(config: dict[str, Any], compared: dict[str, Any] | None) -> st
     Settings of existing data (`data=`) that were not used are left out. The settings of the comparison are those of the last
     comparison, which may differ from those in config.yaml.
     """
-    unused = UNUSED_WITH_DATA if config.get("data") else ()
+    unused = unused_settings(config)
     shown = {key: value for key, value in config.items() if key not in unused}
     if compared is not None:
         own = shown.get(GROUP) or {}

@@ -26,9 +26,9 @@ from cgnnp.simulation.run import replica_folders
 from cgnnp.statistics import Estimate, stratified_estimate
 from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import total_forces
-from cgnnp.workflow.job import UNUSED_WITH_DATA, Job
+from cgnnp.workflow.job import Job
 from cgnnp.workflow.run_differences import difference_sentences
-from cgnnp.workflow.run_folder import FREE, RunFolder, flat_settings
+from cgnnp.workflow.run_folder import FREE, RunFolder, flat_settings, unused_settings
 from cgnnp.workflow.running import CoarseRun
 from cgnnp.workflow.simulation_folder import check_same_beads
 
@@ -297,9 +297,8 @@ def _is_run(folder: Path) -> bool:
 def _read(folder: Path) -> OneRun:
     run = RunFolder.open(folder)
     config = run.config()
-    unused = UNUSED_WITH_DATA if config.get("data") else ()
-    used = {key: value for key, value in flat_settings(config).items() if key not in LEFT_OUT}
-    settings = {key: value for key, value in used.items() if key.partition(".")[0] not in unused}
+    used = {key: value for key, value in config.items() if key not in unused_settings(config)}
+    settings = {key: value for key, value in flat_settings(used).items() if key not in LEFT_OUT}
     result = run.result("comparison")
     comparison = None
     if (result / "figures.json").exists():

@@ -23,6 +23,9 @@ from cgnnp.workflow.results import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
 
+UNUSED_WITH_DATA = ("system", "reference", "mapping", "replica")
+"""Groups of settings that a run on an existing data set does not use."""
+
 FREE = (
     *("platform", "run_dir", "data_dir", "force_backend", "replica"),
     *("simulation.platform", "simulation.force_backend", "simulation.length_ps", "simulation.chunk_frames"),
@@ -268,6 +271,11 @@ def _differences(stored: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if not all("simulation._target_" in side for side in (one, two)):
         keys = [key for key in keys if not key.startswith("simulation")]  # one configuration has simulation=none
     return [f"{key} was {one.get(key)}, is now {two.get(key)}" for key in keys if one.get(key) != two.get(key)]
+
+
+def unused_settings(config: dict[str, Any]) -> tuple[str, ...]:
+    """Return the groups of settings that a run with this configuration does not use, because it has an existing data set."""
+    return UNUSED_WITH_DATA if config.get("data") else ()
 
 
 def flat_settings(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
+from preloaded import PRELOADED
+
 SAMPLING = [
     "system.n_molecules=27",
     "system.cutoff_nm=0.45",
@@ -49,17 +51,8 @@ def start(command: str, *arguments: str, cwd: Path, preexec_fn: Callable[[], obj
     return subprocess.Popen(line, cwd=cwd, env=ENVIRONMENT, preexec_fn=preexec_fn, **options)
 
 
-PRELOADED = [
-    "cgnnp.commands.training",
-    "cgnnp.workflow.data_check",
-    "lightning",
-    "matplotlib.pyplot",
-    "mdtraj",
-    "openmm",
-    "torch",
-]
 SERVER = get_context("forkserver")
-SERVER.set_forkserver_preload(PRELOADED)
+SERVER.set_forkserver_preload(list(PRELOADED))
 
 
 def run(command: str, *arguments: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -11,18 +11,10 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from preloaded import PRELOADED
+
 from faults.outcomes import Attack, Judgement, Kept, Outcome
 
-PRELOADED = (
-    "torch",
-    "openmm",
-    "lightning",
-    "hydra",
-    "matplotlib.pyplot",
-    "mdtraj",
-    "cgnnp.commands.training",
-    "cgnnp.workflow.data_check",
-)
 SETTLED = {
     "OMP_NUM_THREADS": "1",
     "OPENMM_CPU_THREADS": "1",

@@ -77,7 +77,8 @@ def make_private(directory: Path) -> None:
             )
         log.info(
             "%s: other users could write to this folder (mode %o), but no longer can: its libraries are built again",
-            *(directory, mode),
+            directory,
+            mode,
         )
 
 
