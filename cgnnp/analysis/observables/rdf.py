@@ -78,10 +78,9 @@ class RdfFinding(Finding):
     def lines(self) -> Sequence[str]:
         """Return one log line for each kind of pair, with D and the first peaks."""
         return [
-            f"{judged}: D {row['deviation']:.4f} (noise of the data {row['deviation_noise']:.4f}, of the run "
-            f"{row['deviation_noise_cg']:.4f}); first peak, smoothed over {SMOOTHING:g} nm, of the run "
-            f"{row['peak_g_cg']:.3f} at {row['peak_r_nm_cg']:.4f} nm, of the data {row['peak_g_atomistic']:.3f} at "
-            f"{row['peak_r_nm_atomistic']:.4f} nm"
+            f"{judged}: D {row['deviation']:.4f} (of noise alone {number(judged.noise, 4)}); first peak, smoothed "
+            f"over {SMOOTHING:g} nm, of the run {row['peak_g_cg']:.3f} at {row['peak_r_nm_cg']:.4f} nm, "
+            f"of the data {row['peak_g_atomistic']:.3f} at {row['peak_r_nm_atomistic']:.4f} nm"
             for judged, row in zip(self.judgements(), self.rows(), strict=True)
         ]
 
