@@ -182,16 +182,17 @@ def hotelling_test(
     tau_frames: float,
     signal: Float[np.ndarray, "quantities"] | None = None,
 ) -> Hotelling | None:
-    """Test whether averages are zero with Hotelling's statistic e.S^-1 e (m - K) / K (m - 1).
+    """Test whether averages are zero with Hotelling's statistic, (e.S^-1 e) (m - K) / (K (m - 1)).
 
     S is the covariance of the averages e of K quantities, from m blocks. If the averages differ from zero only by noise, the
     statistic has an F distribution with K and m - K degrees of freedom. Quantities that do not vary are left out. The
     function returns None if all quantities are left out, or if there are not more blocks than quantities.
 
     Args:
-        samples: one row per frame, in order of time, with at most half as many quantities as there are blocks.
+        samples: one row per frame, in order of time. The test has power only with clearly more blocks than quantities.
         tau_frames: autocorrelation time that determines the block size, see `block_edges`.
-        signal: values of the quantities that `relative` is measured against.
+        signal: values of the quantities that count as an average of 100 %; the entry `relative` of the result is given
+            relative to them. None leaves it out.
     """
     blocks = block_averages(samples, tau_frames)
     scale, m = blocks.std(axis=0, ddof=1), len(blocks)

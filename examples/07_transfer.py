@@ -60,7 +60,7 @@ for name, run in runs.items():
     summary = read_json(run / "summary.json")
     print(f"{name}: R2 = {summary['r2_model']:.4f} +- {summary['r2_stderr']:.4f} on the held-out frames of its own data")
 
-# %% Simulate both models at 1.3 mol/L. `system.n_pairs` and `system.box_nm` choose any number of ions in any box
+# %% Simulate both models at 1.3 mol/L. `system.n_molecules` and `system.box_nm` choose any number of ions in any box
 # (`system.concentration_M` can replace one of the two). The ions start at random positions. `cgnnp.simulate` warns if the
 # density differs from that of the fitted data: it does so for the first model, and not for the second.
 length = ["simulation.length_ps=2000", "simulation.equilibration_ps=100"]
@@ -69,7 +69,7 @@ if options.quick:
 results = {}
 for name, run in runs.items():
     output = options.output / f"nacl_1.3M_by_{run.name}"
-    box = ["system.n_pairs=20", "system.box_nm=2.92", "simulation.timestep_fs=5"]
+    box = ["system.n_molecules=20", "system.box_nm=2.92", "simulation.timestep_fs=5"]
     command("cgnnp.simulate", f"potential={run / 'potential'}", f"output={output}", *box, *length)
     results[name] = open_replicas(replica_folders(output))
 
@@ -95,7 +95,7 @@ large = options.output / "nacl_4M_large"
 few = ["simulation.length_ps=1", "simulation.equilibration_ps=0.4", "simulation.frame_interval_ps=0.1"]
 more = ["simulation.length_ps=20", "simulation.equilibration_ps=5"]
 steps = ["simulation.timestep_fs=5", "simulation.replicas=1", *(few if options.quick else more)]
-command("cgnnp.simulate", f"potential={runs['4 M'] / 'potential'}", f"output={large}", "system.n_pairs=512", *steps)
+command("cgnnp.simulate", f"potential={runs['4 M'] / 'potential'}", f"output={large}", "system.n_molecules=512", *steps)
 ions = open_replicas([large / "replica_0"])
 print(f"{ions.mapping.n_beads} ions in {ions.boxes[0][0, 0]:.2f} nm: {check_consistency(ions).temperatures.combined}")
 

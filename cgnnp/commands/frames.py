@@ -6,6 +6,8 @@ These commands need no network, so this module does not import torch.
 import functools
 import inspect
 import itertools
+import logging
+import shlex
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +32,8 @@ from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.ranges import check_range
 from cgnnp.runtime.settings import did_you_mean, unknown_setting
 from cgnnp.workflow.run_folder import check_writable, start_logging
+
+log = logging.getLogger("cgnnp")
 
 GROUPS = ("system", "reference", "mapping", "prior", "model", "trainer", "refinement", "simulation", "compare")
 KEYS: dict[str, tuple[type, ...]] = {
@@ -64,6 +68,7 @@ def sample(config: DictConfig) -> list[Path]:
     source.provide_together(mappings, places, source.n_frames, platform, atoms)
     for place in places:
         _look_for_bonds(place)
+    _say_how_to_fit([place.parent for place in places])
     directories = [place.parent for place in (*places, *([atoms] if atoms else []))]
     print(*directories, sep="\n")
     return directories
@@ -87,8 +92,15 @@ def map_frames(config: DictConfig) -> list[Path]:
         directories = [map_shards(stored, mapping, root, n_frames) for mapping in mappings]
     for directory in directories:
         warn_if_not_fitted(_look_for_bonds(directory).mapping)
+    _say_how_to_fit(directories)
     print(*directories, sep="\n")
     return directories
+
+
+def _say_how_to_fit(directories: list[Path]) -> None:
+    """Log the command that fits a potential to each data set."""
+    for directory in directories:
+        log.info("to fit a potential to these frames: python -m cgnnp.train data=%s", shlex.quote(str(directory)))
 
 
 def _look_for_bonds(directory: Path) -> Frames:

@@ -19,7 +19,7 @@ ONE_OF = {
 """Settings of a command of which at least one must be set."""
 
 ONE_OF_A_GROUP = (("reference.topology", "reference.types"),)
-"""Settings of a group of which at least one must be set, if the chosen option has these settings.
+"""Alternative settings: at least one of each tuple must have a value, if the configuration has these settings.
 
 All other settings that must be set have the value `???` in their files.
 """

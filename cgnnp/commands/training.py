@@ -337,7 +337,7 @@ def _of_kind(values: dict[str, Any], group: str, kind: type[Kind]) -> Kind:
 
 
 def _further_sets(config: DictConfig) -> dict[Path, Frames]:
-    """Return the data sets of `more_data`. The further systems of `data` come before them.
+    """Return the data sets that are fitted together with the first: further systems of `data`, then those of `more_data`.
 
     Raises:
         FileNotFoundError: a data set does not exist.

@@ -40,8 +40,9 @@ SETTLING = 5.0
 """The temperature of frames is judged only if they are later than this after the start of the run, in units of 1 / gamma.
 
 Equilibration counts as part of the run. The value is a choice of cgnnp. A run from minimised positions starts with thermal
-velocities but without thermal potential energy, so about half of K is soon lost. If K is half of the energy, d<E>/dt = -2
-gamma <K - K_eq> restores it as exp(-gamma t). In water this takes somewhat longer.
+velocities but without thermal potential energy, so about half of its kinetic energy soon becomes potential energy. The
+thermostat, of friction gamma, then supplies the missing energy. In a harmonic system the deficit decays as exp(-gamma t); in
+water it takes somewhat longer.
 """
 
 BLOWN_UP = 2.0

@@ -205,7 +205,10 @@ def _few_partners(pairs: Int[np.ndarray, "pairs 2"], chosen: np.ndarray) -> np.n
 
 
 def _systematic(mapping: Mapping, pairs: Int[np.ndarray, "pairs 2"], chosen: np.ndarray) -> np.ndarray:
-    """Select the chosen pairs of systematic kinds: nearly all beads of a type have such a pair, but each has only a few."""
+    """Return, of the chosen pairs, those of systematic kinds.
+
+    A kind is systematic if nearly all beads of a type have such a pair, but each bead has only a few.
+    """
     few = _few_partners(pairs, chosen)
     result, types = np.zeros(len(pairs), bool), mapping.types[pairs]
     total = np.bincount(mapping.types)

@@ -20,7 +20,7 @@ from cgnnp.mapping.topology import BeadTopology
 
 
 def clamped_lengths(r: Tensor, edge: Tensor, width: float) -> Tensor:
-    """Return the clamped lengths: r above edge + width, a constant below edge, and a smooth passage in between.
+    """Return clamped lengths: r above edge + width, a constant where r is below edge, and a smooth passage in between.
 
     The result is twice differentiable with respect to r.
     """
@@ -30,7 +30,10 @@ def clamped_lengths(r: Tensor, edge: Tensor, width: float) -> Tensor:
 
 
 def clamped(vectors: Tensor, edge: Tensor, width: float) -> Tensor:
-    """Return vectors (edges, 3) in which those shorter than edge (edges,) + width are lengthened to their clamped length."""
+    """Return vectors (pairs, 3) with clamped lengths: those shorter than edge + width are lengthened, others stay.
+
+    The clamped length of a vector is that of `clamped_lengths`. `edge` (pairs,) has one distance per vector.
+    """
     lengths = torch.sqrt((vectors * vectors).sum(dim=1))
     longer = vectors * (clamped_lengths(lengths, edge, width) / lengths)[:, None]
     # Beads at the same position have no direction. Their forces must stay NaN, so that the simulation notices.

@@ -139,7 +139,11 @@ def _cross_validated(
 
 
 def _penalties(normal: Float[np.ndarray, "basis basis"], splines: Sequence[Spline]) -> list[np.ndarray]:
-    """Return D^T D of each spline times the mean diagonal of its normal matrix, padded with zeros to all coefficients."""
+    """Return the roughness penalty of each spline, as a matrix over the coefficients of all splines.
+
+    The matrix is zero outside the block of its spline. The block is D^T D, where D takes differences of neighbouring
+    coefficients, times the mean diagonal of the block of the normal matrix.
+    """
     result, start = [], 0
     for spline in splines:
         part = slice(start, start + spline.size)

@@ -38,22 +38,22 @@ class BeadSystem:
 class Composition:
     """Number of molecules in a cubic box, for a run with other beads than those that a potential was exported with.
 
-    At most two of the three values may be given. With `n_pairs` alone, the density that the potential was exported with is
-    kept. With `box_nm` or `concentration_M` alone, the number of molecules is kept.
+    At most two of the three values may be given. With `n_molecules` alone, the density that the potential was exported with
+    is kept. With `box_nm` or `concentration_M` alone, the number of molecules is kept.
 
     Args:
-        n_pairs: number of molecules of each kind, such as the number of ion pairs of a salt.
+        n_molecules: number of molecules of each kind; in a salt, the number of cations, and of anions.
         box_nm: edge of the box.
         concentration_M: concentration of each kind of molecule in mol/L.
 
     Raises:
         SettingError: a value is not positive, or all three are given.
 
-    >>> Composition(n_pairs=512, concentration_M=4.0).edge(64, 2.98)
+    >>> Composition(n_molecules=512, concentration_M=4.0).edge(64, 2.98)
     5.967...
     """
 
-    n_pairs: int | None = None
+    n_molecules: int | None = None
     box_nm: float | None = None
     concentration_M: float | None = None
 
@@ -65,13 +65,13 @@ class Composition:
         if len(given) == 3:
             raise SettingError(
                 "system",
-                "n_pairs, box_nm and concentration_M are all given, but two of them determine the third: leave one null",
+                "n_molecules, box_nm and concentration_M are all given, but two of them determine the third: leave one null",
             )
 
     @property
     def is_own(self) -> bool:
         """Whether no value is given, so that the beads of the exported potential are used."""
-        return self.n_pairs is None and self.box_nm is None and self.concentration_M is None
+        return self.n_molecules is None and self.box_nm is None and self.concentration_M is None
 
     @property
     def folder_name(self) -> str:
@@ -81,8 +81,8 @@ class Composition:
 
     def number(self, own_number: int) -> int:
         """Number of molecules of each kind, for a potential that was exported with `own_number` of each."""
-        if self.n_pairs is not None:
-            return self.n_pairs
+        if self.n_molecules is not None:
+            return self.n_molecules
         if self.concentration_M is None or self.box_nm is None:
             return own_number
         return max(1, round(self.concentration_M * AVOGADRO_PER_NM3 * self.box_nm**3))
@@ -102,7 +102,7 @@ class Composition:
 
 
 def own_beads(bundle: PotentialBundle) -> BeadSystem:
-    """Read the beads and the configuration that a potential on disk was exported with.
+    """Read the beads, their box and their positions from the folder of an exported potential.
 
     Raises:
         ValueError: the potential was not saved, or its topology.cif is damaged or does not match its manifest.
@@ -175,7 +175,7 @@ def _scattered(n_beads: int, edge: float, closest: float, seed: int) -> Float[np
     if edge / side < closest:
         raise ValueError(
             f"{n_beads} beads do not fit a box of {edge:.3f} nm: they would start {edge / side:.3f} nm apart, but come "
-            f"no closer than {closest:.3f} nm in the data: raise box_nm or lower n_pairs"
+            f"no closer than {closest:.3f} nm in the data: raise box_nm or lower n_molecules"
         )
     sites = simple_cubic(side**3, edge)
     return np.random.default_rng(seed).permutation(sites)[:n_beads]

@@ -99,7 +99,7 @@ def noise_weights(parts: list[Frames]) -> list[Float[np.ndarray, "_"]]:
 def with_energies(
     sets: Sequence[ForceSet], prior_energies: Sequence[Float[np.ndarray, "_"]]
 ) -> tuple[list[ForceSet], dict[str, float]]:
-    """Return the data sets with the energies that the network is fitted to, and the energies per bead in them, by type.
+    """Return the data sets with the energies that the network is fitted to, and the constants that were subtracted, by type.
 
     A network is fitted to differences of energies only. A constant energy e_t per bead of type t is therefore subtracted,
     with e = argmin sum_s N_s (<E>_s - sum_t n_st e_t)^2. Set s has N_s frames and n_st beads of type t, and <E>_s is the

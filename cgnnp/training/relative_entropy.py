@@ -1,10 +1,10 @@
 """Refinement of pair splines by simulations of the model: relative entropy minimisation, damped by the forces.
 
 A fit to forces minimises the error of the forces. The g(r) of the model is then close to that of the data, but not equal to
-it, because the network is finite. A refinement step adds a correction sum_k c_k Phi_k to the pair potential. With the
-Boltzmann distribution of the model, exp(-U/kT)/Z, the logarithm of the probability of n independent configurations of the
-data is -n S_rel up to a constant, with the relative entropy S_rel (Shell 2008, 10.1063/1.2992060). S_rel is a convex
-function of the coefficients c_k, with the derivatives
+it, because the network is finite. A refinement step adds a correction sum_k c_k Phi_k to the pair potential. The model gives
+a configuration the probability exp(-U/kT)/Z. The log-likelihood of n independent configurations of the data is therefore
+-n S_rel plus a constant, where S_rel is the relative entropy (Shell 2008, 10.1063/1.2992060). S_rel is a convex function of
+the coefficients c_k, with the derivatives
 
     d S_rel / d c_k = (<Phi_k>_data - <Phi_k>_model) / kT,    d^2 S_rel / d c_k d c_l = cov_model(Phi_k, Phi_l) / (kT)^2.
 
@@ -17,9 +17,10 @@ force error, a Newton step solves
 
 Here n is the effective number of independent frames of data and model together. Where the configurations contain little
 information, as on the fine structure of the potential, the forces determine the coefficients; where the forces contain
-little, the configurations do. Every further step solves the same equation from the potential of the last step. The forces
-damp every step, but no step returns towards the least force error, so many steps converge to the structure of the data. The
-force of the correction is zero at the first sampled distance and at the cutoff, so the wall does not change.
+little, the configurations do. Every further step solves the same equation from the potential of the last step. Its term
+of the forces penalises only the change in this step; it does not pull back to the potential with the least force error.
+After many steps the model therefore has the structure of the data, whatever its force error. The force of the correction is
+zero at the first sampled distance and at the cutoff, so the wall does not change.
 """
 
 from collections.abc import Sequence

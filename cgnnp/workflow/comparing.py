@@ -171,10 +171,10 @@ class Comparison(Mapping[str, Finding]):
 
     @contextmanager
     def replacing_files(self, folder: Path, result: Path) -> Iterator[None]:
-        """Remove, on leaving the context, the tables and pictures of earlier comparisons that this comparison does not have.
+        """Remove the tables and pictures of earlier comparisons, when the context is left, unless they were written again.
 
-        Only files that are listed in files.json as written by a comparison are removed. The list is written first, so it is
-        complete even if the process is killed.
+        Only files that files.json lists as written by a comparison are removed. The names of this comparison enter
+        files.json before the files are written, so the list is complete even if the process is killed.
 
         Args:
             folder: folder of the tables and pictures.

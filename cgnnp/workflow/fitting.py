@@ -358,7 +358,7 @@ def _force_sets(
 
 
 def _with_targets(sets: list[ForceSet], priors: Sequence[Prior], targets: Sequence[str]) -> list[ForceSet]:
-    """Add those of energies and virials that `targets` names to the sets, minus the contributions of the priors."""
+    """Add energies, virials or both to the sets, as `targets` says. The contributions of the priors are subtracted."""
     if "energies" in targets:
         sets, single = with_energies(sets, [prior_energies(priors, data.frames) for data in sets])
         words = ", ".join(f"{name} {energy:.6g}" for name, energy in single.items())

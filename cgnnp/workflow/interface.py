@@ -197,7 +197,7 @@ def run_dynamics(
     directory: str | Path | None = None,
     *,
     starts: Frames | None = None,
-    n_pairs: int | None = None,
+    n_molecules: int | None = None,
     box_nm: float | None = None,
     concentration_M: float | None = None,
     **settings: Any,
@@ -208,8 +208,10 @@ def run_dynamics(
         potential: a potential that `export` or `load` returned, or its folder.
         directory: folder for the replicas; None takes a folder beside the potential that is named after the composition.
         starts: frames from which the replicas start; None takes the bead positions that are stored in the potential.
-        n_pairs, box_nm, concentration_M: number of molecules of every kind (of ion pairs in a salt), edge of a cubic box in
-            nm, and concentration in mol/L. At most two of them may be given; the default is the system in the potential.
+        n_molecules: number of molecules of each kind; in a salt, the number of cations, and of anions.
+        box_nm: edge of a cubic box. At most two of `n_molecules`, `box_nm` and `concentration_M` may be given. By default
+            the system that is stored in the potential is simulated.
+        concentration_M: concentration of each kind of molecule in mol/L.
         **settings: settings of the dynamics: length_ps, timestep_fs, replicas, temperature_K, seed, ...
 
     Raises:
@@ -222,7 +224,7 @@ def run_dynamics(
     bundle = potential if isinstance(potential, PotentialBundle) else load(potential, self_check=False)
     if bundle.directory is None:
         raise ValueError("potential: it exists only in memory, but a simulation reads its files: export it first")
-    composition = Composition(n_pairs=n_pairs, box_nm=box_nm, concentration_M=concentration_M)
+    composition = Composition(n_molecules=n_molecules, box_nm=box_nm, concentration_M=concentration_M)
     values = {**option_values("simulation", "langevin"), **settings}
     plan = constructed(values, "simulation", OF_THE_POTENTIAL)(bundle.temperature)
     place = Path(directory or folder_beside(bundle.directory, composition, plan))

@@ -119,8 +119,8 @@ def run_potential(
     """
     if starts is not None and composition is not None and not composition.is_own:
         raise ValueError(
-            "starts: these frames have the composition of the potential, which n_pairs, box_nm or concentration_M change: "
-            "leave out starts, or these three arguments"
+            "starts: these frames have the composition of the potential, which n_molecules, box_nm and concentration_M "
+            "change: leave out starts, or these three arguments"
         )
     positions = None if starts is None else starting_positions(starts)
     folders = simulate(potential, directory, plan.settings, plan.protocol, positions, composition)

@@ -37,7 +37,7 @@ SLOWER = 1.05
 
 
 def job(checkout: Path, quick: bool) -> dict[str, float]:
-    """Run the main job with the package of a checkout; return three times of it.
+    """Run the main job with the package of a checkout, and return three durations.
 
     These are the seconds of the whole job, the seconds of the fastest epoch, and the inverse of the CG speed (day/ns).
     """

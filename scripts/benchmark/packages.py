@@ -69,7 +69,7 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
             print_table(new)
             rows += new
     if not found:
-        raise SystemExit("no case that --cases and --contestants choose was measured: choose others")
+        raise SystemExit("--cases and --contestants select only cases that have not been measured: select others")
     if picture := chart(found):
         write_file((arguments.results or arguments.work) / "benchmark.png", picture)
     return [*summary(found), *rows]

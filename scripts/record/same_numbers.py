@@ -39,7 +39,7 @@ SALT = (
 )
 OTHER_BOX = (
     "potential={salt}/run/potential output=out platform=Reference force_backend=python simulation.length_ps=4 "
-    "simulation.equilibration_ps=1 simulation.replicas=1 system.n_pairs=50"
+    "simulation.equilibration_ps=1 simulation.replicas=1 system.n_molecules=50"
 )
 JOBS: dict[str, list[str]] = {
     "water": [f"train data={{stored}}/water {FITTED} {COMMON} {RUN}", "compare run=run"],

@@ -116,8 +116,8 @@ def test_what_is_wrong_is_said_and_leaves_no_trace(argument, words, job_copy, ru
 
 def test_a_simulation_of_another_box_is_compared_with_any_data_of_its_beads(job_copy, run_here, capsys):
     """40 molecules where the data have 27: the folder knows its potential, and has a report of its own."""
-    run_here("simulate", "potential=run/potential", "system.n_pairs=40", *SHORT, cwd=job_copy)
-    folder = job_copy / "run/simulation_n_pairs_40"
+    run_here("simulate", "potential=run/potential", "system.n_molecules=40", *SHORT, cwd=job_copy)
+    folder = job_copy / "run/simulation_n_molecules_40"
     (data,) = (job_copy / "data").iterdir()
     before = jobs.snapshot(job_copy / "data")
     message = refused(capsys, run_here, f"run={folder}", cwd=job_copy)
@@ -138,14 +138,14 @@ def test_a_simulation_of_another_box_is_compared_with_any_data_of_its_beads(job_
         assert (folder / name).is_file()
     page = html.unescape((folder / "report.html").read_text())
     assert f"python -m cgnnp.compare run={folder} data={data}<" in page
-    longer = f"python -m cgnnp.simulate potential=run/potential output={folder} system.n_pairs=40 simulation.replicas=1"
+    longer = f"python -m cgnnp.simulate potential=run/potential output={folder} system.n_molecules=40 simulation.replicas=1"
     assert longer in page
     kept = Comparison.load(folder / "results" / "comparison")
     assert kept.figures.rdf == found["rdf"]
     assert jobs.snapshot(job_copy / "data") == before
     shutil.move(job_copy / "run", job_copy / "moved")  # with the potential: it is found from the folder
-    run_here("compare", "run=moved/simulation_n_pairs_40", f"data={data}", *FEW, cwd=job_copy)
-    again = summary(job_copy / "moved/simulation_n_pairs_40")
+    run_here("compare", "run=moved/simulation_n_molecules_40", f"data={data}", *FEW, cwd=job_copy)
+    again = summary(job_copy / "moved/simulation_n_molecules_40")
     assert again["rdf"][0]["r_max_nm"] == pytest.approx(0.4)
     assert set(again["observables"]) == {"angles"}
     np.testing.assert_allclose(again["rdf"][0]["peak_g_cg"], row["peak_g_cg"], rtol=1e-6)

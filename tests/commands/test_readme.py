@@ -30,9 +30,10 @@ LINES = [
 ]
 DATA = "data/water_cg-0123456789ab"
 
+RUN = [*jobs.SIMULATION[:-1], "simulation.replicas=1"]
 FIT = [word for word in jobs.TRAINING if not word.startswith("reference")]
 TINY = {
-    "train": [*jobs.TRAINING, *jobs.SIMULATION],
+    "train": [*jobs.TRAINING, *RUN],
     "simulate": ["simulation.length_ps=18"],
     "check": ["tests=[self_check,dimers]"],
     "map": ["data_dir=mapped"],
@@ -40,12 +41,12 @@ TINY = {
 """Settings that come after those of the README, by command."""
 
 OTHERS = {
-    f"cgnnp.train data={DATA}": [word for word in [*FIT, *jobs.SIMULATION] if not word.startswith("system")],
+    f"cgnnp.train data={DATA}": [word for word in [*FIT, *RUN] if not word.startswith("system")],
     "potential=water_spce_300K": [
-        *("system.n_pairs=216", "simulation.length_ps=1", "simulation.replicas=1", "simulation.chunk_frames=5"),
+        *("system.n_molecules=216", "simulation.length_ps=1", "simulation.replicas=1", "simulation.chunk_frames=5"),
         *("simulation.frame_interval_ps=0.1", "simulation.equilibration_ps=0.1", "platform=CPU"),
     ],
-    "-m model.l_max=0,1": [*jobs.TRAINING, *jobs.SIMULATION, "seed=0"],
+    "-m model.l_max=0,1": [*jobs.TRAINING, *RUN, "seed=0"],
 }
 """For lines that need other ones."""
 

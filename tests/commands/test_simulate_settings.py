@@ -112,10 +112,10 @@ def test_another_potential_in_the_same_output_folder_is_refused(job_copy, run_he
 def test_a_refusal_names_what_differs_and_the_folder_records_its_settings(job_copy, run_here, capsys):
     """40 molecules, of which the next command says nothing."""
     arguments = ["potential=run/potential", *SHORT, "output=out", "simulation.timestep_fs=5", "simulation.length_ps=0.2"]
-    run_here("simulate", *arguments, "system.n_pairs=40", cwd=job_copy)
+    run_here("simulate", *arguments, "system.n_molecules=40", cwd=job_copy)
     kept = json.loads((job_copy / "out/results/potential.json").read_text())["settings"]
     assert kept == {
-        "system.n_pairs": 40,
+        "system.n_molecules": 40,
         "simulation.replicas": 1,
         "simulation.equilibration_ps": 0.1,
         "simulation.frame_interval_ps": 0.1,
@@ -125,8 +125,8 @@ def test_a_refusal_names_what_differs_and_the_folder_records_its_settings(job_co
     before = jobs.snapshot(job_copy / "out")
     for more, words in (
         ([], r"40 beads there, 27 asked; a box of [\d.]+ nm there, the box of the potential asked"),
-        (["system.n_pairs=40", "simulation.timestep_fs=2"], "timestep_fs 5.0 there, 2.0 asked"),
-        (["system.n_pairs=40", "seed=1"], "another seed there"),
+        (["system.n_molecules=40", "simulation.timestep_fs=2"], "timestep_fs 5.0 there, 2.0 asked"),
+        (["system.n_molecules=40", "seed=1"], "another seed there"),
     ):
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:

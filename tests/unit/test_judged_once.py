@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cgnnp"
 IN_SEVERAL = {
     ("system", "cutoff_nm"): {"electrolyte.py", "water.py"},  # of two systems
-    ("system", "n_pairs"): {"electrolyte.py", "beads.py"},  # of a system, and of the composition that `simulate` asks for
+    ("system", "n_molecules"): {"water.py", "beads.py"},  # of a system, and of the composition that `simulate` asks for
     ("model", "features"): {"network.py", "nequip.py"},  # a number everywhere, of NequIP also a list
     ("mapping", "selection"): {"map_molecules.py", "ions.py", "water.py"},  # of every mapping; what a mapping has beads for
 }

@@ -22,7 +22,8 @@ from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.formatting import number, percent
 from cgnnp.runtime.settings import check_positive
 
-CSV_COLUMNS = ("theta_deg", "angle", "P_atomistic", "stderr_atomistic", "P_cg", "stderr_cg")
+DENSITIES = ("P_atomistic", "stderr_atomistic", "P_cg", "stderr_cg")
+CSV_COLUMNS = ("theta_deg", "angle", *(f"{name}_per_deg" for name in DENSITIES))
 
 FEWEST = 0.01
 """A triple of types with fewer angles per central bead than this is left out as noise, unless the user lists it."""

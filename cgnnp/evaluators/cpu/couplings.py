@@ -8,7 +8,8 @@ loop over the edges of every bead; a tilde marks the derivative of the energy wi
 forward          s_i[p, c]   = sum_j w_p A_p[c, a] m_j[a]
 reverse          m~_j[a]     = sum_i w_p A_p[c, a] s~_i[p, c], and the derivatives with respect to r and Y of every edge
 tangent          the directional derivative of s_i along a displacement of the beads
-reverse tangent  the directional derivatives of m~_j and of the derivatives with respect to the spline coefficients
+reverse tangent  the directional derivative of m~_j along the same displacement, and that of the derivatives of the energy
+                 with respect to the coefficients of the splines w_p
 
 Neighbour lists are symmetric. Therefore the reverse pass of a bead can also loop over the bead's own edges, with Y(-r) =
 (-1)^l Y(r). No function has to scatter sums to other beads, and messages of edges are never stored.

@@ -113,8 +113,9 @@ class FrozenBeads:
     def bead_forces(self, forces: Float[np.ndarray, "particles 3"]) -> Float[np.ndarray, "beads 3"]:
         """Return the forces on the beads, kJ/mol/nm, from the forces on all particles that the engine reports.
 
-        In water held still, the engine has already spread the force on the oxygen over H, H and the centre X. The force on
-        X therefore takes the place of the force on the oxygen.
+        In water that is held still, the oxygen is a virtual site of its two hydrogens and of the centre of mass X. The
+        engine moves the force on a virtual site to the particles that define it. The coefficient of the oxygen therefore
+        multiplies the force on X.
         """
         atoms = forces[: self.mapping.n_atoms].copy()
         atoms[self.waters.atoms[:, 0]] = forces[self.centers]

@@ -87,8 +87,8 @@ def mean_force(
     )
     if second_every and separation_ps < SHORTEST_SEPARATION_PS:
         log.warning(
-            "separation_ps=%g is short: hydration shells of water are renewed in 20 to 30 ps. Earlier second draws are not "
-            "independent of the first, and R2_max comes out too high",
+            "separation_ps=%g is short: hydration shells of water are renewed in 20 to 30 ps. Second draws after a shorter "
+            "time are not independent of the first draws, and R2_max comes out too high",
             separation_ps,
         )
     frozen = FrozenProtocol(

@@ -136,7 +136,7 @@ def time_step_rows(steps: tuple[StepFigures, ...], usual_fs: float) -> tuple[Che
 
 
 def _at_constant_energy(steps: tuple[StepFigures, ...]) -> CheckRow:
-    """Return the row of the largest time step whose drift surely warms a run of 20 ps by at most 1 %."""
+    """Return the row of the largest time step whose drift, plus its error, warms a run of 20 ps by at most 1 %."""
     largest = _largest(steps, "conserves_energy")
     longer = next((step for step in steps if largest is None or step.timestep_fs > largest), None)
     limit = (

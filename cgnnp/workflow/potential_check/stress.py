@@ -189,5 +189,5 @@ def _composed(subject: Subject, *, number: float = 1.0, volume: float = 1.0) -> 
     """Return beads on a lattice in a cubic box. `number` and `volume` are multiples of those of the potential."""
     own_number = subject.beads.mapping.blocks[0].n_copies
     edge = float((volume * abs(np.linalg.det(subject.beads.box))) ** (1 / 3))
-    composition = Composition(n_pairs=max(1, round(number * own_number)), box_nm=edge)
+    composition = Composition(n_molecules=max(1, round(number * own_number)), box_nm=edge)
     return other_beads(subject.bundle, composition, subject.settings.seed)

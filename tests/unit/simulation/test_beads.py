@@ -18,10 +18,10 @@ OWN_NUMBER, OWN_EDGE = 24, 1.5
     ("asked", "number", "edge"),
     [
         ({}, OWN_NUMBER, OWN_EDGE),
-        ({"n_pairs": 192}, 192, 3.0),
+        ({"n_molecules": 192}, 192, 3.0),
         ({"box_nm": 2.0}, OWN_NUMBER, 2.0),
-        ({"n_pairs": 48, "box_nm": 2.5}, 48, 2.5),
-        ({"n_pairs": 60, "concentration_M": 2.0}, 60, (60 / (2.0 * AVOGADRO_PER_NM3)) ** (1 / 3)),
+        ({"n_molecules": 48, "box_nm": 2.5}, 48, 2.5),
+        ({"n_molecules": 60, "concentration_M": 2.0}, 60, (60 / (2.0 * AVOGADRO_PER_NM3)) ** (1 / 3)),
         ({"box_nm": 3.0, "concentration_M": 2.0}, round(2.0 * AVOGADRO_PER_NM3 * 27), 3.0),
         ({"concentration_M": 2.0}, OWN_NUMBER, (OWN_NUMBER / (2.0 * AVOGADRO_PER_NM3)) ** (1 / 3)),
     ],
@@ -32,7 +32,7 @@ def test_two_of_number_box_and_concentration_give_the_third(asked, number, edge)
     assert found.edge(OWN_NUMBER, OWN_EDGE) == pytest.approx(edge)
 
 
-@pytest.mark.parametrize("setting", [{"n_pairs": 0}, {"box_nm": -1.0}, {"concentration_M": 0.0}])
+@pytest.mark.parametrize("setting", [{"n_molecules": 0}, {"box_nm": -1.0}, {"concentration_M": 0.0}])
 def test_what_is_not_positive_is_refused(setting):
     with pytest.raises(ValueError, match=rf"{next(iter(setting))}=.*must be positive"):
         Composition(**setting)
@@ -40,7 +40,7 @@ def test_what_is_not_positive_is_refused(setting):
 
 def test_all_three_are_refused():
     with pytest.raises(ValueError, match="two of them determine the third: leave one null"):
-        Composition(n_pairs=3, box_nm=2.0, concentration_M=1.0)
+        Composition(n_molecules=3, box_nm=2.0, concentration_M=1.0)
 
 
 def test_nothing_asked_for_is_the_exported_system(exported, gas):
@@ -52,7 +52,7 @@ def test_nothing_asked_for_is_the_exported_system(exported, gas):
 
 def test_other_beads_are_scattered_apart(exported):
     """Each on a site of its own of a lattice, and another way with another seed."""
-    one, two = (other_beads(exported.bundle, Composition(n_pairs=60), seed) for seed in (1, 2))
+    one, two = (other_beads(exported.bundle, Composition(n_molecules=60), seed) for seed in (1, 2))
     assert one.scattered
     assert one.mapping.n_beads == len(one.positions) == 60
     edge = one.box[0, 0]
@@ -64,7 +64,7 @@ def test_other_beads_are_scattered_apart(exported):
 
 def test_too_many_beads_are_refused(exported):
     with pytest.raises(ValueError, match=r"500 beads do not fit a box of 1\.500 nm.*raise box_nm"):
-        other_beads(exported.bundle, Composition(n_pairs=500, box_nm=1.5))
+        other_beads(exported.bundle, Composition(n_molecules=500, box_nm=1.5))
 
 
 def test_a_bundle_without_files_has_no_beads(exported):
@@ -77,7 +77,7 @@ def test_a_bundle_without_files_has_no_beads(exported):
 def test_a_run_with_another_number_of_beads(exported, tmp_path):
     """It warns of the density once, keeps its frames under their own mapping, and continues."""
     protocol = LangevinProtocol(timestep_fs=4.0, equilibration_ps=0.2, frame_interval_ps=0.04, seed=2)
-    composition = Composition(n_pairs=27, box_nm=2.2)
+    composition = Composition(n_molecules=27, box_nm=2.2)
     for length, expected in ((0.16, 4), (0.32, 8)):
         settings = SimulationSettings(length_ps=length, replicas=1, platform="CPU")
         with pytest.warns(UserWarning, match=r"beads AR per nm\^3.*extrapolation") as warned:
