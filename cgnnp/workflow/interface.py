@@ -209,9 +209,8 @@ def run_dynamics(
         directory: folder for the replicas; None takes a folder beside the potential that is named after the composition.
         starts: frames from which the replicas start; None takes the bead positions that are stored in the potential.
         n_molecules: number of molecules of each kind; in a salt, the number of cations, and of anions.
-        box_nm: edge of a cubic box. At most two of `n_molecules`, `box_nm` and `concentration_M` may be given. By default
-            the system that is stored in the potential is simulated.
-        concentration_M: concentration of each kind of molecule in mol/L.
+        box_nm: edge of a cubic box. Without any of these three, the system that is stored in the potential is simulated.
+        concentration_M: concentration of each kind of molecule in mol/L, together with at most one of the other two.
         **settings: settings of the dynamics: length_ps, timestep_fs, replicas, temperature_K, seed, ...
 
     Raises:
