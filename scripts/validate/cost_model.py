@@ -130,8 +130,9 @@ def structure(folder: Path, fit: PairSpline, atomistic: Frames, quick: bool) -> 
     reference = ReferenceSystem(
         "ions", bead_topology(mapping, box), beads, np.asarray(atomistic.positions[0], float), {"fit": fit.to_dict()}
     )
-    protocol = LangevinProtocol(timestep_fs=5.0, friction_per_ps=2.0, equilibration_ps=20.0, frame_interval_ps=1.0)
-    source = LangevinSource(reference, protocol, 40 if quick else 2000)
+    waiting = 2.0 if quick else 20.0
+    protocol = LangevinProtocol(timestep_fs=5.0, friction_per_ps=2.0, equilibration_ps=waiting, frame_interval_ps=1.0)
+    source = LangevinSource(reference, protocol, 10 if quick else 2000)
     try:
         source.provide(mapping.of_beads(), folder / "replica_0", source.n_frames, choose_platform("CPU", threads=1))
     except SimulationFailed:

@@ -86,7 +86,7 @@ QUICK_FIT = (
     "simulation.equilibration_ps=5",
     "refinement.length_ps=40",
 )
-QUICK = Plan(1000, 2, 40.0, 10.0, QUICK_SAMPLING + QUICK_FIT)
+QUICK = Plan(500, 2, 20.0, 5.0, QUICK_SAMPLING + QUICK_FIT)
 
 
 def main() -> None:

@@ -132,7 +132,7 @@ def test_rigid_water_of_four_sites(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_right_maps_have_the_temperature_and_wrong_ones_are_many_sigma_off(kind, tmp_path):
-    """Minutes: 216 molecules, 48 ps, of flexible water 24 ps in steps of 0.5 fs, where 10 sigma would take twice as long.
+    """Minutes: 216 molecules, 48 ps, of flexible water 12 ps in steps of 0.5 fs, where 10 sigma would take four times as long.
 
     For flexible molecules < b.f u > = - k_B T < (B C^T) div u >: T_conf is exactly (B C^T) 300 K for any constant B.
     """
@@ -142,7 +142,7 @@ def test_right_maps_have_the_temperature_and_wrong_ones_are_many_sigma_off(kind,
     sampling = (
         {"n_frames": 300, "interval_ps": 0.16, "equilibration_ps": 20.0}
         if rigid
-        else {"n_frames": 1200, "interval_ps": 0.02, "timestep_fs": 0.5}
+        else {"n_frames": 600, "interval_ps": 0.02, "timestep_fs": 0.5}
     )
     atoms = atom_frames(system, tmp_path, **sampling)
     for name, mapping in mappings(system.mapping, right).items():
@@ -150,7 +150,7 @@ def test_right_maps_have_the_temperature_and_wrong_ones_are_many_sigma_off(kind,
         assert is_at(atoms, mapping, 300.0), name
     for name, mapping in mappings(system.mapping, wrong).items():
         off = max(sigmas_off(atoms, mapping), sigmas_off(atoms, mapping, windows=[FIRST_SHELL]))
-        assert off > (10 if rigid else 6), name
+        assert off > (10 if rigid else 4), name
         if not rigid and name not in COUNTED:
             assert is_at(atoms, mapping, 300.0 * product(mapping)), name
 

@@ -28,12 +28,10 @@ QUICK = {
     "validate/trust.py": (),
     "validate/dielectric_constant.py": (),
     "benchmark/memory.py": ("open 200 MB of frames: memory, MB",),
-    "benchmark/against.py": ("epoch of the fit, time here over there",),
 }
 """Programs, and some of the rows that they have. `benchmark/packages.py` has a test in tests/commands."""
 
-PARTS = ["water", "ions", "sizes", "frames"]
-MORE = {"benchmark/against.py": ["--other", str(ROOT), "--rounds", "1"], "validate/networks.py": ["--only", *PARTS]}
+MORE = {"validate/networks.py": ["--only", "water", "sizes", "frames"]}
 SHARED = ("network_runs", "few_frames", "cost_model", "without_cgnnp")
 """Modules beside the programs, of which each belongs to one."""
 
@@ -54,7 +52,7 @@ def test_programs_say_how_they_are_called(script):
     """Their help is this text."""
     said = ast.get_docstring(ast.parse((SCRIPTS / script).read_text())) or ""
     assert f"python scripts/{script}" in said
-    assert "--quick" in said or script == "benchmark/against.py"
+    assert "--quick" in said
 
 
 @pytest.mark.slow
