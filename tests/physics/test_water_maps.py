@@ -132,7 +132,7 @@ def test_rigid_water_of_four_sites(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_right_maps_have_the_temperature_and_wrong_ones_are_many_sigma_off(kind, tmp_path):
-    """Minutes: 216 molecules, 48 ps, of flexible water 12 ps in steps of 0.5 fs, where 10 sigma would take four times as long.
+    """Minutes: 216 molecules, 48 ps, of flexible water 12 ps in steps of 0.5 fs, where 10 sigma take 4 times as long.
 
     For flexible molecules < b.f u > = - k_B T < (B C^T) div u >: T_conf is exactly (B C^T) 300 K for any constant B.
     """
