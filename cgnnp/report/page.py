@@ -109,7 +109,7 @@ def write_report(
     images = drawn(shown, run_dir if picture_files else None)
     page = run_dir / name
     text: dict[str, Any] = {"config_yaml": config_yaml, "log_tail": log_tail, "run_dir": shlex.quote(str(run_dir))}
-    text |= {"commands": commands, "potential": potential}
+    text |= {"commands": commands, "potential": potential, "files": picture_files}
     parts: dict[str, Any] = {"metrics": metrics, "prior_words": priors_in_words(summary, priors), "fit": fit}
     write_file(page, render(summary, images, sections, **parts, **text))
     return page

@@ -1,5 +1,6 @@
 """One replica of a coarse-grained run: its dynamics, its files, and how it continues after a kill."""
 
+import io
 import struct
 import warnings
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import openmm
 import torch
-from openmm import app
+from openmm import app, unit
 
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, run_chunks, start
 from cgnnp.dynamics.openmm_topology import bead_topology
@@ -24,6 +25,9 @@ from cgnnp.simulation.openmm.system import create_system
 from cgnnp.simulation.potential_files import load
 
 TRAJECTORY, LOG, STATE, FRAMES = "trajectory.dcd", "log.csv", "state.xml", "frames"
+TOPOLOGY = "topology.cif"
+"""Beads with box and starting positions (PDBx), with which other programs read `TRAJECTORY`."""
+
 DCD_COUNT, DCD_HEADER, DCD_BOX = 8, 276, 56
 """Layout of OpenMM's DCD files in bytes: offset of the number of frames, size of the header, and size of the box record
 before each frame."""
@@ -61,6 +65,10 @@ def run_replica(
         warnings.simplefilter("ignore")  # the caller has already warned of the density, once for all replicas
         system = create_system(bundle, topology, backend)
     frames_directory = directory / FRAMES
+    directory.mkdir(parents=True, exist_ok=True)
+    with io.StringIO() as text:
+        app.PDBxFile.writeFile(topology, beads.positions * unit.nanometer, text)
+        write_file(directory / TOPOLOGY, text.getvalue())
     writer = FramesWriter(frames_directory, replica_meta(bundle, beads, protocol, backend))
     (directory / STATE).unlink(missing_ok=True)  # this file marks a finished replica
     begin = np.asarray(beads.positions, dtype=np.float64)

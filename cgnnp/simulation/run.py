@@ -67,9 +67,9 @@ def simulate(
 ) -> list[Path]:
     """Run all replicas of a coarse-grained simulation to their length, and return their folders.
 
-    Each replica writes trajectory.dcd, log.csv, state.xml and its frames with forces into `replica_<k>/`. Replicas that are
-    already there are continued. Each replica runs in one process with one thread, and as many run at a time as there are
-    cores.
+    Each replica writes topology.cif, trajectory.dcd, log.csv, state.xml and its frames with forces into `replica_<k>/`.
+    Replicas that are already there are continued. Each replica runs in one process with one thread, and as many run at a
+    time as there are cores.
 
     Args:
         bundle_directory: folder of the exported potential.

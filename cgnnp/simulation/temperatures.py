@@ -26,6 +26,12 @@ def judge_replicas(folders: Sequence[Path], protocol: LangevinProtocol) -> tuple
     kinetic = run_temperature([folder / FRAMES for folder in folders], protocol)
     if kinetic is not None:
         log.info("simulate: kinetic temperature %s (thermostat %g K)", kinetic, kinetic.thermostat)
+        if kinetic.is_suspect():
+            log.warning(
+                "simulate: the kinetic temperature disagrees with the thermostat (%.1f standard errors): lower the time "
+                "step (timestep_fs=%g now), and check the drift of the potential (python -m cgnnp.check)",
+                *(kinetic.sigmas, protocol.timestep_fs),
+            )
     return kinetic, judge_structure(open_replicas(folders), "simulate")
 
 

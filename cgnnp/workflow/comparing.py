@@ -185,15 +185,20 @@ class Comparison(Mapping[str, Finding]):
         result.mkdir(parents=True, exist_ok=True)
         write_json(listed, sorted(earlier | names))
         yield
-        for name in earlier - names:
-            (folder / name).unlink(missing_ok=True)
+        stale = sorted(name for name in earlier - names if (folder / name).exists())
+        for name in stale:
+            (folder / name).unlink()
+        if stale:
+            log.info("compare: removed files of the last comparison that this one has no result for: %s", ", ".join(stale))
         write_json(listed, sorted(names))
 
-    def write_csv(self, folder: Path) -> None:
-        """Write the tables of all observables as CSV files: rdf.csv, angles.csv, dimers.csv, ..."""
+    def write_csv(self, folder: str | Path) -> None:
+        """Write the tables of all observables to a folder as CSV files: rdf.csv, angles.csv, dimers.csv, ..."""
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
         for finding in self.findings.values():
             for name, table in finding.tables().items():
-                write_table(folder / f"{name}.csv", table)
+                write_table(place / f"{name}.csv", table)
 
 
 def compare_sides(

@@ -206,7 +206,7 @@ def run_dynamics(
 
     Args:
         potential: a potential that `export` or `load` returned, or its folder.
-        directory: folder for the replicas; None takes a folder beside the potential that is named after the composition.
+        directory: folder for the replicas; None takes one beside the potential: simulation, or named after the composition.
         starts: frames from which the replicas start; None takes the bead positions that are stored in the potential.
         n_molecules: number of molecules of each kind; in a salt, the number of cations, and of anions.
         box_nm: edge of a cubic box. Without any of these three, the system that is stored in the potential is simulated.

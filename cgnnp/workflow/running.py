@@ -33,7 +33,7 @@ class CoarseRun:
 
     Args:
         potential: folder of the potential that was simulated.
-        folders: folders of the replicas, each with trajectory.dcd, log.csv and its frames.
+        folders: folders of the replicas, each with topology.cif, trajectory.dcd, log.csv and its frames.
         figures: speed, length and kinetic temperature of the run.
         consistency: configurational temperature and g-YBG residual of the frames; None if they were not computed yet.
         kinetic: kinetic temperature of the run; None if it was not recorded or not computed yet.

@@ -61,6 +61,8 @@ def test_the_run_folder_is_complete(main_job):
     assert [path.name for path in replicas(main_job)] == ["replica_0", "replica_1"]
     for replica in replicas(main_job):
         assert {"trajectory.dcd", "log.csv", "state.xml", "frames"} <= {path.name for path in replica.iterdir()}
+        read = mdtraj.load(str(replica / "trajectory.dcd"), top=mdtraj.load_topology(str(replica / "topology.cif")))
+        assert (read.n_atoms, {atom.name for atom in read.topology.atoms}) == (27, {"W"})
         check_replica(replica, 40)
     assert not [path for path in run.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
     assert {path.name for path in main_job.iterdir()} == {"data", "run"}  # nothing of hydra's

@@ -48,10 +48,15 @@ def test_the_four_verdicts(soft_spheres, caplog, monkeypatch):
 
 
 @pytest.mark.medium
-def test_replicas_have_a_kinetic_temperature_unless_an_earlier_version_ran_them(exported, tmp_path):
+def test_replicas_have_a_kinetic_temperature_unless_an_earlier_version_ran_them(exported, tmp_path, caplog):
     settings = SimulationSettings(length_ps=0.8, replicas=2, platform="CPU", chunk_frames=5)
     folders = simulate(exported.path, tmp_path, settings, PROTOCOL)
     kinetic, _ = judge_replicas(folders, PROTOCOL)
+    colder = replace(PROTOCOL, temperature_K=kinetic.value / 2)
+    with caplog.at_level(logging.WARNING, "cgnnp"):
+        judge_replicas(folders, colder)
+    assert "the kinetic temperature disagrees with the thermostat" in caplog.text
+    assert "lower the time step (timestep_fs=4 now)" in caplog.text
     values = []
     for file in sorted(tmp_path.glob("replica_*/frames/chunk_*/chunk.json")):
         info = read_json(file)

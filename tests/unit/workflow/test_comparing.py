@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import re
 from datetime import datetime
 
 import numpy as np
@@ -64,10 +65,10 @@ def test_independent_frames_are_counted_by_the_slowest_pair(salt):
 
 
 def test_tables_are_files_by_name(salt, tmp_path):
-    salt.write_csv(tmp_path)
-    names = {path.name for path in tmp_path.iterdir()}
+    salt.write_csv(str(tmp_path / "new" / "tables"))
+    names = {path.name for path in (tmp_path / "new" / "tables").iterdir()}
     assert {"rdf.csv", "coordination.csv", "pmf.csv", "kirkwood_buff.csv", "dimers.csv"} <= names
-    with (tmp_path / "pmf.csv").open(newline="") as file:
+    with (tmp_path / "new" / "tables" / "pmf.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     written = [row["w_cg_kJ_mol"] for row in rows if row["pair"] == "Na-Cl"]
     expected = [row[4] for row in list(salt["mean_potential"].tables()["pmf"][1]) if row[1] == "Na-Cl"]
@@ -76,7 +77,7 @@ def test_tables_are_files_by_name(salt, tmp_path):
     np.testing.assert_allclose([float(text) for text in written if text], known, rtol=1e-5)
 
 
-def test_files_of_an_earlier_comparison_are_removed_and_no_others(salt, tmp_path):
+def test_files_of_an_earlier_comparison_are_removed_and_no_others(salt, tmp_path, caplog):
     result = tmp_path / "results"
     with salt.replacing_files(tmp_path, result):
         salt.write_csv(tmp_path)
@@ -85,8 +86,9 @@ def test_files_of_an_earlier_comparison_are_removed_and_no_others(salt, tmp_path
     (tmp_path / "history.png").write_text("of the fit")
     assert {"dimers.csv", "coordination.png"} <= {path.name for path in tmp_path.iterdir()}
     fewer = Comparison({"rdf": salt["rdf"]}, salt.figures)
-    with fewer.replacing_files(tmp_path, result):
+    with caplog.at_level(logging.INFO, "cgnnp"), fewer.replacing_files(tmp_path, result):
         fewer.write_csv(tmp_path)
+    assert re.search(r"removed files of the last comparison .*: .*coordination\.csv, coordination\.png", caplog.text)
     left = {path.name for path in tmp_path.iterdir() if path.suffix in (".csv", ".png")}
     assert left == {"rdf.csv", "rdf.png", "mine.csv", "history.png"}
 
