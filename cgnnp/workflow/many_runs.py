@@ -40,7 +40,11 @@ FEWEST_FRAMES = 20
 MOST_FRAMES = 600
 """R2 is compared on at most this many common frames, evenly spread, since networks in plain torch are slow."""
 
-LEFT_OUT = (*FREE, "data", "more_data")
+LEFT_OUT = (*FREE, "more_data")
+FOLLOWING = ("model.seed", "trainer.seed", "simulation.seed")
+"""Settings that have the value of `seed` unless they are given."""
+SAMPLED = ("system", "reference", "mapping", "replica")
+"""Groups of settings that determine which data are sampled."""
 
 PAIRED = " Differences are paired: their errors do not contain the noise that two models share."
 
@@ -86,7 +90,10 @@ class ManyRuns:
     def differing(self) -> list[str]:
         """Names of the settings that differ between the runs."""
         keys = dict.fromkeys(key for run in self.runs for key in run.settings)
-        return [key for key in keys if len({json.dumps(run.settings.get(key)) for run in self.runs}) > 1]
+        found = [key for key in keys if len({json.dumps(run.settings.get(key)) for run in self.runs}) > 1]
+        following = [key for key in FOLLOWING if all(one.settings.get(key) == one.settings.get("seed") for one in self.runs)]
+        sampled = any(key.partition(".")[0] in SAMPLED for key in found)  # then the data differ for this reason
+        return [key for key in found if key not in following and not (key == "data" and sampled)]
 
     def label(self, run: OneRun) -> str:
         """Return a label that distinguishes a run from the others.
@@ -267,14 +274,15 @@ def compare_runs(
             f"data={data.sources[0]}: {fitted[0]} was fitted to these data, so it would look too good: leave data out, or "
             "name data to which no run was fitted"
         )
-    frames, common = _common_frames(runs) if data is None else (data, f"{len(data)} frames of {', '.join(data.sources)}")
+    frames, common = _common_frames(runs) if data is None else (data, f"the {len(data)} frames of {', '.join(data.sources)}")
     if frames is not None:
-        frames = frames.thinned(-(-len(frames) // MOST_FRAMES))
+        some, n_frames = frames.thinned(-(-len(frames) // MOST_FRAMES)), len(frames)
+        frames, common = some, common if len(some) == n_frames else f"{len(some)} of {common}"
         runs = [_measured(run, frames, platform) for run in runs]
     if data is not None:
         runs = [_compared(run, data, chosen or choice()) for run in runs]
     references = {(run.summary.data_digest, run.summary.compared_with) for run in runs if run.comparison is not None}
-    return ManyRuns(tuple(runs), common, data is not None or len(references) == 1)
+    return ManyRuns(tuple(runs), common, data is not None or len(references) <= 1)
 
 
 def write_runs(found: ManyRuns, output: Path) -> Path:
@@ -299,6 +307,8 @@ def _read(folder: Path) -> OneRun:
     config = run.config()
     used = {key: value for key, value in config.items() if key not in unused_settings(config)}
     settings = {key: value for key, value in flat_settings(used).items() if key not in LEFT_OUT}
+    summary = Job(run).found.summary(run)
+    settings |= {"data": [summary.data, *(summary.more_data or [])], "simulation.length_ps": summary.cg_length_ps}
     result = run.result("comparison")
     comparison = None
     if (result / "figures.json").exists():
@@ -306,7 +316,7 @@ def _read(folder: Path) -> OneRun:
             comparison = Comparison.load(result, observables=choice(run.config().get("compare")).observables)
         except (ValueError, FileNotFoundError) as error:
             log.warning("compare: the comparison of %s cannot be read: %s", folder, error)
-    return OneRun(folder, settings, Job(run).found.summary(run), comparison)
+    return OneRun(folder, settings, summary, comparison)
 
 
 def _common_frames(runs: Sequence[OneRun]) -> tuple[Frames | None, str]:
@@ -348,13 +358,12 @@ def _measured(run: OneRun, frames: Frames, platform: str) -> OneRun:
 
 
 def _compared(run: OneRun, data: Frames, chosen: Choice) -> OneRun:
-    """Compare the simulation of a run with `data`, and return the run with this comparison."""
+    """Compare the simulation of a run with `data`, and return the run with this comparison; without one it has none."""
     folder = RunFolder(run.folder)
-    if not replica_folders(folder.simulation):
-        return run
-    coarse = CoarseRun.load(folder.result("simulation"), folder.potential, folder.simulation)
+    has_replicas = bool(replica_folders(folder.simulation))
+    coarse = CoarseRun.load(folder.result("simulation"), folder.potential, folder.simulation) if has_replicas else None
     if coarse is None:
-        return run
+        return replace(run, comparison=None, summary=replace(run.summary, judgements=[]))
     log.info("compare: comparing %s with the data", run.folder)
     both = BothSides(data, coarse.frames, load(folder.potential, self_check=False), kinetic=coarse.kinetic)
     return replace(run, comparison=compare_sides(both, chosen))

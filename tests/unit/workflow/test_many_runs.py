@@ -52,6 +52,24 @@ def test_settings_that_differ_name_the_runs():
     assert [row["settings"] for row in found.rows()] == [{"l_max": 0}, {"l_max": 1}]
 
 
+def test_seeds_that_follow_the_seed_of_the_run_are_one_setting():
+    seeds = [dict.fromkeys(("seed", "model.seed", "trainer.seed", "simulation.seed"), k) for k in (0, 1, 2)]
+    found = ManyRuns(tuple(run(f"r{k}", 0.6, **one) for k, one in enumerate(seeds)), "-")
+    assert found.differing == ["seed"]
+    assert "standard deviation of R²" in found.differences()[-1]
+    other = run("r3", 0.6, **(seeds[0] | {"model.seed": 7}))
+    assert ManyRuns((*found.runs, other), "-").differing == ["seed", "model.seed"]
+
+
+def test_runs_that_differ_in_data_or_length_alone_say_so():
+    lengths = [run(name, 0.6, **{"simulation.length_ps": length}) for name, length in (("a", 40.0), ("b", 80.0))]
+    assert ManyRuns(tuple(lengths), "-").differing == ["simulation.length_ps"]
+    given = [run(name, 0.6, data=[f"data/{name}"]) for name in ("a", "b")]
+    assert ManyRuns(tuple(given), "-").differing == ["data"]
+    sampled = [run(name, 0.6, data=[f"data/{name}"], **{"system.n_molecules": n}) for name, n in (("a", 64), ("b", 216))]
+    assert ManyRuns(tuple(sampled), "-").differing == ["system.n_molecules"]
+
+
 def test_rows_and_table_hold_what_was_found(tmp_path):
     judged = [Judgement("g(r) of W-W", Agreement.CLOSE, 0.05, 0.03)]
     found = ManyRuns((run("a", 0.6, judgements=judged, seed=0), run("b", 0.5, seed=1)), "frames of all")
