@@ -18,7 +18,7 @@ from cgnnp.frames.dataset import frames_digest, has_data, open_frames
 from cgnnp.frames.frames import Frames
 from cgnnp.report.runs_page import write_runs_page
 from cgnnp.report.summary import Row, Summary
-from cgnnp.runtime.formatting import UNKNOWN, number, percent, plus_minus
+from cgnnp.runtime.formatting import UNKNOWN, number, plus_minus
 from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import write_json
 from cgnnp.simulation.potential_files import load
@@ -27,7 +27,7 @@ from cgnnp.statistics import Estimate, stratified_estimate
 from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.fitting import total_forces
 from cgnnp.workflow.job import Job
-from cgnnp.workflow.run_differences import difference_sentences
+from cgnnp.workflow.run_differences import deviations_explained, difference_sentences, sized
 from cgnnp.workflow.run_folder import FREE, RunFolder, flat_settings, unused_settings
 from cgnnp.workflow.running import CoarseRun
 from cgnnp.workflow.simulation_folder import check_same_beads
@@ -161,7 +161,7 @@ class ManyRuns:
         lines = []
         for run, row in zip(self.runs, self.rows(), strict=True):
             r2 = "" if (found := _r2_of(row))[0] is None else f": R² {plus_minus(*found, 4)}"
-            judged = [_in_short(Judgement.from_dict(one)) for one in row["judgements"][:3]]
+            judged = [f"{one['what']} {sized(Judgement.from_dict(one))}" for one in row["judgements"][:3]]
             speed = [] if row["cg_ns_per_day"] is None else [f"{row['cg_ns_per_day']:.0f} ns/day"]
             lines.append(", ".join([f"{self.label(run)}{r2}", *judged, *speed]))
         return "\n".join([*lines, *self.differences()])
@@ -186,13 +186,11 @@ class ManyRuns:
             cells += [_judged(judged.get(what)) for what in whats]
             minutes = None if row["fit_s"] is None else row["fit_s"] / 60
             rows.append((*cells, number(row["cg_ns_per_day"]), number(row["n_parameters"]), number(minutes, 1)))
-        several = "" if self.atomistic_is_one else " The runs were compared with different data: do not compare deviations."
         paired = "" if all(row["r2_less_first"] is None for row in self.rows()) else PAIRED
         notes = [
             f"R² is computed on {self.common}. Errors after ± are standard errors.{paired}",
-            "Other columns show the deviation D from the atomistic data, in brackets the D that noise alone would give, and "
-            "the judgement. Speeds are those of all replicas of a run together: compare only speeds from one quiet machine."
-            + several,
+            *([deviations_explained(self.atomistic_is_one)] if whats else []),
+            "Speeds are those of all replicas of a run together: compare only speeds from one quiet machine.",
         ]
         return Section("Runs", (*self.differences(), Table(columns, tuple(rows))), notes)
 
@@ -281,7 +279,7 @@ def compare_runs(
         runs = [_measured(run, frames, platform) for run in runs]
     if data is not None:
         runs = [_compared(run, data, chosen or choice()) for run in runs]
-    references = {(run.summary.data_digest, run.summary.compared_with) for run in runs if run.comparison is not None}
+    references = {run.summary.compared_with or run.summary.data_digest for run in runs if run.comparison is not None}
     return ManyRuns(tuple(runs), common, data is not None or len(references) <= 1)
 
 
@@ -376,16 +374,7 @@ def _r2_of(row: Row) -> tuple[float | None, float | None]:
 
 
 def _judged(found: Judgement | None) -> Cell:
-    return UNKNOWN if found is None else Toned(_sized(found), LEVELS[found.agreement])
-
-
-def _sized(found: Judgement) -> str:
-    noise = f" ({percent(found.noise)})" if np.isfinite(found.noise) else ""
-    return f"{percent(found.deviation)}{noise}, {found.agreement}"
-
-
-def _in_short(found: Judgement) -> str:
-    return f"{found.what} {_sized(found)}"
+    return UNKNOWN if found is None else Toned(sized(found), LEVELS[found.agreement])
 
 
 def _setting(value: Any) -> str:

@@ -27,6 +27,30 @@ def difference_sentences(rows: Sequence[Row], differing: Sequence[str]) -> list[
     return [*found, *_spread_of_seeds(rows, differing)]
 
 
+def sized(found: Judgement) -> str:
+    """Return the deviation of a quantity from the atomistic data, the noise alone and the judgement, for a table of runs.
+
+    >>> from cgnnp.analysis.agreement import Agreement
+    >>> sized(Judgement("g(r) of W-W", Agreement.CLOSE, 0.05, 0.03))
+    '5.0 % (noise alone 3.0 %), close'
+    """
+    noise = f" (noise alone {percent(found.noise)})" if np.isfinite(found.noise) else ""
+    return f"{percent(found.deviation)}{noise}, {found.agreement}"
+
+
+def deviations_explained(atomistic_is_one: bool) -> str:
+    """Return the note on the deviations in a table of runs.
+
+    Args:
+        atomistic_is_one: whether all runs were compared with the same atomistic data.
+    """
+    several = "" if atomistic_is_one else " The runs were compared with different data: do not compare deviations."
+    return (
+        "Other columns show the deviation from the atomistic data (D of curves, relative difference of numbers), in "
+        f"brackets the deviation that noise alone would give, and the judgement.{several}"
+    )
+
+
 def _differences(one: Row, first: Row) -> str:
     parts = [text for text in (_r2_difference(one), *_structure_differences(one, first)) if text]
     return f"{'; '.join(parts)}." if parts else "neither R² nor structure can be compared."

@@ -1,6 +1,7 @@
 """Runs beside each other: paired differences by hand, settings that differ, labels, what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from systems import soft_spheres
 from cgnnp.analysis.agreement import Agreement, Judgement
 from cgnnp.analysis.observables.choice import choice
 from cgnnp.analysis.observables.observable import BothSides
-from cgnnp.report.summary import Summary
-from cgnnp.workflow.comparing import compare_sides
+from cgnnp.report.summary import ComparisonFigures, Summary
+from cgnnp.workflow import many_runs
+from cgnnp.workflow.comparing import Comparison, compare_sides
 from cgnnp.workflow.many_runs import ManyRuns, OneRun, compare_runs, runs_in, write_runs
 
 RNG = np.random.default_rng(0)
@@ -74,7 +76,7 @@ def test_rows_and_table_hold_what_was_found(tmp_path):
     judged = [Judgement("g(r) of W-W", Agreement.CLOSE, 0.05, 0.03)]
     found = ManyRuns((run("a", 0.6, judgements=judged, seed=0), run("b", 0.5, seed=1)), "frames of all")
     first, second, said, of_seeds = found.table().splitlines()
-    assert first == "seed 0: R² 0.4000 ± 0.0000, g(r) of W-W 5.0 % (3.0 %), close, 600 ns/day"
+    assert first == "seed 0: R² 0.4000 ± 0.0000, g(r) of W-W 5.0 % (noise alone 3.0 %), close, 600 ns/day"
     assert second.startswith("seed 1: R² 0.5000")
     assert second.endswith(", 600 ns/day")
     assert said.startswith("seed 1 compared with seed 0: R² is higher by 0.1000 ± 0.0000 (")
@@ -94,6 +96,29 @@ def test_curves_of_all_runs_are_drawn_where_they_were_compared_with_one_data_set
     apart = ManyRuns(runs, "-", atomistic_is_one=False).sections()
     assert "Structure" not in [section.title for section in apart]
     assert any("different data" in note for note in apart[0].notes)
+
+
+def test_runs_without_a_comparison_are_not_said_to_have_other_data():
+    notes = ManyRuns((run("a", 0.6), run("b", 0.5)), "-", atomistic_is_one=False).sections()[0].notes
+    assert not any("different data" in note or "deviation" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("digests", "with_data", "alike"), [("xx", (None, None), True), ("xy", (None, None), False), ("xy", "zz", True)]
+)
+def test_runs_are_compared_with_one_reference_if_it_is_the_same_data(monkeypatch, digests, with_data, alike):
+    """Two runs fitted to different data, but compared with the same data, have one reference."""
+    runs = {
+        Path(name): replace(
+            one := run(name, 0.5, Comparison({}, ComparisonFigures(), {})),
+            summary=replace(one.summary, data_digest=d, compared_with=w),
+        )
+        for name, d, w in zip("ab", digests, with_data, strict=True)
+    }
+    monkeypatch.setattr(many_runs, "runs_in", lambda places: list(runs))
+    monkeypatch.setattr(many_runs, "_read", runs.get)
+    monkeypatch.setattr(many_runs, "_common_frames", lambda runs: (None, "-"))
+    assert compare_runs(["."]).atomistic_is_one is alike
 
 
 def test_what_is_no_run_is_refused(tmp_path):
