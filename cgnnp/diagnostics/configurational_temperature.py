@@ -21,17 +21,14 @@ from cgnnp.statistics import MIN_SIGNIFICANCE, SIGMAS, Estimate, block_estimate
 from cgnnp.units import BOLTZMANN
 
 TOLERANCE = 0.02
-"""T_conf agrees with the temperature of the data if its relative deviation is at most this, even if it is significant."""
+"""T_conf does not disagree with a temperature if its relative deviation is at most this, even if it is significant."""
 
 MIN_FRAMES = 4
 """T_conf needs at least this many frames: each half of them has its own covariance matrix, which needs two frames."""
 
-RESOLVED = 0.0125
-"""If the relative standard error of T_conf is larger than this, agreement is called too short to tell.
-
-At this limit, four standard errors are 5 % of the temperature. With a larger error, deviations of 2 to 5 %, as from a
-slightly wrong force map or a slightly too long time step, would go unnoticed.
-"""
+RESOLVED = 0.1
+"""T_conf agrees with a temperature only if T_conf and two standard errors on both sides of it are within this fraction of
+the temperature. Otherwise a deviation of this size is not excluded, and the run is too short to tell."""
 
 T_CONF_AGREES, T_CONF_DISAGREES, T_CONF_OPEN = "agrees", "disagrees", "too short to tell"
 
@@ -72,12 +69,23 @@ class ConfigurationalTemperature:
         return ", ".join("-".join(pair) for pair in self.pairs)
 
     def agrees(self, temperature: float) -> bool | None:
-        """Whether T_conf equals a temperature (K) within 2 % or four standard errors; None if T_conf has no value."""
-        return None if self.value is None or self.stderr is None else agrees(self.value, self.stderr, temperature)
+        """Whether T_conf agrees with a temperature (K), see `in_a_word`; None if it has no value or is too short to tell."""
+        return {T_CONF_AGREES: True, T_CONF_DISAGREES: False}.get(self.in_a_word(temperature) or "")
 
     def in_a_word(self, temperature: float) -> str | None:
         """Compare T_conf with a temperature (K) in a word, as the function `in_a_word` does; None if T_conf has no value."""
         return None if self.value is None else in_a_word(self.value, self.stderr, temperature)
+
+    def compared(self, temperature: float) -> str:
+        """Say for a log whether T_conf is the temperature of a thermostat (K), or why T_conf has no value.
+
+        >>> print(ConfigurationalTemperature((("W", "W"),), 0.25, 0.9, 300.6, 4.1).compared(300.0))
+        T_conf W-W, 0.250-0.900 nm: 300.6(4.1) K agrees with the thermostat (300 K)
+        """
+        word, at = self.in_a_word(temperature), f"thermostat ({temperature:g} K)"
+        if word == T_CONF_OPEN:
+            return f"{self}: the run is {T_CONF_OPEN} whether it is that of the {at}"
+        return str(self) if word is None else f"{self} {word} with the {at}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data, with units in the names of the entries."""
@@ -160,26 +168,24 @@ def temperatures(frames: Frames, sums: PairSums | None = None) -> Temperatures:
     return Temperatures(by_pair, combined)
 
 
-def agrees(value: float, stderr: float, temperature: float) -> bool:
-    """Whether T_conf (value and standard error in K) equals a temperature (K) within 2 % or four standard errors."""
-    return abs(value - temperature) <= max(TOLERANCE * temperature, SIGMAS * stderr)
-
-
 def in_a_word(value: float, stderr: float | None, temperature: float) -> str:
     """Compare T_conf with a temperature in a word: "agrees", "disagrees", or "too short to tell".
 
-    The run is too short to tell if T_conf agrees, but its standard error is above 1.25 % of the temperature or unknown.
+    T_conf disagrees if it differs by more than 2 % and by more than four standard errors. It agrees if T_conf and two
+    standard errors on both sides of it are within 10 % of the temperature. Otherwise, or if the error is unknown, the run is
+    too short to tell. Logs, pages, checks and summaries all take their word from this function.
 
     Args:
         value, stderr: T_conf and its standard error, K; None if the error is not known.
         temperature: temperature of the thermostat, K.
 
-    >>> in_a_word(318.0, 8.7, 300.0), in_a_word(302.0, 1.5, 300.0)
-    ('too short to tell', 'agrees')
+    >>> [in_a_word(value, stderr, 300.0) for value, stderr in ((318.0, 8.7), (299.6, 3.8), (318.0, 2.0))]
+    ['too short to tell', 'agrees', 'disagrees']
     """
-    if not agrees(value, stderr or 0.0, temperature):
+    off = abs(value - temperature)
+    if off > max(TOLERANCE * temperature, SIGMAS * (stderr or 0.0)):
         return T_CONF_DISAGREES
-    return T_CONF_AGREES if stderr is not None and stderr <= RESOLVED * temperature else T_CONF_OPEN
+    return T_CONF_AGREES if stderr is not None and off + 2 * stderr <= RESOLVED * temperature else T_CONF_OPEN
 
 
 def _without_value(pairs: tuple[tuple[str, str], ...], reason: str) -> ConfigurationalTemperature:

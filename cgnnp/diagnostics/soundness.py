@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cgnnp.diagnostics.box_check import BoxCheck, check_box
+from cgnnp.diagnostics.configurational_temperature import T_CONF_OPEN
 from cgnnp.diagnostics.consistency import Consistency, check_consistency
 from cgnnp.diagnostics.outliers import motionless, outliers, repeated
 from cgnnp.frames.frames import Frames
@@ -19,10 +20,6 @@ THINNEST_G_ML, DENSEST_G_ML = 0.2, 25.0
 
 ION_NAMES = frozenset(("Li", "Na", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cl", "Br"))
 """Bead types that are taken for ions. Names of a single letter are not included, because they may mean anything."""
-
-UNRESOLVED = 0.0625
-"""T_conf counts as not tested if its standard error is above this fraction of the temperature. Four standard errors are then
-more than a quarter of the temperature, so that even large mistakes would not be detected."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +68,8 @@ class Soundness:
         found = [f"T_conf: {combined.reason}"] if combined.value is None else []
         if self.consistency.ybg.agrees() is None:
             found.append(str(self.consistency.ybg))
-        if combined.stderr is not None and combined.stderr > UNRESOLVED * self.consistency.temperature:
-            found.append(
-                f"{combined}: this error is too large to detect wrong forces or a wrong temperature, sample more frames"
-            )
+        if combined.in_a_word(self.consistency.temperature) == T_CONF_OPEN:
+            found.append(f"{combined.compared(self.consistency.temperature)}, sample more frames")
         found += [str(self.box)] if self.box.agrees() is None else []
         if self.density is not None and self.density_agrees() is None:
             found.append(f"density: {self.density:.3g} g/mL is that of a gas, or of boxes that are too large")

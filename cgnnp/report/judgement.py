@@ -14,7 +14,7 @@ from cgnnp.analysis.observables.density import SAME as SAME_DENSITY
 from cgnnp.analysis.observables.dimers import HOLE_KT, has_hole
 from cgnnp.analysis.observables.kirkwood_buff import is_neutral
 from cgnnp.analysis.observables.observable import SIDES
-from cgnnp.diagnostics.configurational_temperature import RESOLVED, T_CONF_OPEN, agrees, in_a_word
+from cgnnp.diagnostics.configurational_temperature import RESOLVED, T_CONF_DISAGREES, T_CONF_OPEN, in_a_word
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.diagnostics.soundness import DISAGREES, NOT_TESTED
 from cgnnp.report.fit_concerns import drift_concerns, epoch_concerns, fit_headline
@@ -194,14 +194,15 @@ def _temperature_concerns(summary: Summary) -> Iterable[str]:
     for key, what in T_CONF_OF.items():
         found: TemperatureFigures = getattr(summary, key)
         expected = thermostat(summary, key)
-        if temperature_agrees(found, expected) is False:
+        word = temperature_word(found.K, found.stderr_K, expected)
+        if word == T_CONF_DISAGREES:
             value = plus_minus(found.K, found.stderr_K, 1)
             yield f"{what} is {value} K at a thermostat of {expected:g} K: {advice[key]}."
-        elif temperature_word(found.K, found.stderr_K, expected) == T_CONF_OPEN:
+        elif word == T_CONF_OPEN:
             value = plus_minus(found.K, found.stderr_K, 1)
             yield (
                 f"{what} is {value} K at a thermostat of {expected:g} K: the run is too short to tell whether they agree "
-                f"(a standard error of {number(RESOLVED * (expected or 0.0), 1)} K or less would suffice)."
+                f"(they do if the value and two standard errors on both sides are within {percent(RESOLVED)})."
             )
         elif found.K is None and _is_reached(summary, key):
             yield f"{what} has no value: {found.reason}."
@@ -226,8 +227,7 @@ def _wrong_sets(summary: Summary) -> list[dict[str, Any]]:
     return [
         row
         for row in summary.data_sets[1:]
-        if temperature_agrees(TemperatureFigures(K=row["t_conf_K"], stderr_K=row["t_conf_stderr_K"]), summary.temperature_K)
-        is False
+        if temperature_word(row["t_conf_K"], row["t_conf_stderr_K"], summary.temperature_K) == T_CONF_DISAGREES
     ]
 
 
@@ -309,10 +309,11 @@ def _data_check_concerns(summary: Summary) -> Iterable[str]:
 def _temperature_reasons(summary: Summary) -> list[tuple[str, str]]:
     """Return how those reasons of the data check begin, and a text they contain, that `_temperature_concerns` reports."""
     found, first = summary.t_conf, {"t_conf_K": summary.t_conf.K, "t_conf_stderr_K": summary.t_conf.stderr_K}
-    wrong = [first] * (temperature_agrees(found, summary.temperature_K) is False) + _wrong_sets(summary)
+    word = temperature_word(found.K, found.stderr_K, summary.temperature_K)
+    wrong = [first] * (word == T_CONF_DISAGREES) + _wrong_sets(summary)
     said = [("T_conf ", f": {row['t_conf_K']:.1f}({row.get('t_conf_stderr_K') or 0.0:.1f}) K, but") for row in wrong]
-    if temperature_word(found.K, found.stderr_K, summary.temperature_K) == T_CONF_OPEN:
-        said.append(("T_conf ", f": {found.K:.1f}({found.stderr_K or 0.0:.1f}) K: this error is too large"))
+    if word == T_CONF_OPEN:
+        said.append(("T_conf ", f": {found.K:.1f}({found.stderr_K or 0.0:.1f}) K: the run is {T_CONF_OPEN}"))
     if found.K is None and _is_reached(summary, "t_conf"):
         said.append((f"T_conf: {str(found.reason).rstrip('.')}", ""))
     ybg = found.ybg or {}
@@ -334,14 +335,6 @@ def _bond_concerns(summary: Summary) -> Iterable[str]:
     """Yield a concern if beads look bonded in the data: a model without bonds does not hold them together."""
     if found := summary.undeclared_bonds:
         yield f"In the data {found['says']}."
-
-
-def temperature_agrees(found: TemperatureFigures, expected: float | None) -> bool | None:
-    """Return whether T_conf agrees with a thermostat temperature (K) within 2 % or four standard errors.
-
-    The result is None if one of the two temperatures is not known.
-    """
-    return None if found.K is None or not expected else bool(agrees(found.K, found.stderr_K or 0.0, expected))
 
 
 def temperature_word(value: float | None, stderr: float | None, expected: float | None) -> str | None:

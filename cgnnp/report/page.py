@@ -32,7 +32,6 @@ from cgnnp.report.judgement import (
     judgement_of,
     peak_shift,
     relative,
-    temperature_agrees,
     temperature_word,
     thermostat,
     worst_row,
@@ -117,7 +116,7 @@ def write_report(
 
 def _ybg_picture(summary: Summary) -> Picture | None:
     """Return the picture of the g-YBG residuals of data and simulation, or None if neither is known."""
-    residuals = ybg_curves([row[:3] for row in temperatures(summary)])
+    residuals = ybg_curves(temperatures(summary))
     return Picture("ybg", "", "", lambda theme: plot_ybg(residuals, theme)) if residuals else None
 
 
@@ -197,13 +196,12 @@ def render(
     return page_template("report.html.j2").render(values, **text)
 
 
-def temperatures(summary: Summary) -> list[tuple[TemperatureFigures, str, float | None, bool | None]]:
+def temperatures(summary: Summary) -> list[tuple[TemperatureFigures, str, float | None]]:
     """Return T_conf of the mapped data and of the coarse-grained run.
 
-    Each item holds T_conf with its details, the name of the frames, the thermostat temperature, and whether both agree.
+    Each item holds T_conf with its details, the name of the frames, and the thermostat temperature.
     """
-    sides = [(getattr(summary, key), name, thermostat(summary, key)) for key, name in TESTED_FRAMES.items()]
-    return [(found, name, expected, temperature_agrees(found, expected)) for found, name, expected in sides]
+    return [(getattr(summary, key), name, thermostat(summary, key)) for key, name in TESTED_FRAMES.items()]
 
 
 def ybg_curves(

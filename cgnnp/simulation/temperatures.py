@@ -51,17 +51,16 @@ def judge_structure(coarse: Frames, stage: str) -> Consistency:
     if word is None:
         log.info("%s: the configurational temperature of the run was not tested: %s", stage, result.reason)
     elif word == T_CONF_OPEN:
-        advice = "the run is too short to tell whether it is that of the thermostat"
-        log.info("%s: %s: %s (%g K)", stage, result, advice, coarse.temperature)
+        log.info("%s: %s", stage, result.compared(coarse.temperature))
     elif word == T_CONF_AGREES:
         doubt = "" if result.reliable else "; the run is too short for this error to be reliable"
-        log.info("%s: %s agrees with the thermostat (%g K)%s", stage, result, coarse.temperature, doubt)
+        log.info("%s: %s%s", stage, result.compared(coarse.temperature), doubt)
     else:
         protocol = coarse.meta.provenance.get("protocol", {})
         log.warning(
-            "%s: %s disagrees with the thermostat (%g K): lower the time step (timestep_fs=%s now) or equilibrate "
+            "%s: %s: lower the time step (timestep_fs=%s now) or equilibrate "
             "longer (equilibration_ps=%s now), and run again",
-            *(stage, result, coarse.temperature, protocol.get("timestep_fs"), protocol.get("equilibration_ps")),
+            *(stage, result.compared(coarse.temperature), protocol.get("timestep_fs"), protocol.get("equilibration_ps")),
         )
     log.info("%s: %s", stage, found.ybg)
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from cgnnp.analysis.figures_ybg import plot_ybg
 from cgnnp.analysis.section import Picture, Section
+from cgnnp.diagnostics.configurational_temperature import T_CONF_OPEN, ConfigurationalTemperature
 from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED, Soundness, check_soundness
 from cgnnp.diagnostics.undeclared_bonds import warn_of_undeclared_bonds
 from cgnnp.frames.dataset import open_frames
@@ -51,8 +52,7 @@ class DataCheck:
         rows = [(row.name, row) for row in found.temperatures.by_pair]
         rows += [("all together", found.temperatures.combined)] if len(rows) != 1 else []
         for name, row in rows:
-            value = row.reason if row.value is None else f"{row.value:.1f}({row.stderr:.1f}) K"
-            lines.append(_line(f"T_conf {name}", str(value), row.agrees(found.temperature)))
+            lines.append(_temperature_line(name, row, found.temperature))
         lines.append(_line("g-YBG residual", str(found.ybg).removeprefix("g-YBG residual: "), found.ybg.agrees()))
         if not self.sound.box.open_boundaries:
             lines.append(_line("box", str(self.sound.box).removeprefix("box: "), self.sound.box.agrees()))
@@ -110,7 +110,6 @@ def write_check(check: DataCheck, output: Path) -> Path:
     write_json(output / "check.json", check.summary)
     consistency = check.sound.consistency
     found, expected = temperature_figures(consistency), consistency.temperature
-    agrees = consistency.temperatures.combined.agrees(expected)
     curves = ybg_curves([(found, "mapped data", expected)])
     pictures = [Picture("ybg", "", "", lambda theme: plot_ybg(curves, theme))] if curves else []
     level = LEVELS[check.verdict]
@@ -118,7 +117,7 @@ def write_check(check: DataCheck, output: Path) -> Path:
         "s": check.summary,
         "images": drawn([Section("", pictures)], output),
         "level": level,
-        "temperatures": [(found, "mapped data", expected, agrees)],
+        "temperatures": [(found, "mapped data", expected)],
         "box": str(check.sound.box),
         "data": shlex.quote(check.summary["data"]),
     }
@@ -126,5 +125,18 @@ def write_check(check: DataCheck, output: Path) -> Path:
     return output / "check.html"
 
 
+def _temperature_line(name: str, found: ConfigurationalTemperature, temperature: float) -> str:
+    """Return the line of a T_conf: its judgement, its value, and its distance from the thermostat temperature (K)."""
+    if found.value is None or found.stderr is None:
+        return _line(f"T_conf {name}", str(found.reason), None)
+    word = T_CONF_OPEN if (agrees := found.agrees(temperature)) is None else WORDS[agrees]
+    off = f"{abs(found.value - temperature) / found.stderr:.1f} standard errors from {temperature:g} K"
+    return _worded(f"T_conf {name}", f"{found.value:.1f}({found.stderr:.1f}) K, {off}", word)
+
+
 def _line(name: str, text: str, agrees: bool | None) -> str:
-    return f"  {name:<24} {WORDS[agrees]:<12} {text}".rstrip()
+    return _worded(name, text, WORDS[agrees])
+
+
+def _worded(name: str, text: str, word: str) -> str:
+    return f"  {name:<24} {word:<17} {text}".rstrip()

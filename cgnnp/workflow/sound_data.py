@@ -72,7 +72,7 @@ def check_sets(sets: Sequence[Frames]) -> Checked:
         found = check_soundness(frames)
         temperatures = found.consistency.temperatures
         for line in (*temperatures.by_pair, temperatures.combined)[len(temperatures.by_pair) == 1 :]:
-            log.info("%s (thermostat %g K)", line, frames.temperature)
+            log.info("%s", line.compared(frames.temperature))
         log.info("%s", found.consistency.ybg)
         log.info("%s", found.box)
         sound.append(found)

@@ -15,7 +15,7 @@ from cgnnp.diagnostics.configurational_temperature import (
 )
 from cgnnp.diagnostics.consistency import Consistency, check_consistency
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
-from cgnnp.runtime.formatting import plus_minus
+from cgnnp.runtime.formatting import percent, plus_minus
 
 TONES = {T_CONF_AGREES: "good", T_CONF_DISAGREES: "poor", T_CONF_OPEN: "open"}
 """Name of the colour in which a page shows each judgement of T_conf."""
@@ -53,8 +53,9 @@ class TemperaturesFinding(Finding):
         note = (
             "Positions and forces of the run come from the same potential. If the configurational temperature differs from "
             "that of the thermostat, the dynamics are the cause: the time step is too long, or the run is not equilibrated. "
-            "Agreement means a difference within 2 % or within four standard errors. If the standard error of a "
-            f"configurational temperature is more than {100 * RESOLVED:g} %, the run is too short to tell whether it agrees."
+            "It disagrees if it differs by more than 2 % and by more than four standard errors. It agrees if it and two "
+            f"standard errors on both sides of it are within {percent(RESOLVED)} of the thermostat; otherwise the run is "
+            "too short to tell."
         )
         return Section("Temperatures of the run", (Table(("temperature", "K"), tuple(rows)),), (note,))
 

@@ -3,7 +3,7 @@
 import functools
 from dataclasses import dataclass
 
-from cgnnp.diagnostics.configurational_temperature import configurational_temperature
+from cgnnp.diagnostics.configurational_temperature import T_CONF_DISAGREES, configurational_temperature
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.runtime.formatting import plus_minus
 from cgnnp.simulation.short_run import DRIFT_OF_ONE_PERCENT, DRIFT_SPAN_PS, FRICTION_PER_PS, Drift, ShortRun
@@ -181,15 +181,15 @@ def measured_step(subject: Subject, timestep_fs: float) -> StepFigures:
     except SimulationFailed as error:
         return StepFigures(timestep_fs, False, first_sentence(error))
     kinetic, conf = sampled.kinetic, configurational_temperature(sampled.frames)
-    agrees, within = conf.agrees(kinetic.thermostat), drift.is_within(MOST_DRIFT)
+    word, within = conf.in_a_word(kinetic.thermostat), drift.is_within(MOST_DRIFT)
     wrong, unknown = list[str](), list[str]()
     if kinetic.is_suspect():
         wrong.append(f"kinetic temperature {plus_minus(kinetic.value, kinetic.stderr, 1)} K")
-    if agrees is False:
+    if word == T_CONF_DISAGREES:
         wrong.append(f"configurational temperature {plus_minus(conf.value, conf.stderr, 1)} K")
     if within is False:
         wrong.append(f"NVE drift {with_error(drift.percent, drift.stderr)} {UNIT}")
-    unknown += [f"configurational temperature: {str(conf.reason).split(' (')[0]}"] if agrees is None else []
+    unknown += [f"configurational temperature: {str(conf.reason).split(' (')[0]}"] if word is None else []
     unknown += [TOO_BLURRED] if within is None else []
     return StepFigures(
         timestep_fs,
