@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cgnnp.runtime.formatting import percent
+from cgnnp.runtime.formatting import percent, significant
 
 LIKELY = 0.01
 """Significance level: a difference whose p-value is at least this is attributed to noise.
@@ -90,7 +90,9 @@ class Judgement:
     """The result of comparing one quantity between two runs.
 
     `what` names the quantity, for example "g(r) of Na-Cl". `deviation` is D or a relative difference, and `noise` is the
-    deviation that the statistical errors of both runs alone would give (NaN if it is unknown).
+    deviation that the statistical errors of both runs alone would give (NaN if it is unknown). `absolute` is empty for these
+    relative deviations. If the deviation is an absolute one, `absolute` says of what and in which direction, such as "mean q
+    lower".
 
     >>> print(Judgement("g(r) of W-W", Agreement.CLOSE, 0.05, 0.03))
     g(r) of W-W: close: systematic deviation of 4.0 %
@@ -100,11 +102,19 @@ class Judgement:
     agreement: Agreement
     deviation: float
     noise: float
+    absolute: str = ""
+
+    def amount(self, deviation: float) -> str:
+        """Return a deviation of this quantity in percent, or as a plain number if it is an absolute one."""
+        return significant(deviation, 3) if self.absolute else percent(deviation)
 
     @property
     def size(self) -> str:
         """The size of the systematic deviation in words. If D does not exceed the noise, the noise is an upper bound."""
-        if found := systematic(self.deviation, self.noise):
+        found = systematic(self.deviation, self.noise)
+        if self.absolute:
+            return f"{self.absolute} by {self.amount(found) if found else f'less than {self.amount(self.noise)}'}"
+        if found:
             return f"systematic deviation of {percent(found)}"
         return f"systematic deviation below {percent(self.noise)}"
 
@@ -125,13 +135,14 @@ class Judgement:
     def to_dict(self) -> dict[str, Any]:
         """Return the entries that summary.json stores for this judgement."""
         noise = self.noise if np.isfinite(self.noise) else None
-        return {"what": self.what, "verdict": str(self.agreement), "deviation": self.deviation, "expected_deviation": noise}
+        row = {"what": self.what, "verdict": str(self.agreement), "deviation": self.deviation, "expected_deviation": noise}
+        return row | ({"absolute": self.absolute} if self.absolute else {})
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "Judgement":
         """Build the judgement from the entries that `to_dict` returned."""
         noise = np.nan if row["expected_deviation"] is None else row["expected_deviation"]
-        return cls(row["what"], Agreement(row["verdict"]), row["deviation"], noise)
+        return cls(row["what"], Agreement(row["verdict"]), row["deviation"], noise, row.get("absolute", ""))
 
 
 def worst_of(judgements: Sequence[Judgement]) -> Judgement | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from cgnnp.analysis.agreement import Judgement
 from cgnnp.report.summary import Row
-from cgnnp.runtime.formatting import number, percent
+from cgnnp.runtime.formatting import number
 
 SIGNIFICANT = 2.0
 """A difference counts as significant if it is larger than this many standard errors."""
@@ -34,8 +34,8 @@ def sized(found: Judgement) -> str:
     >>> sized(Judgement("g(r) of W-W", Agreement.CLOSE, 0.05, 0.03))
     '5.0 % (noise alone 3.0 %), close'
     """
-    noise = f" (noise alone {percent(found.noise)})" if np.isfinite(found.noise) else ""
-    return f"{percent(found.deviation)}{noise}, {found.agreement}"
+    noise = f" (noise alone {found.amount(found.noise)})" if np.isfinite(found.noise) else ""
+    return f"{found.amount(found.deviation)}{noise}, {found.agreement}"
 
 
 def deviations_explained(atomistic_is_one: bool) -> str:
@@ -46,8 +46,9 @@ def deviations_explained(atomistic_is_one: bool) -> str:
     """
     several = "" if atomistic_is_one else " The runs were compared with different data: do not compare deviations."
     return (
-        "Other columns show the deviation from the atomistic data (D of curves, relative difference of numbers), in "
-        f"brackets the deviation that noise alone would give, and the judgement.{several}"
+        "Other columns show the deviation from the atomistic data (D of curves, relative difference of numbers, difference "
+        f"of the mean q of the tetrahedral order), in brackets the deviation that noise alone would give, and the "
+        f"judgement.{several}"
     )
 
 
@@ -78,7 +79,7 @@ def _structure_differences(one: Row, first: Row) -> list[str]:
 
 def _of_quantity(one: Judgement, first: Judgement) -> str:
     noise = float(np.hypot(one.noise, first.noise))
-    sizes = f"{one.what} deviates by {percent(one.deviation)} instead of {percent(first.deviation)}"
+    sizes = f"{one.what} deviates by {one.amount(one.deviation)} instead of {first.amount(first.deviation)}"
     if not np.isfinite(noise):
         return sizes
     within = abs(one.deviation - first.deviation) <= noise

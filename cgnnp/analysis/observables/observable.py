@@ -172,26 +172,30 @@ class Observable(ABC):
         """
 
 
-def judge_numbers(what: str, first: Estimate, second: Estimate, scale: float | None = None) -> Judgement:
+def judge_numbers(what: str, first: Estimate, second: Estimate, absolute: str = "") -> Judgement:
     """Judge the difference of two numbers with the same thresholds as for curves.
 
     Args:
         what: name of the quantity.
         first: the atomistic number with its error.
         second: the coarse-grained number with its error.
-        scale: number by which the difference is divided; by default the absolute value of the first number.
+        absolute: name of the numbers if their difference itself is judged, for numbers whose natural scale is 1. By default
+            the difference is divided by the absolute value of the first number.
 
     >>> first, second = Estimate(0.63, 0.001, 1.0, 20, True), Estimate(0.60, 0.001, 1.0, 20, True)
     >>> print(judge_numbers("order", first, second))
     order: close: systematic deviation of 4.8 %
+    >>> print(judge_numbers("order", first, second, absolute="mean q"))
+    order: close: mean q lower by 0.0300
     """
-    scale = scale or abs(float(first.value)) or abs(float(second.value)) or 1.0
+    scale = 1.0 if absolute else abs(float(first.value)) or abs(float(second.value)) or 1.0
     error = float(np.hypot(first.stderr, second.stderr)) / scale
     deviation, noise = abs(float(second.value) - float(first.value)) / scale, float(np.sqrt(2 / np.pi)) * error
     p_value = None
     if first.reliable and second.reliable and error > 0:
         p_value = float(2 * stdtr(min(first.n_blocks, second.n_blocks) - 1, -deviation / error))
-    return Judgement(what, agreement_of(deviation, noise, p_value), deviation, noise)
+    way = f"{absolute} {'lower' if second.value < first.value else 'higher'}" if absolute else ""
+    return Judgement(what, agreement_of(deviation, noise, p_value), deviation, noise, way)
 
 
 def thinned(frames: Frames, max_frames: int) -> Frames:

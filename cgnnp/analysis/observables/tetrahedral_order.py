@@ -41,7 +41,7 @@ class OrderFinding(Finding):
         The difference of the means is not divided by the atomistic mean, because q has a natural scale: 1 in a perfect
         tetrahedron, 0 at random.
         """
-        return [judge_numbers("tetrahedral order", self.atomistic.mean, self.coarse.mean, scale=1.0)]
+        return [judge_numbers("tetrahedral order", self.atomistic.mean, self.coarse.mean, absolute="mean q")]
 
     def rows(self) -> Row:
         """Return the mean q of both runs with their errors."""

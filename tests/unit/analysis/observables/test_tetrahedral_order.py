@@ -8,11 +8,12 @@ from matplotlib.image import imread
 from potentials import IONS
 from systems import frames_of, ideal_gas
 
-from cgnnp.analysis.agreement import Agreement
+from cgnnp.analysis.agreement import Agreement, Judgement, systematic
 from cgnnp.analysis.angles import tetrahedral_order
 from cgnnp.analysis.figures import DARK, LIGHT, png
 from cgnnp.analysis.observables.observable import BothSides
 from cgnnp.analysis.observables.tetrahedral_order import CSV_COLUMNS, Order, plot_orders
+from cgnnp.workflow.run_differences import sized
 from observables.drawn import check_section
 
 FCC = [(0, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
@@ -42,6 +43,9 @@ def test_a_lattice_that_rattles_more_disagrees_and_one_that_rattles_alike_agrees
     assert other.what == "tetrahedral order"
     first, second = (tetrahedral_order(run).mean.value for run in (runs[0], runs[2]))
     assert other.deviation == pytest.approx(first - second)
+    assert other.in_words == f"disagrees: mean q lower by {other.amount(systematic(other.deviation, other.noise))}"
+    assert "%" not in other.in_words + sized(other)
+    assert Judgement.from_dict(other.to_dict()) == other
 
 
 def test_a_gas_beside_a_lattice():
