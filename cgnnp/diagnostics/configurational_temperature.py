@@ -26,7 +26,7 @@ TOLERANCE = 0.02
 MIN_FRAMES = 4
 """T_conf needs at least this many frames: each half of them has its own covariance matrix, which needs two frames."""
 
-RESOLVED = 0.1
+RESOLVED = 0.075
 """T_conf agrees with a temperature only if T_conf and two standard errors on both sides of it are within this fraction of
 the temperature. Otherwise a deviation of this size is not excluded, and the run is too short to tell."""
 
@@ -172,8 +172,8 @@ def in_a_word(value: float, stderr: float | None, temperature: float) -> str:
     """Compare T_conf with a temperature in a word: "agrees", "disagrees", or "too short to tell".
 
     T_conf disagrees if it differs by more than 2 % and by more than four standard errors. It agrees if T_conf and two
-    standard errors on both sides of it are within 10 % of the temperature. Otherwise, or if the error is unknown, the run is
-    too short to tell. Logs, pages, checks and summaries all take their word from this function.
+    standard errors on both sides of it are within 7.5 % of the temperature. Otherwise, or if the error is unknown, the run
+    is too short to tell. Logs, pages, checks and summaries all take their word from this function.
 
     Args:
         value, stderr: T_conf and its standard error, K; None if the error is not known.
