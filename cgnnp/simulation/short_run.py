@@ -44,6 +44,19 @@ A Langevin thermostat with friction g removes energy at the rate 2 g (K - K_eq),
 `cgnnp.diagnostics.kinetic_temperature`). A drift therefore raises K by the rate of the drift divided by 2 g.
 """
 
+WARMER_PERCENT = 1.0
+MOST_DRIFT = WARMER_PERCENT * DRIFT_OF_ONE_PERCENT
+"""A time step is too long for runs with a thermostat if its drift (% of the kinetic energy per 20 ps) is larger than this.
+
+At this limit, the beads become 1 % too warm with a thermostat of friction 2 /ps.
+"""
+
+MOST_NVE_DRIFT = WARMER_PERCENT
+"""A time step is too long for runs at constant energy if its drift (% of the kinetic energy per 20 ps) is larger than this.
+
+At this limit, a run of 20 ps warms by at most 1 %, since the heat capacity is not less than that of the kinetic energy.
+"""
+
 USUAL_STEP_FS = 10.0
 """Default time step of `simulation=langevin`."""
 

@@ -32,7 +32,7 @@ import numpy as np
 from processes import Usage, in_new_process, watched
 from rows import Row, Target, at_most, judged, kept, parser, report
 
-from cgnnp.diagnostics.configurational_temperature import agrees, configurational_temperature
+from cgnnp.diagnostics.configurational_temperature import T_CONF_AGREES, configurational_temperature, in_a_word
 from cgnnp.diagnostics.noise_floor import noise_floor
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, run_chunks, start
 from cgnnp.frames.dataset import FramesWriter, count_frames
@@ -158,7 +158,9 @@ def map_row(label: str, atoms: tuple[Atomistic, Path], mapping: Mapping, tempera
         return Row(f"T_conf, K: {label}", None, None, "", False)
     sigmas = max(abs(one.value - temperature) / one.stderr for one in found if one.value is not None and one.stderr)
     if least is None:
-        target = Target(f"{temperature:g}, certified", lambda value: certified and bool(agrees(value, stderr, temperature)))
+        target = Target(
+            f"{temperature:g}, certified", lambda value: certified and in_a_word(value, stderr, temperature) == T_CONF_AGREES
+        )
     else:
         target = Target(f"refused, > {least} sigma off", lambda value: not certified and sigmas > least)
     return judged(f"T_conf, K: {label}", value, target, stderr)

@@ -12,11 +12,25 @@ import numpy as np
 from cgnnp.analysis.observables.observable import BothSides, Finding, Observable, Row
 from cgnnp.analysis.section import Section
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
-from cgnnp.runtime.formatting import plus_minus, significant
+from cgnnp.runtime.formatting import plus_minus
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.settings import check_positive
 from cgnnp.simulation.beads import BeadSystem
-from cgnnp.simulation.short_run import DRIFT_OF_ONE_PERCENT, DRIFT_SPAN_PS, FRICTION_PER_PS, USUAL_STEP_FS, ShortRun
+from cgnnp.simulation.short_run import (
+    DRIFT_OF_ONE_PERCENT,
+    DRIFT_SPAN_PS,
+    FRICTION_PER_PS,
+    MOST_DRIFT,
+    MOST_NVE_DRIFT,
+    USUAL_STEP_FS,
+    Drift,
+    ShortRun,
+)
+
+LIMITS = {"with a thermostat": MOST_DRIFT, "at constant energy": MOST_NVE_DRIFT}
+"""Largest drift of two kinds of runs, % of the kinetic energy per 20 ps: the limits of `python -m cgnnp.check`."""
+
+VERDICTS = {True: "acceptable", False: "too large", None: "not determined"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,7 @@ class DriftFinding(Finding):
         """Return the drift, its error and the time step as plain data."""
         row: Row = {"timestep_fs": self.timestep_fs, "percent_of_kinetic_energy": self.percent}
         row |= {"stderr_percent_of_kinetic_energy": self.stderr, "per_ps": DRIFT_SPAN_PS}
+        row |= {f"acceptable_{name.replace(' ', '_')}": self._is_within(most) for name, most in LIMITS.items()}
         return row | {"run_ps": self.run_ps, "n_runs": self.n_runs, "reason": self.reason}
 
     def lines(self) -> Sequence[str]:
@@ -58,9 +73,11 @@ class DriftFinding(Finding):
         )
         text = self._text()
         if self.percent is not None:
-            warmer = abs(self.percent) / DRIFT_OF_ONE_PERCENT
-            thermostat = f"With a thermostat of friction {FRICTION_PER_PS:g} /ps"
-            note = f"{thermostat}, this drift makes the beads {significant(warmer)} % too warm. {note}"
+            warmer = plus_minus(self.percent / DRIFT_OF_ONE_PERCENT, (self.stderr or 0.0) / DRIFT_OF_ONE_PERCENT, 2)
+            note = (
+                f"With a thermostat of friction {FRICTION_PER_PS:g} /ps, this drift makes the beads too warm by {warmer} % "
+                f"of the temperature; the limit is 1 %. {note}"
+            )
         return Section("Drift at constant energy", (f"{text[0].upper()}{text[1:]}.",), (note,))
 
     def _text(self) -> str:
@@ -69,7 +86,16 @@ class DriftFinding(Finding):
             return f"at constant energy with {at}, the run failed: {self.reason}"
         value = f"{plus_minus(self.percent, self.stderr, 2)} % of the kinetic energy per {DRIFT_SPAN_PS:g} ps"
         runs = "" if self.run_ps is None else f" (mean and standard error of {self.n_runs} runs of {self.run_ps:.3g} ps)"
-        return f"at constant energy with {at}, the total energy changes by {value}{runs}"
+        within = {name: self._is_within(most) for name, most in LIMITS.items()}
+        said = [f"{VERDICTS[within[name]]} {name} (limit: {most:g} %)" for name, most in LIMITS.items()]
+        blurred = "; its error is too large for a verdict, use longer runs" if None in within.values() else ""
+        return f"at constant energy with {at}, the total energy changes by {value}{runs}: {' and '.join(said)}{blurred}"
+
+    def _is_within(self, most: float) -> bool | None:
+        """Return whether the drift is at most `most`, by the 95 % interval; None if that cannot be told."""
+        if self.percent is None or self.stderr is None or self.n_runs is None:
+            return None
+        return Drift(self.percent, self.stderr, self.run_ps or 0.0, self.n_runs).is_within(most)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cgnnp.analysis.figures import LIGHT, Theme, legend, panel_grid
-from cgnnp.workflow.potential_check.integration import MOST_DRIFT, MOST_NVE_DRIFT, UNIT, StepFigures
+from cgnnp.simulation.short_run import MOST_DRIFT, MOST_NVE_DRIFT
+from cgnnp.workflow.potential_check.integration import UNIT, StepFigures
 
 
 class TimeSteps:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from cgnnp.diagnostics.configurational_temperature import T_CONF_DISAGREES, configurational_temperature
 from cgnnp.dynamics.langevin_dynamics import SimulationFailed
 from cgnnp.runtime.formatting import plus_minus
-from cgnnp.simulation.short_run import DRIFT_OF_ONE_PERCENT, DRIFT_SPAN_PS, FRICTION_PER_PS, Drift, ShortRun
+from cgnnp.simulation.short_run import (
+    DRIFT_SPAN_PS,
+    FRICTION_PER_PS,
+    MOST_DRIFT,
+    MOST_NVE_DRIFT,
+    WARMER_PERCENT,
+    Drift,
+    ShortRun,
+)
 from cgnnp.workflow.potential_check.rows import MEASURED, CheckRow, failed, first_sentence, verdict_of, with_error
 from cgnnp.workflow.potential_check.subject import Subject
 
@@ -16,19 +24,6 @@ not its gradient. The length of its runs is the second number times that of othe
 
 MOST_FINE_DRIFT = 0.5
 """The drift at the fine time step disagrees if it is larger than this (% of the kinetic energy per 20 ps)."""
-
-WARMER_PERCENT = 1.0
-MOST_DRIFT = WARMER_PERCENT * DRIFT_OF_ONE_PERCENT
-"""A time step is too long for runs with a thermostat if its drift (% of the kinetic energy per 20 ps) is larger than this.
-
-At this limit, the beads become 1 % too warm with a thermostat of friction 2 /ps.
-"""
-
-MOST_NVE_DRIFT = WARMER_PERCENT
-"""A time step is too long for runs at constant energy if its drift (% of the kinetic energy per 20 ps) is larger than this.
-
-At this limit, a run of 20 ps warms by at most 1 %, since the heat capacity is not less than that of the kinetic energy.
-"""
 
 UNIT = f"% per {DRIFT_SPAN_PS:g} ps"
 WITH_THERMOSTAT = (

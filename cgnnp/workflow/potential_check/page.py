@@ -12,10 +12,9 @@ from cgnnp.diagnostics.soundness import AGREES, DISAGREES, NOT_TESTED
 from cgnnp.report.page import drawn, page_template
 from cgnnp.runtime.formatting import plus_minus
 from cgnnp.runtime.storage import write_file, write_json
-from cgnnp.simulation.short_run import DRIFT_RUNS, DRIFT_SPAN_PS, FRICTION_PER_PS
+from cgnnp.simulation.short_run import DRIFT_RUNS, DRIFT_SPAN_PS, FRICTION_PER_PS, MOST_DRIFT, MOST_NVE_DRIFT
 from cgnnp.workflow.potential_check.check import PotentialCheck
 from cgnnp.workflow.potential_check.figure import TimeSteps
-from cgnnp.workflow.potential_check.integration import MOST_DRIFT, MOST_NVE_DRIFT
 from cgnnp.workflow.potential_check.rows import MEASURED, verdict_of, with_error
 from cgnnp.workflow.potential_check.subject import own_version
 
