@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from cgnnp.report.summary import Summary
-from cgnnp.runtime.formatting import number
+from cgnnp.runtime.formatting import number, plus_minus
 
 STILL_RISING = 0.001
 """The last epoch is a concern if it raised R2 by more than the standard error of the gain, or by this if it is unknown."""
@@ -23,8 +23,19 @@ def fit_headline(summary: Summary) -> str:
     elif model > prior:
         text = f"The network improves on its prior: {reached}, {prior:.3f} without it"
     else:
-        text = f"The network does not improve on its prior: {reached}, {prior:.3f} without it"
+        text = f"The potential is fitted: {reached}, {prior:.3f} without its network"
     return f"{text}. It has not been compared with the atomistic simulation yet."
+
+
+def network_concerns(summary: Summary) -> Iterable[str]:
+    """Yield a concern if the network does not raise R2 on held-out frames, so that the priors alone are as good."""
+    model, prior = summary.r2_model, summary.r2_prior
+    if model is not None and prior is not None and model <= prior and summary.n_parameters != 0:
+        change = plus_minus(model - prior, summary.r2_gain_stderr, 4)
+        yield (
+            f"The network does not improve on its prior: R² of the held-out forces is {number(model, 3)} with the network "
+            f"and {number(prior, 3)} without it (change {change}). More frames or another network may help."
+        )
 
 
 def drift_concerns(summary: Summary) -> Iterable[str]:

@@ -17,7 +17,7 @@ from cgnnp.analysis.observables.observable import SIDES
 from cgnnp.diagnostics.configurational_temperature import RESOLVED, T_CONF_DISAGREES, T_CONF_OPEN, in_a_word
 from cgnnp.diagnostics.kinetic_temperature import KineticTemperature
 from cgnnp.diagnostics.soundness import DISAGREES, NOT_TESTED
-from cgnnp.report.fit_concerns import drift_concerns, epoch_concerns, fit_headline
+from cgnnp.report.fit_concerns import drift_concerns, epoch_concerns, fit_headline, network_concerns
 from cgnnp.report.summary import Summary, TemperatureFigures
 from cgnnp.runtime.formatting import UNKNOWN, number, percent, plus_minus
 from cgnnp.units import SAME_TEMPERATURE
@@ -69,7 +69,7 @@ def judge(summary: Summary, metrics: Sequence[dict[str, float]] = ()) -> Verdict
     rdf = summary.rdf
     concerns = [text for entry in rdf for text in _peak_concerns(entry)]
     concerns += [*_other_concerns(summary), *_temperature_concerns(summary), *_ion_concerns(summary)]
-    concerns += [*drift_concerns(summary), *_error_concerns(summary)]
+    concerns += [*network_concerns(summary), *drift_concerns(summary), *_error_concerns(summary)]
     concerns += [*_data_check_concerns(summary), *_bond_concerns(summary), *epoch_concerns(summary, metrics)]
     row, system = worst_row(summary), summary.system or "the atomistic system"
     told = [one for one in _others(summary) if one.agreement is not Agreement.OPEN]

@@ -256,6 +256,10 @@ def _log_quality(quality: FitQuality, n_held_out: int) -> None:
             "fit: priors and network together are worse than the priors alone: try another network, more frames or a lower "
             "learning_rate, or set energy_bound_kJ_mol"
         )
+    elif quality.gain.value <= 0:
+        log.warning(
+            "fit: the network does not improve on its prior (within its error): more frames or another network may help"
+        )
 
 
 def _log_noise(noise: dict[str, Any]) -> None:

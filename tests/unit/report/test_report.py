@@ -474,6 +474,10 @@ def test_the_page_states_the_thermostat_and_not_the_measured_temperature(summary
         ),
         ({"t_conf_K": None, "t_conf_reason": "too few pairs"}, "T_conf of the mapped data has no value: too few pairs."),
         ({"t_conf_cg_K": None, "t_conf_cg_reason": "a short run"}, "coarse-grained run has no value: a short run."),
+        (
+            {"r2_model": 0.55},
+            "R² of the held-out forces is 0.550 with the network and 0.567 without it (change −0.0168 ± 0.0012",
+        ),
         ({"r2_reliable": False}, "The error of R² is not reliable: the held-out part of the atomistic run is too short"),
         ({"t_conf_reliable": False}, "error of T_conf of the mapped data is not reliable: the atomistic run is too short"),
         ({"t_conf_cg_reliable": False}, "T_conf of the coarse-grained run is not reliable: the coarse-grained run is too"),
