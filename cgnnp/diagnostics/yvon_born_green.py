@@ -116,6 +116,17 @@ class YvonBornGreen:
         found = f"g-YBG residual: chi2/dof {self.chi2_per_dof:.2f} of {self.dof} functions (p {self.p_value:.2g})"
         return found if self.relative is None else f"{found}, {100 * self.relative:.1f} % of kT<d> beyond noise"
 
+    def in_words(self) -> str:
+        """Return the result with its judgement, for logs."""
+        if (agrees := self.agrees()) is None:
+            return str(self)
+        if not agrees:
+            return f"{self}: disagrees, the residual is larger than its noise"
+        noise = (self.p_value or 0.0) >= UNLIKELY
+        return (
+            f"{self}: agrees, {'zero within four standard errors' if noise else f'at most {100 * TOLERANCE:g} % of kT<d>'}"
+        )
+
 
 def ybg_residual(
     frames: Frames, forces: Float[np.ndarray, "frames beads 3"] | None = None, sums: PairSums | None = None

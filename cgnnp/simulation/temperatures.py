@@ -62,5 +62,5 @@ def judge_structure(coarse: Frames, stage: str) -> Consistency:
             "longer (equilibration_ps=%s now), and run again",
             *(stage, result.compared(coarse.temperature), protocol.get("timestep_fs"), protocol.get("equilibration_ps")),
         )
-    log.info("%s: %s", stage, found.ybg)
+    log.info("%s: %s", stage, found.ybg.in_words())
     return found

@@ -31,17 +31,14 @@ from cgnnp.runtime.platforms import available_cores
 from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import check_file, data_digest, json_text, write_checked, write_file
 from cgnnp.training.data import ForceSet, average_neighbors, make_loader, noise_weights, residual_square, with_energies
-from cgnnp.training.metrics import FitQuality, fit_quality, predict_forces
+from cgnnp.training.metrics import fit_quality, predict_forces
 from cgnnp.training.trainer import Trainer
 from cgnnp.workflow.compatible_data import DataDescription
 from cgnnp.workflow.plan import FitPlan
-from cgnnp.workflow.quality import check_draws, noise_rows, quality_rows, set_quality
+from cgnnp.workflow.quality import check_draws, doubt, log_quality, noise_rows, quality_rows, set_quality
 from cgnnp.workflow.results import load_figures, save_figures
 
 log = logging.getLogger("cgnnp")
-
-WORSE_BY = 0.001
-"""Warn when the network lowers R2 by more than this and by more than two standard errors."""
 
 STARTS_WITHIN = 1.0
 """Initial bead energies are scaled down to this fraction of the energy bound: beyond the bound a network learns nothing."""
@@ -81,7 +78,7 @@ class Fitted:
             f"{priors or 'no prior'}, beads {', '.join(self.model.type_names)}",
             f"  {found.n_frames_train} frames fitted, {found.n_frames_validation} held out",
             f"  R2 {plus_minus(found.r2_model, found.r2_stderr, 4)}, of the priors alone "
-            f"{plus_minus(found.r2_prior, found.r2_prior_stderr, 4)}",
+            f"{plus_minus(found.r2_prior, found.r2_prior_stderr, 4)}{doubt(found.r2_reliable, found.n_frames_validation)}",
             f"  gain {plus_minus(found.r2_gain, found.r2_gain_stderr, 4)}",
             f"  R2_max {plus_minus(found.r2_max, found.r2_max_stderr, 4)}" if found.r2_max else "  R2_max not known",
         ]
@@ -233,7 +230,7 @@ def _measured(
     total = held_out[0].prior_forces + network[0]
     forces_on = functools.partial(total_forces, model, priors, platform=platform)
     noise = noise_rows(sets[0], held_out[0].frames, total, by_set[0].r2_model, draws, forces_on)
-    _log_quality(quality, sum(len(part.frames) for part in held_out))
+    log_quality(quality, sum(len(part.frames) for part in held_out))
     _log_noise(noise)
     figures = FitFigures(
         n_frames_validation=sum(len(part.frames) for part in held_out),
@@ -243,23 +240,6 @@ def _measured(
         **noise,
     )
     return figures, force_errors(held_out[0].frames, total)
-
-
-def _log_quality(quality: FitQuality, n_held_out: int) -> None:
-    log.info(
-        "fit: R2 of the priors %.4f(%.4f), of priors and network %.4f(%.4f), gain %.4f(%.4f), on %d held-out frames",
-        *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
-        *(quality.gain.value, quality.gain.stderr, n_held_out),
-    )
-    if quality.gain.value < -max(WORSE_BY, 2 * quality.gain.stderr):
-        log.warning(
-            "fit: priors and network together are worse than the priors alone: try another network, more frames or a lower "
-            "learning_rate, or set energy_bound_kJ_mol"
-        )
-    elif quality.gain.value <= 0:
-        log.warning(
-            "fit: the network does not improve on its prior (within its error): more frames or another network may help"
-        )
 
 
 def _log_noise(noise: dict[str, Any]) -> None:

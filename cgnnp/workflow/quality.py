@@ -1,5 +1,6 @@
 """The quality of a fit, for the summary: R2, the largest R2 that is possible, and errors free of noise."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,11 @@ from cgnnp.frames.frames import Frames
 from cgnnp.frames.metadata import FramesMeta
 from cgnnp.statistics import Estimate
 from cgnnp.training.metrics import FitQuality
+
+log = logging.getLogger("cgnnp")
+
+WORSE_BY = 0.001
+"""Warn when the network lowers R2 by more than this and by more than two standard errors."""
 
 
 def check_draws(draws: Frames, meta: FramesMeta) -> None:
@@ -61,6 +67,33 @@ def quality_rows(quality: FitQuality) -> dict[str, Any]:
         "r2_gain": quality.gain.value,
         "r2_gain_stderr": quality.gain.stderr,
     }
+
+
+def doubt(reliable: bool | None, n_frames: int | None) -> str:
+    """Return a remark that follows R2 and its error if the error is not reliable; empty if it is, or if this is not known.
+
+    >>> doubt(False, 30)
+    ' (error not reliable: only 30 held-out frames)'
+    """
+    return f" (error not reliable: only {n_frames} held-out frames)" if reliable is False else ""
+
+
+def log_quality(quality: FitQuality, n_held_out: int) -> None:
+    """Log R2 of priors and network on held-out frames, and warn if the network does not improve on the priors."""
+    log.info(
+        "fit: R2 of the priors %.4f(%.4f), of priors and network %.4f(%.4f), gain %.4f(%.4f), on %d held-out frames",
+        *(quality.r2_prior.value, quality.r2_prior.stderr, quality.r2_model.value, quality.r2_model.stderr),
+        *(quality.gain.value, quality.gain.stderr, n_held_out),
+    )
+    if quality.gain.value < -max(WORSE_BY, 2 * quality.gain.stderr):
+        log.warning(
+            "fit: priors and network together are worse than the priors alone: try another network, more frames or a lower "
+            "learning_rate, or set energy_bound_kJ_mol"
+        )
+    elif quality.gain.value <= 0:
+        log.warning(
+            "fit: the network does not improve on its prior (within its error): more frames or another network may help"
+        )
 
 
 def set_quality(quality: FitQuality) -> dict[str, float]:

@@ -73,7 +73,7 @@ def check_sets(sets: Sequence[Frames]) -> Checked:
         temperatures = found.consistency.temperatures
         for line in (*temperatures.by_pair, temperatures.combined)[len(temperatures.by_pair) == 1 :]:
             log.info("%s", line.compared(frames.temperature))
-        log.info("%s", found.consistency.ybg)
+        log.info("%s", found.consistency.ybg.in_words())
         log.info("%s", found.box)
         sound.append(found)
     loose = [warn_of_undeclared_bonds(frames) for frames in sets]

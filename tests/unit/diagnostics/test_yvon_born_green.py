@@ -18,6 +18,15 @@ def test_a_residual_beyond_noise_agrees_where_it_is_below_two_percent():
     assert replace(FOUND, p_value=None).agrees() is None
 
 
+def test_the_log_has_a_judgement():
+    """A share of 25 % that its noise explains agrees."""
+    blurred = replace(FOUND, chi2_per_dof=3.46, p_value=0.031, relative=0.254)
+    assert blurred.in_words() == f"{blurred}: agrees, zero within four standard errors"
+    assert FOUND.in_words().endswith("1.0 % of kT<d> beyond noise: agrees, at most 2 % of kT<d>")
+    assert replace(FOUND, relative=0.03).in_words().endswith(": disagrees, the residual is larger than its noise")
+    assert "agrees" not in replace(FOUND, chi2_per_dof=None, p_value=None, reason="too short").in_words()
+
+
 def test_plain_data_has_units_in_its_names_and_goes_through_json():
     gas = ideal_gas(200, 20, 1.0, seed=1)
     data = ybg_residual(gas).to_dict()
