@@ -26,7 +26,7 @@ from cgnnp.diagnostics.kinetic_temperature import (
 from cgnnp.frames.dataset import FramesWriter, check_attachment, chunk_infos, chunks, count_frames
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.runtime.names_in_files import DEGREES_OF_FREEDOM, KINETIC_TEMPERATURE
-from cgnnp.runtime.platforms import PlatformChoice
+from cgnnp.runtime.platforms import PlatformChoice, available_cores, processor_name
 from cgnnp.runtime.settings import check_positive
 
 log = logging.getLogger("cgnnp")
@@ -177,6 +177,8 @@ def run_chunks(
             "seconds": seconds,
             "ns": size * protocol.frame_interval / 1000,
             "platform": simulation.context.getPlatform().getName(),
+            "processor": processor_name(),
+            "cores": available_cores(),
             "openmm": openmm.version.version,
             **found,
             **together,

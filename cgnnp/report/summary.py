@@ -217,6 +217,7 @@ class RunFigures:
         cg_thermostat_K: temperature of the thermostat.
         timestep_fs: time step of the dynamics.
         force_backend, platform: back end and OpenMM platform that computed the forces.
+        cg_cores, cg_processor: cores that the simulation could use, and their processor; null for runs of older versions.
     """
 
     cg_ns_per_day: float | None = None
@@ -228,6 +229,8 @@ class RunFigures:
     timestep_fs: float | None = None
     force_backend: str | None = None
     platform: str | None = None
+    cg_cores: int | None = None
+    cg_processor: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,7 +147,7 @@ class ManyRuns:
             row["judgements"] = (
                 s.judgements if run.comparison is None else [one.to_dict() for one in run.comparison.judgements]
             )
-            row |= {"cg_ns_per_day": s.cg_ns_per_day, "cores": s.cores, "n_parameters": s.n_parameters, "seed": s.seed}
+            row |= {"cg_ns_per_day": s.cg_ns_per_day, "cores": s.cg_cores, "n_parameters": s.n_parameters, "seed": s.seed}
             row |= {"t_conf_cg_K": s.t_conf_cg.K, "t_conf_cg_stderr_K": s.t_conf_cg.stderr_K}
             rows.append(row | {"fit_s": s.timings_s.get("fit"), "created": s.created})
         return rows

@@ -138,6 +138,8 @@ def run_potential(
         timestep_fs=plan.protocol.timestep_fs,
         force_backend=meta.provenance["force_backend"],
         platform=info.get("platform"),
+        cg_cores=info.get("cores"),
+        cg_processor=info.get("processor"),
     )
     return CoarseRun(potential, tuple(folders), figures, consistency, kinetic, plan, composition)
 

@@ -59,7 +59,10 @@ JOBS: dict[str, list[str]] = {
 `{stored}` is the folder of the stored frames, `{root}` that of the repository, and `{salt}` that of the job salt.
 """
 
-OCCASION = {"created", "command", "versions", "cores", "processor", "run", "data", "compared_with", "more_data"}
+OCCASION = {
+    *("created", "command", "versions", "cores", "processor", "cg_cores", "cg_processor", "run"),
+    *("data", "compared_with", "more_data"),
+}
 TIMES = {"timings_s", "seconds", "ns", "atomistic_ns_per_day", "cg_ns_per_day", "independent_frames_per_s"}
 HASHES = {"sha256", "checksums_sha256", "manifest_sha256", "attachments_sha256"}
 VOLATILE = OCCASION | TIMES | HASHES | {"drift"}

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from cgnnp.analysis.rdf import deviation
 from cgnnp.frames.dataset import chunk_infos, count_frames, open_frames
+from cgnnp.runtime.platforms import processor_name
 from cgnnp.runtime.storage import lock_directory
 from cgnnp.training.metrics_table import read_metrics
 from commands import jobs
@@ -93,6 +94,8 @@ def test_the_summary_is_what_the_design_says(main_job):
     assert values["atomistic_ns_per_day"] > 0
     assert values["force_backend"] in ("torch", "python")
     assert values["platform"] == "CPU"
+    assert values["cg_cores"] >= 1
+    assert values["cg_processor"] == processor_name()
     assert values["potential"] == "potential"
     assert {"cgnnp", "torch", "openmm", "numpy"} <= set(values["versions"])
     (row,) = values["rdf"]

@@ -236,6 +236,14 @@ def test_a_run_without_a_simulation_gives_a_whole_page(tmp_path, summary, metric
     assert "None" not in text
 
 
+def test_speeds_have_the_machine_of_the_simulation_beside_them(tmp_path, summary, metrics, priors):
+    """Not that of a later command, such as a comparison on another machine."""
+    machine = {"cores": 64, "processor": "another one", "cg_cores": 2, "cg_processor": "Xeon 1", "platform": "CPU"}
+    text = text_of(write_report(tmp_path, summary | machine, [], metrics, priors, CONFIG).read_text())
+    assert "2 cores of Xeon 1, CPU" in text
+    assert "another one" not in text
+
+
 def test_an_empty_summary_gives_a_page(tmp_path):
     text = text_of(write_report(tmp_path, {}, [], [], [], "").read_text())
     assert "Nothing has been compared" in text
