@@ -43,6 +43,9 @@ from cgnnp.runtime.storage import write_file
 INDEX = re.compile(r"(?<!\w)(T(?=_conf)|g(?=_CG|_atomistic)|G(?=_cc)|φ(?=_w)|ε(?=_r)|R(?=_max))_([A-Za-z]+)")
 """Pattern of symbols with a subscript in a text, such as T_conf."""
 
+SHORTEST_S = 0.05
+"""A stage that took less time, in seconds, has found its result: the page then says so, and not that it took 0.0 s."""
+
 CODE = re.compile(r"`([^`]+)`")
 
 
@@ -188,7 +191,7 @@ def render(
         metrics: metrics of the fit, one row per epoch.
         text: further values that the template uses.
     """
-    timings = {name: seconds for name, seconds in summary.timings_s.items() if seconds}
+    timings = {name: seconds for name, seconds in summary.timings_s.items() if seconds >= SHORTEST_S}
     limits = {"height": PEAK_HEIGHT, "shift": PEAK_SHIFT_NM}
     values = {"s": summary, "rdf": summary.rdf, "images": images, "timings": timings}
     values |= {"verdict": judge(summary, metrics), "n_epochs": len(metrics), "smoothing": SMOOTHING}

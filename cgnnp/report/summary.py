@@ -247,7 +247,7 @@ class ComparisonFigures:
         virial_pressure: virial pressure of charged beads.
         observables: rows of the other observables, by their names.
         judgements: judgement of every compared quantity: name of the quantity (`what`), `verdict`, `deviation`,
-            `expected_deviation`.
+            `expected_deviation`, and `absolute` (such as "mean q lower") if the deviation is not a relative one.
         compared_with: data set of the comparison, if it is not the run's own.
         comparison: `created`, the local time of the comparison (ISO 8601), and `settings`, the observables with their
             settings, in the form that they have under `compare` in the configuration.

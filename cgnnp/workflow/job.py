@@ -87,7 +87,9 @@ class Found:
 
     def summary(self, run: RunFolder) -> Summary:
         """Return the results of all stages, and the figures of the job itself, as a summary."""
-        finished = {"fit": self.fit.r2_model, "refine": self.refinement.r2_refined, "export": self.export.potential}
+        finished = {"sample": self.data.data_digest, "map": self.checks.certificate, "fit": self.fit.r2_model}
+        finished |= {"refine": self.refinement.r2_refined, "export": self.export.potential}
+        finished |= {"simulate": self.simulation.cg_length_ps, "compare": self.comparison.comparison}
         job = replace(run.job(), finished=[name for name, value in finished.items() if value is not None])
         return Summary.of(job, *vars(self).values())
 

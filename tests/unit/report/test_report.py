@@ -244,6 +244,12 @@ def test_speeds_have_the_machine_of_the_simulation_beside_them(tmp_path, summary
     assert "another one" not in text
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(0.03, "existing data used"), (12.0, "12 s")])
+def test_data_that_were_there_already_were_not_sampled_in_no_time(summary, seconds, said):
+    text = text_of(render(summary | {"timings_s": {"sample": seconds, "fit": 278.6}}))
+    assert f"Sample the atomistic system{said}" in text
+
+
 def test_an_empty_summary_gives_a_page(tmp_path):
     text = text_of(write_report(tmp_path, {}, [], [], [], "").read_text())
     assert "Nothing has been compared" in text

@@ -8,10 +8,22 @@ import pytest
 from systems import hard_gas
 
 from cgnnp.priors import PairSplineFit, priors_from_data, read_priors
-from cgnnp.report.summary import SCHEMA_VERSION, JobFigures, Summary, TemperatureFigures
+from cgnnp.report.summary import (
+    SCHEMA_VERSION,
+    CheckFigures,
+    ComparisonFigures,
+    DataFigures,
+    ExportFigures,
+    FitFigures,
+    JobFigures,
+    RunFigures,
+    Summary,
+    TemperatureFigures,
+)
 from cgnnp.runtime.storage import write_checked
 from cgnnp.training.metrics_table import read_metrics
 from cgnnp.workflow import fitting
+from cgnnp.workflow.job import Found
 from cgnnp.workflow.refining import _read_step
 from cgnnp.workflow.run_folder import RunFolder
 
@@ -86,6 +98,15 @@ def test_times_of_several_visits_add_up(run):
     with run.stage("fit", again=True):
         pass
     assert run.job().timings_s["fit"] < 1.0
+
+
+def test_the_summary_names_every_stage_that_is_complete(run):
+    parts = {"data": DataFigures(data_digest="x"), "checks": CheckFigures(certificate={})}
+    parts |= {"fit": FitFigures(r2_model=0.5), "export": ExportFigures(potential="potential")}
+    assert Found().summary(run).finished == []
+    assert Found(**parts).summary(run).finished == ["sample", "map", "fit", "export"]
+    parts |= {"simulation": RunFigures(cg_length_ps=20.0), "comparison": ComparisonFigures(comparison={})}
+    assert Found(**parts).summary(run).finished == ["sample", "map", "fit", "export", "simulate", "compare"]
 
 
 def test_summaries_hold_no_nan_and_are_read_again(run):
