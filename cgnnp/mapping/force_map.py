@@ -11,6 +11,7 @@ Conditions on a constant B (Noid et al. 2008, 10.1063/1.2938860; Ciccotti, Kapra
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Float
@@ -74,14 +75,14 @@ def certify(mapping: Mapping, atomistic: Atomistic | None = None) -> Certificate
         ValueError: a condition is violated. The message names the molecule, the bead and the atoms.
     """
     _check_atoms(mapping)
-    if atomistic is not None:
-        _check_against_system(mapping, atomistic)
     row_sum = identity = rigid = virtual = 0.0
     for block in mapping.blocks:
         row_sum = max(row_sum, _check_row_sums(mapping.name, block))
         virtual = max(virtual, _check_virtual_sites(mapping.name, block))
         rigid = max(rigid, _check_rigid_groups(mapping.name, block))
         identity = max(identity, _check_identity(mapping.name, block))
+    if atomistic is not None:
+        _check_against_system(mapping, atomistic)
     return Certificate(
         mapping.name,
         row_sum,
@@ -128,15 +129,37 @@ def _check_against_system(mapping: Mapping, atomistic: Atomistic) -> None:
         first += block.n_copies
     for group in map(list, atomistic.rigid_groups):
         if len({(int(molecule[atom]), column[atom]) for atom in group}) > 1:
-            raise ValueError(
-                f"mapping '{mapping.name}': atoms {group} are held rigid by constraints but have force coefficients "
-                f"{[column[atom] or 0 for atom in group]}, expected one common value: use the net force on the group"
-            )
+            _refuse_rigid_group(mapping, group)
     if wrong := [site for site in atomistic.virtual_sites if column[site] or in_bead[site]]:
         raise ValueError(
             f"mapping '{mapping.name}': virtual sites {wrong[:5]} have coefficients in C or B, expected 0: the engine has "
             "already spread their force over the real atoms"
         )
+
+
+def _refuse_rigid_group(mapping: Mapping, group: list[int]) -> NoReturn:
+    """Raise the error about a rigid group of the system, whose atoms do not have one force coefficient in some bead."""
+    for block in mapping.blocks:
+        copies, atoms = np.nonzero(np.isin(block.atoms, group))
+        for copy in np.unique(copies):
+            values = np.zeros((block.n_beads, len(group)))
+            for atom in atoms[copies == copy]:
+                values[:, group.index(int(block.atoms[copy, atom]))] = block.force[:, [atom]].toarray()[:, 0]
+            spread = np.ptp(values, axis=1)
+            if spread.max() > 0:
+                bead = int(spread.argmax())
+                where = f"mapping '{mapping.name}', molecule {block.name}, bead {block.bead_types[bead]}"
+                raise ValueError(_unequal_coefficients(where, group, values[bead]))
+    raise AssertionError(f"group {group} has equal coefficients")
+
+
+def _unequal_coefficients(where: str, group: Sequence[int], coefficients: Float[np.ndarray, "atoms"]) -> str:
+    values = ", ".join(f"{value:.6g}" for value in coefficients)
+    return (
+        f"{where}: atoms {list(group)} are held rigid by constraints, but their force coefficients are {values}. They must "
+        "be equal, because constraint forces cancel only in the sum over the rigid group: use the net force on the group, "
+        "which map_molecules takes if you leave out force_map (with matrices of your own: set these coefficients to 1)"
+    )
 
 
 def _check_row_sums(name: str, block: Block) -> float:
@@ -174,11 +197,8 @@ def _check_rigid_groups(name: str, block: Block) -> float:
         spread = np.ptp(rows, axis=1)
         if spread.max() > TOLERANCE:
             bead = int(spread.argmax())
-            raise ValueError(
-                f"mapping '{name}', molecule {block.name}, bead {block.bead_types[bead]}: atoms {list(group)} are held "
-                f"rigid by constraints but have force coefficients {rows[bead].tolist()}, expected one common value "
-                "(constraint forces cancel only in the sum over the group): use the net force on the group"
-            )
+            where = f"mapping '{name}', molecule {block.name}, bead {block.bead_types[bead]}"
+            raise ValueError(_unequal_coefficients(where, group, rows[bead]))
         worst = max(worst, float(spread.max()))
     return worst
 
