@@ -83,11 +83,15 @@ class Block:
         }
         if wrong := [key for key, fits in sound.items() if not fits]:
             value = getattr(self, wrong[0])
-            found = f"has shape {value.shape}" if isinstance(value, csr_array) else f"is {str(value)[:60]}"
-            raise ValueError(
-                f"molecule {self.name!r} of {n_beads} beads and {n_atoms} atoms: {wrong[0]} {found}, which is not possible: "
-                "each bead needs a positive mass and a finite charge, and the indices of atoms and beads begin with 0"
+            problem = (
+                f"is {str(value)[:60]}, which is not possible: each bead needs a positive mass and a finite charge, and the "
+                "indices of atoms and beads begin with 0"
             )
+            if isinstance(value, csr_array):
+                problem = f"has shape {value.shape}, expected (beads, atoms) = {(n_beads, n_atoms)}: correct the matrix"
+                if value.shape == (n_beads, n_atoms):
+                    problem = "has coefficients that are not finite numbers: correct the matrix"
+            raise ValueError(f"molecule {self.name!r} of {n_beads} beads and {n_atoms} atoms: {wrong[0]} {problem}")
         _ = self.generations
 
     def _is_mass(self, mass: float, bead: int) -> bool:

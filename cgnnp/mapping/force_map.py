@@ -191,6 +191,7 @@ def _check_virtual_sites(name: str, block: Block) -> float:
 
 
 def _check_rigid_groups(name: str, block: Block) -> float:
+    _check_one_bead_per_group(name, block)
     worst = 0.0
     for group in block.rigid_groups:
         rows = block.force[:, list(group)].toarray()
@@ -203,14 +204,51 @@ def _check_rigid_groups(name: str, block: Block) -> float:
     return worst
 
 
+def _check_one_bead_per_group(name: str, block: Block) -> None:
+    """Refuse two beads with all their atoms in one rigid group, since no constant force map exists for them."""
+    group_of = {atom: group for group in block.rigid_groups for atom in group}
+    first: dict[tuple[int, ...], int] = {}
+    starts = block.configuration.indptr
+    for bead in range(block.n_beads):
+        groups = {group_of.get(atom, ()) for atom in block.configuration.indices[starts[bead] : starts[bead + 1]].tolist()}
+        group = groups.pop() if len(groups) == 1 else ()
+        if group and (other := first.setdefault(group, bead)) != bead:
+            kinds = block.bead_types
+            raise ValueError(
+                f"mapping '{name}', molecule {block.name}: atoms {list(group)} are held rigid by constraints, and both bead "
+                f"{other} ({kinds[other]}) and bead {bead} ({kinds[bead]}) lie in this rigid group. No constant force map "
+                "exists for them: use one bead for the group"
+            )
+
+
 def _check_identity(name: str, block: Block) -> float:
     product = (block.force @ block.configuration.T).toarray()
     error = np.abs(product - np.eye(block.n_beads))
     if error.max() > TOLERANCE:
-        row, column = np.unravel_index(error.argmax(), error.shape)
+        row, column = (int(index) for index in np.unravel_index(error.argmax(), error.shape))
         raise ValueError(
-            f"mapping '{name}', molecule {block.name}: (B C^T)[{row}, {column}] is {product[row, column]:.6g}, expected "
-            f"{float(row == column):g}: the forces that bead {block.bead_types[row]} collects must act on this bead alone, "
-            "with weight 1 (the usual cause is a mass-weighted mean of forces: average positions, but sum forces)"
+            f"mapping '{name}', molecule {block.name}, bead {block.bead_types[row]}: (B C^T)[{row}, {column}] is "
+            f"{product[row, column]:.6g}, expected {float(row == column):g}: {_cause(block, row, column)}"
         )
     return float(error.max())
+
+
+def _cause(block: Block, row: int, column: int) -> str:
+    """Say why an element of B C^T is wrong, and what to do."""
+    kinds, force = block.bead_types, block.force[[row], :].toarray()[0]
+    if row != column:
+        used = block.configuration[[column], :].toarray()[0] * force
+        return (
+            f"the force on bead {row} ({kinds[row]}) contains forces on atoms {np.flatnonzero(used).tolist()}, which belong "
+            f"to bead {column} ({kinds[column]}): leave these atoms out of one of the two beads, or out of this force"
+        )
+    if abs(force.sum() - 1) <= TOLERANCE:
+        return (
+            "the coefficients of the force sum to 1, so that the force is a mean (such as a mass-weighted mean of forces). "
+            "Positions are averaged, but forces are summed: leave out force_map, or set its coefficients to 1"
+        )
+    values = ", ".join(f"{value:.6g}" for value in force[force != 0][:6]) or "all 0"
+    return (
+        f"the coefficients of the force are {values}; those of a net force are 1: leave out force_map, which takes the net "
+        "force, or correct the coefficients"
+    )

@@ -4,7 +4,10 @@ A *molecule* is a set of atoms that bonds, rigid groups and virtual sites hold t
 masses, charges and bonds are copies of one kind. A rule states the beads of one molecule of each kind.
 """
 
+import contextlib
+import inspect
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,13 +102,15 @@ def map_molecules(
     >>> map_molecules(atomistic, rule, name="water")                      # doctest: +SKIP
 
     Raises:
-        ValueError: nothing is selected, no molecule gets a bead, or a bead names atoms that the molecule does not have.
+        ValueError: nothing is selected, no molecule gets a bead, a bead names atoms that the molecule does not have, or the
+            rule or `force_map` returns something else.
     """
+    _check_force_map(force_map, name)
     chosen = set(select(atomistic, selection, name))
     blocks = []
     for molecule in find_molecules(atomistic):
         taken = [first for first in molecule.first_atoms if chosen.intersection(first + np.asarray(molecule.offsets))]
-        made = beads(molecule) if taken else []
+        made = _beads_of(molecule, beads, name) if taken else []
         if made:
             blocks.append(_block_of(molecule, made, taken, name, force_map))
     if not blocks:
@@ -213,6 +218,43 @@ def _by_molecule(items: Iterable[tuple[int, ...]], labels: Int[np.ndarray, "atom
     return result
 
 
+def _check_force_map(force_map: Any, mapping: str) -> None:
+    try:
+        with contextlib.suppress(ValueError):  # a function compiled from C has no signature
+            inspect.signature(force_map).bind((), (), ())
+    except TypeError as error:
+        raise ValueError(
+            f"mapping '{mapping}': force_map={force_map!r} cannot be called with the three arguments configuration, "
+            f"virtual_sites and rigid_groups ({error}): use such a function, or leave out force_map to take the net force"
+        ) from error
+
+
+def _beads_of(molecule: Molecule, rule: Callable[[Molecule], Sequence[Bead]], mapping: str) -> Sequence[Bead]:
+    """Return the beads that a rule makes of a molecule, after a check that they are a list of beads."""
+    made = rule(molecule)
+    if made is not None and not (isinstance(made, Sequence) and all(isinstance(bead, Bead) for bead in made)):
+        raise ValueError(
+            f"mapping '{mapping}', molecule {molecule.label}: the rule returned {str(made)[:80]}, expected a list of Bead: "
+            'return for example [Bead("W", range(3))], or [] to leave the molecule out'
+        )
+    return made or ()
+
+
+def _atoms_of(bead: Bead, n_atoms: int, where: str) -> Int[np.ndarray, "_"]:
+    try:
+        atoms = np.array([operator.index(atom) for atom in bead.atoms], dtype=int)
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: its atoms are {bead.atoms!r}, expected a list of indices from 0 in the molecule, such as [0] or "
+            "range(3); molecule.find(name) returns the index of an atom, or None if there is no such atom"
+        ) from error
+    if not len(atoms) or atoms.min() < 0 or atoms.max() >= n_atoms:
+        raise ValueError(
+            f"{where}: its atoms are {atoms.tolist()}, but the molecule has atoms 0 to {n_atoms - 1}: correct them"
+        )
+    return atoms
+
+
 def _block_of(
     molecule: Molecule,
     beads: Sequence[Bead],
@@ -223,12 +265,8 @@ def _block_of(
     n_atoms = len(molecule.names)
     configuration = np.zeros((len(beads), n_atoms))
     for row, bead in zip(configuration, beads, strict=True):
-        atoms = np.asarray(bead.atoms, dtype=int)
         where = f"mapping '{mapping}', molecule {molecule.label}, bead {bead.type}"
-        if not len(atoms) or atoms.min() < 0 or atoms.max() >= n_atoms:
-            raise ValueError(
-                f"{where}: its atoms are {atoms.tolist()}, but the molecule has atoms 0 to {n_atoms - 1}: correct them"
-            )
+        atoms = _atoms_of(bead, n_atoms, where)
         weights = molecule.masses[atoms] if bead.weights is None else np.asarray(bead.weights, dtype=float)
         if weights.shape != atoms.shape or not weights.sum() > 0:
             raise ValueError(

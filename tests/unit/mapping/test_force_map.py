@@ -76,13 +76,28 @@ HALVES = [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
         ),
         pytest.param(
             water_mapping(force=[WATER_MASSES / WATER_MASSES.sum()], rigid_groups=()),
-            r"HOH.*\(B C\^T\)\[0, 0\] is 0\.79.*expected 1.*bead W.*mass-weighted mean of forces",
+            r"HOH, bead W: \(B C\^T\)\[0, 0\] is 0\.79.*expected 1.*mass-weighted mean of forces",
             id="mass-weighted mean force, flexible",
         ),
         pytest.param(
             water_mapping(force=[[1 / 3, 1 / 3, 1 / 3]]),
-            r"\(B C\^T\)\[0, 0\] is 0\.333333, expected 1",
+            r"\(B C\^T\)\[0, 0\] is 0\.333333, expected 1: .* sum to 1, so that the force is a mean",
             id="mean force",
+        ),
+        pytest.param(
+            water_mapping(force=[[2.0, 2.0, 2.0]]),
+            r"bead W: \(B C\^T\)\[0, 0\] is 2, expected 1: .* of the force are 2, 2, 2; those of a net force are 1",
+            id="twice the net force",
+        ),
+        pytest.param(
+            water_mapping(force=[[0.0, 0.0, 0.0]]),
+            r"is 0, expected 1: the coefficients of the force are all 0; those of a net force are 1",
+            id="no force",
+        ),
+        pytest.param(
+            water_mapping([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]),
+            r"atoms \[0, 1, 2\] are held rigid by constraints, and both bead 0 \(W\) and bead 1 \(X\) lie .* use one bead",
+            id="two beads in one rigid group",
         ),
         pytest.param(
             water_mapping(M_SITE, [[1.0, 1.0, 1.0, 1.0]], virtual_sites=(3,), copies=((0, 4, 2),)),
@@ -101,7 +116,7 @@ HALVES = [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
         ),
         pytest.param(
             water_mapping(HALVES, rigid_groups=()),
-            r"HOH.*\(B C\^T\)\[0, 1\] is 0\.5, expected 0.*bead W",
+            r"bead W: \(B C\^T\)\[0, 1\] is 0\.5, expected 0: .* forces on atoms \[1\], which belong to bead 1 \(X\)",
             id="overlapping beads",
         ),
         pytest.param(

@@ -252,6 +252,25 @@ def test_beads_of_wrong_atoms_or_weights_are_refused(bead, message):
         map_molecules(salt_water(), lambda molecule: [bead], name="m", selection="water")
 
 
+@pytest.mark.parametrize("atoms", [0, [None], [0.0], "O"])
+def test_atoms_that_are_no_list_of_indices_are_refused(atoms):
+    bead = Bead("X", [0])
+    object.__setattr__(bead, "atoms", atoms)  # the tests check types when a Bead is made, but users' code does not
+    with pytest.raises(ValueError, match=r"molecule HOH1, bead X: its atoms are .*, expected a list of indices"):
+        map_molecules(salt_water(), lambda molecule: [bead], name="m", selection="water")
+
+
+@pytest.mark.parametrize("made", [Bead("X", [0]), ["X"], "X", iter([Bead("X", [0])])])
+def test_a_rule_that_returns_no_list_of_beads_is_refused(made):
+    with pytest.raises(ValueError, match=r"mapping 'm', molecule HOH1: the rule returned .*, expected a list of Bead"):
+        map_molecules(salt_water(), lambda molecule: made, name="m", selection="water")
+
+
+def test_a_force_map_with_other_arguments_is_refused():
+    with pytest.raises(ValueError, match=r"mapping 'm': force_map=.* three arguments .*too many positional arguments"):
+        map_molecules(salt_water(), lambda molecule: [Bead("X", [0])], name="m", force_map=lambda one: one)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_any_valid_partition_of_a_molecule_is_certified_and_sums_its_forces(seed):
     """Random beads on the peptide without constraints: B C^T = 1, the beads' forces add up to the molecule's."""

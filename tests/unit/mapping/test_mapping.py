@@ -225,8 +225,13 @@ def test_bead_masses():
 def test_values_that_no_molecule_has(key, value):
     block = trimer_block()
     assert (block.n_beads, len(block.offsets)) == (2, 3)
-    with pytest.raises(ValueError, match=rf"(: {key} (is|has shape)|form a cycle)"):
+    with pytest.raises(ValueError, match=rf"(: {key} (is|has coefficients)|form a cycle)"):
         replace(block, **{key: value})
+
+
+def test_a_force_map_of_the_wrong_shape_is_refused_with_the_right_one():
+    with pytest.raises(ValueError, match=r"force has shape \(1, 2\), expected \(beads, atoms\) = \(2, 3\)"):
+        replace(trimer_block(), force=np.ones((1, 2)))
 
 
 def test_only_virtual_sites_have_no_mass():
