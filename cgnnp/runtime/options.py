@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -107,15 +108,24 @@ def target(values: Mapping[str, Any], group: str) -> Callable[..., Any]:
     """Return the class or function that `_target_` names.
 
     Raises:
-        ValueError: `_target_` is not set or cannot be imported.
+        ValueError: `_target_` is not set, cannot be imported, or is no function or class.
     """
     name = str(values.get(TARGET))
     if name == MISSING:
         raise ValueError(f"{group}._target_ is not set: name an importable function, {group}._target_=my_module.my_function")
     module, _, attribute = home_of(name).rpartition(".")
+    if not module:
+        raise ValueError(
+            f"{group}._target_={name}: must be a module and a function or class in it, joined by a dot: "
+            f"{group}._target_={name or 'my_module'}.my_function"
+        )
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a user's module may raise any exception
         raise ValueError(
             f"{group}._target_={name}: cannot be imported ({error}): check the name, and that Python finds the module"
         ) from error
+    if not callable(found):
+        example = f": write {group}._target_={name}.my_function" if inspect.ismodule(found) else ""
+        raise ValueError(f"{group}._target_={name}: is a {type(found).__name__}, but must be a function or class{example}")
+    return found
