@@ -117,8 +117,8 @@ def _masses(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray, 
                 "reference",
                 f"masses: {path}: the masses of {kinds(unknown)} are not known: the file has neither masses nor elements "
                 "for them, and elements are not guessed from names. State the masses in Da, "
-                f"{example('masses', unknown)} or one number for all, or use a file that has masses (GROMACS TPR, Amber "
-                "prmtop, LAMMPS data) or elements (PDB with element column, PDBx)",
+                f"{example('masses', unknown)} or one number for all (in Python masses=...), or use a file that has masses "
+                "(GROMACS TPR, Amber prmtop, LAMMPS data) or elements (PDB with element column, PDBx)",
             )
         symbols = {atom.element.symbol for atom, use in zip(particles.topology.atoms, used, strict=True) if use}
         log.warning("%s: masses are missing: those of the elements are used (%s)", path.name, ", ".join(sorted(symbols)))
@@ -142,14 +142,16 @@ def _charges(particles: Particles, stated: Any, path: Path) -> Float[np.ndarray,
         raise SettingError(
             "reference",
             f"charges: {path}: has ions, {kinds(without)}, but their charges are not known, and the potential would be "
-            f"fitted without Coulomb forces. State the charges in e, {example('charges', without)}, or charges=none if "
-            "there are none. If these are beads that only have the names of ions, state their masses too",
+            f"fitted without Coulomb forces. State the charges in e, {example('charges', without)}, or "
+            "reference.charges=none if there are none (in Python charges=...). If these are beads that only have the names "
+            "of ions, state their masses too",
         )
     if unknown.any():
         whose = "" if unknown.all() else f" of {kinds([names[k] for k in np.flatnonzero(unknown)])}"
         log.warning(
-            "%s: has no charges%s; they are taken as zero: state the charges for a Coulomb prior, or state charges=none",
-            *(path.name, whose),
+            "%s: has no charges%s, so they are taken as zero. If there are charges, state them in e for a Coulomb prior, "
+            "%s; reference.charges=none states that there are none (in Python charges=...). Either makes a new data set",
+            *(path.name, whose, example("charges", [names[k] for k in np.flatnonzero(unknown)])),
         )
     return np.zeros(len(names)) if found is None else np.nan_to_num(found)
 

@@ -89,19 +89,19 @@ def _checked(array: np.ndarray, what: str, where: str) -> np.ndarray:
 
 
 def _forms(what: str, names: Sequence[str]) -> str:
-    none = f", or {what}=none if there are none" if what == "charges" else ""
+    none = f", or reference.{what}=none if there are none" if what == "charges" else ""
     return f"state one number for all atoms, numbers by name ({example(what, names)}), or a list with one for each{none}"
 
 
 def example(what: str, names: Sequence[str]) -> str:
-    """Return the setting that states numbers for these names, with dots in place of the numbers.
+    """Return the setting of a command that states numbers for these names, with dots in place of the numbers.
 
     >>> example("masses", ["A", "A", "B"])
-    "'masses={A: ..., B: ...}'"
+    "'reference.masses={A: ..., B: ...}'"
     """
     distinct = list(dict.fromkeys(names))
     some = [f"{name}: ..." for name in distinct[:NAMES_SHOWN]] + (["..."] if len(distinct) > NAMES_SHOWN else [])
-    return f"'{what}={{{', '.join(some)}}}'"
+    return f"'reference.{what}={{{', '.join(some)}}}'"
 
 
 def kinds(names: Sequence[str]) -> str:

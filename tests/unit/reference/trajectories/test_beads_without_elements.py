@@ -42,7 +42,7 @@ def beads(request, tmp_path):
 
 
 def test_names_that_are_no_elements_are_refused_without_masses(beads):
-    expected = r"masses of A \(3\), W \(3\), BB \(2\), C1 \(2\) are not known.*'masses=\{A: \.\.\., W: \.\.\., BB"
+    expected = r"masses of A \(3\), W \(3\), BB \(2\), C1 \(2\) are not known.*'reference.masses=\{A: \.\.\., W: \.\.\., BB"
     with pytest.raises(ValueError, match=expected):
         describe_files(beads, rigid="none")
     with pytest.raises(ValueError, match=r"masses of W \(3\), C1 \(2\) are not known"):
@@ -73,7 +73,7 @@ def test_stated_masses_keep_every_bead(beads, caplog):
         ([40.0] * 9, None, "masses is a list of 9, but one finite number for each of 10 atoms is expected"),
         ("A", None, "masses='A': state one number for all atoms, numbers by name"),
         (40, {"A": float("inf")}, "charges of inf are given"),
-        (40, "no", "charges='no': state one number .* or charges=none if there are none"),
+        (40, "no", "charges='no': state one number .* or reference.charges=none if there are none"),
     ],
 )
 def test_what_is_stated_must_fit(beads, masses, charges, message):
@@ -124,7 +124,8 @@ def test_ions_without_charges_are_refused_and_neutral_liquids_warned_of(tmp_path
         describe_files(types={"Na": 3, "Cl": 3}, masses=23, rigid="none")
     with caplog.at_level(logging.WARNING, "cgnnp"):
         assert not describe_files(types={"W": 3}, masses=18.015, rigid="none").charges.any()
-    assert "no charges; they are taken as zero" in caplog.text
+    assert "has no charges, so they are taken as zero" in caplog.text
+    assert "'reference.charges={W: ...}'; reference.charges=none states that there are none" in caplog.text
     caplog.clear()
     describe_files(types={"W": 3}, masses=18.015, rigid="none", charges="none")
     assert not caplog.records
@@ -228,5 +229,5 @@ def test_names_that_would_become_one_type_are_refused(tmp_path):
 
 def test_types_without_masses_are_refused_with_what_to_state():
     """They are no virtual sites, which would have been dropped."""
-    with pytest.raises(ValueError, match=r"the masses of A \(3\), B \(2\) are not known.*masses={A: "):
+    with pytest.raises(ValueError, match=r"the masses of A \(3\), B \(2\) are not known.*'reference.masses={A: "):
         describe_files(None, types={"A": 3, "B": 2}, rigid="none", charges="none")
