@@ -1,5 +1,6 @@
 """The beads that a potential is simulated with: those it was exported with, or another number of them in another box."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,8 +140,8 @@ def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0
         seed: seed of the random choice of sites.
 
     Raises:
-        ValueError: the potential was exported with different numbers of its kinds of molecules, or so many beads do not fit
-            into the box.
+        ValueError: the potential was exported with different numbers of its kinds of molecules, the box is too small for the
+            cutoff of the prior, or so many beads do not fit into the box.
     """
     own = own_beads(bundle)
     if composition.is_own:
@@ -155,9 +156,33 @@ def other_beads(bundle: PotentialBundle, composition: Composition, seed: int = 0
     own_edge = float(abs(np.linalg.det(own.box)) ** (1 / 3))
     number = composition.number(own.mapping.blocks[0].n_copies)
     edge = composition.edge(own.mapping.blocks[0].n_copies, own_edge)
+    _check_edge(bundle, composition, number, edge)
     mapping = own.mapping.of_beads(number)
     box = edge * np.eye(3)
     return BeadSystem(mapping, box, _scattered(mapping.n_beads, edge, _closest(bundle), seed), scattered=True)
+
+
+def _check_edge(bundle: PotentialBundle, composition: Composition, number: int, edge: float) -> None:
+    """Refuse a box whose edge (nm) is less than twice the cutoff of the prior, and say what is large enough."""
+    least = 2 * bundle.largest_cutoff
+    if edge >= least:
+        return
+    density = number / edge**3
+    if composition.box_nm is not None:
+        name, remedy = "box_nm", f"use an edge of at least {least:g} nm"
+    elif composition.n_molecules is not None:
+        kinds = " of each kind" if len(bundle.mapping.blocks) > 1 else ""
+        name, remedy = (
+            "n_molecules",
+            f"use at least {math.ceil(density * least**3 - 1e-9)} molecules{kinds}, or a larger box",
+        )
+    else:
+        name, remedy = "concentration_M", f"use n_molecules of at least {math.ceil(density * least**3 - 1e-9)} with it"
+    raise SettingError(
+        "system",
+        f"{name}={getattr(composition, name):g}: the box would have an edge of {edge:.4g} nm, but it must be at least "
+        f"{least:g} nm, twice the cutoff of the prior, which is part of the potential: {remedy}",
+    )
 
 
 def _closest(bundle: PotentialBundle) -> float:

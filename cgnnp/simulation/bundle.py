@@ -22,7 +22,6 @@ from cgnnp.mapping.topology import BeadTopology
 from cgnnp.models.potential import Potential
 from cgnnp.priors import Prior
 from cgnnp.priors.coulomb import dielectric_constant
-from cgnnp.priors.prior import check_cutoff
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.representation import paragraph
 from cgnnp.runtime.storage import data_digest
@@ -96,6 +95,11 @@ class PotentialBundle:
         parts = {name: sums.get(name) for name in ("model.json", "model.safetensors", "prior.json")}
         return data_digest({**parts, "masses": self.manifest["bead_masses_Da"], "mapping": self.mapping.to_dict()})
 
+    @property
+    def largest_cutoff(self) -> float:
+        """Largest cutoff of the prior's nonbonded terms, nm; 0 if it has none. The box must be twice as large."""
+        return max((prior.cutoff for prior in self.priors if prior.cutoff is not None), default=0.0)
+
     def check_beads(self, names: Sequence[str], box: Float[np.ndarray, "3 3"]) -> None:
         """Check that the potential can describe beads in a box, and warn when their density is not that of the data.
 
@@ -112,9 +116,13 @@ class PotentialBundle:
                 f"the topology has bead types {sorted(unknown)}, but the potential knows only the bead types {list(masses)}"
             )
         self._warn_of_density(names, box)
-        for prior in self.priors:
-            if prior.cutoff is not None:
-                check_cutoff(prior.cutoff, box)
+        half = float(np.diag(box).min()) / 2
+        if self.largest_cutoff > half:
+            raise ValueError(
+                f"the cutoff of the prior, {self.largest_cutoff:g} nm, is part of the potential, but more than half the box "
+                f"({half:.4g} nm), which is the largest cutoff of OpenMM's nonbonded forces: use a box of at least "
+                f"{2 * self.largest_cutoff:g} nm"
+            )
 
     def warn_of_temperature(self, temperature: float) -> None:
         """Warn when a temperature (K) is not that of the data. The potential is a free energy, so it depends on it."""

@@ -50,6 +50,27 @@ def test_nothing_asked_for_is_the_exported_system(exported, gas):
     np.testing.assert_allclose(found.box, gas.boxes[-1], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"n_molecules": 5},
+            r"n_molecules=5: the box would have an edge of 0\.8892 nm, .*: use at least {number} molecules, or",
+        ),
+        ({"box_nm": 0.9}, r"box_nm=0\.9: the box .*: use an edge of at least {edge} nm"),
+        ({"n_molecules": 5, "box_nm": 0.9}, r"box_nm=0\.9: the box .*: use an edge of at least {edge} nm"),
+        ({"concentration_M": 60.0}, r"concentration_M=60: the box .*: use n_molecules of at least {other} with it"),
+    ],
+)
+def test_a_box_too_small_for_the_prior_is_refused_with_what_is_large_enough(exported, asked, message):
+    edge = 2 * exported.bundle.largest_cutoff
+    number = int(np.ceil(OWN_NUMBER / OWN_EDGE**3 * edge**3))
+    other = int(np.ceil(60 * AVOGADRO_PER_NM3 * edge**3))
+    with pytest.raises(ValueError, match=message.format(number=number, edge=f"{edge:g}", other=other)):
+        other_beads(exported.bundle, Composition(**asked))
+    assert other_beads(exported.bundle, Composition(n_molecules=number)).box[0, 0] >= edge
+
+
 def test_other_beads_are_scattered_apart(exported):
     """Each on a site of its own of a lattice, and another way with another seed."""
     one, two = (other_beads(exported.bundle, Composition(n_molecules=60), seed) for seed in (1, 2))
