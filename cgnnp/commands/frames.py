@@ -7,12 +7,14 @@ import functools
 import inspect
 import itertools
 import logging
+import math
 import shlex
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from cgnnp.diagnostics.undeclared_bonds import warn_of_undeclared_bonds
@@ -99,8 +101,13 @@ def map_frames(config: DictConfig) -> list[Path]:
 
 def _say_how_to_fit(directories: list[Path]) -> None:
     """Log the command that fits a potential to each data set."""
+    default = OmegaConf.load(str(files("cgnnp.conf") / "train.yaml")).prior.cutoff_nm
     for directory in directories:
-        log.info("to fit a potential to these frames: python -m cgnnp.train data=%s", shlex.quote(str(directory)))
+        half = float(np.diagonal(open_frames(directory).boxes, axis1=1, axis2=2).min()) / 2
+        # In a smaller box, train would refuse the default cutoff of the prior.
+        cutoff = f" prior.cutoff_nm={math.floor(half / 0.05 + 1e-6) * 0.05:.2f}" if half < default else ""
+        quoted = shlex.quote(str(directory))
+        log.info("to fit a potential to these frames: python -m cgnnp.train data=%s%s", quoted, cutoff)
 
 
 def _look_for_bonds(directory: Path) -> Frames:

@@ -33,6 +33,7 @@ def test_mapping_an_extended_xyz_file_says_what_it_looks_like(tmp_path, run_here
     frames = open_frames(directory)
     assert (len(frames), frames.mapping.type_names) == (80, ("C",))
     assert frames.energies.shape == (80,)
+    assert f"python -m cgnnp.train data={directory.relative_to(tmp_path)}\n" in said  # half the box is 1.5 nm
 
 
 def test_sampling_says_at_once_what_training_will_refuse(tmp_path, run_here, capfd):
@@ -42,3 +43,5 @@ def test_sampling_says_at_once_what_training_will_refuse(tmp_path, run_here, cap
     said = capfd.readouterr().err
     refused = said.index("training will refuse these frames: mapping 'water_cg' makes a single bead")
     assert refused < said.index("OpenMM")
+    (directory,) = (tmp_path / "data").glob("water_cg-*")  # half the box is 0.466 nm, below the default cutoff
+    assert f"python -m cgnnp.train data={directory.relative_to(tmp_path)} prior.cutoff_nm=0.45\n" in said
