@@ -35,6 +35,11 @@ def help_text(command: str, words: Sequence[str]) -> str:
     groups = groups_of(command)
     asked = {word for word in words if "=" not in word}
     for word in sorted(asked - {*groups}):
+        if (group := word.partition(".")[0]) in groups:
+            raise ValueError(
+                f"--help {word}: help is given for whole groups, not for one part of a group: use --help {group}, which "
+                f"describes all settings of {group}"
+            )
         known = f"{did_you_mean(word, groups)} Groups: {', '.join(groups)}" if groups else ""
         raise ValueError(f"python -m cgnnp.{command} has no group '{word}'.{known}")
     overrides = [word for word in words if "=" in word]

@@ -132,6 +132,8 @@ def test_the_header_and_comments_of_a_file_come_out_as_they_stand():
         ("sample", ["model"], "python -m cgnnp.sample has no group 'model'. Groups: system, reference, mapping"),
         ("train", ["mappings"], "has no group 'mappings'. Did you mean mapping?"),
         ("compare", ["mapping"], "python -m cgnnp.compare has no group 'mapping'."),
+        ("compare", ["compare.rdf"], "--help compare.rdf: help is given for whole groups, not for one part of a group"),
+        ("train", ["model.layers"], "use --help model, which describes all settings of model"),
         ("train", ["mapping=ion"], "there is no mapping 'ion'. Did you mean mapping=ions?"),
         ("train", ["sed=1"], "there is no setting 'sed'. Did you mean seed?"),
     ],
