@@ -26,7 +26,7 @@ IN_SEVERAL = {
 """All exceptions: most are settings of different options that have one name."""
 
 READ_BY_EYE = {
-    **{"electrolyte.py": 1, "beads.py": 1, "spline_fit.py": 2},  # loops over names, min_count
+    **{"electrolyte.py": 1, "beads.py": 2, "spline_fit.py": 2},  # loops over names, the size of the box, min_count
     **{"file_source.py": 3, "topology_files.py": 3},  # what must be stated, interval_ps, ensemble; types
     **{"stated_numbers.py": 1, "time_steps.py": 1},  # masses and charges; timestep_fs
 }
