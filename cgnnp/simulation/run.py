@@ -18,7 +18,8 @@ from cgnnp.runtime.errors import SettingError
 from cgnnp.runtime.platforms import available_cores, choose_platform
 from cgnnp.runtime.progress import Progress, progress
 from cgnnp.runtime.storage import named
-from cgnnp.simulation.beads import Composition, other_beads, own_beads
+from cgnnp.simulation.beads import BeadSystem, Composition, other_beads, own_beads
+from cgnnp.simulation.bundle import PotentialBundle
 from cgnnp.simulation.openmm.forces import choose_backend
 from cgnnp.simulation.potential_files import load
 from cgnnp.simulation.replica import FRAMES, STATE, replica_meta, run_replica
@@ -32,8 +33,9 @@ class SimulationSettings:
     """Settings of a coarse-grained run.
 
     Args:
-        length_ps: total length of all replicas together, without equilibration.
-        replicas: number of replicas; None for one per core (at most two) on a CPU, and one on a GPU.
+        length_ps: total length without equilibration, with what is already there, divided among the replicas.
+        replicas: number of replicas; None for one per core (at most two) on a CPU, and one on a GPU, or for as many as are
+            already there, if these are more.
         platform: name of the OpenMM platform, or "auto".
         force_backend: back end of the network's forces, see `cgnnp.simulation.openmm.forces.choose_backend`.
         chunk_frames: number of frames in a chunk.
@@ -80,22 +82,48 @@ def simulate(
         composition: number of molecules and box; None for those of the exported potential.
 
     Raises:
-        ValueError: the folders hold frames of another potential or protocol, or the beads do not fit into the box.
+        ValueError: the folders hold frames of another potential or protocol or of more replicas, or the beads do not fit
+            into the box.
         SimulationFailed: a replica blew up or its process was killed. The other replicas are finished first.
     """
     platform = choose_platform(settings.platform, threads=1)
     bundle = load(bundle_directory, force_backend=settings.force_backend)
     backend = choose_backend(settings.force_backend)
     bundle.warn_of_temperature(protocol.temperature_K)
-    replicas = settings.replicas or (1 if platform.is_gpu else min(2, available_cores()))
+    there = replica_folders(directory)
+    replicas = settings.replicas or max(len(there), 1 if platform.is_gpu else min(2, available_cores()))
     n_frames = max(1, -(-round(settings.length_ps / protocol.frame_interval) // replicas))
     chosen = " (chosen automatically)" if settings.force_backend == "auto" else ""
     log.info("simulate: force back end %s%s, platform %s", backend, chosen, platform)
-    log.info("simulate: %d replicas of %d frames, time step %g fs", replicas, n_frames, protocol.timestep_fs)
     folders = [directory / f"replica_{k}" for k in range(replicas)]
     protocols = [replace(protocol, seed=derived_seed(protocol.seed, 1000 + k)) for k in range(replicas)]
+    systems = _systems(bundle, composition, protocols, starts)
+    metas = [replica_meta(bundle, system, seeded, backend) for system, seeded in zip(systems, protocols, strict=True)]
+    finished = [_is_finished(folder, meta, n_frames) for folder, meta in zip(folders, metas, strict=True)]
+    _check_all_continue(there, folders)
+    if all(finished):
+        _say_finished(folders, protocol.frame_interval, settings.length_ps)
+        return folders
+    log.info("simulate: %d replicas of %d frames, time step %g fs", replicas, n_frames, protocol.timestep_fs)
+    common = (n_frames, platform, backend, settings.chunk_frames)
+    with Workers(side_by_side(replicas)) as workers:
+        jobs = [
+            workers.submit(run_replica, bundle_directory, folder, protocols[k], *common, systems[k])
+            for k, folder in enumerate(folders)
+        ]
+        _watch(jobs, folders, replicas * n_frames)
+    return folders
+
+
+def _systems(
+    bundle: PotentialBundle,
+    composition: Composition | None,
+    protocols: Sequence[LangevinProtocol],
+    starts: Float[np.ndarray, "starts beads 3"] | None,
+) -> list[BeadSystem]:
+    """Return the beads, box and starting positions of each replica. The arguments are described in `simulate`."""
     if composition is None or composition.is_own:
-        systems = [own_beads(bundle)] * replicas
+        systems = [own_beads(bundle)] * len(protocols)
     else:
         systems = [other_beads(bundle, composition, seeded.seed) for seeded in protocols]
     if starts is not None:
@@ -105,18 +133,15 @@ def simulate(
         log.info(
             "simulate: %d beads, placed at random in a box of %.3f nm", systems[0].mapping.n_beads, systems[0].box[0, 0]
         )
-    metas = [replica_meta(bundle, system, seeded, backend) for system, seeded in zip(systems, protocols, strict=True)]
-    if all(_is_finished(folder, meta, n_frames) for folder, meta in zip(folders, metas, strict=True)):
-        log.info("simulate: all frames are already in %s", directory)
-        return folders
-    common = (n_frames, platform, backend, settings.chunk_frames)
-    with Workers(side_by_side(replicas)) as workers:
-        jobs = [
-            workers.submit(run_replica, bundle_directory, folder, protocols[k], *common, systems[k])
-            for k, folder in enumerate(folders)
-        ]
-        _watch(jobs, folders, replicas * n_frames)
-    return folders
+    return systems
+
+
+def _say_finished(folders: Sequence[Path], interval: float, length: float) -> None:
+    total = sum(count_frames(folder / FRAMES) for folder in folders) * interval
+    log.info(
+        "simulate: %s already has %g ps in %d replicas, and length_ps=%g counts what is there: nothing is simulated",
+        *(folders[0].parent, round(total, 6), len(folders), length),
+    )
 
 
 def side_by_side(replicas: int) -> int:
@@ -145,6 +170,16 @@ def open_replicas(folders: Sequence[Path]) -> Frames:
     if not finished:
         raise FileNotFoundError("no replica has any finished frames: run `python -m cgnnp.simulate` first")
     return concatenate([open_frames(folder / FRAMES) for folder in finished])
+
+
+def _check_all_continue(there: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Refuse to continue only some replicas of a simulation, which would then have replicas of different lengths."""
+    if len(there) > len(folders):
+        raise SettingError(
+            "simulation",
+            f"replicas={len(folders)}: {there[0].parent} has {len(there)} replicas, all of which must be continued: set "
+            f"replicas={len(there)} or null, or simulate in another folder (potential=... output=...)",
+        )
 
 
 def _is_finished(folder: Path, meta: FramesMeta, n_frames: int) -> bool:

@@ -218,3 +218,18 @@ def test_other_temperatures_are_warned_of_and_other_protocols_refused(exported, 
 def test_settings_out_of_range(key, value):
     with pytest.raises(ValueError, match=rf"{key}={value}"):
         SimulationSettings(**{key: value})
+
+
+@pytest.mark.medium
+def test_a_simulation_is_continued_with_all_its_replicas(exported, tmp_path, caplog, monkeypatch):
+    asked = {"platform": "CPU", "chunk_frames": 2}
+    simulate(exported.path, tmp_path, SimulationSettings(length_ps=0.32, replicas=2, **asked), PROTOCOL)
+    monkeypatch.setattr(run_module, "Workers", None)  # nothing below starts
+    with caplog.at_level("INFO", "cgnnp"):
+        simulate(exported.path, tmp_path, SimulationSettings(length_ps=0.08, replicas=2, **asked), PROTOCOL)
+    assert f"{tmp_path} already has 0.32 ps in 2 replicas, and length_ps=0.08 counts what is there: nothing" in caplog.text
+    assert "frames, time step" not in caplog.text
+    with pytest.raises(ValueError, match=r"replicas=1: .* has 2 replicas, all of which must be continued: set replicas=2"):
+        simulate(exported.path, tmp_path, SimulationSettings(length_ps=0.64, replicas=1, **asked), PROTOCOL)
+    monkeypatch.setattr(run_module, "available_cores", lambda: 1)
+    assert len(simulate(exported.path, tmp_path, SimulationSettings(length_ps=0.32, **asked), PROTOCOL)) == 2
