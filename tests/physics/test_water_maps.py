@@ -6,7 +6,7 @@ import pytest
 from openmm import unit
 from systems import atom_frames, remap, water, water_of, with_maps
 
-from cgnnp.diagnostics.configurational_temperature import agrees, configurational_temperature
+from cgnnp.diagnostics.configurational_temperature import T_CONF_DISAGREES, configurational_temperature
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.force_map import certify
 from cgnnp.mapping.mapping import Mapping
@@ -79,7 +79,7 @@ def sigmas_off(
 def is_at(atoms: Frames, mapping: Mapping, temperature: float) -> bool:
     """Whether T_conf is a temperature (K) by the rule of the map stage: 2 % or four standard errors, of a short run."""
     result = configurational_temperature(remap(atoms, mapping))
-    return agrees(result.value, result.stderr, temperature)
+    return result.in_a_word(temperature) != T_CONF_DISAGREES
 
 
 @pytest.mark.parametrize("kind", KINDS)
