@@ -29,7 +29,7 @@ from cgnnp.reference.remap import map_shards, stored_frames, with_optimal_map
 from cgnnp.reference.source import Source, StoredSource, shard_directory
 from cgnnp.reference.stored_atoms import atoms_mapping, read_atomistic
 from cgnnp.reference.trajectories.file_source import FileSource
-from cgnnp.runtime.options import constructed
+from cgnnp.runtime.options import constructed, target
 from cgnnp.runtime.platforms import choose_platform
 from cgnnp.runtime.ranges import check_range
 from cgnnp.runtime.settings import did_you_mean, unknown_setting
@@ -185,6 +185,15 @@ def configured_mappings(config: DictConfig, atomistic: Atomistic) -> list[Mappin
     return mappings
 
 
+def _named_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a mapping, with the default name of its function, or "custom", if the name is null."""
+    if "name" not in values or values["name"] is not None:
+        return values
+    parameter = inspect.signature(target(values, "mapping")).parameters.get("name")
+    without = {key: value for key, value in values.items() if key != "name"}
+    return {**without, "name": "custom"} if parameter is not None and parameter.default is parameter.empty else without
+
+
 def checked_data_root(config: DictConfig, source: Source, *mappings: Mapping) -> Path:
     """Return the folder `data_dir`, after checking that data sets for these settings can be read or written there.
 
@@ -231,7 +240,8 @@ def configured(config: DictConfig, group: str) -> Any:
     Raises:
         ValueError: a setting is wrong.
     """
-    return constructed(as_dict(config[group]), group)
+    values = as_dict(config[group])
+    return constructed(_named_values(values) if group == "mapping" else values, group)
 
 
 def as_dict(config: DictConfig) -> dict[str, Any]:

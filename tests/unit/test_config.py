@@ -46,6 +46,28 @@ def test_commands_compose_and_know_their_keys(command):
     assert set(config) <= {*GROUPS, *KEYS, *(OF_POTENTIALS if command == "check" else ())}
 
 
+def with_a_name(atomistic, *, name="on_oxygen"):
+    return name
+
+
+def without_a_name(atomistic):
+    return "own"
+
+
+@pytest.mark.parametrize(
+    ("function", "words", "name"),
+    [
+        (f"{__name__}.with_a_name", [], "on_oxygen"),
+        (f"{__name__}.with_a_name", ["mapping.name=mine"], "mine"),
+        (f"{__name__}.without_a_name", [], "own"),
+        ("cgnnp.mapping.map_molecules.map_molecules", ["+mapping.beads=1"], "custom"),  # a name is required, without default
+    ],
+)
+def test_a_custom_mapping_keeps_the_default_name_of_its_function(function, words, name):
+    make = configured(compose("train", "mapping=custom", f"mapping._target_={function}", *words), "mapping")
+    assert make.keywords["name"] == name if "name" in make.keywords else make(None) == name
+
+
 @pytest.mark.parametrize(("group", "option"), [pair for pair in OPTIONS if pair[0] != "preset"])
 def test_every_option_composes_and_builds(group, option):
     own = ["mapping._target_=cgnnp.mappings.water.center_of_mass"] if option == "custom" else []
