@@ -33,7 +33,7 @@ DATA = "data/water_cg-0123456789ab"
 RUN = [*jobs.SIMULATION[:-1], "simulation.replicas=1"]
 FIT = [word for word in jobs.TRAINING if not word.startswith("reference")]
 TINY = {
-    "train": [*jobs.TRAINING, *RUN],
+    "train": [*jobs.TRAINING, *jobs.SIMULATION],
     "simulate": ["simulation.length_ps=18"],
     "check": ["tests=[self_check,dimers]"],
     "map": ["data_dir=mapped"],

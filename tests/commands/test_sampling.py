@@ -63,7 +63,7 @@ def test_kept_atoms_are_mapped_to_the_data_set_that_sampling_makes(kept, run_her
     directory = only(tmp_path / "data")
     said = capsys.readouterr()
     assert said.out.split() == [f"data/{directory.name}"]
-    assert f"python -m cgnnp.train data=data/{directory.name}\n" in said.err
+    assert f"python -m cgnnp.train data=data/{directory.name} prior.cutoff_nm=0.45\n" in said.err
     assert directory.name == data_set(kept, "water_cg").name
     assert {path.name: count_frames(path) for path in directory.iterdir()} == {"replica_0": 5, "replica_1": 5}
     run_here("map", f"data={atoms}", cwd=tmp_path)

@@ -225,6 +225,7 @@ def test_a_simulation_is_continued_with_all_its_replicas(exported, tmp_path, cap
     asked = {"platform": "CPU", "chunk_frames": 2}
     simulate(exported.path, tmp_path, SimulationSettings(length_ps=0.32, replicas=2, **asked), PROTOCOL)
     monkeypatch.setattr(run_module, "Workers", None)  # nothing below starts
+    caplog.clear()
     with caplog.at_level("INFO", "cgnnp"):
         simulate(exported.path, tmp_path, SimulationSettings(length_ps=0.08, replicas=2, **asked), PROTOCOL)
     assert f"{tmp_path} already has 0.32 ps in 2 replicas, and length_ps=0.08 counts what is there: nothing" in caplog.text
