@@ -306,7 +306,8 @@ def _read(folder: Path) -> OneRun:
     used = {key: value for key, value in config.items() if key not in unused_settings(config)}
     settings = {key: value for key, value in flat_settings(used).items() if key not in LEFT_OUT}
     summary = Job(run).found.summary(run)
-    settings |= {"data": [summary.data, *(summary.more_data or [])], "simulation.length_ps": summary.cg_length_ps}
+    data = ", ".join(Path(place).name for place in (summary.data or "", *summary.more_data))
+    settings |= {"data": data, "simulation.length_ps": summary.cg_length_ps}
     result = run.result("comparison")
     comparison = None
     if (result / "figures.json").exists():
