@@ -14,10 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from cgnnp.diagnostics.undeclared_bonds import warn_of_undeclared_bonds
+from cgnnp.frames.boxes import cutoff_limit
 from cgnnp.frames.dataset import count_frames, open_frames, shards
 from cgnnp.frames.frames import Frames
 from cgnnp.frames.many_systems import systems_in
@@ -103,7 +103,7 @@ def _say_how_to_fit(directories: list[Path]) -> None:
     """Log the command that fits a potential to each data set."""
     default = OmegaConf.load(str(files("cgnnp.conf") / "train.yaml")).prior.cutoff_nm
     for directory in directories:
-        half = float(np.diagonal(open_frames(directory).boxes, axis1=1, axis2=2).min()) / 2
+        half = cutoff_limit(open_frames(directory).boxes)
         # In a smaller box, train would refuse the default cutoff of the prior.
         cutoff = f" prior.cutoff_nm={math.floor(half / 0.05 + 1e-6) * 0.05:.2f}" if half < default else ""
         quoted = shlex.quote(str(directory))

@@ -165,6 +165,7 @@ def run_chunks(
     """
     mappings = [writer.meta.mapping for writer in writers]
     watch = TemperatureWatch(simulation, protocol, chunk_infos(writers[0].directory))
+    machine = {"processor": processor_name(), "cores": available_cores()}
     together = {"together": [str(writer.directory) for writer in writers]} if len(writers) > 1 else {}
     done = count_frames(writers[0].directory)
     while done < n_frames:
@@ -177,8 +178,7 @@ def run_chunks(
             "seconds": seconds,
             "ns": size * protocol.frame_interval / 1000,
             "platform": simulation.context.getPlatform().getName(),
-            "processor": processor_name(),
-            "cores": available_cores(),
+            **machine,
             "openmm": openmm.version.version,
             **found,
             **together,

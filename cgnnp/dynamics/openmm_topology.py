@@ -1,6 +1,8 @@
 """Conversion between OpenMM, mdtraj and mappings: rigid groups, virtual sites, and topologies of beads."""
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import mdtraj
@@ -14,6 +16,7 @@ from cgnnp.mapping.atomistic import Atomistic
 from cgnnp.mapping.block import runs
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.mapping.topology import BeadTopology, Molecule
+from cgnnp.runtime.storage import write_file
 
 Numbers: TypeAlias = Sequence[float] | Float[np.ndarray, "_"]
 
@@ -83,6 +86,13 @@ def bead_topology(mapping: Mapping, box: Float[np.ndarray, "3 3"] | None = None,
     if box is not None:
         topology.setPeriodicBoxVectors([Vec3(*map(float, row)) for row in box] * unit.nanometer)
     return topology
+
+
+def write_topology(path: Path, topology: Any, positions: Float[np.ndarray, "beads 3"]) -> None:
+    """Write beads with their positions (nm) and the box of their topology to a PDBx file."""
+    with io.StringIO() as text:
+        app.PDBxFile.writeFile(topology, positions * unit.nanometer, text)
+        write_file(path, text.getvalue())
 
 
 def topology_of(topology: Any, masses: Numbers, charges: Numbers) -> BeadTopology:

@@ -38,6 +38,15 @@ def half_shortest(boxes: Float[np.ndarray, "frames 3 3"]) -> float:
     return min(map(smallest_height, boxes)) / 2
 
 
+def cutoff_limit(boxes: Float[np.ndarray, "... 3 3"]) -> float:
+    """Largest cutoff, nm, that OpenMM allows in all these boxes: half of the smallest diagonal element.
+
+    >>> cutoff_limit(np.diag([2.0, 3.0, 4.0]))
+    1.0
+    """
+    return float(np.diagonal(boxes, axis1=-2, axis2=-1).min()) / 2
+
+
 def has_volume(boxes: Float[np.ndarray, "frames 3 3"]) -> Bool[np.ndarray, "frames"]:
     """Whether each matrix of box vectors is finite and spans a volume."""
     edges = np.linalg.norm(boxes, axis=2).prod(axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 import openmm
 from jaxtyping import Float
 
+from cgnnp.frames.boxes import cutoff_limit
 from cgnnp.mapping.topology import BeadTopology
 from cgnnp.runtime.entries import Entries
 from cgnnp.runtime.errors import SettingError
@@ -68,7 +69,7 @@ def check_cutoff(cutoff: float, box: Float[np.ndarray, "3 3"]) -> None:
     Raises:
         ValueError: the cutoff is more than half the box.
     """
-    half = float(np.diag(box).min()) / 2
+    half = cutoff_limit(box)
     if cutoff > half:
         raise SettingError(
             "prior",

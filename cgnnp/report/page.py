@@ -22,6 +22,7 @@ from cgnnp.analysis.figures import DARK, LIGHT, png
 from cgnnp.analysis.figures_ybg import plot_ybg
 from cgnnp.analysis.rdf import SMOOTHING
 from cgnnp.analysis.section import Picture, Section, Table, Toned
+from cgnnp.diagnostics.configurational_temperature import RESOLVED
 from cgnnp.diagnostics.force_errors import ForceErrors
 from cgnnp.report.fit_section import fit_section, priors_in_words
 from cgnnp.report.judgement import (
@@ -169,7 +170,7 @@ def page_template(name: str) -> jinja2.Template:
     environment.filters |= filters
     environment.filters |= {"marked": marked}
     environment.globals |= {"relative": relative, "peak_shift": peak_shift, "levels": LEVELS, "judgement_of": judgement_of}
-    environment.globals["temperature_word"] = temperature_word
+    environment.globals |= {"temperature_word": temperature_word, "resolved": RESOLVED}
     environment.tests |= {"toned": lambda cell: isinstance(cell, Toned), "table": lambda part: isinstance(part, Table)}
     environment.tests["drawing"] = lambda part: isinstance(part, Picture)
     return environment.get_template(name)

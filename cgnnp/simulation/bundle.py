@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cgnnp.frames.bead_types import density_ranges, joint_types, numbered, other_masses
+from cgnnp.frames.boxes import cutoff_limit
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.mapping.topology import BeadTopology
@@ -116,7 +117,7 @@ class PotentialBundle:
                 f"the topology has bead types {sorted(unknown)}, but the potential knows only the bead types {list(masses)}"
             )
         self._warn_of_density(names, box)
-        half = float(np.diag(box).min()) / 2
+        half = cutoff_limit(box)
         if self.largest_cutoff > half:
             raise ValueError(
                 f"the cutoff of the prior, {self.largest_cutoff:g} nm, is part of the potential, but more than half the box "

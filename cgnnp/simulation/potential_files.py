@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 import openmm
 from jaxtyping import Float
-from openmm import app, unit
 
-from cgnnp.dynamics.openmm_topology import bead_topology
+from cgnnp.dynamics.openmm_topology import bead_topology, write_topology
 from cgnnp.frames.frames import Frames
 from cgnnp.mapping.mapping import Mapping
 from cgnnp.models.clamps import PairClasses
@@ -106,8 +105,7 @@ def _write_files(directory: Path, bundle: PotentialBundle, frames: Frames) -> No
     topology = bead_topology(frames.mapping, box)
     _write_network(directory, bundle.model, frames)
     write_json(directory / "prior.json", [prior.to_dict() for prior in bundle.priors])
-    with (directory / "topology.cif").open("w") as file:
-        app.PDBxFile.writeFile(topology, positions * unit.nanometer, file)
+    write_topology(directory / "topology.cif", topology, positions)
     backend = "torch" if has_torch_force() else "python"
     system = create_system(bundle, topology, backend)
     if backend == "torch":

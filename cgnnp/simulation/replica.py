@@ -1,6 +1,5 @@
 """One replica of a coarse-grained run: its dynamics, its files, and how it continues after a kill."""
 
-import io
 import struct
 import warnings
 from dataclasses import asdict
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 import openmm
 import torch
-from openmm import app, unit
+from openmm import app
 
 from cgnnp.dynamics.langevin_dynamics import LangevinProtocol, run_chunks, start
-from cgnnp.dynamics.openmm_topology import bead_topology
+from cgnnp.dynamics.openmm_topology import bead_topology, write_topology
 from cgnnp.frames.dataset import FramesWriter, count_frames
 from cgnnp.frames.metadata import FramesMeta
 from cgnnp.runtime.names_in_files import FROM_COARSE_RUN
@@ -66,9 +65,7 @@ def run_replica(
         system = create_system(bundle, topology, backend)
     frames_directory = directory / FRAMES
     directory.mkdir(parents=True, exist_ok=True)
-    with io.StringIO() as text:
-        app.PDBxFile.writeFile(topology, beads.positions * unit.nanometer, text)
-        write_file(directory / TOPOLOGY, text.getvalue())
+    write_topology(directory / TOPOLOGY, topology, beads.positions)
     writer = FramesWriter(frames_directory, replica_meta(bundle, beads, protocol, backend))
     (directory / STATE).unlink(missing_ok=True)  # this file marks a finished replica
     begin = np.asarray(beads.positions, dtype=np.float64)

@@ -312,7 +312,7 @@ def _read(folder: Path) -> OneRun:
     comparison = None
     if (result / "figures.json").exists():
         try:
-            comparison = Comparison.load(result, observables=choice(run.config().get("compare")).observables)
+            comparison = Comparison.load(result, observables=choice(config.get("compare")).observables)
         except (ValueError, FileNotFoundError) as error:
             log.warning("compare: the comparison of %s cannot be read: %s", folder, error)
     return OneRun(folder, settings, summary, comparison)

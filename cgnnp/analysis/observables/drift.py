@@ -23,6 +23,7 @@ from cgnnp.simulation.short_run import (
     MOST_DRIFT,
     MOST_NVE_DRIFT,
     USUAL_STEP_FS,
+    WARMER_PERCENT,
     Drift,
     ShortRun,
 )
@@ -76,7 +77,7 @@ class DriftFinding(Finding):
             warmer = plus_minus(self.percent / DRIFT_OF_ONE_PERCENT, (self.stderr or 0.0) / DRIFT_OF_ONE_PERCENT, 2)
             note = (
                 f"With a thermostat of friction {FRICTION_PER_PS:g} /ps, this drift makes the beads too warm by {warmer} % "
-                f"of the temperature; the limit is 1 %. {note}"
+                f"of the temperature; the limit is {WARMER_PERCENT:g} %. {note}"
             )
         return Section("Drift at constant energy", (f"{text[0].upper()}{text[1:]}.",), (note,))
 

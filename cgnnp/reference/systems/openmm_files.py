@@ -9,6 +9,7 @@ import openmm
 from jaxtyping import Float
 from openmm import app, unit
 
+from cgnnp.frames.boxes import cutoff_limit
 from cgnnp.reference.systems.dielectric import solvent
 from cgnnp.reference.systems.system import ReferenceSystem
 from cgnnp.reference.systems.system_xml import read_system
@@ -131,7 +132,7 @@ def _set_box(system: openmm.System, topology: Any, system_file: Path, topology_f
         )
     for force in system.getForces():
         cutoff = _cutoff(force)
-        if cutoff > np.diag(box).min() / 2:
+        if cutoff > cutoff_limit(box):
             raise SettingError(
                 "system",
                 f"topology={topology_file}: the box of {_edges(box)} nm is smaller than twice the cutoff ({cutoff:g} nm) of "
